@@ -1,0 +1,187 @@
+"""A folder (config.json + model.safetensors) ↔ a network and its meaning.
+
+A checkpoint explains itself: nothing is guessed from a file's name, and nothing is unpickled.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from model.data import DataConfig
+from model.denoiser import Denoiser, Network
+from model.networks import AnyNetworkConfig, build_network
+from model.plan import Sampler, Variance
+from model.prediction import Target
+from model.schedule import NoiseSchedule, ScheduleName, make_schedule
+
+FORMAT = 1
+Precision = Literal["float32", "bfloat16"]
+
+
+class CheckpointError(Exception):
+    """A folder that is not a usable checkpoint; the message names it and says why."""
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScheduleConfig(_Config):
+    name: ScheduleName = "cosine"
+    T: int = Field(1000, ge=1, le=10_000)
+
+
+class PredictionConfig(_Config):
+    target: Target = "v"
+    learned_variance: bool = False
+
+
+class SamplingConfig(_Config):
+    """What the model card advises; a request may ask for anything else."""
+
+    sampler: Sampler = "dpmpp-2m"
+    steps: int = Field(20, ge=1)
+    guidance_scale: float = Field(1.0, ge=0, le=20)
+    eta: float = Field(0.0, ge=0, le=1)
+    variance: Variance = "fixed-small"
+
+
+class Config(_Config):
+    """config.json: everything that a network's weights do not say."""
+
+    format: Literal[1] = FORMAT
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    data: DataConfig
+    network: AnyNetworkConfig
+    schedule: ScheduleConfig
+    prediction: PredictionConfig
+    sampling: SamplingConfig
+    precisions: tuple[Precision, ...] = ("float32",)
+    recipe: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _sampling_is_possible(self) -> "Config":
+        if self.sampling.steps > self.schedule.T:
+            raise ValueError(f"sampling.steps is at most T = {self.schedule.T}")
+        if self.sampling.variance == "learned" and not self.prediction.learned_variance:
+            raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
+        return self
+
+    def build_network(self) -> nn.Module:
+        return build_network(
+            self.network,
+            shape=self.data.shape,
+            labels=len(self.data.labels),
+            T=self.schedule.T,
+            learned_variance=self.prediction.learned_variance,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded checkpoint: its config, its schedule and its network in float32 on the CPU."""
+
+    config: Config
+    schedule: NoiseSchedule
+    network: nn.Module
+
+    def denoiser(
+        self,
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+        wrap: Callable[[Network], Network] = lambda network: network,
+    ) -> Denoiser:
+        """A denoiser on a copy of the network in that precision; `wrap` may put something around the network."""
+        network = self.config.build_network()
+        network.load_state_dict(self.network.state_dict())
+        network.to(device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
+        network.eval().requires_grad_(False)
+        return Denoiser(
+            wrap(_InFloat32(network)),
+            self.schedule,
+            self.config.prediction.target,
+            learned_variance=self.config.prediction.learned_variance,
+            clip=self.config.data.clip,
+            device=device,
+        )
+
+
+class _InFloat32(nn.Module):
+    """A network whose answer is float32, whatever it computes in: samplers work in float32."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        return self.network(x, t, label).float()
+
+
+def save_checkpoint(folder: Path, config: Config, network: nn.Module) -> None:
+    """Write the folder. The weights come first and config.json last, each by an atomic rename."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    partial = folder / "model.safetensors.partial"
+    save_file(weights, partial)
+    partial.replace(folder / "model.safetensors")
+    save_config(folder, config)
+
+
+def save_config(folder: Path, config: Config) -> None:
+    partial = folder / "config.json.partial"
+    partial.write_text(json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+    partial.replace(folder / "config.json")
+
+
+def load_config(folder: Path) -> Config:
+    """Raises CheckpointError."""
+    path = folder / "config.json"
+    try:
+        return Config.model_validate_json(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"{folder.name}: cannot read config.json ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a folder that `save_checkpoint` wrote.
+
+    Raises CheckpointError where anything is missing, half-written, of another shape or not finite.
+    """
+    config = load_config(folder)
+    try:
+        schedule = make_schedule(config.schedule.name, config.schedule.T)
+        network = config.build_network()
+    except ValueError as error:
+        raise CheckpointError(f"{folder.name}: config.json: {error}") from error
+    load_weights(folder, network)
+    return Checkpoint(config, schedule, network.eval())
+
+
+def load_weights(folder: Path, network: nn.Module) -> None:
+    """model.safetensors → the network, strictly. Raises CheckpointError."""
+    path = folder / "model.safetensors"
+    try:
+        weights = load_file(path)
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder.name}: cannot read model.safetensors: {error}") from error
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder.name}: model.safetensors does not fit the network that config.json describes: "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise CheckpointError(f"{folder.name}: model.safetensors holds values that are not finite")

@@ -1,0 +1,51 @@
+"""What the rows of a data set are, and how they get into a network's range and out of it."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+
+class DataConfig(BaseModel):
+    """What the rows are. A network sees (x − mean)/std; `clip` bounds |x̂0| in that range."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = Field(min_length=1, max_length=64)
+    kind: Literal["points", "images"]
+    shape: tuple[int, ...] = Field(min_length=1, max_length=3)
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataConfig":
+        if len(self.shape) != (1 if self.kind == "points" else 3):
+            raise ValueError("points have the shape (d,), images (channels, height, width)")
+        if any(side < 1 for side in self.shape) or any(std <= 0 for std in self.std):
+            raise ValueError("sides and std must be positive")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.shape[0]):
+                raise ValueError(f"{name} has one value, or one for each of the {self.shape[0]} channels")
+        return self
+
+    def standardise(self, data: Tensor) -> Tensor:
+        """The data's own units [rows, …] → the network's range."""
+        return (data - self._per_channel(self.mean, data)) / self._per_channel(self.std, data)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """The network's range [rows, …] → the data's own units, float32; images are 0 … 255."""
+        return x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
+
+    @staticmethod
+    def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+        return torch.tensor(values, device=like.device).view(-1, *[1] * (like.dim() - 2))
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """[rows, C, H, W] in 0 … 255 → uint8 [rows, H, W] where C is 1, else [rows, H, W, C]."""
+    pixels = images.round().clamp(0, 255).to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels

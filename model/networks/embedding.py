@@ -1,0 +1,41 @@
+"""What every network is told besides x_t: the timestep and the label."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+LONGEST_PERIOD = 10_000.0
+
+
+def timestep_features(t: Tensor, T: int, width: int) -> Tensor:
+    """Sinusoidal features of t ∈ 1 … T (Vaswani 2017, section 3.5), of t·1000/T so that they do not depend on T.
+
+    [rows] → [rows, width] float32; `width` is even.
+    """
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(LONGEST_PERIOD) / half))
+    angles = (t.float() * (1000 / T)).unsqueeze(1) * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+class Embedding(nn.Module):
+    """(t, label) → [rows, width]: an MLP over the timestep's features plus, where there are labels, a row of a table.
+
+    A label of −1 is no label; it has a row of its own, learned from the samples whose label was dropped (HS22
+    section 3.2).
+    """
+
+    def __init__(self, T: int, width: int, labels: int):
+        super().__init__()
+        self.T = T
+        self.width = width
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(labels + 1, width) if labels else None
+
+    def forward(self, t: Tensor, label: Tensor) -> Tensor:
+        features = timestep_features(t, self.T, self.width)
+        embedding = self.time(features.to(self.time[0].weight.dtype))
+        if self.label is not None:
+            embedding = embedding + self.label(label + 1)
+        return embedding

@@ -1,0 +1,46 @@
+"""A residual MLP for points."""
+
+from torch import Tensor, nn
+
+from model.networks.embedding import Embedding
+
+
+class Block(nn.Module):
+    """h + f(h, e): norm, scale and shift by the embedding, two layers; starts as the identity."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.modulation(embedding).chunk(2, dim=1)
+        return h + self.layers(self.norm(h) * (1 + scale) + shift)
+
+
+class MLP(nn.Module):
+    """Points [rows, d] → [rows, d or 2d].
+
+    width   of every layer
+    blocks  residual blocks
+    """
+
+    def __init__(self, *, shape: tuple[int], labels: int, T: int, learned_variance: bool, width: int, blocks: int):
+        super().__init__()
+        (dimensions,) = shape
+        self.embedding = Embedding(T, width, labels)
+        self.enter = nn.Linear(dimensions, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.leave = nn.Sequential(
+            nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dimensions * (2 if learned_variance else 1))
+        )
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        embedding = nn.functional.silu(self.embedding(t, label))
+        h = self.enter(x.to(self.enter.weight.dtype))
+        for block in self.blocks:
+            h = block(h, embedding)
+        return self.leave(h)

@@ -1,0 +1,58 @@
+"""What a network's output means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Target = Literal["epsilon", "v", "x0"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a denoiser believes of rows x_t.
+
+    x0        [rows, …]  the posterior mean of the data, x̂0
+    variance  [rows, …] or None  ND21's v (eq. 15): where between β̃ (0) and β (1) the log variance of a step lies,
+              per element, unconstrained
+    """
+
+    x0: Tensor
+    variance: Tensor | None = None
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """[rows] → [rows, 1, …], to be broadcast over `like`."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def regression_target(target: Target, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """What the network is trained to put out, given x_t = √ᾱ x0 + √(1−ᾱ) ε.
+
+    ε (HJA20 eq. 14), v = √ᾱ ε − √(1−ᾱ) x0 (Salimans & Ho 2022, section 4) or x0. `alpha_bar` is [rows].
+    """
+    if target == "epsilon":
+        return noise
+    if target == "x0":
+        return x0
+    alpha_bar = per_row(alpha_bar, x0)
+    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
+
+
+def predicted_x0(target: Target, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x̂0 from a network's output, the inverse of `regression_target`. `alpha_bar` is [rows], in (0, 1)."""
+    if target == "x0":
+        return output
+    alpha_bar = per_row(alpha_bar, x_t)
+    if target == "epsilon":
+        return (x_t - (1 - alpha_bar).sqrt() * output) / alpha_bar.sqrt()
+    return alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * output
+
+
+def split_output(output: Tensor, learned_variance: bool) -> tuple[Tensor, Tensor | None]:
+    """A network's output [rows, C or 2C, …] → (target, v or None). The second half is read as v = (output + 1)/2."""
+    if not learned_variance:
+        return output, None
+    target, raw = torch.chunk(output, 2, dim=1)
+    return target, (raw + 1) / 2

@@ -1,0 +1,56 @@
+"""The plain sampling loop: one plan, one batch, start to end.
+
+Used offline, and the oracle the service's engine is tested against: the engine must give the same bytes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.denoiser import Conditions, Denoiser
+from model.noise import normal
+from model.plan import Plan
+from model.step import step
+
+
+@dataclass(frozen=True)
+class SamplingState:
+    """Where a run stands after `step` of its updates: x [rows, …], and the x̂0 that the last update was made with."""
+
+    step: int
+    x: Tensor
+    x0: Tensor
+
+
+@torch.inference_mode()
+def sampling_states(
+    denoiser: Denoiser, plan: Plan, conditions: Conditions, seeds: Tensor, shape: tuple[int, ...]
+) -> Iterator[SamplingState]:
+    """Run the plan, yielding after every update.
+
+    seeds  [rows] int64, one a row; x_T is each row's noise at step 0
+    shape  of one row
+    """
+    rows, device = len(seeds), denoiser.device
+    seeds = seeds.to(device)
+    coefficients = torch.from_numpy(plan.coefficients).float().to(device)
+    x = normal(seeds, torch.zeros_like(seeds), shape)
+    x0 = torch.zeros_like(x)
+    for index, t in enumerate(plan.t.tolist()):
+        prediction = denoiser(x, torch.full((rows,), t, device=device), conditions)
+        if plan.stochastic[index]:
+            noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
+        else:
+            noise = torch.zeros_like(x)
+        x = step(x, prediction, x0, noise, coefficients[index].expand(rows, -1))
+        x0 = prediction.x0
+        yield SamplingState(index + 1, x, x0)
+
+
+def sample(denoiser: Denoiser, plan: Plan, conditions: Conditions, seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The end of the run: x_0 [rows, *shape] in the network's own range."""
+    for state in sampling_states(denoiser, plan, conditions, seeds, shape):  # noqa: B007 (the last one is wanted)
+        pass
+    return state.x

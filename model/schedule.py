@@ -1,0 +1,71 @@
+"""How much of the data is left at each timestep: ᾱ(t)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+ScheduleName = Literal["cosine", "linear"]
+
+COSINE_OFFSET = 0.008  # s of ND21 eq. 17: keeps β near t = 0 from vanishing
+MAX_BETA = 0.999  # ND21 section 3.2: no singularity at t = T
+LINEAR_BETAS = (1e-4, 0.02)  # HJA20 section 4, for T = 1000
+
+# Sampling starts from N(0, I). A schedule whose x_T still shows the data by more than this starts from the wrong place.
+MAX_TERMINAL_SIGNAL = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """ᾱ_t for t = 0 … T, in q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I) (HJA20 eq. 4).
+
+    `alpha_bar` has T + 1 entries in float64: entry 0 is the data itself (ᾱ = 1), entry T is (almost) pure noise.
+    """
+
+    alpha_bar: np.ndarray
+
+    @property
+    def T(self) -> int:
+        return len(self.alpha_bar) - 1
+
+    @property
+    def beta(self) -> np.ndarray:
+        """β_t for t = 1 … T, at index t − 1: β_t = 1 − ᾱ_t/ᾱ_{t−1}."""
+        return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
+
+    @property
+    def log_snr(self) -> np.ndarray:
+        """log(ᾱ_t / (1−ᾱ_t)) for t = 0 … T; infinite at t = 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
+
+
+def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
+    """The named schedule with T ≥ 1 steps.
+
+    `cosine` is ND21 eq. 17 with β ≤ 0.999; `linear` is HJA20's, its β range scaled by 1000/T because it belongs to
+    T = 1000.
+
+    Raises ValueError where the schedule does not end in noise or leaves 0 < β < 1.
+    """
+    if T < 1:
+        raise ValueError(f"a schedule needs at least 1 timestep, got T = {T}")
+    if name == "cosine":
+        t = np.arange(T + 1) / T
+        f = np.cos((t + COSINE_OFFSET) / (1 + COSINE_OFFSET) * np.pi / 2) ** 2
+        beta = np.minimum(1 - f[1:] / f[:-1], MAX_BETA)
+    elif name == "linear":
+        beta = np.linspace(*LINEAR_BETAS, T) * 1000 / T
+        if beta[-1] >= 1:
+            raise ValueError(
+                f"the linear schedule needs more than 20 timesteps, got T = {T}: use cosine, or a larger T"
+            )
+    else:
+        raise ValueError(f"unknown schedule {name!r}: use cosine or linear")
+    alpha_bar = np.concatenate([[1.0], np.cumprod(1 - beta)])
+    if np.sqrt(alpha_bar[-1]) > MAX_TERMINAL_SIGNAL:
+        raise ValueError(
+            f"the {name} schedule with T = {T} does not end in noise: √ᾱ_T = {np.sqrt(alpha_bar[-1]):.2g}, "
+            f"more than {MAX_TERMINAL_SIGNAL}; use a larger T"
+        )
+    return NoiseSchedule(alpha_bar)

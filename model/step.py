@@ -1,0 +1,26 @@
+"""One update of many rows at once. The only place where a sampler's step is computed."""
+
+import torch
+from torch import Tensor
+
+from model.plan import COLUMNS
+from model.prediction import Prediction, per_row
+
+
+def step(x: Tensor, prediction: Prediction, x0_before: Tensor, noise: Tensor, coefficients: Tensor) -> Tensor:
+    """x_t → x_s for every row, each by its own row of a plan: x_s = A·x_t + B·x̂0 + C·x̂0_before + D·z.
+
+    x, x0_before, noise  [rows, …]; noise may be anything finite where a row draws none
+    coefficients         [rows, len(COLUMNS)], as `Plan.coefficients` has them
+
+    Rows with a learned variance form D from the prediction's v, D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15).
+    Written as separate products and sums on purpose: each is rounded alike whatever the size of the batch, so that a
+    row's bits do not depend on its neighbours.
+    """
+    column = {name: per_row(values, x) for name, values in zip(COLUMNS, coefficients.unbind(1), strict=True)}
+    deviation = column["noise"]
+    if prediction.variance is not None:
+        v = prediction.variance
+        log_variance = v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]
+        deviation = torch.where(column["learned"] > 0, torch.exp(log_variance / 2), deviation)
+    return column["x"] * x + column["x0"] * prediction.x0 + column["x0_before"] * x0_before + deviation * noise

@@ -1,0 +1,1 @@
+"""Online: HTTP to samples. Imports `model`, never `training`."""
