@@ -23,6 +23,7 @@ from model.prediction import Target
 from model.schedule import NoiseSchedule, ScheduleName, make_schedule
 
 FORMAT = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -58,7 +59,8 @@ class Config(_Config):
     """config.json: everything that a network's weights do not say."""
 
     format: Literal[1] = FORMAT
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    role: Literal["denoiser"] = "denoiser"
+    name: str = Field(pattern=NAME_PATTERN)
     data: DataConfig
     network: AnyNetworkConfig
     schedule: ScheduleConfig

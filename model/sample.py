@@ -35,7 +35,7 @@ def sampling_states(
     """
     rows, device = len(seeds), denoiser.device
     seeds = seeds.to(device)
-    coefficients = torch.from_numpy(plan.coefficients).float().to(device)
+    coefficients = torch.tensor(plan.coefficients, dtype=torch.float32, device=device)
     x = normal(seeds, torch.zeros_like(seeds), shape)
     x0 = torch.zeros_like(x)
     for index, t in enumerate(plan.t.tolist()):

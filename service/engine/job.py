@@ -1,10 +1,10 @@
 """What the engine is asked for, and what it answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from model.denoiser import evaluations
+from model.denoiser import NO_LABEL, evaluations
 from model.plan import Plan
 
 
@@ -14,7 +14,7 @@ class Job:
 
     model           name of a checkpoint that the engine holds
     seeds           [n] int64, one a sample
-    labels          [n] int64, NO_LABEL (−1) where none is asked for
+    labels          [n] int64; NO_LABEL (−1) in all of them where none is asked for
     guidance_scale  classifier-free
     """
 
@@ -24,14 +24,24 @@ class Job:
     labels: np.ndarray
     guidance_scale: float
 
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.seeds):
+            raise ValueError(f"{len(self.seeds)} seeds but {len(self.labels)} labels")
+        if len({label == NO_LABEL for label in self.labels.tolist()}) != 1:
+            raise ValueError("a job's samples are all labelled or all not")
+
     def __len__(self) -> int:
         return len(self.seeds)
 
     @property
-    def evaluations_per_step(self) -> int:
-        """Network evaluations that one step of all samples costs."""
-        labelled = int((self.labels >= 0).sum())
-        return labelled * evaluations(0, self.guidance_scale) + (len(self) - labelled)
+    def evaluations_per_row(self) -> int:
+        """Network evaluations that one step of one sample costs."""
+        return evaluations(None if self.labels[0] == NO_LABEL else int(self.labels[0]), self.guidance_scale)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations that the whole job costs."""
+        return len(self) * len(self.plan) * self.evaluations_per_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +62,13 @@ class EngineError(Exception):
     """A job that gets no samples."""
 
 
-@dataclass
 class EngineFull(EngineError):
-    """More work is queued than the bound allows. `retry_after` is in seconds, ≥ 1."""
+    """More work is queued than the bound allows. Both in seconds; `retry_after` is at least 1."""
 
-    queued_seconds: float
-    retry_after: int = field(default=1)
+    def __init__(self, queued_seconds: float, retry_after: int):
+        super().__init__(f"{queued_seconds:.1f} s of work are queued; try again in {retry_after} s")
+        self.queued_seconds = queued_seconds
+        self.retry_after = retry_after
 
 
 class DeadlinePassed(EngineError):
@@ -69,4 +80,4 @@ class JobFailed(EngineError):
 
 
 class EngineStopped(EngineError):
-    """The engine is not running: draining, or dead."""
+    """The engine takes no work: not ready, draining, or dead."""

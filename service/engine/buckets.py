@@ -1,0 +1,65 @@
+"""A network that only ever sees batches of a few sizes.
+
+A row's last bits depend on the size of the batch it is computed in (the kernels are chosen by it), not on its place
+there or its neighbours. So batches are padded to sizes at which the bits agree, and a row's result is its own.
+"""
+
+import torch
+from torch import Tensor
+
+from model.data import DataConfig
+from model.denoiser import NO_LABEL, Network
+
+# Multiples of 4: on CPUs, what a UNet gives a row was found bit-equal across those in float32 and bfloat16.
+IMAGE_SIZES = (4, 8, 16, 32, 64)
+POINT_SIZES = (64, 256, 1024)
+
+
+def default_sizes(data: DataConfig) -> tuple[int, ...]:
+    return IMAGE_SIZES if data.kind == "images" else POINT_SIZES
+
+
+class BucketedNetwork:
+    """The network, padded to the smallest of `sizes` that holds the rows.
+
+    Raises ValueError for more rows than the largest.
+    """
+
+    def __init__(self, network: Network, sizes: tuple[int, ...]):
+        self._network = network
+        self.sizes = tuple(sorted(sizes))
+
+    def __call__(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        rows = len(x)
+        size = next((size for size in self.sizes if size >= rows), None)
+        if size is None:
+            raise ValueError(f"{rows} rows are more than the largest bucket, {self.sizes[-1]}")
+        if size > rows:
+            padding = size - rows
+            x = torch.cat([x, x.new_zeros(padding, *x.shape[1:])])
+            t = torch.cat([t, t.new_ones(padding)])
+            label = torch.cat([label, label.new_full((padding,), NO_LABEL)])
+        return self._network(x, t, label)[:rows]
+
+
+@torch.inference_mode()
+def bit_equal_sizes(
+    network: Network, sizes: tuple[int, ...], shape: tuple[int, ...], T: int, device: torch.device
+) -> tuple[int, ...]:
+    """Those of `sizes` at which this network gives a row the bits that the largest size gives it.
+
+    The largest is always among them. What is dropped follows from the arithmetic alone, never from a clock, so it is
+    the same at every start on the same machine with the same settings.
+    """
+    largest = max(sizes)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(largest, *shape, generator=generator).to(device)
+    t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
+    label = torch.full((largest,), NO_LABEL, device=device)
+    expected = network(x, t, label)
+
+    def agrees(size: int) -> bool:
+        tail = slice(largest - size, largest)  # rows that stand elsewhere in the larger batch
+        return torch.equal(network(x[tail], t[tail], label[tail]), expected[tail])
+
+    return tuple(size for size in sorted(sizes) if size == largest or agrees(size))

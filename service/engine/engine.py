@@ -1,0 +1,358 @@
+"""The thread that owns the models, and the hand-over between it and the event loop.
+
+The event loop puts commands into an inbox and awaits a future; the thread takes the commands between two ticks and
+answers with `call_soon_threadsafe`. Neither touches what is the other's.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import math
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+import torch
+
+from model.checkpoint import Checkpoint, Precision
+from service.engine.buckets import default_sizes
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler, Tick
+from service.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+IDLE_BEAT = 0.5  # seconds between heartbeats while there is nothing to do
+RATE_MEMORY = 0.9  # of what was learned of a model's speed, what a new tick leaves
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """device and precision may be "auto"; batch_sizes empty means the default of the kind of data."""
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_sizes: tuple[int, ...] = ()
+    max_queued_seconds: float = 60.0
+    deadline_seconds: float = 120.0
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A submitted job, as the thread knows it."""
+
+    number: int
+    job: Job
+    dataset: str
+    future: asyncio.Future[Samples]
+    loop: asyncio.AbstractEventLoop
+    submitted: float
+    started: float | None = None
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    number: int
+
+
+class Engine:
+    """`start`, then `await sample(job)` from the event loop, as often and as concurrently as one likes."""
+
+    def __init__(self, checkpoints: Mapping[str, Checkpoint], options: EngineOptions, metrics: Metrics):
+        self._checkpoints = dict(checkpoints)
+        self._options = options
+        self._metrics = metrics
+        self._device = torch.device(_choose_device(options.device))
+        self._runner = Runner(self._device)
+        self._inbox: queue.SimpleQueue[_Ticket | _Cancel | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+        self._numbers = itertools.count()
+        self._beat = time.monotonic()
+        self._ready = False
+        self._draining = False
+        self._aborted = False
+        self._ended = False
+        self.failure: BaseException | None = None
+        self._backlog = _Backlog()
+        metrics.engine_heartbeat_age_seconds.set_function(lambda: self.heartbeat_age)
+
+    # --- the event loop's side
+
+    def start(self) -> None:
+        """Load and warm up the models, on the engine's thread; `ready` tells when that is done."""
+        self._thread.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Take no more work, finish what was accepted within the grace period, end the thread. Blocks.
+
+        What is not done by then is answered with EngineStopped.
+        """
+        self._draining = True
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            self._thread.join(grace_seconds)
+            self._aborted = True
+            self._thread.join(grace_seconds)
+
+    @property
+    def ready(self) -> bool:
+        return self._ready and not self._draining and self.failure is None
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def heartbeat_age(self) -> float:
+        """Seconds since the thread last showed that it moves."""
+        return time.monotonic() - self._beat
+
+    async def sample(self, job: Job) -> Samples:
+        """The job's samples. Cancelling this frees its rows at the next tick.
+
+        Raises EngineFull, DeadlinePassed, JobFailed or EngineStopped.
+        """
+        if not self.ready:
+            raise EngineStopped("the engine takes no work: it is loading, draining or dead")
+        try:
+            self._backlog.admit(job, self._options.max_queued_seconds)
+        except EngineFull:
+            self._metrics.rejected_total.labels(reason="full").inc()
+            raise
+        loop = asyncio.get_running_loop()
+        dataset = self._checkpoints[job.model].config.data.dataset
+        ticket = _Ticket(next(self._numbers), job, dataset, loop.create_future(), loop, time.monotonic())
+        self._inbox.put(ticket)
+        if self._ended:  # between the check above and here; the thread may not have seen the ticket
+            raise EngineStopped("the engine stopped before the job was done")
+        try:
+            async with asyncio.timeout(self._options.deadline_seconds):
+                return await ticket.future
+        except TimeoutError:
+            self._inbox.put(_Cancel(ticket.number))
+            raise DeadlinePassed(f"not done within {self._options.deadline_seconds:g} s") from None
+        except asyncio.CancelledError:
+            self._inbox.put(_Cancel(ticket.number))
+            self._metrics.cancelled_total.inc()
+            raise
+
+    def describe(self) -> dict:
+        """Per device and model, what holds; for `GET /models`."""
+        return {
+            "device": str(self._device),
+            "seeds": (
+                "the same request gives the same bytes on one machine type, version, thread count and settings, "
+                "whatever else the server is doing"
+                if self._device.type == "cpu"
+                else "the same request gives the same bytes on this device as far as its kernels are deterministic"
+            ),
+            "models": {
+                name: {
+                    "precision": model.precision,
+                    "batch_sizes": list(model.sizes),
+                    "evaluations_per_second": round(self._backlog.rates[name]),
+                }
+                for name, model in self._runner.models.items()
+                if name in self._backlog.rates
+            },
+        }
+
+    # --- the thread's side
+
+    def _main(self) -> None:
+        try:
+            self._load()
+            self._serve()
+        except BaseException as error:
+            self.failure = error
+            log.critical("the engine died", exc_info=error)
+        finally:
+            self._answer_the_rest()
+
+    def _load(self) -> None:
+        for name, checkpoint in self._checkpoints.items():
+            started = time.monotonic()
+            precision = _choose_precision(self._options.precision, checkpoint, self._device)
+            sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
+            self._runner.load(name, checkpoint, precision, sizes)
+            model = self._runner.models[name]
+            self._backlog.rates[name] = model.evaluations_per_second
+            self._beat = time.monotonic()
+            log.info(
+                "model ready",
+                model=name,
+                device=str(self._device),
+                precision=precision,
+                batch_sizes=model.sizes,
+                evaluations_per_second=round(model.evaluations_per_second),
+                seconds=round(self._beat - started, 2),
+            )
+        self._scheduler = Scheduler({name: model.sizes[-1] for name, model in self._runner.models.items()})
+        self._tickets: dict[int, _Ticket] = {}
+        self._ready = True
+
+    def _serve(self) -> None:
+        while self._receive() and not self._aborted:
+            self._beat = time.monotonic()
+            if self._scheduler:
+                tick = self._scheduler.next_tick()
+                self._run(tick)
+                for number in self._scheduler.advance(tick):
+                    self._finish(number)
+            self._metrics.rows_active.set(self._runner.rows_held)
+            self._metrics.rows_queued.set(
+                sum(len(ticket.job) for ticket in self._tickets.values() if not ticket.started)
+            )
+
+    def _receive(self) -> bool:
+        """Take the commands that have come; waits a moment where there is nothing else to do. False: time to end."""
+        while True:
+            try:
+                command = self._inbox.get(timeout=None if self._scheduler else IDLE_BEAT, block=not self._scheduler)
+            except queue.Empty:
+                return not self._draining or bool(self._scheduler)
+            if isinstance(command, _Ticket):
+                self._tickets[command.number] = command
+                job = command.job
+                self._scheduler.add(
+                    command.number,
+                    job.model,
+                    rows=len(job),
+                    steps=len(job.plan),
+                    evaluations_per_row=job.evaluations_per_row,
+                )
+            elif isinstance(command, _Cancel) and command.number in self._tickets:
+                self._forget(command.number)
+
+    def _run(self, tick: Tick) -> None:
+        """One tick. Where it fails as a whole, its jobs are run apart, and only those that fail again are lost."""
+        numbers = {piece.job for piece in tick.slices}
+        started = time.monotonic()
+        for number in numbers:
+            ticket = self._tickets[number]
+            if ticket.started is None:
+                ticket.started = started
+                self._metrics.queue_seconds.labels(dataset=ticket.dataset).observe(started - ticket.submitted)
+        try:
+            failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
+        except Exception as error:
+            log.error("a tick failed; its jobs are run apart", model=tick.model, jobs=len(numbers), exc_info=error)
+            failed = {}
+            for number in numbers:
+                try:
+                    alone = [piece for piece in tick.slices if piece.job == number]
+                    failed |= {bad: "a value was not finite" for bad in self._tick(tick.model, alone)}
+                except Exception as own:
+                    failed[number] = f"{type(own).__name__} while sampling"
+        seconds = time.monotonic() - started
+        self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
+        self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))
+        self._metrics.evaluations_total.labels(model=tick.model).inc(tick.evaluations)
+        self._backlog.ran(tick.model, tick.evaluations, seconds, self._runner.models[tick.model].sizes[-1])
+        for number, reason in failed.items():
+            ticket = self._tickets[number]
+            self._forget(number)
+            _answer(ticket, JobFailed(reason))
+
+    def _tick(self, model: str, slices: tuple | list) -> set[int]:
+        jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
+        return self._runner.tick(model, jobs, slices)
+
+    def _finish(self, number: int) -> None:
+        ticket = self._tickets[number]
+        data = self._runner.take(number)
+        self._forget(number)
+        now = time.monotonic()
+        sampling = now - ticket.started
+        self._metrics.sampling_seconds.labels(dataset=ticket.dataset).observe(sampling)
+        _answer(ticket, Samples(data, ticket.started - ticket.submitted, sampling))
+
+    def _forget(self, number: int) -> None:
+        ticket = self._tickets.pop(number)
+        self._scheduler.remove(number)
+        self._runner.drop(number)
+        self._backlog.done(ticket.job)
+
+    def _answer_the_rest(self) -> None:
+        """Nobody waits for a thread that has ended."""
+        self._ready = False
+        self._ended = True
+        left = list(getattr(self, "_tickets", {}).values())
+        with contextlib.suppress(queue.Empty):
+            while True:
+                command = self._inbox.get_nowait()
+                if isinstance(command, _Ticket):
+                    left.append(command)
+        for ticket in left:
+            _answer(ticket, EngineStopped("the engine stopped before the job was done"))
+
+
+class _Backlog:
+    """Accepted work that is not done, in estimated seconds of the device. Shared by both sides, hence the lock."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, float] = {}  # model → evaluations per second, in full ticks
+        self._evaluations: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, job: Job, bound: float) -> None:
+        """Count the job in. An idle engine takes any job, however large.
+
+        Raises EngineFull where the job would pass the bound (seconds).
+        """
+        with self._lock:
+            queued = sum(count / self.rates[model] for model, count in self._evaluations.items())
+            excess = queued + job.evaluations / self.rates[job.model] - bound
+            if queued and excess > 0:
+                raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess))))
+            self._evaluations[job.model] = self._evaluations.get(job.model, 0) + job.evaluations
+
+    def done(self, job: Job) -> None:
+        with self._lock:
+            self._evaluations[job.model] -= job.evaluations
+
+    def ran(self, model: str, evaluations: int, seconds: float, capacity: int) -> None:
+        """Learn a model's speed from a tick that was at least half full; emptier ones say nothing of it."""
+        if evaluations * 2 >= capacity:
+            with self._lock:
+                self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds
+
+
+def _answer(ticket: _Ticket, outcome: Samples | Exception) -> None:
+    def deliver() -> None:
+        if ticket.future.done():
+            return  # the client went away meanwhile
+        if isinstance(outcome, Exception):
+            ticket.future.set_exception(outcome)
+        else:
+            ticket.future.set_result(outcome)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        ticket.loop.call_soon_threadsafe(deliver)
+
+
+def _choose_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
+    """What the checkpoint allows and the hardware has; a precision that was asked for by name is taken where allowed."""
+    allowed = checkpoint.config.precisions
+    if wanted != "auto":
+        return wanted if wanted in allowed else "float32"
+    return "bfloat16" if "bfloat16" in allowed and _has_bfloat16(device) else "float32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

@@ -1,0 +1,1 @@
+"""Offline: makes checkpoints. Imports `model`, never `service`."""

@@ -1,0 +1,27 @@
+"""Samples as a picture for a person to look at."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from torch import Tensor
+from torchvision.utils import save_image
+
+from model.data import DataConfig
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402 (the backend is chosen first: there may be no screen)
+
+
+def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray) -> None:
+    """Images: a sheet, one line a class. Points: a scatter plot, coloured by class. In the data's own units."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if data.kind == "images":
+        save_image(rows.clamp(0, 255) / 255, path, nrow=int((labels == labels[0]).sum()), padding=2, pad_value=0.3)
+        return
+    figure, axes = plt.subplots(figsize=(5, 5), dpi=120)
+    axes.scatter(rows[:, 0], rows[:, 1], c=labels, cmap="viridis", s=4, linewidths=0)
+    axes.set_aspect("equal")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)

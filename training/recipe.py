@@ -1,0 +1,122 @@
+"""A recipe: one readable TOML with everything that makes a checkpoint."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.checkpoint import NAME_PATTERN, PredictionConfig, SamplingConfig, ScheduleConfig
+from model.networks import AnyNetworkConfig
+from model.plan import Variance
+from model.schedule import make_schedule
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class RecipeError(Exception):
+    """A recipe that cannot be trained; the message says what to change."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    dataset: Literal["gaussian", "spiral", "mnist"]
+
+
+class ObjectiveSection(_Section):
+    """The denoising loss; see `training.objectives`."""
+
+    weighting: Literal["simple", "vlb", "min-snr"] = "simple"
+    variance: Variance = "fixed-small"  # Σ of the "vlb" weighting
+    label_drop: float = Field(0.1, ge=0, le=1)  # probability, per sample (HS22 section 3.2)
+    conditional: bool = True  # False: labels are not shown to the network
+
+
+class OptimisationSection(_Section):
+    steps: int = Field(ge=1)
+    batch_size: int = Field(128, ge=1)  # per process
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(500, ge=0)
+    final_learning_rate: float = Field(0.0, ge=0)  # of the cosine decay, as a fraction of learning_rate
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)  # norm
+    ema_decay: float = Field(0.999, ge=0, lt=1)  # reached after a warm-up of about 10/(1 − ema_decay) steps
+    mixed_precision: Literal["no", "bf16"] = "no"
+    save_every: int = Field(1000, ge=1)  # steps between resumable states
+    sample_every: int = Field(1000, ge=1)  # steps between sample pictures
+
+
+class DenoiserRecipe(_Section):
+    role: Literal["denoiser"] = "denoiser"
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    network: AnyNetworkConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    prediction: PredictionConfig = PredictionConfig()
+    objective: ObjectiveSection = ObjectiveSection()
+    optimisation: OptimisationSection
+    sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _trainable(self) -> "DenoiserRecipe":
+        make_schedule(self.schedule.name, self.schedule.T)  # does it end in noise?
+        if self.prediction.learned_variance:
+            raise ValueError("prediction.learned_variance needs a loss that trains it, which there is not yet: set it to false")
+        if self.objective.variance == "learned":
+            raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
+        if self.sampling.steps > self.schedule.T:
+            raise ValueError(f"sampling.steps is at most schedule.T = {self.schedule.T}")
+        return self
+
+
+class JudgeRecipe(_Section):
+    """A classifier of clean images, for measuring and for nothing else."""
+
+    role: Literal["judge"]
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    width: int = Field(32, ge=8, multiple_of=8)
+    features: int = Field(128, ge=8)
+    optimisation: OptimisationSection
+
+
+Recipe = DenoiserRecipe | JudgeRecipe
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """The recipe in that file, or the shipped one of that name.
+
+    Raises RecipeError with the field and what to change, before anything is trained.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{name_or_path}.toml"
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise RecipeError(
+            f"no recipe {name_or_path!r} ({error.strerror}); there are: {', '.join(recipe_names())}, or give a .toml file"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    return parse_recipe(document, source=str(path))
+
+
+def parse_recipe(document: dict, source: str) -> Recipe:
+    recipe_type = JudgeRecipe if document.get("role") == "judge" else DenoiserRecipe
+    try:
+        return recipe_type.model_validate(document)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        raise RecipeError("\n".join([f"{source} cannot be trained:", *lines])) from error
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))

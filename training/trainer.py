@@ -1,0 +1,215 @@
+"""The one training loop: Accelerate carries device, precision and processes; a run that was stopped goes on exactly.
+
+All randomness of step k comes from a generator seeded by (recipe seed, process, k), so what a run becomes does not
+depend on how often it was interrupted, and there is no random state to save.
+"""
+
+import contextlib
+import json
+import math
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from training.data.training_set import TrainingSet
+from training.progress import TrainingProgress
+from training.recipe import OptimisationSection, Recipe, RecipeError
+
+
+class Task(Protocol):
+    """What is trained, and on what: everything that the loop does not need to know."""
+
+    recipe: Recipe
+    network: nn.Module
+    data: TrainingSet
+
+    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Of a batch in the data's own units, on the network's device."""
+        ...
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """A look at what the (averaged) network does now."""
+        ...
+
+
+@dataclass
+class Position:
+    """How far a run has come. Saved and restored with it."""
+
+    step: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.step = state["step"]
+
+
+class Interrupted(Exception):
+    """Stopped by Ctrl-C or SIGTERM; the state is saved and the same command goes on from it."""
+
+
+def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
+    """Train to the recipe's last step, from the state in `run` where there is one; returns the averaged network.
+
+    `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl.
+
+    Raises Interrupted on Ctrl-C and SIGTERM; RecipeError where `run` holds a state of another recipe.
+    """
+    recipe, options = task.recipe, task.recipe.optimisation
+    optimizer = torch.optim.AdamW(task.network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    network, optimizer = accelerator.prepare(task.network, optimizer)
+    average = AveragedModel(accelerator.unwrap_model(network), multi_avg_fn=_ema(options.ema_decay))
+    position = Position()
+    accelerator.register_for_checkpointing(average, position)
+    _restore(accelerator, run, recipe)
+
+    loss_sum, since = torch.zeros((), device=accelerator.device), position.step
+    with (
+        _stop_signals() as stop,
+        TrainingProgress(recipe.name, options.steps, position.step, accelerator.is_main_process) as progress,
+    ):
+        while position.step < options.steps:
+            generator = _generator(recipe.seed, accelerator.process_index, position.step)
+            rows, labels = task.data.draw(options.batch_size, generator)
+            rows, labels = rows.to(accelerator.device), labels.to(accelerator.device)
+            with accelerator.autocast():
+                loss = task.loss(network, rows, labels, generator)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(network.parameters(), options.gradient_clip)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(options, position.step)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update_parameters(accelerator.unwrap_model(network))
+
+            position.step += 1
+            loss_sum += loss.detach()
+            finished = position.step == options.steps
+            if progress.due(position.step) or finished:
+                mean_loss = (accelerator.reduce(loss_sum, "mean") / (position.step - since)).item()
+                loss_sum.zero_()
+                since = position.step
+                if not math.isfinite(mean_loss):
+                    raise RecipeError(
+                        f"{recipe.name}: the loss is not finite at step {position.step}; lower "
+                        f"optimisation.learning_rate, and go on from the last state with the same command"
+                    )
+                images = options.batch_size * accelerator.num_processes
+                entry = progress.update(position.step, mean_loss, images)
+                if accelerator.is_main_process:
+                    with (run / "log.jsonl").open("a") as log:
+                        log.write(json.dumps(entry) + "\n")
+            if position.step % options.sample_every == 0 or finished:
+                with _time_out_of(progress):
+                    if accelerator.is_main_process:
+                        task.picture(average.module, run / "samples" / f"step-{position.step:06d}.png")
+            if position.step % options.save_every == 0 or finished or stop.asked:
+                _save(accelerator, run, recipe, position.step)
+            if stop.asked and not finished:
+                raise Interrupted(f"{recipe.name}: stopped at step {position.step} of {options.steps}")
+    return average.module
+
+
+def learning_rate(options: OptimisationSection, step: int) -> float:
+    """Linear warm-up, then a cosine from learning_rate down to final_learning_rate · learning_rate."""
+    if step < options.warmup_steps:
+        return options.learning_rate * (step + 1) / options.warmup_steps
+    done = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    cosine = (1 + math.cos(math.pi * done)) / 2
+    return options.learning_rate * (options.final_learning_rate + (1 - options.final_learning_rate) * cosine)
+
+
+def _ema(decay: float):
+    """Exponential moving average whose decay warms up as (1 + n)/(10 + n), so that early weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], n: Tensor) -> None:
+        step = float(n)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + step) / (10 + step)))
+
+    return update
+
+
+def _generator(seed: int, process: int, step: int) -> torch.Generator:
+    state = np.random.SeedSequence((seed, process, step)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def newest_state(run: Path) -> Path | None:
+    states = sorted(run.glob("state-*[0-9]"), key=lambda path: int(path.name.removeprefix("state-")))
+    return states[-1] if states else None
+
+
+def _save(accelerator: Accelerator, run: Path, recipe: Recipe, step: int) -> None:
+    """Write beside the old state, then take its place by one rename: a kill at any moment leaves a whole state."""
+    final = run / f"state-{step}"
+    partial = run / "state.partial"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        (partial / "recipe.json").write_text(recipe.model_dump_json())
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        for old in run.glob("state-*[0-9]"):
+            if old != final:
+                shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def _restore(accelerator: Accelerator, run: Path, recipe: Recipe) -> None:
+    state = newest_state(run)
+    if state is None:
+        return
+    if json.loads((state / "recipe.json").read_text()) != json.loads(recipe.model_dump_json()):
+        raise RecipeError(
+            f"{state} was made by another version of the recipe {recipe.name!r}: go back to that recipe, "
+            f"or start anew with --fresh"
+        )
+    accelerator.load_state(str(state))
+
+
+@dataclass
+class _Stop:
+    asked: bool = False
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    """SIGINT and SIGTERM ask for a stop after the step in hand; a second one stops at once."""
+    stop = _Stop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        stop.asked = True
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _time_out_of(progress: TrainingProgress) -> Iterator[None]:
+    """Pictures are not training: their time stays out of the images per second."""
+    started = time.monotonic()
+    yield
+    progress.skip(time.monotonic() - started)
