@@ -79,7 +79,7 @@ class Engine:
         self._ended = False
         self.failure: BaseException | None = None
         self._backlog = _Backlog()
-        metrics.engine_heartbeat_age_seconds.set_function(lambda: self.heartbeat_age)
+        metrics.heartbeat_age.set_function(lambda: self.heartbeat_age)
 
     # --- the event loop's side
 
@@ -122,7 +122,7 @@ class Engine:
         try:
             self._backlog.admit(job, self._options.max_queued_seconds)
         except EngineFull:
-            self._metrics.rejected_total.labels(reason="full").inc()
+            self._metrics.rejected.labels(reason="full").inc()
             raise
         loop = asyncio.get_running_loop()
         dataset = self._checkpoints[job.model].config.data.dataset
@@ -138,7 +138,7 @@ class Engine:
             raise DeadlinePassed(f"not done within {self._options.deadline_seconds:g} s") from None
         except asyncio.CancelledError:
             self._inbox.put(_Cancel(ticket.number))
-            self._metrics.cancelled_total.inc()
+            self._metrics.cancelled.inc()
             raise
 
     def describe(self) -> dict:
@@ -205,9 +205,8 @@ class Engine:
                 for number in self._scheduler.advance(tick):
                     self._finish(number)
             self._metrics.rows_active.set(self._runner.rows_held)
-            self._metrics.rows_queued.set(
-                sum(len(ticket.job) for ticket in self._tickets.values() if not ticket.started)
-            )
+            queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
+            self._metrics.rows_queued.set(queued)
 
     def _receive(self) -> bool:
         """Take the commands that have come; waits a moment where there is nothing else to do. False: time to end."""
@@ -252,7 +251,7 @@ class Engine:
         seconds = time.monotonic() - started
         self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
         self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))
-        self._metrics.evaluations_total.labels(model=tick.model).inc(tick.evaluations)
+        self._metrics.evaluations.labels(model=tick.model).inc(tick.evaluations)
         self._backlog.ran(tick.model, tick.evaluations, seconds, self._runner.models[tick.model].sizes[-1])
         for number, reason in failed.items():
             ticket = self._tickets[number]
@@ -343,7 +342,7 @@ def _choose_device(device: str) -> str:
 
 
 def _choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
-    """What the checkpoint allows and the hardware has; a precision that was asked for by name is taken where allowed."""
+    """What the checkpoint allows and the hardware has, unless one is asked for by name and allowed."""
     allowed = checkpoint.config.precisions
     if wanted != "auto":
         return wanted if wanted in allowed else "float32"

@@ -7,16 +7,14 @@ A slice that does not fit a tick is cut in two.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-# Of so many ticks, one is led by whoever has waited longest; the others by whoever has least left to do.
-LONGEST_WAITING_EVERY = 4
+# Of so many ticks one is led by the oldest job, the others by whoever has least left to do: short jobs overtake long
+# ones, and the oldest keeps at least this share of the device, so that every job comes to its end.
+OLDEST_LEADS_EVERY = 4
 
 
 @dataclass
 class Slice:
-    """Rows start … stop of a job, of which `step` steps are done.
-
-    served  number of the tick that last ran it, or in which it came
-    """
+    """Rows start … stop of a job, of which `step` steps are done."""
 
     job: int
     model: str
@@ -25,7 +23,6 @@ class Slice:
     step: int
     steps: int
     evaluations_per_row: int
-    served: int
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -72,8 +69,9 @@ class Scheduler:
         return sum(len(piece) for pieces in self._waiting.values() for piece in pieces)
 
     def add(self, job: int, model: str, *, rows: int, steps: int, evaluations_per_row: int) -> None:
+        """A new job; jobs are numbered in the order in which they come."""
         self._rows_left[job] = rows
-        self._waiting[job] = [Slice(job, model, 0, rows, 0, steps, evaluations_per_row, self._ticks)]
+        self._waiting[job] = [Slice(job, model, 0, rows, 0, steps, evaluations_per_row)]
 
     def remove(self, job: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
@@ -84,8 +82,8 @@ class Scheduler:
         """The leading slice's model, and as many rows of it as fit, in order. Only where something waits."""
         self._ticks += 1
         order = [piece for pieces in self._waiting.values() for piece in pieces]
-        if self._ticks % LONGEST_WAITING_EVERY == 0:
-            order.sort(key=lambda piece: piece.served)
+        if self._ticks % OLDEST_LEADS_EVERY == 0:
+            order.sort(key=lambda piece: piece.job)
         else:
             order.sort(key=lambda piece: piece.left)
         model = order[0].model
@@ -114,7 +112,7 @@ class Scheduler:
 
     def _cut(self, piece: Slice, rows: int) -> Slice:
         """Take the first rows of a waiting slice; what is left of it goes on waiting."""
-        taken = replace(piece, stop=piece.start + rows, served=self._ticks)
+        taken = replace(piece, stop=piece.start + rows)
         pieces = self._waiting[piece.job]
         if rows < len(piece):
             piece.start += rows
@@ -131,7 +129,7 @@ class Scheduler:
         for after in pieces[1:]:
             before = joined[-1]
             if before.stop == after.start and before.step == after.step:
-                before.stop, before.served = after.stop, min(before.served, after.served)
+                before.stop = after.stop
             else:
                 joined.append(after)
         self._waiting[piece.job] = joined

@@ -1,0 +1,59 @@
+"""Prometheus metrics, in a registry of the app's own: several apps live in one test process."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+TICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+
+
+class Metrics:
+    """Every metric of the service; each is changed beside the event that it counts.
+
+    Labels are dataset, model, outcome and reason; never a seed or a class, of which there are too many.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.requests = Counter(
+            "spirale_requests_total", "Answered sample requests", ["dataset", "outcome"], registry=r
+        )
+        self.request_seconds = Histogram(
+            "spirale_request_seconds", "From request to answer", ["dataset"], buckets=LATENCY_BUCKETS, registry=r
+        )
+        self.queue_seconds = Histogram(
+            "spirale_queue_seconds",
+            "From submission to the first step",
+            ["dataset"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.sampling_seconds = Histogram(
+            "spirale_sampling_seconds",
+            "From the first step to the last",
+            ["dataset"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.encode_seconds = Histogram(
+            "spirale_encode_seconds", "Making PNG, zip, … of samples", buckets=LATENCY_BUCKETS, registry=r
+        )
+        self.tick_seconds = Histogram(
+            "spirale_tick_seconds", "One forward pass and update", ["model"], buckets=TICK_BUCKETS, registry=r
+        )
+        self.batch_rows = Histogram(
+            "spirale_batch_rows", "Rows that shared a tick", ["model"], buckets=ROW_BUCKETS, registry=r
+        )
+        self.evaluations = Counter("spirale_evaluations_total", "Network evaluations of rows", ["model"], registry=r)
+        self.rows_active = Gauge("spirale_rows_active", "Rows that have started and are not done", registry=r)
+        self.rows_queued = Gauge("spirale_rows_queued", "Rows that have not started", registry=r)
+        self.rejected = Counter("spirale_rejected_total", "Requests turned away", ["reason"], registry=r)
+        self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)
+        self.heartbeat_age = Gauge(
+            "spirale_engine_heartbeat_age_seconds", "Since the engine's thread last showed that it moves", registry=r
+        )
+
+    def exposition(self) -> bytes:
+        """The text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,46 @@
+"""Tiny checkpoints with random weights: everything but good pictures, in milliseconds."""
+
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import Checkpoint, Config, PredictionConfig, SamplingConfig, ScheduleConfig, save_checkpoint
+from model.data import DataConfig
+from model.networks import MLPConfig, UNetConfig
+from model.schedule import make_schedule
+
+IMAGES = DataConfig(
+    dataset="mnist",
+    kind="images",
+    shape=(1, 8, 8),
+    labels=tuple("0123456789"),
+    mean=(127.5,),
+    std=(127.5,),
+    clip=1.0,
+)
+POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner", "outer"), std=(2.0,))
+
+
+def tiny_checkpoint(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> Checkpoint:
+    """A network of that data's kind with random weights in every layer (none starts as the identity)."""
+    network = UNetConfig(channels=(8, 16), blocks=1, groups=4) if data.kind == "images" else MLPConfig(width=16, blocks=2)
+    config = Config(
+        name=name or f"{data.dataset}-tiny",
+        data=data,
+        network=network,
+        schedule=ScheduleConfig(T=T),
+        prediction=PredictionConfig(target="v"),
+        sampling=SamplingConfig(**{"steps": 4, "guidance_scale": 1.5, **sampling}),
+    )
+    torch.manual_seed(0)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return Checkpoint(config, make_schedule("cosine", T), module.eval())
+
+
+def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:
+    """A tiny checkpoint as a folder in `folder`."""
+    checkpoint = tiny_checkpoint(data, name, **options)
+    save_checkpoint(folder / checkpoint.config.name, checkpoint.config, checkpoint.network)
+    return folder / checkpoint.config.name

@@ -1,0 +1,233 @@
+"""The engine gives the plain loop's bytes, whatever else it is doing, and fails one job at a time."""
+
+import asyncio
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from model.denoiser import NO_LABEL, Conditions
+from model.noise import sample_seeds
+from model.plan import make_plan
+from model.sample import sample
+from service.engine.buckets import BucketedNetwork
+from service.engine.engine import Engine, EngineOptions
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
+from service.metrics import Metrics
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint
+
+CHECKPOINTS = {"images": tiny_checkpoint(IMAGES), "points": tiny_checkpoint(POINTS)}
+SAMPLERS = [
+    dict(sampler="ddpm", variance="fixed-small"),
+    dict(sampler="ddpm", variance="fixed-large"),
+    dict(sampler="renoise"),
+    dict(sampler="ddim"),
+    dict(sampler="ddim", eta=0.7),
+    dict(sampler="dpmpp-2m"),
+]
+
+
+@pytest.fixture
+def make_engine():
+    engines = []
+
+    def make(checkpoints=CHECKPOINTS, **options) -> Engine:
+        options = {"device": "cpu", "precision": "float32", **options}
+        engine = Engine(checkpoints, EngineOptions(**options), Metrics())
+        engine.start()
+        engines.append(engine)
+        deadline = time.monotonic() + 60
+        while not engine.ready:
+            assert engine.failure is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.stop(10)
+
+
+def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, **sampler) -> Job:
+    plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
+    labels = np.full(n, NO_LABEL if label is None else label)
+    return Job(model, plan, sample_seeds(seed, n), labels, scale)
+
+
+def random_job(draw: random.Random) -> Job:
+    model = draw.choice(["images", "points"])
+    return make_job(
+        model,
+        n=draw.choice([1, 1, 2, 3, 7]),
+        steps=draw.choice([1, 2, 3, 5, 10, 50]),
+        seed=draw.randrange(2**63),
+        label=draw.choice([None, 0, 1]),
+        scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
+        **draw.choice(SAMPLERS),
+    )
+
+
+def solo(job: Job, sizes: tuple[int, ...]) -> np.ndarray:
+    """The job's samples by the plain loop, alone."""
+    checkpoint = CHECKPOINTS[job.model]
+    denoiser = checkpoint.denoiser(wrap=lambda network: BucketedNetwork(network, sizes))
+    conditions = Conditions(torch.from_numpy(job.labels), torch.full((len(job),), job.guidance_scale))
+    x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
+    return x.numpy()
+
+
+def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
+    from model.data import to_uint8
+
+    data = CHECKPOINTS[job.model].config.data
+    restored = data.restore(torch.from_numpy(x))
+    return to_uint8(restored) if data.kind == "images" else restored.numpy()
+
+
+def test_mixed_requests_are_byte_equal_to_the_plain_loop(make_engine):
+    engine = make_engine()
+    sizes = {name: tuple(it["batch_sizes"]) for name, it in engine.describe()["models"].items()}
+    draw = random.Random(1)
+    jobs = [random_job(draw) for _ in range(60)]
+
+    async def ask_all():
+        return await asyncio.gather(*(engine.sample(job) for job in jobs))
+
+    for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, sizes[job.model])))
+
+
+def test_every_bucket_gives_a_row_the_same_bits():
+    for checkpoint in CHECKPOINTS.values():
+        shape = checkpoint.config.data.shape
+        network = checkpoint.denoiser().network
+        x, t, label = torch.randn(64, *shape), torch.randint(1, 51, (64,)), torch.randint(-1, 2, (64,))
+        bucketed = BucketedNetwork(network, (4, 8, 64))
+        with torch.inference_mode():
+            whole = bucketed(x, t, label)
+            for rows in (1, 3, 4, 5, 8):
+                for start in (0, 13, 64 - rows):
+                    part = slice(start, start + rows)
+                    assert torch.equal(bucketed(x[part], t[part], label[part]), whole[part])
+
+
+def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
+    engine = make_engine()
+    kept = make_job(n=2, steps=20, seed=5)
+
+    async def scenario():
+        doomed = [asyncio.create_task(engine.sample(make_job(n=64, steps=50, seed=i))) for i in range(5)]
+        staying = asyncio.create_task(engine.sample(kept))
+        await asyncio.sleep(0.05)
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        answer = await staying
+        while value(engine, "spirale_rows_active") or value(engine, "spirale_rows_queued"):
+            await asyncio.sleep(0.01)
+        return answer
+
+    answer = asyncio.run(asyncio.wait_for(scenario(), 60))
+    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
+    np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, sizes)))
+    assert value(engine, "spirale_cancelled_total") == 5
+    assert engine._backlog._evaluations["images"] == 0
+
+
+def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
+    checkpoint = tiny_checkpoint(IMAGES)
+    checkpoint.network.embedding.label.weight.data[1 + 7] = float("nan")  # label 7
+    engine = make_engine({"images": checkpoint})
+
+    async def scenario():
+        jobs = [make_job(label=label, seed=label, steps=5) for label in range(10)]
+        return await asyncio.gather(*(engine.sample(job) for job in jobs), return_exceptions=True)
+
+    answers = asyncio.run(scenario())
+    assert [label for label, answer in enumerate(answers) if isinstance(answer, JobFailed)] == [7]
+    assert engine.ready
+
+
+def test_a_tick_that_raises_is_run_again_job_by_job(make_engine):
+    engine = make_engine()
+    tick = engine._runner.tick
+
+    def poisoned(model, jobs, slices):
+        if any(job.seeds[0] == 666 for job in jobs.values()):
+            raise RuntimeError("poison")
+        return tick(model, jobs, slices)
+
+    engine._runner.tick = poisoned
+    good = make_job(seed=1, steps=5)
+
+    async def scenario():
+        return await asyncio.gather(
+            engine.sample(good), engine.sample(make_job(seed=666, steps=5)), return_exceptions=True
+        )
+
+    answer, failure = asyncio.run(scenario())
+    assert isinstance(failure, JobFailed) and "poison" not in str(failure)
+    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
+    np.testing.assert_array_equal(answer.data, as_answered(good, solo(good, sizes)))
+
+
+def test_past_the_bound_the_answer_is_full_and_an_idle_engine_takes_anything(make_engine):
+    engine = make_engine(max_queued_seconds=0.01)
+
+    async def scenario():
+        first = asyncio.create_task(engine.sample(make_job(n=64, steps=50)))
+        await asyncio.sleep(0)
+        with pytest.raises(EngineFull) as full:
+            await engine.sample(make_job(n=64, steps=50))
+        assert full.value.retry_after >= 1
+        await first
+
+    asyncio.run(scenario())
+    assert value(engine, "spirale_rejected_total", reason="full") == 1
+
+
+def test_a_job_past_its_deadline_is_given_up(make_engine):
+    engine = make_engine(deadline_seconds=0.05)
+
+    async def scenario():
+        with pytest.raises(DeadlinePassed):
+            await engine.sample(make_job(n=64, steps=50, seed=1))
+        while value(engine, "spirale_rows_active"):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_stopping_finishes_what_was_accepted_and_takes_no_more(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        accepted = asyncio.create_task(engine.sample(make_job(n=8, steps=20)))
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(engine.stop, 30)
+        assert len((await accepted).data) == 8
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_thread_leaves_nobody_waiting(make_engine):
+    engine = make_engine()
+
+    def die(*_):
+        raise SystemExit("died")
+
+    engine._runner.tick = die
+
+    async def scenario():
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert isinstance(engine.failure, SystemExit) and not engine.ready
+
+
+def value(engine: Engine, name: str, **labels: str) -> float:
+    return engine._metrics.registry.get_sample_value(name, labels) or 0.0
