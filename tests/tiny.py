@@ -23,7 +23,9 @@ POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner"
 
 def tiny_checkpoint(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> Checkpoint:
     """A network of that data's kind with random weights in every layer (none starts as the identity)."""
-    network = UNetConfig(channels=(8, 16), blocks=1, groups=4) if data.kind == "images" else MLPConfig(width=16, blocks=2)
+    network = (
+        UNetConfig(channels=(8, 16), blocks=1, groups=4) if data.kind == "images" else MLPConfig(width=16, blocks=2)
+    )
     config = Config(
         name=name or f"{data.dataset}-tiny",
         data=data,

@@ -1,0 +1,60 @@
+"""`python -m service`: serve until told to stop."""
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import CliApp, SettingsError
+
+from service import logs
+from service.app import NothingToServe, create_app
+from service.settings import Settings
+
+KEEP_ALIVE = 30  # seconds an idle connection is kept
+
+
+def main() -> int:
+    try:
+        settings = CliApp.run(Settings)
+    except (ValidationError, SettingsError) as error:
+        print(f"python -m service: {_explain(error)}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_format)
+    engine_died = False
+
+    def end() -> None:
+        nonlocal engine_died
+        engine_died = True
+        server.should_exit = True
+
+    try:
+        app = create_app(settings, on_engine_death=end)
+    except NothingToServe as error:
+        print(f"python -m service: {error}", file=sys.stderr)
+        return 2
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,  # RequestContext writes one line a request, with its id
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        )
+    )
+    server.run()
+    return 1 if engine_died or not server.started else 0
+
+
+def _explain(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, entry['loc']))}: {entry['msg']} (given: {entry['input']!r})" for entry in error.errors()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What was resolved and sampled → the representation that was asked for."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from service import media
+from service.catalog import Resolved
+from service.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
+
+Encoder = Callable[[Resolved, np.ndarray, int], bytes]
+"""(what was asked, `Samples.data`, zoom) → the body. Runs in a pool, off the event loop."""
+
+
+def encoders(kind: str) -> Mapping[str, Encoder]:
+    """The media types that samples of this kind come as, the default first."""
+    return _OF_IMAGES if kind == "images" else _OF_POINTS
+
+
+def _records(resolved: Resolved) -> list[dict]:
+    """Label and seed of each sample: with the other parameters, what gives it again alone."""
+    labels = resolved.labels or [None] * len(resolved.job)
+    seeds = resolved.job.seeds.tolist()
+    return [{"label": label, "seed": seed} for label, seed in zip(labels, seeds, strict=True)]
+
+
+def _text(resolved: Resolved, record: Mapping | None = None) -> dict[str, str]:
+    """A PNG's text chunks; `record` is of the one sample that it shows."""
+    parameters = resolved.parameters | ({"label": resolved.labels} if record is None else record)
+    return {
+        "Software": "Spirale",
+        "Seed": str(parameters["seed"]),
+        "Parameters": json.dumps(parameters, ensure_ascii=False),
+    }
+
+
+def _pngs(resolved: Resolved, data: np.ndarray, zoom: int) -> list[bytes]:
+    records = _records(resolved)
+    return [media.png(image, _text(resolved, record), zoom) for image, record in zip(data, records, strict=True)]
+
+
+def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    record = _records(resolved)[0] if len(data) == 1 else None
+    return media.contact_sheet(data, _text(resolved, record), zoom)
+
+
+def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    images = [
+        ImageAnswer(**record, b64_png=base64.b64encode(image).decode())
+        for record, image in zip(_records(resolved), _pngs(resolved, data, zoom), strict=True)
+    ]
+    return ImagesAnswer(**resolved.parameters, images=images).model_dump_json().encode()
+
+
+def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    records = [resolved.parameters | record for record in _records(resolved)]
+    return media.archive(_pngs(resolved, data, zoom), records)
+
+
+def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return PointsAnswer(**resolved.parameters, points=data.tolist(), labels=resolved.labels).model_dump_json().encode()
+
+
+def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return media.npy(data)
+
+
+def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return media.table(data, resolved.labels)
+
+
+def _scatter(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return media.scatter(data, np.maximum(resolved.job.labels, 0), _text(resolved))
+
+
+_OF_IMAGES: Mapping[str, Encoder] = {
+    "image/png": _sheet,
+    "application/json": _images_json,
+    "application/zip": _images_zip,
+    "application/x-npy": _npy,
+}
+_OF_POINTS: Mapping[str, Encoder] = {
+    "application/json": _points_json,
+    "image/png": _scatter,
+    "application/x-npy": _npy,
+    "text/csv": _csv,
+}

@@ -1,0 +1,79 @@
+"""Settings in, app out. No module-level state: several apps may live in one process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from fastapi import FastAPI
+
+from service import problems
+from service.catalog import load_catalog
+from service.engine.engine import Engine, EngineOptions
+from service.metrics import Metrics
+from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
+from service.routes import health, models, sample
+from service.settings import Settings
+from service.state import State
+
+ENCODING_THREADS = 2
+WATCH_EVERY = 0.5  # seconds
+
+
+class NothingToServe(Exception):
+    """There is no usable checkpoint."""
+
+
+def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda: None) -> FastAPI:
+    """The service over the checkpoints of `settings`.
+
+    `on_engine_death` is called from the event loop when the engine's thread has ended by itself: nothing can be
+    sampled any more, and the process should end so that something restarts it.
+
+    Raises NothingToServe.
+    """
+    catalog = load_catalog(settings.checkpoints)
+    if not catalog.models:
+        raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    metrics = Metrics()
+    options = EngineOptions(
+        device=settings.device,
+        precision=settings.precision,
+        batch_sizes=settings.batch_sizes,
+        max_queued_seconds=settings.max_queued_seconds,
+        deadline_seconds=settings.deadline_seconds,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = Engine(catalog.models, options, metrics)
+        with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
+            app.state.spirale = State(catalog, engine, metrics, encoding)
+            engine.start()
+            watch = asyncio.create_task(_watch(engine, on_engine_death))
+            try:
+                yield
+            finally:
+                watch.cancel()
+                await asyncio.to_thread(engine.stop, settings.drain_seconds)
+
+    app = FastAPI(title="Spirale", description="Samples of small diffusion models.", version="0.1.0", lifespan=lifespan)
+    problems.install(app)
+    for routes in (sample, models, health):
+        app.include_router(routes.router)
+    # The last that is added stands first.
+    app.add_middleware(JsonBody)
+    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    if settings.api_key is not None:
+        app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
+    app.add_middleware(RequestContext)
+    return app
+
+
+async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:
+    while engine.failure is None:
+        await asyncio.sleep(WATCH_EVERY)
+    on_engine_death()

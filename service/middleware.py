@@ -1,0 +1,133 @@
+"""What stands before every route: request id, access log, key, body limit, content type. Plain ASGI, no buffering."""
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import Problem
+
+log = structlog.get_logger("service.access")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+OPEN_PATHS = ("/healthz", "/readyz")
+JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+class RequestContext:
+    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log.
+
+    What nobody expected ends here: 500, and the trace in the log only.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started, status = time.perf_counter(), 0
+
+        async def with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, with_id)
+        except Exception as error:
+            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            if status:
+                raise  # the answer has begun: all that is left is to break it off
+            problem = Problem(500, "something failed in the service; its log has the X-Request-ID of this answer")
+            await problem.response()(scope, receive, with_id)
+        finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class ApiKey:
+    """401 without `Authorization: Bearer <key>`, but for the health routes."""
+
+    def __init__(self, app: ASGIApp, key: str):
+        self.app = app
+        self._expected = f"Bearer {key}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+            if not secrets.compare_digest(given, self._expected):
+                problem = Problem(
+                    401,
+                    "an API key is needed: send `Authorization: Bearer <key>`",
+                    headers={"WWW-Authenticate": 'Bearer realm="spirale"'},
+                )
+                return await problem.response()(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """413 as soon as a body shows to be too large, by its Content-Length or while it is read."""
+
+    def __init__(self, app: ASGIApp, limit: int):
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        problem = Problem(413, f"the body is larger than {self.limit:,} bytes")
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and int(length) > self.limit:
+            return await problem.response()(scope, receive, send)
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > self.limit:
+                    raise problem
+            return message
+
+        await self.app(scope, counted, send)
+
+
+class JsonBody:
+    """415 for a POST that is not JSON; and curl understood as its user means it.
+
+    `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
+    without, so a page elsewhere cannot use this to get around CORS.
+
+    `curl --json` also sends `Accept: application/json`, whatever its user would like back. That is taken as no
+    preference; who wants JSON of curl says `-d` with `-H 'Accept: application/json'`.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            headers = MutableHeaders(scope=scope)
+            content_type = headers.get("content-type", "").split(";")[0].strip().lower()
+            if content_type == FORM_TYPE and "origin" not in headers:
+                headers["content-type"] = "application/json"
+            elif not JSON_TYPES.fullmatch(content_type):
+                problem = Problem(
+                    415, f"the body is {content_type or 'of no type'}, not application/json; with curl, use --json"
+                )
+                return await problem.response()(scope, receive, send)
+            elif headers.get("user-agent", "").startswith("curl/") and headers.get("accept") == "application/json":
+                headers["accept"] = "*/*"
+        await self.app(scope, receive, send)

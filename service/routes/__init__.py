@@ -1,0 +1,1 @@
+"""Each route validates, submits, awaits and answers; it computes nothing."""

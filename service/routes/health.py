@@ -1,0 +1,38 @@
+"""Is it alive, is it ready, how is it doing."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.problems import Problem, documented
+from service.state import AppState
+
+STALE_HEARTBEAT = 5.0  # seconds
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses=documented(503))
+async def readyz(state: AppState) -> dict[str, str]:
+    """Models are loaded and warmed up, and the engine moves."""
+    engine = state.engine
+    if engine.failure is not None:
+        raise Problem(503, "the engine died; the process is about to end")
+    if engine.draining:
+        raise Problem(503, "draining: no new work is taken")
+    if not engine.ready:
+        raise Problem(503, "loading: the models are being warmed up", headers={"Retry-After": "2"})
+    if engine.heartbeat_age > STALE_HEARTBEAT:
+        raise Problem(503, f"the engine has not moved for {engine.heartbeat_age:.0f} s")
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response, responses=documented(401))
+async def metrics(state: AppState) -> Response:
+    """Prometheus."""
+    return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,115 @@
+"""What is asked and what is answered: shapes and ranges. What goes together is the catalogue's to say."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+
+from model.noise import MAX_SEED
+from model.plan import Sampler, Variance
+
+Guidance = Literal["none", "classifier-free", "classifier", "clip"]
+Label = Annotated[StrictInt | StrictStr, Field(description="Class number or name.")]
+
+MAX_IMAGES = 64
+MAX_POINTS = 10_000
+
+
+class _Fields(BaseModel):
+    """The fields of a sample request that JSON and query string share."""
+
+    dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
+    guidance: Guidance | None = Field(
+        None, description="How a label steers; by default classifier-free. `none` with a label is the plain "
+        "conditional model, the same as a scale of 1."
+    )  # fmt: skip
+    guidance_scale: float | None = Field(
+        None, ge=0, le=20, allow_inf_nan=False,
+        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger "
+        "(the paper's w is this minus 1). Default: the model card's.",
+    )  # fmt: skip
+    steps: int | None = Field(None, ge=1, description="1 … T. Default: the model card's.")
+    sampler: Sampler | None = Field(
+        None, description="Default: the model card's. `renoise` is quick and biased: it loses spread at every step."
+    )
+    eta: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="For ddim: 0 is deterministic, 1 as noisy as ddpm."
+    )
+    variance: Variance | None = Field(None, description="For ddpm. Default: the model card's.")
+    n: int | None = Field(
+        None, ge=1, le=MAX_POINTS, description=f"How many: 1 … {MAX_IMAGES} images, 1 … {MAX_POINTS:,} points. "
+        "Default: as many as there are labels in a list, else 1 image or 500 points."
+    )  # fmt: skip
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where not given.",
+    )
+    model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
+    zoom: int | None = Field(None, ge=1, le=16, description="Enlarges PNGs so many times, for human eyes.")
+
+
+class SampleRequest(_Fields):
+    """The body of POST /sample."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"dataset": "mnist", "label": 7}, {"dataset": "spiral", "n": 500}]},
+    )
+
+    label: Label | list[Label] | None = Field(
+        None, description="A class, or a list of them, one for each sample. Unconditional without."
+    )
+
+
+def _commas(values: Any) -> Any:
+    """?label=1,2&label=3 → ["1", "2", "3"]"""
+    if isinstance(values, list):
+        return [part.strip() for value in values for part in str(value).split(",")]
+    return values
+
+
+class SampleQuery(_Fields):
+    """The query string of GET /sample: the same, in text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Annotated[list[str] | None, BeforeValidator(_commas)] = Field(
+        None, description="A class, or several: repeated, or with commas between."
+    )
+
+    def as_request(self) -> SampleRequest:
+        fields = self.model_dump(exclude_unset=True)
+        if self.label is not None and len(self.label) == 1:
+            fields["label"] = self.label[0]
+        return SampleRequest(**fields)
+
+
+class _Answered(BaseModel):
+    """What a request came to; given back as a request with the label, each sample can be had again."""
+
+    model: str
+    dataset: str
+    sampler: Sampler
+    steps: int
+    eta: float | None = Field(description="For ddim, else null.")
+    variance: Variance | None = Field(description="For ddpm, else null.")
+    guidance: Guidance
+    guidance_scale: float | None = Field(description="Null where guidance is none.")
+    seed: int
+
+
+class ImageAnswer(BaseModel):
+    label: str | None
+    seed: int
+    b64_png: str
+
+
+class ImagesAnswer(_Answered):
+    images: list[ImageAnswer]
+
+
+class PointsAnswer(_Answered):
+    points: list[list[float]] = Field(description="In the data's own units.")
+    labels: list[str] | None = Field(description="Null where no label was asked for.")

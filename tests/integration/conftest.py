@@ -1,0 +1,53 @@
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.tiny import IMAGES, POINTS, save_tiny
+
+
+def wait_until_ready(client: TestClient) -> None:
+    deadline = time.monotonic() + 60
+    while client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, client.get("/readyz").text
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory) -> Path:
+    """`mnist` (8×8 images, ten classes) and `spiral` (points, "inner" and "outer"), with random weights, T = 50."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save_tiny(folder, IMAGES)
+    save_tiny(folder, POINTS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(checkpoints) -> Iterator[TestClient]:
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"))
+    with TestClient(app) as client:
+        wait_until_ready(client)
+        yield client
+
+
+@pytest.fixture
+def make_client(checkpoints) -> Iterator[Callable[..., TestClient]]:
+    """A client of an app of its own, with these settings."""
+    clients = []
+
+    def make(ready: bool = True, **settings) -> TestClient:
+        app = create_app(Settings(**{"checkpoints": checkpoints, "device": "cpu", **settings}))
+        client = TestClient(app, raise_server_exceptions=False)
+        client.__enter__()
+        clients.append(client)
+        if ready:
+            wait_until_ready(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)

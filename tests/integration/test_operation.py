@@ -1,0 +1,117 @@
+"""Health, readiness, metrics, the catalogue, OpenAPI."""
+
+import re
+import threading
+import time
+
+import pytest
+
+from service.app import NothingToServe, create_app
+from service.settings import Settings
+
+
+def test_models_say_what_may_be_asked(client):
+    body = client.get("/models").json()
+    assert body["device"] == "cpu" and "same bytes" in body["seeds"]
+    mnist = body["datasets"]["mnist"]
+    assert mnist["labels"] == list("0123456789") and mnist["shape"] == [1, 8, 8]
+    assert mnist["guidances"] == ["none", "classifier-free"]
+    (model,) = mnist["models"]
+    assert model["defaults"] == {
+        "sampler": "dpmpp-2m", "steps": 4, "guidance_scale": 1.5, "eta": 0.0, "variance": "fixed-small"
+    }  # fmt: skip
+    assert model["T"] == 50 and model["engine"]["precision"] == "float32"
+
+
+def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_client):
+    client = make_client()
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    engine = client.app.state.spirale.engine
+    engine._ready = False
+    assert client.get("/readyz").status_code == 503 and "loading" in client.get("/readyz").text
+    assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
+    engine._ready = True
+    engine._draining = True
+    assert client.get("/readyz").status_code == 503 and "draining" in client.get("/readyz").text
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_stuck_engine_is_not_ready(make_client):
+    client = make_client()
+    engine = client.app.state.spirale.engine
+    release = threading.Event()
+    engine._runner.tick = lambda *_: release.wait(30) and set()
+    waiting = threading.Thread(target=client.post, args=("/sample",), kwargs={"json": {"dataset": "mnist"}})
+    waiting.start()
+    time.sleep(0.2)
+    engine._beat -= 6
+    answer = client.get("/readyz")
+    release.set()
+    engine._aborted = True
+    waiting.join(10)
+    assert answer.status_code == 503 and "not moved" in answer.text
+
+
+def test_a_dead_engine_is_told_to_the_process(checkpoints):
+    from fastapi.testclient import TestClient
+
+    told = threading.Event()
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_engine_death=told.set)
+    with TestClient(app) as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.01)
+
+        def die(*_):
+            raise SystemExit
+
+        app.state.spirale.engine._runner.tick = die
+        assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
+        assert told.wait(10)
+        assert client.get("/readyz").status_code == 503
+
+
+def test_every_metric_of_the_contract_is_there_and_counts(make_client):
+    client = make_client()
+    client.post("/sample", json={"dataset": "mnist", "label": 1, "n": 3, "steps": 4, "guidance_scale": 2})
+    client.post("/sample", json={"dataset": "mnist", "label": 99})
+    client.post("/sample", json={"dataset": "<script>"})
+    text = client.get("/metrics").text
+    values = dict(re.findall(r"^(spirale_\S+) (\S+)$", text, re.MULTILINE))
+    assert values['spirale_requests_total{dataset="mnist",outcome="ok"}'] == "1.0"
+    assert values['spirale_requests_total{dataset="mnist",outcome="invalid"}'] == "1.0"
+    assert values['spirale_requests_total{dataset="unknown",outcome="invalid"}'] == "1.0"
+    assert values['spirale_evaluations_total{model="mnist-tiny"}'] == str(3 * 4 * 2.0)
+    assert values['spirale_tick_seconds_count{model="mnist-tiny"}'] == "4.0"
+    assert values['spirale_batch_rows_sum{model="mnist-tiny"}'] == str(3 * 4.0)
+    assert values["spirale_rows_active"] == "0.0" and values["spirale_rows_queued"] == "0.0"
+    for name in ("request_seconds", "queue_seconds", "sampling_seconds"):
+        assert float(values[f'spirale_{name}_count{{dataset="mnist"}}']) >= 1
+    assert float(values["spirale_encode_seconds_count"]) == 1
+    assert float(values["spirale_engine_heartbeat_age_seconds"]) < 5
+    for name in ("spirale_rejected_total", "spirale_cancelled_total"):
+        assert f"# TYPE {name} counter" in text
+
+
+def test_openapi_describes_the_answers(client):
+    document = client.get("/openapi.json").json()
+    post = document["paths"]["/sample"]["post"]
+    assert set(post["responses"]["200"]["content"]) == {
+        "application/json", "image/png", "application/zip", "application/x-npy", "text/csv"
+    }  # fmt: skip
+    for status in ("401", "404", "406", "413", "415", "422", "429", "500", "503", "504"):
+        content = post["responses"][status]["content"]
+        assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', client.get("/openapi.json").text))
+    assert references <= set(document["components"]["schemas"])
+    assert client.get("/docs").status_code == 200
+
+
+def test_a_sane_request_id_is_kept_and_another_replaced(client):
+    assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert client.get("/healthz", headers={"X-Request-ID": "a b\t<"}).headers["x-request-id"] != "a b\t<"
+
+
+def test_nothing_to_serve_is_said_at_once(tmp_path):
+    with pytest.raises(NothingToServe, match="no usable checkpoint"):
+        create_app(Settings(checkpoints=tmp_path))

@@ -1,0 +1,185 @@
+"""Bad input: a clear error that says what to do, and nothing breaks."""
+
+import asyncio
+import json
+
+import pytest
+
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, JobFailed
+from tests.tiny import IMAGES, save_tiny
+
+
+def problem(answer, status: int) -> dict:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status and body["detail"] and body["title"]
+    assert "Traceback" not in answer.text
+    return body
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({"label": 11}, "label", "0 … 9"),
+        ({"label": -1}, "label", "0 … 9"),
+        ({"label": "eleven"}, "label", "one of 0, 1"),
+        ({"label": True}, "label", "int"),
+        ({"label": 7.5}, "label", "int"),
+        ({"label": []}, "label", "empty"),
+        ({"label": [1, 2], "n": 3}, "n", "2 labels"),
+        ({"n": 0}, "n", "greater than or equal to 1"),
+        ({"n": 65}, "n", "1 … 64"),
+        ({"n": "3"}, "n", "integer"),
+        ({"steps": 0}, "steps", "greater"),
+        ({"steps": 51}, "steps", "1 … 50"),
+        ({"seed": -1}, "seed", "greater"),
+        ({"seed": 2**63}, "seed", "less"),
+        ({"seed": 1.5}, "seed", "integer"),
+        ({"sampler": "euler"}, "sampler", "dpmpp-2m"),
+        ({"eta": 0.5}, "eta", "ddim"),
+        ({"eta": 1.5, "sampler": "ddim"}, "eta", "less"),
+        ({"variance": "fixed-small"}, "variance", "ddpm"),
+        ({"variance": "learned", "sampler": "ddpm"}, "variance", "fixed-small"),
+        ({"guidance_scale": 2}, "guidance_scale", "label"),
+        ({"guidance_scale": 21, "label": 1}, "guidance_scale", "20"),
+        ({"guidance_scale": 2, "label": 1, "guidance": "none"}, "guidance_scale", "none"),
+        ({"guidance": "classifier-free"}, "guidance", "label"),
+        ({"guidance": "classifier", "label": 1}, "guidance", "classifier-free"),
+        ({"guidance": "psychic", "label": 1}, "guidance", "classifier-free"),
+        ({"zoom": 17}, "zoom", "16"),
+        ({"dataset": "spiral", "zoom": 2}, "zoom", "images"),
+        ({"dataset": "spiral", "n": 10_001}, "n", "10000"),
+        ({"dataset": 3}, "dataset", "string"),
+        ({"prompt": "a seven"}, "prompt", "unknown field"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named_with_its_range_and_what_was_given(client, fields, field, says):
+    body = problem(client.post("/sample", json={"dataset": "mnist"} | fields), 422)
+    assert body["errors"][0]["field"] == field
+    assert says in body["detail"]
+    assert field in body["detail"]
+    if field != "dataset" and fields[field] != []:
+        assert str(fields[field])[:20] in body["errors"][0]["given"]
+
+
+def test_an_unknown_dataset_or_model_is_answered_with_those_there_are(client):
+    assert "mnist, spiral" in problem(client.post("/sample", json={"dataset": "cats"}), 404)["detail"]
+    answer = client.post("/sample", json={"dataset": "mnist", "model": "big"})
+    assert "mnist-tiny" in problem(answer, 404)["detail"]
+    answer = client.post("/sample", json={"dataset": "mnist", "model": "spiral-tiny"})
+    assert "mnist-tiny" in problem(answer, 404)["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b'"mnist"', b"null", b"\xff\xfe", b'{"dataset": "mnist"}}'])
+def test_a_body_that_is_no_json_object(client, body):
+    problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+
+
+def test_nan_and_infinity_are_not_numbers(client):
+    for value in ("NaN", "Infinity", "1e999"):
+        body = f'{{"dataset": "mnist", "label": 1, "guidance_scale": {value}}}'
+        problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+
+
+def test_get_names_its_field_too(client):
+    body = problem(client.get("/sample?dataset=mnist&steps=many"), 422)
+    assert body["errors"][0] == {"field": "steps", "detail": body["errors"][0]["detail"], "given": "many"}
+    problem(client.get("/sample?dataset=mnist&colour=red"), 422)
+    problem(client.get("/sample"), 422)
+
+
+def test_other_content_types(client):
+    body = json.dumps({"dataset": "mnist"})
+    answer = client.post("/sample", content=body, headers={"Content-Type": "text/plain"})
+    assert "--json" in problem(answer, 415)["detail"]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/sample", content=body, headers=form).status_code == 200
+    problem(client.post("/sample", content=body, headers=form | {"Origin": "https://elsewhere.example"}), 415)
+
+
+def test_a_representation_that_there_is_not(client):
+    answer = client.post("/sample", json={"dataset": "spiral"}, headers={"Accept": "application/zip"})
+    assert "text/csv" in problem(answer, 406)["detail"]
+
+
+def test_a_route_and_a_method_that_there_are_not(client):
+    problem(client.get("/nothing"), 404)
+    assert "DELETE" in problem(client.delete("/sample"), 405)["detail"]
+    assert client.delete("/sample").headers["allow"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(make_client):
+    client = make_client(body_limit=2000)
+    body = json.dumps({"dataset": "mnist", "model": "x" * 3000})
+    problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 413)
+
+    def drip():
+        for _ in range(100):
+            yield b" " * 100
+
+    problem(client.post("/sample", content=drip(), headers={"Content-Type": "application/json"}), 413)
+    assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (EngineFull(70.0, 13), 429),
+        (DeadlinePassed("not done within 120 s"), 504),
+        (JobFailed("a value was not finite"), 500),
+        (EngineStopped("draining"), 503),
+        (RuntimeError("a secret"), 500),
+    ],
+)
+def test_what_the_engine_refuses(make_client, error, status):
+    client = make_client()
+
+    async def refuse(job):
+        await asyncio.sleep(0)
+        raise error
+
+    client.app.state.spirale.engine.sample = refuse
+    answer = client.post("/sample", json={"dataset": "mnist"})
+    problem(answer, status)
+    assert "secret" not in answer.text and answer.headers["x-request-id"]
+    if status == 429:
+        assert answer.headers["retry-after"] == "13"
+
+
+def test_a_key_that_is_needed(make_client):
+    client = make_client(ready=False, api_key="sesame")
+    while client.get("/readyz").status_code != 200:
+        pass
+    assert client.get("/healthz").status_code == 200
+    for headers in (
+        {},
+        {"Authorization": "Bearer open"},
+        {"Authorization": "sesame"},
+        {"Authorization": "Bearer sésame"},
+    ):
+        encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+        answer = client.get("/models", headers=encoded)
+        problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert client.get("/models", headers={"Authorization": "Bearer sesame"}).status_code == 200
+
+
+def test_a_broken_checkpoint_is_named_and_left_out(tmp_path, make_client, caplog, capsys):
+    save_tiny(tmp_path, IMAGES)
+    for name, harm in {
+        "cut": lambda path: (path / "model.safetensors").write_bytes((path / "model.safetensors").read_bytes()[:1000]),
+        "half-written": lambda path: (path / "config.json").unlink(),
+        "not-json": lambda path: (path / "config.json").write_text("{"),
+        "no-weights": lambda path: (path / "model.safetensors").unlink(),
+    }.items():
+        harm(save_tiny(tmp_path, IMAGES, name))
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "config.json").write_text('{"role": "judge"}')
+    client = make_client(checkpoints=tmp_path)
+    assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
+    assert [model["name"] for model in client.get("/models").json()["datasets"]["mnist"]["models"]] == ["mnist-tiny"]
+    told = caplog.text + "".join(capsys.readouterr())
+    for name in ("cut", "half-written", "not-json", "no-weights"):
+        assert name in told
+    assert "judge" not in told

@@ -1,0 +1,182 @@
+"""POST and GET /sample: every row of the contract's answer table."""
+
+import base64
+import csv
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
+INNER = {"dataset": "spiral", "label": "inner", "n": 20, "seed": 3}
+
+
+def ask(client, fields, accept="*/*", **options):
+    return client.post("/sample", json=fields, headers={"Accept": accept}, **options)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def images_of(client, fields) -> np.ndarray:
+    answer = ask(client, fields, "application/x-npy")
+    assert answer.status_code == 200, answer.text
+    return np.load(io.BytesIO(answer.content))
+
+
+def test_an_image_is_a_png_with_its_parameters_inside(client):
+    answer = ask(client, SEVEN)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-seed"] == "3" and answer.headers["x-model"] == "mnist-tiny"
+    assert answer.headers["vary"] == "Accept" and answer.headers["x-request-id"]
+    assert all(part in answer.headers["server-timing"] for part in ("queue;", "sample;", "encode;"))
+    image = Image.open(io.BytesIO(answer.content))
+    assert image.size == (8, 8) and image.mode == "L"
+    assert image.text["Seed"] == "3"
+    assert json.loads(image.text["Parameters"])["label"] == "7"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_another(client):
+    assert ask(client, SEVEN).content == ask(client, SEVEN).content
+    assert not np.array_equal(pixels(ask(client, SEVEN).content), pixels(ask(client, SEVEN | {"seed": 4}).content))
+
+
+def test_a_seed_that_is_not_given_is_drawn_and_can_be_used_again(client):
+    first = ask(client, {"dataset": "mnist", "label": 7})
+    again = ask(client, {"dataset": "mnist", "label": 7, "seed": int(first.headers["x-seed"])})
+    assert first.content == again.content
+
+
+@pytest.mark.parametrize(
+    "fields", [SEVEN, {"dataset": "mnist"}, SEVEN | {"guidance": "none"}, SEVEN | {"sampler": "ddpm"}]
+)
+def test_a_sample_asked_alone_by_what_was_answered_is_the_same(client, fields):
+    answer = ask(client, fields | {"n": 5, "seed": 2**63 - 3}, "application/json").json()
+    batch = images_of(client, fields | {"n": 5, "seed": 2**63 - 3})
+    assert [one["seed"] for one in answer["images"]] == [2**63 - 3, 2**63 - 2, 2**63 - 1, 0, 1]
+    asked = {key: value for key, value in answer.items() if key != "images"}
+    for index, one in enumerate(answer["images"]):
+        alone = images_of(client, asked | {"label": one["label"], "seed": one["seed"], "n": 1})
+        np.testing.assert_array_equal(alone[0], batch[index])
+
+
+def test_many_images_are_a_contact_sheet_of_them(client):
+    fields = SEVEN | {"n": 3}
+    sheet, images = pixels(ask(client, fields).content), images_of(client, fields)
+    assert sheet.shape == (17, 17)
+    np.testing.assert_array_equal(sheet[:8, :8], images[0])
+    np.testing.assert_array_equal(sheet[:8, 9:], images[1])
+    np.testing.assert_array_equal(sheet[9:, :8], images[2])
+
+
+def test_zoom_repeats_pixels(client):
+    np.testing.assert_array_equal(
+        pixels(ask(client, SEVEN | {"zoom": 3}).content), images_of(client, SEVEN)[0].repeat(3, 0).repeat(3, 1)
+    )
+
+
+def test_images_as_json(client):
+    answer = ask(client, SEVEN | {"n": 2}, "application/json").json()
+    assert (answer["sampler"], answer["steps"]) == ("dpmpp-2m", 4)
+    assert (answer["guidance"], answer["guidance_scale"]) == ("classifier-free", 1.5)
+    assert [image["label"] for image in answer["images"]] == ["7", "7"]
+    decoded = pixels(base64.b64decode(answer["images"][1]["b64_png"]))
+    np.testing.assert_array_equal(decoded, images_of(client, SEVEN | {"n": 2})[1])
+
+
+def test_images_as_a_zip_with_metadata_and_fixed_timestamps(client):
+    answer = ask(client, SEVEN | {"n": 2}, "application/zip")
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    records = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert [(record["label"], record["seed"]) for record in records] == [("7", 3), ("7", 4)]
+    images = images_of(client, SEVEN | {"n": 2})
+    for record, image in zip(records, images, strict=True):
+        np.testing.assert_array_equal(pixels(archive.read(record["file_name"])), image)
+    assert answer.content == ask(client, SEVEN | {"n": 2}, "application/zip").content
+
+
+def test_points_as_json_npy_csv_and_a_picture(client):
+    answer = ask(client, INNER)
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert body["labels"] == ["inner"] * 20
+    points = np.load(io.BytesIO(ask(client, INNER, "application/x-npy").content))
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(body["points"], points, rtol=1e-7)
+    rows = list(csv.DictReader(io.StringIO(ask(client, INNER, "text/csv").text)))
+    np.testing.assert_allclose([[float(row["x"]), float(row["y"])] for row in rows], points, rtol=1e-6)
+    assert {row["label"] for row in rows} == {"inner"}
+    assert Image.open(io.BytesIO(ask(client, INNER, "image/png").content)).text["Seed"] == "3"
+
+
+def test_points_default_to_five_hundred_without_labels(client):
+    body = ask(client, {"dataset": "spiral"}).json()
+    assert len(body["points"]) == 500 and body["labels"] is None
+    assert body["guidance"] == "none" and body["guidance_scale"] is None
+
+
+def test_ten_thousand_points(client):
+    assert len(ask(client, {"dataset": "spiral", "n": 10_000, "steps": 2}).json()["points"]) == 10_000
+
+
+def test_one_label_for_each_sample(client):
+    body = ask(client, {"dataset": "mnist", "label": [1, "2", 3], "seed": 0}, "application/json").json()
+    assert [image["label"] for image in body["images"]] == ["1", "2", "3"]
+
+
+def test_guidance_none_with_a_label_is_scale_one(client):
+    np.testing.assert_array_equal(
+        images_of(client, SEVEN | {"guidance": "none"}), images_of(client, SEVEN | {"guidance_scale": 1.0})
+    )
+
+
+def test_scale_zero_is_the_unconditional_model(client):
+    np.testing.assert_array_equal(
+        images_of(client, SEVEN | {"guidance_scale": 0}), images_of(client, {"dataset": "mnist", "seed": 3})
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("dataset=mnist&label=7&seed=3", SEVEN),
+        ("dataset=mnist&label=1,2&seed=3&zoom=2", {"dataset": "mnist", "label": [1, 2], "seed": 3, "zoom": 2}),
+        ("dataset=mnist&label=1&label=2&seed=3", {"dataset": "mnist", "label": [1, 2], "seed": 3}),
+        ("dataset=mnist&seed=3&sampler=ddim&eta=0.5&steps=3",
+         {"dataset": "mnist", "seed": 3, "sampler": "ddim", "eta": 0.5, "steps": 3}),
+        ("dataset=spiral&label=outer&n=5&seed=3", {"dataset": "spiral", "label": "outer", "n": 5, "seed": 3}),
+    ],
+)  # fmt: skip
+def test_get_is_the_same_as_post(client, query, fields):
+    answer = client.get(f"/sample?{query}")
+    assert answer.status_code == 200
+    assert answer.content == ask(client, fields).content
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", "image/png"),
+        ("image/*", "image/png"),
+        ("text/html, application/json;q=0.9, */*;q=0.1", "application/json"),
+        ("image/png;q=0.2, application/zip", "application/zip"),
+        ("image/png;q=0, */*", "application/json"),
+    ],
+)
+def test_accept_is_weighed(client, accept, media_type):
+    assert ask(client, SEVEN, accept).headers["content-type"] == media_type
+
+
+def test_what_curl_says_of_itself_is_not_what_its_user_wants(client):
+    curl = {"User-Agent": "curl/8.0"}
+    body = json.dumps(SEVEN)
+    json_flag = {"Content-Type": "application/json", "Accept": "application/json"}
+    assert client.post("/sample", content=body, headers=curl | json_flag).headers["content-type"] == "image/png"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/sample", content=body, headers=curl | form).headers["content-type"] == "image/png"
+    wanted = client.post("/sample", content=body, headers=curl | form | {"Accept": "application/json"})
+    assert wanted.headers["content-type"] == "application/json"
