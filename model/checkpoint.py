@@ -128,7 +128,7 @@ class _InFloat32(nn.Module):
         return self.network(x, t, label).float()
 
 
-def save_checkpoint(folder: Path, config: Config, network: nn.Module) -> None:
+def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module) -> None:
     """Write the folder. The weights come first and config.json last, each by an atomic rename."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -138,7 +138,7 @@ def save_checkpoint(folder: Path, config: Config, network: nn.Module) -> None:
     save_config(folder, config)
 
 
-def save_config(folder: Path, config: Config) -> None:
+def save_config(folder: Path, config: BaseModel) -> None:
     partial = folder / "config.json.partial"
     partial.write_text(json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
     partial.replace(folder / "config.json")

@@ -8,7 +8,8 @@ import typer
 from accelerate import Accelerator
 
 from training.denoising import DenoisingTask
-from training.recipe import RecipeError, load_recipe, recipe_names
+from training.judging import JudgeTask
+from training.recipe import JudgeRecipe, RecipeError, load_recipe, recipe_names
 from training.trainer import Interrupted
 from training.trainer import train as run_training
 
@@ -37,7 +38,7 @@ def train(
         run.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
     folder = None if start_from is None else _folder(start_from, checkpoints)
-    task = DenoisingTask(made, folder)
+    task = JudgeTask(made) if isinstance(made, JudgeRecipe) else DenoisingTask(made, folder)
     network = run_training(task, run, accelerator)
     if accelerator.is_main_process:
         task.save(network, checkpoints / made.name)

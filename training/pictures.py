@@ -13,11 +13,15 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402 (the backend is chosen first: there may be no screen)
 
 
-def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray) -> None:
-    """Images: a sheet, one line a class. Points: a scatter plot, coloured by class. In the data's own units."""
+def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray, columns: int | None = None) -> None:
+    """Images: a sheet, by default one line a class. Points: a scatter plot, coloured by class.
+
+    rows in the data's own units, [n, …] sorted by label; labels [n]
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if data.kind == "images":
-        save_image(rows.clamp(0, 255) / 255, path, nrow=int((labels == labels[0]).sum()), padding=2, pad_value=0.3)
+        columns = columns or int((labels == labels[0]).sum())
+        save_image(rows.clamp(0, 255) / 255, path, nrow=columns, padding=2, pad_value=0.3)
         return
     figure, axes = plt.subplots(figsize=(5, 5), dpi=120)
     axes.scatter(rows[:, 0], rows[:, 1], c=labels, cmap="viridis", s=4, linewidths=0)

@@ -1,0 +1,54 @@
+# `make serve` and `make test` need Python 3.11 or newer and nothing else. PYTHON=python3.12 picks another one.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-slow train-env lint format lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+serve: $(VENV)/.serving ## Serve the shipped checkpoints on 127.0.0.1:8000
+	$(BIN)/python -m service $(ARGS)
+
+test: $(VENV)/.everything ## Unit, integration and end-to-end tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.everything ## What takes long: containers, whole trainings
+	$(BIN)/python -m pytest -m slow
+
+train-env: $(VENV)/.everything ## Install what `python -m training` needs
+	@echo "now: $(BIN)/python -m training --help"
+
+lint: $(VENV)/.everything ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.everything ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Make both locks anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements-dev.lock
+	uv pip compile pyproject.toml -c requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
+
+clean: ## Remove the environment and caches; checkpoints and runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Spirale needs Python 3.11 or newer, this is %d.%d; try: make PYTHON=python3.12 ..." % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+# The serving lock is a part of the other one, at the same versions: whoever has installed everything can serve.
+$(VENV)/.serving: requirements.lock pyproject.toml | $(BIN)/python
+	@if [ $(VENV)/.everything -nt requirements-dev.lock ]; then :; else $(BIN)/pip install --quiet --require-hashes -r requirements.lock; fi
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.everything: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,48 @@
+"""Two-dimensional sets with known densities. Points are drawn afresh, without end."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from model.data import DataConfig
+
+
+class GaussianMixture:
+    """Equal parts of N((4, 4), I) and N((−4, −4), I); the label is the component."""
+
+    means = ((4.0, 4.0), (-4.0, -4.0))
+    std = 1.0
+    config = DataConfig(
+        dataset="gaussian",
+        kind="points",
+        shape=(2,),
+        labels=("0", "1"),
+        std=(math.sqrt(17),),  # of either axis: √(4² + 1)
+    )
+
+    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        labels = torch.randint(len(self.means), (rows,), generator=generator)
+        noise = torch.randn(rows, 2, generator=generator)
+        return torch.tensor(self.means)[labels] + self.std * noise, labels
+
+
+class Spiral:
+    """r = 5θ, θ = 5π√u (evenly spread along the curve, nearly), each axis standardised; the label is the turn."""
+
+    end = 5 * math.pi
+    config = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("0", "1", "2"))
+
+    def __init__(self) -> None:
+        # Mean and deviation of either axis, by quadrature over u.
+        curve = self._curve(self.end * ((torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000).sqrt())
+        self._mean, self._std = curve.mean(0).float(), curve.std(0, correction=0).float()
+
+    @staticmethod
+    def _curve(theta: Tensor) -> Tensor:
+        return 5 * theta.unsqueeze(1) * torch.stack([theta.cos(), theta.sin()], dim=1)
+
+    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        theta = self.end * torch.rand(rows, generator=generator).sqrt()
+        turn = (theta / (2 * math.pi)).long()
+        return (self._curve(theta) - self._mean) / self._std, turn

@@ -1,0 +1,1 @@
+"""How good a checkpoint is, and what its model card says of it."""
