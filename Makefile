@@ -1,6 +1,7 @@
 # `make serve` and `make test` need Python 3.11 or newer and nothing else. PYTHON=python3.12 picks another one.
 
 PYTHON ?= python3
+UV ?= uv
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -31,24 +32,28 @@ format: $(VENV)/.everything ## Mend style
 	$(BIN)/ruff format .
 
 lock: ## Make both locks anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements-dev.lock
-	uv pip compile pyproject.toml -c requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make UV=/path/to/uv lock" >&2; exit 1; }
+	$(UV) pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements-dev.lock
+	$(UV) pip compile pyproject.toml -c requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
+	@! grep -n '://' requirements.lock requirements-dev.lock || { echo "the address of an index got into a lock" >&2; exit 1; }
+	@grep -q '^setuptools==' requirements.lock || { echo "setuptools, which builds the project, is not locked" >&2; exit 1; }
 
 clean: ## Remove the environment and caches; checkpoints and runs stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+# pip is what venv adds last; where a distribution leaves it out, a half-made environment must not count.
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Spirale needs Python 3.11 or newer, this is %d.%d; try: make PYTHON=python3.12 ..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
 
 # The serving lock is a part of the other one, at the same versions: whoever has installed everything can serve.
-$(VENV)/.serving: requirements.lock pyproject.toml | $(BIN)/python
-	@if [ $(VENV)/.everything -nt requirements-dev.lock ]; then :; else $(BIN)/pip install --quiet --require-hashes -r requirements.lock; fi
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+$(VENV)/.serving: requirements.lock pyproject.toml | $(BIN)/pip
+	@if [ $(VENV)/.everything -nt requirements-dev.lock ]; then :; else $(BIN)/python -m pip install --require-hashes -r requirements.lock; fi
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.everything: requirements-dev.lock pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+$(VENV)/.everything: requirements-dev.lock pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

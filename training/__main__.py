@@ -1,13 +1,16 @@
 """`python -m training`: make checkpoints and measure them."""
 
+import json
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from accelerate import Accelerator
 
 from training.denoising import DenoisingTask
+from training.judging import JudgingTask
+from training.evaluate.command import evaluate_checkpoint
 from training.judging import JudgeTask
 from training.recipe import JudgeRecipe, RecipeError, load_recipe, recipe_names
 from training.trainer import Interrupted
@@ -24,7 +27,8 @@ def train(
     start_from: Annotated[
         str | None, typer.Option("--from", help="Begin with this checkpoint's weights (a name, or a folder).")
     ] = None,
-    fresh: Annotated[bool, typer.Option(help="Forget the state of an earlier run instead of going on from it.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run instead of going on from it.")] = False,
+    evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint when it is done.")] = True,
     checkpoints: Checkpoints = Path("checkpoints"),
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
 ) -> None:
@@ -37,11 +41,47 @@ def train(
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
-    folder = None if start_from is None else _folder(start_from, checkpoints)
-    task = JudgeTask(made) if isinstance(made, JudgeRecipe) else DenoisingTask(made, folder)
+    if isinstance(made, JudgeRecipe):
+        if start_from is not None:
+            raise RecipeError("--from is for denoisers; a judge is trained from nothing")
+        task = JudgeTask(made)
+    else:
+        task = DenoisingTask(made, None if start_from is None else find_checkpoint(start_from, checkpoints))
     network = run_training(task, run, accelerator)
     if accelerator.is_main_process:
-        task.save(network, checkpoints / made.name)
+        folder = checkpoints / made.name
+        task.save(network, folder)
+        typer.echo(f"{made.name}: written to {folder}")
+        if evaluate:
+            evaluate_checkpoint(folder, checkpoints, accelerator.device)
+
+
+@app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
+    samples: Annotated[int | None, typer.Option(min=10, help="Default: 10,000 images, or 5,000 points × 10.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Default: the card's, as for the two that follow.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    guidance_scale: Annotated[float | None, typer.Option(min=0, max=20)] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),
+    ] = "float32",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    checkpoints: Checkpoints = Path("checkpoints"),
+) -> None:
+    """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
+    changed = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
+    figures = evaluate_checkpoint(
+        find_checkpoint(name, checkpoints),
+        checkpoints,
+        Accelerator().device,
+        samples=samples,
+        changed={key: value for key, value in changed.items() if value is not None},
+        precision=precision,
+        seed=seed,
+    )
+    typer.echo(json.dumps(figures, indent=2))
 
 
 @app.command("list")
@@ -51,7 +91,7 @@ def list_recipes() -> None:
         typer.echo(f"{name:20} {load_recipe(name).description}")
 
 
-def _folder(name_or_path: str, checkpoints: Path) -> Path:
+def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
     path = Path(name_or_path)
     return path if path.is_dir() else checkpoints / name_or_path
 

@@ -7,12 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import Checkpoint, CheckpointError, Config, load_weights, save_checkpoint
-from model.denoiser import Conditions
-from model.noise import sample_seeds
-from model.plan import make_plan
-from model.sample import sample
+from model.denoiser import NO_LABEL
 from model.schedule import make_schedule
 from training.data import training_set
+from training.generate import generate
 from training.objectives import DenoisingLoss, loss_weights
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
@@ -56,25 +54,16 @@ class DenoisingTask:
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         if not self.config.data.labels:
-            labels = torch.full_like(labels, -1)
+            labels = torch.full_like(labels, NO_LABEL)
         return self._loss(network, self.config.data.standardise(rows), labels, generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """Samples of every class side by side, by the recipe's own sampler and scale, of the same seeds each time."""
-        config = self.config
-        classes = list(range(len(config.data.labels))) or [-1]
-        labels = np.repeat(classes, PICTURE_ROWS[config.data.kind])
-        save_picture(path, config.data, self.generate(network, labels), labels)
-
-    def generate(self, network: nn.Module, labels: np.ndarray) -> Tensor:
-        """One sample a label, in the data's own units, from a network that is still in training."""
+        data = self.config.data
+        labels = np.repeat(list(range(len(data.labels))) or [NO_LABEL], PICTURE_ROWS[data.kind])
         checkpoint = Checkpoint(self.config, self.schedule, network)
-        options = self.config.sampling
-        denoiser = checkpoint.denoiser(next(network.parameters()).device)
-        plan = make_plan(self.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
-        conditions = Conditions(torch.from_numpy(labels), torch.full((len(labels),), options.guidance_scale))
-        seeds = torch.from_numpy(sample_seeds(0, len(labels)))
-        return self.config.data.restore(sample(denoiser, plan, conditions, seeds, self.config.data.shape)).cpu()
+        device = next(network.parameters()).device
+        save_picture(path, data, generate(checkpoint, labels, self.config.sampling, device=device), labels)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         save_checkpoint(folder, self.config, network)

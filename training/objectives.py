@@ -12,7 +12,9 @@ from model.schedule import NoiseSchedule
 MIN_SNR_GAMMA = 5.0  # Hang 2023, section 3.4
 
 
-def loss_weights(weighting: str, target: Target, schedule: NoiseSchedule, variance: Variance = "fixed-small") -> np.ndarray:
+def loss_weights(
+    weighting: str, target: Target, schedule: NoiseSchedule, variance: Variance = "fixed-small"
+) -> np.ndarray:
     """The weight of ‖target − output‖² at t = 1 … T, float64 [T + 1]; entry 0 is not used.
 
     simple   1: L_simple for ε (HJA20 eq. 14), and its like for v and x0

@@ -10,7 +10,7 @@ from torchvision.utils import save_image
 from model.data import DataConfig
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (the backend is chosen first: there may be no screen)
+from matplotlib import pyplot as plt
 
 
 def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray, columns: int | None = None) -> None:

@@ -66,7 +66,9 @@ class DenoiserRecipe(_Section):
     def _trainable(self) -> "DenoiserRecipe":
         make_schedule(self.schedule.name, self.schedule.T)  # does it end in noise?
         if self.prediction.learned_variance:
-            raise ValueError("prediction.learned_variance needs a loss that trains it, which there is not yet: set it to false")
+            raise ValueError(
+                "prediction.learned_variance needs a loss that trains it, which there is not yet: set it to false"
+            )
         if self.objective.variance == "learned":
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
         if self.sampling.steps > self.schedule.T:

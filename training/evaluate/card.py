@@ -1,0 +1,144 @@
+"""The model card: checkpoints/<name>/README.md. Its figures are those that config.json holds, measured by `evaluate`."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Config
+from training.data import training_set
+from training.evaluate.judge import JudgeConfig
+from training.pictures import plt, save_picture
+
+SHEET_COLUMNS = 10
+
+MEANING = {
+    "test_accuracy": "share of the real test images that are read right",
+    "label_accuracy": "share of samples that are what was asked for (images: as the judge reads them; points: by the "
+    "nearest real point)",
+    "frechet": "Fréchet distance, on the judge's features, between the samples and the real training images",
+    "frechet_floor": "the same between as many real test images and the training images",
+    "frechet_ratio": "the one over the other: 1 is as near as real images are",
+    "precision": "share of samples that lie among real images (3 nearest neighbours)",
+    "recall": "share of real images that lie among the samples",
+    "sliced_wasserstein": "mean 1-Wasserstein distance over 200 projections, samples against real points",
+    "sliced_wasserstein_standard_error": "of that mean over the runs",
+    "sliced_wasserstein_floor": "the same between two real draws of that size",
+    "sliced_wasserstein_ratio": "the one over the other: 1 is as near as real draws are",
+    "mmd": "maximum mean discrepancy, Gaussian kernel, bandwidth by the median distance",
+    "mmd_null": "the 95th percentile of the MMD under permutations: draws of one distribution stay below",
+    "energy": "energy distance",
+    "energy_floor": "the same between two real draws",
+}
+
+
+def write_denoiser_card(folder: Path, config: Config, description: str) -> None:
+    """README.md from the config alone, so that it never says what was not measured."""
+    data, sampling, recipe = config.data, config.sampling, config.recipe
+    request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
+    options = recipe.get("optimisation", {})
+    seen = options.get("steps", 0) * options.get("batch_size", 0)
+    picture = next((name for name in ("samples.png", "points.png") if (folder / name).is_file()), None)
+    lines = [
+        f"# {config.name}",
+        "",
+        f"{description}.",
+        "",
+        *([f"![samples]({picture})", ""] if picture else []),
+        "```",
+        f"curl --json '{json.dumps(request)}' localhost:8000/sample"
+        + (" -o sample.png" if data.kind == "images" else ""),
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | {data.dataset}: {data.kind} of shape {'×'.join(map(str, data.shape))}"
+        + (f", labels {', '.join(data.labels)}" if data.labels else "")
+        + " |",
+        f"| network | {_inline(config.network.model_dump(mode='json'))} |",
+        f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
+        f"| prediction | {config.prediction.target}, "
+        f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
+        f"| trained on | {options.get('steps', 0):,} steps, {seen:,} rows in all, per process; averaged weights |",
+        f"| advised | {sampling.sampler}, {sampling.steps} steps"
+        + (f", guidance scale {sampling.guidance_scale:g}" if data.labels else "")
+        + " |",
+        f"| precisions | {', '.join(config.precisions)} |",
+        "",
+        "The recipe that made it is in `config.json`. Made again by",
+        f"`python -m training train {config.name}` and measured by `python -m training evaluate {config.name}`.",
+        "",
+    ]
+    if config.metrics:
+        lines += ["## Measured", "", *_table(config.metrics), "", *_meanings(config.metrics)]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def write_judge_card(folder: Path, config: JudgeConfig, description: str) -> None:
+    lines = [
+        f"# {config.name}",
+        "",
+        f"{description}. A residual network with group norm; Fréchet distances and neighbours are taken in its feature",
+        f"layer, {config.features} wide. It is not served.",
+        "",
+        "## Measured",
+        "",
+        *_table(config.metrics),
+        "",
+        *_meanings(config.metrics),
+    ]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def save_image_sheet(folder: Path, config: Config, images: Tensor) -> None:
+    """The first samples of each class, as they came: nothing is picked."""
+    classes = max(1, len(config.data.labels))
+    per_class = len(images) // classes
+    if per_class < SHEET_COLUMNS:
+        return
+    starts = torch.linspace(0, len(images), classes + 1).long()[:-1] + per_class // 4
+    chosen = torch.cat([images[start : start + SHEET_COLUMNS] for start in starts])
+    labels = torch.arange(classes).repeat_interleave(SHEET_COLUMNS).numpy()
+    save_picture(folder / "samples.png", config.data, chosen, labels)
+
+
+def save_points_picture(folder: Path, config: Config, points: Tensor, labels: Tensor) -> None:
+    """Samples beside real points, coloured by label."""
+    real, real_labels = training_set(config.data.dataset).draw(len(points), torch.Generator().manual_seed(1))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
+    for panel, title, xy, colour in (
+        (axes[0], "real", real, real_labels),
+        (axes[1], f"{config.name}, {config.sampling.sampler}", points, labels),
+    ):
+        panel.scatter(xy[:, 0], xy[:, 1], c=colour, cmap="viridis", s=2, linewidths=0)
+        panel.set_title(title, fontsize=10)
+        panel.set_aspect("equal")
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / "points.png", bbox_inches="tight")
+    plt.close(figure)
+
+
+def _table(metrics: dict) -> list[str]:
+    """One column a measurement: the settings, then the figures."""
+    names = list(metrics)
+    keys = list(dict.fromkeys(key for name in names for key in metrics[name]))
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for key in keys:
+        lines.append(
+            f"| {key.replace('_', ' ')} | " + " | ".join(_cell(metrics[name].get(key)) for name in names) + " |"
+        )
+    return lines
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _meanings(metrics: dict) -> list[str]:
+    present = {key for figures in metrics.values() for key in figures}
+    return [f"- **{key.replace('_', ' ')}**: {text}." for key, text in MEANING.items() if key in present]
+
+
+def _inline(config: dict) -> str:
+    return ", ".join(f"{key} {value}" for key, value in config.items())

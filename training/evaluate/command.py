@@ -1,0 +1,110 @@
+"""`evaluate`: measure a checkpoint folder, and write down what was found."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from model.checkpoint import CheckpointError, Precision, SamplingConfig, load_checkpoint, save_config
+from training.evaluate import card
+from training.evaluate.judge import load_judge
+from training.evaluate.run import POINT_STEPS, Figures, evaluate_images, evaluate_judge, evaluate_points, judge_beside
+from training.recipe import RecipeError
+
+IMAGES = 10_000
+POINTS = 5_000
+HEADLINE = "measured"  # the column of the card at its own settings, in float32
+
+# bfloat16 loses nothing where the difference of label accuracies is within two standard errors, and Fréchet's within
+# this share of float32's.
+FRECHET_TOLERANCE = 0.1
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    changed: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+) -> Figures:
+    """Measure a checkpoint; at its card's own settings (nothing in `changed`) also write config.json and README.md.
+
+    Raises RecipeError where there is no such checkpoint or the settings cannot be.
+    """
+    try:
+        if _is_judge(folder):
+            return _evaluate_judge(folder, device)
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    config = checkpoint.config
+    own = config.sampling.model_dump() | ({"steps": POINT_STEPS} if config.data.kind == "points" else {})
+    try:
+        options = SamplingConfig(**(own | (changed or {})))
+    except ValidationError as error:
+        raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
+    if options.steps > checkpoint.schedule.T:
+        raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
+
+    if config.data.kind == "points":
+        figures, shown = evaluate_points(checkpoint, options, samples=samples or POINTS, seed=seed, device=device)
+    else:
+        figures, images = evaluate_images(
+            checkpoint,
+            judge_beside(checkpoints, device),
+            options,
+            samples=samples or IMAGES,
+            seed=seed,
+            precision=precision,
+            device=device,
+        )
+    if changed:
+        return figures
+
+    metrics = dict(config.metrics)
+    metrics[HEADLINE if precision == "float32" else precision] = figures
+    precisions = config.precisions
+    if precision == "bfloat16":
+        loses = not _as_good(figures, metrics.get(HEADLINE))
+        precisions = ("float32",) if loses else ("float32", "bfloat16")
+    config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
+    save_config(folder, config)
+    if config.data.kind == "points":
+        card.save_points_picture(folder, config, *shown)
+    elif precision == "float32":
+        card.save_image_sheet(folder, config, images)
+    card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
+    return figures
+
+
+def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
+    judge = load_judge(folder, device)
+    figures = evaluate_judge(judge)
+    config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
+    save_config(folder, config)
+    card.write_judge_card(folder, config, config.recipe.get("description", config.name))
+    return figures
+
+
+def _is_judge(folder: Path) -> bool:
+    try:
+        load_judge(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _as_good(figures: Figures, reference: Figures | None) -> bool:
+    if reference is None or any(figures[key] != reference[key] for key in ("samples", "sampler", "steps", "seed")):
+        raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
+    if "label_accuracy" in figures:
+        p, n = reference["label_accuracy"], reference["samples"]
+        error = math.sqrt(2 * max(p * (1 - p), 1 / n) / n)
+        if reference["label_accuracy"] - figures["label_accuracy"] > 2 * error:
+            return False
+    return figures["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"]
