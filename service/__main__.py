@@ -1,5 +1,6 @@
 """`python -m service`: serve until told to stop."""
 
+import signal
 import sys
 
 import uvicorn
@@ -44,6 +45,9 @@ def main() -> int:
             timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         )
     )
+    # uvicorn raises the signal that stopped it once more when it is done: a clean end is no death by signal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     server.run()
     return 1 if engine_died or not server.started else 0
 

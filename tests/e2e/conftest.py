@@ -1,0 +1,70 @@
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+@dataclass
+class Process:
+    """A running `python -m service` on a free port of 127.0.0.1."""
+
+    popen: subprocess.Popen
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    def wait_until_ready(self, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.popen.poll() is None, "".join(self.log)
+            with contextlib.suppress(httpx.TransportError):
+                if self.url and httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("not ready:\n" + "".join(self.log))
+
+    def metric(self, name: str) -> float:
+        text = httpx.get(f"{self.url}/metrics").text
+        return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)[1])
+
+    def _read(self) -> None:
+        for line in self.popen.stderr:
+            self.log.append(line)
+            found = re.search(r"running on (http://127\.0\.0\.1:\d+)", line)
+            if found:
+                self.url = found[1]
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Process]]:
+    """Start the service with these flags; what was started is ended."""
+    started = []
+
+    def start(*flags: str) -> Process:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0", "--device", "cpu", *flags],
+            cwd=PROJECT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("SPIRALE_")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process = Process(popen)
+        started.append(process)
+        threading.Thread(target=process._read, daemon=True).start()
+        return process
+
+    yield start
+    for process in started:
+        process.popen.send_signal(signal.SIGKILL)
+        process.popen.wait()

@@ -1,0 +1,112 @@
+"""The real process, over a real socket."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import PROJECT
+from tests.tiny import IMAGES, save_tiny
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    return ("--checkpoints", str(tmp_path))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_shipped_models_draw_a_seven_that_the_judge_reads_as_seven(start_service, tmp_path):
+    import torch
+    from PIL import Image
+
+    from training.evaluate.judge import load_judge
+
+    service = start_service()
+    service.wait_until_ready()
+    seven = tmp_path / "seven.png"
+    body = '{"dataset":"mnist","label":7,"seed":1}'
+    subprocess.run(["curl", "-sf", "--json", body, f"{service.url}/sample", "-o", seven], check=True)
+    picture = np.asarray(Image.open(seven))
+    assert picture.shape == (28, 28)
+    judge = load_judge(PROJECT / "checkpoints" / "mnist-judge")
+    assert judge(torch.from_numpy(picture.copy())[None, None]).labels.tolist() == [7]
+
+    for fields in ({"dataset": "spiral", "n": 500}, {"dataset": "gaussian", "label": 1, "n": 500}):
+        points = np.array(httpx.post(f"{service.url}/sample", json=fields, timeout=60).json()["points"])
+        assert points.shape == (500, 2) and np.isfinite(points).all()
+    # `points` are the Gaussian's: its second component stands at (−4, −4) with deviation 1.
+    np.testing.assert_allclose(points.mean(0), [-4, -4], atol=0.3)
+    np.testing.assert_allclose(points.std(0), [1, 1], atol=0.15)
+
+
+def test_a_client_that_goes_away_frees_its_rows(start_service, tiny):
+    service = start_service(*tiny)
+    service.wait_until_ready()
+    body = b'{"dataset":"mnist","n":64,"steps":50,"sampler":"ddpm"}'
+    host, port = service.url.removeprefix("http://").split(":")
+    clients = []
+    for _ in range(20):
+        client = socket.create_connection((host, int(port)))
+        head = (
+            f"POST /sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + body)
+        clients.append(client)
+    deadline = time.monotonic() + 30
+    while service.metric("spirale_rows_active") + service.metric("spirale_rows_queued") < 64:
+        assert time.monotonic() < deadline
+    for client in clients:
+        client.close()
+    while service.metric("spirale_rows_active") or service.metric("spirale_rows_queued"):
+        assert time.monotonic() < deadline
+    assert service.metric("spirale_cancelled_total") > 0
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_cleanly(start_service, tiny):
+    service = start_service(*tiny)
+    service.wait_until_ready()
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        request = client.build_request("POST", "/sample", json={"dataset": "mnist", "n": 64, "steps": 50})
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(client.send(request)))
+        asking.start()
+        time.sleep(0.3)
+        service.popen.send_signal(signal.SIGTERM)
+        asking.join(60)
+    assert answers[0].status_code == 200
+    assert service.popen.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--port", "seventy"), "port"),
+        (("--precision", "float8"), "precision"),
+        (("--batch-sizes", "[0, 4]"), "batch"),
+        (("--colour", "red"), "colour"),
+        (("--checkpoints", "/nonexistent"), "no usable checkpoint in /nonexistent"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_said_without_a_trace(start_service, flags, says):
+    service = start_service(*flags)
+    assert service.popen.wait(60) == 2
+    time.sleep(0.1)
+    log = "".join(service.log)
+    assert says in log and "Traceback" not in log
+
+
+def test_a_port_that_is_taken_is_said_and_the_exit_is_not_clean(start_service, tiny):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        service = start_service(*tiny, "--port", str(taken.getsockname()[1]))
+        assert service.popen.wait(60) != 0
+    time.sleep(0.1)
+    assert "address already in use" in "".join(service.log)
