@@ -9,7 +9,6 @@ import typer
 from accelerate import Accelerator
 
 from training.denoising import DenoisingTask
-from training.judging import JudgingTask
 from training.evaluate.command import evaluate_checkpoint
 from training.judging import JudgeTask
 from training.recipe import JudgeRecipe, RecipeError, load_recipe, recipe_names
