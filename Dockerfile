@@ -7,7 +7,8 @@ RUN useradd --system --uid 10001 spirale
 COPY --from=environment /venv /venv
 WORKDIR /app
 # What changes least comes first: a change of code copies a few kilobytes and no more.
-COPY checkpoints checkpoints
+# Its own: weights that were trained here may be readable by their owner alone.
+COPY --chown=spirale checkpoints checkpoints
 COPY model model
 COPY service service
 USER spirale

@@ -36,7 +36,7 @@ def test_the_shipped_models_draw_a_seven_that_the_judge_reads_as_seven(start_ser
     picture = np.asarray(Image.open(seven))
     assert picture.shape == (28, 28)
     judge = load_judge(PROJECT / "checkpoints" / "mnist-judge")
-    assert judge(torch.from_numpy(picture.copy())[None, None]).labels.tolist() == [7]
+    assert judge.look(torch.from_numpy(picture.copy())[None, None])[1].tolist() == [7]
 
     for fields in ({"dataset": "spiral", "n": 500}, {"dataset": "gaussian", "label": 1, "n": 500}):
         points = np.array(httpx.post(f"{service.url}/sample", json=fields, timeout=60).json()["points"])

@@ -1,1 +1,1 @@
-"""How good a checkpoint is: measured on its EMA weights, with seeds and counts stated."""
+"""How good a checkpoint is, and what its model card says of it."""
