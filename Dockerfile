@@ -6,8 +6,8 @@ FROM python:3.12-slim
 RUN useradd --system --uid 10001 spirale
 COPY --from=environment /venv /venv
 WORKDIR /app
-# What changes least comes first: a change of code copies a few kilobytes and no more.
-# Its own: weights that were trained here may be readable by their owner alone.
+# What changes least comes first: a change of code copies a few kilobytes and no more. The service owns the
+# checkpoints because weights that were trained on this machine may be readable by their owner alone.
 COPY --chown=spirale checkpoints checkpoints
 COPY model model
 COPY service service

@@ -11,10 +11,11 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import structlog
 import torch
 
@@ -42,17 +43,23 @@ class EngineOptions:
     deadline_seconds: float = 120.0
 
 
+OnPreview = Callable[[int, np.ndarray], None]
+"""(steps done, x̂0 of every row in the data's own units); called on the event loop."""
+
+
 @dataclass(eq=False)
-class _Ticket:
-    """A submitted job, as the thread knows it."""
+class Ticket:
+    """An accepted job."""
 
     number: int
     job: Job
     dataset: str
+    on_preview: OnPreview | None
     future: asyncio.Future[Samples]
     loop: asyncio.AbstractEventLoop
     submitted: float
     started: float | None = None
+    previews_shown: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Engine:
         self._metrics = metrics
         self._device = torch.device(_choose_device(options.device))
         self._runner = Runner(self._device)
-        self._inbox: queue.SimpleQueue[_Ticket | _Cancel | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Ticket | _Cancel | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._numbers = itertools.count()
         self._beat = time.monotonic()
@@ -112,10 +119,10 @@ class Engine:
         """Seconds since the thread last showed that it moves."""
         return time.monotonic() - self._beat
 
-    async def sample(self, job: Job) -> Samples:
-        """The job's samples. Cancelling this frees its rows at the next tick.
+    def submit(self, job: Job, on_preview: OnPreview | None = None) -> Ticket:
+        """Accept a job, or say at once why not. What is accepted must be awaited with `result`.
 
-        Raises EngineFull, DeadlinePassed, JobFailed or EngineStopped.
+        Raises EngineFull or EngineStopped.
         """
         if not self.ready:
             raise EngineStopped("the engine takes no work: it is loading, draining or dead")
@@ -126,10 +133,17 @@ class Engine:
             raise
         loop = asyncio.get_running_loop()
         dataset = self._checkpoints[job.model].config.data.dataset
-        ticket = _Ticket(next(self._numbers), job, dataset, loop.create_future(), loop, time.monotonic())
+        ticket = Ticket(next(self._numbers), job, dataset, on_preview, loop.create_future(), loop, time.monotonic())
         self._inbox.put(ticket)
         if self._ended:  # between the check above and here; the thread may not have seen the ticket
             raise EngineStopped("the engine stopped before the job was done")
+        return ticket
+
+    async def result(self, ticket: Ticket) -> Samples:
+        """The job's samples. Cancelling this frees its rows at the next tick.
+
+        Raises DeadlinePassed, JobFailed or EngineStopped.
+        """
         try:
             async with asyncio.timeout(self._options.deadline_seconds):
                 return await ticket.future
@@ -140,6 +154,10 @@ class Engine:
             self._inbox.put(_Cancel(ticket.number))
             self._metrics.cancelled.inc()
             raise
+
+    async def sample(self, job: Job) -> Samples:
+        """`submit` and `result` in one."""
+        return await self.result(self.submit(job))
 
     def describe(self) -> dict:
         """Per device and model, what holds; for `GET /models`."""
@@ -193,7 +211,7 @@ class Engine:
                 seconds=round(self._beat - started, 2),
             )
         self._scheduler = Scheduler({name: model.sizes[-1] for name, model in self._runner.models.items()})
-        self._tickets: dict[int, _Ticket] = {}
+        self._tickets: dict[int, Ticket] = {}
         self._ready = True
 
     def _serve(self) -> None:
@@ -204,6 +222,8 @@ class Engine:
                 self._run(tick)
                 for number in self._scheduler.advance(tick):
                     self._finish(number)
+                for number in {piece.job for piece in tick.slices} & self._tickets.keys():
+                    self._preview(self._tickets[number])
             self._metrics.rows_active.set(self._runner.rows_held)
             queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
             self._metrics.rows_queued.set(queued)
@@ -215,7 +235,7 @@ class Engine:
                 command = self._inbox.get(timeout=None if self._scheduler else IDLE_BEAT, block=not self._scheduler)
             except queue.Empty:
                 return not self._draining or bool(self._scheduler)
-            if isinstance(command, _Ticket):
+            if isinstance(command, Ticket):
                 self._tickets[command.number] = command
                 job = command.job
                 self._scheduler.add(
@@ -262,6 +282,17 @@ class Engine:
         jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
         return self._runner.tick(model, jobs, slices)
 
+    def _preview(self, ticket: Ticket) -> None:
+        """Show x̂0 where the job's hindmost rows have come to the next step at which that is asked for."""
+        due = ticket.job.preview_steps[ticket.previews_shown :]
+        if ticket.on_preview is None or not due:
+            return
+        step = self._scheduler.step_of(ticket.number)
+        if step < due[0]:
+            return
+        ticket.previews_shown += sum(one <= step for one in due)
+        _call(ticket, ticket.on_preview, step, self._runner.preview(ticket.number))
+
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]
         data = self._runner.take(number)
@@ -285,7 +316,7 @@ class Engine:
         with contextlib.suppress(queue.Empty):
             while True:
                 command = self._inbox.get_nowait()
-                if isinstance(command, _Ticket):
+                if isinstance(command, Ticket):
                     left.append(command)
         for ticket in left:
             _answer(ticket, EngineStopped("the engine stopped before the job was done"))
@@ -322,7 +353,13 @@ class _Backlog:
                 self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds
 
 
-def _answer(ticket: _Ticket, outcome: Samples | Exception) -> None:
+def _call(ticket: Ticket, function: Callable, *arguments: object) -> None:
+    """Hand over to the event loop that awaits the ticket."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        ticket.loop.call_soon_threadsafe(function, *arguments)
+
+
+def _answer(ticket: Ticket, outcome: Samples | Exception) -> None:
     def deliver() -> None:
         if ticket.future.done():
             return  # the client went away meanwhile
@@ -331,8 +368,7 @@ def _answer(ticket: _Ticket, outcome: Samples | Exception) -> None:
         else:
             ticket.future.set_result(outcome)
 
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-        ticket.loop.call_soon_threadsafe(deliver)
+    _call(ticket, deliver)
 
 
 def _choose_device(device: str) -> str:

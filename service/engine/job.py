@@ -16,6 +16,7 @@ class Job:
     seeds           [n] int64, one a sample
     labels          [n] int64; NO_LABEL (−1) in all of them where none is asked for
     guidance_scale  classifier-free
+    preview_steps   ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
     """
 
     model: str
@@ -23,6 +24,7 @@ class Job:
     seeds: np.ndarray
     labels: np.ndarray
     guidance_scale: float
+    preview_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.seeds):

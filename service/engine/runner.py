@@ -122,9 +122,12 @@ class Runner:
     def take(self, job: int) -> np.ndarray:
         """A finished job's samples, in the data's own units (see `Samples.data`); its rows are freed."""
         rows = self._rows.pop(job)
-        data = self.models[rows.job.model].data
-        samples = data.restore(rows.x)
-        return to_uint8(samples) if data.kind == "images" else samples.cpu().numpy()
+        return self._in_own_units(rows.job, rows.x)
+
+    def preview(self, job: int) -> np.ndarray:
+        """What a job's samples look like as of now: the last x̂0 of every row."""
+        rows = self._rows[job]
+        return self._in_own_units(rows.job, rows.x0)
 
     def drop(self, job: int) -> None:
         """Free a job's rows; nothing happens where it has none."""
@@ -133,6 +136,11 @@ class Runner:
     @property
     def rows_held(self) -> int:
         return sum(len(rows.x) for rows in self._rows.values())
+
+    def _in_own_units(self, job: Job, x: Tensor) -> np.ndarray:
+        data = self.models[job.model].data
+        restored = data.restore(x)
+        return to_uint8(restored) if data.kind == "images" else restored.cpu().numpy()
 
     def _rows_of(self, ticket: int, job: Job, model: Model) -> _Rows:
         """A job takes memory when it first runs, not when it is queued."""

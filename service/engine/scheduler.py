@@ -110,6 +110,10 @@ class Scheduler:
                 del self._rows_left[piece.job]
                 yield piece.job
 
+    def step_of(self, job: int) -> int:
+        """The step at which the hindmost of a waiting job's rows stand."""
+        return min(piece.step for piece in self._waiting[job])
+
     def _cut(self, piece: Slice, rows: int) -> Slice:
         """Take the first rows of a waiting slice; what is left of it goes on waiting."""
         taken = replace(piece, stop=piece.start + rows)

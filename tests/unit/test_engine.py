@@ -3,11 +3,13 @@
 import asyncio
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from model.data import to_uint8
 from model.denoiser import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
@@ -78,8 +80,6 @@ def solo(job: Job, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
-    from model.data import to_uint8
-
     data = CHECKPOINTS[job.model].config.data
     restored = data.restore(torch.from_numpy(x))
     return to_uint8(restored) if data.kind == "images" else restored.numpy()
@@ -133,6 +133,22 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
     np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, sizes)))
     assert value(engine, "spirale_cancelled_total") == 5
     assert engine._backlog._evaluations["images"] == 0
+
+
+def test_previews_come_in_order_and_change_no_byte(make_engine):
+    engine = make_engine()
+    seen = []
+    plain = make_job(n=3, steps=20, seed=9)
+    watched = replace(plain, preview_steps=(5, 10, 20))
+
+    async def scenario():
+        watching = engine.result(engine.submit(watched, lambda step, x0: seen.append((step, x0))))
+        return await asyncio.gather(watching, engine.sample(plain), engine.sample(make_job(n=9, steps=7)))
+
+    with_previews, without, _ = asyncio.run(scenario())
+    np.testing.assert_array_equal(with_previews.data, without.data)
+    assert [step for step, _ in seen] == [5, 10]  # at the last step there is the result itself
+    assert not np.array_equal(seen[0][1], seen[1][1])
 
 
 def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
