@@ -74,7 +74,8 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     accelerator.register_for_checkpointing(average, position)
     _restore(accelerator, run, recipe)
 
-    loss_sum, since = torch.zeros((), device=accelerator.device), position.step
+    loss_sum, norm_sum = torch.zeros(2, device=accelerator.device)
+    since = position.step
     with (
         _stop_signals() as stop,
         TrainingProgress(recipe.name, options.steps, position.step, accelerator.is_main_process) as progress,
@@ -86,7 +87,7 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
             with accelerator.autocast():
                 loss = task.loss(network, rows, labels, generator)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(network.parameters(), options.gradient_clip)
+            norm = accelerator.clip_grad_norm_(network.parameters(), options.gradient_clip)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(options, position.step)
             optimizer.step()
@@ -95,16 +96,20 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
 
             position.step += 1
             loss_sum += loss.detach()
+            norm_sum += norm
             finished = position.step == options.steps
-            if progress.due(position.step) or finished:
+            due, stopping = _any_process(accelerator, progress.due(position.step), stop.asked)
+            saving = finished or stopping or position.step % options.save_every == 0
+            if due or saving:
                 mean_loss = (accelerator.reduce(loss_sum, "mean") / (position.step - since)).item()
-                loss_sum.zero_()
-                since = position.step
-                if not math.isfinite(mean_loss):
+                if not (math.isfinite(mean_loss) and math.isfinite(norm_sum.item())):  # and so it is never saved
                     raise RecipeError(
-                        f"{recipe.name}: the loss is not finite at step {position.step}; lower "
-                        f"optimisation.learning_rate, and go on from the last state with the same command"
+                        f"{recipe.name}: the loss or its gradient is not finite at step {position.step}; the last "
+                        f"state is whole, but the recipe needs a lower optimisation.learning_rate and --fresh"
                     )
+                loss_sum.zero_()
+                norm_sum.zero_()
+                since = position.step
                 images = options.batch_size * accelerator.num_processes
                 entry = progress.update(position.step, mean_loss, images)
                 if accelerator.is_main_process:
@@ -114,11 +119,18 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
                 with _time_out_of(progress):
                     if accelerator.is_main_process:
                         task.picture(average.module, run / "samples" / f"step-{position.step:06d}.png")
-            if position.step % options.save_every == 0 or finished or stop.asked:
+            if saving:
                 _save(accelerator, run, recipe, position.step)
-            if stop.asked and not finished:
+            if stopping and not finished:
                 raise Interrupted(f"{recipe.name}: stopped at step {position.step} of {options.steps}")
     return average.module
+
+
+def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Each flag, if it is up in any process: clocks and signals differ between them, what they do next must not."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    return (accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device)) > 0).tolist()
 
 
 def learning_rate(options: OptimisationSection, step: int) -> float:

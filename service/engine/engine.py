@@ -7,7 +7,6 @@ answers with `call_soon_threadsafe`. Neither touches what is the other's.
 import asyncio
 import contextlib
 import itertools
-import math
 import queue
 import threading
 import time
@@ -19,8 +18,10 @@ import numpy as np
 import structlog
 import torch
 
-from model.checkpoint import Checkpoint, Precision
+from model.checkpoint import Checkpoint
+from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
+from service.engine.hardware import choose_device, choose_precision
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
@@ -29,7 +30,7 @@ from service.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 IDLE_BEAT = 0.5  # seconds between heartbeats while there is nothing to do
-RATE_MEMORY = 0.9  # of what was learned of a model's speed, what a new tick leaves
+ABORT_SECONDS = 5.0  # for the tick in hand, when the grace period is over
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Ticket:
     future: asyncio.Future[Samples]
     loop: asyncio.AbstractEventLoop
     submitted: float
+    evaluations_left: int
     started: float | None = None
     previews_shown: int = 0
 
@@ -74,7 +76,7 @@ class Engine:
         self._checkpoints = dict(checkpoints)
         self._options = options
         self._metrics = metrics
-        self._device = torch.device(_choose_device(options.device))
+        self._device = torch.device(choose_device(options.device))
         self._runner = Runner(self._device)
         self._inbox: queue.SimpleQueue[Ticket | _Cancel | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -85,7 +87,8 @@ class Engine:
         self._aborted = False
         self._ended = False
         self.failure: BaseException | None = None
-        self._backlog = _Backlog()
+        self._backlog = Backlog()
+        self._tickets: dict[int, Ticket] = {}  # the thread's
         metrics.heartbeat_age.set_function(lambda: self.heartbeat_age)
 
     # --- the event loop's side
@@ -104,7 +107,7 @@ class Engine:
         if self._thread.is_alive():
             self._thread.join(grace_seconds)
             self._aborted = True
-            self._thread.join(grace_seconds)
+            self._thread.join(ABORT_SECONDS)
 
     @property
     def ready(self) -> bool:
@@ -133,7 +136,9 @@ class Engine:
             raise
         loop = asyncio.get_running_loop()
         dataset = self._checkpoints[job.model].config.data.dataset
-        ticket = Ticket(next(self._numbers), job, dataset, on_preview, loop.create_future(), loop, time.monotonic())
+        ticket = Ticket(
+            next(self._numbers), job, dataset, on_preview, loop.create_future(), loop, time.monotonic(), job.evaluations
+        )
         self._inbox.put(ticket)
         if self._ended:  # between the check above and here; the thread may not have seen the ticket
             raise EngineStopped("the engine stopped before the job was done")
@@ -195,7 +200,7 @@ class Engine:
     def _load(self) -> None:
         for name, checkpoint in self._checkpoints.items():
             started = time.monotonic()
-            precision = _choose_precision(self._options.precision, checkpoint, self._device)
+            precision = choose_precision(self._options.precision, checkpoint, self._device)
             sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
             self._runner.load(name, checkpoint, precision, sizes)
             model = self._runner.models[name]
@@ -211,7 +216,6 @@ class Engine:
                 seconds=round(self._beat - started, 2),
             )
         self._scheduler = Scheduler({name: model.sizes[-1] for name, model in self._runner.models.items()})
-        self._tickets: dict[int, Ticket] = {}
         self._ready = True
 
     def _serve(self) -> None:
@@ -272,7 +276,10 @@ class Engine:
         self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
         self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))
         self._metrics.evaluations.labels(model=tick.model).inc(tick.evaluations)
-        self._backlog.ran(tick.model, tick.evaluations, seconds, self._runner.models[tick.model].sizes[-1])
+        self._backlog.learn(tick.model, tick.evaluations, seconds, self._runner.models[tick.model].sizes[-1])
+        self._backlog.done(tick.model, tick.evaluations)
+        for piece in tick.slices:
+            self._tickets[piece.job].evaluations_left -= piece.evaluations
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
@@ -295,7 +302,12 @@ class Engine:
 
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]
-        data = self._runner.take(number)
+        try:
+            data = self._runner.take(number)
+        except Exception as error:
+            log.error("samples could not be taken", model=ticket.job.model, exc_info=error)
+            self._forget(number)
+            return _answer(ticket, JobFailed(f"{type(error).__name__} after sampling"))
         self._forget(number)
         now = time.monotonic()
         sampling = now - ticket.started
@@ -306,13 +318,13 @@ class Engine:
         ticket = self._tickets.pop(number)
         self._scheduler.remove(number)
         self._runner.drop(number)
-        self._backlog.done(ticket.job)
+        self._backlog.done(ticket.job.model, ticket.evaluations_left)
 
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
         self._ready = False
         self._ended = True
-        left = list(getattr(self, "_tickets", {}).values())
+        left = list(self._tickets.values())
         with contextlib.suppress(queue.Empty):
             while True:
                 command = self._inbox.get_nowait()
@@ -320,37 +332,6 @@ class Engine:
                     left.append(command)
         for ticket in left:
             _answer(ticket, EngineStopped("the engine stopped before the job was done"))
-
-
-class _Backlog:
-    """Accepted work that is not done, in estimated seconds of the device. Shared by both sides, hence the lock."""
-
-    def __init__(self) -> None:
-        self.rates: dict[str, float] = {}  # model → evaluations per second, in full ticks
-        self._evaluations: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def admit(self, job: Job, bound: float) -> None:
-        """Count the job in. An idle engine takes any job, however large.
-
-        Raises EngineFull where the job would pass the bound (seconds).
-        """
-        with self._lock:
-            queued = sum(count / self.rates[model] for model, count in self._evaluations.items())
-            excess = queued + job.evaluations / self.rates[job.model] - bound
-            if queued and excess > 0:
-                raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess))))
-            self._evaluations[job.model] = self._evaluations.get(job.model, 0) + job.evaluations
-
-    def done(self, job: Job) -> None:
-        with self._lock:
-            self._evaluations[job.model] -= job.evaluations
-
-    def ran(self, model: str, evaluations: int, seconds: float, capacity: int) -> None:
-        """Learn a model's speed from a tick that was at least half full; emptier ones say nothing of it."""
-        if evaluations * 2 >= capacity:
-            with self._lock:
-                self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds
 
 
 def _call(ticket: Ticket, function: Callable, *arguments: object) -> None:
@@ -369,25 +350,3 @@ def _answer(ticket: Ticket, outcome: Samples | Exception) -> None:
             ticket.future.set_result(outcome)
 
     _call(ticket, deliver)
-
-
-def _choose_device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def _choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
-    """What the checkpoint allows and the hardware has, unless one is asked for by name and allowed."""
-    allowed = checkpoint.config.precisions
-    if wanted != "auto":
-        return wanted if wanted in allowed else "float32"
-    return "bfloat16" if "bfloat16" in allowed and _has_bfloat16(device) else "float32"
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
