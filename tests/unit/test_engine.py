@@ -14,7 +14,7 @@ from model.denoiser import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sample import sample
-from service.engine.buckets import BucketedNetwork
+from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine, EngineOptions
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
 from service.metrics import Metrics
@@ -98,18 +98,27 @@ def test_mixed_requests_are_byte_equal_to_the_plain_loop(make_engine):
         np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, sizes[job.model])))
 
 
-def test_every_bucket_gives_a_row_the_same_bits():
+def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
     for checkpoint in CHECKPOINTS.values():
         shape = checkpoint.config.data.shape
         network = checkpoint.denoiser().network
+        sizes = bit_equal_sizes(network, (4, 8, 64), shape, checkpoint.schedule.T, torch.device("cpu"))
+        assert sizes[-1] == 64
         x, t, label = torch.randn(64, *shape), torch.randint(1, 51, (64,)), torch.randint(-1, 2, (64,))
-        bucketed = BucketedNetwork(network, (4, 8, 64))
+        bucketed = BucketedNetwork(network, sizes)
         with torch.inference_mode():
             whole = bucketed(x, t, label)
             for rows in (1, 3, 4, 5, 8):
                 for start in (0, 13, 64 - rows):
                     part = slice(start, start + rows)
                     assert torch.equal(bucketed(x[part], t[part], label[part]), whole[part])
+
+
+def test_sizes_at_which_bits_differ_are_dropped_but_the_largest():
+    def fickle(x, t, label):
+        return x * (1.0 if len(x) in (8, 64) else 1.0 + 1e-6)
+
+    assert bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu")) == (8, 64)
 
 
 def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
