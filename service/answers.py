@@ -63,6 +63,13 @@ def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     return PointsAnswer(**resolved.parameters, points=data.tolist(), labels=resolved.labels).model_dump_json().encode()
 
 
+def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:
+    """x̂0 on the way, as `Samples.data` has it: JSON-plain, a picture of all images or the points themselves."""
+    if resolved.checkpoint.config.data.kind == "points":
+        return {"points": x0.tolist()}
+    return {"b64_png": base64.b64encode(media.contact_sheet(x0, {}, zoom)).decode()}
+
+
 def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     return media.npy(data)
 

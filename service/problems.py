@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped
+
 SHOWN = 80  # characters of what was given that an answer repeats
 
 
@@ -47,12 +49,14 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.errors = errors
 
+    def body(self) -> dict[str, Any]:
+        title = HTTPStatus(self.status).phrase
+        body = ProblemBody(title=title, status=self.status, detail=self.detail, errors=self.errors)
+        return body.model_dump(exclude_none=True)
+
     def response(self) -> JSONResponse:
-        body = ProblemBody(
-            title=HTTPStatus(self.status).phrase, status=self.status, detail=self.detail, errors=self.errors
-        )
         return JSONResponse(
-            body.model_dump(exclude_none=True),
+            self.body(),
             self.status,
             headers=self.headers,
             media_type="application/problem+json",
@@ -62,6 +66,21 @@ class Problem(Exception):
 def invalid(field: str, detail: str, given: Any = None) -> Problem:
     """422 for one field: what it may be, and what was given."""
     return Problem(422, f"{field}: {detail}", errors=[InvalidField(field=field, detail=detail, given=_shown(given))])
+
+
+def of_engine(error: EngineError) -> Problem:
+    """What the engine refused or lost."""
+    if isinstance(error, EngineFull):
+        return Problem(
+            429,
+            f"the queue is full ({error.queued_seconds:.0f} s of work); try again in {error.retry_after} s",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    if isinstance(error, DeadlinePassed):
+        return Problem(504, f"{error}; ask for fewer samples or steps, or try again later")
+    if isinstance(error, EngineStopped):
+        return Problem(503, f"{error}; see /readyz", headers={"Retry-After": "5"})
+    return Problem(500, f"this request failed while sampling ({error}); others are not touched")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -86,6 +105,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> JSONResponse:
         return error.response()
+
+    @app.exception_handler(EngineError)
+    async def engine(request: Request, error: EngineError) -> JSONResponse:
+        return of_engine(error).response()
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -46,6 +46,9 @@ class _Fields(BaseModel):
         description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where not given.",
     )
     model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
+    previews: int | None = Field(
+        None, ge=0, le=50, description="How often x̂0 is shown on the way, with Accept: text/event-stream. Default: 10."
+    )
     zoom: int | None = Field(None, ge=1, le=16, description="Enlarges PNGs so many times, for human eyes.")
 
 

@@ -1,18 +1,21 @@
 """POST and GET /sample."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from service import negotiation
+from service import negotiation, streaming
 from service.answers import encoders
-from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, JobFailed, Samples
-from service.problems import Problem, documented
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, Samples
+from service.problems import Problem, documented, invalid
 from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
 from service.state import AppState, State
+from service.streaming import Stream
 
 router = APIRouter(tags=["sample"])
 
@@ -27,37 +30,82 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/zip": _BINARY,
             "application/x-npy": _BINARY,
             "text/csv": {"schema": {"type": "string"}},
+            streaming.MEDIA_TYPE: {"schema": {"type": "string"}},
         },
     },
     **documented(401, 404, 406, 413, 415, 422, 429, 500, 503, 504),
 }
 
+_OUTCOMES = {EngineFull: "full", DeadlinePassed: "deadline", EngineStopped: "stopped"}
+
 
 @router.post("/sample", response_class=Response, responses=_RESPONSES)
 async def post_sample(body: SampleRequest, request: Request, state: AppState) -> Response:
     """Draw samples. The same fields and seed give the same bytes."""
-    return await _counted(body, request, state)
+    return await _answer(body, request, state)
 
 
 @router.get("/sample", response_class=Response, responses=_RESPONSES)
 async def get_sample(query: Annotated[SampleQuery, Query()], request: Request, state: AppState) -> Response:
     """The same as POST /sample: for links and `<img>`."""
-    return await _counted(query.as_request(), request, state)
+    return await _answer(query.as_request(), request, state)
 
 
-async def _counted(wanted: SampleRequest, request: Request, state: State) -> Response:
-    """Answer, and count how it came out."""
+async def _answer(wanted: SampleRequest, request: Request, state: State) -> Response:
+    """Resolve, sample, encode; counted by how it came out, a stream when it has ended."""
+    with contextlib.ExitStack() as until_answered:
+        until_answered.enter_context(_counted(wanted, state))
+        resolved = state.catalog.resolve(wanted)
+        offered = encoders(resolved.checkpoint.config.data.kind)
+        accept = request.headers.get("accept")
+        media_type = negotiation.choose(accept, [*offered, streaming.MEDIA_TYPE])
+        if media_type is None:
+            raise Problem(
+                406, f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept}"
+            )
+        headers = {"Vary": "Accept", "X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
+        if media_type == streaming.MEDIA_TYPE:
+            previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
+            stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)
+            counted = until_answered.pop_all()
+            return StreamingResponse(
+                _until_it_ends(stream.events(), counted),
+                media_type=media_type,
+                headers=headers | {"Cache-Control": "no-cache"},
+            )
+        if wanted.previews is not None:
+            raise invalid("previews", f"applies with Accept: {streaming.MEDIA_TYPE} only", wanted.previews)
+
+        samples = await _while_connected(request, state.engine.sample(resolved.job))
+
+        started = time.perf_counter()
+        encode = offered[media_type]
+        body = await asyncio.get_running_loop().run_in_executor(
+            state.encoding, encode, resolved, samples.data, wanted.zoom or 1
+        )
+        encode_seconds = time.perf_counter() - started
+        state.metrics.encode_seconds.observe(encode_seconds)
+        timing = {"queue": samples.queue_seconds, "sample": samples.sampling_seconds, "encode": encode_seconds}
+        headers["Server-Timing"] = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timing.items())
+        return Response(body, media_type=media_type, headers=headers)
+
+
+@contextlib.contextmanager
+def _counted(wanted: SampleRequest, state: State) -> Iterator[None]:
+    """Count how a request came out, and how long it took."""
     started = time.perf_counter()
     dataset = wanted.dataset if wanted.dataset in state.catalog.datasets else "unknown"
     outcome = "failed"
     try:
-        response = await _answer(wanted, request, state)
+        yield
         outcome = "ok"
-        return response
-    except Problem as problem:
-        outcome = {429: "full", 500: "failed", 503: "stopped", 504: "deadline"}.get(problem.status, "invalid")
+    except Problem:
+        outcome = "invalid"
         raise
-    except asyncio.CancelledError:
+    except EngineError as error:
+        outcome = _OUTCOMES.get(type(error), "failed")
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
         outcome = "cancelled"
         raise
     finally:
@@ -65,52 +113,12 @@ async def _counted(wanted: SampleRequest, request: Request, state: State) -> Res
         state.metrics.request_seconds.labels(dataset=dataset).observe(time.perf_counter() - started)
 
 
-async def _answer(wanted: SampleRequest, request: Request, state: State) -> Response:
-    resolved = state.catalog.resolve(wanted)
-    offered = encoders(resolved.checkpoint.config.data.kind)
-    accept = request.headers.get("accept")
-    media_type = negotiation.choose(accept, list(offered))
-    if media_type is None:
-        raise Problem(406, f"{wanted.dataset} comes as {', '.join(offered)}, not as {accept}")
-
-    samples = await _while_connected(request, _sampled(state, resolved.job))
-
-    started = time.perf_counter()
-    encode = offered[media_type]
-    body = await asyncio.get_running_loop().run_in_executor(
-        state.encoding, encode, resolved, samples.data, wanted.zoom or 1
-    )
-    encode_seconds = time.perf_counter() - started
-    state.metrics.encode_seconds.observe(encode_seconds)
-    timing = {"queue": samples.queue_seconds, "sample": samples.sampling_seconds, "encode": encode_seconds}
-    return Response(
-        body,
-        media_type=media_type,
-        headers={
-            "Vary": "Accept",
-            "X-Seed": str(resolved.seed),
-            "X-Model": resolved.checkpoint.config.name,
-            "Server-Timing": ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timing.items()),
-        },
-    )
-
-
-async def _sampled(state: State, job: Any) -> Samples:
-    """The engine's answer, its errors as problems."""
-    try:
-        return await state.engine.sample(job)
-    except EngineFull as full:
-        raise Problem(
-            429,
-            f"the queue is full ({full.queued_seconds:.0f} s of work); try again in {full.retry_after} s",
-            headers={"Retry-After": str(full.retry_after)},
-        ) from full
-    except DeadlinePassed as late:
-        raise Problem(504, f"{late}; ask for fewer samples or steps, or try again later") from late
-    except JobFailed as failure:
-        raise Problem(500, f"this request failed while sampling ({failure}); others are not touched") from failure
-    except EngineStopped as stopped:
-        raise Problem(503, f"{stopped}; see /readyz", headers={"Retry-After": "5"}) from stopped
+async def _until_it_ends(events: AsyncIterator[bytes], counted: contextlib.ExitStack) -> AsyncIterator[bytes]:
+    """The events; the request is counted after the last. A failure has been told in the stream, and ends it."""
+    with contextlib.suppress(EngineError), counted:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:

@@ -97,7 +97,7 @@ def test_openapi_describes_the_answers(client):
     document = client.get("/openapi.json").json()
     post = document["paths"]["/sample"]["post"]
     assert set(post["responses"]["200"]["content"]) == {
-        "application/json", "image/png", "application/zip", "application/x-npy", "text/csv"
+        "application/json", "image/png", "application/zip", "application/x-npy", "text/csv", "text/event-stream"
     }  # fmt: skip
     for status in ("401", "404", "406", "413", "415", "422", "429", "500", "503", "504"):
         content = post["responses"][status]["content"]

@@ -1,0 +1,84 @@
+"""text/event-stream: the samples form before one's eyes, and are the same bytes as without."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.engine.job import JobFailed
+from service.schemas import SampleRequest
+from service.streaming import preview_steps
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def events_of(answer) -> list[tuple[str, dict]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", answer.text)
+    return [(name, json.loads(data)) for name, data in found]
+
+
+def test_progress_then_the_answer_that_there_would_be_without(client):
+    fields = {"dataset": "mnist", "label": 7, "seed": 3, "n": 2, "steps": 20, "previews": 4}
+    answer = client.post("/sample", json=fields, headers=STREAM)
+    assert answer.headers["x-seed"] == "3" and "server-timing" not in answer.headers
+    *progress, (last, result) = events_of(answer)
+    assert [name for name, _ in progress] == ["progress"] * 4 and last == "result"
+    assert [data["step"] for _, data in progress] == [4, 8, 12, 16] and {data["of"] for _, data in progress} == {20}
+    assert Image.open(io.BytesIO(base64.b64decode(progress[0][1]["b64_png"]))).size == (17, 8)
+    assert set(result.pop("timings")) == {"queue", "sample", "encode"}
+    del fields["previews"]
+    assert result == client.post("/sample", json=fields, headers={"Accept": "application/json"}).json()
+
+
+def test_points_stream_as_points(client):
+    fields = {"dataset": "spiral", "n": 5, "seed": 3, "steps": 4, "previews": 1}
+    (_, progress), (_, result) = events_of(client.post("/sample", json=fields, headers=STREAM))
+    assert np.shape(progress["points"]) == (5, 2) and np.shape(result["points"]) == (5, 2)
+
+
+def test_without_previews_there_is_the_result_alone(client):
+    fields = {"dataset": "mnist", "previews": 0}
+    assert [name for name, _ in events_of(client.post("/sample", json=fields, headers=STREAM))] == ["result"]
+
+
+def test_previews_apply_to_a_stream_only(client):
+    answer = client.post("/sample", json={"dataset": "mnist", "previews": 3})
+    assert answer.status_code == 422 and "text/event-stream" in answer.json()["detail"]
+
+
+def test_a_failure_on_the_way_is_told_in_the_stream_and_counted(make_client):
+    client = make_client()
+    engine = client.app.state.spirale.engine
+    result = engine.result
+
+    async def fail(ticket):
+        await result(ticket)
+        raise JobFailed("a value was not finite")
+
+    engine.result = fail
+    ((name, problem),) = events_of(client.post("/sample", json={"dataset": "mnist", "previews": 0}, headers=STREAM))
+    assert name == "error" and problem["status"] == 500
+    assert 'spirale_requests_total{dataset="mnist",outcome="failed"} 1.0' in client.get("/metrics").text
+
+
+def test_a_full_queue_is_answered_before_a_stream_begins(make_client):
+    client = make_client(max_queued_seconds=1e-9)
+    engine = client.app.state.spirale.engine
+    resolved = client.app.state.spirale.catalog.resolve(SampleRequest(dataset="mnist"))
+    engine._backlog.admit(resolved.job, 1)  # it stays in the books: the engine is never idle
+    answer = client.post("/sample", json={"dataset": "mnist"}, headers=STREAM)
+    assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("previews", "steps", "at"),
+    [(4, 20, (4, 8, 12, 16)), (0, 20, ()), (10, 4, (1, 2, 3)), (50, 1, ()), (1, 2, (1,)), (2, 1000, (333, 667))],
+)
+def test_previews_are_spread_over_the_steps(previews, steps, at):
+    assert preview_steps(previews, steps) == at
