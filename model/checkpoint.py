@@ -134,6 +134,7 @@ def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module) -> None
     weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
     partial = folder / "model.safetensors.partial"
     save_file(weights, partial)
+    partial.chmod(0o644)  # it is written for its owner only, and a service may run as somebody else
     partial.replace(folder / "model.safetensors")
     save_config(folder, config)
 
