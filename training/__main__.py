@@ -12,7 +12,7 @@ from training.denoising import DenoisingTask
 from training.evaluate.command import evaluate_checkpoint
 from training.judging import JudgeTask
 from training.recipe import JudgeRecipe, RecipeError, load_recipe, recipe_names
-from training.trainer import Interrupted
+from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -40,6 +40,10 @@ def train(
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
+    if start_from is not None and newest_state(run) is not None:
+        raise RecipeError(
+            f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
+        )
     if isinstance(made, JudgeRecipe):
         if start_from is not None:
             raise RecipeError("--from is for denoisers; a judge is trained from nothing")
@@ -101,7 +105,7 @@ def main() -> None:
     except RecipeError as error:
         raise SystemExit(f"error: {error}") from None
     except Interrupted as interruption:
-        typer.echo(f"{interruption}; the same command goes on from there")
+        typer.echo(f"{interruption}; the same command (without --from or --fresh) goes on from there")
         raise SystemExit(130) from None
 
 

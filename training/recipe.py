@@ -104,7 +104,8 @@ def load_recipe(name_or_path: str) -> Recipe:
         document = tomllib.loads(path.read_text())
     except OSError as error:
         raise RecipeError(
-            f"no recipe {name_or_path!r} ({error.strerror}); there are: {', '.join(recipe_names())}, or give a .toml file"
+            f"no recipe {name_or_path!r} ({error.strerror}); "
+            f"there are: {', '.join(recipe_names())}, or give a .toml file"
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error

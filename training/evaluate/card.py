@@ -1,4 +1,4 @@
-"""The model card: checkpoints/<name>/README.md. Its figures are those that config.json holds, measured by `evaluate`."""
+"""The model card, checkpoints/<name>/README.md: its figures are those of config.json, measured by `evaluate`."""
 
 import json
 from pathlib import Path

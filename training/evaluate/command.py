@@ -16,6 +16,7 @@ from training.recipe import RecipeError
 IMAGES = 10_000
 POINTS = 5_000
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
+UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
 
 # bfloat16 loses nothing where the difference of label accuracies is within two standard errors, and Fréchet's within
 # this share of float32's.
@@ -68,6 +69,11 @@ def evaluate_checkpoint(
 
     metrics = dict(config.metrics)
     metrics[HEADLINE if precision == "float32" else precision] = figures
+    if config.data.kind == "points" and config.data.labels:
+        options = options.model_copy(update={"guidance_scale": 0.0})
+        metrics[UNCONDITIONAL], _ = evaluate_points(
+            checkpoint, options, samples=samples or POINTS, seed=seed, device=device
+        )
     precisions = config.precisions
     if precision == "bfloat16":
         loses = not _as_good(figures, metrics.get(HEADLINE))

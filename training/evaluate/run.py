@@ -10,7 +10,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Precision, SamplingConfig
+from model.checkpoint import Checkpoint, CheckpointError, Precision, SamplingConfig
 from model.denoiser import NO_LABEL
 from training.data import training_set
 from training.data.digits import mnist
@@ -18,6 +18,7 @@ from training.evaluate.images import image_figures
 from training.evaluate.judge import Judge, load_judge
 from training.evaluate.points import energy_distance, point_figures, sliced_wasserstein
 from training.generate import generate, labels_in_proportion
+from training.recipe import RecipeError
 
 POINT_SEEDS = 10
 POINT_STEPS = 50  # at which 2-D checkpoints are measured, whatever they are served at
@@ -38,6 +39,8 @@ def evaluate_images(
 ) -> tuple[Figures, Tensor]:
     """(figures, the samples [n, C, H, W] in 0 … 255 in order of their labels)"""
     train, test = mnist(train=True), mnist(train=False)
+    if samples > len(test):
+        raise RecipeError(f"samples: at most {len(test)}, as many as there are real test images to compare with")
     counts = np.bincount(train.labels.numpy())
     asked = labels_in_proportion(counts, samples)
     with Progress(transient=True) as progress:
@@ -56,7 +59,7 @@ def evaluate_images(
     test_features, _ = judge.look(test.images)
     figures = image_figures(judge.look(images), asked, train_features, test_features)
     measured = {name: _rounded(value) for name, value in asdict(figures).items()}
-    if not checkpoint.config.data.labels:
+    if not _asks_for_labels(checkpoint, options):
         del measured["label_accuracy"]
     return {
         "samples": samples,
@@ -90,7 +93,7 @@ def evaluate_points(
         figures["energy_floor"] = energy_distance(other, real)
         runs.append(figures)
     mean = {name: _rounded(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
-    if not checkpoint.config.data.labels:
+    if not _asks_for_labels(checkpoint, options):
         del mean["label_accuracy"]
     spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(POINT_SEEDS)
     return {
@@ -104,8 +107,17 @@ def evaluate_points(
     }, shown
 
 
+def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig) -> bool:
+    """Whether samples can be read for what was asked: at scale 0 nothing is."""
+    return bool(checkpoint.config.data.labels) and options.guidance_scale > 0
+
+
 def judge_beside(checkpoints: Path, device: torch.device) -> Judge:
-    return load_judge(checkpoints / "mnist-judge", device)
+    """Raises RecipeError where there is none."""
+    try:
+        return load_judge(checkpoints / "mnist-judge", device)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
 
 
 def evaluate_judge(judge: Judge) -> Figures:

@@ -1,0 +1,273 @@
+"""The measures against cases whose answer is known, and the way from a checkpoint to its card."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg
+
+from model.checkpoint import load_config
+from tests.tiny import IMAGES, save_tiny
+from training.data.digits import mnist
+from training.data.points import GaussianMixture
+from training.evaluate import command, run
+from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.images import frechet_distance, image_figures, precision_recall
+from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
+from training.evaluate.points import energy_distance, mmd_and_null, point_figures, sliced_wasserstein
+from training.recipe import RecipeError
+
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+
+needs_judge = pytest.mark.skipif(
+    "SPIRALE_DATA_DIR" not in os.environ or not (CHECKPOINTS / "mnist-judge").is_dir(),
+    reason="SPIRALE_DATA_DIR is not set, or checkpoints/mnist-judge is not here",
+)
+
+
+def normal(n: int, d: int, seed: int) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def with_moments(mean: np.ndarray, covariance: np.ndarray, n: int = 200) -> np.ndarray:
+    """n points whose sample mean and covariance are exactly these."""
+    points = normal(n, len(mean), seed=1).double().numpy()
+    points -= points.mean(0)
+    points = points @ np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False))).T
+    return points @ np.linalg.cholesky(covariance).T + mean
+
+
+# Fréchet
+
+
+def test_frechet_of_isotropic_gaussians_is_the_closed_form():
+    """|μ_a − μ_b|² + d(σ_a − σ_b)²"""
+    a = with_moments(np.zeros(5), 4.0 * np.eye(5))
+    b = with_moments(np.array([3.0, 4, 0, 0, 0]), 0.25 * np.eye(5))
+    assert frechet_distance(a, b) == pytest.approx(25 + 5 * (2 - 0.5) ** 2, rel=1e-9)
+
+
+def test_frechet_of_gaussians_that_do_not_commute_is_the_closed_form():
+    first, second = np.array([[2.0, 0.9], [0.9, 1.0]]), np.array([[1.0, -0.6], [-0.6, 3.0]])
+    expected = np.trace(first + second - 2 * linalg.sqrtm(first @ second).real)
+    a, b = with_moments(np.zeros(2), first), with_moments(np.zeros(2), second)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_of_a_set_with_itself_is_nothing_even_where_features_are_dead():
+    features = normal(50, 20, seed=0).numpy()
+    features[:, 10:] = 0  # a feature that never fires; and fewer samples than make a full rank
+    assert frechet_distance(features, features) == pytest.approx(0, abs=1e-6)
+
+
+# Precision and recall
+
+
+def test_precision_and_recall_of_the_same_set_are_whole():
+    features = normal(300, 8, seed=0)
+    assert precision_recall(features, features) == (1, 1)
+
+
+def test_sets_that_are_far_apart_share_nothing():
+    features = normal(300, 8, seed=0)
+    assert precision_recall(features, features + 100) == (0, 0)
+
+
+def test_a_lost_mode_costs_recall_and_a_strange_one_precision():
+    here, there = normal(400, 4, seed=0), normal(400, 4, seed=1) + 50
+    both = torch.cat([here[:200], there[:200]])
+    precision, recall = precision_recall(real=both, generated=here)
+    assert precision > 0.85
+    assert 0.4 < recall <= 0.5
+    precision, recall = precision_recall(real=here, generated=both)
+    assert 0.4 < precision <= 0.5
+    assert recall > 0.85
+
+
+def test_a_neighbourhood_reaches_to_the_third_neighbour():
+    real = torch.tensor([[0.0], [1.0], [2.0], [3.0]])  # radii 3, 2, 2, 3
+    generated = torch.tensor([[-2.5], [-3.5], [5.5], [6.5]])
+    precision, _ = precision_recall(real, generated)
+    assert precision == 0.5
+
+
+def test_image_figures_of_real_images_are_the_floor():
+    train, test = normal(2000, 6, seed=0), normal(500, 6, seed=1)
+    asked = np.arange(500) % 10
+    classes = torch.from_numpy(asked).clone()
+    classes[:50] = 99
+    figures = image_figures((test, classes), asked, train, test)
+    assert figures.label_accuracy == 0.9
+    assert figures.frechet == pytest.approx(figures.frechet_floor)
+    assert figures.frechet_ratio == pytest.approx(1)
+    with pytest.raises(ValueError, match="at most 500, got 501"):
+        image_figures((normal(501, 6, seed=2), torch.zeros(501)), np.zeros(501), train, test)
+
+
+# Points
+
+
+def test_sliced_wasserstein_of_a_shift_is_its_mean_projection():
+    """E|⟨u, δ⟩| = |δ|·2/π in two dimensions."""
+    points = normal(1000, 2, seed=0)
+    assert sliced_wasserstein(points, points[torch.randperm(1000)]) == 0
+    shifted = points + torch.tensor([3.0, 4.0])
+    assert sliced_wasserstein(points, shifted, directions=5000) == pytest.approx(5 * 2 / math.pi, rel=0.02)
+
+
+def test_sliced_wasserstein_of_a_widening_is_the_difference_of_deviations():
+    """In every direction W1(N(0, 1), N(0, 4)) = E|z|·(2 − 1) = √(2/π)."""
+    distance = sliced_wasserstein(normal(20_000, 2, seed=0), 2 * normal(20_000, 2, seed=1))
+    assert distance == pytest.approx(math.sqrt(2 / math.pi), rel=0.03)
+
+
+def test_the_null_of_mmd_is_calibrated():
+    """Draws of one distribution exceed the 95th percentile of their permutation null in about 1 of 20 cases."""
+    exceeded = 0
+    for seed in range(100):
+        points = normal(160, 2, seed)
+        mmd, null = mmd_and_null(points[:80], points[80:])
+        exceeded += mmd > null
+    assert exceeded <= 12  # 99.8 % of binomial(100, 0.05)
+
+
+def test_mmd_finds_what_differs():
+    a, b = normal(300, 2, seed=0), normal(300, 2, seed=1)
+    for other in (b + 0.5, 1.5 * b):
+        mmd, null = mmd_and_null(a, other)
+        assert mmd > null
+    far, _ = mmd_and_null(a, b + 1000)
+    near, _ = mmd_and_null(a, b + 1)
+    assert far > near
+
+
+def test_mmd_of_a_few_points_by_hand():
+    a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [5.0]])
+    distances = (torch.cat([a, b]) - torch.cat([a, b]).T).abs()
+    kernel = torch.exp(-distances.square() / (2 * distances.square().flatten().median()))
+    expected = (kernel[:2, :2].mean() + kernel[2:, 2:].mean() - 2 * kernel[:2, 2:].mean()).sqrt().item()
+    assert mmd_and_null(a, b)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_energy_distance_of_two_far_clouds_is_the_root_of_twice_their_distance():
+    a, b = 0.01 * normal(200, 2, seed=0), 0.01 * normal(200, 2, seed=1)
+    assert energy_distance(a, b + torch.tensor([300.0, 400.0])) == pytest.approx(math.sqrt(1000), rel=1e-2)
+    assert energy_distance(a, a) == pytest.approx(0, abs=1e-2)
+
+
+def test_points_are_read_by_the_nearest_real_one():
+    data = GaussianMixture()
+    real, labels = data.draw(1000, torch.Generator().manual_seed(0))
+    generated, asked = data.draw(1000, torch.Generator().manual_seed(1))
+    assert point_figures(generated, asked, real, labels).label_accuracy == 1
+    assert point_figures(generated, 1 - asked, real, labels).label_accuracy == 0
+
+
+# From a checkpoint to its card
+
+
+def gaussian_checkpoint(folder: Path) -> Path:
+    return save_tiny(folder, GaussianMixture.config, name="gaussian-tiny")
+
+
+def test_points_are_measured_and_the_card_written(tmp_path):
+    folder = gaussian_checkpoint(tmp_path)
+    figures = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
+    config = load_config(folder)
+    assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
+    assert figures["samples"] == 50
+    assert figures["seeds"] == run.POINT_SEEDS
+    assert figures["steps"] == run.POINT_STEPS
+    assert "label_accuracy" in figures
+    assert config.metrics["unconditional"]["guidance_scale"] == 0
+    assert "label_accuracy" not in config.metrics["unconditional"]
+    card = (folder / "README.md").read_text()
+    for key in ("sliced wasserstein ratio", "mmd null", "energy"):
+        assert f"| {key} |" in card
+    assert str(figures["sliced_wasserstein"]) in card
+    assert (folder / "points.png").stat().st_size < 200_000
+
+    again = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
+    assert again == figures  # seeds are fixed
+
+
+def test_other_settings_are_measured_and_not_written(tmp_path):
+    folder = gaussian_checkpoint(tmp_path)
+    before = (folder / "config.json").read_bytes()
+    figures = evaluate_checkpoint(
+        folder, tmp_path, torch.device("cpu"), samples=20, changed={"sampler": "ddim", "steps": 3}
+    )
+    assert (figures["sampler"], figures["steps"]) == ("ddim", 3)
+    assert (folder / "config.json").read_bytes() == before
+    assert not (folder / "README.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [({"steps": 51}, "at most T = 50"), ({"sampler": "euler"}, "sampler"), ({"guidance_scale": 50}, "guidance_scale")],
+)
+def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
+    with pytest.raises(RecipeError, match=says):
+        evaluate_checkpoint(gaussian_checkpoint(tmp_path), tmp_path, torch.device("cpu"), samples=20, changed=changed)
+
+
+def test_what_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(RecipeError, match="nothing"):
+        evaluate_checkpoint(tmp_path / "nothing", tmp_path, torch.device("cpu"))
+    with pytest.raises(RecipeError, match="train mnist-judge"):
+        evaluate_checkpoint(save_tiny(tmp_path, IMAGES), tmp_path, torch.device("cpu"), samples=10)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "frechet", "as_good"), [(0.99, 1.0, True), (0.989, 1.05, True), (0.98, 1.0, False), (0.99, 1.2, False)]
+)
+def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
+    settings = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "seed": 0}
+    reference = settings | {"label_accuracy": 0.99, "frechet": 1.0}
+    assert command._as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
+    with pytest.raises(RecipeError, match="same settings"):
+        command._as_good(settings | {"steps": 10}, reference)
+
+
+# The judge
+
+
+def test_a_judge_is_saved_and_loaded_whole(tmp_path):
+    config = JudgeConfig(name="judge", data=IMAGES, width=8, features=16)
+    torch.manual_seed(0)
+    network = JudgeNetwork(config)
+    save_judge(tmp_path / "judge", config, network)
+    judge = load_judge(tmp_path / "judge")
+    images = (normal(20, 64, seed=0).view(20, 1, 8, 8) * 50 + 128).round().clamp(0, 255)
+    features, classes = judge.look(images)
+    assert features.shape == (20, 16)
+    with torch.no_grad():
+        expected = network(IMAGES.standardise(images))
+    assert torch.equal(classes, expected.argmax(1))
+    assert torch.equal(judge.look(images.to(torch.uint8))[1], classes)  # as bytes or as floats
+
+
+@needs_judge
+def test_the_judge_reads_real_test_images():
+    """All 10,000 are read in the model card; here every tenth, among which 99.5 % ± 2.2 standard errors is 99 %."""
+    test = mnist(train=False)
+    judge = load_judge(CHECKPOINTS / "mnist-judge")
+    assert judge.config.metrics["measured"]["test_accuracy"] >= 0.995
+    assert (CHECKPOINTS / "mnist-judge" / "model.safetensors").stat().st_size <= 3_000_000
+    _, classes = judge.look(test.images[::10])
+    assert (classes == test.labels[::10]).double().mean().item() >= 0.99
+
+
+@needs_judge
+@pytest.mark.slow
+def test_the_judge_reads_all_test_images_as_well_as_its_card_says():
+    test = mnist(train=False)
+    judge = load_judge(CHECKPOINTS / "mnist-judge")
+    accuracy = (judge.look(test.images)[1] == test.labels).double().mean().item()
+    assert accuracy >= 0.995
+    assert accuracy == pytest.approx(judge.config.metrics["measured"]["test_accuracy"], abs=2e-4)

@@ -1,0 +1,117 @@
+"""A recipe that cannot be trained is refused before anything is trained, by the field's name."""
+
+import copy
+import os
+
+import pytest
+
+from training.denoising import DenoisingTask
+from training.recipe import DenoiserRecipe, JudgeRecipe, RecipeError, load_recipe, parse_recipe, recipe_names
+
+needs_mnist = pytest.mark.skipif(
+    "SPIRALE_DATA_DIR" not in os.environ, reason="SPIRALE_DATA_DIR is not set: the MNIST files are not here"
+)
+
+POINTS = {
+    "name": "tiny",
+    "data": {"dataset": "gaussian"},
+    "network": {"kind": "mlp", "width": 16, "blocks": 1},
+    "optimisation": {"steps": 10},
+}
+JUDGE = {"role": "judge", "name": "tiny-judge", "data": {"dataset": "mnist"}, "optimisation": {"steps": 10}}
+
+
+def changed(field: str, value: object, document: dict = POINTS) -> dict:
+    """A copy of the document with `section.field` set."""
+    document = copy.deepcopy(document)
+    *sections, last = field.split(".")
+    place = document
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[last] = value
+    return document
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_are_sound_and_named_like_their_files(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+
+
+def test_defaults():
+    recipe = parse_recipe(POINTS, "here")
+    assert isinstance(recipe, DenoiserRecipe)
+    assert recipe.schedule.name == "cosine"
+    assert recipe.objective.label_drop == 0.1
+    assert isinstance(parse_recipe(JUDGE, "here"), JudgeRecipe)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("colour", "red", "colour: Extra inputs"),
+        ("optimisation.stepz", 5, "optimisation.stepz: Extra inputs"),
+        ("network.depth", 5, "network.mlp.depth: Extra inputs"),
+        ("optimisation.steps", 0, "optimisation.steps"),
+        ("optimisation.ema_decay", 1.0, "optimisation.ema_decay"),
+        ("optimisation.learning_rate", -1.0, "optimisation.learning_rate"),
+        ("objective.label_drop", 1.5, "objective.label_drop"),
+        ("objective.weighting", "heavy", "objective.weighting"),
+        ("data.dataset", "cifar", "data.dataset"),
+        ("name", "../elsewhere", "name"),
+        ("prediction.target", "noise", "prediction.target"),
+        ("schedule.name", "sigmoid", "schedule.name"),
+        ("schedule.T", 0, "schedule.T"),
+        ("schedule.T", 1, "does not end in noise|sampling.steps"),
+        ("sampling.steps", 2000, "sampling.steps is at most schedule.T = 1000"),
+        ("sampling.sampler", "euler", "sampling.sampler"),
+        ("prediction.learned_variance", True, "prediction.learned_variance"),
+        ("objective.variance", "learned", "objective.variance"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(field, value, says):
+    with pytest.raises(RecipeError, match=says) as refused:
+        parse_recipe(changed(field, value), "somewhere.toml")
+    assert "somewhere.toml" in str(refused.value)
+
+
+def test_a_schedule_that_does_not_end_in_noise_is_refused():
+    with pytest.raises(RecipeError, match=r"linear schedule .* larger T"):
+        parse_recipe(changed("schedule", {"name": "linear", "T": 10}), "here")
+
+
+@needs_mnist
+def test_an_image_that_cannot_be_halved_is_refused():
+    document = changed("network", {"kind": "unet", "channels": [8, 16, 32, 64], "groups": 4})
+    document["data"] = {"dataset": "mnist"}
+    with pytest.raises(RecipeError, match=r"tiny: network: images of 28×28 cannot be halved .* multiples of 16"):
+        DenoisingTask(parse_recipe(document, "here"))
+
+
+@needs_mnist
+def test_channels_that_the_groups_do_not_divide_are_refused():
+    document = changed("network", {"kind": "unet", "channels": [12], "groups": 8})
+    document["data"] = {"dataset": "mnist"}
+    with pytest.raises(RecipeError, match="multiples of groups = 8"):
+        DenoisingTask(parse_recipe(document, "here"))
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are():
+    with pytest.raises(RecipeError, match="mnist-cfg"):
+        load_recipe("nothing-like-it")
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path):
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(RecipeError, match="not TOML"):
+        load_recipe(str(tmp_path / "broken.toml"))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"--from: .*cannot read model.safetensors"):
+        DenoisingTask(parse_recipe(POINTS, "here"), tmp_path)
+    narrow = DenoisingTask(parse_recipe(POINTS, "here"))
+    narrow.save(narrow.network, tmp_path / "narrow")
+    with pytest.raises(RecipeError, match=r"--from: narrow: .*does not fit"):
+        DenoisingTask(parse_recipe(changed("network.width", 32), "here"), tmp_path / "narrow")
