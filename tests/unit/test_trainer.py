@@ -267,14 +267,47 @@ def test_from_is_refused_where_a_run_is_under_way(tmp_path):
     assert "--fresh" in str(result.exception)
 
 
+# Several processes: torchrun, because `accelerate launch` starts one process on a CPU without MPI, whatever it is asked
+
+
+def torchrun(*arguments: object) -> None:
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, timeout=300, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE % {"steps": 40, "learning_rate": "1e-2", "save_every": 10})
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m", "training"]
-    folders = ["--checkpoints", str(tmp_path / "checkpoints"), "--runs", str(tmp_path / "runs"), "--no-evaluate"]
-    done = subprocess.run(
-        [*launch, "train", str(tmp_path / "tiny.toml"), *folders], cwd=ROOT, capture_output=True, timeout=300, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    folders = ["--checkpoints", tmp_path / "checkpoints", "--runs", tmp_path / "runs", "--no-evaluate"]
+    torchrun("-m", "training", "train", tmp_path / "tiny.toml", *folders)
     load_checkpoint(tmp_path / "checkpoints" / "tiny")
     assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second process was there
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_and_they_go_on_to_the_same_bits(tmp_path):
+    (tmp_path / "stopped.py").write_text(f"""
+import os, sys
+from pathlib import Path
+from accelerate import Accelerator
+from tests.unit.test_trainer import StoppedData, tiny_task
+from training.trainer import Interrupted, train
+task = tiny_task()
+if "stop" in sys.argv and os.environ["RANK"] == "1":
+    task.data = StoppedData(31, {int(signal.SIGTERM)})
+try:
+    train(task, Path(sys.argv[1]), Accelerator())
+except Interrupted:
+    pass
+""")
+    (tmp_path / "straight").mkdir()
+    (tmp_path / "stopped").mkdir()
+    torchrun(tmp_path / "stopped.py", tmp_path / "straight")
+    torchrun(tmp_path / "stopped.py", tmp_path / "stopped", "stop")
+    assert newest_state(tmp_path / "stopped").name == "state-31"
+    torchrun(tmp_path / "stopped.py", tmp_path / "stopped")
+    assert raw_bytes(tmp_path / "stopped") == raw_bytes(tmp_path / "straight")
