@@ -152,6 +152,8 @@ def load_config(folder: Path) -> Config:
         return Config.model_validate_json(path.read_text())
     except OSError as error:
         raise CheckpointError(f"{folder.name}: cannot read config.json ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{folder.name}: config.json is not UTF-8") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -33,31 +33,40 @@ def main() -> int:
     except NothingToServe as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,  # RequestContext writes one line a request, with its id
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-        )
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # RequestContext writes one line a request, with its id
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
+    server = uvicorn.Server(config)
+    try:
+        listener = config.bind_socket()  # before the engine's thread is there, which would not end cleanly
+    except SystemExit:  # uvicorn has logged why
+        print(f"python -m service: cannot listen on {settings.host}, port {settings.port}", file=sys.stderr)
+        return 1
     # uvicorn raises the signal that stopped it once more when it is done: a clean end is no death by signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    server.run()
+    server.run(sockets=[listener])
     return 1 if engine_died or not server.started else 0
 
 
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(map(str, entry['loc']))}: {entry['msg']} (given: {entry['input']!r})" for entry in error.errors()
-    )
+    told = []
+    for entry in error.errors():
+        name = str(entry["loc"][0])
+        given = "" if name == "api_key" else f" (given: {entry['input']!r})"
+        told.append(
+            f"--{name.replace('_', '-')} or SPIRALE_{name.upper()}: {entry['msg'].removeprefix('Value error, ')}{given}"
+        )
+    return "; ".join(told)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    return PointsAnswer(**resolved.parameters, points=data.tolist(), labels=resolved.labels).model_dump_json().encode()
+    points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
+    return PointsAnswer(**resolved.parameters, points=points, labels=resolved.labels).model_dump_json().encode()
 
 
 def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:

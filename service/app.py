@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
 import torch
 from fastapi import FastAPI
 
@@ -14,11 +15,15 @@ from service.engine.engine import Engine, EngineOptions
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
 from service.routes import health, models, sample
+from service.schemas import ranges
 from service.settings import Settings
 from service.state import State
 
+log = structlog.get_logger(__name__)
+
 ENCODING_THREADS = 2
 WATCH_EVERY = 0.5  # seconds
+STUCK_SECONDS = 60.0  # without a heartbeat, after which the engine counts as dead
 
 
 class NothingToServe(Exception):
@@ -28,8 +33,8 @@ class NothingToServe(Exception):
 def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda: None) -> FastAPI:
     """The service over the checkpoints of `settings`.
 
-    `on_engine_death` is called from the event loop when the engine's thread has ended by itself: nothing can be
-    sampled any more, and the process should end so that something restarts it.
+    `on_engine_death` is called from the event loop when the engine's thread has ended by itself or does not move any
+    more: nothing can be sampled, and the process should end so that something restarts it.
 
     Raises NothingToServe.
     """
@@ -61,7 +66,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
                 await asyncio.to_thread(engine.stop, settings.drain_seconds)
 
     app = FastAPI(title="Spirale", description="Samples of small diffusion models.", version="0.1.0", lifespan=lifespan)
-    problems.install(app)
+    problems.install(app, ranges())
     for routes in (sample, models, health):
         app.include_router(routes.router)
     # The last that is added stands first.
@@ -74,6 +79,8 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
 
 async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:
-    while engine.failure is None:
+    while engine.failure is None and not (engine.ready and engine.heartbeat_age > STUCK_SECONDS):
         await asyncio.sleep(WATCH_EVERY)
+    if engine.failure is None:
+        log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
     on_engine_death()

@@ -1,6 +1,7 @@
 """The checkpoints on disk → what may be asked of the service."""
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Catalog:
 
         T = checkpoint.schedule.T
         steps = request.steps if request.steps is not None else config.sampling.steps
-        if steps > T:
+        if not 1 <= steps <= T:
             raise invalid("steps", f"1 … {T} for {config.name}", request.steps)
         sampler = request.sampler or config.sampling.sampler
         eta, variance = request.eta, request.variance
@@ -151,6 +152,9 @@ def load_catalog(folder: Path) -> Catalog:
         except CheckpointError as error:
             log.error("checkpoint left out", checkpoint=path.name, reason=str(error))
             continue
+        except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
+            log.error("checkpoint left out", checkpoint=path.name, reason=f"{type(error).__name__}: {error}")
+            continue
         if any(other.config.name == checkpoint.config.name for other in checkpoints):
             log.error(
                 "checkpoint left out", checkpoint=path.name, reason="another has the same name in its config.json"
@@ -177,8 +181,8 @@ def _count(request: SampleRequest, kind: str) -> int:
         raise invalid(
             "n", f"{request.n} samples but {given} labels; leave n away, or give one label for all", request.n
         )
-    n = request.n or given or DEFAULT_ROWS[kind]
-    if n > MAX_ROWS[kind]:
+    n = request.n if request.n is not None else given or DEFAULT_ROWS[kind]
+    if not 1 <= n <= MAX_ROWS[kind]:
         raise invalid("n", f"1 … {MAX_ROWS[kind]:,} {kind}", n)
     return n
 
@@ -196,10 +200,11 @@ def _label(wanted: int | str, names: tuple[str, ...]) -> int:
     if isinstance(wanted, str):
         if wanted in names:
             return names.index(wanted)
-        if wanted.isascii() and wanted.isdigit() and int(wanted[:9]) < len(names):
-            return int(wanted)
-    elif 0 <= wanted < len(names):
-        return wanted
+        number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else -1
+    else:
+        number = wanted
+    if 0 <= number < len(names):
+        return number
     raise invalid("label", f"one of {', '.join(names)}, or its number 0 … {len(names) - 1}", wanted)
 
 

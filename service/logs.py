@@ -1,6 +1,7 @@
 """Structured logs: for people on a console, or a JSON object a line."""
 
 import logging
+import sys
 from typing import Literal
 
 import structlog
@@ -14,7 +15,9 @@ def configure(form: Literal["console", "json"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Plain traces: a pretty one shows local variables, and with them what was asked and any secret.
-    last: list = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    last: list = [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
     if form == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -61,12 +61,12 @@ class ApiKey:
 
     def __init__(self, app: ASGIApp, key: str):
         self.app = app
-        self._expected = f"Bearer {key}".encode()
+        self._expected = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            given = Headers(scope=scope).get("authorization", "").encode("latin-1")
-            if not secrets.compare_digest(given, self._expected):
+            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not secrets.compare_digest(given.encode("latin-1"), self._expected):
                 problem = Problem(
                     401,
                     "an API key is needed: send `Authorization: Bearer <key>`",

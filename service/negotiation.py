@@ -1,6 +1,9 @@
 """Which representation a client wants: the Accept header (RFC 9110 section 12.5.1)."""
 
+import re
 from collections.abc import Sequence
+
+QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str | None:
@@ -29,8 +32,5 @@ def _parse(part: str) -> tuple[str, float]:
     for parameter in parameters:
         key, _, value = parameter.partition("=")
         if key.strip().lower() == "q":
-            try:
-                return name.lower(), min(max(float(value), 0.0), 1.0)
-            except ValueError:
-                return name.lower(), 0.0
+            return name.lower(), float(value) if QUALITY.fullmatch(value.strip()) else 0.0
     return name.lower(), 1.0

@@ -7,13 +7,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped
 
 SHOWN = 80  # characters of what was given that an answer repeats
+SHOWN_FIELDS = 10  # wrong fields that an answer lists
 
 
 class InvalidField(BaseModel):
@@ -54,9 +56,10 @@ class Problem(Exception):
         body = ProblemBody(title=title, status=self.status, detail=self.detail, errors=self.errors)
         return body.model_dump(exclude_none=True)
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(
-            self.body(),
+    def response(self) -> Response:
+        text = json.dumps(self.body(), ensure_ascii=False, separators=(",", ":"))
+        return Response(
+            text.encode("utf-8", "backslashreplace"),  # half a surrogate pair, repeated from the request, is \udXXX
             self.status,
             headers=self.headers,
             media_type="application/problem+json",
@@ -65,7 +68,12 @@ class Problem(Exception):
 
 def invalid(field: str, detail: str, given: Any = None) -> Problem:
     """422 for one field: what it may be, and what was given."""
-    return Problem(422, f"{field}: {detail}", errors=[InvalidField(field=field, detail=detail, given=_shown(given))])
+    return _invalid_fields([InvalidField(field=field, detail=detail, given=_shown(given))])
+
+
+def _invalid_fields(fields: list[InvalidField]) -> Problem:
+    told = [f"{one.field}: {one.detail}" + ("" if one.given is None else f" (given: {one.given})") for one in fields]
+    return Problem(422, "; ".join(told), errors=fields)
 
 
 def of_engine(error: EngineError) -> Problem:
@@ -89,8 +97,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def install(app: FastAPI) -> None:
-    """Every error of the app, also the framework's own, becomes a problem, in OpenAPI too."""
+def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
+    """Every error of the app, also the framework's own, becomes a problem, in OpenAPI too.
+
+    `ranges` says of a request's fields what they may be, where a number's type and one bound would not.
+    """
     without_problems = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -103,50 +114,65 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign] (the framework's own way to extend it)
 
     @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> JSONResponse:
+    async def problem(request: Request, error: Problem) -> Response:
         return error.response()
 
     @app.exception_handler(EngineError)
-    async def engine(request: Request, error: EngineError) -> JSONResponse:
+    async def engine(request: Request, error: EngineError) -> Response:
         return of_engine(error).response()
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _from_validation(request, error).response()
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        return _from_validation(error, ranges).response()
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, Problem):  # raised while the framework read the body
             return error.__cause__.response()
-        detail = str(error.detail)
+        path = request.url.path
+        if error.status_code == 400:
+            return Problem(
+                422, "the body cannot be read as JSON: is it UTF-8, not too deep, its numbers short?"
+            ).response()
         if error.status_code == 404:
-            detail = f"there is no {request.url.path}; see /docs"
-        elif error.status_code == 405:
-            detail = f"{request.method} is not for {request.url.path}; see /docs"
-        return Problem(error.status_code, detail, headers=error.headers).response()
+            return Problem(404, f"there is no {path}; see /docs").response()
+        if error.status_code == 405:
+            allowed = ", ".join(_methods(request))
+            detail = f"{request.method} is not for {path}; use {allowed}"
+            return Problem(405, detail, headers={"Allow": allowed}).response()
+        return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
-def _from_validation(request: Request, error: RequestValidationError) -> Problem:
-    fields = []
+def _methods(request: Request) -> list[str]:
+    """Those of every route at this path; the framework names the first route's only."""
+    found = set()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        scope = dict(request.scope, method=method)
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            found.add(method)
+    return sorted(found)
+
+
+def _from_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> Problem:
+    fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":
             return Problem(422, f"the body is not JSON: {entry['ctx']['error']} at character {entry['loc'][-1]}")
         # ("body", "label", "int") → label; a union's own branch names say nothing to a user
-        path = [str(part) for part in entry["loc"][1:2]]
-        field = path[0] if path else "body"
-        if field == "body":
+        field = str(entry["loc"][1]) if len(entry["loc"]) > 1 else "body"
+        if field not in fields and len(fields) == SHOWN_FIELDS:
+            break
+        if field == "body" and entry["type"] != "too_many_fields":
             detail = "a JSON object is needed, such as " + json.dumps({"dataset": "mnist", "label": 7})
         elif entry["type"] == "extra_forbidden":
             detail = "unknown field; the fields are listed at /docs"
         else:
-            detail = entry["msg"]
-        found = InvalidField(field=field, detail=detail, given=_shown(entry.get("input")))
-        same = next((other for other in fields if other.field == field), None)
-        if same is None:
-            fields.append(found)
-        elif detail not in same.detail:
+            detail = f"{ranges[field]}. {entry['msg']}" if field in ranges else entry["msg"]
+        found = InvalidField(field=_shown(field), detail=detail, given=_shown(entry.get("input")))
+        same = fields.setdefault(field, found)
+        if detail not in same.detail:
             same.detail += f"; or: {detail}"
-    return Problem(422, "; ".join(f"{entry.field}: {entry.detail}" for entry in fields), errors=fields)
+    return _invalid_fields(list(fields.values()))
 
 
 def _shown(given: Any) -> str | None:

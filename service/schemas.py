@@ -1,8 +1,10 @@
 """What is asked and what is answered: shapes and ranges. What goes together is the catalogue's to say."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic_core import PydanticCustomError
 
 from model.noise import MAX_SEED
 from model.plan import Sampler, Variance
@@ -12,6 +14,10 @@ Label = Annotated[StrictInt | StrictStr, Field(description="Class number or name
 
 MAX_IMAGES = 64
 MAX_POINTS = 10_000
+
+# Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
+Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
+MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
 
 
 class _Fields(BaseModel):
@@ -27,7 +33,9 @@ class _Fields(BaseModel):
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger "
         "(the paper's w is this minus 1). Default: the model card's.",
     )  # fmt: skip
-    steps: int | None = Field(None, ge=1, description="1 … T. Default: the model card's.")
+    steps: int | None = Field(
+        None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the model card's."
+    )
     sampler: Sampler | None = Field(
         None, description="Default: the model card's. `renoise` is quick and biased: it loses spread at every step."
     )
@@ -36,7 +44,8 @@ class _Fields(BaseModel):
     )
     variance: Variance | None = Field(None, description="For ddpm. Default: the model card's.")
     n: int | None = Field(
-        None, ge=1, le=MAX_POINTS, description=f"How many: 1 … {MAX_IMAGES} images, 1 … {MAX_POINTS:,} points. "
+        None, json_schema_extra={"minimum": 1, "maximum": MAX_POINTS},
+        description=f"How many: 1 … {MAX_IMAGES} images, 1 … {MAX_POINTS:,} points. "
         "Default: as many as there are labels in a list, else 1 image or 500 points."
     )  # fmt: skip
     seed: int | None = Field(
@@ -61,9 +70,27 @@ class SampleRequest(_Fields):
         json_schema_extra={"examples": [{"dataset": "mnist", "label": 7}, {"dataset": "spiral", "n": 500}]},
     )
 
-    label: Label | list[Label] | None = Field(
+    label: Label | Labels | None = Field(
         None, description="A class, or a list of them, one for each sample. Unconditional without."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
+        return fields
+
+
+def ranges() -> Mapping[str, str]:
+    """Field → "0 … 20", of the fields whose two bounds do not depend on the model."""
+    bounds: dict[str, dict[str, Any]] = {}
+    for name, field in _Fields.model_fields.items():
+        for limit in field.metadata:
+            bounds.setdefault(name, {}).update(
+                {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
+            )
+    return {name: f"{bound['ge']} … {bound['le']}" for name, bound in bounds.items() if {"ge", "le"} <= bound.keys()}
 
 
 def _commas(values: Any) -> Any:

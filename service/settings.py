@@ -1,12 +1,20 @@
 """Settings: environment variables `SPIRALE_*`, and the same as flags of `python -m service`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-PROJECT = Path(__file__).parent.parent
+
+def shipped_checkpoints() -> Path:
+    """The project's own checkpoints/, beside the package; ./checkpoints where only the package is installed."""
+    beside = Path(__file__).parent.parent / "checkpoints"
+    return beside if beside.is_dir() else Path("checkpoints")
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -14,22 +22,25 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SPIRALE_",
+        env_ignore_empty=True,  # what docker-compose passes for a variable that is not set
         extra="forbid",
         cli_prog_name="python -m service",
         cli_kebab_case=True,
         cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_show_env_vars=True,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 to be reached from other machines.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one, which the log names.")
-    checkpoints: Path = Field(PROJECT / "checkpoints", description="Folder of the checkpoints to serve.")
+    checkpoints: Path = Field(shipped_checkpoints(), description="Folder of the checkpoints to serve.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="auto is bfloat16 where the checkpoint allows it and the hardware has it. Changes the bytes.",
     )
-    batch_sizes: tuple[int, ...] = Field(
-        (), description="Sizes that batches are padded to, for every model; empty is the default of each. "
+    batch_sizes: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (), description="Sizes that batches are padded to, such as 4,16,64; empty is the default of each model. "
         "The largest bounds how long a tick takes. Changes the bytes on some hardware."
     )  # fmt: skip
     threads: int = Field(0, ge=0, description="CPU threads of the network; 0 is one a core. Changes the bytes.")
@@ -41,7 +52,13 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(120, gt=0, description="A request that is not done by then is given up: 504.")
     drain_seconds: float = Field(20, ge=0, description="On SIGTERM, how long accepted requests may take to finish.")
     body_limit: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body in bytes; past it: 413.")
-    api_key: SecretStr | None = Field(None, description="When set, requests need `Authorization: Bearer <key>`.")
+    api_key: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="When set, requests need `Authorization: Bearer <key>`. Prefer the environment variable: flags are "
+        "seen in the list of processes.",
+    )
+    data_dir: Path = Field(Path("data"), description="Where training and tests keep data sets; serving reads none.")
     log_format: Literal["console", "json"] = Field("console", description="json for machines, console for people.")
 
     @field_validator("batch_sizes")
@@ -51,3 +68,20 @@ class Settings(BaseSettings):
         if sizes and (min(sizes) < 1 or max(sizes) < 2):
             raise ValueError("batch sizes are positive, and the largest is at least 2")
         return tuple(sorted(set(sizes)))
+
+    @field_validator("device")
+    @classmethod
+    def _exists(cls, device: str) -> str:
+        if device in ("auto", "cpu"):
+            return device
+        import torch  # slow to import, and not needed for a help text
+
+        try:
+            chosen = torch.device(device)
+        except RuntimeError:
+            chosen = None
+        if chosen is None or chosen.type != "cuda":
+            raise ValueError("use auto, cpu, cuda, cuda:1, …")
+        if (chosen.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"PyTorch sees {torch.cuda.device_count()} CUDA devices here; use auto or cpu")
+        return device

@@ -180,7 +180,7 @@ class Engine:
                     "batch_sizes": list(model.sizes),
                     "evaluations_per_second": round(self._backlog.rates[name]),
                 }
-                for name, model in self._runner.models.items()
+                for name, model in list(self._runner.models.items())  # the thread may be loading more
                 if name in self._backlog.rates
             },
         }

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service import negotiation, streaming
 from service.answers import encoders
@@ -17,7 +21,28 @@ from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleReque
 from service.state import AppState, State
 from service.streaming import Stream
 
-router = APIRouter(tags=["sample"])
+CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
+
+
+class _Route(APIRoute):
+    """Counts the requests that never reach their endpoint, and ends those whose client went away in silence."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_all(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_GONE)
+            except (RequestValidationError, HTTPException):
+                request.app.state.spirale.metrics.requests.labels(dataset="unknown", outcome="invalid").inc()
+                raise
+
+        return handle_all
+
+
+router = APIRouter(tags=["sample"], route_class=_Route)
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -57,11 +82,13 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         until_answered.enter_context(_counted(wanted, state))
         resolved = state.catalog.resolve(wanted)
         offered = encoders(resolved.checkpoint.config.data.kind)
-        accept = request.headers.get("accept")
+        accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, streaming.MEDIA_TYPE])
         if media_type is None:
             raise Problem(
-                406, f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept}"
+                406,
+                f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept[:200]}",
+                headers={"Vary": "Accept"},
             )
         headers = {"Vary": "Accept", "X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
         if media_type == streaming.MEDIA_TYPE:
@@ -105,7 +132,7 @@ def _counted(wanted: SampleRequest, state: State) -> Iterator[None]:
     except EngineError as error:
         outcome = _OUTCOMES.get(type(error), "failed")
         raise
-    except (asyncio.CancelledError, GeneratorExit):
+    except (asyncio.CancelledError, ClientDisconnect, GeneratorExit):
         outcome = "cancelled"
         raise
     finally:
@@ -122,13 +149,16 @@ async def _until_it_ends(events: AsyncIterator[bytes], counted: contextlib.ExitS
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:
-    """The work's result; a client that goes away cancels it, so that nothing is computed for nobody."""
+    """The work's result; a client that goes away cancels it, so that nothing is computed for nobody.
+
+    Raises ClientDisconnect.
+    """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise asyncio.CancelledError("the client went away")
+            raise ClientDisconnect
         return task.result()
     finally:
         gone.cancel()

@@ -11,7 +11,7 @@ from tests.tiny import IMAGES, POINTS, save_tiny
 
 
 def wait_until_ready(client: TestClient) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while client.get("/readyz").status_code != 200:
         assert time.monotonic() < deadline, client.get("/readyz").text
         time.sleep(0.02)

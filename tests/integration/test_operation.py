@@ -1,5 +1,6 @@
 """Health, readiness, metrics, the catalogue, OpenAPI."""
 
+import asyncio
 import re
 import threading
 import time
@@ -7,6 +8,8 @@ import time
 import pytest
 
 from service.app import NothingToServe, create_app
+from service.problems import ProblemBody
+from service.schemas import ImagesAnswer, PointsAnswer
 from service.settings import Settings
 
 
@@ -76,11 +79,12 @@ def test_every_metric_of_the_contract_is_there_and_counts(make_client):
     client.post("/sample", json={"dataset": "mnist", "label": 1, "n": 3, "steps": 4, "guidance_scale": 2})
     client.post("/sample", json={"dataset": "mnist", "label": 99})
     client.post("/sample", json={"dataset": "<script>"})
+    client.post("/sample", json={"dataset": "mnist", "steps": "many"})
     text = client.get("/metrics").text
     values = dict(re.findall(r"^(spirale_\S+) (\S+)$", text, re.MULTILINE))
     assert values['spirale_requests_total{dataset="mnist",outcome="ok"}'] == "1.0"
     assert values['spirale_requests_total{dataset="mnist",outcome="invalid"}'] == "1.0"
-    assert values['spirale_requests_total{dataset="unknown",outcome="invalid"}'] == "1.0"
+    assert values['spirale_requests_total{dataset="unknown",outcome="invalid"}'] == "2.0"
     assert values['spirale_evaluations_total{model="mnist-tiny"}'] == str(3 * 4 * 2.0)
     assert values['spirale_tick_seconds_count{model="mnist-tiny"}'] == "4.0"
     assert values['spirale_batch_rows_sum{model="mnist-tiny"}'] == str(3 * 4.0)
@@ -105,6 +109,63 @@ def test_openapi_describes_the_answers(client):
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', client.get("/openapi.json").text))
     assert references <= set(document["components"]["schemas"])
     assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "accept", "answer"),
+    [
+        ({"dataset": "mnist", "label": 1, "n": 2}, "application/json", ImagesAnswer),
+        ({"dataset": "mnist"}, "image/png", None),
+        ({"dataset": "mnist"}, "application/zip", None),
+        ({"dataset": "mnist"}, "application/x-npy", None),
+        ({"dataset": "spiral", "sampler": "ddim"}, "application/json", PointsAnswer),
+        ({"dataset": "spiral"}, "text/csv", None),
+        ({"dataset": "spiral"}, "application/zip", ProblemBody),
+        ({"dataset": "spiral", "n": 0}, "*/*", ProblemBody),
+        ({"dataset": "cats"}, "*/*", ProblemBody),
+    ],
+)
+def test_what_is_answered_is_what_openapi_says(client, fields, accept, answer):
+    documented = client.get("/openapi.json").json()["paths"]["/sample"]["post"]["responses"]
+    given = client.post("/sample", json=fields, headers={"Accept": accept})
+    assert given.headers["content-type"].split(";")[0] in documented[str(given.status_code)]["content"]
+    if answer is not None:
+        assert set(given.json()) <= set(answer.model_fields)
+        answer.model_validate(given.json())
+
+
+def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
+    client = make_client()
+    freed = threading.Event()
+
+    async def stuck(job):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            freed.set()
+
+    client.app.state.spirale.engine.sample = stuck
+    coming = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/sample",
+        "raw_path": b"/sample", "root_path": "", "query_string": b"dataset=mnist", "headers": [],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "state": {},
+    }  # fmt: skip
+
+    async def receive():
+        await asyncio.sleep(0.05)
+        return next(coming)
+
+    async def send(message):
+        pass
+
+    async def ask_and_leave():
+        await client.app(scope, receive, send)  # raises nothing
+        await asyncio.sleep(0)
+
+    client.portal.call(ask_and_leave)
+    assert freed.is_set()
+    assert 'spirale_requests_total{dataset="mnist",outcome="cancelled"} 1.0' in client.get("/metrics").text
 
 
 def test_a_sane_request_id_is_kept_and_another_replaced(client):

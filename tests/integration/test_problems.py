@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -28,12 +29,12 @@ def problem(answer, status: int) -> dict:
         ({"label": 7.5}, "label", "int"),
         ({"label": []}, "label", "empty"),
         ({"label": [1, 2], "n": 3}, "n", "2 labels"),
-        ({"n": 0}, "n", "greater than or equal to 1"),
+        ({"n": 0}, "n", "1 … 64"),
         ({"n": 65}, "n", "1 … 64"),
         ({"n": "3"}, "n", "integer"),
-        ({"steps": 0}, "steps", "greater"),
+        ({"steps": 0}, "steps", "1 … 50"),
         ({"steps": 51}, "steps", "1 … 50"),
-        ({"seed": -1}, "seed", "greater"),
+        ({"seed": -1}, "seed", f"0 … {2**63 - 1}"),
         ({"seed": 2**63}, "seed", "less"),
         ({"seed": 1.5}, "seed", "integer"),
         ({"sampler": "euler"}, "sampler", "dpmpp-2m"),
@@ -42,14 +43,14 @@ def problem(answer, status: int) -> dict:
         ({"variance": "fixed-small"}, "variance", "ddpm"),
         ({"variance": "learned", "sampler": "ddpm"}, "variance", "fixed-small"),
         ({"guidance_scale": 2}, "guidance_scale", "label"),
-        ({"guidance_scale": 21, "label": 1}, "guidance_scale", "20"),
+        ({"guidance_scale": 21, "label": 1}, "guidance_scale", "0 … 20"),
         ({"guidance_scale": 2, "label": 1, "guidance": "none"}, "guidance_scale", "none"),
         ({"guidance": "classifier-free"}, "guidance", "label"),
         ({"guidance": "classifier", "label": 1}, "guidance", "classifier-free"),
         ({"guidance": "psychic", "label": 1}, "guidance", "classifier-free"),
-        ({"zoom": 17}, "zoom", "16"),
+        ({"zoom": 17}, "zoom", "1 … 16"),
         ({"dataset": "spiral", "zoom": 2}, "zoom", "images"),
-        ({"dataset": "spiral", "n": 10_001}, "n", "10000"),
+        ({"dataset": "spiral", "n": 10_001}, "n", "1 … 10,000"),
         ({"dataset": 3}, "dataset", "string"),
         ({"prompt": "a seven"}, "prompt", "unknown field"),
     ],
@@ -61,6 +62,7 @@ def test_a_field_that_is_wrong_is_named_with_its_range_and_what_was_given(client
     assert field in body["detail"]
     if field != "dataset" and fields[field] != []:
         assert str(fields[field])[:20] in body["errors"][0]["given"]
+        assert str(fields[field])[:20] in body["detail"]
 
 
 def test_an_unknown_dataset_or_model_is_answered_with_those_there_are(client):
@@ -71,9 +73,42 @@ def test_an_unknown_dataset_or_model_is_answered_with_those_there_are(client):
     assert "mnist-tiny" in problem(answer, 404)["detail"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b'"mnist"', b"null", b"\xff\xfe", b'{"dataset": "mnist"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b'"mnist"',
+        b"null",
+        b"\xff\xfe",
+        b'{"dataset": "mnist"}}',
+        b"[" * 100_000,
+        b'{"dataset": "mn\xff"}',
+        b'{"dataset": "mnist", "seed": ' + b"9" * 5000 + b"}",
+    ],
+)
 def test_a_body_that_is_no_json_object(client, body):
     problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+
+
+@pytest.mark.parametrize("label", ["\\ud800", "0000000019999", "0" * 5000])
+def test_text_that_is_no_class(client, label):
+    body = f'{{"dataset": "mnist", "label": "{label}"}}'
+    problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+
+
+@pytest.mark.parametrize(
+    "fields", [{f"field{i}": i for i in range(100_000)}, {"label": [[]] * 300_000}, {"label": [1] * 300_000}]
+)
+def test_a_body_full_of_errors_is_answered_with_few_of_them_at_once(client, fields):
+    body = json.dumps({"dataset": "mnist"} | fields)
+    started = time.monotonic()
+    answer = client.post("/sample", content=body, headers={"Content-Type": "application/json"})
+    assert time.monotonic() - started < 5
+    problem(answer, 422)
+    assert len(answer.content) < 5000
 
 
 def test_nan_and_infinity_are_not_numbers(client):
@@ -101,12 +136,15 @@ def test_other_content_types(client):
 def test_a_representation_that_there_is_not(client):
     answer = client.post("/sample", json={"dataset": "spiral"}, headers={"Accept": "application/zip"})
     assert "text/csv" in problem(answer, 406)["detail"]
+    assert answer.headers["vary"] == "Accept"
+    several = [("Accept", "text/html"), ("Accept", "text/csv")]
+    assert client.get("/sample?dataset=spiral", headers=several).headers["content-type"].startswith("text/csv")
 
 
 def test_a_route_and_a_method_that_there_are_not(client):
     problem(client.get("/nothing"), 404)
     assert "DELETE" in problem(client.delete("/sample"), 405)["detail"]
-    assert client.delete("/sample").headers["allow"]
+    assert client.delete("/sample").headers["allow"] == "GET, POST"
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(make_client):
@@ -171,6 +209,7 @@ def test_a_broken_checkpoint_is_named_and_left_out(tmp_path, make_client, caplog
         "cut": lambda path: (path / "model.safetensors").write_bytes((path / "model.safetensors").read_bytes()[:1000]),
         "half-written": lambda path: (path / "config.json").unlink(),
         "not-json": lambda path: (path / "config.json").write_text("{"),
+        "not-utf-8": lambda path: (path / "config.json").write_bytes(b"\xff\xfe"),
         "no-weights": lambda path: (path / "model.safetensors").unlink(),
     }.items():
         harm(save_tiny(tmp_path, IMAGES, name))
@@ -180,6 +219,6 @@ def test_a_broken_checkpoint_is_named_and_left_out(tmp_path, make_client, caplog
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
     assert [model["name"] for model in client.get("/models").json()["datasets"]["mnist"]["models"]] == ["mnist-tiny"]
     told = caplog.text + "".join(capsys.readouterr())
-    for name in ("cut", "half-written", "not-json", "no-weights"):
+    for name in ("cut", "half-written", "not-json", "not-utf-8", "no-weights"):
         assert name in told
     assert "judge" not in told

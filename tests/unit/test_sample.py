@@ -33,8 +33,8 @@ def distance(points: torch.Tensor) -> float:
     return (quantiles[0] - quantiles[1]).abs().mean().item()
 
 
-# Expected values: the same oracle at 40,000 points. At 5,000 the share of one side has a deviation of 0.7 %, which alone
-# moves the quantiles between the two by 0.01 or so.
+# Expected values: the same oracle at 40,000 points. At 5,000 the share of one side has a deviation of 0.7 %, which
+# alone moves the quantiles between the two by 0.01 or so.
 @pytest.mark.parametrize(
     ("options", "at_5", "at_20", "at_50"),
     [

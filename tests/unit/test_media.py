@@ -1,0 +1,96 @@
+"""The encoders: what goes in comes out again, and the same samples give the same bytes."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import media
+
+GREY = np.random.default_rng(0).integers(0, 256, (5, 6, 4), dtype=np.uint8)  # five images of 6×4
+COLOUR = np.random.default_rng(1).integers(0, 256, (5, 6, 4, 3), dtype=np.uint8)
+POINTS = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+def test_a_png_holds_the_pixels_and_the_text(images):
+    picture = opened(media.png(images[0], {"Seed": "7", "Prompt": "ψ seven"}))
+    np.testing.assert_array_equal(np.asarray(picture), images[0])
+    assert picture.text == {"Seed": "7", "Prompt": "ψ seven"}
+
+
+def test_zoom_is_nearest_neighbour():
+    zoomed = np.asarray(opened(media.png(GREY[0], {}, zoom=3)))
+    assert zoomed.shape == (18, 12)
+    np.testing.assert_array_equal(zoomed[::3, ::3], GREY[0])
+    np.testing.assert_array_equal(zoomed[2::3, 2::3], GREY[0])
+
+
+@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+def test_a_contact_sheet_shows_the_images_in_reading_order(images):
+    sheet = np.asarray(opened(media.contact_sheet(images, {})))
+    assert sheet.shape[:2] == (2 * 6 + 1, 3 * 4 + 2)  # 3 × 2 cells, a line between
+    for index, image in enumerate(images):
+        y, x = index // 3 * 7, index % 3 * 5
+        np.testing.assert_array_equal(sheet[y : y + 6, x : x + 4], image)
+
+
+def test_a_sheet_of_one_is_the_image():
+    np.testing.assert_array_equal(np.asarray(opened(media.contact_sheet(GREY[:1], {}))), GREY[0])
+
+
+def test_an_archive_names_each_image_in_its_metadata():
+    images = [media.png(image, {}) for image in GREY]
+    archive = zipfile.ZipFile(io.BytesIO(media.archive(images, [{"seed": seed} for seed in range(5)])))
+    records = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert [record["seed"] for record in records] == [0, 1, 2, 3, 4]
+    assert [archive.read(record["file_name"]) for record in records] == images
+    assert archive.testzip() is None
+
+
+def test_arrays_and_tables_come_back_to_the_bit():
+    loaded = np.load(io.BytesIO(media.npy(POINTS)), allow_pickle=False)
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, POINTS)
+    lines = media.table(POINTS, None).decode().splitlines()
+    assert lines[0] == "x,y"
+    np.testing.assert_array_equal(np.array([line.split(",") for line in lines[1:]], dtype=np.float32), POINTS)
+
+
+def test_a_table_has_a_column_for_every_dimension_and_the_label():
+    lines = media.table(np.zeros((1, 3), np.float32), ["a,b"]).decode().splitlines()
+    assert lines == ["x0,x1,x2,label", '0.0,0.0,0.0,"a,b"']
+
+
+@pytest.mark.parametrize(
+    "points",
+    [POINTS, POINTS[:1], np.zeros((3, 2)), POINTS * 1e-9 + 1, POINTS * 1e30, np.zeros((4, 1)), np.zeros((4, 3))],
+    ids=["many", "one", "all alike", "tiny", "huge", "a line", "space"],
+)
+def test_any_points_make_a_picture(points):
+    picture = opened(media.scatter(points.astype(np.float32), np.zeros(len(points), int), {"Seed": "7"}))
+    assert picture.size == (640, 640) and picture.text["Seed"] == "7"
+    assert media.PALETTE[0] in {colour for _, colour in picture.getcolors(1 << 20)}
+
+
+def test_the_same_samples_give_the_same_bytes():
+    def everything() -> list[bytes]:
+        images = [media.png(image, {"Seed": "7"}) for image in GREY]
+        classes = np.arange(50) % 3
+        return [
+            *images,
+            media.contact_sheet(GREY, {"Seed": "7"}, 4),
+            media.archive(images, [{}] * 5),
+            media.npy(POINTS),
+            media.table(POINTS, None),
+            media.scatter(POINTS, classes, {"Seed": "7"}),
+        ]
+
+    assert everything() == everything()

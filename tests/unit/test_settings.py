@@ -1,0 +1,51 @@
+"""What an operator may set, and what is said of a wrong value."""
+
+import socket
+import threading
+
+import pytest
+from pydantic import ValidationError
+
+from service import __main__ as command
+from service.settings import Settings
+from tests.tiny import POINTS, save_tiny
+
+
+def test_the_environment_and_flags_say_the_same(monkeypatch):
+    monkeypatch.setenv("SPIRALE_BATCH_SIZES", "16,4")
+    assert Settings().batch_sizes == (4, 16)
+    assert Settings(_cli_parse_args=["--batch-sizes", "8,2"]).batch_sizes == (2, 8)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
+    monkeypatch.setenv("SPIRALE_API_KEY", "")
+    monkeypatch.setenv("SPIRALE_PORT", "")
+    assert Settings().api_key is None and Settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"]],
+)
+def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["service", *flags])
+    assert command.main() == 2
+    told = capsys.readouterr().err
+    assert flags[0] in told and "Traceback" not in told
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(tmp_path, monkeypatch, caplog, capsys):
+    save_tiny(tmp_path, POINTS)
+    monkeypatch.setattr(command.logs, "configure", lambda form: None)  # the log is the test's
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr("sys.argv", ["service", "--checkpoints", str(tmp_path), "--port", port])
+        assert command.main() == 1
+    assert "in use" in caplog.text and port in capsys.readouterr().err
+    assert "engine" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_key_is_never_shown():
+    with pytest.raises(ValidationError) as error:
+        Settings(api_key="sesame", port="x")
+    assert "sesame" not in command._explain(error.value) + repr(Settings(api_key="sesame"))
