@@ -18,7 +18,13 @@ from training.evaluate import command, run
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
-from training.evaluate.points import energy_distance, mmd_and_null, point_figures, sliced_wasserstein
+from training.evaluate.points import (
+    energy_distance,
+    mmd_and_null,
+    point_figures,
+    sliced_wasserstein,
+    sliced_wasserstein_within_labels,
+)
 from training.recipe import RecipeError
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -118,6 +124,14 @@ def test_sliced_wasserstein_of_a_shift_is_its_mean_projection():
     assert sliced_wasserstein(points, points[torch.randperm(1000)]) == 0
     shifted = points + torch.tensor([3.0, 4.0])
     assert sliced_wasserstein(points, shifted, directions=5000) == pytest.approx(5 * 2 / math.pi, rel=0.02)
+
+
+def test_within_labels_only_shapes_count():
+    near, far = normal(300, 2, seed=0), normal(300, 2, seed=1) + 100
+    a, b = torch.cat([near[:200], far[:100]]), torch.cat([near[:100], far[:200]])
+    a_labels, b_labels = (torch.arange(300) >= 200).long(), (torch.arange(300) >= 100).long()
+    assert sliced_wasserstein(a, b) > 10
+    assert sliced_wasserstein_within_labels(a, a_labels, b, b_labels) == 0
 
 
 def test_sliced_wasserstein_of_a_widening_is_the_difference_of_deviations():

@@ -35,6 +35,10 @@ def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags,
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(tmp_path, monkeypatch, caplog, capsys):
+    def engines() -> int:
+        return sum(thread.name == "engine" for thread in threading.enumerate())
+
+    before = engines()
     save_tiny(tmp_path, POINTS)
     monkeypatch.setattr(command.logs, "configure", lambda form: None)  # the log is the test's
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -42,7 +46,7 @@ def test_a_port_in_use_is_said_before_anything_is_started(tmp_path, monkeypatch,
         monkeypatch.setattr("sys.argv", ["service", "--checkpoints", str(tmp_path), "--port", port])
         assert command.main() == 1
     assert "in use" in caplog.text and port in capsys.readouterr().err
-    assert "engine" not in {thread.name for thread in threading.enumerate()}
+    assert engines() == before
 
 
 def test_a_key_is_never_shown():

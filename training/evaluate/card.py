@@ -26,6 +26,10 @@ MEANING = {
     "sliced_wasserstein_standard_error": "of that mean over the runs",
     "sliced_wasserstein_floor": "the same between two real draws of that size",
     "sliced_wasserstein_ratio": "the one over the other: 1 is as near as real draws are",
+    "within_labels": "sliced Wasserstein distance between samples and real points of one label, a mean over the "
+    "labels: chance differences in the labels' shares do not count",
+    "within_labels_floor": "the same between two real draws",
+    "within_labels_ratio": "the one over the other",
     "mmd": "maximum mean discrepancy, Gaussian kernel, bandwidth by the median distance",
     "mmd_null": "the 95th percentile of the MMD under permutations: draws of one distribution stay below",
     "energy": "energy distance",
@@ -76,11 +80,19 @@ def write_denoiser_card(folder: Path, config: Config, description: str) -> None:
 
 
 def write_judge_card(folder: Path, config: JudgeConfig, description: str) -> None:
+    options = config.recipe.get("optimisation", {})
+    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
     lines = [
         f"# {config.name}",
         "",
-        f"{description}. A residual network with group norm; Fréchet distances and neighbours are taken in its feature",
-        f"layer, {config.features} wide. It is not served.",
+        f"{description}. It is not served.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | {config.data.dataset}: the training images, slightly moved, turned, scaled and sheared, never flipped |",
+        f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
+        f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
+        f"| trained on | {steps:,} steps, {rows:,} images in all, per process; averaged weights |",
         "",
         "## Measured",
         "",

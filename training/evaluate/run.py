@@ -16,7 +16,12 @@ from training.data import training_set
 from training.data.digits import mnist
 from training.evaluate.images import image_figures
 from training.evaluate.judge import Judge, load_judge
-from training.evaluate.points import energy_distance, point_figures, sliced_wasserstein
+from training.evaluate.points import (
+    energy_distance,
+    point_figures,
+    sliced_wasserstein,
+    sliced_wasserstein_within_labels,
+)
 from training.generate import generate, labels_in_proportion
 from training.recipe import RecipeError
 
@@ -91,11 +96,16 @@ def evaluate_points(
         figures = asdict(point_figures(points, labels, real, real_labels))
         figures["sliced_wasserstein_floor"] = sliced_wasserstein(other, real)
         figures["energy_floor"] = energy_distance(other, real)
+        if _asks_for_labels(checkpoint, options):
+            figures["within_labels"] = sliced_wasserstein_within_labels(points, labels, real, real_labels)
+            figures["within_labels_floor"] = sliced_wasserstein_within_labels(other, labels, real, real_labels)
         runs.append(figures)
     mean = {name: _rounded(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
     if not _asks_for_labels(checkpoint, options):
         del mean["label_accuracy"]
     spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(POINT_SEEDS)
+    if "within_labels" in mean:
+        mean["within_labels_ratio"] = _rounded(mean["within_labels"] / mean["within_labels_floor"])
     return {
         "samples": samples,
         "seeds": POINT_SEEDS,
