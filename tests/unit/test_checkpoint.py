@@ -1,0 +1,92 @@
+"""A checkpoint explains itself, comes back as it was, and says by name what is wrong with it."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
+from model.data import DataConfig, to_uint8
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+
+
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_what_is_saved_comes_back_to_the_bit(tmp_path, data):
+    saved = tiny_checkpoint(data)
+    save_checkpoint(tmp_path / "x", saved.config, saved.network)
+    loaded = load_checkpoint(tmp_path / "x")
+    assert loaded.config == saved.config
+    rows = (torch.randn(4, *data.shape), torch.tensor([1, 2, 30, 50]), torch.tensor([-1, 0, 1, 1]))
+    assert torch.equal(loaded.network(*rows), saved.network(*rows))
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def edited(folder, change) -> None:
+    document = json.loads((folder / "config.json").read_text())
+    change(document)
+    (folder / "config.json").write_text(json.dumps(document))
+
+
+def with_weights(folder, change) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda f: (f / "config.json").unlink(), "cannot read config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "UTF-8"),
+        (lambda f: edited(f, lambda d: d.update(colour="red")), "colour"),
+        (lambda f: edited(f, lambda d: d.pop("schedule")), "schedule"),
+        (lambda f: edited(f, lambda d: d["schedule"].update(name="linear", T=10)), "more than 20"),
+        (lambda f: edited(f, lambda d: d["sampling"].update(steps=51)), "at most T = 50"),
+        (lambda f: edited(f, lambda d: d["sampling"].update(variance="learned")), "learned"),
+        (lambda f: edited(f, lambda d: d["data"].update(shape=[1, 9, 8])), "multiples of 4"),
+        (lambda f: edited(f, lambda d: d["data"].update(std=[0])), "positive"),
+        (lambda f: edited(f, lambda d: d["network"].update(channels=[8, 17])), "multiples of groups"),
+        (lambda f: edited(f, lambda d: d["network"].update(channels=[16, 16])), "does not fit"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04pickle"), "model.safetensors"),
+        (lambda f: torch.save({}, f / "model.safetensors"), "model.safetensors"),
+        (lambda f: with_weights(f, lambda w: w.pop("enter.weight")), "does not fit"),
+        (lambda f: with_weights(f, lambda w: w["enter.weight"].fill_(float("nan"))), "not finite"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_is_named_and_says_why(tmp_path, harm, says):
+    folder = save_tiny(tmp_path, IMAGES)
+    harm(folder)
+    with pytest.raises(CheckpointError, match=says) as error:
+        load_checkpoint(folder)
+    assert "mnist-tiny" in str(error.value)
+
+
+def test_weights_cut_short_are_noticed(tmp_path):
+    weights = save_tiny(tmp_path, POINTS) / "model.safetensors"
+    whole = weights.read_bytes()
+    for length in (0, 7, 100, len(whole) - 1):
+        weights.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError):
+            load_checkpoint(weights.parent)
+
+
+def test_data_gets_into_the_networks_range_and_back():
+    data = DataConfig(dataset="d", kind="points", shape=(3,), mean=(1.0, 2.0, 3.0), std=(1.0, 10.0, 0.5))
+    rows = torch.tensor([[1.0, 12.0, 3.5]])
+    assert data.standardise(rows).tolist() == [[0.0, 1.0, 1.0]]
+    many = torch.randn(9, 3) * 7
+    torch.testing.assert_close(data.restore(data.standardise(many)), many)
+
+
+def test_pixels_are_rounded_and_kept_in_range():
+    images = torch.tensor([[[[-3.0, 0.4, 0.6, 254.6, 300.0]]]])
+    assert to_uint8(images).tolist() == [[[0, 0, 1, 255, 255]]]
+    assert to_uint8(images.expand(2, 3, 1, 5)).shape == (2, 1, 5, 3)
+
+
+def test_a_config_survives_json():
+    config = tiny_checkpoint(IMAGES).config
+    assert Config.model_validate_json(config.model_dump_json()) == config

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from model.checkpoint import load_checkpoint
+from model.denoiser import NO_LABEL
+from model.networks import MLPConfig, UNetConfig, build_network
+from model.networks.embedding import timestep_features
+from model.networks.mlp import Block
+from model.networks.unet import Attention, ResidualBlock
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+
+UNET = UNetConfig(channels=(8, 16), blocks=1, groups=4)
+
+
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_every_input_counts_and_rows_do_not_see_each_other(data):
+    network = tiny_checkpoint(data).network
+    x, t, label = torch.randn(4, *data.shape), torch.tensor([1, 10, 30, 50]), torch.tensor([NO_LABEL, 0, 1, 1])
+    base = network(x, t, label)
+    assert base.shape == x.shape and base.isfinite().all()
+    for changed in ((x + 0.1, t, label), (x, t % 50 + 1, label), (x, t, torch.tensor([0, 1, 0, NO_LABEL]))):
+        moved = (network(*changed) - base).flatten(1).abs().amax(1)
+        assert (moved > 1e-4).all()
+    x[3] = 100.0
+    torch.testing.assert_close(network(x, t, label)[:3], base[:3])
+
+
+def test_blocks_start_as_the_identity():
+    x, embedding = torch.randn(2, 8, 4, 4), torch.randn(2, 16)
+    assert torch.equal(ResidualBlock(8, 8, 16, 4)(x, embedding), x)
+    assert torch.equal(Attention(8, 4)(x), x)
+    h = torch.randn(2, 8)
+    assert torch.equal(Block(8)(h, torch.randn(2, 8)), h)
+
+
+def test_a_learned_variance_doubles_the_output():
+    network = build_network(UNET, shape=(1, 8, 8), labels=0, T=10, learned_variance=True)
+    assert network(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.full((2,), NO_LABEL)).shape == (2, 2, 8, 8)
+    network = build_network(MLPConfig(width=16, blocks=1), shape=(3,), labels=0, T=10, learned_variance=True)
+    assert network(torch.randn(2, 3), torch.tensor([1, 2]), torch.full((2,), NO_LABEL)).shape == (2, 6)
+
+
+def test_timestep_features_do_not_depend_on_the_resolution_of_time():
+    coarse = timestep_features(torch.tensor([5]), 10, 32)
+    fine = timestep_features(torch.tensor([500]), 1000, 32)
+    torch.testing.assert_close(coarse, fine)
+
+
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_bfloat16_is_close_to_float32(tmp_path, data):
+    checkpoint = load_checkpoint(save_tiny(tmp_path, data))
+    x, t = torch.randn(8, *data.shape), torch.randint(1, 51, (8,))
+    label = torch.full((8,), NO_LABEL)
+    exact = checkpoint.denoiser().network(x, t, label)
+    half = checkpoint.denoiser(precision="bfloat16").network(x, t, label)
+    assert half.dtype == torch.float32
+    # bfloat16 keeps 8 bits; a few layers of roundings stay within some percent of the output's scale.
+    assert (half - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("shape", "change", "says"),
+    [
+        ((1, 28, 30), {}, "multiples of 4"),
+        ((1, 28, 28), {"channels": (8, 16, 16, 16)}, "multiples of 16"),
+        ((1, 8, 8), {"groups": 5}, "multiples of groups"),
+        ((1, 8, 8), {"attention": (2,)}, "levels 0 … 1"),
+    ],
+)
+def test_a_network_that_cannot_take_the_data_says_what_to_change(shape, change, says):
+    with pytest.raises(ValueError, match=says):
+        build_network(UNET.model_copy(update=change), shape=shape, labels=0, T=10, learned_variance=False)
