@@ -89,7 +89,7 @@ def write_judge_card(folder: Path, config: JudgeConfig, description: str) -> Non
         "",
         "| | |",
         "|---|---|",
-        f"| data | {config.data.dataset}: the training images, slightly moved, turned, scaled and sheared, never flipped |",
+        f"| data | {config.data.dataset}: training images, slightly moved, turned, scaled, sheared; never flipped |",
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
         f"| trained on | {steps:,} steps, {rows:,} images in all, per process; averaged weights |",
