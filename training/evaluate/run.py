@@ -69,7 +69,7 @@ def evaluate_images(
     return {
         "samples": samples,
         "seed": seed,
-        "dtype": precision,  # "precision" is the k-NN measure
+        "computed_in": precision,  # "precision" is the k-NN measure
         **_settings(options),
         "judge": judge.config.name,
         **measured,
