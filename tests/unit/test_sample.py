@@ -1,5 +1,7 @@
 """The samplers at work on an exactly known denoiser: two Gaussians at ±(1, 1), deviation 0.25."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from tests.oracles import MixtureOracle
 
 SCHEDULE = make_schedule("cosine", 1000)
 ORACLE = MixtureOracle(SCHEDULE, [[1.0, 1.0], [-1.0, -1.0]], 0.25)
-POINTS = 5_000
+POINTS = 20_000
 
 
 def draw(plan, n: int = POINTS, label: int | None = None, scale: float = 1.0, seed: int = 0) -> torch.Tensor:
@@ -21,20 +23,26 @@ def draw(plan, n: int = POINTS, label: int | None = None, scale: float = 1.0, se
     return sample(ORACLE.denoiser(), plan, conditions, torch.from_numpy(sample_seeds(seed, n)), (2,))
 
 
-def distance(points: torch.Tensor) -> float:
-    """Mean distance of 400 quantiles over 100 random directions, to 200,000 real points."""
+@cache
+def real_quantiles() -> tuple[torch.Tensor, np.ndarray]:
+    """100 random directions, and 400 quantiles along each of 200,000 real points."""
     generator = torch.Generator().manual_seed(1)
     directions = torch.nn.functional.normalize(torch.randn(100, 2, generator=generator), dim=1)
-    levels = (torch.arange(400) + 0.5) / 400
-    real = ORACLE.draw(200_000, generator)
-    quantiles = [
-        torch.from_numpy(np.quantile((x @ directions.T).numpy(), levels.numpy(), axis=0)) for x in (points, real)
-    ]
-    return (quantiles[0] - quantiles[1]).abs().mean().item()
+    return directions, quantiles(ORACLE.draw(200_000, generator) @ directions.T)
 
 
-# Expected values: the same oracle at 40,000 points. At 5,000 the share of one side has a deviation of 0.7 %, which
-# alone moves the quantiles between the two by 0.01 or so.
+def quantiles(projections: torch.Tensor) -> np.ndarray:
+    return np.quantile(projections.numpy(), (np.arange(400) + 0.5) / 400, axis=0)
+
+
+def distance(points: torch.Tensor) -> float:
+    """Mean distance of the quantiles of points to those of real ones."""
+    directions, real = real_quantiles()
+    return float(np.abs(quantiles(points @ directions.T) - real).mean())
+
+
+# Expected values: the same oracle at 40,000 points. At 20,000 the share of one side has a deviation of 0.35 %,
+# which alone moves the distance by 0.004 or so.
 @pytest.mark.parametrize(
     ("options", "at_5", "at_20", "at_50"),
     [
@@ -47,7 +55,7 @@ def distance(points: torch.Tensor) -> float:
 )
 def test_every_sampler_converges_as_fast_as_it_should(options, at_5, at_20, at_50):
     measured = [distance(draw(make_plan(SCHEDULE, steps=steps, **options))) for steps in (5, 20, 50)]
-    np.testing.assert_allclose(measured, [at_5, at_20, at_50], atol=0.016)
+    np.testing.assert_allclose(measured, [at_5, at_20, at_50], atol=0.012)
 
 
 def test_a_thousand_steps_of_ddpm_are_the_mixture_and_of_renoising_are_not():
