@@ -1,5 +1,6 @@
 """What the rows of a data set are, and how they get into a network's range and out of it."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,10 @@ class DataConfig(BaseModel):
             raise ValueError("points have the shape (d,), images (channels, height, width)")
         if any(side < 1 for side in self.shape) or any(std <= 0 for std in self.std):
             raise ValueError("sides and std must be positive")
+        if self.kind == "images" and self.shape[0] not in (1, 3):
+            raise ValueError(f"images have 1 or 3 channels, not {self.shape[0]}")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise ValueError("mean and std must be finite")
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, self.shape[0]):
                 raise ValueError(f"{name} has one value, or one for each of the {self.shape[0]} channels")

@@ -46,8 +46,10 @@ class Metrics:
             "spirale_batch_rows", "Rows that shared a tick", ["model"], buckets=ROW_BUCKETS, registry=r
         )
         self.evaluations = Counter("spirale_evaluations_total", "Network evaluations of rows", ["model"], registry=r)
-        self.rows_active = Gauge("spirale_rows_active", "Rows that have started and are not done", registry=r)
-        self.rows_queued = Gauge("spirale_rows_queued", "Rows that have not started", registry=r)
+        self.rows_active = Gauge("spirale_rows_active", "Rows of the requests that have started", registry=r)
+        self.rows_queued = Gauge(
+            "spirale_rows_queued", "Rows of the requests that wait for their first step", registry=r
+        )
         self.rejected = Counter("spirale_rejected_total", "Requests turned away", ["reason"], registry=r)
         self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)
         self.heartbeat_age = Gauge(

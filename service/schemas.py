@@ -105,7 +105,7 @@ class SampleQuery(_Fields):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: Annotated[list[str] | None, BeforeValidator(_commas)] = Field(
+    label: Annotated[list[str] | None, BeforeValidator(_commas), Field(max_length=MAX_POINTS)] = Field(
         None, description="A class, or several: repeated, or with commas between."
     )
 

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SPIRALE_",
-        env_ignore_empty=True,  # what docker-compose passes for a variable that is not set
+        env_ignore_empty=True,  # an empty variable is one that is not set
         extra="forbid",
         cli_prog_name="python -m service",
         cli_kebab_case=True,

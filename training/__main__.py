@@ -35,21 +35,22 @@ def train(
     made = load_recipe(recipe)
     run = runs / made.name
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
-    if accelerator.is_main_process:
+    if start_from is not None and newest_state(run) is not None and not fresh:
+        raise RecipeError(
+            f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
+        )
+    if isinstance(made, JudgeRecipe) and start_from is not None:
+        raise RecipeError("--from is for denoisers; a judge is trained from nothing")
+    with accelerator.local_main_process_first():  # one process downloads what is missing
+        if isinstance(made, JudgeRecipe):
+            task = JudgeTask(made)
+        else:
+            task = DenoisingTask(made, None if start_from is None else find_checkpoint(start_from, checkpoints))
+    if accelerator.is_main_process:  # nothing is forgotten before all that can be wrong has been looked at
         if fresh:
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
-    if start_from is not None and newest_state(run) is not None:
-        raise RecipeError(
-            f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
-        )
-    if isinstance(made, JudgeRecipe):
-        if start_from is not None:
-            raise RecipeError("--from is for denoisers; a judge is trained from nothing")
-        task = JudgeTask(made)
-    else:
-        task = DenoisingTask(made, None if start_from is None else find_checkpoint(start_from, checkpoints))
     network = run_training(task, run, accelerator)
     if accelerator.is_main_process:
         folder = checkpoints / made.name

@@ -107,7 +107,7 @@ def load_recipe(name_or_path: str) -> Recipe:
             f"no recipe {name_or_path!r} ({error.strerror}); "
             f"there are: {', '.join(recipe_names())}, or give a .toml file"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
     return parse_recipe(document, source=str(path))
 

@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 from model.networks.embedding import Embedding
 
+CHANNELS_PER_HEAD = 32  # of attention, about
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with a skip; the embedding scales and shifts between them (DN21 section 3, AdaGN)."""
@@ -31,9 +33,9 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, with a skip."""
 
-    def __init__(self, channels: int, groups: int, channels_per_head: int = 32):
+    def __init__(self, channels: int, groups: int):
         super().__init__()
-        self.heads = max(1, channels // channels_per_head)
+        self.heads = max(1, channels // CHANNELS_PER_HEAD)
         self.norm = nn.GroupNorm(groups, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
@@ -83,6 +85,8 @@ class UNet(nn.Module):
             )
         if any(c % groups for c in channels):
             raise ValueError(f"channels {list(channels)} must all be multiples of groups = {groups}")
+        if any(c % max(1, c // CHANNELS_PER_HEAD) for c in channels):
+            raise ValueError(f"channels {list(channels)} must split evenly into heads of about {CHANNELS_PER_HEAD}")
         if any(not 0 <= level < len(channels) for level in attention):
             raise ValueError(f"attention names levels 0 … {len(channels) - 1}, got {list(attention)}")
 

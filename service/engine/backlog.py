@@ -36,4 +36,5 @@ class Backlog:
     def learn(self, model: str, evaluations: int, seconds: float, capacity: int) -> None:
         """A model's speed, from a tick that was at least half full; emptier ones say nothing of it."""
         if evaluations * 2 >= capacity:
-            self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds
+            with self._lock:
+                self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds

@@ -239,6 +239,8 @@ class Engine:
                 command = self._inbox.get(timeout=None if self._scheduler else IDLE_BEAT, block=not self._scheduler)
             except queue.Empty:
                 return not self._draining or bool(self._scheduler)
+            if command is None and not self._scheduler:
+                return False
             if isinstance(command, Ticket):
                 self._tickets[command.number] = command
                 job = command.job
@@ -298,7 +300,12 @@ class Engine:
         if step < due[0]:
             return
         ticket.previews_shown += sum(one <= step for one in due)
-        _call(ticket, ticket.on_preview, step, self._runner.preview(ticket.number))
+        try:
+            preview = self._runner.preview(ticket.number)
+        except Exception as error:  # a picture on the way may be lost; the job goes on
+            log.error("a preview failed", model=ticket.job.model, exc_info=error)
+            return
+        _call(ticket, ticket.on_preview, step, preview)
 
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]

@@ -35,7 +35,9 @@ class _Route(APIRoute):
                 return await handle(request)
             except ClientDisconnect:
                 return Response(status_code=CLIENT_GONE)
-            except (RequestValidationError, HTTPException):
+            except (RequestValidationError, HTTPException) as error:
+                if isinstance(error.__cause__, ClientDisconnect):  # while its body was read
+                    return Response(status_code=CLIENT_GONE)
                 request.app.state.spirale.metrics.requests.labels(dataset="unknown", outcome="invalid").inc()
                 raise
 

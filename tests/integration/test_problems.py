@@ -222,3 +222,7 @@ def test_a_broken_checkpoint_is_named_and_left_out(tmp_path, make_client, caplog
     for name in ("cut", "half-written", "not-json", "not-utf-8", "no-weights"):
         assert name in told
     assert "judge" not in told
+
+
+def test_a_query_of_too_many_labels_is_refused_as_a_field(client):
+    assert problem(client.get("/sample?dataset=mnist&label=" + "," * 10_001), 422)["errors"][0]["field"] == "label"

@@ -52,6 +52,8 @@ def evaluate_checkpoint(
     if options.steps > checkpoint.schedule.T:
         raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
 
+    if config.data.kind == "points" and precision != "float32":
+        raise RecipeError("precision: points are measured and served in float32")
     if config.data.kind == "points":
         figures, shown = evaluate_points(checkpoint, options, samples=samples or POINTS, seed=seed, device=device)
     else:
@@ -64,11 +66,13 @@ def evaluate_checkpoint(
             precision=precision,
             device=device,
         )
-    if changed:
+    column = HEADLINE if precision == "float32" else precision
+    # A quick look does not take the place of a measurement that was made with more samples.
+    if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
         return figures
 
     metrics = dict(config.metrics)
-    metrics[HEADLINE if precision == "float32" else precision] = figures
+    metrics[column] = figures
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
         metrics[UNCONDITIONAL], _ = evaluate_points(
@@ -106,7 +110,9 @@ def _is_judge(folder: Path) -> bool:
 
 
 def _as_good(figures: Figures, reference: Figures | None) -> bool:
-    if reference is None or any(figures[key] != reference[key] for key in ("samples", "sampler", "steps", "seed")):
+    if reference is None or any(
+        figures.get(key) != reference.get(key) for key in ("samples", "sampler", "steps", "guidance_scale", "seed")
+    ):
         raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
     if "label_accuracy" in figures:
         p, n = reference["label_accuracy"], reference["samples"]
