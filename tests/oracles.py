@@ -1,5 +1,7 @@
 """Denoisers that are known exactly: what samplers and guidance are measured against."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,10 +41,42 @@ class MixtureOracle:
         each = self.means + root.unsqueeze(1) * self.std**2 / variance.unsqueeze(1) * away
         return (logits.softmax(1).unsqueeze(2) * each).sum(1)
 
+    def log_density(self, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+        """log q(x_t) of the whole mixture, [rows]."""
+        variance = alpha_bar * self.std**2 + 1 - alpha_bar
+        components = torch.distributions.Normal(
+            alpha_bar.sqrt().view(-1, 1, 1) * self.means, variance.sqrt().view(-1, 1, 1)
+        )
+        each = components.log_prob(x_t.unsqueeze(1)).sum(2)
+        return each.logsumexp(1) - math.log(len(self.means))
+
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         component = torch.randint(len(self.means), (n,), generator=generator)
         noise = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)
         return (self.means[component] + self.std * noise).float()
+
+    def flow(self, x: Tensor, t: int, s: int, steps: int = 400) -> Tensor:
+        """x_t → x_s along the probability-flow ODE, in float64.
+
+        With z = x/√ᾱ and λ = log(√ᾱ/√(1−ᾱ)) it reads dz/dλ = x̂0 − z (Lu22 eq. 8 in other letters). Runge-Kutta of
+        order 4, and from λ = 9, where the noise left is 10⁻⁴, to the data x̂0 itself: wrong there by less than 10⁻⁷.
+        """
+        label = torch.full((len(x),), NO_LABEL)
+
+        def x0(z: Tensor, lam: float) -> Tensor:
+            alpha_bar = torch.full((len(z),), 1 / (1 + math.exp(-2 * lam)), dtype=torch.float64)
+            return self.posterior_mean(z * alpha_bar.sqrt().unsqueeze(1), alpha_bar, label)
+
+        lam, end = (min(self.schedule.log_snr[index] / 2, 9.0) for index in (t, s))
+        h = (end - lam) / steps
+        z = x.double() / math.sqrt(self.schedule.alpha_bar[t])
+        for _ in range(steps):
+            k1 = x0(z, lam) - z
+            k2 = x0(z + h / 2 * k1, lam + h / 2) - (z + h / 2 * k1)
+            k3 = x0(z + h / 2 * k2, lam + h / 2) - (z + h / 2 * k2)
+            k4 = x0(z + h * k3, lam + h) - (z + h * k3)
+            z, lam = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), lam + h
+        return x0(z, lam) if s == 0 else z * math.sqrt(self.schedule.alpha_bar[s])
 
     def denoiser(self) -> Denoiser:
         return Denoiser(self, self.schedule, self.target)

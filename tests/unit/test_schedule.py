@@ -1,10 +1,14 @@
+"""How much of the data is left at each timestep."""
+
 import numpy as np
 import pytest
 
+import model.schedule
 from model.schedule import make_schedule
 
 
 def test_cosine_is_the_papers_formula_where_beta_is_not_capped():
+    """ND21 eq. 17."""
     T, s = 1000, 0.008
     schedule = make_schedule("cosine", T)
     t = np.arange(T)  # at T itself the cap of β holds
@@ -13,34 +17,54 @@ def test_cosine_is_the_papers_formula_where_beta_is_not_capped():
     assert schedule.beta[-1] == pytest.approx(0.999)
 
 
-def test_linear_is_the_papers_range_at_a_thousand_steps_and_scaled_at_others():
-    beta = make_schedule("linear", 1000).beta
-    np.testing.assert_allclose([beta[0], beta[-1]], [1e-4, 0.02], rtol=1e-9)
-    np.testing.assert_allclose(np.diff(beta), (0.02 - 1e-4) / 999, rtol=1e-6)
-    # Another T is another resolution of the same process.
-    fine, coarse = make_schedule("linear", 1000), make_schedule("linear", 250)
-    np.testing.assert_allclose(np.log(coarse.alpha_bar[50::50]), np.log(fine.alpha_bar[200::200]), rtol=0.05)
+def test_linear_is_the_papers_range_at_a_thousand_timesteps():
+    """HJA20 section 4."""
+    np.testing.assert_allclose(make_schedule("linear", 1000).beta, np.linspace(1e-4, 0.02, 1000), rtol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "T"), [("cosine", 10), ("cosine", 1000), ("linear", 50), ("linear", 1000)])
+@pytest.mark.parametrize("T", [50, 250, 4000])
+def test_at_another_T_linear_is_another_resolution_of_the_same_process(T):
+    """Fewer timesteps, each with as much more noise: ∑β stays."""
+    np.testing.assert_allclose(make_schedule("linear", T).beta, np.linspace(1e-4, 0.02, T) * 1000 / T, rtol=1e-9)
+    assert make_schedule("linear", T).beta.sum() == pytest.approx(make_schedule("linear", 1000).beta.sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "T"),
+    [("cosine", 1), ("cosine", 2), ("cosine", 10), ("cosine", 1000), ("linear", 21), ("linear", 50), ("linear", 1000)],
+)
 def test_alpha_bar_falls_from_the_data_to_noise(name, T):
     schedule = make_schedule(name, T)
     assert schedule.T == T and schedule.alpha_bar[0] == 1
     assert (np.diff(schedule.alpha_bar) < 0).all()
-    assert np.sqrt(schedule.alpha_bar[-1]) < 0.1
-    np.testing.assert_allclose(np.cumprod(1 - schedule.beta), schedule.alpha_bar[1:], rtol=1e-12)
-    np.testing.assert_allclose(np.exp(schedule.log_snr[1:]) * (1 - schedule.alpha_bar[1:]), schedule.alpha_bar[1:])
+    assert 0 < np.sqrt(schedule.alpha_bar[-1]) < 0.1
+
+
+def test_beta_and_log_snr_are_those_of_alpha_bar():
+    schedule = make_schedule("cosine", 1000)
+    signal, noise = schedule.alpha_bar[1:], 1 - schedule.alpha_bar[1:]
+    np.testing.assert_allclose(np.cumprod(1 - schedule.beta), signal, rtol=1e-10)
+    np.testing.assert_allclose(np.exp(schedule.log_snr[1:]), signal / noise, rtol=1e-10)
+    assert schedule.log_snr[0] == np.inf
 
 
 @pytest.mark.parametrize(
     ("name", "T", "says"),
     [
         ("cosine", 0, "at least 1"),
+        ("linear", -5, "at least 1"),
         ("linear", 20, "more than 20"),
         ("linear", 10, "more than 20"),
-        ("sigmoid", 10, "cosine"),
+        ("linear", 1, "does not end in noise.*larger T"),
+        ("sigmoid", 10, "cosine or linear"),
     ],
 )
 def test_a_schedule_that_cannot_be_says_what_can(name, T, says):
     with pytest.raises(ValueError, match=says):
         make_schedule(name, T)
+
+
+def test_a_schedule_whose_end_still_shows_the_data_is_refused(monkeypatch):
+    monkeypatch.setattr(model.schedule, "LINEAR_BETAS", (1e-4, 0.005))  # √ᾱ_T ≈ e^{−½·1000·0.00255} = 0.28
+    with pytest.raises(ValueError, match="does not end in noise"):
+        make_schedule("linear", 1000)
