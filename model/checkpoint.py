@@ -4,7 +4,6 @@ A checkpoint explains itself: nothing is guessed from a file's name, and nothing
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.data import DataConfig
-from model.denoiser import Denoiser, Network
+from model.denoiser import Denoiser
 from model.networks import AnyNetworkConfig, build_network
 from model.plan import Sampler, Variance
 from model.prediction import Target
@@ -96,19 +95,14 @@ class Checkpoint:
     schedule: NoiseSchedule
     network: nn.Module
 
-    def denoiser(
-        self,
-        device: torch.device | str = "cpu",
-        precision: Precision = "float32",
-        wrap: Callable[[Network], Network] = lambda network: network,
-    ) -> Denoiser:
-        """A denoiser on a copy of the network in that precision; `wrap` may put something around the network."""
+    def denoiser(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Denoiser:
+        """A denoiser on a copy of the network in that precision."""
         network = self.config.build_network()
         network.load_state_dict(self.network.state_dict())
         network.to(device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
         network.eval().requires_grad_(False)
         return Denoiser(
-            wrap(_InFloat32(network)),
+            _InFloat32(network),
             self.schedule,
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,

@@ -25,7 +25,7 @@ SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """The whole of a sampling run, laid out before it starts.
 
@@ -77,6 +77,8 @@ def make_plan(
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be 0 … 1, got {eta}")
+    if variance not in get_args(Variance):
+        raise ValueError(f"unknown variance {variance!r}: use one of {', '.join(get_args(Variance))}")
     timesteps = trailing_timesteps(schedule.T, steps)
     t, s = timesteps[:-1], timesteps[1:]
     alpha_bar_t, alpha_bar_s = schedule.alpha_bar[t], schedule.alpha_bar[s]

@@ -9,6 +9,7 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
+from service.server import Server
 from service.settings import Settings
 
 KEEP_ALIVE = 30  # seconds an idle connection is kept
@@ -26,7 +27,13 @@ def main() -> int:
     def end() -> None:
         nonlocal engine_died
         engine_died = True
+        config.timeout_graceful_shutdown = 1  # nothing that waits for the engine will ever be answered
         server.should_exit = True
+
+    def drain() -> None:
+        state = getattr(app.state, "spirale", None)  # not there before the app has started
+        if state is not None:
+            state.engine.drain()
 
     try:
         app = create_app(settings, on_engine_death=end)
@@ -43,7 +50,7 @@ def main() -> int:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    server = uvicorn.Server(config)
+    server = Server(config, settings.notice_seconds, on_notice=drain)
     try:
         listener = config.bind_socket()  # before the engine's thread is there, which would not end cleanly
     except SystemExit:  # uvicorn has logged why

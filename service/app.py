@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 ENCODING_THREADS = 2
 WATCH_EVERY = 0.5  # seconds
-STUCK_SECONDS = 60.0  # without a heartbeat, after which the engine counts as dead
+STUCK_SECONDS = 30.0  # without a heartbeat, after which the engine counts as dead …
+LOADING_SECONDS = 900.0  # … and while it loads, where kernels may have to be compiled
 
 
 class NothingToServe(Exception):
@@ -48,6 +49,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
         device=settings.device,
         precision=settings.precision,
         batch_sizes=settings.batch_sizes,
+        compile=settings.compile,
         max_queued_seconds=settings.max_queued_seconds,
         deadline_seconds=settings.deadline_seconds,
     )
@@ -62,8 +64,9 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
             try:
                 yield
             finally:
+                grace = 0 if watch.done() else settings.drain_seconds  # an engine that died finishes nothing
                 watch.cancel()
-                await asyncio.to_thread(engine.stop, settings.drain_seconds)
+                await asyncio.to_thread(engine.stop, grace)
 
     app = FastAPI(title="Spirale", description="Samples of small diffusion models.", version="0.1.0", lifespan=lifespan)
     problems.install(app, ranges())
@@ -79,8 +82,9 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
 
 async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:
-    while engine.failure is None and not (engine.ready and engine.heartbeat_age > STUCK_SECONDS):
+    while engine.failure is None:
+        if engine.heartbeat_age > (STUCK_SECONDS if engine.loaded else LOADING_SECONDS):
+            log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
+            break
         await asyncio.sleep(WATCH_EVERY)
-    if engine.failure is None:
-        log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
     on_engine_death()

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         (), description="Sizes that batches are padded to, such as 4,16,64; empty is the default of each model. "
         "The largest bounds how long a tick takes. Changes the bytes on some hardware."
     )  # fmt: skip
+    compile: bool = Field(
+        False,
+        description="Compile the networks' kernels (torch.compile): faster ticks, minutes to start, and a C++ compiler "
+        "is needed. Changes the bytes.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the network; 0 is one a core. Changes the bytes.")
     max_queued_seconds: float = Field(
         60,
@@ -51,6 +56,11 @@ class Settings(BaseSettings):
     )
     deadline_seconds: float = Field(120, gt=0, description="A request that is not done by then is given up: 504.")
     drain_seconds: float = Field(20, ge=0, description="On SIGTERM, how long accepted requests may take to finish.")
+    notice_seconds: float = Field(
+        2,
+        ge=0,
+        description="On SIGTERM, how long to answer 503 before the port is closed, so that balancers look elsewhere.",
+    )
     body_limit: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body in bytes; past it: 413.")
     api_key: SecretStr | None = Field(
         None,
@@ -58,7 +68,6 @@ class Settings(BaseSettings):
         description="When set, requests need `Authorization: Bearer <key>`. Prefer the environment variable: flags are "
         "seen in the list of processes.",
     )
-    data_dir: Path = Field(Path("data"), description="Where training and tests keep data sets; serving reads none.")
     log_format: Literal["console", "json"] = Field("console", description="json for machines, console for people.")
 
     @field_validator("batch_sizes")

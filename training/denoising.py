@@ -11,7 +11,7 @@ from model.denoiser import NO_LABEL
 from model.schedule import make_schedule
 from training.data import training_set
 from training.generate import generate
-from training.objectives import DenoisingLoss, loss_weights
+from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
 
@@ -48,9 +48,8 @@ class DenoisingTask:
             except CheckpointError as error:
                 raise RecipeError(f"--from: {error}") from error
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
-        objective = recipe.objective
-        weights = loss_weights(objective.weighting, recipe.prediction.target, self.schedule, objective.variance)
-        self._loss = DenoisingLoss(self.schedule, recipe.prediction.target, weights, objective.label_drop)
+        self._loss = DenoisingLoss(self.schedule, recipe.prediction, recipe.objective, data)
+        self.stateful = [part for part in (self._loss.important,) if part is not None]
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         if not self.config.data.labels:

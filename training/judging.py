@@ -25,6 +25,7 @@ class JudgeTask:
     def __init__(self, recipe: JudgeRecipe):
         self.recipe = recipe
         self.data = training_set(recipe.data.dataset)
+        self.stateful = ()
         self.config = JudgeConfig(
             name=recipe.name,
             data=self.data.config,

@@ -2,12 +2,17 @@
 
 import numpy as np
 import torch
+from accelerate.utils import gather
 from torch import Tensor, nn
 
+from model.checkpoint import PredictionConfig
+from model.data import DataConfig
 from model.denoiser import NO_LABEL
 from model.plan import Variance
-from model.prediction import Target, per_row, regression_target
+from model.prediction import Target, per_row, predicted_x0, regression_target, split_output
 from model.schedule import NoiseSchedule
+from training.recipe import ObjectiveSection
+from training.variational import VariationalBound
 
 MIN_SNR_GAMMA = 5.0  # Hang 2023, section 3.4
 
@@ -48,28 +53,101 @@ def draw_timesteps(rows: int, T: int, generator: torch.Generator) -> Tensor:
     return (u * T).long().clamp(max=T - 1) + 1
 
 
-class DenoisingLoss:
-    """E over t, ε of weight(t)·‖target − network(x_t, t, label)‖², a mean over dimensions."""
+class ImportantTimesteps:
+    """t drawn with p_t ∝ √E[L_t²], so that a sum over t is estimated with less noise (ND21 eq. 18).
 
-    def __init__(self, schedule: NoiseSchedule, target: Target, weights: np.ndarray, label_drop: float):
+    The expectation is over the last `HISTORY` losses of each t; until every t has so many, t is uniform.
+    """
+
+    HISTORY = 10
+    UNIFORM_PART = 0.001  # every t is drawn now and then, whatever its losses were
+
+    def __init__(self, T: int):
+        self._losses = torch.zeros(T, self.HISTORY, dtype=torch.float64)
+        self._seen = torch.zeros(T, dtype=torch.int64)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """p_t for t = 1 … T, float64 [T]."""
+        T = len(self._seen)
+        uniform = torch.full((T,), 1 / T, dtype=torch.float64)
+        if (self._seen < self.HISTORY).any():
+            return uniform
+        root = self._losses.square().mean(1).sqrt()
+        return (1 - self.UNIFORM_PART) * root / root.sum() + self.UNIFORM_PART * uniform
+
+    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(t [rows] in 1 … T, the weight 1/(T·p_t) [rows] that makes a mean over rows unbiased)"""
+        probabilities = self.probabilities
+        index = torch.multinomial(probabilities, rows, replacement=True, generator=generator)
+        return index + 1, (1 / (len(probabilities) * probabilities[index])).float()
+
+    def observe(self, t: Tensor, losses: Tensor) -> None:
+        """What was measured at t, both [rows]: of L_vlb alone, and of every process."""
+        t, losses = gather(t), gather(losses.detach().double())
+        for index, loss in zip((t - 1).tolist(), losses.tolist(), strict=True):
+            self._losses[index, self._seen[index] % self.HISTORY] = loss
+            self._seen[index] += 1
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"losses": self._losses, "seen": self._seen}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._losses, self._seen = state["losses"], state["seen"]
+
+
+class DenoisingLoss:
+    """What is minimised, a mean over t, ε and dimensions, by the objective's `loss`:
+
+    regression  weight(t)·‖target − network(x_t, t, label)‖²
+    hybrid      that + λ·L_vlb, where L_vlb teaches the variance only: its mean is detached (ND21 eq. 16)
+    vlb         L_vlb, the sum of the bound's T terms, in bits per dimension (ND21 section 3.3)
+    """
+
+    def __init__(
+        self, schedule: NoiseSchedule, prediction: PredictionConfig, objective: ObjectiveSection, data: DataConfig
+    ):
         self.schedule = schedule
-        self.target = target
-        self.label_drop = label_drop
+        self.prediction = prediction
+        self.objective = objective
+        self.important = ImportantTimesteps(schedule.T) if objective.timesteps == "importance" else None
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float()
+        weights = loss_weights(objective.weighting, prediction.target, schedule, objective.variance)
         self._weights = torch.from_numpy(weights).float()
+        self._bound = VariationalBound(schedule, schedule.T, data)
 
     def __call__(self, network: nn.Module, x0: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of a batch: x0 [rows, …] standardised, label [rows] int64, both on the network's device.
 
         All randomness is the (CPU) generator's. Labels are dropped per sample, never for the whole batch.
         """
-        t = draw_timesteps(len(x0), self.schedule.T, generator)
+        rows, T = len(x0), self.schedule.T
+        if self.important is None:
+            t, importance = draw_timesteps(rows, T, generator), torch.ones(rows)
+        else:
+            t, importance = self.important.draw(rows, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
-        dropped = torch.rand(len(x0), generator=generator) < self.label_drop
+        dropped = torch.rand(rows, generator=generator) < self.objective.label_drop
         label = torch.where(dropped.to(label.device), NO_LABEL, label)
         alpha_bar = self._alpha_bar[t].to(x0.device)
         scale = per_row(alpha_bar, x0)
         x_t = scale.sqrt() * x0 + (1 - scale).sqrt() * noise
         output = network(x_t, t.to(x0.device), label).float()
-        error = output - regression_target(self.target, x0, noise, alpha_bar)
-        return (error.square().flatten(1).mean(1) * self._weights[t].to(x0.device)).mean()
+        output, v = split_output(output, self.prediction.learned_variance)
+
+        target = self.prediction.target
+        loss = torch.zeros(rows, device=x0.device)
+        if self.objective.loss != "vlb":
+            error = output - regression_target(target, x0, noise, alpha_bar)
+            loss = loss + error.square().flatten(1).mean(1) * self._weights[t].to(x0.device)
+        if self.objective.loss != "regression":
+            believed = predicted_x0(target, output, x_t, alpha_bar)  # not clipped: the bound's mean is the network's
+            if self.objective.loss == "hybrid":
+                believed = believed.detach()
+            bits = self._bound.term(x0, T - t, believed, v)
+            if self.important is not None:
+                self.important.observe(t, bits)
+            # One term of T was looked at: T times it estimates their sum.
+            factor = self.objective.vlb_weight if self.objective.loss == "hybrid" else 1.0
+            loss = loss + factor * T * importance.to(x0.device) * bits
+        return loss.mean()

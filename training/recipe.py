@@ -29,8 +29,11 @@ class DataSection(_Section):
 class ObjectiveSection(_Section):
     """The denoising loss; see `training.objectives`."""
 
-    weighting: Literal["simple", "vlb", "min-snr"] = "simple"
+    loss: Literal["regression", "hybrid", "vlb"] = "regression"  # the last two teach a variance
+    weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the regression, over t
     variance: Variance = "fixed-small"  # Σ of the "vlb" weighting
+    vlb_weight: float = Field(0.001, gt=0)  # λ of the hybrid loss (ND21 eq. 16), on the sum over all T terms
+    timesteps: Literal["uniform", "importance"] = "uniform"  # how t is drawn; importance is for the loss "vlb"
     label_drop: float = Field(0.1, ge=0, le=1)  # probability, per sample (HS22 section 3.2)
     conditional: bool = True  # False: labels are not shown to the network
 
@@ -65,10 +68,15 @@ class DenoiserRecipe(_Section):
     @model_validator(mode="after")
     def _trainable(self) -> "DenoiserRecipe":
         make_schedule(self.schedule.name, self.schedule.T)  # does it end in noise?
-        if self.prediction.learned_variance:
+        if self.prediction.learned_variance != (self.objective.loss != "regression"):
             raise ValueError(
-                "prediction.learned_variance needs a loss that trains it, which there is not yet: set it to false"
+                f"prediction.learned_variance is {str(self.prediction.learned_variance).lower()}, but objective.loss "
+                f"is {self.objective.loss!r}: a learned variance goes with the losses hybrid and vlb, and they with it"
             )
+        if self.objective.timesteps == "importance" and self.objective.loss != "vlb":
+            raise ValueError("objective.timesteps = 'importance' is measured on L_vlb alone: use it with loss = 'vlb'")
+        if self.sampling.variance == "learned" and not self.prediction.learned_variance:
+            raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.objective.variance == "learned":
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
         if self.sampling.steps > self.schedule.T:

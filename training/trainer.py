@@ -10,10 +10,10 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Task(Protocol):
     recipe: Recipe
     network: nn.Module
     data: TrainingSet
+    stateful: Sequence[Any]  # what else has to be saved (state_dict, load_state_dict) for a run to go on exactly
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Of a batch in the data's own units, on the network's device."""
@@ -71,7 +72,7 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     network, optimizer = accelerator.prepare(task.network, optimizer)
     average = AveragedModel(accelerator.unwrap_model(network), multi_avg_fn=_ema(options.ema_decay))
     position = Position()
-    accelerator.register_for_checkpointing(average, position)
+    accelerator.register_for_checkpointing(average, position, *task.stateful)
     _restore(accelerator, run, recipe)
 
     loss_sum, norm_sum = torch.zeros(2, device=accelerator.device)

@@ -2,19 +2,24 @@
 
 import math
 import threading
+from collections.abc import Mapping
 
 from service.engine.job import EngineFull, Job
-
-RATE_MEMORY = 0.9  # of what was learned of a model's speed, what a new tick leaves
+from service.engine.speed import SpeedCurve
 
 
 class Backlog:
     """Counted in by the event loop, counted down by the engine's thread: the one thing they share, hence the lock."""
 
-    def __init__(self) -> None:
-        self.rates: dict[str, float] = {}  # model → evaluations per second, in full ticks
+    def __init__(self, curves: Mapping[str, SpeedCurve]):
+        self._curves = curves
         self._evaluations: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole device, for all that is queued or running."""
+        return sum(count / self._curves[model].rate for model, count in self._evaluations.items())
 
     def admit(self, job: Job, bound: float) -> None:
         """Count the job in. An idle engine takes any job, however large.
@@ -22,8 +27,8 @@ class Backlog:
         Raises EngineFull where the job would pass the bound (seconds).
         """
         with self._lock:
-            queued = sum(count / self.rates[model] for model, count in self._evaluations.items())
-            excess = queued + job.evaluations / self.rates[job.model] - bound
+            queued = self.seconds
+            excess = queued + job.evaluations / self._curves[job.model].rate - bound
             if queued and excess > 0:
                 raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess))))
             self._evaluations[job.model] = self._evaluations.get(job.model, 0) + job.evaluations
@@ -32,9 +37,3 @@ class Backlog:
         """So much has been computed, or will never be."""
         with self._lock:
             self._evaluations[model] -= evaluations
-
-    def learn(self, model: str, evaluations: int, seconds: float, capacity: int) -> None:
-        """A model's speed, from a tick that was at least half full; emptier ones say nothing of it."""
-        if evaluations * 2 >= capacity:
-            with self._lock:
-                self.rates[model] = RATE_MEMORY * self.rates[model] + (1 - RATE_MEMORY) * evaluations / seconds

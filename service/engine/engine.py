@@ -25,6 +25,7 @@ from service.engine.hardware import choose_device, choose_precision
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
+from service.engine.speed import SpeedCurve
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class EngineOptions:
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_sizes: tuple[int, ...] = ()
+    compile: bool = False
     max_queued_seconds: float = 60.0
     deadline_seconds: float = 120.0
 
@@ -77,17 +79,20 @@ class Engine:
         self._options = options
         self._metrics = metrics
         self._device = torch.device(choose_device(options.device))
-        self._runner = Runner(self._device)
+        self._runner = Runner(self._device, options.compile)
+        self._curves: dict[str, SpeedCurve] = {}
+        self._scheduler = Scheduler(self._curves)
+        self._backlog = Backlog(self._curves)
         self._inbox: queue.SimpleQueue[Ticket | _Cancel | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._numbers = itertools.count()
         self._beat = time.monotonic()
-        self._ready = False
+        self._loaded = False
         self._draining = False
+        self._stopping = False
         self._aborted = False
         self._ended = False
         self.failure: BaseException | None = None
-        self._backlog = Backlog()
         self._tickets: dict[int, Ticket] = {}  # the thread's
         metrics.heartbeat_age.set_function(lambda: self.heartbeat_age)
 
@@ -97,21 +102,32 @@ class Engine:
         """Load and warm up the models, on the engine's thread; `ready` tells when that is done."""
         self._thread.start()
 
+    def drain(self) -> None:
+        """Take no more work from now on; what was accepted goes on."""
+        self._draining = True
+
     def stop(self, grace_seconds: float) -> None:
         """Take no more work, finish what was accepted within the grace period, end the thread. Blocks.
 
         What is not done by then is answered with EngineStopped.
         """
-        self._draining = True
-        self._inbox.put(None)
+        self.drain()
+        self._stopping = True
+        self._inbox.put(None)  # wakes it
         if self._thread.is_alive():
             self._thread.join(grace_seconds)
             self._aborted = True
             self._thread.join(ABORT_SECONDS)
 
     @property
+    def loaded(self) -> bool:
+        """Are the models warmed up?"""
+        return self._loaded
+
+    @property
     def ready(self) -> bool:
-        return self._ready and not self._draining and self.failure is None
+        """Is work taken?"""
+        return self._loaded and not self._draining and not self._ended
 
     @property
     def draining(self) -> bool:
@@ -129,6 +145,8 @@ class Engine:
         """
         if not self.ready:
             raise EngineStopped("the engine takes no work: it is loading, draining or dead")
+        if job.model not in self._curves:
+            raise EngineStopped(f"the model {job.model} could not be made ready; the log says why")
         try:
             self._backlog.admit(job, self._options.max_queued_seconds)
         except EngineFull:
@@ -177,11 +195,11 @@ class Engine:
             "models": {
                 name: {
                     "precision": model.precision,
-                    "batch_sizes": list(model.sizes),
-                    "evaluations_per_second": round(self._backlog.rates[name]),
+                    "batch_sizes": list(model.curve.sizes),
+                    "evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
+                    "knee": model.curve.knee,
                 }
                 for name, model in list(self._runner.models.items())  # the thread may be loading more
-                if name in self._backlog.rates
             },
         }
 
@@ -198,33 +216,41 @@ class Engine:
             self._answer_the_rest()
 
     def _load(self) -> None:
+        """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
         for name, checkpoint in self._checkpoints.items():
+            if self._stopping:
+                return
             started = time.monotonic()
-            precision = choose_precision(self._options.precision, checkpoint, self._device)
-            sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
-            self._runner.load(name, checkpoint, precision, sizes)
-            model = self._runner.models[name]
-            self._backlog.rates[name] = model.evaluations_per_second
+            try:
+                precision = choose_precision(self._options.precision, checkpoint, self._device)
+                sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
+                self._runner.load(name, checkpoint, precision, sizes)
+            except Exception as error:
+                log.error("model left out", model=name, exc_info=error)
+                failure = error
+                continue
+            curve = self._curves[name] = self._runner.models[name].curve
             self._beat = time.monotonic()
             log.info(
                 "model ready",
                 model=name,
                 device=str(self._device),
                 precision=precision,
-                batch_sizes=model.sizes,
-                evaluations_per_second=round(model.evaluations_per_second),
+                evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
+                knee=curve.knee,
                 seconds=round(self._beat - started, 2),
             )
-        self._scheduler = Scheduler({name: model.sizes[-1] for name, model in self._runner.models.items()})
-        self._ready = True
+        if not self._curves:
+            raise failure
+        self._loaded = True
 
     def _serve(self) -> None:
         while self._receive() and not self._aborted:
             self._beat = time.monotonic()
             if self._scheduler:
                 tick = self._scheduler.next_tick()
-                self._run(tick)
-                for number in self._scheduler.advance(tick):
+                seconds = self._run(tick)
+                for number in self._scheduler.advance(tick, seconds):
                     self._finish(number)
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
                     self._preview(self._tickets[number])
@@ -238,7 +264,7 @@ class Engine:
             try:
                 command = self._inbox.get(timeout=None if self._scheduler else IDLE_BEAT, block=not self._scheduler)
             except queue.Empty:
-                return not self._draining or bool(self._scheduler)
+                return not self._stopping or bool(self._scheduler)
             if command is None and not self._scheduler:
                 return False
             if isinstance(command, Ticket):
@@ -254,8 +280,9 @@ class Engine:
             elif isinstance(command, _Cancel) and command.number in self._tickets:
                 self._forget(command.number)
 
-    def _run(self, tick: Tick) -> None:
-        """One tick. Where it fails as a whole, its jobs are run apart, and only those that fail again are lost."""
+    def _run(self, tick: Tick) -> float:
+        """One tick; how many seconds it took. Where it fails as a whole, its jobs are run apart, and only those that
+        fail again are lost; where all do, the model itself is looked at, and if it fails too, so does the engine."""
         numbers = {piece.job for piece in tick.slices}
         started = time.monotonic()
         for number in numbers:
@@ -268,24 +295,31 @@ class Engine:
         except Exception as error:
             log.error("a tick failed; its jobs are run apart", model=tick.model, jobs=len(numbers), exc_info=error)
             failed = {}
+            raised = 0
             for number in numbers:
                 try:
                     alone = [piece for piece in tick.slices if piece.job == number]
                     failed |= {bad: "a value was not finite" for bad in self._tick(tick.model, alone)}
                 except Exception as own:
                     failed[number] = f"{type(own).__name__} while sampling"
+                    raised += 1
+            if raised == len(numbers):
+                self._runner.check(tick.model)
+        else:
+            self._curves[tick.model].learn(tick.size, time.monotonic() - started)
         seconds = time.monotonic() - started
         self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
         self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))
         self._metrics.evaluations.labels(model=tick.model).inc(tick.evaluations)
-        self._backlog.learn(tick.model, tick.evaluations, seconds, self._runner.models[tick.model].sizes[-1])
         self._backlog.done(tick.model, tick.evaluations)
         for piece in tick.slices:
-            self._tickets[piece.job].evaluations_left -= piece.evaluations
+            ticket = self._tickets[piece.job]
+            ticket.evaluations_left -= len(piece) * ticket.job.evaluations_per_row
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
             _answer(ticket, JobFailed(reason))
+        return seconds
 
     def _tick(self, model: str, slices: tuple | list) -> set[int]:
         jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
@@ -329,7 +363,6 @@ class Engine:
 
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
-        self._ready = False
         self._ended = True
         left = list(self._tickets.values())
         with contextlib.suppress(queue.Empty):

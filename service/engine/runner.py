@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -13,65 +13,52 @@ from model.checkpoint import Checkpoint, Precision
 from model.data import DataConfig, to_uint8
 from model.denoiser import NO_LABEL, Conditions, Denoiser
 from model.noise import normal
-from model.plan import COLUMNS
 from model.step import step
+from service.engine.arena import Arena
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.job import Job
+from service.engine.plans import PlanTable
 from service.engine.scheduler import Slice
+from service.engine.speed import SpeedCurve
 
 log = structlog.get_logger(__name__)
 
-_LEARNED, _NOISE = COLUMNS.index("learned"), COLUMNS.index("noise")
+WARM_PASSES = 3  # timed at each batch size; the fastest counts
 
 
 @dataclass(eq=False)
 class Model:
-    """A checkpoint made ready to run.
-
-    sizes               batch sizes it is run at; a row's bits agree across them
-    evaluations_per_second  measured at the largest size when it was warmed up
-    """
+    """A checkpoint made ready to run. `curve` has the batch sizes it is run at; a row's bits agree across them."""
 
     data: DataConfig
     denoiser: Denoiser
     precision: Precision
-    sizes: tuple[int, ...]
-    evaluations_per_second: float
-
-
-@dataclass(eq=False)
-class _Rows:
-    """A job's rows: x_t and the last x̂0, [n, …] each on the device; the rest on the host."""
-
-    job: Job
-    x: Tensor
-    x0: Tensor
-    seeds: Tensor
-    labels: Tensor
-    coefficients: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.coefficients = self.job.plan.coefficients.astype(np.float32)
+    curve: SpeedCurve
+    arena: Arena
 
 
 class Runner:
     """Rows in, samples out, one vectorised update a tick."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, compiled: bool = False):
         self.device = device
         self.models: dict[str, Model] = {}
-        self._rows: dict[int, _Rows] = {}
+        self._compiled = compiled
+        self._plans = PlanTable()
+        self._jobs: dict[int, Job] = {}  # those that hold rows
 
     def load(self, name: str, checkpoint: Checkpoint, precision: Precision, sizes: tuple[int, ...]) -> None:
-        """Put a model on the device, find out at which batch sizes its bits agree, and warm it up there."""
+        """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each."""
         data, T = checkpoint.config.data, checkpoint.schedule.T
-        plain = checkpoint.denoiser(self.device, precision).network
-        agreeing = bit_equal_sizes(plain, sizes, data.shape, T, self.device)
+        denoiser = checkpoint.denoiser(self.device, precision)
+        if self._compiled:
+            denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
+        agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device)
         if agreeing != tuple(sorted(sizes)):
             log.warning("batch sizes dropped: rows differ there in the last bits", model=name, kept=agreeing)
-        denoiser = checkpoint.denoiser(self.device, precision, lambda network: BucketedNetwork(network, agreeing))
-        rate = _evaluations_per_second(denoiser, data.shape, agreeing[-1])
-        self.models[name] = Model(data, denoiser, precision, agreeing, rate)
+        denoiser.network = BucketedNetwork(denoiser.network, agreeing)
+        curve = SpeedCurve({size: _seconds(denoiser, data.shape, size) for size in agreeing})
+        self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:
@@ -80,86 +67,87 @@ class Runner:
         All or nothing: where it raises, no row has changed.
         """
         model = self.models[model_name]
-        parts = [self._rows_of(piece.job, jobs[piece.job], model) for piece in slices]
-        spans = [slice(piece.start, piece.stop) for piece in slices]
+        arena = model.arena
+        for piece in slices:
+            if piece.job not in arena:  # a job takes memory when it first runs, not when it is queued
+                self._begin(piece.job, jobs[piece.job], arena)
+
+        rows = arena.rows(slices)  # of the arena
         counts = [len(piece) for piece in slices]
+        steps = np.repeat([piece.step for piece in slices], counts)
+        of_plan = arena.plan_row[rows] + steps
+        conditions = Conditions(torch.from_numpy(arena.label[rows]), torch.from_numpy(arena.scale[rows]))
+        index = torch.from_numpy(rows).to(self.device)
+        coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
+        x, x0_before = arena.x[index], arena.x0[index]
 
-        def gather(tensors: Sequence[Tensor]) -> Tensor:
-            return torch.cat([tensor[span] for tensor, span in zip(tensors, spans, strict=True)])
-
-        def spread(values: Sequence) -> np.ndarray:
-            return np.repeat(np.asarray(values), counts, axis=0)
-
-        x, x0_before = gather([part.x for part in parts]), gather([part.x0 for part in parts])
-        t = spread([part.job.plan.t[piece.step] for part, piece in zip(parts, slices, strict=True)])
-        coefficients = spread([part.coefficients[piece.step] for part, piece in zip(parts, slices, strict=True)])
-        scale = spread([np.float32(part.job.guidance_scale) for part in parts])
-        conditions = Conditions(gather([part.labels for part in parts]), torch.from_numpy(scale))
-
-        prediction = model.denoiser(x, torch.from_numpy(t).to(self.device), conditions)
+        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[of_plan]).to(self.device), conditions)
 
         noise = torch.zeros_like(x)
-        noisy = np.flatnonzero((coefficients[:, _NOISE] > 0) | (coefficients[:, _LEARNED] > 0))
+        noisy = np.flatnonzero(self._plans.stochastic[of_plan])
         if len(noisy):
-            index = torch.from_numpy(noisy)
-            seeds = gather([part.seeds for part in parts])[index].to(self.device)
-            steps = torch.from_numpy(spread([piece.step + 1 for piece in slices]))[index].to(self.device)
-            noise[index.to(self.device)] = normal(seeds, steps, tuple(x.shape[1:]))
+            seeds = torch.from_numpy(arena.seed[rows[noisy]]).to(self.device)
+            numbers = torch.from_numpy(steps[noisy] + 1).to(self.device)
+            noise[torch.from_numpy(noisy).to(self.device)] = normal(seeds, numbers, model.data.shape)
 
-        x = step(x, prediction, x0_before, noise, torch.from_numpy(coefficients).to(self.device))
-
+        x = step(x, prediction, x0_before, noise, coefficients)
         finite = (x.isfinite() & prediction.x0.isfinite()).flatten(1).all(1).cpu().numpy()
-        begin = 0
-        failed = set()
-        for part, span, piece, count in zip(parts, spans, slices, counts, strict=True):
-            end = begin + count
-            part.x[span], part.x0[span] = x[begin:end], prediction.x0[begin:end]
-            if not finite[begin:end].all():
-                failed.add(piece.job)
-            begin = end
-        return failed
+        arena.x[index], arena.x0[index] = x, prediction.x0
+        return set() if finite.all() else set(np.repeat([piece.job for piece in slices], counts)[~finite].tolist())
 
-    def take(self, job: int) -> np.ndarray:
+    def take(self, number: int) -> np.ndarray:
         """A finished job's samples, in the data's own units (see `Samples.data`); its rows are freed."""
-        rows = self._rows.pop(job)
-        return self._in_own_units(rows.job, rows.x)
+        job = self._jobs[number]
+        arena = self.models[job.model].arena
+        samples = self._in_own_units(job, arena.x[arena.span(number)])
+        self.drop(number)
+        return samples
 
-    def preview(self, job: int) -> np.ndarray:
+    def preview(self, number: int) -> np.ndarray:
         """What a job's samples look like as of now: the last x̂0 of every row."""
-        rows = self._rows[job]
-        return self._in_own_units(rows.job, rows.x0)
+        job = self._jobs[number]
+        arena = self.models[job.model].arena
+        return self._in_own_units(job, arena.x0[arena.span(number)])
 
-    def drop(self, job: int) -> None:
+    def drop(self, number: int) -> None:
         """Free a job's rows; nothing happens where it has none."""
-        self._rows.pop(job, None)
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            self.models[job.model].arena.remove(number)
 
     @property
     def rows_held(self) -> int:
-        return sum(len(rows.x) for rows in self._rows.values())
+        return sum(len(job) for job in self._jobs.values())
+
+    def check(self, name: str) -> None:
+        """One pass of a model over nothing in particular. Raises where the device does not compute any more."""
+        model = self.models[name]
+        _seconds(model.denoiser, model.data.shape, model.curve.sizes[0], passes=1)
+
+    def _begin(self, number: int, job: Job, arena: Arena) -> None:
+        if self._plans.overgrown:
+            self._plans.keep({job.plan for job in self._jobs.values()})
+            for other, running in self._jobs.items():
+                of_running = self.models[running.model].arena
+                of_running.plan_row[of_running.span(other)] = self._plans.first_row(running.plan)
+        arena.add(number, job.seeds, job.labels, job.guidance_scale, self._plans.first_row(job.plan))
+        self._jobs[number] = job
 
     def _in_own_units(self, job: Job, x: Tensor) -> np.ndarray:
         data = self.models[job.model].data
         restored = data.restore(x)
         return to_uint8(restored) if data.kind == "images" else restored.cpu().numpy()
 
-    def _rows_of(self, ticket: int, job: Job, model: Model) -> _Rows:
-        """A job takes memory when it first runs, not when it is queued."""
-        if ticket not in self._rows:
-            seeds = torch.from_numpy(job.seeds)
-            on_device = seeds.to(self.device)
-            x = normal(on_device, torch.zeros_like(on_device), model.data.shape)
-            self._rows[ticket] = _Rows(job, x, torch.zeros_like(x), seeds, torch.from_numpy(job.labels))
-        return self._rows[ticket]
-
 
 @torch.inference_mode()
-def _evaluations_per_second(denoiser: Denoiser, shape: tuple[int, ...], rows: int, passes: int = 2) -> float:
-    """A first look, for estimates of load; what is learned while serving replaces it."""
+def _seconds(denoiser: Denoiser, shape: tuple[int, ...], rows: int, passes: int = WARM_PASSES) -> float:
+    """Of one pass, the fastest of some: a first look. What is learned while serving replaces it."""
     x = torch.zeros(rows, *shape, device=denoiser.device)
     t = torch.ones(rows, dtype=torch.int64, device=denoiser.device)
     conditions = Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
-    denoiser(x, t, conditions)
-    started = time.perf_counter()
+    best = float("inf")
     for _ in range(passes):
+        started = time.perf_counter()
         denoiser(x, t, conditions).x0.sum().item()
-    return rows * passes / (time.perf_counter() - started)
+        best = min(best, time.perf_counter() - started)
+    return best

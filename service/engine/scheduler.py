@@ -1,15 +1,29 @@
-"""What runs next. Plain Python: no tensors, no threads, no clock.
+"""What runs next. Plain Python: no tensors, no threads, no clock but the device-seconds it is told of.
 
 The unit is a slice: consecutive rows of one job that stand at the same step, so that 10,000 points are one object.
 A slice that does not fit a tick is cut in two.
+
+Three rules, all in device-seconds, so that models of any size share a device by them:
+
+1. Jobs go in the order of work × work left, and a tick is filled in that order. Of all orders this one makes the mean
+   slowdown (time taken over time needed) least (Hyytiä, Aalto & Penttinen 2012, "SPTP"): little left goes before much,
+   and a job that was short from the start before the last steps of a long one.
+2. The oldest job never falls behind a quarter of the speed that it would have alone.
+3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside much longer ones they are kept
+   small enough for it to be done in a small multiple of the time that it would take alone.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-# Of so many ticks one is led by the oldest job, the others by whoever has least left to do: short jobs overtake long
-# ones, and the oldest keeps at least this share of the device, so that every job comes to its end.
-OLDEST_LEADS_EVERY = 4
+from service.engine.speed import SpeedCurve
+
+OLDEST_SHARE = 0.25
+MUCH_LONGER = 4  # times the work: rows that a short job should not have to wait for
+FAR_BEHIND = 8  # steps
+AIM = 2.25  # times its time alone: for when a short job is meant to be done beside much longer ones …
+PROMISE = 3.0  # … and past which it is late anyway, and ticks shrink for it no more
+LOOK_AGAIN_EVERY = 128  # ticks, after which a size past the knee is tried: what is never run is never learned
 
 
 @dataclass
@@ -17,123 +31,195 @@ class Slice:
     """Rows start … stop of a job, of which `step` steps are done."""
 
     job: int
-    model: str
     start: int
     stop: int
     step: int
-    steps: int
-    evaluations_per_row: int
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    @property
-    def evaluations(self) -> int:
-        return len(self) * self.evaluations_per_row
+
+@dataclass(eq=False)
+class _Job:
+    """What the scheduler knows of a job.
+
+    work       evaluations of all its steps of all its rows; `left` is what of it is not done
+    added      when it came, in device-seconds
+    waiting    its slices that are not in a tick, in order
+    """
+
+    number: int
+    model: str
+    rows: int
+    steps: int
+    evaluations_per_row: int
+    added: float
+    waiting: list[Slice] = field(default_factory=list)
+    left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.work
 
     @property
-    def left(self) -> int:
-        return self.steps - self.step
+    def work(self) -> int:
+        return self.rows * self.steps * self.evaluations_per_row
+
+    @property
+    def pass_evaluations(self) -> int:
+        """That one step of all its rows costs."""
+        return self.rows * self.evaluations_per_row
+
+    @property
+    def steps_left(self) -> int:
+        """Of its hindmost rows."""
+        return self.steps - min(piece.step for piece in self.waiting)
 
 
 @dataclass(frozen=True)
 class Tick:
-    """One forward pass of one model. The slices are not waiting while it runs."""
+    """One forward pass of one model. The slices are not waiting while it runs. `size` is the batch that holds it."""
 
     model: str
     slices: tuple[Slice, ...]
-
-    @property
-    def evaluations(self) -> int:
-        return sum(piece.evaluations for piece in self.slices)
+    evaluations: int
+    size: int
 
 
 class Scheduler:
-    """Which rows share the next tick.
+    """Which rows share the next tick. `curves`: of each model, how long a pass takes at each batch size."""
 
-    capacity  of each model: the most network evaluations a tick may cost
-    """
-
-    def __init__(self, capacity: Mapping[str, int]):
-        self._capacity = dict(capacity)
-        self._waiting: dict[int, list[Slice]] = {}  # job → its slices, in order
-        self._rows_left: dict[int, int] = {}  # job → rows that are not done
+    def __init__(self, curves: Mapping[str, SpeedCurve]):
+        self._curves = curves
+        self._jobs: dict[int, _Job] = {}  # in the order in which they came
+        self._now = 0.0  # device-seconds
+        self._owed = 0.0  # device-seconds, to the oldest job
         self._ticks = 0
 
     def __bool__(self) -> bool:
         """Is anything waiting?"""
-        return bool(self._waiting)
+        return bool(self._jobs)
 
-    @property
-    def rows_waiting(self) -> int:
-        return sum(len(piece) for pieces in self._waiting.values() for piece in pieces)
+    def add(self, number: int, model: str, *, rows: int, steps: int, evaluations_per_row: int) -> None:
+        """A new job; numbers rise in the order in which jobs come."""
+        job = _Job(number, model, rows, steps, evaluations_per_row, self._now, [Slice(number, 0, rows, 0)])
+        self._jobs[number] = job
 
-    def add(self, job: int, model: str, *, rows: int, steps: int, evaluations_per_row: int) -> None:
-        """A new job; jobs are numbered in the order in which they come."""
-        self._rows_left[job] = rows
-        self._waiting[job] = [Slice(job, model, 0, rows, 0, steps, evaluations_per_row)]
-
-    def remove(self, job: int) -> None:
+    def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
-        self._rows_left.pop(job, None)
-        self._waiting.pop(job, None)
+        if self._jobs and next(iter(self._jobs)) == number:
+            self._owed = 0.0  # a debt ends with its creditor
+        self._jobs.pop(number, None)
 
     def next_tick(self) -> Tick:
-        """The leading slice's model, and as many rows of it as fit, in order. Only where something waits."""
+        """One model's rows, as many as are worth a tick. Only where something waits."""
         self._ticks += 1
-        order = [piece for pieces in self._waiting.values() for piece in pieces]
-        if self._ticks % OLDEST_LEADS_EVERY == 0:
-            order.sort(key=lambda piece: piece.job)
-        else:
-            order.sort(key=lambda piece: piece.left)
-        model = order[0].model
-        room = self._capacity[model]
+        cost = {model: 1 / curve.rate for model, curve in self._curves.items()}  # device-seconds an evaluation
+        order = sorted(self._jobs.values(), key=lambda job: job.work * job.left * cost[job.model] ** 2)
+        oldest = next(iter(self._jobs.values()))
+        leader = oldest if self._owed > 0 else order[0]
+        curve = self._curves[leader.model]
+        size = self._size(leader.model, order, cost)
+        if self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
+            # In ticks larger than this the debt would grow faster than it is paid off.
+            size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
+        size = max(size, curve.size_for(leader.evaluations_per_row))
         chosen: list[Slice] = []
-        for piece in order:
-            fits = min(len(piece), room // piece.evaluations_per_row) if piece.model == model else 0
-            if fits:
-                room -= fits * piece.evaluations_per_row
-                chosen.append(self._cut(piece, fits))
-        return Tick(model, tuple(chosen))
+        room = size
+        for job in [leader, *(job for job in order if job is not leader)]:
+            if job.model == leader.model and room >= job.evaluations_per_row:
+                taken = self._take(job, room // job.evaluations_per_row)
+                room -= sum(map(len, taken)) * job.evaluations_per_row
+                chosen += taken
+        evaluations = size - room
+        return Tick(leader.model, tuple(chosen), evaluations, curve.size_for(evaluations))
 
-    def advance(self, tick: Tick) -> Iterator[int]:
-        """The tick is done: its slices are a step further. Yields the jobs whose last row this finished."""
+    def advance(self, tick: Tick, seconds: float) -> Iterator[int]:
+        """The tick is done and took so long: its slices are a step further. Yields the jobs that this finished."""
+        self._now += seconds
+        if self._jobs:
+            self._settle(tick, seconds)
         for piece in tick.slices:
-            if piece.job not in self._rows_left:
+            job = self._jobs.get(piece.job)
+            if job is None:
                 continue  # removed while the tick ran
-            piece = replace(piece, step=piece.step + 1)
-            if piece.left:
-                self._wait(piece)
-                continue
-            self._rows_left[piece.job] -= len(piece)
-            if not self._rows_left[piece.job]:
-                del self._rows_left[piece.job]
-                yield piece.job
+            job.left -= len(piece) * job.evaluations_per_row
+            if piece.step + 1 < job.steps:
+                _put_back(job.waiting, replace(piece, step=piece.step + 1))
+            if not job.left:
+                self.remove(job.number)
+                yield job.number
 
-    def step_of(self, job: int) -> int:
+    def step_of(self, number: int) -> int:
         """The step at which the hindmost of a waiting job's rows stand."""
-        return min(piece.step for piece in self._waiting[job])
+        job = self._jobs[number]
+        return job.steps - job.steps_left
 
-    def _cut(self, piece: Slice, rows: int) -> Slice:
-        """Take the first rows of a waiting slice; what is left of it goes on waiting."""
-        taken = replace(piece, stop=piece.start + rows)
-        pieces = self._waiting[piece.job]
-        if rows < len(piece):
-            piece.start += rows
-        else:
-            pieces.remove(piece)
-            if not pieces:
-                del self._waiting[piece.job]
+    def _size(self, model: str, order: list[_Job], cost: Mapping[str, float]) -> int:
+        """How large a tick of this model may be now: rule 3."""
+        curve = self._curves[model]
+        if self._ticks % LOOK_AGAIN_EVERY == 0:
+            larger = [size for size in curve.sizes if size >= curve.knee]
+            return larger[self._ticks // LOOK_AGAIN_EVERY % len(larger)]
+        shortest = order[0]
+        much = MUCH_LONGER * shortest.work * cost[shortest.model]
+        company = [job for job in order if job.work * cost[job.model] <= much]
+        if len(company) == len(order):
+            return curve.knee
+        of_shortest = self._curves[shortest.model]
+        rows = sum(job.pass_evaluations for job in company if job.model == shortest.model)
+        needed = of_shortest.size_for(min(rows, of_shortest.knee))
+        alone, waited = self._seconds_alone(shortest), self._now - shortest.added
+        if waited + shortest.steps_left * of_shortest.seconds(needed) > PROMISE * alone:
+            return curve.knee
+        allowed = (AIM * alone - waited) / shortest.steps_left
+        return max(curve.largest_within(allowed), needed if model == shortest.model else 0)
+
+    def _seconds_alone(self, job: _Job) -> float:
+        """What a job would take on an idle device."""
+        return job.steps * self._seconds_a_pass(job)
+
+    def _seconds_a_pass(self, job: _Job) -> float:
+        """What one step of all its rows would take on an idle device."""
+        curve = self._curves[job.model]
+        if job.pass_evaluations > curve.knee:
+            return job.pass_evaluations / curve.rate
+        return curve.seconds(curve.size_for(job.pass_evaluations))
+
+    def _settle(self, tick: Tick, seconds: float) -> None:
+        """What the oldest job is owed (rule 2): a share of the time that passed, less what this tick was worth to it."""
+        oldest = next(iter(self._jobs.values()))
+        evaluations = sum(len(piece) for piece in tick.slices if piece.job == oldest.number)
+        evaluations *= oldest.evaluations_per_row
+        worth = 0.0
+        if evaluations:
+            curve = self._curves[oldest.model]
+            worth = curve.seconds(curve.size_for(evaluations))
+        self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
+
+    @staticmethod
+    def _take(job: _Job, rows: int) -> list[Slice]:
+        """At most so many of a job's waiting rows, the hindmost first; what is left of a slice goes on waiting."""
+        taken = []
+        for piece in sorted(job.waiting, key=lambda piece: piece.step):
+            if not rows:
+                break
+            fits = min(len(piece), rows)
+            rows -= fits
+            taken.append(replace(piece, stop=piece.start + fits))
+            if fits < len(piece):
+                piece.start += fits
+            else:
+                job.waiting.remove(piece)
         return taken
 
-    def _wait(self, piece: Slice) -> None:
-        """Put a slice back, joined to neighbours that stand at the same step: cuts heal."""
-        pieces = sorted([*self._waiting.get(piece.job, []), piece], key=lambda piece: piece.start)
-        joined = [pieces[0]]
-        for after in pieces[1:]:
-            before = joined[-1]
-            if before.stop == after.start and before.step == after.step:
-                before.stop = after.stop
-            else:
-                joined.append(after)
-        self._waiting[piece.job] = joined
+
+def _put_back(waiting: list[Slice], piece: Slice) -> None:
+    """Put a slice among its job's others, joined to neighbours that stand at the same step: cuts heal."""
+    pieces = sorted([*waiting, piece], key=lambda piece: piece.start)
+    waiting[:] = pieces[:1]
+    for after in pieces[1:]:
+        before = waiting[-1]
+        if before.stop == after.start and before.step == after.step:
+            before.stop = after.stop
+        else:
+            waiting.append(after)

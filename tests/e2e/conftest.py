@@ -51,11 +51,13 @@ def start_service() -> Iterator[Callable[..., Process]]:
     """Start the service with these flags; what was started is ended."""
     started = []
 
-    def start(*flags: str) -> Process:
+    def start(*flags: str, script: Path | None = None) -> Process:
+        program = ["-m", "service"] if script is None else [str(script)]
         popen = subprocess.Popen(
-            [sys.executable, "-m", "service", "--port", "0", "--device", "cpu", *flags],
+            [sys.executable, *program, "--port", "0", "--device", "cpu", "--threads", "1", *flags],
             cwd=PROJECT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("SPIRALE_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("SPIRALE_")}
+            | {"PYTHONPATH": str(PROJECT)},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -1,5 +1,6 @@
 """The real process, over a real socket."""
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -82,6 +83,58 @@ def test_sigterm_finishes_what_was_accepted_and_exits_cleanly(start_service, tin
         asking.join(60)
     assert answers[0].status_code == 200
     assert service.popen.wait(30) == 0
+
+
+def test_for_a_while_after_sigterm_the_port_answers_503_and_accepted_work_is_done(start_service, tiny):
+    service = start_service(*tiny, "--notice-seconds", "3")
+    service.wait_until_ready()
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        request = client.build_request("POST", "/sample", json={"dataset": "mnist", "n": 64, "steps": 50})
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(client.send(request)))
+        asking.start()
+        while service.metric("spirale_rows_active") == 0:
+            time.sleep(0.01)
+        service.popen.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert "draining" in httpx.get(f"{service.url}/readyz").json()["detail"]
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        refused = httpx.post(f"{service.url}/sample", json={"dataset": "mnist"})
+        assert refused.status_code == 503 and refused.headers["content-type"] == "application/problem+json"
+        asking.join(60)
+    assert answers[0].status_code == 200
+    assert service.popen.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{service.url}/readyz")
+
+
+def test_a_stuck_engine_is_not_ready_and_ends_the_process(start_service, tiny, tmp_path):
+    """A tick that never comes back, as a hung driver would make it; the limits are shortened, the rest is the real
+    process."""
+    (tmp_path / "stuck.py").write_text(
+        "import sys, time\n"
+        "import service.app, service.routes.health\n"
+        "from service.engine.runner import Runner\n"
+        "service.routes.health.STALE_HEARTBEAT, service.app.STUCK_SECONDS = 1.0, 3.0\n"
+        "Runner.tick = lambda *_: time.sleep(3600)\n"
+        "from service.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    service = start_service(*tiny, "--drain-seconds", "60", script=tmp_path / "stuck.py")
+    service.wait_until_ready()
+    asking = threading.Thread(target=_ask_and_be_left_alone, args=(service.url,))
+    asking.start()
+    time.sleep(2)
+    answer = httpx.get(f"{service.url}/readyz")
+    assert answer.status_code == 503 and "has not moved" in answer.json()["detail"]
+    assert service.popen.wait(20) == 1
+    asking.join(10)
+    assert "the engine is stuck" in "".join(service.log)
+
+
+def _ask_and_be_left_alone(url: str) -> None:
+    with contextlib.suppress(httpx.TransportError):
+        httpx.post(f"{url}/sample", json={"dataset": "mnist"}, timeout=60)
 
 
 @pytest.mark.parametrize(

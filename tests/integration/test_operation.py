@@ -31,10 +31,10 @@ def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_cli
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     engine = client.app.state.spirale.engine
-    engine._ready = False
+    engine._loaded = False
     assert client.get("/readyz").status_code == 503 and "loading" in client.get("/readyz").text
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
-    engine._ready = True
+    engine._loaded = True
     engine._draining = True
     assert client.get("/readyz").status_code == 503 and "draining" in client.get("/readyz").text
     assert client.get("/healthz").status_code == 200

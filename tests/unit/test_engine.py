@@ -1,6 +1,7 @@
 """The engine gives the plain loop's bytes, whatever else it is doing, and fails one job at a time."""
 
 import asyncio
+import contextlib
 import random
 import time
 from dataclasses import replace
@@ -62,7 +63,7 @@ def random_job(draw: random.Random) -> Job:
     return make_job(
         model,
         n=draw.choice([1, 1, 2, 3, 7]),
-        steps=draw.choice([1, 2, 3, 5, 10, 50]),
+        steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
         seed=draw.randrange(2**63),
         label=draw.choice([None, 0, 1]),
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
@@ -73,7 +74,8 @@ def random_job(draw: random.Random) -> Job:
 def solo(job: Job, sizes: tuple[int, ...]) -> np.ndarray:
     """The job's samples by the plain loop, alone."""
     checkpoint = CHECKPOINTS[job.model]
-    denoiser = checkpoint.denoiser(wrap=lambda network: BucketedNetwork(network, sizes))
+    denoiser = checkpoint.denoiser()
+    denoiser.network = BucketedNetwork(denoiser.network, sizes)
     conditions = Conditions(torch.from_numpy(job.labels), torch.full((len(job),), job.guidance_scale))
     x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
@@ -85,17 +87,26 @@ def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
     return to_uint8(restored) if data.kind == "images" else restored.numpy()
 
 
-def test_mixed_requests_are_byte_equal_to_the_plain_loop(make_engine):
-    engine = make_engine()
+def test_a_thousand_mixed_requests_are_byte_equal_to_the_plain_loop_while_others_come_and_go(make_engine):
+    engine = make_engine(max_queued_seconds=1e6, deadline_seconds=1e6)
     sizes = {name: tuple(it["batch_sizes"]) for name, it in engine.describe()["models"].items()}
     draw = random.Random(1)
-    jobs = [random_job(draw) for _ in range(60)]
+    jobs = [random_job(draw) for _ in range(1000)]
+    fate = [draw.random() for _ in range(100)]
+
+    async def ask_and_leave(job: Job, patience: float):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.sample(job), patience)
 
     async def ask_all():
-        return await asyncio.gather(*(engine.sample(job) for job in jobs))
+        leaving = [asyncio.ensure_future(ask_and_leave(random_job(draw), patience)) for patience in fate]
+        answers = await asyncio.gather(*(engine.sample(job) for job in jobs))
+        await asyncio.gather(*leaving)
+        return answers
 
     for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
         np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, sizes[job.model])))
+    assert value(engine, "spirale_cancelled_total") > 0
 
 
 def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
@@ -236,6 +247,90 @@ def test_stopping_finishes_what_was_accepted_and_takes_no_more(make_engine):
             await engine.sample(make_job())
 
     asyncio.run(scenario())
+
+
+def test_a_job_that_was_accepted_before_the_drain_is_done_and_the_engine_stays_up(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        accepted = asyncio.create_task(engine.sample(make_job(n=8, steps=20)))
+        await asyncio.sleep(0)
+        engine.drain()
+        assert len((await accepted).data) == 8
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(scenario())
+    assert engine.failure is None and engine._thread.is_alive()
+
+
+def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_engine):
+    broken = tiny_checkpoint(POINTS, name="broken")
+    broken.network.forward = None
+    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    engine = make_engine({"broken": broken, "images": CHECKPOINTS["images"]})
+    assert list(engine.describe()["models"]) == ["images"]
+
+    async def scenario():
+        with pytest.raises(EngineStopped, match="broken could not be made ready"):
+            await engine.sample(replace(make_job("points"), model="broken"))
+        assert len((await engine.sample(make_job())).data) == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_without_any_model_is_dead():
+    broken = tiny_checkpoint(POINTS)
+    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    engine = Engine({"broken": broken}, EngineOptions(device="cpu"), Metrics())
+    engine.start()
+    engine._thread.join(30)
+    assert isinstance(engine.failure, ZeroDivisionError) and not engine.ready
+
+
+def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
+    """A CUDA context that is broken raises for everything, and for good: no job is to blame."""
+    engine = make_engine()
+
+    def broken(*_):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    engine._runner.models["images"].denoiser.network = broken
+
+    async def scenario():
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert isinstance(engine.failure, RuntimeError) and not engine.ready
+
+
+def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        for round in range(20):
+            await asyncio.gather(*(engine.sample(make_job(n=n, steps=3, seed=round)) for n in (1, 5, 9)))
+
+    asyncio.run(scenario())
+    assert len(engine._runner.models["images"].arena.x) <= 60
+    assert engine._runner.rows_held == 0
+
+
+def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
+    monkeypatch.setattr("service.engine.plans.ROWS_WORTH_KEEPING", 40)
+    engine = make_engine()
+    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
+    kept = make_job(n=2, steps=50, sampler="ddpm")
+
+    async def scenario():
+        staying = asyncio.create_task(engine.sample(kept))
+        for i in range(40):
+            await engine.sample(make_job(sampler="ddim", eta=i / 100, steps=10))
+        return await staying
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, sizes)))
+    assert len(engine._runner._plans.t) <= 50 + 40 + 10 + 10
 
 
 def test_a_dead_thread_leaves_nobody_waiting(make_engine):

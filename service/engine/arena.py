@@ -1,0 +1,71 @@
+"""Where the rows of one model's jobs live: one tensor for all of them, so that a tick gathers and scatters at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.noise import normal
+from service.engine.scheduler import Slice
+
+
+class Arena:
+    """Each job has a span of rows.
+
+    x, x0     [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
+    seed, label, scale, plan_row  [capacity] on the host: of each row; plan_row is its plan's first in the table
+    """
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device):
+        self._shape = shape
+        self._spans: dict[int, slice] = {}
+        self.x = torch.zeros(0, *shape, device=device)
+        self.x0 = torch.zeros_like(self.x)
+        self.seed, self.label, self.plan_row = (np.zeros(0, np.int64) for _ in range(3))
+        self.scale = np.zeros(0, np.float32)
+
+    def __contains__(self, job: int) -> bool:
+        return job in self._spans
+
+    def span(self, job: int) -> slice:
+        return self._spans[job]
+
+    def add(self, job: int, seeds: np.ndarray, labels: np.ndarray, scale: float, plan_row: int) -> None:
+        """Make room, and start the rows from their noise."""
+        span = self._room(len(seeds))
+        on_device = torch.from_numpy(seeds).to(self.x.device)
+        self.x[span] = normal(on_device, torch.zeros_like(on_device), self._shape)
+        self.x0[span] = 0
+        self.seed[span], self.label[span] = seeds, labels
+        self.scale[span], self.plan_row[span] = scale, plan_row
+        self._spans[job] = span
+
+    def remove(self, job: int) -> None:
+        del self._spans[job]
+
+    def rows(self, slices: Sequence[Slice]) -> np.ndarray:
+        """Of all slices, in order: [rows] int64."""
+        counts = np.array([len(piece) for piece in slices])
+        starts = np.array([self._spans[piece.job].start + piece.start for piece in slices])
+        return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+    def _room(self, rows: int) -> slice:
+        """The first gap that is wide enough; where there is none, the arena grows to hold twice as much."""
+        start = 0
+        for span in sorted(self._spans.values(), key=lambda span: span.start):
+            if span.start - start >= rows:
+                break
+            start = span.stop
+        if start + rows > len(self.x):
+            more = max(start + rows, 2 * len(self.x)) - len(self.x)
+            self.x, self.x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
+            self.seed, self.label, self.plan_row, self.scale = (
+                np.concatenate([values, np.zeros(more, values.dtype)])
+                for values in (self.seed, self.label, self.plan_row, self.scale)
+            )
+        return slice(start, start + rows)
+
+
+def _grown(tensor: Tensor, more: int) -> Tensor:
+    return torch.cat([tensor, tensor.new_zeros(more, *tensor.shape[1:])])

@@ -1,0 +1,31 @@
+"""uvicorn, with a notice before it closes: on SIGTERM the port stays open for a while and answers 503."""
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+
+class Server(uvicorn.Server):
+    """The first SIGTERM calls `on_notice`, and the port closes `notice_seconds` later; balancers have seen by then that
+    `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once."""
+
+    def __init__(self, config: uvicorn.Config, notice_seconds: float, on_notice: Callable[[], None]):
+        super().__init__(config)
+        self._notice_seconds = notice_seconds
+        self._on_notice = on_notice
+        self._closes_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and self._closes_at == float("inf") and not self.should_exit:
+            self._closes_at = time.monotonic() + self._notice_seconds
+            self._on_notice()
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._closes_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
