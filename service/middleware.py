@@ -8,7 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import Problem
+from service.problems import Problem, unexpected
 
 log = structlog.get_logger("service.access")
 
@@ -48,8 +48,7 @@ class RequestContext:
             log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
             if status:
                 raise  # the answer has begun: all that is left is to break it off
-            problem = Problem(500, "something failed in the service; its log has the X-Request-ID of this answer")
-            await problem.response()(scope, receive, with_id)
+            await unexpected().response()(scope, receive, with_id)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)

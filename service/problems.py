@@ -91,6 +91,11 @@ def of_engine(error: EngineError) -> Problem:
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")
 
 
+def unexpected() -> Problem:
+    """What nobody expected: the trace is in the log only."""
+    return Problem(500, "something failed in the service; its log has the X-Request-ID of this answer")
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These problems, for a route's OpenAPI entry."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}

@@ -38,9 +38,7 @@ class VariationalBound:
         index             [rows] int64, on the CPU
         v                 like x0, or [rows, 1, …]: the variance of p (ND21 eq. 15), see `fixed_v`
         """
-        column = {
-            name: per_row(values[index].to(x0.device, x0.dtype), x0) for name, values in self._columns.items()
-        }
+        column = {name: per_row(values[index].to(x0.device, x0.dtype), x0) for name, values in self._columns.items()}
         log_variance = (v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]).expand_as(x0)
         apart = column["x0"] * (x0 - predicted_x0)
         ratio = column["log_beta_tilde"] - log_variance

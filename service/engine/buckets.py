@@ -10,8 +10,9 @@ from torch import Tensor
 from model.data import DataConfig
 from model.denoiser import NO_LABEL, Network
 
-# Multiples of 4: on CPUs, what a UNet gives a row was found bit-equal across those in float32 and bfloat16.
-IMAGE_SIZES = (4, 8, 12, 16, 24, 32, 48, 64)
+# On CPUs, what a UNet gives a row was found bit-equal across multiples of 4 in float32 and of 2 in bfloat16. What does
+# not hold on the machine at hand is dropped when a model is loaded.
+IMAGE_SIZES = (2, 4, 8, 12, 16, 24, 32, 48, 64)
 POINT_SIZES = (64, 256, 512, 1024)
 
 
@@ -59,7 +60,11 @@ def bit_equal_sizes(
     expected = network(x, t, label)
 
     def agrees(size: int) -> bool:
-        tail = slice(largest - size, largest)  # rows that stand elsewhere in the larger batch
-        return torch.equal(network(x[tail], t[tail], label[tail]), expected[tail])
+        # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
+        for start in range(0, largest, size):
+            rows = slice(min(start, largest - size), min(start, largest - size) + size)
+            if not torch.equal(network(x[rows], t[rows], label[rows]), expected[rows]):
+                return False
+        return True
 
     return tuple(size for size in sorted(sizes) if size == largest or agrees(size))

@@ -55,7 +55,7 @@ class Runner:
             denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
         agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device)
         if agreeing != tuple(sorted(sizes)):
-            log.warning("batch sizes dropped: rows differ there in the last bits", model=name, kept=agreeing)
+            log.info("batch sizes dropped: rows differ there in the last bits", model=name, kept=agreeing)
         denoiser.network = BucketedNetwork(denoiser.network, agreeing)
         curve = SpeedCurve({size: _seconds(denoiser, data.shape, size) for size in agreeing})
         self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))

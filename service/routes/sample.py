@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -19,7 +18,7 @@ from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineSt
 from service.problems import Problem, documented, invalid
 from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
 from service.state import AppState, State
-from service.streaming import Stream
+from service.streaming import EventStream, Stream
 
 CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
 
@@ -96,12 +95,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if media_type == streaming.MEDIA_TYPE:
             previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)
-            counted = until_answered.pop_all()
-            return StreamingResponse(
-                _until_it_ends(stream.events(), counted),
-                media_type=media_type,
-                headers=headers | {"Cache-Control": "no-cache"},
-            )
+            return EventStream(stream, until_answered.pop_all(), headers)
         if wanted.previews is not None:
             raise invalid("previews", f"applies with Accept: {streaming.MEDIA_TYPE} only", wanted.previews)
 
@@ -140,14 +134,6 @@ def _counted(wanted: SampleRequest, state: State) -> Iterator[None]:
     finally:
         state.metrics.requests.labels(dataset=dataset, outcome=outcome).inc()
         state.metrics.request_seconds.labels(dataset=dataset).observe(time.perf_counter() - started)
-
-
-async def _until_it_ends(events: AsyncIterator[bytes], counted: contextlib.ExitStack) -> AsyncIterator[bytes]:
-    """The events; the request is counted after the last. A failure has been told in the stream, and ends it."""
-    with contextlib.suppress(EngineError), counted:
-        async with contextlib.aclosing(events):
-            async for event in events:
-                yield event
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import shutil
+import subprocess
 import threading
 import time
 
@@ -176,3 +178,10 @@ def test_a_sane_request_id_is_kept_and_another_replaced(client):
 def test_nothing_to_serve_is_said_at_once(tmp_path):
     with pytest.raises(NothingToServe, match="no usable checkpoint"):
         create_app(Settings(checkpoints=tmp_path))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_say_about_the_metrics(client):
+    client.post("/sample", json={"dataset": "mnist"})
+    told = subprocess.run(["promtool", "check", "metrics"], input=client.get("/metrics").content, capture_output=True)
+    assert (told.returncode, told.stderr) == (0, b"")

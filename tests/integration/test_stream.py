@@ -1,6 +1,8 @@
 """text/event-stream: the samples form before one's eyes, and are the same bytes as without."""
 
+import asyncio
 import base64
+import contextlib
 import io
 import json
 import re
@@ -10,8 +12,9 @@ import pytest
 from PIL import Image
 
 from service.engine.job import JobFailed
+from service.routes.sample import _counted
 from service.schemas import SampleRequest
-from service.streaming import preview_steps
+from service.streaming import EventStream, Stream, preview_steps
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -65,6 +68,39 @@ def test_a_failure_on_the_way_is_told_in_the_stream_and_counted(make_client):
     ((name, problem),) = events_of(client.post("/sample", json={"dataset": "mnist", "previews": 0}, headers=STREAM))
     assert name == "error" and problem["status"] == 500
     assert 'spirale_requests_total{dataset="mnist",outcome="failed"} 1.0' in client.get("/metrics").text
+
+
+def test_a_picture_that_cannot_be_made_is_told_in_the_stream_without_a_trace(make_client, monkeypatch):
+    client = make_client()
+    monkeypatch.setattr("service.streaming.encode_preview", lambda *_: 1 / 0)
+    ((name, problem),) = events_of(client.post("/sample", json={"dataset": "mnist", "previews": 1}, headers=STREAM))
+    assert name == "error" and problem["status"] == 500 and "ZeroDivision" not in problem["detail"]
+    assert 'spirale_requests_total{dataset="mnist",outcome="failed"} 1.0' in client.get("/metrics").text
+
+
+def test_a_stream_that_is_never_read_frees_its_rows_and_counts_as_cancelled(make_client):
+    """The client is gone before the first byte: the server never iterates the answer."""
+    client = make_client()
+    state = client.app.state.spirale
+
+    async def leave():
+        stream = Stream(state.engine, state.catalog.resolve(SampleRequest(dataset="mnist", n=64, steps=50)), 3, 1, None)
+        counted = contextlib.ExitStack()
+        counted.enter_context(_counted(SampleRequest(dataset="mnist"), state))
+        answer = EventStream(stream, counted, {})
+
+        async def gone():
+            return {"type": "http.disconnect"}
+
+        async def broken(_):
+            await asyncio.sleep(60)
+
+        await answer({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, broken)
+        await asyncio.sleep(0)
+        assert stream._result.cancelled()
+
+    asyncio.run(leave())
+    assert 'spirale_requests_total{dataset="mnist",outcome="cancelled"} 1.0' in client.get("/metrics").text
 
 
 def test_a_full_queue_is_answered_before_a_stream_begins(make_client):

@@ -1,0 +1,48 @@
+"""`python -m benchmarks`: what Spirale does, measured on this machine. Run them on a machine that does nothing else."""
+
+from typing import Annotated
+
+import typer
+
+from benchmarks import engine, reproducibility, soak
+from benchmarks.peers import compare
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+Minutes = Annotated[float, typer.Option(min=0.1, help="Of each load point.")]
+
+
+@app.command("engine")
+def run_engine(seconds: Annotated[float, typer.Option(min=5)] = 30, rounds: Annotated[int, typer.Option(min=1)] = 3):
+    """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
+    engine.run(seconds, rounds)
+
+
+@app.command("latency")
+def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200):
+    """Short requests among saturating long ones, and long among short, over their times on an idle server."""
+    engine.run_latency(requests)
+
+
+@app.command("reproducibility")
+def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200):
+    """Seeded requests of the shipped checkpoints, all at once and one by one: the same bytes?"""
+    reproducibility.run(requests)
+
+
+@app.command("peers")
+def run_peers(
+    minutes: Minutes = 5, grid_minutes: Annotated[float, typer.Option(min=0.1, help="Of each setting tried.")] = 0.75
+):
+    """The same network and weights behind FastAPI, LitServe and BentoML (needs the extra `peers`)."""
+    compare.run(minutes, grid_minutes)
+
+
+@app.command("soak")
+def run_soak(minutes: Minutes = 20):
+    """Random valid, invalid and abandoned requests: no 5xx but by design, flat memory, nothing left behind."""
+    raise typer.Exit(soak.run(minutes))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,71 @@
+"""Load, and what became of it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+
+TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    kind: str
+    status: int  # 0: no answer at all
+    seconds: float
+    came: float  # since the load began
+
+
+def client(url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits)
+
+
+async def poisson(
+    url: str, rate: float, seconds: float, draw: Callable[[random.Random], tuple[str, dict]], path: str, seed: int = 0
+) -> list[Answered]:
+    """Open loop: requests come at `rate` a second whether or not earlier ones are answered (a closed loop would be
+    kind to a slow server). `draw` gives (kind, body). Returns when all are answered."""
+    randomness = random.Random(seed)
+    async with client(url) as http:
+
+        async def one(kind: str, body: dict, came: float) -> Answered:
+            started = time.perf_counter()
+            try:
+                answer = await http.post(path, json=body)
+                status = answer.status_code
+            except httpx.TransportError:
+                status = 0
+            return Answered(kind, status, time.perf_counter() - started, came)
+
+        tasks = []
+        begin = time.perf_counter()
+        due = randomness.expovariate(rate)
+        while due < seconds:
+            await asyncio.sleep(max(0.0, begin + due - time.perf_counter()))
+            tasks.append(asyncio.create_task(one(*draw(randomness), due)))
+            due += randomness.expovariate(rate)
+        return await asyncio.gather(*tasks)
+
+
+async def closed(url: str, clients: int, seconds: float, work: Callable[..., Coroutine]) -> list:
+    """Closed loop: each of `clients` runs `work(http, number)` again and again until the time is over."""
+    results = []
+    until = time.perf_counter() + seconds
+    async with client(url) as http:
+
+        async def go_on(number: int) -> None:
+            while time.perf_counter() < until:
+                results.append(await work(http, number))
+
+        await asyncio.gather(*(go_on(number) for number in range(clients)))
+    return results
+
+
+def percentiles(seconds: list[float]) -> tuple[float, float, float]:
+    """p50, p95, p99; NaN where there is nothing."""
+    return tuple(np.percentile(seconds, [50, 95, 99])) if seconds else (float("nan"),) * 3

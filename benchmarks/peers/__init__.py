@@ -1,0 +1,1 @@
+"""The same network, weights, sampler and steps behind other servers, each set up as its documentation advises."""

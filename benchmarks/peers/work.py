@@ -1,0 +1,48 @@
+"""What every peer does with a request: the plain loop of `model.sample`, one batch for all that agree in their steps."""
+
+import io
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from model.checkpoint import load_checkpoint
+from model.data import to_uint8
+from model.denoiser import Conditions
+from model.noise import sample_seeds
+from model.plan import cached_plan
+from model.sample import sample
+
+CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "mnist-cfg"
+SAMPLER = "ddim"
+
+
+class Sampler:
+    """device, precision and threads as the service has them; channels_last and inference mode as well."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(int(os.environ["PEER_THREADS"]))
+        self.checkpoint = load_checkpoint(CHECKPOINT)
+        self.denoiser = self.checkpoint.denoiser(os.environ["PEER_DEVICE"], os.environ["PEER_PRECISION"])
+        self([{"label": 0, "steps": 2, "seed": 0}])
+
+    def __call__(self, requests: list[dict]) -> list[bytes]:
+        """{"label", "steps", "seed"} each → a PNG each. Requests with other step counts cannot share a batch."""
+        pictures: dict[int, bytes] = {}
+        for steps in {request["steps"] for request in requests}:
+            members = [index for index, request in enumerate(requests) if request["steps"] == steps]
+            plan = cached_plan(self.checkpoint.schedule, SAMPLER, steps)
+            labels = torch.tensor([requests[index]["label"] for index in members])
+            seeds = torch.cat([torch.from_numpy(sample_seeds(requests[index]["seed"], 1)) for index in members])
+            conditions = Conditions(labels, torch.ones(len(members)))
+            data = self.checkpoint.config.data
+            images = to_uint8(data.restore(sample(self.denoiser, plan, conditions, seeds, data.shape)))
+            pictures |= dict(zip(members, map(_png, images), strict=True))
+        return [pictures[index] for index in range(len(requests))]
+
+
+def _png(image) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,64 @@
+"""A server as a process of its own, on a free port of 127.0.0.1."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+
+import httpx
+
+READY_SECONDS = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(
+    *command: str, port: int, ready: str = "/readyz", environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """(url, process) while `python …command` serves there; it is ended, with all that it started, on the way out."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **(environment or {})},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait(process, url + ready, log)
+            yield url, process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 15)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
+                os.killpg(process.pid, 9)
+            process.wait()
+
+
+@contextlib.contextmanager
+def spirale(*flags: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    port = free_port()
+    with serving("-m", "service", "--port", str(port), "--notice-seconds", "0", *flags, port=port) as served:
+        yield served
+
+
+def _wait(process: subprocess.Popen, url: str, log) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).status_code == 200:
+                return
+        time.sleep(0.1)
+    log.seek(0)
+    raise SystemExit(f"the server was not ready:\n{log.read().decode(errors='replace')[-3000:]}")
