@@ -31,7 +31,7 @@ def served(name: str) -> tuple[Checkpoint, str, str]:
 
 
 @torch.inference_mode()
-def bare_curve(name: str, seconds_each: float = 2.0) -> dict[int, float]:
+def bare_curve(name: str, seconds_each: float = 0.5) -> dict[int, float]:
     """Evaluations per second of the network alone, by batch size: the median of as many passes as fit."""
     checkpoint, device, precision = served(name)
     network = checkpoint.denoiser(device, precision).network

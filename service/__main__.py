@@ -9,6 +9,7 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
+from service.engine.hardware import keep_freed_memory
 from service.server import Server
 from service.settings import Settings
 
@@ -22,6 +23,7 @@ def main() -> int:
         print(f"python -m service: {_explain(error)}", file=sys.stderr)
         return 2
     logs.configure(settings.log_format)
+    keep_freed_memory()
     engine_died = False
 
     def end() -> None:

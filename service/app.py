@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-import torch
 from fastapi import FastAPI
 
 from service import problems
 from service.catalog import load_catalog
 from service.engine.engine import Engine, EngineOptions
+from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
 from service.routes import health, models, sample
@@ -39,17 +39,17 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     Raises NothingToServe.
     """
+    one_thread_here()
     catalog = load_catalog(settings.checkpoints)
     if not catalog.models:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     metrics = Metrics()
     options = EngineOptions(
         device=settings.device,
         precision=settings.precision,
         batch_sizes=settings.batch_sizes,
         compile=settings.compile,
+        threads=settings.threads or DEFAULT_THREADS,
         max_queued_seconds=settings.max_queued_seconds,
         deadline_seconds=settings.deadline_seconds,
     )

@@ -10,7 +10,7 @@ from model.plan import Plan, Variance, make_plan
 from model.prediction import per_row
 from model.schedule import NoiseSchedule
 
-FAR = 1e4  # standard deviations; stands for infinity where a bin is open, with finite gradients
+FAR = 1e8  # standard deviations; stands for infinity where a bin is open, with finite gradients
 
 
 class VariationalBound:
@@ -43,7 +43,7 @@ class VariationalBound:
         apart = column["x0"] * (x0 - predicted_x0)
         ratio = column["log_beta_tilde"] - log_variance
         nats = (ratio.exp() - 1 - ratio + apart.square() * torch.exp(-log_variance)) / 2
-        # The rows that arrive are picked out, not masked: elsewhere the likelihood's gradient overflows, and 0·∞ is NaN.
+        # The rows that arrive are picked out, not masked: elsewhere the likelihood's gradient overflows: 0·∞ is NaN.
         arrives = (index == self._last).nonzero().flatten().to(x0.device)
         if len(arrives):
             likelihood = self._log_likelihood(x0[arrives], predicted_x0[arrives], log_variance[arrives])

@@ -1,4 +1,4 @@
-"""What every peer does with a request: the plain loop of `model.sample`, one batch for all that agree in their steps."""
+"""What every peer does with a request: the plain loop of `model.sample`, one batch for all with as many steps."""
 
 import io
 import os

@@ -21,7 +21,7 @@ import torch
 from model.checkpoint import Checkpoint
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
-from service.engine.hardware import choose_device, choose_precision
+from service.engine.hardware import DEFAULT_THREADS, choose_device, choose_precision
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
@@ -42,6 +42,7 @@ class EngineOptions:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_sizes: tuple[int, ...] = ()
     compile: bool = False
+    threads: int = DEFAULT_THREADS
     max_queued_seconds: float = 60.0
     deadline_seconds: float = 120.0
 
@@ -207,6 +208,7 @@ class Engine:
 
     def _main(self) -> None:
         try:
+            torch.set_num_threads(self._options.threads)  # of this thread
             self._load()
             self._serve()
         except BaseException as error:

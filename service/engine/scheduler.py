@@ -9,8 +9,8 @@ Three rules, all in device-seconds, so that models of any size share a device by
    slowdown (time taken over time needed) least (Hyytiä, Aalto & Penttinen 2012, "SPTP"): little left goes before much,
    and a job that was short from the start before the last steps of a long one.
 2. The oldest job never falls behind a quarter of the speed that it would have alone.
-3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside much longer ones they are kept
-   small enough for it to be done in a small multiple of the time that it would take alone.
+3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
+   kept small enough for it to be done in a small multiple of the time that it would take alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from service.engine.speed import SpeedCurve
 
 OLDEST_SHARE = 0.25
-MUCH_LONGER = 4  # times the work: rows that a short job should not have to wait for
+MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise counts
 FAR_BEHIND = 8  # steps
 AIM = 2.25  # times its time alone: for when a short job is meant to be done beside much longer ones …
 PROMISE = 3.0  # … and past which it is late anyway, and ticks shrink for it no more
@@ -118,7 +118,7 @@ class Scheduler:
         oldest = next(iter(self._jobs.values()))
         leader = oldest if self._owed > 0 else order[0]
         curve = self._curves[leader.model]
-        size = self._size(leader.model, order, cost)
+        size = self._size(leader.model, order)
         if self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
@@ -154,15 +154,14 @@ class Scheduler:
         job = self._jobs[number]
         return job.steps - job.steps_left
 
-    def _size(self, model: str, order: list[_Job], cost: Mapping[str, float]) -> int:
+    def _size(self, model: str, order: list[_Job]) -> int:
         """How large a tick of this model may be now: rule 3."""
         curve = self._curves[model]
         if self._ticks % LOOK_AGAIN_EVERY == 0:
             larger = [size for size in curve.sizes if size >= curve.knee]
             return larger[self._ticks // LOOK_AGAIN_EVERY % len(larger)]
         shortest = order[0]
-        much = MUCH_LONGER * shortest.work * cost[shortest.model]
-        company = [job for job in order if job.work * cost[job.model] <= much]
+        company = [job for job in order if job.steps < MUCH_LONGER * shortest.steps]
         if len(company) == len(order):
             return curve.knee
         of_shortest = self._curves[shortest.model]
@@ -186,7 +185,7 @@ class Scheduler:
         return curve.seconds(curve.size_for(job.pass_evaluations))
 
     def _settle(self, tick: Tick, seconds: float) -> None:
-        """What the oldest job is owed (rule 2): a share of the time that passed, less what this tick was worth to it."""
+        """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""
         oldest = next(iter(self._jobs.values()))
         evaluations = sum(len(piece) for piece in tick.slices if piece.job == oldest.number)
         evaluations *= oldest.evaluations_per_row

@@ -96,7 +96,7 @@ def test_every_sampler_is_as_far_off_as_it_should_be(sampler, steps, expected):
     assert distance(points) == pytest.approx(expected, abs=0.006)
 
 
-# 2,000 points and their images: the median of a component is 0.25·1.25/√2000 = 0.007 off, other quantiles about as much.
+# 2,000 points and their images: the median of a component is 0.25·1.25/√2000 = 0.007 off, as are other quantiles.
 @pytest.mark.parametrize(
     ("sampler", "expected"),
     [("ddpm-small", 0.004), ("ddpm-large", 0.004), ("renoise", 0.057), ("ddim", 0.003), ("dpmpp-2m", 0.004)],

@@ -181,7 +181,8 @@ def test_ticks_shrink_no_more_than_the_promise_to_short_rows_asks():
     sizes = []
     while number not in device.took:
         sizes.append(device.tick().size)
-    assert 8 < min(sizes) and max(sizes) < device.curves["m"].knee
+    assert min(sizes) > 8
+    assert max(sizes) < device.curves["m"].knee
     assert device.took[number] <= AIM * alone(of, steps=10)
 
 
