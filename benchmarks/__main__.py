@@ -13,7 +13,7 @@ Minutes = Annotated[float, typer.Option(min=0.1, help="Of each load point.")]
 
 
 @app.command("engine")
-def run_engine(seconds: Annotated[float, typer.Option(min=2)] = 8, rounds: Annotated[int, typer.Option(min=1)] = 8):
+def run_engine(seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 12):
     """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
     engine.run(seconds, rounds)
 

@@ -29,12 +29,15 @@ def run(seconds: float, rounds: int) -> None:
     for size in bare[0]:
         table.add_row(str(size), f"{statistics.median(curve[size] for curve in bare):.0f}")
     machine.console.print(table)
-    table = Table("round", "bare best", "through HTTP", "ratio", title=f"saturating mixed load, {CLIENTS} clients")
+    best = max(bare[0], key=lambda size: statistics.median(curve[size] for curve in bare))
+    table = Table(
+        "round", f"bare, batch size {best}", "through HTTP", "ratio", title=f"saturating mixed load, {CLIENTS} clients"
+    )
     ratios = []
     for number, rate in enumerate(served):
-        best = max((bare[number][size] + bare[number + 1][size]) / 2 for size in bare[0])  # just before and just after
-        ratios.append(rate / best)
-        table.add_row(str(number + 1), f"{best:.0f}", f"{rate:.0f}", f"{ratios[-1]:.3f}")
+        around = (bare[number][best] + bare[number + 1][best]) / 2  # just before and just after
+        ratios.append(rate / around)
+        table.add_row(str(number + 1), f"{around:.0f}", f"{rate:.0f}", f"{ratios[-1]:.3f}")
     table.add_row("median", "", "", f"[bold]{statistics.median(ratios):.3f}[/]")
     machine.console.print(table)
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.networks.embedding import Embedding
+from model.networks.norm import GroupNorm
 
 CHANNELS_PER_HEAD = 32  # of attention, about
 
@@ -14,10 +15,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, embedding: int, groups: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels_in)
+        self.norm1 = GroupNorm(groups, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * channels)
-        self.norm2 = nn.GroupNorm(groups, channels)
+        self.norm2 = GroupNorm(groups, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
         nn.init.zeros_(self.conv2.weight)
@@ -36,7 +37,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, groups: int):
         super().__init__()
         self.heads = max(1, channels // CHANNELS_PER_HEAD)
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = GroupNorm(groups, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
@@ -120,7 +121,7 @@ class UNet(nn.Module):
                 self.up.append(Upsample(current))
 
         self.leave = nn.Sequential(
-            nn.GroupNorm(groups, current),
+            GroupNorm(groups, current),
             nn.SiLU(),
             nn.Conv2d(current, image_channels * patch**2 * (2 if learned_variance else 1), 3, padding=1),
         )

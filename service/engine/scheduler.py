@@ -23,7 +23,8 @@ MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise cou
 FAR_BEHIND = 8  # steps
 AIM = 2.25  # times its time alone: for when a short job is meant to be done beside much longer ones …
 PROMISE = 3.0  # … and past which it is late anyway, and ticks shrink for it no more
-LOOK_AGAIN_EVERY = 128  # ticks, after which a size past the knee is tried: what is never run is never learned
+LOOK_AGAIN_EVERY = 32  # ticks, after which another size is tried: what is never run is never learned …
+LOOK_AGAIN_FROM = 0.25  # of the knee: what is smaller is not worth the time
 
 
 @dataclass
@@ -157,13 +158,13 @@ class Scheduler:
     def _size(self, model: str, order: list[_Job]) -> int:
         """How large a tick of this model may be now: rule 3."""
         curve = self._curves[model]
-        if self._ticks % LOOK_AGAIN_EVERY == 0:
-            larger = [size for size in curve.sizes if size >= curve.knee]
-            return larger[self._ticks // LOOK_AGAIN_EVERY % len(larger)]
         shortest = order[0]
         company = [job for job in order if job.steps < MUCH_LONGER * shortest.steps]
         if len(company) == len(order):
-            return curve.knee
+            if self._ticks % LOOK_AGAIN_EVERY:
+                return curve.knee
+            sizes = [size for size in curve.sizes if size >= LOOK_AGAIN_FROM * curve.knee]
+            return sizes[self._ticks // LOOK_AGAIN_EVERY % len(sizes)]
         of_shortest = self._curves[shortest.model]
         rows = sum(job.pass_evaluations for job in company if job.model == shortest.model)
         needed = of_shortest.size_for(min(rows, of_shortest.knee))

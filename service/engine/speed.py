@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-MEMORY = 0.9  # of what is known of a size, what one more tick leaves
+LEARNED = 0.15  # of what a tick says of its own size, on a logarithmic scale; the first few ticks say more
+SHARED = 0.1  # … and of all others: a machine that slows down does so at every size
 AS_GOOD_AS_BEST = 0.95  # of the best rate: past this a larger batch only makes everybody wait longer
 
 
@@ -15,10 +16,16 @@ class SpeedCurve:
     def __init__(self, seconds: Mapping[int, float]):
         """`seconds` of one pass at each size, all positive."""
         self._seconds = dict(sorted(seconds.items()))
+        self._seen = dict.fromkeys(self._seconds, 1)
         self.sizes = tuple(self._seconds)
 
     def learn(self, size: int, seconds: float) -> None:
-        self._seconds[size] = MEMORY * self._seconds[size] + (1 - MEMORY) * seconds
+        """One more pass of that size took so long."""
+        self._seen[size] += 1
+        ratio = seconds / self._seconds[size]
+        for each in self.sizes:
+            weight = max(LEARNED, 1 / self._seen[size]) if each == size else SHARED
+            self._seconds[each] *= ratio**weight
 
     def seconds(self, size: int) -> float:
         return self._seconds[size]

@@ -17,11 +17,34 @@ def test_a_size_past_the_cache_is_slower_and_never_the_knee():
 
 def test_what_is_learned_moves_the_curve_a_little_each_time_and_in_the_end_all_the_way():
     curve = SpeedCurve({4: 0.010, 8: 0.012})
-    curve.learn(8, 0.022)
-    assert curve.seconds(8) == pytest.approx(0.013) and curve.seconds(4) == 0.010
+    before = curve.seconds(8)
     for _ in range(200):
+        curve.learn(4, 0.010)
         curve.learn(8, 0.022)
-    assert curve.seconds(8) == pytest.approx(0.022) and curve.knee == 4
+        assert before < curve.seconds(8) < 0.0222
+    assert curve.seconds(4) == pytest.approx(0.010, rel=0.1)
+    assert curve.seconds(8) == pytest.approx(0.022, rel=0.1)
+    assert curve.knee == 4
+
+
+def test_one_outlier_at_warm_up_is_forgotten_sooner_than_one_among_many_ticks():
+    young, old = SpeedCurve({8: 0.100}), SpeedCurve({8: 0.010})
+    for _ in range(50):
+        old.learn(8, 0.010)
+    young.learn(8, 0.010)
+    old.learn(8, 0.100)
+    assert young.seconds(8) == pytest.approx((0.100 * 0.010) ** 0.5)
+    assert old.seconds(8) < 0.015
+
+
+def test_a_machine_that_slows_down_keeps_the_shape_of_its_curve():
+    """Only 16 is run while everything takes twice as long; 64, which is not, must not look fast by comparison."""
+    curve = SpeedCurve({4: 0.010, 16: 0.020, 64: 0.100})
+    for seconds in [0.020] * 20 + [0.040] * 100:
+        curve.learn(16, seconds)
+    assert curve.seconds(64) / curve.seconds(16) == pytest.approx(5, rel=0.4)
+    assert curve.seconds(4) > 0.015
+    assert curve.knee == 16
 
 
 def test_sizes_by_evaluations_and_by_time():
