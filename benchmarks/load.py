@@ -26,11 +26,12 @@ def client(url: str) -> httpx.AsyncClient:
 
 
 async def poisson(
-    url: str, rate: float, seconds: float, draw: Callable[[random.Random], tuple[str, dict]], path: str, seed: int = 0
+    url: str, rate: float, seconds: float, patience: float, draw: Callable[[random.Random], tuple[str, dict]], path: str
 ) -> list[Answered]:
     """Open loop: requests come at `rate` a second whether or not earlier ones are answered (a closed loop would be
-    kind to a slow server). `draw` gives (kind, body). Returns when all are answered."""
-    randomness = random.Random(seed)
+    kind to a slow server). `draw` gives (kind, body). What is not answered `patience` seconds after the last arrival
+    is given up, with status 0."""
+    randomness = random.Random(0)
     async with client(url) as http:
 
         async def one(kind: str, body: dict, came: float) -> Answered:
@@ -38,7 +39,7 @@ async def poisson(
             try:
                 answer = await http.post(path, json=body)
                 status = answer.status_code
-            except httpx.TransportError:
+            except (httpx.TransportError, asyncio.CancelledError):
                 status = 0
             return Answered(kind, status, time.perf_counter() - started, came)
 
@@ -49,6 +50,9 @@ async def poisson(
             await asyncio.sleep(max(0.0, begin + due - time.perf_counter()))
             tasks.append(asyncio.create_task(one(*draw(randomness), due)))
             due += randomness.expovariate(rate)
+        _, late = await asyncio.wait(tasks, timeout=begin + seconds + patience - time.perf_counter())
+        for task in late:
+            task.cancel()
         return await asyncio.gather(*tasks)
 
 

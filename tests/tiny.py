@@ -21,7 +21,9 @@ IMAGES = DataConfig(
 POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner", "outer"), std=(2.0,))
 
 
-def tiny_checkpoint(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> Checkpoint:
+def tiny_checkpoint(
+    data: DataConfig = IMAGES, name: str | None = None, T: int = 50, learned_variance: bool = False, **sampling
+) -> Checkpoint:
     """A network of that data's kind with random weights in every layer (none starts as the identity)."""
     network = (
         UNetConfig(channels=(8, 16), blocks=1, groups=4) if data.kind == "images" else MLPConfig(width=16, blocks=2)
@@ -31,7 +33,7 @@ def tiny_checkpoint(data: DataConfig = IMAGES, name: str | None = None, T: int =
         data=data,
         network=network,
         schedule=ScheduleConfig(T=T),
-        prediction=PredictionConfig(target="v"),
+        prediction=PredictionConfig(target="v", learned_variance=learned_variance),
         sampling=SamplingConfig(**{"steps": 4, "guidance_scale": 1.5, **sampling}),
     )
     torch.manual_seed(0)

@@ -21,7 +21,11 @@ from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, J
 from service.metrics import Metrics
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint
 
-CHECKPOINTS = {"images": tiny_checkpoint(IMAGES), "points": tiny_checkpoint(POINTS)}
+CHECKPOINTS = {
+    "images": tiny_checkpoint(IMAGES),
+    "points": tiny_checkpoint(POINTS),
+    "learned": tiny_checkpoint(IMAGES, learned_variance=True),
+}
 SAMPLERS = [
     dict(sampler="ddpm", variance="fixed-small"),
     dict(sampler="ddpm", variance="fixed-large"),
@@ -59,7 +63,8 @@ def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, **samp
 
 
 def random_job(draw: random.Random) -> Job:
-    model = draw.choice(["images", "points"])
+    model = draw.choice(["images", "points", "learned"])
+    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if model == "learned" else 0)]
     return make_job(
         model,
         n=draw.choice([1, 1, 2, 3, 7]),
@@ -67,7 +72,7 @@ def random_job(draw: random.Random) -> Job:
         seed=draw.randrange(2**63),
         label=draw.choice([None, 0, 1]),
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
-        **draw.choice(SAMPLERS),
+        **draw.choice(samplers),
     )
 
 
