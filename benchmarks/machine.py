@@ -8,8 +8,9 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.precision import choose_precision
 from service.engine.buckets import default_sizes
-from service.engine.hardware import choose_device, choose_precision
+from service.engine.hardware import choose_device
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 

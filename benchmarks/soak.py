@@ -27,7 +27,7 @@ def run(minutes: float) -> int:
         statuses, memory, left = asyncio.run(_soak(url, process.pid, minutes * 60))
     warm = memory[int(len(memory) * WARM_UP) :]
     table = Table("", "", title=f"{sum(statuses.values())} requests of {CLIENTS} clients")
-    for status, count in sorted(statuses.items()):
+    for status, count in sorted(statuses.items(), key=str):
         table.add_row(str(status), str(count))
     half = len(warm) // 2
     first, last = sum(warm[:half]) / half, sum(warm[half:]) / (len(warm) - half)

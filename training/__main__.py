@@ -9,9 +9,10 @@ import typer
 from accelerate import Accelerator
 
 from training.denoising import DenoisingTask
-from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood
 from training.judging import JudgeTask
 from training.recipe import JudgeRecipe, RecipeError, load_recipe, recipe_names
+from training.report.command import make_report
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 
@@ -72,9 +73,19 @@ def evaluate(
         typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),
     ] = "float32",
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    likelihood: Annotated[
+        bool, typer.Option("--likelihood", help="Bits per dimension instead, over 50 steps and over all of them.")
+    ] = False,
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
+    if likelihood:
+        if sampler or steps or guidance_scale is not None:
+            raise RecipeError("--likelihood goes with --samples, --precision and --seed only: it draws no samples")
+        folder, device = find_checkpoint(name, checkpoints), Accelerator().device
+        figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed)
+        typer.echo(json.dumps(figures, indent=2))
+        return
     changed = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     figures = evaluate_checkpoint(
         find_checkpoint(name, checkpoints),
@@ -86,6 +97,17 @@ def evaluate(
         seed=seed,
     )
     typer.echo(json.dumps(figures, indent=2))
+
+
+@app.command()
+def report(
+    only: Annotated[list[str] | None, typer.Argument(help="Measure these checkpoints only.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Make every cell again, also those that are known.")] = False,
+    checkpoints: Checkpoints = Path("checkpoints"),
+    reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its cells.")] = Path("reports"),
+) -> None:
+    """The quality report. What is measured is kept: stopped, the same command goes on."""
+    make_report(checkpoints, reports, Accelerator().device, full=full, only=only or [])
 
 
 @app.command("list")

@@ -19,9 +19,10 @@ import structlog
 import torch
 
 from model.checkpoint import Checkpoint
+from model.precision import choose_precision
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
-from service.engine.hardware import DEFAULT_THREADS, choose_device, choose_precision
+from service.engine.hardware import DEFAULT_THREADS, choose_device
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick

@@ -1,11 +1,9 @@
-"""Which device and which precision a model runs on."""
+"""The device, its threads and its memory."""
 
 import ctypes
 import platform
 
 import torch
-
-from model.checkpoint import Checkpoint, Precision
 
 # mallopt(3): M_ARENA_MAX, M_MMAP_THRESHOLD (its greatest), M_TRIM_THRESHOLD
 _MALLOC_OPTIONS = ((-8, 1), (-3, 32 << 20), (-1, 512 << 20))
@@ -39,19 +37,3 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
-
-
-def choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
-    """What the checkpoint allows and the hardware has, unless one is asked for by name and allowed."""
-    allowed = checkpoint.config.precisions
-    if wanted != "auto":
-        return wanted if wanted in allowed else "float32"
-    return "bfloat16" if "bfloat16" in allowed and _has_bfloat16(device) else "float32"
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

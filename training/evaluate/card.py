@@ -9,6 +9,7 @@ from torch import Tensor
 from model.checkpoint import Config
 from training.data import training_set
 from training.evaluate.judge import JudgeConfig
+from training.evaluate.run import Likelihood
 from training.pictures import plt, save_picture
 
 SHEET_COLUMNS = 10
@@ -32,6 +33,11 @@ MEANING = {
     "within_labels_ratio": "the one over the other",
     "mmd": "maximum mean discrepancy, Gaussian kernel, bandwidth by the median distance",
     "mmd_null": "the 95th percentile of the MMD under permutations: draws of one distribution stay below",
+    "prior": "bits per dimension that pure noise still tells of the data (L_T)",
+    "decoder": "bits per dimension of the last step (L_0)",
+    "bits_learned": "bits per dimension of real data that was not trained on: the variational bound, no label given",
+    "bits_fixed_small": "the same with the variance β̃ instead",
+    "bits_fixed_large": "the same with β",
     "energy": "energy distance",
     "energy_floor": "the same between two real draws",
 }
@@ -128,6 +134,24 @@ def save_points_picture(folder: Path, config: Config, points: Tensor, labels: Te
         panel.set_aspect("equal")
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / "points.png", bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
+    """Where the bits come from: the terms over t, a panel a chain."""
+    figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
+    for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
+        for variance, bits in likelihood.bits.items():
+            label = f"{variance}: {bits.mean:.3f} ± {bits.standard_error:.3f}"
+            panel.plot(likelihood.timesteps, bits.terms.clamp(min=1e-9), label=label, linewidth=1.2)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xlabel("t (log)")
+        panel.set_ylabel("bits per dimension")
+        panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
+        panel.legend(frameon=False, fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / "likelihood.png", bbox_inches="tight")
     plt.close(figure)
 
 

@@ -10,11 +10,22 @@ from pydantic import ValidationError
 from model.checkpoint import CheckpointError, Precision, SamplingConfig, load_checkpoint, save_config
 from training.evaluate import card
 from training.evaluate.judge import load_judge
-from training.evaluate.run import POINT_STEPS, Figures, evaluate_images, evaluate_judge, evaluate_points, judge_beside
+from training.evaluate.run import (
+    POINT_STEPS,
+    Figures,
+    evaluate_images,
+    evaluate_judge,
+    evaluate_points,
+    image_reference,
+    measure_likelihood,
+)
 from training.recipe import RecipeError
 
 IMAGES = 10_000
 POINTS = 5_000
+LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
+RESPACED = 50
+FULL_CHAIN_ROWS = 1_000  # … and over all T
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
 
@@ -59,7 +70,7 @@ def evaluate_checkpoint(
     else:
         figures, images = evaluate_images(
             checkpoint,
-            judge_beside(checkpoints, device),
+            image_reference(checkpoints, device),
             options,
             samples=samples or IMAGES,
             seed=seed,
@@ -90,6 +101,32 @@ def evaluate_checkpoint(
         card.save_image_sheet(folder, config, images)
     card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
     return figures
+
+
+def evaluate_likelihood(
+    folder: Path, device: torch.device, *, samples: int | None = None, precision: Precision = "float32", seed: int = 0
+) -> dict[str, Figures]:
+    """Bits per dimension over a respaced and over the full chain; into config.json and the card but for a quick look.
+
+    Raises RecipeError where there is no such checkpoint.
+    """
+    try:
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    chains = {min(RESPACED, checkpoint.schedule.T): LIKELIHOOD_ROWS, checkpoint.schedule.T: FULL_CHAIN_ROWS}
+    found, columns = {}, {}
+    for steps, rows in chains.items():
+        found[steps] = measure_likelihood(
+            checkpoint, steps, rows=min(rows, samples or rows), seed=seed, precision=precision, device=device
+        )
+        columns[f"likelihood, {steps} steps"] = found[steps].figures
+    if samples is None:
+        config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
+        save_config(folder, config)
+        card.save_likelihood_picture(folder, config, found)
+        card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
+    return columns
 
 
 def _evaluate_judge(folder: Path, device: torch.device) -> Figures:

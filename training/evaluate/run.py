@@ -1,7 +1,7 @@
 """Evaluate one checkpoint: samples drawn, figures taken, settings beside them."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, CheckpointError, Precision, SamplingConfig
 from model.denoiser import NO_LABEL
+from model.plan import Variance, trailing_timesteps
 from training.data import training_set
 from training.data.digits import mnist
 from training.evaluate.images import image_figures
 from training.evaluate.judge import Judge, load_judge
+from training.evaluate.likelihood import Bits, bits_per_dimension
 from training.evaluate.points import (
     energy_distance,
     point_figures,
@@ -32,9 +34,30 @@ Figures = dict[str, Any]
 """JSON-plain: settings and what was measured at them."""
 
 
+@dataclass(frozen=True, eq=False)
+class ImageReference:
+    """What generated images are compared with: real ones, as the judge sees them. Made once, used for many."""
+
+    judge: Judge
+    label_counts: np.ndarray  # of the training images
+    train_features: Tensor
+    test_features: Tensor
+
+
+def image_reference(checkpoints: Path, device: torch.device) -> ImageReference:
+    """With the judge that lies beside the checkpoints. Raises RecipeError where there is none."""
+    try:
+        judge = load_judge(checkpoints / "mnist-judge", device)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    train, test = mnist(train=True), mnist(train=False)
+    (train_features, _), (test_features, _) = judge.look(train.images), judge.look(test.images)
+    return ImageReference(judge, np.bincount(train.labels.numpy()), train_features, test_features)
+
+
 def evaluate_images(
     checkpoint: Checkpoint,
-    judge: Judge,
+    reference: ImageReference,
     options: SamplingConfig,
     *,
     samples: int,
@@ -43,11 +66,10 @@ def evaluate_images(
     device: torch.device,
 ) -> tuple[Figures, Tensor]:
     """(figures, the samples [n, C, H, W] in 0 … 255 in order of their labels)"""
-    train, test = mnist(train=True), mnist(train=False)
-    if samples > len(test):
-        raise RecipeError(f"samples: at most {len(test)}, as many as there are real test images to compare with")
-    counts = np.bincount(train.labels.numpy())
-    asked = labels_in_proportion(counts, samples)
+    at_most = len(reference.test_features)
+    if samples > at_most:
+        raise RecipeError(f"samples: at most {at_most}, as many as there are real test images to compare with")
+    asked = labels_in_proportion(reference.label_counts, samples)
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=samples)
         images = generate(
@@ -60,9 +82,7 @@ def evaluate_images(
             advance=lambda rows: progress.advance(task, rows),
         )
     images = images.round().clamp(0, 255)
-    train_features, _ = judge.look(train.images)
-    test_features, _ = judge.look(test.images)
-    figures = image_figures(judge.look(images), asked, train_features, test_features)
+    figures = image_figures(reference.judge.look(images), asked, reference.train_features, reference.test_features)
     measured = {name: _rounded(value) for name, value in asdict(figures).items()}
     if not _asks_for_labels(checkpoint, options):
         del measured["label_accuracy"]
@@ -71,20 +91,26 @@ def evaluate_images(
         "seed": seed,
         "computed_in": precision,  # "precision" is the k-NN measure
         **_settings(options),
-        "judge": judge.config.name,
+        "judge": reference.judge.config.name,
         **measured,
         "frechet_ratio": _rounded(figures.frechet_ratio),
     }, images
 
 
 def evaluate_points(
-    checkpoint: Checkpoint, options: SamplingConfig, *, samples: int, seed: int, device: torch.device
+    checkpoint: Checkpoint,
+    options: SamplingConfig,
+    *,
+    samples: int,
+    seed: int,
+    device: torch.device,
+    seeds: int = POINT_SEEDS,
 ) -> tuple[Figures, tuple[Tensor, Tensor]]:
-    """(means over POINT_SEEDS runs of `samples` points, (points, labels) of the first run)"""
+    """(means over `seeds` runs (2 or more) of `samples` points, (points, labels) of the first run)"""
     data = training_set(checkpoint.config.data.dataset)
     runs: list[dict[str, float]] = []
     shown = None
-    for run in range(POINT_SEEDS):
+    for run in range(seeds):
         generator = torch.Generator().manual_seed(seed + run)
         real, real_labels = data.draw(samples, generator)
         # The floor's draw lends its labels: both are as far from the other draw by chance.
@@ -103,12 +129,12 @@ def evaluate_points(
     mean = {name: _rounded(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
     if not _asks_for_labels(checkpoint, options):
         del mean["label_accuracy"]
-    spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(POINT_SEEDS)
+    spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(seeds)
     if "within_labels" in mean:
         mean["within_labels_ratio"] = _rounded(mean["within_labels"] / mean["within_labels_floor"])
     return {
         "samples": samples,
-        "seeds": POINT_SEEDS,
+        "seeds": seeds,
         "seed": seed,
         **_settings(options),
         **mean,
@@ -117,17 +143,46 @@ def evaluate_points(
     }, shown
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """The bound over one chain. timesteps [steps] are those of the terms, T first."""
+
+    figures: Figures
+    timesteps: np.ndarray
+    bits: dict[Variance, Bits]
+
+
+def measure_likelihood(
+    checkpoint: Checkpoint, steps: int, *, rows: int, seed: int, precision: Precision, device: torch.device
+) -> Likelihood:
+    """Bits per dimension of test images, or of points that were not trained on, over a chain of `steps` steps."""
+    data = checkpoint.config.data
+    if data.kind == "images":
+        x = mnist(train=False).images[:rows]
+    else:
+        x, _ = training_set(data.dataset).draw(rows, torch.Generator().manual_seed(seed))
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"{steps} steps", total=len(x) * steps)
+        bits = bits_per_dimension(
+            checkpoint.denoiser(device, precision),
+            data,
+            x,
+            steps,
+            seed=seed,
+            advance=lambda evaluations: progress.advance(task, evaluations),
+        )
+    best = bits.get("learned", bits["fixed-small"])
+    figures: Figures = {"samples": len(x), "seed": seed, "computed_in": precision, "steps": steps}
+    figures["prior"], figures["decoder"] = _rounded(best.prior), _rounded(best.terms[-1].item())
+    for variance, of in bits.items():
+        figures[f"bits_{variance.replace('-', '_')}"] = _rounded(of.mean)
+        figures[f"standard_error_{variance.replace('-', '_')}"] = _rounded(of.standard_error)
+    return Likelihood(figures, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)
+
+
 def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig) -> bool:
     """Whether samples can be read for what was asked: at scale 0 nothing is."""
     return bool(checkpoint.config.data.labels) and options.guidance_scale > 0
-
-
-def judge_beside(checkpoints: Path, device: torch.device) -> Judge:
-    """Raises RecipeError where there is none."""
-    try:
-        return load_judge(checkpoints / "mnist-judge", device)
-    except CheckpointError as error:
-        raise RecipeError(str(error)) from error
 
 
 def evaluate_judge(judge: Judge) -> Figures:
@@ -138,7 +193,8 @@ def evaluate_judge(judge: Judge) -> Figures:
 
 
 def _settings(options: SamplingConfig) -> dict[str, Any]:
-    return options.model_dump(mode="json", include={"sampler", "steps", "guidance_scale"})
+    fields = {"sampler", "steps", "guidance_scale"} | ({"variance"} if options.sampler == "ddpm" else set())
+    return options.model_dump(mode="json", include=fields)
 
 
 def _rounded(value: float) -> float:

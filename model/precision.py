@@ -1,0 +1,21 @@
+"""Which precision a checkpoint runs in on the hardware at hand."""
+
+import torch
+
+from model.checkpoint import Checkpoint, Precision
+
+
+def choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
+    """What the checkpoint allows and the hardware has ("auto"), unless one is asked for by name and allowed."""
+    allowed = checkpoint.config.precisions
+    if wanted != "auto":
+        return wanted if wanted in allowed else "float32"
+    return "bfloat16" if "bfloat16" in allowed and _has_bfloat16(device) else "float32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

@@ -1,0 +1,69 @@
+"""Bits per dimension where they are known: the exact model of a Gaussian, and sums of what the terms are."""
+
+import math
+
+import pytest
+import torch
+
+from model.data import DataConfig
+from model.denoiser import Denoiser
+from model.schedule import make_schedule
+from tests.oracles import MixtureOracle
+from tests.tiny import IMAGES, tiny_checkpoint
+from training.evaluate.likelihood import bits_per_dimension
+
+SCHEDULE = make_schedule("cosine", 1000)
+DATA = DataConfig(dataset="test", kind="points", shape=(1,))
+
+
+def exact_denoiser(raw_variance: float) -> Denoiser:
+    """Of N(0, 1), with a "learned" variance whose raw output is that number."""
+    oracle = MixtureOracle(SCHEDULE, [[0.0]], 1.0, target="epsilon")
+
+    def network(x_t, t, label):
+        mean = oracle(x_t, t, label)
+        return torch.cat([mean, torch.full_like(mean, raw_variance)], dim=1)
+
+    return Denoiser(network, SCHEDULE, "epsilon", learned_variance=True)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 50])
+def test_the_exact_model_pays_the_entropy_and_either_fixed_variance_pays_more(steps):
+    rows = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(3))
+    bits = bits_per_dimension(exact_denoiser(1.0), DATA, rows, steps)
+    entropy = math.log2(2 * math.pi * math.e) / 2
+    learned = bits["learned"]
+    assert learned.mean == pytest.approx(entropy, abs=4 * learned.standard_error)
+    assert learned.standard_error < 0.02
+    for fixed in ("fixed-small", "fixed-large"):
+        assert bits[fixed].mean >= learned.mean - 1e-6
+    assert bits["fixed-small"].mean > learned.mean + (0.02 if steps > 1 else -1e-6)
+
+
+def test_a_learned_variance_that_stands_at_an_end_is_that_fixed_variance_but_for_the_last_step():
+    rows = torch.randn(500, 1, generator=torch.Generator().manual_seed(3))
+    small, large = (bits_per_dimension(exact_denoiser(raw), DATA, rows, 20) for raw in (-1.0, 1.0))
+    torch.testing.assert_close(small["learned"].terms, small["fixed-small"].terms)
+    torch.testing.assert_close(large["learned"].terms[:-1], large["fixed-large"].terms[:-1])
+
+
+def test_rows_are_the_sum_of_their_terms_and_do_not_depend_on_their_batch():
+    checkpoint = tiny_checkpoint(IMAGES, learned_variance=True)
+    rows = torch.randint(0, 256, (70, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    denoiser = checkpoint.denoiser()
+    told = []
+    all_at_once = bits_per_dimension(denoiser, IMAGES, rows, 5, advance=told.append)
+    assert sum(told) == 70 * 5
+    for bits in all_at_once.values():
+        assert bits.mean == pytest.approx(bits.prior + bits.terms.sum().item(), rel=1e-9)
+    few = bits_per_dimension(denoiser, IMAGES, rows[64:], 5, seed=64)
+    for variance, bits in few.items():
+        torch.testing.assert_close(bits.rows, all_at_once[variance].rows[64:], rtol=1e-4, atol=1e-4)
+
+
+def test_a_denoiser_without_a_learned_variance_has_the_two_fixed_ones():
+    checkpoint = tiny_checkpoint(IMAGES)
+    assert set(bits_per_dimension(checkpoint.denoiser(), IMAGES, torch.zeros(2, 1, 8, 8), 3)) == {
+        "fixed-small",
+        "fixed-large",
+    }

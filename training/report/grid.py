@@ -1,0 +1,107 @@
+"""Which measurements the report has, and what follows from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.checkpoint import Config, SamplingConfig
+from model.plan import Sampler, Variance
+
+STEPS = (4, 6, 10, 20, 50)
+DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
+SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
+HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
+
+SAMPLES = 2_000  # a cell
+FULL_CHAIN_SAMPLES = 1_000  # … at 1000 steps
+HEADLINE_SAMPLES = 10_000  # of images
+WITHIN = 0.1  # of the best quality: what the default settings may lose for being cheap
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of a checkpoint."""
+
+    sampler: Sampler
+    steps: int
+    guidance_scale: float
+    variance: Variance = "fixed-small"
+    samples: int = SAMPLES
+
+    @property
+    def method(self) -> str:
+        return f"{self.sampler}, {self.variance}" if self.sampler == "ddpm" else self.sampler
+
+    @property
+    def options(self) -> SamplingConfig:
+        return SamplingConfig(
+            sampler=self.sampler, steps=self.steps, guidance_scale=self.guidance_scale, variance=self.variance
+        )
+
+
+Measured = Mapping[Cell, Mapping[str, Any]]
+"""What `training.evaluate.run` says of each cell that has been measured."""
+
+
+def methods(config: Config) -> list[tuple[Sampler, Variance]]:
+    """Every sampler, and `ddpm` with every variance that the checkpoint has."""
+    variances: list[Variance] = ["fixed-small", "fixed-large"]
+    if config.prediction.learned_variance:
+        variances.append("learned")
+    of_ddpm: list[tuple[Sampler, Variance]] = [("ddpm", variance) for variance in variances]
+    return [*of_ddpm, ("renoise", "fixed-small"), ("ddim", "fixed-small"), ("dpmpp-2m", "fixed-small")]
+
+
+def by_steps(config: Config) -> list[Cell]:
+    """Sampler × steps, at the card's guidance scale."""
+    T, scale = config.schedule.T, config.sampling.guidance_scale
+    cells = []
+    for sampler, variance in methods(config):
+        for steps in STEPS + (DDPM_STEPS if sampler == "ddpm" else ()):
+            if steps <= T:
+                samples = FULL_CHAIN_SAMPLES if steps >= 1000 else SAMPLES
+                cells.append(Cell(sampler, steps, scale, variance, samples))
+    return cells
+
+
+def by_scale(config: Config) -> list[Cell]:
+    """Guidance scales, at one sampler and step count; none where there is nothing to guide."""
+    if not config.data.labels or config.data.kind != "images":
+        return []
+    sampler, steps = SCALES_AT
+    return [Cell(sampler, steps, scale) for scale in SCALES]
+
+
+def headline(config: Config) -> list[Cell]:
+    """What is measured with as many samples as there are real test images."""
+    if config.data.kind != "images":
+        return []
+    scale, samples = config.sampling.guidance_scale, HEADLINE_SAMPLES
+    cells = [Cell(sampler, steps, scale, samples=samples) for sampler, steps in HEADLINE]
+    if config.data.labels:
+        cells.append(Cell(*SCALES_AT, 1.0, samples=samples))
+    return cells
+
+
+def cells(config: Config) -> list[Cell]:
+    """All of a checkpoint's, the cheap ones first."""
+    every = dict.fromkeys([*by_steps(config), *by_scale(config), *headline(config)])
+    return sorted(every, key=lambda cell: cell.samples * cell.steps)
+
+
+def quality(figures: Mapping[str, Any]) -> float:
+    """How far from real, as a multiple of what real data is from itself: less is better."""
+    return figures["frechet_ratio"] if "frechet_ratio" in figures else figures["sliced_wasserstein_ratio"]
+
+
+def cheapest(config: Config, measured: Measured) -> Cell | None:
+    """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
+
+    Cells of fewer samples do not count: their figures are noisier. None where nothing has been measured.
+    """
+    known = {cell: quality(measured[cell]) for cell in by_steps(config) if cell in measured and cell.samples == SAMPLES}
+    if not known:
+        return None
+    good = [cell for cell, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
+    return min(good, key=lambda cell: (cell.steps, known[cell]))
