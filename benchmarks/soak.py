@@ -23,7 +23,7 @@ TOLERANCE = 0.05  # of resident memory
 def run(minutes: float) -> int:
     """The exit status: 0 where nothing was wrong."""
     machine.console.print(f"[bold]soak[/], {minutes:g} minutes · {machine.describe()}")
-    with spirale("--max-queued-seconds", "20", "--deadline-seconds", "10", "--log-format", "json") as (url, process):
+    with spirale("--max-queued-seconds", "8", "--deadline-seconds", "10", "--log-format", "json") as (url, process):
         statuses, memory, left = asyncio.run(_soak(url, process.pid, minutes * 60))
     warm = memory[int(len(memory) * WARM_UP) :]
     table = Table("", "", title=f"{sum(statuses.values())} requests of {CLIENTS} clients")
