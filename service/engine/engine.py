@@ -309,7 +309,7 @@ class Engine:
             if raised == len(numbers):
                 self._runner.check(tick.model)
         else:
-            self._curves[tick.model].learn(tick.size, time.monotonic() - started)
+            self._curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
         seconds = time.monotonic() - started
         self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
         self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))

@@ -8,7 +8,7 @@ Three rules, all in device-seconds, so that models of any size share a device by
 1. Jobs go in the order of work × work left, and a tick is filled in that order. Of all orders this one makes the mean
    slowdown (time taken over time needed) least (Hyytiä, Aalto & Penttinen 2012, "SPTP"): little left goes before much,
    and a job that was short from the start before the last steps of a long one.
-2. The oldest job never falls behind a quarter of the speed that it would have alone.
+2. The oldest job never falls behind a quarter of the speed that it would have on an idle device.
 3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
    kept small enough for it to be done in a small multiple of the time that it would take alone.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from service.engine.speed import SpeedCurve
 
-OLDEST_SHARE = 0.25
+OLDEST_SHARE = 0.3  # what is aimed at, so that a quarter is kept
 MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise counts
 FAR_BEHIND = 8  # steps
 AIM = 2.25  # times its time alone: for when a short job is meant to be done beside much longer ones …
@@ -78,12 +78,17 @@ class _Job:
 
 @dataclass(frozen=True)
 class Tick:
-    """One forward pass of one model. The slices are not waiting while it runs. `size` is the batch that holds it."""
+    """One forward pass of one model. The slices are not waiting while it runs.
+
+    size  the batch that holds it
+    idle  whether its job is the only one there is
+    """
 
     model: str
     slices: tuple[Slice, ...]
     evaluations: int
     size: int
+    idle: bool
 
 
 class Scheduler:
@@ -120,7 +125,8 @@ class Scheduler:
         leader = oldest if self._owed > 0 else order[0]
         curve = self._curves[leader.model]
         size = self._size(leader.model, order)
-        if self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
+        overtaken = order[0].steps * MUCH_LONGER <= oldest.steps
+        if overtaken and self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
         size = max(size, curve.size_for(leader.evaluations_per_row))
@@ -132,7 +138,7 @@ class Scheduler:
                 room -= sum(map(len, taken)) * job.evaluations_per_row
                 chosen += taken
         evaluations = size - room
-        return Tick(leader.model, tuple(chosen), evaluations, curve.size_for(evaluations))
+        return Tick(leader.model, tuple(chosen), evaluations, curve.size_for(evaluations), idle=len(self._jobs) == 1)
 
     def advance(self, tick: Tick, seconds: float) -> Iterator[int]:
         """The tick is done and took so long: its slices are a step further. Yields the jobs that this finished."""
@@ -183,7 +189,7 @@ class Scheduler:
         curve = self._curves[job.model]
         if job.pass_evaluations > curve.knee:
             return job.pass_evaluations / curve.rate
-        return curve.seconds(curve.size_for(job.pass_evaluations))
+        return curve.idle_seconds(curve.size_for(job.pass_evaluations))
 
     def _settle(self, tick: Tick, seconds: float) -> None:
         """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""
@@ -193,7 +199,7 @@ class Scheduler:
         worth = 0.0
         if evaluations:
             curve = self._curves[oldest.model]
-            worth = curve.seconds(curve.size_for(evaluations))
+            worth = curve.idle_seconds(curve.size_for(evaluations))
         self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
 
     @staticmethod

@@ -16,19 +16,28 @@ class SpeedCurve:
     def __init__(self, seconds: Mapping[int, float]):
         """`seconds` of one pass at each size, all positive."""
         self._seconds = dict(sorted(seconds.items()))
+        self._idle = dict(self._seconds)
         self._seen = dict.fromkeys(self._seconds, 1)
         self.sizes = tuple(self._seconds)
 
-    def learn(self, size: int, seconds: float) -> None:
-        """One more pass of that size took so long."""
+    def learn(self, size: int, seconds: float, *, idle: bool) -> None:
+        """One more pass of that size took so long; `idle`: for the only job there was."""
         self._seen[size] += 1
+        own = max(LEARNED, 1 / self._seen[size])
         ratio = seconds / self._seconds[size]
         for each in self.sizes:
-            weight = max(LEARNED, 1 / self._seen[size]) if each == size else SHARED
-            self._seconds[each] *= ratio**weight
+            self._seconds[each] *= ratio ** (own if each == size else SHARED)
+        if idle:
+            self._idle[size] *= (seconds / self._idle[size]) ** own
 
     def seconds(self, size: int) -> float:
+        """That a pass takes as things are."""
         return self._seconds[size]
+
+    def idle_seconds(self, size: int) -> float:
+        """That a pass takes while there is nothing else to do: what promises are measured by. A busy server is slower
+        at every size, for its requests want a part of the processor too."""
+        return self._idle[size]
 
     def size_for(self, evaluations: int) -> int:
         """The smallest size that holds so many, or the largest there is."""
