@@ -26,12 +26,19 @@ def client(url: str) -> httpx.AsyncClient:
 
 
 async def poisson(
-    url: str, rate: float, seconds: float, patience: float, draw: Callable[[random.Random], tuple[str, dict]], path: str
+    url: str,
+    rate: float,
+    seconds: float,
+    patience: float,
+    draw: Callable[[random.Random], tuple[str, dict]],
+    path: str,
+    hopeless: Callable[[list[Answered]], bool] = lambda answered: False,
 ) -> list[Answered]:
     """Open loop: requests come at `rate` a second whether or not earlier ones are answered (a closed loop would be
     kind to a slow server). `draw` gives (kind, body). What is not answered `patience` seconds after the last arrival
-    is given up, with status 0."""
+    is given up, with status 0. No more requests are sent once what was answered is `hopeless`."""
     randomness = random.Random(0)
+    answered: list[Answered] = []
     async with client(url) as http:
 
         async def one(kind: str, body: dict, came: float) -> Answered:
@@ -41,19 +48,21 @@ async def poisson(
                 status = answer.status_code
             except (httpx.TransportError, asyncio.CancelledError):
                 status = 0
-            return Answered(kind, status, time.perf_counter() - started, came)
+            answered.append(Answered(kind, status, time.perf_counter() - started, came))
 
         tasks = []
         begin = time.perf_counter()
         due = randomness.expovariate(rate)
-        while due < seconds:
+        while due < seconds and not hopeless(answered):
             await asyncio.sleep(max(0.0, begin + due - time.perf_counter()))
             tasks.append(asyncio.create_task(one(*draw(randomness), due)))
             due += randomness.expovariate(rate)
-        _, late = await asyncio.wait(tasks, timeout=begin + seconds + patience - time.perf_counter())
+        end = begin + min(due, seconds)
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, end + patience - time.perf_counter()))
         for task in late:
             task.cancel()
-        return await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks)
+        return answered
 
 
 async def closed(url: str, clients: int, seconds: float, work: Callable[..., Coroutine]) -> list:
