@@ -139,6 +139,14 @@ def save_config(folder: Path, config: BaseModel) -> None:
     partial.replace(folder / "config.json")
 
 
+def read_role(folder: Path) -> str | None:
+    """What its config.json says the folder is: denoiser, judge, …; None where it says nothing that can be read."""
+    try:
+        return json.loads((folder / "config.json").read_text())["role"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def load_config(folder: Path) -> Config:
     """Raises CheckpointError."""
     path = folder / "config.json"

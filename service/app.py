@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
@@ -68,7 +69,9 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
                 watch.cancel()
                 await asyncio.to_thread(engine.stop, grace)
 
-    app = FastAPI(title="Spirale", description="Samples of small diffusion models.", version="0.1.0", lifespan=lifespan)
+    app = FastAPI(
+        title="Spirale", description="Samples of small diffusion models.", version=version("spirale"), lifespan=lifespan
+    )
     problems.install(app, ranges())
     for routes in (sample, models, health):
         app.include_router(routes.router)

@@ -1,6 +1,5 @@
 """The checkpoints on disk → what may be asked of the service."""
 
-import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, read_role
 from model.denoiser import NO_LABEL
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
@@ -145,7 +144,7 @@ def load_catalog(folder: Path) -> Catalog:
     """Every checkpoint of the folder that can be served. One that is broken is named in the log and left out."""
     checkpoints = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not path.is_dir() or not _is_served(path):
+        if not path.is_dir() or read_role(path) not in ("denoiser", None):  # what is broken says so when it is loaded
             continue
         try:
             checkpoint = load_checkpoint(path)
@@ -162,15 +161,6 @@ def load_catalog(folder: Path) -> Catalog:
             continue
         checkpoints.append(checkpoint)
     return Catalog(checkpoints)
-
-
-def _is_served(path: Path) -> bool:
-    """Checkpoints that say they are something else than a denoiser (a judge, say) are not the service's business."""
-    try:
-        role = json.loads((path / "config.json").read_text())["role"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return True  # broken: loading it will say how
-    return role == "denoiser"
 
 
 def _count(request: SampleRequest, kind: str) -> int:

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import Checkpoint, CheckpointError, Config, load_weights, save_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, Config, load_config, load_weights, save_checkpoint
 from model.denoiser import NO_LABEL
 from model.schedule import make_schedule
 from training.data import training_set
+from training.evaluate.card import PICTURES, write_denoiser_card
 from training.generate import generate
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
@@ -43,13 +44,25 @@ class DenoisingTask:
             raise RecipeError(f"{recipe.name}: network: {error}") from error
         self.network.to(memory_format=torch.channels_last)
         if start_from is not None:
-            try:
-                load_weights(start_from, self.network)
-            except CheckpointError as error:
-                raise RecipeError(f"--from: {error}") from error
+            self._start_from(start_from)
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
         self._loss = DenoisingLoss(self.schedule, recipe.prediction, recipe.objective, data)
         self.stateful = [part for part in (self._loss.important,) if part is not None]
+
+    def _start_from(self, folder: Path) -> None:
+        """Raises RecipeError where the weights do not fit, or were trained to mean something else."""
+        try:
+            other = load_config(folder)
+            load_weights(folder, self.network)
+        except CheckpointError as error:
+            raise RecipeError(f"--from: {error}") from error
+        for section in ("schedule", "prediction"):
+            theirs, ours = getattr(other, section), getattr(self.config, section)
+            if theirs != ours:
+                raise RecipeError(
+                    f"--from: {folder.name} was trained with another {section} ({theirs}) than the recipe asks for "
+                    f"({ours}); give the recipe that one"
+                )
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         if not self.config.data.labels:
@@ -65,4 +78,8 @@ class DenoisingTask:
         save_picture(path, data, generate(checkpoint, labels, self.config.sampling, device=device), labels)
 
     def save(self, network: nn.Module, folder: Path) -> None:
+        """With a card that has no figures and no pictures: those of earlier weights would be lies."""
+        for picture in PICTURES:
+            (folder / picture).unlink(missing_ok=True)
         save_checkpoint(folder, self.config, network)
+        write_denoiser_card(folder, self.config)

@@ -37,7 +37,7 @@ class TrainingProgress:
     def __exit__(self, *exception: object) -> None:
         self._bar.__exit__(*exception)
 
-    def due(self, step: int) -> bool:
+    def due(self) -> bool:
         return time.monotonic() - self._since >= self._every
 
     def skip(self, seconds: float) -> None:

@@ -99,7 +99,7 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
             loss_sum += loss.detach()
             norm_sum += norm
             finished = position.step == options.steps
-            due, stopping = _any_process(accelerator, progress.due(position.step), stop.asked)
+            due, stopping = _any_process(accelerator, progress.due(), stop.asked)
             saving = finished or stopping or position.step % options.save_every == 0
             if due or saving:
                 mean_loss = (accelerator.reduce(loss_sum, "mean") / (position.step - since)).item()

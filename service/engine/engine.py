@@ -226,6 +226,8 @@ class Engine:
             started = time.monotonic()
             try:
                 precision = choose_precision(self._options.precision, checkpoint, self._device)
+                if self._options.precision not in ("auto", precision):
+                    log.warning("the checkpoint does not allow that precision", model=name, runs_in=precision)
                 sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
                 self._runner.load(name, checkpoint, precision, sizes)
             except Exception as error:

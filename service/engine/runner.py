@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision
 from model.data import DataConfig, to_uint8
-from model.denoiser import NO_LABEL, Conditions, Denoiser
+from model.denoiser import Conditions, Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
@@ -145,7 +145,6 @@ def _seconds(denoiser: Denoiser, shape: tuple[int, ...], rows: int) -> float:
     """That one pass takes."""
     x = torch.zeros(rows, *shape, device=denoiser.device)
     t = torch.ones(rows, dtype=torch.int64, device=denoiser.device)
-    conditions = Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
     started = time.perf_counter()
-    denoiser(x, t, conditions).x0.sum().item()
+    denoiser(x, t, Conditions.none(rows)).x0.sum().item()
     return time.perf_counter() - started

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import linalg
 
-from model.checkpoint import load_config
+from model.checkpoint import SamplingConfig, load_config
 from tests.tiny import IMAGES, save_tiny
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
@@ -244,8 +244,15 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
     settings = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "seed": 0}
     reference = settings | {"label_accuracy": 0.99, "frechet": 1.0}
     assert command._as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
+
+
+@pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
+def test_bfloat16_is_compared_at_the_same_settings_only(measured):
+    options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
+    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    command._comparable(options, 10_000, 0, figures)
     with pytest.raises(RecipeError, match="same settings"):
-        command._as_good(settings | {"steps": 10}, reference)
+        command._comparable(options, 10_000, 0, None if measured is None else figures | measured)
 
 
 # The judge

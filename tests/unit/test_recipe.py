@@ -109,7 +109,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"--from: .*cannot read model.safetensors"):
+    with pytest.raises(RecipeError, match=r"--from: .*cannot read config.json"):
         DenoisingTask(parse_recipe(POINTS, "here"), tmp_path)
     narrow = DenoisingTask(parse_recipe(POINTS, "here"))
     narrow.save(narrow.network, tmp_path / "narrow")

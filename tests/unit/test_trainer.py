@@ -129,7 +129,11 @@ task = tiny_task()
 task.data = StoppedData(37, {int(signal.SIGKILL)})
 train(task, Path(sys.argv[1]), Accelerator())
 """
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
+    # As many threads as here: how a sum is split between them shows in its last bits.
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, timeout=300
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert newest_state(tmp_path).name == "state-20"
 
@@ -241,6 +245,7 @@ def test_train_makes_a_checkpoint_of_the_averaged_weights(tmp_path):
     assert result.exit_code == 0, result.exception
     checkpoint = load_checkpoint(tmp_path / "checkpoints" / "tiny")
     assert checkpoint.config.recipe["optimisation"]["steps"] == 20
+    assert "A few steps" in (tmp_path / "checkpoints" / "tiny" / "README.md").read_text()
     state = torch.load(tmp_path / "runs" / "tiny" / "state-20" / "custom_checkpoint_0.pkl", weights_only=True)
     for name, tensor in checkpoint.network.state_dict().items():
         assert torch.equal(tensor, state[f"module.{name}"])
@@ -258,6 +263,17 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     after = load_checkpoint(tmp_path / "checkpoints" / "tiny").network
     for name, tensor in weights(first).items():
         torch.testing.assert_close(after.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):
+    assert command(tmp_path).exit_code == 0
+    recipe = (tmp_path / "tiny.toml").read_text()
+    for changed in ('schedule = { T = 50, name = "linear" }', 'schedule = { T = 50 }\nprediction = { target = "x0" }'):
+        (tmp_path / "other.toml").write_text(recipe.replace("schedule = { T = 50 }", changed))
+        folders = ["--checkpoints", str(tmp_path / "checkpoints"), "--runs", str(tmp_path / "other")]
+        result = CliRunner().invoke(app, ["train", str(tmp_path / "other.toml"), "--from", "tiny", *folders])
+        assert isinstance(result.exception, RecipeError)
+        assert "was trained with another" in str(result.exception)
 
 
 def test_from_is_refused_where_a_run_is_under_way(tmp_path):

@@ -13,6 +13,8 @@ from training.evaluate.run import Likelihood
 from training.pictures import plt, save_picture
 
 SHEET_COLUMNS = 10
+SAMPLES, LIKELIHOOD = ("samples.png", "points.png"), "likelihood.png"  # of images or points; the bound over t
+PICTURES = (*SAMPLES, LIKELIHOOD)
 
 MEANING = {
     "test_accuracy": "share of the real test images that are read right",
@@ -43,17 +45,17 @@ MEANING = {
 }
 
 
-def write_denoiser_card(folder: Path, config: Config, description: str) -> None:
+def write_denoiser_card(folder: Path, config: Config) -> None:
     """README.md from the config alone, so that it never says what was not measured."""
     data, sampling, recipe = config.data, config.sampling, config.recipe
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     options = recipe.get("optimisation", {})
     seen = options.get("steps", 0) * options.get("batch_size", 0)
-    picture = next((name for name in ("samples.png", "points.png") if (folder / name).is_file()), None)
+    picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
         f"# {config.name}",
         "",
-        f"{description}.",
+        f"{recipe.get('description') or config.name}.",
         "",
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
@@ -82,16 +84,18 @@ def write_denoiser_card(folder: Path, config: Config, description: str) -> None:
     ]
     if config.metrics:
         lines += ["## Measured", "", *_table(config.metrics), "", *_meanings(config.metrics)]
+    if (folder / LIKELIHOOD).is_file():
+        lines += ["", f"![where the bits come from]({LIKELIHOOD})"]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
-def write_judge_card(folder: Path, config: JudgeConfig, description: str) -> None:
+def write_judge_card(folder: Path, config: JudgeConfig) -> None:
     options = config.recipe.get("optimisation", {})
     steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
     lines = [
         f"# {config.name}",
         "",
-        f"{description}. It is not served.",
+        f"{config.recipe.get('description') or config.name}. It is not served.",
         "",
         "| | |",
         "|---|---|",
@@ -151,7 +155,7 @@ def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Like
         panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
         panel.legend(frameon=False, fontsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "likelihood.png", bbox_inches="tight")
+    figure.savefig(folder / LIKELIHOOD, bbox_inches="tight")
     plt.close(figure)
 
 

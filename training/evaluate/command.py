@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from model.checkpoint import CheckpointError, Precision, SamplingConfig, load_checkpoint, save_config
+from model.checkpoint import CheckpointError, Precision, SamplingConfig, load_checkpoint, read_role, save_config
 from training.evaluate import card
 from training.evaluate.judge import load_judge
 from training.evaluate.run import (
@@ -49,7 +49,7 @@ def evaluate_checkpoint(
     Raises RecipeError where there is no such checkpoint or the settings cannot be.
     """
     try:
-        if _is_judge(folder):
+        if read_role(folder) == "judge":
             return _evaluate_judge(folder, device)
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
@@ -65,6 +65,8 @@ def evaluate_checkpoint(
 
     if config.data.kind == "points" and precision != "float32":
         raise RecipeError("precision: points are measured and served in float32")
+    if precision == "bfloat16" and not changed:
+        _comparable(options, samples or IMAGES, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
         figures, shown = evaluate_points(checkpoint, options, samples=samples or POINTS, seed=seed, device=device)
     else:
@@ -91,7 +93,7 @@ def evaluate_checkpoint(
         )
     precisions = config.precisions
     if precision == "bfloat16":
-        loses = not _as_good(figures, metrics.get(HEADLINE))
+        loses = not _as_good(figures, metrics[HEADLINE])
         precisions = ("float32",) if loses else ("float32", "bfloat16")
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
@@ -99,7 +101,7 @@ def evaluate_checkpoint(
         card.save_points_picture(folder, config, *shown)
     elif precision == "float32":
         card.save_image_sheet(folder, config, images)
-    card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
+    card.write_denoiser_card(folder, config)
     return figures
 
 
@@ -125,7 +127,7 @@ def evaluate_likelihood(
         config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
         save_config(folder, config)
         card.save_likelihood_picture(folder, config, found)
-        card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
+        card.write_denoiser_card(folder, config)
     return columns
 
 
@@ -134,23 +136,18 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
     figures = evaluate_judge(judge)
     config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
     save_config(folder, config)
-    card.write_judge_card(folder, config, config.recipe.get("description", config.name))
+    card.write_judge_card(folder, config)
     return figures
 
 
-def _is_judge(folder: Path) -> bool:
-    try:
-        load_judge(folder)
-    except CheckpointError:
-        return False
-    return True
-
-
-def _as_good(figures: Figures, reference: Figures | None) -> bool:
-    if reference is None or any(
-        figures.get(key) != reference.get(key) for key in ("samples", "sampler", "steps", "guidance_scale", "seed")
-    ):
+def _comparable(options: SamplingConfig, samples: int, seed: int, reference: Figures | None) -> None:
+    """Raises RecipeError where float32 was not measured at these settings, before anything is sampled."""
+    wanted = {"samples": samples, "seed": seed} | options.model_dump(include={"sampler", "steps", "guidance_scale"})
+    if reference is None or any(reference.get(key) != value for key, value in wanted.items()):
         raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
+
+
+def _as_good(figures: Figures, reference: Figures) -> bool:
     if "label_accuracy" in figures:
         p, n = reference["label_accuracy"], reference["samples"]
         error = math.sqrt(2 * max(p * (1 - p), 1 / n) / n)

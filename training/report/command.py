@@ -105,4 +105,4 @@ def _advise(folder: Path, checkpoint: Checkpoint, store: CellStore) -> None:
         console.print(f"{config.name}: now advises {best.method}, {best.steps} steps")
         config = config.model_copy(update={"sampling": config.sampling.model_copy(update=advice)})
         save_config(folder, config)
-        card.write_denoiser_card(folder, config, config.recipe.get("description", config.name))
+        card.write_denoiser_card(folder, config)
