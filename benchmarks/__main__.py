@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import engine, reproducibility, soak
+from benchmarks import engine, guidance, reproducibility, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -28,6 +28,12 @@ def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200):
 def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200):
     """Seeded requests of the shipped checkpoints, all at once and one by one: the same bytes?"""
     reproducibility.run(requests)
+
+
+@app.command("guidance")
+def run_guidance(seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 8):
+    """Throughput of classifier-guided and classifier-free rows, over plain ones."""
+    guidance.run(seconds, rounds)
 
 
 @app.command("peers")

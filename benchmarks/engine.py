@@ -5,6 +5,7 @@ import random
 import re
 import statistics
 import time
+from collections.abc import Coroutine
 
 import httpx
 from rich.table import Table
@@ -48,12 +49,17 @@ async def _through_http(url: str, seconds: float) -> float:
     async def ask(http: httpx.AsyncClient, number: int) -> None:
         (await http.post("/sample", json=mixed_request(random))).raise_for_status()
 
-    busy = asyncio.create_task(load.closed(url, CLIENTS, 3600, ask))
+    return await evaluations_per_second(url, MODEL, load.closed(url, CLIENTS, 3600, ask), seconds)
+
+
+async def evaluations_per_second(url: str, model: str, clients: Coroutine, seconds: float) -> float:
+    """That the server counts while the clients keep it busy; they are ended after it."""
+    busy = asyncio.create_task(clients)
     await asyncio.sleep(2)  # until the queue is full
     async with load.client(url) as http:
-        before, started = evaluations((await http.get("/metrics")).text), time.perf_counter()
+        before, started = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
         await asyncio.sleep(seconds)
-        after, ended = evaluations((await http.get("/metrics")).text), time.perf_counter()
+        after, ended = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     return (after - before) / (ended - started)
@@ -74,7 +80,7 @@ def mixed_request(draw: random.Random) -> dict:
     return fields
 
 
-def evaluations(metrics: str, model: str = MODEL) -> float:
+def _evaluations(metrics: str, model: str) -> float:
     found = re.search(rf'^spirale_evaluations_total{{model="{model}"}} (\S+)$', metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
 

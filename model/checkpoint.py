@@ -6,7 +6,7 @@ A checkpoint explains itself: nothing is guessed from a file's name, and nothing
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.data import DataConfig
-from model.denoiser import Denoiser
+from model.denoiser import Denoiser, Gradient
 from model.networks import AnyNetworkConfig, build_network
 from model.plan import Sampler, Variance
 from model.prediction import Target
@@ -95,7 +95,12 @@ class Checkpoint:
     schedule: NoiseSchedule
     network: nn.Module
 
-    def denoiser(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Denoiser:
+    def denoiser(
+        self,
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+        classifier: Gradient | None = None,
+    ) -> Denoiser:
         """A denoiser on a copy of the network in that precision."""
         network = self.config.build_network()
         network.load_state_dict(self.network.state_dict())
@@ -107,6 +112,7 @@ class Checkpoint:
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
             clip=self.config.data.clip,
+            classifier=classifier,
             device=device,
         )
 
@@ -147,11 +153,14 @@ def read_role(folder: Path) -> str | None:
         return None
 
 
-def load_config(folder: Path) -> Config:
-    """Raises CheckpointError."""
+C = TypeVar("C", bound=BaseModel)
+
+
+def load_config(folder: Path, of: type[C] = Config) -> C:
+    """config.json, read as that kind of checkpoint's. Raises CheckpointError."""
     path = folder / "config.json"
     try:
-        return Config.model_validate_json(path.read_text())
+        return of.model_validate_json(path.read_text())
     except OSError as error:
         raise CheckpointError(f"{folder.name}: cannot read config.json ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model import guidance
-from model.prediction import Prediction, Target, predicted_x0, split_output
+from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
 from model.schedule import NoiseSchedule
 
 NO_LABEL = -1
@@ -15,24 +15,30 @@ NO_LABEL = -1
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] int64 or NO_LABEL) → [rows, C or 2C, …]"""
 
+Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x_t [rows, …], t [rows] int64, label [rows] int64) → ∇ log p(label|x_t) [rows, …]"""
+
 
 @dataclass(frozen=True)
 class Conditions:
     """What is asked of each row. Kept on the host: which networks run on which rows is decided there, without a sync.
 
-    label           [rows] int64, NO_LABEL where none is asked for
-    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided
+    label             [rows] int64, NO_LABEL where none is asked for; an unconditional network does not look at it
+    guidance_scale    [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided
+    classifier_scale  [rows] float32, of the classifier's gradient: 0 is off, None off for all
     """
 
     label: Tensor
     guidance_scale: Tensor
+    classifier_scale: Tensor | None = None
 
     @staticmethod
     def none(rows: int) -> "Conditions":
         return Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
 
     def __getitem__(self, index: slice) -> "Conditions":
-        return Conditions(self.label[index], self.guidance_scale[index])
+        of_classifier = None if self.classifier_scale is None else self.classifier_scale[index]
+        return Conditions(self.label[index], self.guidance_scale[index], of_classifier)
 
     @property
     def wants_conditional(self) -> Tensor:
@@ -42,10 +48,22 @@ class Conditions:
     def wants_unconditional(self) -> Tensor:
         return (self.label == NO_LABEL) | (self.guidance_scale != 1)
 
+    @property
+    def wants_gradient(self) -> Tensor:
+        if self.classifier_scale is None:
+            return torch.zeros(len(self.label), dtype=torch.bool)
+        return (self.label != NO_LABEL) & (self.classifier_scale != 0)
 
-def evaluations(label: int | None, guidance_scale: float) -> int:
-    """Network evaluations a row with these conditions costs at each step: 2 where it is guided, else 1."""
-    return 1 if label is None or guidance_scale in (0, 1) else 2
+
+def evaluations(label: int | None, guidance_scale: float, classifier_scale: float = 0.0) -> int:
+    """Network evaluations a row with these conditions costs at each step.
+
+    One, one more for classifier-free guidance, one more for a gradient: a classifier is half a network, taken forward
+    and backward.
+    """
+    if label is None:
+        return 1
+    return 1 + (guidance_scale not in (0, 1)) + (classifier_scale != 0)
 
 
 class Denoiser:
@@ -56,6 +74,7 @@ class Denoiser:
     target            what the network puts out: "epsilon", "v" or "x0"
     learned_variance  whether a second output carries v
     clip              bound on |x̂0|, for data that has one (images); None for points
+    classifier        see `Gradient`; called with the rows it steers, None where there is none
     """
 
     def __init__(
@@ -66,6 +85,7 @@ class Denoiser:
         *,
         learned_variance: bool = False,
         clip: float | None = None,
+        classifier: Gradient | None = None,
         device: torch.device | str = "cpu",
     ):
         self.network = network
@@ -73,6 +93,7 @@ class Denoiser:
         self.target = target
         self.learned_variance = learned_variance
         self.clip = clip
+        self.classifier = classifier
         self.device = torch.device(device)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
@@ -83,7 +104,17 @@ class Denoiser:
         x0 = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
         if self.clip is not None:
             x0 = x0.clamp(-self.clip, self.clip)
-        return Prediction(x0, variance)
+        return Prediction(x0, variance, self._gradient(x_t, t, conditions), self.clip)
+
+    def _gradient(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor | None:
+        steered = torch.nonzero(conditions.wants_gradient).flatten()
+        if not len(steered):
+            return None
+        rows, label = steered.to(self.device), conditions.label[steered].to(self.device)
+        scale = per_row(conditions.classifier_scale[steered].to(self.device), x_t)
+        gradient = torch.zeros_like(x_t)
+        gradient[rows] = scale * self.classifier(x_t[rows], t[rows], label)
+        return gradient
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         conditional, unconditional = conditions.wants_conditional, conditions.wants_unconditional

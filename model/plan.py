@@ -21,8 +21,9 @@ Variance = Literal["fixed-small", "fixed-large", "learned"]
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
-# The columns that `step` gathers. For a learned variance D is formed per element from the last three.
-COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned")
+# The columns that `step` gathers. For a learned variance D is formed per element from the three after D. The last is by
+# how much a guiding gradient moves x̂0: 0 for `ddpm`, whose mean it moves instead.
+COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned", "x0_gradient")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,8 @@ def make_plan(
         column["x0"][:] = np.sqrt(alpha_bar_s) - column["x"] * np.sqrt(alpha_bar_t)
         column["noise"][:] = noise
         column["noise"][-1] = 0  # no noise on the step that arrives at the data
+    if sampler != "ddpm":
+        column["x0_gradient"][:] = (1 - alpha_bar_t) / np.sqrt(alpha_bar_t)
     for array in (t, s, coefficients):
         array.setflags(write=False)
     return Plan(t, s, coefficients)

@@ -16,15 +16,26 @@ class Prediction:
     x0        [rows, …]  the posterior mean of the data, x̂0
     variance  [rows, …] or None  ND21's v (eq. 15): where between β̃ (0) and β (1) the log variance of a step lies,
               per element, unconstrained
+    gradient  [rows, …] or None  s·∇ log p(y|x_t), 0 in rows that no gradient steers; x0 knows nothing of it yet,
+              because what it does depends on the sampler
+    clip      bound on |x̂0|, also once the gradient has moved it; None for none
     """
 
     x0: Tensor
     variance: Tensor | None = None
+    gradient: Tensor | None = None
+    clip: float | None = None
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
     """[rows] → [rows, 1, …], to be broadcast over `like`."""
     return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def diffused(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x_t = √ᾱ x_0 + √(1−ᾱ) ε (HJA20 eq. 4). `alpha_bar` is [rows]."""
+    alpha_bar = per_row(alpha_bar, x0)
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 
 def regression_target(target: Target, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:

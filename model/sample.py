@@ -44,8 +44,7 @@ def sampling_states(
             noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
         else:
             noise = torch.zeros_like(x)
-        x = step(x, prediction, x0, noise, coefficients[index].expand(rows, -1))
-        x0 = prediction.x0
+        x, x0 = step(x, prediction, x0, noise, coefficients[index].expand(rows, -1))
         yield SamplingState(index + 1, x, x0)
 
 

@@ -3,24 +3,36 @@
 import torch
 from torch import Tensor
 
+from model import guidance
 from model.plan import COLUMNS
 from model.prediction import Prediction, per_row
 
 
-def step(x: Tensor, prediction: Prediction, x0_before: Tensor, noise: Tensor, coefficients: Tensor) -> Tensor:
-    """x_t → x_s for every row, each by its own row of a plan: x_s = A·x_t + B·x̂0 + C·x̂0_before + D·z.
+def step(
+    x: Tensor, prediction: Prediction, x0_before: Tensor, noise: Tensor, coefficients: Tensor
+) -> tuple[Tensor, Tensor]:
+    """x_t → (x_s, the x̂0 it was made with), each row by its own row of a plan: x_s = A·x_t + B·x̂0 + C·x̂0_before + D·z.
 
     x, x0_before, noise  [rows, …]; noise may be anything finite where a row draws none
     coefficients         [rows, len(COLUMNS)], as `Plan.coefficients` has them
 
-    Rows with a learned variance form D from the prediction's v, D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15).
+    Rows with a learned variance form D from the prediction's v, D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15). A
+    gradient moves x̂0 where the plan says by how much (DN21 algorithm 2), else the mean by Σ = D² (algorithm 1).
+
     Written as separate products and sums on purpose: each is rounded alike whatever the size of the batch, so that a
     row's bits do not depend on its neighbours.
     """
     column = {name: per_row(values, x) for name, values in zip(COLUMNS, coefficients.unbind(1), strict=True)}
+    x0, gradient = prediction.x0, prediction.gradient
+    if gradient is not None:
+        x0 = guidance.steered_x0(prediction, column["x0_gradient"])
     deviation = column["noise"]
     if prediction.variance is not None:
         v = prediction.variance
         log_variance = v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]
         deviation = torch.where(column["learned"] > 0, torch.exp(log_variance / 2), deviation)
-    return column["x"] * x + column["x0"] * prediction.x0 + column["x0_before"] * x0_before + deviation * noise
+    mean = column["x"] * x + column["x0"] * x0 + column["x0_before"] * x0_before
+    if gradient is not None:
+        of_mean = torch.where(column["x0_gradient"] == 0, gradient, 0.0)
+        mean = guidance.steered_mean(mean, of_mean, deviation.square())
+    return mean + deviation * noise, x0

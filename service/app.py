@@ -57,7 +57,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(catalog.models, options, metrics)
+        engine = Engine(catalog.models, options, metrics, catalog.classifiers)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             app.state.spirale = State(catalog, engine, metrics, encoding)
             engine.start()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, read_role
+from model.checkpoint import Checkpoint, CheckpointError, Config, load_checkpoint, read_role
+from model.classifier import ClassifierCheckpoint, load_classifier
 from model.denoiser import NO_LABEL
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
@@ -58,8 +59,12 @@ class Resolved:
 class Catalog:
     """The models that are served, by name."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint]):
+    def __init__(self, checkpoints: Iterable[Checkpoint], classifiers: Iterable[ClassifierCheckpoint] = ()):
+        """`classifiers` by the name of the model they steer: of those that fit it, the first."""
         self.models: Mapping[str, Checkpoint] = {checkpoint.config.name: checkpoint for checkpoint in checkpoints}
+        classifiers = list(classifiers)
+        fitting = {name: [c for c in classifiers if c.fits(model.config)] for name, model in self.models.items()}
+        self.classifiers: Mapping[str, ClassifierCheckpoint] = {name: of[0] for name, of in fitting.items() if of}
         self.datasets: dict[str, list[Checkpoint]] = {}
         for checkpoint in self.models.values():
             self.datasets.setdefault(checkpoint.config.data.dataset, []).append(checkpoint)
@@ -69,8 +74,12 @@ class Catalog:
         checkpoint = self._choose(request)
         config = checkpoint.config
         n = _count(request, config.data.kind)
-        labels = None if request.label is None else _labels(request.label, config.data.labels, n)
-        guidance, scale = _guidance(request, config.sampling.guidance_scale, labelled=labels is not None)
+        classifier = self.classifiers.get(config.name)
+        guidance, scale = _guidance(request, config, classifier)
+        names = config.data.labels
+        if not names and guidance == "classifier":
+            names = classifier.config.data.labels
+        labels = None if request.label is None else _labels(request.label, names, n)
 
         T = checkpoint.schedule.T
         steps = request.steps if request.steps is not None else config.sampling.steps
@@ -93,9 +102,10 @@ class Catalog:
 
         seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
         plan = cached_plan(checkpoint.schedule, sampler, steps, eta=eta or 0.0, variance=variance or "fixed-small")
-        names = config.data.labels
         numbers = np.full(n, NO_LABEL, dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64)
-        job = Job(config.name, plan, sample_seeds(seed, n), numbers, 0.0 if labels is None else scale)
+        of_classifier = scale if guidance == "classifier" else 0.0
+        classifier_free = scale if guidance == "classifier-free" else float(labels is not None)
+        job = Job(config.name, plan, sample_seeds(seed, n), numbers, classifier_free, of_classifier)
         return Resolved(
             checkpoint,
             job,
@@ -122,8 +132,23 @@ class Catalog:
                     return checkpoint
             names = ", ".join(checkpoint.config.name for checkpoint in candidates)
             raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
-        wants_labels = request.label is not None
-        return next((c for c in candidates if bool(c.config.data.labels) == wants_labels), candidates[0])
+        if request.guidance == "classifier":
+            candidates = [c for c in candidates if c.config.name in self.classifiers]
+            if not candidates:
+                guidances = ", ".join(self.guidances(request.dataset))
+                raise invalid("guidance", f"one of {guidances}: {request.dataset} has no classifier", "classifier")
+        conditional = request.label is not None and request.guidance != "classifier"
+        return next((c for c in candidates if bool(c.config.data.labels) == conditional), candidates[0])
+
+    def guidances(self, dataset: str) -> list[Guidance]:
+        """How a label can steer there."""
+        checkpoints = self.datasets[dataset]
+        found: list[Guidance] = ["none"]
+        if any(checkpoint.config.data.labels for checkpoint in checkpoints):
+            found.append("classifier-free")
+        if any(checkpoint.config.name in self.classifiers for checkpoint in checkpoints):
+            found.append("classifier")
+        return found
 
     def describe(self, engine: Mapping) -> dict:
         """GET /models: what may be asked, with the defaults, and what is known of each checkpoint.
@@ -134,33 +159,65 @@ class Catalog:
             "device": engine["device"],
             "seeds": engine["seeds"],
             "datasets": {
-                dataset: _describe_dataset(checkpoints, engine["models"])
-                for dataset, checkpoints in sorted(self.datasets.items())
+                dataset: self._describe_dataset(dataset, engine["models"]) for dataset in sorted(self.datasets)
             },
+        }
+
+    def _describe_dataset(self, dataset: str, engine: Mapping) -> dict:
+        checkpoints = self.datasets[dataset]
+        data = checkpoints[0].config.data
+        steering = [self.classifiers[c.config.name] for c in checkpoints if c.config.name in self.classifiers]
+        labels = [one.config.data.labels for one in (*checkpoints, *steering) if one.config.data.labels]
+        return {
+            "kind": data.kind,
+            "shape": list(data.shape),
+            "labels": list(labels[0]) if labels else [],
+            "guidances": self.guidances(dataset),
+            "samplers": list(SAMPLERS),
+            "max_n": MAX_ROWS[data.kind],
+            "default_n": DEFAULT_ROWS[data.kind],
+            "models": [self._describe_model(checkpoint, engine) for checkpoint in checkpoints],
+        }
+
+    def _describe_model(self, checkpoint: Checkpoint, engine: Mapping) -> dict:
+        config, classifier = checkpoint.config, self.classifiers.get(checkpoint.config.name)
+        learned = ["learned"] if config.prediction.learned_variance else []
+        return {
+            "name": config.name,
+            "labels": list(config.data.labels),
+            "T": checkpoint.schedule.T,
+            "variances": ["fixed-small", "fixed-large", *learned],
+            "defaults": config.sampling.model_dump(mode="json"),
+            "metrics": config.metrics,
+            "classifier": classifier and _describe_classifier(classifier),
+            "engine": engine.get(config.name),
         }
 
 
 def load_catalog(folder: Path) -> Catalog:
     """Every checkpoint of the folder that can be served. One that is broken is named in the log and left out."""
-    checkpoints = []
+    checkpoints: dict[str, Checkpoint] = {}
+    classifiers: dict[str, ClassifierCheckpoint] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not path.is_dir() or read_role(path) not in ("denoiser", None):  # what is broken says so when it is loaded
+        role = read_role(path)
+        if not path.is_dir() or role not in ("denoiser", "classifier", None):  # a judge, say
             continue
-        try:
-            checkpoint = load_checkpoint(path)
+        try:  # what has no role is broken, and says so when it is loaded
+            loaded = load_classifier(path) if role == "classifier" else load_checkpoint(path)
         except CheckpointError as error:
             log.error("checkpoint left out", checkpoint=path.name, reason=str(error))
             continue
         except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
             log.error("checkpoint left out", checkpoint=path.name, reason=f"{type(error).__name__}: {error}")
             continue
-        if any(other.config.name == checkpoint.config.name for other in checkpoints):
-            log.error(
-                "checkpoint left out", checkpoint=path.name, reason="another has the same name in its config.json"
-            )
-            continue
-        checkpoints.append(checkpoint)
-    return Catalog(checkpoints)
+        name = loaded.config.name
+        if name in checkpoints or name in classifiers:
+            log.error("checkpoint left out", checkpoint=path.name, reason="another has its name in config.json")
+        elif role == "classifier":
+            classifiers[name] = loaded
+        else:
+            checkpoints[name] = loaded
+    return Catalog(checkpoints.values(), classifiers.values())
 
 
 def _count(request: SampleRequest, kind: str) -> int:
@@ -198,44 +255,30 @@ def _label(wanted: int | str, names: tuple[str, ...]) -> int:
     raise invalid("label", f"one of {', '.join(names)}, or its number 0 … {len(names) - 1}", wanted)
 
 
-def _guidance(request: SampleRequest, default_scale: float, *, labelled: bool) -> tuple[Guidance, float]:
-    """(how the label steers, the scale that the engine takes)"""
-    guidance, scale = request.guidance, request.guidance_scale
-    if guidance in ("classifier", "clip"):
-        raise invalid("guidance", f"{request.dataset} has none or classifier-free", guidance)
-    if guidance == "classifier-free" and not labelled:
-        raise invalid("guidance", "classifier-free needs a label to steer to", guidance)
+def _guidance(
+    request: SampleRequest, config: Config, classifier: ClassifierCheckpoint | None
+) -> tuple[Guidance, float]:
+    """(how the label steers, how strongly)"""
+    guidance, scale, labelled = request.guidance, request.guidance_scale, request.label is not None
+    if guidance == "clip":
+        raise invalid("guidance", f"{request.dataset} has none, classifier-free or classifier", guidance)
+    if guidance == "classifier" and classifier is None:
+        raise invalid("guidance", f"{config.name} has no classifier that fits it", guidance)
+    if guidance in ("classifier-free", "classifier") and not labelled:
+        raise invalid("guidance", f"{guidance} needs a label to steer to", guidance)
     if scale is not None and not labelled:
         raise invalid("guidance_scale", "applies where there is a label to steer to", scale)
     if scale is not None and guidance == "none":
         raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
     if not labelled or guidance == "none":
         return "none", 1.0
-    return "classifier-free", default_scale if scale is None else scale
+    if guidance is None and not config.data.labels and classifier is not None:
+        guidance = "classifier"  # the only way in which a label can steer an unconditional model
+    if guidance == "classifier":
+        return "classifier", classifier.config.guidance_scale if scale is None else scale
+    return "classifier-free", config.sampling.guidance_scale if scale is None else scale
 
 
-def _describe_dataset(checkpoints: list[Checkpoint], engine: Mapping) -> dict:
-    first = checkpoints[0].config.data
-    labelled = next((c for c in checkpoints if c.config.data.labels), None)
-    return {
-        "kind": first.kind,
-        "shape": list(first.shape),
-        "labels": list(labelled.config.data.labels) if labelled else [],
-        "guidances": ["none", "classifier-free"] if labelled else ["none"],
-        "samplers": list(SAMPLERS),
-        "max_n": MAX_ROWS[first.kind],
-        "default_n": DEFAULT_ROWS[first.kind],
-        "models": [
-            {
-                "name": checkpoint.config.name,
-                "labels": list(checkpoint.config.data.labels),
-                "T": checkpoint.schedule.T,
-                "variances": ["fixed-small", "fixed-large"]
-                + (["learned"] if checkpoint.config.prediction.learned_variance else []),
-                "defaults": checkpoint.config.sampling.model_dump(mode="json"),
-                "metrics": checkpoint.config.metrics,
-                "engine": engine.get(checkpoint.config.name),
-            }
-            for checkpoint in checkpoints
-        ],
-    }
+def _describe_classifier(classifier: ClassifierCheckpoint) -> dict:
+    config = classifier.config
+    return {"name": config.name, "guidance_scale": config.guidance_scale, "metrics": config.metrics}

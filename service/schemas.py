@@ -26,12 +26,13 @@ class _Fields(BaseModel):
     dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
     guidance: Guidance | None = Field(
         None, description="How a label steers; by default classifier-free. `none` with a label is the plain "
-        "conditional model, the same as a scale of 1."
+        "conditional model, the same as a scale of 1. `classifier` steers by the gradient of a classifier, and takes "
+        "the unconditional model if none is pinned."
     )  # fmt: skip
     guidance_scale: float | None = Field(
         None, ge=0, le=20, allow_inf_nan=False,
-        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger "
-        "(the paper's w is this minus 1). Default: the model card's.",
+        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
+        "1). Classifier: of the gradient, 0 is off. Default: the model card's.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the model card's."

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from model.classifier import Classifier
 from model.denoiser import NO_LABEL, Denoiser
 from model.prediction import Target, per_row, regression_target
 from model.schedule import NoiseSchedule
@@ -77,6 +78,18 @@ class MixtureOracle:
             k4 = x0(z + h * k3, lam + h) - (z + h * k3)
             z, lam = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), lam + h
         return x0(z, lam) if s == 0 else z * math.sqrt(self.schedule.alpha_bar[s])
+
+    def logits(self, scaled: Tensor, t: Tensor) -> Tensor:
+        """Of each component, given √ᾱ_t·x_t: the network of a `Classifier` that makes no mistakes."""
+        alpha_bar = torch.from_numpy(self.schedule.alpha_bar)[t].unsqueeze(1)
+        variance = alpha_bar * self.std**2 + 1 - alpha_bar
+        return (scaled.double() @ self.means.T - alpha_bar * self.means.square().sum(1) / 2) / variance
+
+    def steered(self) -> Denoiser:
+        """`denoiser`, with the exact classifier."""
+        denoiser = self.denoiser()
+        denoiser.classifier = Classifier(self.logits, self.schedule).gradient
+        return denoiser
 
     def denoiser(self) -> Denoiser:
         return Denoiser(self, self.schedule, self.target)

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import Checkpoint, Config, PredictionConfig, SamplingConfig, ScheduleConfig, save_checkpoint
+from model.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.data import DataConfig
-from model.networks import MLPConfig, UNetConfig
+from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
 from model.schedule import make_schedule
 
 IMAGES = DataConfig(
@@ -41,6 +42,27 @@ def tiny_checkpoint(
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return Checkpoint(config, make_schedule("cosine", T), module.eval())
+
+
+def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpoint:
+    """The same for a classifier of noisy rows."""
+    network = (
+        ImageEncoderConfig(channels=(8, 16), blocks=1, groups=4)
+        if data.kind == "images"
+        else PointEncoderConfig(width=16, blocks=2)
+    )
+    config = ClassifierConfig(
+        name=f"{data.dataset}-classifier",
+        data=data,
+        network=network,
+        schedule=ScheduleConfig(T=T),
+        guidance_scale=2.0,
+    )
+    torch.manual_seed(1)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return ClassifierCheckpoint(config, make_schedule("cosine", T), module.eval())
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.checkpoint import CheckpointError, load_weights
 from training.data import training_set
+from training.evaluate.card import write_judge_card
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, save_judge
 from training.pictures import save_picture
-from training.recipe import JudgeRecipe
+from training.recipe import JudgeRecipe, RecipeError
 
 # Of every training image: how far it is moved, turned, stretched. Never flipped: a mirrored 2 is no 2.
 SHIFT = 2.0  # pixels
@@ -22,7 +24,7 @@ SHEAR = 0.1
 class JudgeTask:
     """See `training.trainer.Task`."""
 
-    def __init__(self, recipe: JudgeRecipe):
+    def __init__(self, recipe: JudgeRecipe, start_from: Path | None = None):
         self.recipe = recipe
         self.data = training_set(recipe.data.dataset)
         self.stateful = ()
@@ -35,6 +37,11 @@ class JudgeTask:
         )
         torch.manual_seed(recipe.seed)
         self.network = JudgeNetwork(self.config).to(memory_format=torch.channels_last)
+        if start_from is not None:
+            try:
+                load_weights(start_from, self.network)
+            except CheckpointError as error:
+                raise RecipeError(f"--from: {error}") from error
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         standardised = self.config.data.standardise(rows)
@@ -49,6 +56,7 @@ class JudgeTask:
 
     def save(self, network: nn.Module, folder: Path) -> None:
         save_judge(folder, self.config, network)
+        write_judge_card(folder, self.config)
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from model.checkpoint import PredictionConfig
 from model.data import DataConfig
 from model.denoiser import NO_LABEL
 from model.plan import Variance
-from model.prediction import Target, per_row, predicted_x0, regression_target, split_output
+from model.prediction import Target, diffused, predicted_x0, regression_target, split_output
 from model.schedule import NoiseSchedule
 from training.recipe import ObjectiveSection
 from training.variational import VariationalBound
@@ -130,8 +130,7 @@ class DenoisingLoss:
         dropped = torch.rand(rows, generator=generator) < self.objective.label_drop
         label = torch.where(dropped.to(label.device), NO_LABEL, label)
         alpha_bar = self._alpha_bar[t].to(x0.device)
-        scale = per_row(alpha_bar, x0)
-        x_t = scale.sqrt() * x0 + (1 - scale).sqrt() * noise
+        x_t = diffused(x0, noise, alpha_bar)
         output = network(x_t, t.to(x0.device), label).float()
         output, v = split_output(output, self.prediction.learned_variance)
 

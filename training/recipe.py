@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.checkpoint import NAME_PATTERN, PredictionConfig, SamplingConfig, ScheduleConfig
-from model.networks import AnyNetworkConfig
+from model.networks import AnyEncoderConfig, AnyNetworkConfig
 from model.plan import Variance
 from model.schedule import make_schedule
 
@@ -97,7 +97,27 @@ class JudgeRecipe(_Section):
     optimisation: OptimisationSection
 
 
-Recipe = DenoiserRecipe | JudgeRecipe
+class ClassifierRecipe(_Section):
+    """A classifier of noisy rows, whose gradient steers a denoiser of the same schedule."""
+
+    role: Literal["classifier"]
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    network: AnyEncoderConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    optimisation: OptimisationSection
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises
+
+    @model_validator(mode="after")
+    def _trainable(self) -> "ClassifierRecipe":
+        make_schedule(self.schedule.name, self.schedule.T)
+        return self
+
+
+Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe
+_BY_ROLE = {"denoiser": DenoiserRecipe, "judge": JudgeRecipe, "classifier": ClassifierRecipe}
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -121,7 +141,10 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def parse_recipe(document: dict, source: str) -> Recipe:
-    recipe_type = JudgeRecipe if document.get("role") == "judge" else DenoiserRecipe
+    role = document.get("role", "denoiser")
+    if role not in _BY_ROLE:
+        raise RecipeError(f"{source} cannot be trained:\n  role: one of {', '.join(_BY_ROLE)}, not {role!r}")
+    recipe_type = _BY_ROLE[role]
     try:
         return recipe_type.model_validate(document)
     except ValidationError as error:

@@ -65,7 +65,8 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
 
     `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl.
 
-    Raises Interrupted on Ctrl-C and SIGTERM; RecipeError where `run` holds a state of another recipe.
+    Raises Interrupted on Ctrl-C and SIGTERM; RecipeError where `run` holds a state of another recipe, or of another
+    number of processes.
     """
     recipe, options = task.recipe, task.recipe.optimisation
     optimizer = torch.optim.AdamW(task.network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
@@ -74,6 +75,8 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     position = Position()
     accelerator.register_for_checkpointing(average, position, *task.stateful)
     _restore(accelerator, run, recipe)
+    if accelerator.is_main_process:
+        _forget_log_after(run, position.step)
 
     loss_sum, norm_sum = torch.zeros(2, device=accelerator.device)
     since = position.step
@@ -174,7 +177,8 @@ def _save(accelerator: Accelerator, run: Path, recipe: Recipe, step: int) -> Non
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        (partial / "recipe.json").write_text(recipe.model_dump_json())
+        made_by = {"recipe": recipe.model_dump(mode="json"), "processes": accelerator.num_processes}
+        (partial / "made_by.json").write_text(json.dumps(made_by))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         for old in run.glob("state-*[0-9]"):
@@ -187,12 +191,32 @@ def _restore(accelerator: Accelerator, run: Path, recipe: Recipe) -> None:
     state = newest_state(run)
     if state is None:
         return
-    if json.loads((state / "recipe.json").read_text()) != json.loads(recipe.model_dump_json()):
+    made_by = json.loads((state / "made_by.json").read_text())
+    if made_by["processes"] != accelerator.num_processes:
+        raise RecipeError(
+            f"{state} was made by {made_by['processes']} processes, not {accelerator.num_processes}, and would go on "
+            f"to other weights: start as many, or start anew with --fresh"
+        )
+    if made_by["recipe"] != recipe.model_dump(mode="json"):
         raise RecipeError(
             f"{state} was made by another version of the recipe {recipe.name!r}: go back to that recipe, "
             f"or start anew with --fresh"
         )
     accelerator.load_state(str(state))
+
+
+def _forget_log_after(run: Path, step: int) -> None:
+    """What a killed run logged after its last state is done again, and must not stand there twice."""
+
+    def stays(line: str) -> bool:
+        try:
+            return json.loads(line)["step"] <= step
+        except ValueError:  # the kill came while it was written
+            return False
+
+    log = run / "log.jsonl"
+    if log.is_file():
+        log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if stays(line)))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from model.networks.encoder import ImageEncoder, PointEncoder
 from model.networks.mlp import MLP
 from model.networks.unet import UNet
 
@@ -28,9 +29,26 @@ class UNetConfig(NetworkConfig):
     groups: int = Field(8, ge=1)
 
 
+class PointEncoderConfig(NetworkConfig):
+    kind: Literal["point-encoder"] = "point-encoder"
+    width: int = Field(64, ge=8, multiple_of=2)
+    blocks: int = Field(3, ge=1)
+
+
+class ImageEncoderConfig(NetworkConfig):
+    kind: Literal["image-encoder"] = "image-encoder"
+    channels: tuple[int, ...] = Field((32, 64), min_length=1)
+    blocks: int = Field(2, ge=1)
+    attention: tuple[int, ...] = (1,)
+    patch: int = Field(2, ge=1)
+    groups: int = Field(8, ge=1)
+
+
 AnyNetworkConfig = Annotated[MLPConfig | UNetConfig, Field(discriminator="kind")]
+AnyEncoderConfig = Annotated[PointEncoderConfig | ImageEncoderConfig, Field(discriminator="kind")]
 
 _NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "unet": UNet}
+_ENCODERS: dict[str, type[nn.Module]] = {"point-encoder": PointEncoder, "image-encoder": ImageEncoder}
 
 
 def build_network(
@@ -46,3 +64,15 @@ def build_network(
     return _NETWORKS[config.kind](
         shape=shape, labels=labels, T=T, learned_variance=learned_variance, **config.model_dump(exclude={"kind"})
     )
+
+
+def build_encoder(
+    config: PointEncoderConfig | ImageEncoderConfig, *, shape: tuple[int, ...], outputs: int, T: int
+) -> nn.Module:
+    """The encoder that `config` describes, with fresh weights: (x [rows, *shape], t [rows]) → [rows, outputs].
+
+    Raises ValueError where it cannot take rows of that shape.
+    """
+    if len(shape) != (1 if config.kind == "point-encoder" else 3):
+        raise ValueError(f"{config.kind} cannot read rows of the shape {list(shape)}")
+    return _ENCODERS[config.kind](shape=shape, outputs=outputs, T=T, **config.model_dump(exclude={"kind"}))

@@ -33,7 +33,7 @@ class Embedding(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(labels + 1, width) if labels else None
 
-    def forward(self, t: Tensor, label: Tensor) -> Tensor:
+    def forward(self, t: Tensor, label: Tensor | None = None) -> Tensor:
         features = timestep_features(t, self.T, self.width)
         embedding = self.time(features.to(self.time[0].weight.dtype))
         if self.label is not None:

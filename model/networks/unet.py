@@ -10,6 +10,27 @@ from model.networks.norm import GroupNorm
 CHANNELS_PER_HEAD = 32  # of attention, about
 
 
+def check_halving(height: int, width: int, levels: int, patch: int) -> int:
+    """How many pixels of a side become one at the last level. Raises ValueError where they do not go in evenly."""
+    divisor = patch * 2 ** (levels - 1)
+    if height % divisor or width % divisor:
+        raise ValueError(
+            f"images of {height}×{width} cannot be halved by {levels} levels behind patches of {patch}: "
+            f"both sides must be multiples of {divisor}"
+        )
+    return divisor
+
+
+def check_channels(channels: tuple[int, ...], attention: tuple[int, ...], groups: int) -> None:
+    """Raises ValueError where channels do not split into groups or heads, or attention names a level there is not."""
+    if any(c % groups for c in channels):
+        raise ValueError(f"channels {list(channels)} must all be multiples of groups = {groups}")
+    if any(c % max(1, c // CHANNELS_PER_HEAD) for c in channels):
+        raise ValueError(f"channels {list(channels)} must split evenly into heads of about {CHANNELS_PER_HEAD}")
+    if any(not 0 <= level < len(channels) for level in attention):
+        raise ValueError(f"attention names levels 0 … {len(channels) - 1}, got {list(attention)}")
+
+
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with a skip; the embedding scales and shifts between them (DN21 section 3, AdaGN)."""
 
@@ -78,19 +99,8 @@ class UNet(nn.Module):
     ):
         super().__init__()
         image_channels, height, width = shape
-        divisor = patch * 2 ** (len(channels) - 1)
-        if height % divisor or width % divisor:
-            raise ValueError(
-                f"images of {height}×{width} cannot be halved by {len(channels)} levels behind patches of {patch}: "
-                f"both sides must be multiples of {divisor}"
-            )
-        if any(c % groups for c in channels):
-            raise ValueError(f"channels {list(channels)} must all be multiples of groups = {groups}")
-        if any(c % max(1, c // CHANNELS_PER_HEAD) for c in channels):
-            raise ValueError(f"channels {list(channels)} must split evenly into heads of about {CHANNELS_PER_HEAD}")
-        if any(not 0 <= level < len(channels) for level in attention):
-            raise ValueError(f"attention names levels 0 … {len(channels) - 1}, got {list(attention)}")
-
+        check_halving(height, width, len(channels), patch)
+        check_channels(channels, attention, groups)
         embedding = 4 * channels[0]
         self.embedding = Embedding(T, embedding, labels)
         self.patch = patch

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.noise import normal
+from service.engine.job import Job
 from service.engine.scheduler import Slice
 
 
@@ -14,7 +15,8 @@ class Arena:
     """Each job has a span of rows.
 
     x, x0     [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
-    seed, label, scale, plan_row  [capacity] on the host: of each row; plan_row is its plan's first in the table
+    seed, label, guidance_scale, classifier_scale, plan_row  [capacity] on the host: of each row; plan_row is its
+              plan's first in the table
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device):
@@ -23,7 +25,7 @@ class Arena:
         self.x = torch.zeros(0, *shape, device=device)
         self.x0 = torch.zeros_like(self.x)
         self.seed, self.label, self.plan_row = (np.zeros(0, np.int64) for _ in range(3))
-        self.scale = np.zeros(0, np.float32)
+        self.guidance_scale, self.classifier_scale = (np.zeros(0, np.float32) for _ in range(2))
 
     def __contains__(self, job: int) -> bool:
         return job in self._spans
@@ -31,15 +33,15 @@ class Arena:
     def span(self, job: int) -> slice:
         return self._spans[job]
 
-    def add(self, job: int, seeds: np.ndarray, labels: np.ndarray, scale: float, plan_row: int) -> None:
+    def add(self, number: int, job: Job, plan_row: int) -> None:
         """Make room, and start the rows from their noise."""
-        span = self._room(len(seeds))
-        on_device = torch.from_numpy(seeds).to(self.x.device)
+        span = self._room(len(job))
+        on_device = torch.from_numpy(job.seeds).to(self.x.device)
         self.x[span] = normal(on_device, torch.zeros_like(on_device), self._shape)
         self.x0[span] = 0
-        self.seed[span], self.label[span] = seeds, labels
-        self.scale[span], self.plan_row[span] = scale, plan_row
-        self._spans[job] = span
+        self.seed[span], self.label[span], self.plan_row[span] = job.seeds, job.labels, plan_row
+        self.guidance_scale[span], self.classifier_scale[span] = job.guidance_scale, job.classifier_scale
+        self._spans[number] = span
 
     def remove(self, job: int) -> None:
         del self._spans[job]
@@ -60,10 +62,9 @@ class Arena:
         if start + rows > len(self.x):
             more = max(start + rows, 2 * len(self.x)) - len(self.x)
             self.x, self.x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
-            self.seed, self.label, self.plan_row, self.scale = (
-                np.concatenate([values, np.zeros(more, values.dtype)])
-                for values in (self.seed, self.label, self.plan_row, self.scale)
-            )
+            for name in ("seed", "label", "plan_row", "guidance_scale", "classifier_scale"):
+                values = getattr(self, name)
+                setattr(self, name, np.concatenate([values, np.zeros(more, values.dtype)]))
         return slice(start, start + rows)
 
 

@@ -1,4 +1,4 @@
-"""A network that only ever sees batches of a few sizes.
+"""A network, or a classifier's gradient, that only ever sees batches of a few sizes.
 
 A row's last bits depend on the size of the batch it is computed in (the kernels are chosen by it), not on its place
 there or its neighbours. So batches are padded to sizes at which the bits agree, and a row's result is its own.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from model.denoiser import NO_LABEL, Network
+from model.denoiser import NO_LABEL, Gradient, Network
 
 # On CPUs, what a UNet gives a row was found bit-equal across multiples of 4 in float32 and of 2 in bfloat16. What does
 # not hold on the machine at hand is dropped when a model is loaded.
@@ -21,13 +21,14 @@ def default_sizes(data: DataConfig) -> tuple[int, ...]:
 
 
 class BucketedNetwork:
-    """The network, padded to the smallest of `sizes` that holds the rows.
+    """The network (or gradient), padded to the smallest of `sizes` that holds the rows.
 
     Raises ValueError for more rows than the largest.
     """
 
-    def __init__(self, network: Network, sizes: tuple[int, ...]):
+    def __init__(self, network: Network | Gradient, sizes: tuple[int, ...], padding_label: int = NO_LABEL):
         self._network = network
+        self._padding_label = padding_label
         self.sizes = tuple(sorted(sizes))
 
     def __call__(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
@@ -39,13 +40,18 @@ class BucketedNetwork:
             padding = size - rows
             x = torch.cat([x, x.new_zeros(padding, *x.shape[1:])])
             t = torch.cat([t, t.new_ones(padding)])
-            label = torch.cat([label, label.new_full((padding,), NO_LABEL)])
+            label = torch.cat([label, label.new_full((padding,), self._padding_label)])
         return self._network(x, t, label)[:rows]
 
 
 @torch.inference_mode()
 def bit_equal_sizes(
-    network: Network, sizes: tuple[int, ...], shape: tuple[int, ...], T: int, device: torch.device
+    network: Network | Gradient,
+    sizes: tuple[int, ...],
+    shape: tuple[int, ...],
+    T: int,
+    device: torch.device,
+    label: int = NO_LABEL,
 ) -> tuple[int, ...]:
     """Those of `sizes` at which this network gives a row the bits that the largest size gives it.
 
@@ -56,14 +62,14 @@ def bit_equal_sizes(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(largest, *shape, generator=generator).to(device)
     t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
-    label = torch.full((largest,), NO_LABEL, device=device)
-    expected = network(x, t, label)
+    labels = torch.full((largest,), label, device=device)
+    expected = network(x, t, labels)
 
     def agrees(size: int) -> bool:
         # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
         for start in range(0, largest, size):
             rows = slice(min(start, largest - size), min(start, largest - size) + size)
-            if not torch.equal(network(x[rows], t[rows], label[rows]), expected[rows]):
+            if not torch.equal(network(x[rows], t[rows], labels[rows]), expected[rows]):
                 return False
         return True
 

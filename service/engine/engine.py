@@ -19,6 +19,7 @@ import structlog
 import torch
 
 from model.checkpoint import Checkpoint
+from model.classifier import ClassifierCheckpoint
 from model.precision import choose_precision
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
@@ -76,8 +77,16 @@ class _Cancel:
 class Engine:
     """`start`, then `await sample(job)` from the event loop, as often and as concurrently as one likes."""
 
-    def __init__(self, checkpoints: Mapping[str, Checkpoint], options: EngineOptions, metrics: Metrics):
+    def __init__(
+        self,
+        checkpoints: Mapping[str, Checkpoint],
+        options: EngineOptions,
+        metrics: Metrics,
+        classifiers: Mapping[str, ClassifierCheckpoint] | None = None,
+    ):
+        """`classifiers`: by the name of the model they steer."""
         self._checkpoints = dict(checkpoints)
+        self._classifiers = dict(classifiers or {})
         self._options = options
         self._metrics = metrics
         self._device = torch.device(choose_device(options.device))
@@ -200,10 +209,17 @@ class Engine:
                     "batch_sizes": list(model.curve.sizes),
                     "evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
                     "knee": model.curve.knee,
+                    "classifier": self._describe_classifier(name),
                 }
                 for name, model in list(self._runner.models.items())  # the thread may be loading more
             },
         }
+
+    def _describe_classifier(self, model: str) -> dict | None:
+        if model not in self._classifiers:
+            return None
+        gradient = self._runner.models[model].denoiser.classifier
+        return {"name": self._classifiers[model].config.name, "batch_sizes": list(gradient.sizes)}
 
     # --- the thread's side
 
@@ -229,7 +245,7 @@ class Engine:
                 if self._options.precision not in ("auto", precision):
                     log.warning("the checkpoint does not allow that precision", model=name, runs_in=precision)
                 sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
-                self._runner.load(name, checkpoint, precision, sizes)
+                self._runner.load(name, checkpoint, precision, sizes, self._classifiers.get(name))
             except Exception as error:
                 log.error("model left out", model=name, exc_info=error)
                 failure = error

@@ -12,11 +12,12 @@ from model.plan import Plan
 class Job:
     """n samples from one model by one plan.
 
-    model           name of a checkpoint that the engine holds
-    seeds           [n] int64, one a sample
-    labels          [n] int64; NO_LABEL (−1) in all of them where none is asked for
-    guidance_scale  classifier-free
-    preview_steps   ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
+    model             name of a checkpoint that the engine holds
+    seeds             [n] int64, one a sample
+    labels            [n] int64; NO_LABEL (−1) in all of them where none is asked for
+    guidance_scale    classifier-free
+    classifier_scale  of the gradient of the model's classifier; 0 where none steers
+    preview_steps     ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
     """
 
     model: str
@@ -24,6 +25,7 @@ class Job:
     seeds: np.ndarray
     labels: np.ndarray
     guidance_scale: float
+    classifier_scale: float = 0.0
     preview_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -38,7 +40,8 @@ class Job:
     @property
     def evaluations_per_row(self) -> int:
         """Network evaluations that one step of one sample costs."""
-        return evaluations(None if self.labels[0] == NO_LABEL else int(self.labels[0]), self.guidance_scale)
+        label = None if self.labels[0] == NO_LABEL else int(self.labels[0])
+        return evaluations(label, self.guidance_scale, self.classifier_scale)
 
     @property
     def evaluations(self) -> int:

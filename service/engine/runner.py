@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision
+from model.classifier import ClassifierCheckpoint
 from model.data import DataConfig, to_uint8
 from model.denoiser import Conditions, Denoiser
 from model.noise import normal
@@ -44,13 +45,21 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._compiled = compiled
+        self._gradients: dict[str, BucketedNetwork] = {}  # by classifier
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
-    def load(self, name: str, checkpoint: Checkpoint, precision: Precision, sizes: tuple[int, ...]) -> None:
+    def load(
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        precision: Precision,
+        sizes: tuple[int, ...],
+        classifier: ClassifierCheckpoint | None = None,
+    ) -> None:
         """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each."""
         data, T = checkpoint.config.data, checkpoint.schedule.T
-        denoiser = checkpoint.denoiser(self.device, precision)
+        denoiser = checkpoint.denoiser(self.device, precision, classifier and self._gradient(classifier, sizes))
         if self._compiled:
             denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
         agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device)
@@ -60,6 +69,18 @@ class Runner:
         passes = [{size: _seconds(denoiser, data.shape, size) for size in agreeing} for _ in range(WARM_PASSES)]
         curve = SpeedCurve({size: min(each[size] for each in passes) for size in agreeing})
         self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
+
+    def _gradient(self, checkpoint: ClassifierCheckpoint, sizes: tuple[int, ...]) -> BucketedNetwork:
+        """A classifier's, made ready once for all the models that it steers."""
+        name = checkpoint.config.name
+        if name not in self._gradients:
+            gradient = checkpoint.classifier(self.device).gradient
+            shape, T = checkpoint.config.data.shape, checkpoint.schedule.T
+            agreeing = bit_equal_sizes(gradient, sizes, shape, T, self.device, label=0)
+            if agreeing != tuple(sorted(sizes)):
+                log.info("batch sizes dropped: rows differ there in the last bits", classifier=name, kept=agreeing)
+            self._gradients[name] = BucketedNetwork(gradient, agreeing, padding_label=0)
+        return self._gradients[name]
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:
@@ -77,7 +98,11 @@ class Runner:
         counts = [len(piece) for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
         of_plan = arena.plan_row[rows] + steps
-        conditions = Conditions(torch.from_numpy(arena.label[rows]), torch.from_numpy(arena.scale[rows]))
+        conditions = Conditions(
+            torch.from_numpy(arena.label[rows]),
+            torch.from_numpy(arena.guidance_scale[rows]),
+            torch.from_numpy(arena.classifier_scale[rows]),
+        )
         index = torch.from_numpy(rows).to(self.device)
         coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]
@@ -91,9 +116,9 @@ class Runner:
             numbers = torch.from_numpy(steps[noisy] + 1).to(self.device)
             noise[torch.from_numpy(noisy).to(self.device)] = normal(seeds, numbers, model.data.shape)
 
-        x = step(x, prediction, x0_before, noise, coefficients)
-        finite = (x.isfinite() & prediction.x0.isfinite()).flatten(1).all(1).cpu().numpy()
-        arena.x[index], arena.x0[index] = x, prediction.x0
+        x, x0 = step(x, prediction, x0_before, noise, coefficients)
+        finite = (x.isfinite() & x0.isfinite()).flatten(1).all(1).cpu().numpy()
+        arena.x[index], arena.x0[index] = x, x0
         return set() if finite.all() else set(np.repeat([piece.job for piece in slices], counts)[~finite].tolist())
 
     def take(self, number: int) -> np.ndarray:
@@ -131,7 +156,7 @@ class Runner:
             for other, running in self._jobs.items():
                 of_running = self.models[running.model].arena
                 of_running.plan_row[of_running.span(other)] = self._plans.first_row(running.plan)
-        arena.add(number, job.seeds, job.labels, job.guidance_scale, self._plans.first_row(job.plan))
+        arena.add(number, job, self._plans.first_row(job.plan))
         self._jobs[number] = job
 
     def _in_own_units(self, job: Job, x: Tensor) -> np.ndarray:

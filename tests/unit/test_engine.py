@@ -19,13 +19,15 @@ from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine, EngineOptions
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
 from service.metrics import Metrics
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier
 
 CHECKPOINTS = {
     "images": tiny_checkpoint(IMAGES),
     "points": tiny_checkpoint(POINTS),
     "learned": tiny_checkpoint(IMAGES, learned_variance=True),
 }
+OF_IMAGES = tiny_classifier(IMAGES)
+CLASSIFIERS = {"images": OF_IMAGES, "learned": OF_IMAGES, "points": tiny_classifier(POINTS)}
 SAMPLERS = [
     dict(sampler="ddpm", variance="fixed-small"),
     dict(sampler="ddpm", variance="fixed-large"),
@@ -40,9 +42,9 @@ SAMPLERS = [
 def make_engine():
     engines = []
 
-    def make(checkpoints=CHECKPOINTS, **options) -> Engine:
+    def make(checkpoints=CHECKPOINTS, classifiers=CLASSIFIERS, **options) -> Engine:
         options = {"device": "cpu", "precision": "float32", **options}
-        engine = Engine(checkpoints, EngineOptions(**options), Metrics())
+        engine = Engine(checkpoints, EngineOptions(**options), Metrics(), classifiers)
         engine.start()
         engines.append(engine)
         deadline = time.monotonic() + 60
@@ -56,10 +58,10 @@ def make_engine():
         engine.stop(10)
 
 
-def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, **sampler) -> Job:
+def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, classifier=0.0, **sampler) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
     labels = np.full(n, NO_LABEL if label is None else label)
-    return Job(model, plan, sample_seeds(seed, n), labels, scale)
+    return Job(model, plan, sample_seeds(seed, n), labels, scale, classifier)
 
 
 def random_job(draw: random.Random) -> Job:
@@ -72,16 +74,23 @@ def random_job(draw: random.Random) -> Job:
         seed=draw.randrange(2**63),
         label=draw.choice([None, 0, 1]),
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
+        classifier=draw.choice([0.0, 0.0, 1.0, 3.0]),
         **draw.choice(samplers),
     )
 
 
-def solo(job: Job, sizes: tuple[int, ...]) -> np.ndarray:
-    """The job's samples by the plain loop, alone."""
-    checkpoint = CHECKPOINTS[job.model]
-    denoiser = checkpoint.denoiser()
-    denoiser.network = BucketedNetwork(denoiser.network, sizes)
-    conditions = Conditions(torch.from_numpy(job.labels), torch.full((len(job),), job.guidance_scale))
+def solo(job: Job, engine: Engine) -> np.ndarray:
+    """The job's samples by the plain loop, alone, at the engine's batch sizes."""
+    checkpoint, classifier = CHECKPOINTS[job.model], CLASSIFIERS[job.model]
+    model = engine.describe()["models"][job.model]
+    gradient = BucketedNetwork(classifier.classifier().gradient, tuple(model["classifier"]["batch_sizes"]), 0)
+    denoiser = checkpoint.denoiser(classifier=gradient)
+    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]))
+    conditions = Conditions(
+        torch.from_numpy(job.labels),
+        torch.full((len(job),), job.guidance_scale),
+        torch.full((len(job),), job.classifier_scale),
+    )
     x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
 
@@ -94,7 +103,6 @@ def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
 
 def test_a_thousand_mixed_requests_are_byte_equal_to_the_plain_loop_while_others_come_and_go(make_engine):
     engine = make_engine(max_queued_seconds=1e6, deadline_seconds=1e6)
-    sizes = {name: tuple(it["batch_sizes"]) for name, it in engine.describe()["models"].items()}
     draw = random.Random(1)
     jobs = [random_job(draw) for _ in range(1000)]
     fate = [draw.random() for _ in range(100)]
@@ -110,7 +118,7 @@ def test_a_thousand_mixed_requests_are_byte_equal_to_the_plain_loop_while_others
         return answers
 
     for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
-        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, sizes[job.model])))
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, engine)))
     assert value(engine, "spirale_cancelled_total") > 0
 
 
@@ -163,8 +171,7 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
         return answer
 
     answer = asyncio.run(asyncio.wait_for(scenario(), 60))
-    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
-    np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, sizes)))
+    np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, engine)))
     assert value(engine, "spirale_cancelled_total") == 5
     assert engine._backlog._evaluations["images"] == 0
 
@@ -218,8 +225,7 @@ def test_a_tick_that_raises_is_run_again_job_by_job(make_engine):
 
     answer, failure = asyncio.run(scenario())
     assert isinstance(failure, JobFailed) and "poison" not in str(failure)
-    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
-    np.testing.assert_array_equal(answer.data, as_answered(good, solo(good, sizes)))
+    np.testing.assert_array_equal(answer.data, as_answered(good, solo(good, engine)))
 
 
 def test_past_the_bound_the_answer_is_full_and_an_idle_engine_takes_anything(make_engine):
@@ -282,7 +288,7 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
     broken = tiny_checkpoint(POINTS, name="broken")
     broken.network.forward = None
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
-    engine = make_engine({"broken": broken, "images": CHECKPOINTS["images"]})
+    engine = make_engine({"broken": broken, "images": CHECKPOINTS["images"]}, {})
     assert list(engine.describe()["models"]) == ["images"]
 
     async def scenario():
@@ -291,6 +297,34 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
         assert len((await engine.sample(make_job())).data) == 1
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("broken", ["raises", "gives no numbers"])
+def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
+    engine = make_engine()
+
+    def gradient(x, t, label):
+        if broken == "raises":
+            raise ValueError("no gradient today")
+        return torch.full_like(x, float("nan"))
+
+    engine._runner.models["images"].denoiser.classifier._network = gradient
+    kept = make_job(n=2, steps=20, seed=5)
+
+    async def scenario():
+        staying = asyncio.create_task(engine.sample(kept))
+        steered = asyncio.create_task(engine.sample(make_job(classifier=2.0, steps=20)))
+        with pytest.raises(JobFailed):
+            await steered
+        return await staying
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
+
+
+def test_models_of_one_classifier_share_it(make_engine):
+    models = make_engine()._runner.models
+    assert models["images"].denoiser.classifier is models["learned"].denoiser.classifier
+    assert models["images"].denoiser.classifier is not models["points"].denoiser.classifier
 
 
 def test_an_engine_without_any_model_is_dead():
@@ -334,7 +368,6 @@ def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(
 def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
     monkeypatch.setattr("service.engine.plans.ROWS_WORTH_KEEPING", 40)
     engine = make_engine()
-    sizes = tuple(engine.describe()["models"]["images"]["batch_sizes"])
     kept = make_job(n=2, steps=50, sampler="ddpm")
 
     async def scenario():
@@ -343,7 +376,7 @@ def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(
             await engine.sample(make_job(sampler="ddim", eta=i / 100, steps=10))
         return await staying
 
-    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, sizes)))
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
     assert len(engine._runner._plans.t) <= 50 + 40 + 10 + 10
 
 

@@ -1,16 +1,23 @@
 """Bits per dimension where they are known: the exact model of a Gaussian, and sums of what the terms are."""
 
+import json
 import math
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from model.checkpoint import load_checkpoint, load_config
 from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.schedule import make_schedule
 from tests.oracles import MixtureOracle
-from tests.tiny import IMAGES, tiny_checkpoint
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
+from training.__main__ import app
+from training.data.points import GaussianMixture
+from training.evaluate import command
 from training.evaluate.likelihood import bits_per_dimension
+from training.recipe import RecipeError
 
 SCHEDULE = make_schedule("cosine", 1000)
 DATA = DataConfig(dataset="test", kind="points", shape=(1,))
@@ -67,3 +74,42 @@ def test_a_denoiser_without_a_learned_variance_has_the_two_fixed_ones():
         "fixed-small",
         "fixed-large",
     }
+
+
+@pytest.fixture
+def few_rows(monkeypatch):
+    monkeypatch.setattr(command, "RESPACED", 5)
+    monkeypatch.setattr(command, "LIKELIHOOD_ROWS", 60)
+    monkeypatch.setattr(command, "FULL_CHAIN_ROWS", 30)
+
+
+def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, few_rows):
+    folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
+    arguments = ["evaluate", "gaussian-tiny", "--likelihood", "--checkpoints", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.exception
+    figures = json.loads(result.output)
+    assert {name: of["samples"] for name, of in figures.items()} == {
+        "likelihood, 5 steps": 60,
+        "likelihood, 50 steps": 30,
+    }
+    assert load_config(folder).metrics == figures
+    card = (folder / "README.md").read_text()
+    assert "| bits learned |" in card and "](likelihood.png)" in card
+    rows, _ = GaussianMixture().draw(60, torch.Generator().manual_seed(0))
+    checkpoint = load_checkpoint(folder)
+    bits = bits_per_dimension(checkpoint.denoiser(), checkpoint.config.data, rows, 5)
+    for variance in ("learned", "fixed-small", "fixed-large"):
+        found = figures["likelihood, 5 steps"][f"bits_{variance.replace('-', '_')}"]
+        assert found == pytest.approx(bits[variance].mean, rel=1e-4)
+
+
+def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):
+    folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
+    command.evaluate_likelihood(folder, torch.device("cpu"), samples=20)
+    assert load_config(folder).metrics == {} and not (folder / "likelihood.png").exists()
+
+
+def test_likelihood_takes_no_sampling_options(tmp_path):
+    result = CliRunner().invoke(app, ["evaluate", "any", "--likelihood", "--steps", "5"])
+    assert isinstance(result.exception, RecipeError) and "draws no samples" in str(result.exception)

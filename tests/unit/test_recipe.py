@@ -5,8 +5,17 @@ import os
 
 import pytest
 
+from training.classifying import ClassifierTask
 from training.denoising import DenoisingTask
-from training.recipe import DenoiserRecipe, JudgeRecipe, RecipeError, load_recipe, parse_recipe, recipe_names
+from training.recipe import (
+    ClassifierRecipe,
+    DenoiserRecipe,
+    JudgeRecipe,
+    RecipeError,
+    load_recipe,
+    parse_recipe,
+    recipe_names,
+)
 
 needs_mnist = pytest.mark.skipif(
     "SPIRALE_DATA_DIR" not in os.environ, reason="SPIRALE_DATA_DIR is not set: the MNIST files are not here"
@@ -74,6 +83,38 @@ def test_what_cannot_be_is_refused_by_name(field, value, says):
     with pytest.raises(RecipeError, match=says) as refused:
         parse_recipe(changed(field, value), "somewhere.toml")
     assert "somewhere.toml" in str(refused.value)
+
+
+CLASSIFIER = {
+    "role": "classifier",
+    "name": "tiny-classifier",
+    "data": {"dataset": "gaussian"},
+    "network": {"kind": "point-encoder"},
+    "optimisation": {"steps": 10},
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("objective", {}, "objective: Extra inputs"),
+        ("network.kind", "mlp", "network: .*point-encoder"),
+        ("schedule.T", 0, "schedule.T"),
+        ("schedule", {"name": "linear", "T": 5}, "more than 20 timesteps"),
+        ("guidance_scale", 21, "guidance_scale"),
+        ("role", "oracle", "role: one of denoiser, judge, classifier, not 'oracle'"),
+    ],
+)
+def test_a_classifier_that_cannot_be_is_refused_by_name(field, value, says):
+    assert isinstance(parse_recipe(CLASSIFIER, "here"), ClassifierRecipe)
+    with pytest.raises(RecipeError, match=says):
+        parse_recipe(changed(field, value, CLASSIFIER), "here")
+
+
+def test_a_classifier_that_cannot_read_its_data_is_refused():
+    recipe = parse_recipe(changed("network", {"kind": "image-encoder"}, CLASSIFIER), "here")
+    with pytest.raises(RecipeError, match="network: image-encoder cannot read rows of the shape"):
+        ClassifierTask(recipe)
 
 
 def test_a_schedule_that_does_not_end_in_noise_is_refused():

@@ -11,7 +11,7 @@ from training.recipe import RecipeError
 from training.report import command, grid, sheets
 from training.report.cells import CellStore, weights_hash
 from training.report.grid import SAMPLES, Cell
-from training.report.write import Section, write_report
+from training.report.write import Line, Section, write_report
 
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
 UNCONDITIONAL = tiny_checkpoint(
@@ -90,12 +90,15 @@ def test_the_document_says_what_was_measured_and_nothing_of_what_was_not(tmp_pat
         Cell("dpmpp-2m", 20, 1.5): of_quality(1.234) | {"label_accuracy": 0.9876},
         Cell("dpmpp-2m", 20, 0.0): of_quality(2.5),
     }
-    write_report(tmp_path / "quality.md", [Section(CONFIG, measured, ["a-b.png"])])
+    line = Line(CONFIG, "guided", grid.by_scale(CONFIG), measured)
+    write_report(tmp_path / "quality.md", [Section(CONFIG, measured, ["a-b.png"])], [line], "guidance.png")
     text = (tmp_path / "quality.md").read_text()
     assert "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |" in text
     assert "| dpmpp-2m | 20 | 0 | 2,000 |  | 2.5000 |" in text
-    assert "![a b](a-b.png)" in text
+    assert "![a b](a-b.png)" in text and "](guidance.png)" in text
     assert "10,000 samples" not in text.split("## mnist-tiny")[1]
+    write_report(tmp_path / "quality.md", [Section(CONFIG, measured, [])], [], None)
+    assert "## Guidance" not in (tmp_path / "quality.md").read_text()
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def in_one_batch(denoiser: Denoiser, rows, shape) -> torch.Tensor:
             coefficients = torch.tensor(np.stack([rows[i][0].coefficients[done[i]] for i in live])).float()
             conditions = Conditions(torch.tensor([rows[i][1] for i in live]), torch.tensor([rows[i][2] for i in live]))
             prediction = denoiser(x[live], t, conditions)
-            x[live] = step(x[live], prediction, x0[live], normal(key[live], at + 1, shape), coefficients)
+            x[live], _ = step(x[live], prediction, x0[live], normal(key[live], at + 1, shape), coefficients)
             x0[live] = prediction.x0
         done = [k + 1 for k in done]
     return x

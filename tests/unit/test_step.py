@@ -20,7 +20,7 @@ def at(plan, index: int) -> torch.Tensor:
 def test_a_step_is_the_sum_of_its_four_terms():
     numbers = dict.fromkeys(COLUMNS, 0.0) | dict(x=2.0, x0=3.0, x0_before=5.0, noise=7.0)
     x, x0, before, noise = torch.tensor([[1.0, -1.0]]), torch.tensor([[10.0, 20.0]]), torch.ones(1, 2), torch.eye(2)[:1]
-    moved = step(x, Prediction(x0), before, noise, torch.tensor([[numbers[name] for name in COLUMNS]]))
+    moved = step(x, Prediction(x0), before, noise, torch.tensor([[numbers[name] for name in COLUMNS]]))[0]
     assert moved.tolist() == [[2 + 30 + 5 + 7, -2 + 60 + 5]]
 
 
@@ -36,10 +36,10 @@ def test_rows_on_different_samplers_and_steps_are_what_they_are_alone():
     ]
     coefficients = torch.stack([at(plan, index) for plan, index in plans])
     x, x0, before, noise, v = torch.randn(5, len(plans), 3, 4)
-    together = step(x, Prediction(x0, v), before, noise, coefficients)
+    together = step(x, Prediction(x0, v), before, noise, coefficients)[0]
     for row in range(len(plans)):
         one = slice(row, row + 1)
-        alone = step(x[one], Prediction(x0[one], v[one]), before[one], noise[one], coefficients[one])
+        alone = step(x[one], Prediction(x0[one], v[one]), before[one], noise[one], coefficients[one])[0]
         assert torch.equal(alone, together[one])
 
 
@@ -49,8 +49,8 @@ def test_where_no_variance_is_learned_a_prediction_of_it_changes_nothing(v):
     x, x0, before, noise = torch.randn(4, 4, 2)
     coefficients = at(plan, 3).expand(4, -1)
     assert torch.equal(
-        step(x, Prediction(x0, torch.full_like(x, v)), before, noise, coefficients),
-        step(x, Prediction(x0), before, noise, coefficients),
+        step(x, Prediction(x0, torch.full_like(x, v)), before, noise, coefficients)[0],
+        step(x, Prediction(x0), before, noise, coefficients)[0],
     )
 
 
@@ -75,7 +75,7 @@ def test_a_learned_variance_lies_on_the_logarithmic_line_through_beta_tilde_and_
     coefficients = torch.tensor(plan.coefficients[:-1], dtype=torch.float32)
     denoise = Denoiser(OfAStandardNormal(raw), SCHEDULE, "epsilon", learned_variance=True)
     x, noise = torch.zeros(rows, 1), torch.ones(rows, 1)
-    added = step(x, denoise(x, torch.tensor(plan.t[:-1]), Conditions.none(rows)), x, noise, coefficients)
+    added = step(x, denoise(x, torch.tensor(plan.t[:-1]), Conditions.none(rows)), x, noise, coefficients)[0]
 
     signal, before = SCHEDULE.alpha_bar[plan.t[:-1]], SCHEDULE.alpha_bar[plan.s[:-1]]
     beta = 1 - signal / before
@@ -92,7 +92,8 @@ def variance_before_the_last_step(steps: int, raw: float) -> float:
     for index in range(steps - 1):
         x, noise = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [1.0]])  # one row shows the factor, one the noise
         prediction = denoise(x, torch.tensor(plan.t[[index, index]]), Conditions.none(2))
-        factor, deviation = step(x, prediction, torch.zeros(2, 1), noise, at(plan, index).expand(2, -1)).flatten()
+        moved, _ = step(x, prediction, torch.zeros(2, 1), noise, at(plan, index).expand(2, -1))
+        factor, deviation = moved.flatten()
         variance = factor.item() ** 2 * variance + deviation.item() ** 2
     return variance
 
@@ -114,7 +115,7 @@ def test_learned_and_fixed_rows_share_a_step():
     rows = [learned, fixed["fixed-large"], learned, fixed["fixed-small"]]
     v = torch.tensor([[1.0], [0.5], [0.0], [0.5]])  # the fixed rows' v is nobody's
     x, x0, before, noise = torch.randn(4, 1, 1).expand(4, 4, 1)
-    moved = step(x, Prediction(x0, v), before, noise, torch.stack([at(plan, 4) for plan in rows]))
+    moved = step(x, Prediction(x0, v), before, noise, torch.stack([at(plan, 4) for plan in rows]))[0]
     # Nothing but D differs, and D by float32's rounding of a logarithm.
     torch.testing.assert_close(moved[0], moved[1], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(moved[2], moved[3], rtol=1e-5, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,16 @@ train(task, Path(sys.argv[1]), Accelerator())
     assert newest_state(tmp_path).name == "state-20"
 
     assert_same_bits(weights(train(tiny_task(), tmp_path, Accelerator())), straight[1])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == STEPS
+
+
+def test_a_state_of_more_processes_is_refused(straight, tmp_path):
+    shutil.copytree(straight[0], tmp_path / "run")
+    made_by = newest_state(tmp_path / "run") / "made_by.json"
+    made_by.write_text(json.dumps(json.loads(made_by.read_text()) | {"processes": 2}))
+    with pytest.raises(RecipeError, match="by 2 processes, not 1"):
+        train(tiny_task(), tmp_path / "run", Accelerator())
 
 
 def test_a_half_written_state_is_not_taken_for_one(tmp_path, straight):

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.checkpoint import Config
+from model.classifier import ClassifierConfig
 from training.data import training_set
 from training.evaluate.judge import JudgeConfig
 from training.evaluate.run import Likelihood
@@ -15,6 +17,7 @@ from training.pictures import plt, save_picture
 SHEET_COLUMNS = 10
 SAMPLES, LIKELIHOOD = ("samples.png", "points.png"), "likelihood.png"  # of images or points; the bound over t
 PICTURES = (*SAMPLES, LIKELIHOOD)
+ACCURACY = "accuracy.png"  # of a classifier, against t
 
 MEANING = {
     "test_accuracy": "share of the real test images that are read right",
@@ -33,6 +36,7 @@ MEANING = {
     "labels: chance differences in the labels' shares do not count",
     "within_labels_floor": "the same between two real draws",
     "within_labels_ratio": "the one over the other",
+    "spread": "root mean square distance of the samples from their label's mean, over that of real points",
     "mmd": "maximum mean discrepancy, Gaussian kernel, bandwidth by the median distance",
     "mmd_null": "the 95th percentile of the MMD under permutations: draws of one distribution stay below",
     "prior": "bits per dimension that pure noise still tells of the data (L_T)",
@@ -82,8 +86,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         f"`python -m training train {config.name}` and measured by `python -m training evaluate {config.name}`.",
         "",
     ]
-    if config.metrics:
-        lines += ["## Measured", "", *_table(config.metrics), "", *_meanings(config.metrics)]
+    lines += _measured(config.metrics)
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![where the bits come from]({LIKELIHOOD})"]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
@@ -104,13 +107,50 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
         f"| trained on | {steps:,} steps, {rows:,} images in all, per process; averaged weights |",
         "",
-        "## Measured",
-        "",
-        *_table(config.metrics),
-        "",
-        *_meanings(config.metrics),
+        *_measured(config.metrics),
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def write_classifier_card(folder: Path, config: ClassifierConfig) -> None:
+    data, options = config.data, config.recipe.get("optimisation", {})
+    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
+    request = {"dataset": data.dataset, "label": data.labels[-1], "guidance": "classifier"}
+    lines = [
+        f"# {config.name}",
+        "",
+        f"{config.recipe.get('description') or config.name}. Its gradient steers a denoiser of the same data and "
+        "schedule to a label.",
+        "",
+        "```",
+        f"curl --json '{json.dumps(request)}' http://127.0.0.1:8000/sample -o {data.dataset}.png",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | {data.dataset}, with noise of every level |",
+        f"| network | {_inline(config.network.model_dump(mode='json'))} |",
+        f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
+        f"| advised | guidance scale {config.guidance_scale:g} |",
+        f"| trained on | {steps:,} steps, {rows:,} rows in all, per process; averaged weights |",
+        "",
+        *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),
+        *_measured(config.metrics),
+    ]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def save_accuracy_picture(folder: Path, config: ClassifierConfig, t: np.ndarray, accuracy: np.ndarray) -> None:
+    """How much of the label can be read at each noise level."""
+    figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
+    axes.plot(t / config.schedule.T, 100 * accuracy, "o-", color="#084594", linewidth=1.5, markersize=3)
+    axes.axhline(100 / len(config.data.labels), color="black", linewidth=0.8, linestyle=":")
+    axes.text(0, 100 / len(config.data.labels), "by chance", va="bottom", fontsize=8)
+    axes.set(xlabel="t/T", ylabel="read right, %", ylim=(0, 102))
+    axes.set_title(f"{config.name}: accuracy against noise", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / ACCURACY, bbox_inches="tight")
+    plt.close(figure)
 
 
 def save_image_sheet(folder: Path, config: Config, images: Tensor) -> None:
@@ -157,6 +197,10 @@ def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Like
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / LIKELIHOOD, bbox_inches="tight")
     plt.close(figure)
+
+
+def _measured(metrics: dict) -> list[str]:
+    return ["## Measured", "", *_table(metrics), "", *_meanings(metrics)] if metrics else []
 
 
 def _table(metrics: dict) -> list[str]:

@@ -7,22 +7,34 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from model.checkpoint import CheckpointError, Precision, SamplingConfig, load_checkpoint, read_role, save_config
+from model.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Precision,
+    SamplingConfig,
+    load_checkpoint,
+    read_role,
+    save_config,
+)
+from model.classifier import load_classifier
 from training.evaluate import card
 from training.evaluate.judge import load_judge
 from training.evaluate.run import (
     POINT_STEPS,
     Figures,
+    evaluate_classifier,
     evaluate_images,
     evaluate_judge,
     evaluate_points,
     image_reference,
     measure_likelihood,
 )
+from training.generate import Steering
 from training.recipe import RecipeError
 
 IMAGES = 10_000
 POINTS = 5_000
+CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
 LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
 RESPACED = 50
 FULL_CHAIN_ROWS = 1_000  # … and over all T
@@ -49,22 +61,18 @@ def evaluate_checkpoint(
     Raises RecipeError where there is no such checkpoint or the settings cannot be.
     """
     try:
-        if read_role(folder) == "judge":
+        role = read_role(folder)
+        if role in ("judge", "classifier") and (changed or precision != "float32"):
+            raise RecipeError(f"{folder.name} is a {role}: it draws no samples, and is measured in float32")
+        if role == "judge":
             return _evaluate_judge(folder, device)
+        if role == "classifier":
+            return _evaluate_classifier(folder, device, samples=samples, seed=seed)
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     config = checkpoint.config
-    own = config.sampling.model_dump() | ({"steps": POINT_STEPS} if config.data.kind == "points" else {})
-    try:
-        options = SamplingConfig(**(own | (changed or {})))
-    except ValidationError as error:
-        raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
-    if options.steps > checkpoint.schedule.T:
-        raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
-
-    if config.data.kind == "points" and precision != "float32":
-        raise RecipeError("precision: points are measured and served in float32")
+    options = _options(checkpoint, changed or {}, precision)
     if precision == "bfloat16" and not changed:
         _comparable(options, samples or IMAGES, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
@@ -105,6 +113,72 @@ def evaluate_checkpoint(
     return figures
 
 
+def evaluate_steered(
+    folder: Path,
+    classifier: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    changed: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+) -> Figures:
+    """Measure a checkpoint steered by a classifier; with nothing in `changed`, the classifier's card tells of it.
+
+    `changed["guidance_scale"]` is the gradient's; by default the one that the classifier's card advises.
+
+    Raises RecipeError where the two do not fit, or the settings cannot be.
+    """
+    try:
+        checkpoint, steers = load_checkpoint(folder), load_classifier(classifier)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    if not steers.fits(checkpoint.config):
+        raise RecipeError(f"{classifier.name} was trained on other data or another schedule than {folder.name}")
+    options = _options(checkpoint, changed or {}, precision)
+    scale = (changed or {}).get("guidance_scale", steers.config.guidance_scale)
+    steering = Steering(steers, scale)
+    points = checkpoint.config.data.kind == "points"
+    if points:
+        figures, _ = evaluate_points(
+            checkpoint, options, samples=samples or POINTS, seed=seed, device=device, steering=steering
+        )
+    else:
+        figures, _ = evaluate_images(
+            checkpoint,
+            image_reference(checkpoints, device),
+            options,
+            samples=samples or IMAGES,
+            seed=seed,
+            precision=precision,
+            device=device,
+            steering=steering,
+        )
+    if not changed and figures["samples"] == (POINTS if points else IMAGES):
+        metrics = steers.config.metrics | {f"steering {checkpoint.config.name}": figures}
+        config = steers.config.model_copy(update={"metrics": metrics})
+        save_config(classifier, config)
+        card.write_classifier_card(classifier, config)
+    return figures
+
+
+def _options(checkpoint: Checkpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
+    """The card's own settings but for what is changed. Raises RecipeError where they cannot be."""
+    config = checkpoint.config
+    points = config.data.kind == "points"
+    own = config.sampling.model_dump() | ({"steps": POINT_STEPS} if points else {})
+    try:
+        options = SamplingConfig(**(own | changed))
+    except ValidationError as error:
+        raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
+    if options.steps > checkpoint.schedule.T:
+        raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
+    if points and precision != "float32":
+        raise RecipeError("precision: points are measured and served in float32")
+    return options
+
+
 def evaluate_likelihood(
     folder: Path, device: torch.device, *, samples: int | None = None, precision: Precision = "float32", seed: int = 0
 ) -> dict[str, Figures]:
@@ -137,6 +211,20 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
     config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
     save_config(folder, config)
     card.write_judge_card(folder, config)
+    return figures
+
+
+def _evaluate_classifier(folder: Path, device: torch.device, *, samples: int | None, seed: int) -> Figures:
+    checkpoint = load_classifier(folder)
+    figures, timesteps, accuracy = evaluate_classifier(
+        checkpoint, samples=samples or CLASSIFIED, seed=seed, device=device
+    )
+    if samples is None:
+        metrics = checkpoint.config.metrics | {HEADLINE: figures}
+        config = checkpoint.config.model_copy(update={"metrics": metrics})
+        save_config(folder, config)
+        card.save_accuracy_picture(folder, config, timesteps, accuracy)
+        card.write_classifier_card(folder, config)
     return figures
 
 

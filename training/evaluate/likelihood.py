@@ -10,7 +10,7 @@ from model.data import DataConfig
 from model.denoiser import NO_LABEL, Denoiser
 from model.noise import normal, sample_seeds
 from model.plan import Variance
-from model.prediction import per_row, predicted_x0, split_output
+from model.prediction import diffused, per_row, predicted_x0, split_output
 from training.variational import VariationalBound
 
 BATCH = {"images": 64, "points": 5000}
@@ -87,8 +87,7 @@ def _terms(
     times = torch.full((len(x0),), t, device=x0.device)
     noise = normal(seeds, torch.full_like(seeds, index), tuple(x0.shape[1:]))
     alpha_bar = torch.full((len(x0),), float(denoiser.schedule.alpha_bar[t]), device=x0.device)
-    scale = per_row(alpha_bar, x0)
-    x_t = scale.sqrt() * x0 + (1 - scale).sqrt() * noise
+    x_t = diffused(x0, noise, alpha_bar)
     output = denoiser.network(x_t, times, torch.full_like(times, NO_LABEL))
     output, learned = split_output(output, denoiser.learned_variance)
     believed = predicted_x0(denoiser.target, output, x_t, alpha_bar)

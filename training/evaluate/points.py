@@ -41,6 +41,16 @@ def sliced_wasserstein_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_l
     return sum(distances) / len(distances)
 
 
+def spread_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> float:
+    """The points' root mean square distance from their label's mean, `a` over `b`, a mean over the labels."""
+
+    def spread(points: Tensor) -> float:
+        return (points - points.mean(0)).square().sum(1).mean().sqrt().item()
+
+    labels = [label for label in b_labels.unique() if (a_labels == label).any()]
+    return sum(spread(a[a_labels == label]) / spread(b[b_labels == label]) for label in labels) / len(labels)
+
+
 def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tuple[float, float]:
     """(MMD, the 95th percentile of its permutation null) with a Gaussian kernel (Gretton 2012, eq. 5).
 

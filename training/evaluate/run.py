@@ -11,8 +11,10 @@ from rich.progress import Progress
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, CheckpointError, Precision, SamplingConfig
+from model.classifier import ClassifierCheckpoint
 from model.denoiser import NO_LABEL
 from model.plan import Variance, trailing_timesteps
+from model.prediction import diffused
 from training.data import training_set
 from training.data.digits import mnist
 from training.evaluate.images import image_figures
@@ -23,10 +25,12 @@ from training.evaluate.points import (
     point_figures,
     sliced_wasserstein,
     sliced_wasserstein_within_labels,
+    spread_within_labels,
 )
-from training.generate import generate, labels_in_proportion
+from training.generate import Steering, generate, labels_in_proportion
 from training.recipe import RecipeError
 
+CLASSIFIER_BATCH = 500
 POINT_SEEDS = 10
 POINT_STEPS = 50  # at which 2-D checkpoints are measured, whatever they are served at
 
@@ -64,6 +68,7 @@ def evaluate_images(
     seed: int,
     precision: Precision,
     device: torch.device,
+    steering: Steering | None = None,
 ) -> tuple[Figures, Tensor]:
     """(figures, the samples [n, C, H, W] in 0 … 255 in order of their labels)"""
     at_most = len(reference.test_features)
@@ -74,8 +79,9 @@ def evaluate_images(
         task = progress.add_task("sampling", total=samples)
         images = generate(
             checkpoint,
-            asked if checkpoint.config.data.labels else np.full(samples, NO_LABEL),
+            asked if steering or checkpoint.config.data.labels else np.full(samples, NO_LABEL),
             options,
+            steering=steering,
             seed=seed,
             device=device,
             precision=precision,
@@ -84,13 +90,13 @@ def evaluate_images(
     images = images.round().clamp(0, 255)
     figures = image_figures(reference.judge.look(images), asked, reference.train_features, reference.test_features)
     measured = {name: _rounded(value) for name, value in asdict(figures).items()}
-    if not _asks_for_labels(checkpoint, options):
+    if not _asks_for_labels(checkpoint, options, steering):
         del measured["label_accuracy"]
     return {
         "samples": samples,
         "seed": seed,
         "computed_in": precision,  # "precision" is the k-NN measure
-        **_settings(options),
+        **_settings(options, steering),
         "judge": reference.judge.config.name,
         **measured,
         "frechet_ratio": _rounded(figures.frechet_ratio),
@@ -105,6 +111,7 @@ def evaluate_points(
     seed: int,
     device: torch.device,
     seeds: int = POINT_SEEDS,
+    steering: Steering | None = None,
 ) -> tuple[Figures, tuple[Tensor, Tensor]]:
     """(means over `seeds` runs (2 or more) of `samples` points, (points, labels) of the first run)"""
     data = training_set(checkpoint.config.data.dataset)
@@ -115,19 +122,22 @@ def evaluate_points(
         real, real_labels = data.draw(samples, generator)
         # The floor's draw lends its labels: both are as far from the other draw by chance.
         other, labels = data.draw(samples, generator)
-        asked = labels if checkpoint.config.data.labels else torch.full_like(labels, NO_LABEL)
+        asked = labels if steering or checkpoint.config.data.labels else torch.full_like(labels, NO_LABEL)
         # Runs must not share a sample: run r takes the seeds seed + r·samples …
-        points = generate(checkpoint, asked.numpy(), options, seed=seed + run * samples, device=device)
+        points = generate(
+            checkpoint, asked.numpy(), options, seed=seed + run * samples, device=device, steering=steering
+        )
         shown = shown or (points, labels)
         figures = asdict(point_figures(points, labels, real, real_labels))
         figures["sliced_wasserstein_floor"] = sliced_wasserstein(other, real)
         figures["energy_floor"] = energy_distance(other, real)
-        if _asks_for_labels(checkpoint, options):
+        if _asks_for_labels(checkpoint, options, steering):
+            figures["spread"] = spread_within_labels(points, labels, other, labels)
             figures["within_labels"] = sliced_wasserstein_within_labels(points, labels, real, real_labels)
             figures["within_labels_floor"] = sliced_wasserstein_within_labels(other, labels, real, real_labels)
         runs.append(figures)
     mean = {name: _rounded(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
-    if not _asks_for_labels(checkpoint, options):
+    if not _asks_for_labels(checkpoint, options, steering):
         del mean["label_accuracy"]
     spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(seeds)
     if "within_labels" in mean:
@@ -136,7 +146,7 @@ def evaluate_points(
         "samples": samples,
         "seeds": seeds,
         "seed": seed,
-        **_settings(options),
+        **_settings(options, steering),
         **mean,
         "sliced_wasserstein_standard_error": _rounded(spread),
         "sliced_wasserstein_ratio": _rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"]),
@@ -180,9 +190,11 @@ def measure_likelihood(
     return Likelihood(figures, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)
 
 
-def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig) -> bool:
+def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:
     """Whether samples can be read for what was asked: at scale 0 nothing is."""
-    return bool(checkpoint.config.data.labels) and options.guidance_scale > 0
+    if steering is not None and steering.scale > 0:
+        return True
+    return bool(checkpoint.config.data.labels) and (steering is not None or options.guidance_scale > 0)
 
 
 def evaluate_judge(judge: Judge) -> Figures:
@@ -192,9 +204,46 @@ def evaluate_judge(judge: Judge) -> Figures:
     return {"samples": len(test), "test_accuracy": _rounded((classes == test.labels).double().mean().item())}
 
 
-def _settings(options: SamplingConfig) -> dict[str, Any]:
+CLASSIFIER_LEVELS = np.linspace(0, 1, 21)  # t/T
+NAMED_LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75)  # those whose accuracy stands in the card
+
+
+def evaluate_classifier(
+    checkpoint: ClassifierCheckpoint, *, samples: int, seed: int, device: torch.device
+) -> tuple[Figures, np.ndarray, np.ndarray]:
+    """(figures, t [levels], accuracy [levels]): what is read right of noisy rows that were not trained on."""
+    data, schedule = checkpoint.config.data, checkpoint.schedule
+    if data.kind == "images":
+        test = mnist(train=False)
+        rows, labels = test.images[:samples].float(), test.labels[:samples]
+    else:
+        rows, labels = training_set(data.dataset).draw(samples, torch.Generator().manual_seed(seed))
+    classifier = checkpoint.classifier(device)
+    generator = torch.Generator().manual_seed(seed + 1)
+    levels = np.union1d(CLASSIFIER_LEVELS, NAMED_LEVELS)
+    timesteps = np.rint(levels * schedule.T).astype(np.int64)
+    accuracy = np.zeros(len(levels))
+    for level, t in enumerate(timesteps.tolist()):
+        right = 0
+        for batch, wanted in zip(rows.split(CLASSIFIER_BATCH), labels.split(CLASSIFIER_BATCH), strict=True):
+            noise = torch.randn(batch.shape, generator=generator)
+            x_t = diffused(data.standardise(batch), noise, torch.full((len(batch),), float(schedule.alpha_bar[t])))
+            with torch.inference_mode():
+                log_p = classifier.log_probabilities(x_t.to(device), torch.full((len(batch),), t, device=device))
+            right += int((log_p.argmax(1).cpu() == wanted).sum())
+        accuracy[level] = right / len(rows)
+    figures: Figures = {"samples": len(rows), "seed": seed}
+    for level in NAMED_LEVELS:
+        figures[f"accuracy at t/T = {level:g}"] = _rounded(float(accuracy[np.searchsorted(levels, level)]))
+    return figures, timesteps, accuracy
+
+
+def _settings(options: SamplingConfig, steering: Steering | None) -> dict[str, Any]:
     fields = {"sampler", "steps", "guidance_scale"} | ({"variance"} if options.sampler == "ddpm" else set())
-    return options.model_dump(mode="json", include=fields)
+    settings = options.model_dump(mode="json", include=fields)
+    if steering is not None:
+        settings |= {"guidance_scale": steering.scale, "classifier": steering.checkpoint.config.name}
+    return settings
 
 
 def _rounded(value: float) -> float:

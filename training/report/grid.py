@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Config, SamplingConfig
+from model.classifier import ClassifierConfig
 from model.plan import Sampler, Variance
 
 STEPS = (4, 6, 10, 20, 50)
 DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier
+SHEET_SCALES = (0.0, 1.0, 3.0, 10.0)
 SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
@@ -71,6 +74,14 @@ def by_scale(config: Config) -> list[Cell]:
         return []
     sampler, steps = SCALES_AT
     return [Cell(sampler, steps, scale) for scale in SCALES]
+
+
+def by_gradient_scale(steers: ClassifierConfig) -> list[Cell]:
+    """Scales of a classifier's gradient, likewise, and the one that its card advises with all samples."""
+    if steers.data.kind != "images":
+        return []
+    advised = Cell(*SCALES_AT, steers.guidance_scale, samples=HEADLINE_SAMPLES)
+    return [*(Cell(*SCALES_AT, scale) for scale in GRADIENT_SCALES), advised]
 
 
 def headline(config: Config) -> list[Cell]:

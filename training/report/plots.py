@@ -6,6 +6,7 @@ from model.checkpoint import Config
 from training.pictures import plt
 from training.report import grid
 from training.report.grid import Measured
+from training.report.write import Line
 
 COLOURS = {
     "ddpm, fixed-small": "#9ecae1",
@@ -23,8 +24,6 @@ def draw(config: Config, measured: Measured, reports: Path) -> list[str]:
     names = []
     if any(cell in measured for cell in grid.by_steps(config)):
         names.append(_against_steps(config, measured, reports))
-    if any(cell in measured for cell in grid.by_scale(config)):
-        names.append(_trade_off(config, measured, reports))
     return names
 
 
@@ -51,20 +50,32 @@ def _against_steps(config: Config, measured: Measured, reports: Path) -> str:
     return _save(figure, axes, reports, f"{config.name}-steps.png")
 
 
-def _trade_off(config: Config, measured: Measured, reports: Path) -> str:
-    """Fidelity against diversity along the guidance scale."""
-    figure, axes = plt.subplots(figsize=(5.6, 4.2), dpi=110)
-    cells = [cell for cell in grid.by_scale(config) if cell in measured and "label_accuracy" in measured[cell]]
-    recall = [measured[cell]["recall"] for cell in cells]
-    accuracy = [100 * measured[cell]["label_accuracy"] for cell in cells]
-    axes.plot(recall, accuracy, "o-", color="#31a354", linewidth=1.8, markersize=5)
-    for cell, x, y in zip(cells, recall, accuracy, strict=True):
-        axes.annotate(f"{cell.guidance_scale:g}", (x, y), textcoords="offset points", xytext=(6, -10), fontsize=8)
+def draw_trade_off(lines: list[Line], reports: Path) -> str:
+    """Fidelity against diversity along the guidance scale (as DN21 figure 4), a line each way of guiding."""
+    figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
+    for line, colour in zip(lines, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+        cells = [cell for cell in line.known if cell.samples == grid.SAMPLES]
+        asked = [cell for cell in cells if "label_accuracy" in line.measured[cell]]
+        recall = [line.measured[cell]["recall"] for cell in asked]
+        accuracy = [100 * line.measured[cell]["label_accuracy"] for cell in asked]
+        trade_off.plot(recall, accuracy, "o-", color=colour, linewidth=1.6, markersize=4, label=line.title)
+        for cell, x, y in zip(asked, recall, accuracy, strict=True):
+            trade_off.annotate(
+                f"{cell.guidance_scale:g}", (x, y), textcoords="offset points", xytext=(5, -9), fontsize=7
+            )
+        ratio = [line.measured[cell]["frechet_ratio"] for cell in cells]
+        distance.plot([cell.guidance_scale for cell in cells], ratio, "o-", color=colour, linewidth=1.6, markersize=4)
     sampler, steps = grid.SCALES_AT
-    axes.set_xlabel("recall: how much of the real data is covered")
-    axes.set_ylabel("label accuracy, %")
-    axes.set_title(f"{config.name}: guidance scale, {sampler}, {steps} steps", fontsize=11)
-    return _save(figure, axes, reports, f"{config.name}-guidance.png")
+    trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="label accuracy, %")
+    trade_off.legend(frameon=False, fontsize=8)
+    distance.set(xlabel="guidance scale", ylabel="Fréchet distance ÷ floor", yscale="log")
+    figure.suptitle(f"fidelity against diversity along the guidance scale: {sampler}, {steps} steps", fontsize=11)
+    for axes in (trade_off, distance):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
+    figure.savefig(reports / "guidance.png", bbox_inches="tight")
+    plt.close(figure)
+    return "guidance.png"
 
 
 def _save(figure, axes, reports: Path, name: str) -> str:

@@ -9,11 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, SamplingConfig
+from model.classifier import ClassifierCheckpoint
 from model.denoiser import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
 from model.sample import sampling_states
+from training.generate import Steering, generate
 from training.pictures import plt
 from training.report import grid
 
@@ -32,6 +34,20 @@ def draw(checkpoint: Checkpoint, reports: Path, device: torch.device) -> list[st
     if checkpoint.config.data.kind == "images":
         return [_by_steps(checkpoint, reports, device), *_digits_forming(checkpoint, reports, device)]
     return _points_forming(checkpoint, reports, device)
+
+
+def draw_scales(checkpoint: Checkpoint, steers: ClassifierCheckpoint, reports: Path, device: torch.device) -> str:
+    """The same seeds at more and more of the gradient: a line each scale, a column each label."""
+    labels = np.arange(len(steers.config.data.labels))
+    sampler, steps = grid.SCALES_AT
+    options = SamplingConfig(sampler=sampler, steps=steps)
+    lines = [
+        generate(checkpoint, labels, options, steering=Steering(steers, scale), device=device)
+        for scale in grid.SHEET_SCALES
+    ]
+    name = f"{checkpoint.config.name}-scales.png"
+    save_image(torch.cat(lines).clamp(0, 255) / 255, reports / name, nrow=len(labels), **MARGIN)
+    return name
 
 
 def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:

@@ -35,8 +35,28 @@ class Section:
     pictures: list[str]
 
 
-def write_report(path: Path, sections: Iterable[Section]) -> None:
+@dataclass(frozen=True)
+class Line:
+    """One way of guiding, along its scale."""
+
+    config: Config
+    title: str
+    cells: list[Cell]
+    measured: Measured
+
+    @property
+    def known(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell in self.measured]
+
+
+def write_report(path: Path, sections: Iterable[Section], lines: list[Line], trade_off: str | None) -> None:
+    """`lines` are the ways of guiding, `trade_off` their picture."""
     parts = [INTRODUCTION, *map(_section, sections)]
+    if trade_off is not None:
+        sampler, steps = grid.SCALES_AT
+        parts += ["## Guidance", "", f"Along the scale, {sampler}, {steps} steps.", "", f"![trade-off]({trade_off})"]
+        for line in lines:
+            parts += ["", f"### {line.title}", "", *_table(line.config, line.known, line.measured, scaled=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(parts).rstrip() + "\n")
 
@@ -57,16 +77,14 @@ def _section(section: Section) -> str:
     for title, cells in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
         ("Sampler × steps", grid.by_steps(config)),
-        ("Guidance scale", grid.by_scale(config)),
     ):
         known = [cell for cell in cells if cell in measured]
         if known:
-            lines += [f"### {title}", "", *_table(config, known, measured), ""]
+            lines += [f"### {title}", "", *_table(config, known, measured, scaled=bool(config.data.labels)), ""]
     return "\n".join(lines)
 
 
-def _table(config: Config, cells: list[Cell], measured: Measured) -> list[str]:
-    scaled = bool(config.data.labels)
+def _table(config: Config, cells: list[Cell], measured: Measured, *, scaled: bool) -> list[str]:
     figures = IMAGE_FIGURES if config.data.kind == "images" else POINT_FIGURES
     columns = [(title, show) for title, needs, show in figures if any(needs in measured[cell] for cell in cells)]
     head = ["sampler", "steps", *(["scale"] if scaled else []), "samples", *(title for title, _ in columns)]

@@ -1,0 +1,78 @@
+"""A recipe for a classifier of noisy rows → what the trainer trains, and the checkpoint it becomes."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.checkpoint import CheckpointError, load_config, load_weights, save_checkpoint
+from model.classifier import Classifier, ClassifierConfig
+from model.prediction import diffused
+from model.schedule import make_schedule
+from training.data import training_set
+from training.evaluate.card import ACCURACY, write_classifier_card
+from training.objectives import draw_timesteps
+from training.pictures import save_picture
+from training.recipe import ClassifierRecipe, RecipeError
+
+
+class ClassifierTask:
+    """See `training.trainer.Task`."""
+
+    def __init__(self, recipe: ClassifierRecipe, start_from: Path | None = None):
+        self.recipe = recipe
+        self.data = training_set(recipe.data.dataset)
+        self.stateful = ()
+        self.config = ClassifierConfig(
+            name=recipe.name,
+            data=self.data.config,
+            network=recipe.network,
+            schedule=recipe.schedule,
+            guidance_scale=recipe.guidance_scale,
+            recipe=recipe.model_dump(mode="json"),
+        )
+        self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
+        self._alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float()
+        torch.manual_seed(recipe.seed)
+        try:
+            self.network = self.config.build_network().to(memory_format=torch.channels_last)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.name}: network: {error}") from error
+        if start_from is not None:
+            self._start_from(start_from)
+
+    def _start_from(self, folder: Path) -> None:
+        """Raises RecipeError where the weights do not fit, or were trained on other noise."""
+        try:
+            other = load_config(folder, ClassifierConfig)
+            load_weights(folder, self.network)
+        except CheckpointError as error:
+            raise RecipeError(f"--from: {error}") from error
+        if other.schedule != self.config.schedule:
+            raise RecipeError(f"--from: {folder.name} was trained with another schedule ({other.schedule})")
+
+    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """−log p(label|x_t), over all t alike."""
+        x0 = self.config.data.standardise(rows)
+        t = draw_timesteps(len(x0), self.schedule.T, generator)
+        noise = torch.randn(x0.shape, generator=generator).to(x0.device)
+        x_t = diffused(x0, noise, self._alpha_bar[t].to(x0.device))
+        classifier = Classifier(network, self.schedule, x0.device)
+        return F.nll_loss(classifier.log_probabilities(x_t, t.to(x0.device)), labels)
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """What it is shown: a few rows at more and more noise, one line a level."""
+        generator = torch.Generator().manual_seed(0)
+        rows, labels = self.data.draw(8, generator)
+        levels = torch.linspace(0, 0.75, 5).mul(self.schedule.T).long()
+        x0 = self.config.data.standardise(rows).repeat(len(levels), *[1] * (rows.dim() - 1))
+        noise = torch.randn(x0.shape, generator=generator)
+        x_t = diffused(x0, noise, self._alpha_bar[levels].repeat_interleave(len(rows)))
+        data = self.config.data
+        save_picture(path, data, data.restore(x_t), labels.repeat(len(levels)).numpy(), columns=8)
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        (folder / ACCURACY).unlink(missing_ok=True)  # of earlier weights
+        save_checkpoint(folder, self.config, network)
+        write_classifier_card(folder, self.config)
