@@ -1,5 +1,6 @@
 """`python -m benchmarks`: what Spirale does, measured on this machine. Run them on a machine that does nothing else."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,10 +39,12 @@ def run_guidance(seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Ann
 
 @app.command("peers")
 def run_peers(
-    minutes: Minutes = 5, grid_minutes: Annotated[float, typer.Option(min=0.1, help="Of each setting tried.")] = 0.75
+    minutes: Minutes = 5,
+    grid_minutes: Annotated[float, typer.Option(min=0.1, help="Of each setting tried.")] = 0.75,
+    kept: Annotated[Path | None, typer.Option(help="A file to keep load points in; go on from those it has.")] = None,
 ):
     """The same network and weights behind FastAPI, LitServe and BentoML (needs the extra `peers`)."""
-    compare.run(minutes, grid_minutes)
+    compare.run(minutes, grid_minutes, kept)
 
 
 @app.command("soak")

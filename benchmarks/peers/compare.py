@@ -8,10 +8,12 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table
 
 from benchmarks import load, machine
+from benchmarks.peers.notebook import Notebook
 from benchmarks.peers.work import SAMPLER
 from benchmarks.server import free_port, serving, spirale
 
@@ -67,7 +69,8 @@ class Point:
         return self.p95 <= BOUND and self.drained <= DRAIN and self.all_failed == 0
 
 
-def run(minutes: float, grid_minutes: float) -> None:
+def run(minutes: float, grid_minutes: float, kept: Path | None) -> None:
+    """`kept`: a file of the load points measured so far; what it has is not measured again."""
     missing = [name for name in ("litserve", "bentoml") if importlib.util.find_spec(name) is None]
     if missing:
         raise SystemExit(f"{', '.join(missing)} not installed: pip install -e '.[peers]', in an environment of its own")
@@ -75,16 +78,17 @@ def run(minutes: float, grid_minutes: float) -> None:
     out(f"[bold]peers[/] · {machine.describe()}")
     mix = ", ".join(f"{share:.0%} of {steps} steps" for steps, share in MIX.items())
     out(f"{mix}; {SAMPLER}, one image, unguided; Poisson arrivals, {minutes:g} minutes a load point")
-    chosen = {system.name: (system, _best_setting(system, grid_minutes)) for system in _systems()}
+    notebook = Notebook(kept)
+    chosen = {system.name: (system, _best_setting(system, grid_minutes, notebook)) for system in _systems()}
     full: dict[str, dict[float, Point]] = {}
     sustained = {}
     for name, (system, setting) in chosen.items():
-        sustained[name], full[name] = _climb(system, setting, minutes)
+        sustained[name], full[name] = _climb(system, setting, minutes, notebook)
     best_peer = max((name for name in chosen if name != "spirale"), key=lambda name: sustained[name])
     equal = sustained[best_peer] or LADDER[0]
     for name, (system, setting) in chosen.items():
         if equal not in full[name] or not full[name][equal].kept_up:  # it may have been broken off
-            full[name][equal] = _point(system, setting, equal, minutes)
+            full[name][equal] = _point(system, setting, equal, minutes, notebook)
     table = Table("", "requests/s sustained", "over the best peer", title=f"p95 of the 10-step class ≤ {BOUND:g} s")
     for name, rate in sustained.items():
         table.add_row(name, f"{rate:g}", f"[bold]{rate / equal:.1f}×[/]")
@@ -98,7 +102,7 @@ def run(minutes: float, grid_minutes: float) -> None:
     out(table)
 
 
-def _climb(system: System, setting: Setting, minutes: float) -> tuple[float, dict[float, Point]]:
+def _climb(system: System, setting: Setting, minutes: float, notebook: Notebook) -> tuple[float, dict[float, Point]]:
     """The highest rung that holds for a whole load point (0: none), with the whole points.
 
     A quick look at every second rung from 1/s, up or down, finds where to begin; whole points then go up to the first
@@ -107,7 +111,7 @@ def _climb(system: System, setting: Setting, minutes: float) -> tuple[float, dic
 
     def holds(rung: int) -> bool:
         length = max(PROBE_REQUESTS / LADDER[rung] / 60, PROBE_MINUTES)
-        return _point(system, setting, LADDER[rung], min(length, minutes), break_off=True).kept_up
+        return _point(system, setting, LADDER[rung], min(length, minutes), notebook, break_off=True).kept_up
 
     rung = LADDER.index(1.0)
     if holds(rung):
@@ -119,12 +123,14 @@ def _climb(system: System, setting: Setting, minutes: float) -> tuple[float, dic
     rung = min(rung + 1, len(LADDER) - 1)
     points: dict[float, Point] = {}
     while 0 <= rung < len(LADDER) and LADDER[rung] not in points:
-        point = points[LADDER[rung]] = _point(system, setting, LADDER[rung], minutes, break_off=True)
+        point = points[LADDER[rung]] = _point(system, setting, LADDER[rung], minutes, notebook, break_off=True)
         rung += 1 if point.kept_up else -1
     return max((rate for rate, point in points.items() if point.kept_up), default=0.0), points
 
 
-def _point(system: System, setting: Setting, rate: float, minutes: float, *, break_off: bool = False) -> Point:
+def _point(
+    system: System, setting: Setting, rate: float, minutes: float, notebook: Notebook, *, break_off: bool = False
+) -> Point:
     """A server of its own for each load: nothing is left over from the one before.
 
     `break_off`: stop once so many of the 10-step class have come late that the bound cannot be kept any more.
@@ -138,8 +144,11 @@ def _point(system: System, setting: Setting, rate: float, minutes: float, *, bre
         (steps,) = randomness.choices(list(MIX), list(MIX.values()))
         return str(steps), system.body(randomness.randrange(10), steps, randomness.randrange(2**31))
 
-    with system.start(setting) as (url, _):
-        answers = asyncio.run(load.poisson(url, rate, minutes * 60, DRAIN + 5, draw, "/sample", hopeless))
+    def measure() -> list[load.Answered]:
+        with system.start(setting) as (url, _):
+            return asyncio.run(load.poisson(url, rate, minutes * 60, DRAIN + 5, draw, "/sample", hopeless))
+
+    answers = notebook.look_up(measure, system=system.name, **setting, rate=rate, minutes=minutes, break_off=break_off)
     point = Point(rate, answers, minutes * 60)
     machine.console.print(
         f"  {system.name:9} {rate:6.3f}/s {minutes:4.2g} min  "
@@ -149,14 +158,14 @@ def _point(system: System, setting: Setting, rate: float, minutes: float, *, bre
     return point
 
 
-def _best_setting(system: System, minutes: float) -> Setting:
+def _best_setting(system: System, minutes: float, notebook: Notebook) -> Setting:
     """The setting with the best p95 of the 10-step class under the same load; all are printed."""
     if len(system.grid) == 1:
         return system.grid[0]
     table = Table("setting", "p95 of 10 steps, s", "p95 of 50", title=f"{system.name}, {GRID_RATE:g} requests/s")
     tried = []
     for setting in system.grid:
-        point = _point(system, setting, GRID_RATE, minutes)
+        point = _point(system, setting, GRID_RATE, minutes, notebook)
         tried.append((point.all_failed, point.p95, setting))
         told = " ".join(f"{key.removeprefix('PEER_').lower()}={value}" for key, value in setting.items())
         table.add_row(told, f"{point.p95:.2f}", f"{load.percentiles(point.of(50))[1]:.2f}")
