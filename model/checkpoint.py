@@ -4,30 +4,29 @@ A checkpoint explains itself: nothing is guessed from a file's name, and nothing
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.data import DataConfig
-from model.denoiser import Denoiser, Gradient
+from model.denoiser import Asked, Denoiser, Gradient
 from model.networks import AnyNetworkConfig, build_network
 from model.plan import Sampler, Variance
 from model.prediction import Target
 from model.schedule import NoiseSchedule, ScheduleName, make_schedule
+from model.text import TextConfig, TextEncoder, load_text
+from model.weights import CheckpointError, load_weights, save_weights
 
 FORMAT = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+WEIGHTS = "model.safetensors"
 Precision = Literal["float32", "bfloat16"]
-
-
-class CheckpointError(Exception):
-    """A folder that is not a usable checkpoint; the message names it and says why."""
 
 
 class _Config(BaseModel):
@@ -55,7 +54,10 @@ class SamplingConfig(_Config):
 
 
 class Config(_Config):
-    """config.json: everything that a network's weights do not say."""
+    """config.json: everything that a network's weights do not say.
+
+    text  of the encoder whose vectors the network is conditioned on instead of labels
+    """
 
     format: Literal[1] = FORMAT
     role: Literal["denoiser"] = "denoiser"
@@ -65,6 +67,7 @@ class Config(_Config):
     schedule: ScheduleConfig
     prediction: PredictionConfig
     sampling: SamplingConfig
+    text: TextConfig | None = None
     precisions: tuple[Precision, ...] = ("float32",)
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -75,13 +78,21 @@ class Config(_Config):
             raise ValueError(f"sampling.steps is at most T = {self.schedule.T}")
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
+        if self.text is not None and self.data.labels:
+            raise ValueError("a network reads text or labels, not both")
         return self
+
+    @property
+    def reads(self) -> Asked | None:
+        """What its network is conditioned on."""
+        return "text" if self.text is not None else "label" if self.data.labels else None
 
     def build_network(self) -> nn.Module:
         return build_network(
             self.network,
             shape=self.data.shape,
             labels=len(self.data.labels),
+            text=0 if self.text is None else self.text.outputs,
             T=self.schedule.T,
             learned_variance=self.prediction.learned_variance,
         )
@@ -89,19 +100,20 @@ class Config(_Config):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded checkpoint: its config, its schedule and its network in float32 on the CPU."""
+    """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU."""
 
     config: Config
     schedule: NoiseSchedule
     network: nn.Module
+    text: TextEncoder | None = None
 
     def denoiser(
         self,
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
-        classifier: Gradient | None = None,
+        gradients: Mapping[Asked, Gradient] = MappingProxyType({}),
     ) -> Denoiser:
-        """A denoiser on a copy of the network in that precision."""
+        """A denoiser on a copy of the network in that precision, steered by these gradients where it is asked for."""
         network = self.config.build_network()
         network.load_state_dict(self.network.state_dict())
         network.to(device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
@@ -112,7 +124,8 @@ class Checkpoint:
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
             clip=self.config.data.clip,
-            classifier=classifier,
+            text_width=None if self.config.text is None else self.config.text.outputs,
+            gradients=gradients,
             device=device,
         )
 
@@ -124,18 +137,16 @@ class _InFloat32(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        return self.network(x, t, label).float()
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        return self.network(x, t, condition).float()
 
 
-def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module) -> None:
+def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module, text: TextEncoder | None = None) -> None:
     """Write the folder. The weights come first and config.json last, each by an atomic rename."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    partial = folder / "model.safetensors.partial"
-    save_file(weights, partial)
-    partial.chmod(0o644)  # it is written for its owner only, and a service may run as somebody else
-    partial.replace(folder / "model.safetensors")
+    save_weights(folder / WEIGHTS, network)
+    if text is not None:
+        text.save(folder)
     save_config(folder, config)
 
 
@@ -182,22 +193,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         network = config.build_network()
     except ValueError as error:
         raise CheckpointError(f"{folder.name}: config.json: {error}") from error
-    load_weights(folder, network)
-    return Checkpoint(config, schedule, network.eval())
-
-
-def load_weights(folder: Path, network: nn.Module) -> None:
-    """model.safetensors → the network, strictly. Raises CheckpointError."""
-    path = folder / "model.safetensors"
-    try:
-        weights = load_file(path)
-        network.load_state_dict(weights)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder.name}: cannot read model.safetensors: {error}") from error
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder.name}: model.safetensors does not fit the network that config.json describes: "
-            f"{str(error).splitlines()[-1].strip()}"
-        ) from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise CheckpointError(f"{folder.name}: model.safetensors holds values that are not finite")
+    load_weights(folder / WEIGHTS, network)
+    text = None if config.text is None else load_text(folder, config.text)
+    return Checkpoint(config, schedule, network.eval(), text)

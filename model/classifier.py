@@ -1,6 +1,5 @@
 """A classifier of noisy rows, and the gradient by which it steers a denoiser (DN21 section 4)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import FORMAT, NAME_PATTERN, CheckpointError, Config, ScheduleConfig, load_config, load_weights
+from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Config, ScheduleConfig, load_config
 from model.data import DataConfig
+from model.denoiser import Asked, Gradient
 from model.networks import AnyEncoderConfig, build_encoder
-from model.prediction import per_row
+from model.reader import NoisyReader, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
+from model.weights import CheckpointError, load_weights
 
 
 class ClassifierConfig(BaseModel):
@@ -36,64 +37,47 @@ class ClassifierConfig(BaseModel):
         return build_encoder(self.network, shape=self.data.shape, outputs=len(self.data.labels), T=self.schedule.T)
 
 
-class Classifier:
-    """log p(y|x_t), and its gradient with respect to x_t.
-
-    The network is shown √ᾱ_t·x_t: by Bayes' rule that is all of x_t that p(y|x_t) depends on,
-
-        log q(x_t|x_0) = √ᾱ_t x_t·x_0/(1−ᾱ_t) − ᾱ_t|x_0|²/2(1−ᾱ_t) + …,
-
-    where the rest knows nothing of x_0. So the gradient vanishes with √ᾱ_t by construction, and what it does to x̂0,
-    (1−ᾱ_t)/√ᾱ_t times as much, stays bounded at the noisy end.
-
-    network   (√ᾱ_t·x_t [rows, …], t [rows] int64) → logits [rows, classes]
-    schedule  the one it was trained with
-    """
-
-    def __init__(
-        self, network: Callable[[Tensor, Tensor], Tensor], schedule: NoiseSchedule, device: torch.device | str = "cpu"
-    ):
-        self.network = network
-        self._root_alpha_bar = torch.from_numpy(schedule.alpha_bar).sqrt().float().to(device)
+class Classifier(NoisyReader):
+    """log p(y|x_t), and its gradient with respect to x_t. The network puts out logits."""
 
     def log_probabilities(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t [rows, …] in the network's range, t [rows] int64 (0 … T) → [rows, classes] float32."""
-        logits = self.network(per_row(self._root_alpha_bar[t], x_t) * x_t, t)
-        return F.log_softmax(logits.float(), dim=1)
+        return F.log_softmax(self.read(x_t, t), dim=1)
 
     def gradient(self, x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        """∇ log p(label|x_t) [rows, …], of any rows [rows] of labels 0 … classes − 1.
-
-        It is taken of the *sum* over rows, so that each row's is its own whoever else is in the batch. Works inside
-        `torch.inference_mode`.
-        """
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x_t.clone().requires_grad_()  # copies: tensors made in inference mode cannot be differentiated
-            log_p = self.log_probabilities(x, t.clone())
-            selected = log_p.gather(1, label.clone().unsqueeze(1))
-            (gradient,) = torch.autograd.grad(selected.sum(), x)
-        return gradient
+        """∇ log p(label|x_t) [rows, …], of any rows [rows] of labels 0 … classes − 1."""
+        return gradient_of_sum(lambda x, t, y: self.log_probabilities(x, t).gather(1, y.unsqueeze(1)), x_t, t, label)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierCheckpoint:
-    """A loaded classifier: its config, its schedule and its network in float32 on the CPU."""
+    """A loaded classifier, a `Guide`: its config, its schedule and its network in float32 on the CPU."""
 
     config: ClassifierConfig
     schedule: NoiseSchedule
     network: nn.Module
+    steers: Asked = "label"
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def data(self) -> DataConfig:
+        return self.config.data
+
+    @property
+    def default_scale(self) -> float:
+        return self.config.guidance_scale
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.config.metrics
 
     def fits(self, denoiser: Config) -> bool:
-        """Can it steer that denoiser: the same rows in the same range, the same noise at every t, the same labels?"""
-        ours, theirs = self.config.data, denoiser.data
-        same_labels = not theirs.labels or ours.labels == theirs.labels
-        return (
-            same_labels
-            and self.config.schedule == denoiser.schedule
-            and all(
-                getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")
-            )
-        )
+        """As `Guide` has it; and the same labels, where the denoiser reads some."""
+        same_labels = denoiser.reads is None or denoiser.data.labels == self.data.labels
+        return same_labels and same_rows(self.data, denoiser.data) and self.config.schedule == denoiser.schedule
 
     def classifier(self, device: torch.device | str = "cpu") -> Classifier:
         """A classifier on a copy of the network."""
@@ -101,6 +85,12 @@ class ClassifierCheckpoint:
         network.load_state_dict(self.network.state_dict())
         network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         return Classifier(network, self.schedule, device)
+
+    def gradient(self, device: torch.device | str = "cpu") -> Gradient:
+        return self.classifier(device).gradient
+
+    def example(self) -> Tensor:
+        return torch.tensor(0)
 
 
 def load_classifier(folder: Path) -> ClassifierCheckpoint:
@@ -111,5 +101,5 @@ def load_classifier(folder: Path) -> ClassifierCheckpoint:
         network = config.build_network()
     except ValueError as error:
         raise CheckpointError(f"{folder.name}: config.json: {error}") from error
-    load_weights(folder, network)
+    load_weights(folder / WEIGHTS, network)
     return ClassifierCheckpoint(config, schedule, network.eval())

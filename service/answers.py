@@ -2,9 +2,11 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from pydantic import BaseModel
 
 from service import media
 from service.catalog import Resolved
@@ -46,12 +48,24 @@ def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     return media.contact_sheet(data, _text(resolved, record), zoom)
 
 
+def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
+    words = {} if resolved.prompt is None else {"unknown_words": list(resolved.unknown_words)}
+    told = answer(**resolved.parameters, **words, **samples)
+    return told.model_dump_json(exclude=set() if words else {"unknown_words"}).encode()
+
+
 def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     images = [
         ImageAnswer(**record, b64_png=base64.b64encode(image).decode())
         for record, image in zip(_records(resolved), _pngs(resolved, data, zoom), strict=True)
     ]
-    return ImagesAnswer(**resolved.parameters, images=images).model_dump_json().encode()
+    return _json(ImagesAnswer, resolved, images=images)
+
+
+def openai_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    """As OpenAI's images API has it."""
+    images = [{"b64_json": base64.b64encode(png).decode()} for png in _pngs(resolved, data, zoom)]
+    return json.dumps({"created": int(time.time()), "data": images}).encode()
 
 
 def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
@@ -61,7 +75,7 @@ def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
-    return PointsAnswer(**resolved.parameters, points=points, labels=resolved.labels).model_dump_json().encode()
+    return _json(PointsAnswer, resolved, points=points, labels=resolved.labels)
 
 
 def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:

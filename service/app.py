@@ -15,7 +15,7 @@ from service.engine.engine import Engine, EngineOptions
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
-from service.routes import health, models, sample
+from service.routes import health, models, openai, sample
 from service.schemas import ranges
 from service.settings import Settings
 from service.state import State
@@ -57,7 +57,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(catalog.models, options, metrics, catalog.classifiers)
+        engine = Engine(catalog.models, options, metrics, catalog.guides)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             app.state.spirale = State(catalog, engine, metrics, encoding)
             engine.start()
@@ -73,7 +73,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
         title="Spirale", description="Samples of small diffusion models.", version=version("spirale"), lifespan=lifespan
     )
     problems.install(app, ranges())
-    for routes in (sample, models, health):
+    for routes in (sample, models, openai, health):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)

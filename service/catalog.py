@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from model.checkpoint import Checkpoint, CheckpointError, Config, load_checkpoint, read_role
-from model.classifier import ClassifierCheckpoint, load_classifier
-from model.denoiser import NO_LABEL
+from model.checkpoint import Checkpoint, load_checkpoint, read_role
+from model.classifier import load_classifier
+from model.clip import load_clip
+from model.denoiser import NO_LABEL, Asked
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
+from model.reader import Guide
+from model.text import TextEncoder
+from model.weights import CheckpointError
+from model.words import PromptError, Words
 from service.engine.job import Job
 from service.problems import Problem, invalid
 from service.schemas import MAX_IMAGES, MAX_POINTS, Guidance, SampleRequest
@@ -22,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_ROWS = {"images": 1, "points": 500}
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
+BY_GRADIENT: Mapping[Asked, Guidance] = {"label": "classifier", "text": "clip"}  # what a gradient of either is called
+LOADERS = {"denoiser": load_checkpoint, "classifier": load_classifier, "clip": load_clip}
 DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
 
 
@@ -39,6 +46,8 @@ class Resolved:
     guidance: Guidance
     guidance_scale: float | None
     labels: list[str] | None  # names, one a sample
+    prompt: str | None
+    unknown_words: tuple[str, ...]  # of the prompt
 
     @property
     def parameters(self) -> dict:
@@ -46,6 +55,7 @@ class Resolved:
         return {
             "model": self.checkpoint.config.name,
             "dataset": self.checkpoint.config.data.dataset,
+            "prompt": self.prompt,
             "sampler": self.sampler,
             "steps": self.steps,
             "eta": self.eta,
@@ -59,12 +69,14 @@ class Resolved:
 class Catalog:
     """The models that are served, by name."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], classifiers: Iterable[ClassifierCheckpoint] = ()):
-        """`classifiers` by the name of the model they steer: of those that fit it, the first."""
+    def __init__(self, checkpoints: Iterable[Checkpoint], guides: Iterable[Guide] = ()):
+        """A model is steered by the first of `guides` that fits it, for labels and for text."""
         self.models: Mapping[str, Checkpoint] = {checkpoint.config.name: checkpoint for checkpoint in checkpoints}
-        classifiers = list(classifiers)
-        fitting = {name: [c for c in classifiers if c.fits(model.config)] for name, model in self.models.items()}
-        self.classifiers: Mapping[str, ClassifierCheckpoint] = {name: of[0] for name, of in fitting.items() if of}
+        guides = list(guides)
+        self.guides: Mapping[str, Mapping[Asked, Guide]] = {
+            name: {guide.steers: guide for guide in reversed(guides) if guide.fits(model.config)}
+            for name, model in self.models.items()
+        }
         self.datasets: dict[str, list[Checkpoint]] = {}
         for checkpoint in self.models.values():
             self.datasets.setdefault(checkpoint.config.data.dataset, []).append(checkpoint)
@@ -74,12 +86,15 @@ class Catalog:
         checkpoint = self._choose(request)
         config = checkpoint.config
         n = _count(request, config.data.kind)
-        classifier = self.classifiers.get(config.name)
-        guidance, scale = _guidance(request, config, classifier)
-        names = config.data.labels
-        if not names and guidance == "classifier":
-            names = classifier.config.data.labels
-        labels = None if request.label is None else _labels(request.label, names, n)
+        guidance, scale = self._guidance(request, checkpoint)
+        labels, names, words = None, config.data.labels, None
+        if request.prompt is not None:
+            encoder = checkpoint.text or self.guides[config.name]["text"].text
+            prompt, words = _understood(request, encoder)
+        elif request.label is not None:
+            if guidance == "classifier":
+                names = self.guides[config.name]["label"].data.labels
+            labels = _labels(request.label, names, n)
 
         T = checkpoint.schedule.T
         steps = request.steps if request.steps is not None else config.sampling.steps
@@ -103,9 +118,16 @@ class Catalog:
         seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
         plan = cached_plan(checkpoint.schedule, sampler, steps, eta=eta or 0.0, variance=variance or "fixed-small")
         numbers = np.full(n, NO_LABEL, dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64)
-        of_classifier = scale if guidance == "classifier" else 0.0
-        classifier_free = scale if guidance == "classifier-free" else float(labels is not None)
-        job = Job(config.name, plan, sample_seeds(seed, n), numbers, classifier_free, of_classifier)
+        asks = labels is not None or words is not None
+        job = Job(
+            config.name,
+            plan,
+            sample_seeds(seed, n),
+            numbers,
+            guidance_scale=scale if guidance == "classifier-free" else float(asks),
+            gradient_scale=scale if guidance in BY_GRADIENT.values() else 0.0,
+            text=None if words is None else encoder.embed([words])[0].numpy(),
+        )
         return Resolved(
             checkpoint,
             job,
@@ -117,10 +139,12 @@ class Catalog:
             guidance,
             None if guidance == "none" else scale,
             None if labels is None else [names[label] for label in labels],
+            None if words is None else prompt,
+            () if words is None else words.unknown,
         )
 
     def _choose(self, request: SampleRequest) -> Checkpoint:
-        """The pinned checkpoint; else one with labels if a label is given, one without if not, as far as there is."""
+        """The pinned checkpoint; else one that reads what is asked, as far as there is."""
         if request.dataset not in self.datasets:
             raise Problem(
                 404, f"there is no dataset {request.dataset!r}; there are: {', '.join(sorted(self.datasets))}"
@@ -132,23 +156,75 @@ class Catalog:
                     return checkpoint
             names = ", ".join(checkpoint.config.name for checkpoint in candidates)
             raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
-        if request.guidance == "classifier":
-            candidates = [c for c in candidates if c.config.name in self.classifiers]
-            if not candidates:
-                guidances = ", ".join(self.guidances(request.dataset))
-                raise invalid("guidance", f"one of {guidances}: {request.dataset} has no classifier", "classifier")
-        conditional = request.label is not None and request.guidance != "classifier"
-        return next((c for c in candidates if bool(c.config.data.labels) == conditional), candidates[0])
+        asked: Asked | None = "text" if request.prompt is not None else "label" if request.label is not None else None
+        for steers, name in BY_GRADIENT.items():
+            if request.guidance == name:
+                candidates = [c for c in candidates if steers in self.guides[c.config.name]]
+                asked = None  # of the network itself: an unconditional one, as in the papers, if there is one
+                if not candidates:
+                    guidances = ", ".join(self.guidances(request.dataset))
+                    raise invalid("guidance", f"one of {guidances}: {request.dataset} has no {name}", name)
+        reading = [c for c in candidates if c.config.reads == asked]
+        if asked == "text" and not reading:
+            reading = [c for c in candidates if "text" in self.guides[c.config.name]]
+        return (reading or candidates)[0]
+
+    def _guidance(self, request: SampleRequest, checkpoint: Checkpoint) -> tuple[Guidance, float]:
+        """(how label or prompt steers, how strongly)"""
+        config, guides = checkpoint.config, self.guides[checkpoint.config.name]
+        guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
+        asks = prompted or request.label is not None
+        if prompted and config.reads != "text" and "text" not in guides:
+            raise invalid("prompt", f"{config.name} understands no words; {self._who_understands()}", request.prompt)
+        if not prompted and config.reads == "text" and asks:
+            raise invalid("label", f"{config.name} reads a prompt, not a label", request.label)
+        for steers, name in BY_GRADIENT.items():
+            if guidance == name and steers not in guides:
+                raise invalid("guidance", f"{config.name} has no {name} that fits it", guidance)
+        if guidance == "clip" and not prompted:
+            raise invalid("guidance", "clip needs a prompt to steer to", guidance)
+        if guidance == "classifier" and prompted:
+            raise invalid("guidance", "classifier needs a label; a prompt steers by classifier-free or clip", guidance)
+        if guidance in ("classifier-free", "classifier") and not asks:
+            raise invalid("guidance", f"{guidance} needs a label to steer to", guidance)
+        if scale is not None and not asks:
+            raise invalid("guidance_scale", "applies where there is a label or a prompt to steer to", scale)
+        if scale is not None and guidance == "none":
+            raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
+        if not asks or guidance == "none":
+            return "none", 1.0
+        steers: Asked = "text" if prompted else "label"
+        if guidance is None and config.reads is None and steers in guides:
+            guidance = BY_GRADIENT[steers]  # the only way in which an unconditional model can be steered
+        if guidance == BY_GRADIENT[steers]:
+            return guidance, guides[steers].default_scale if scale is None else scale
+        return "classifier-free", config.sampling.guidance_scale if scale is None else scale
+
+    def _who_understands(self) -> str:
+        understanding = [name for name in self.datasets if self.text_encoder(name) is not None]
+        return f"prompts are for {', '.join(understanding)}" if understanding else "no model here does"
+
+    def text_encoder(self, dataset: str) -> TextEncoder | None:
+        """What reads a prompt there, of the model that answers it by default."""
+        for checkpoint in self.datasets[dataset]:
+            if checkpoint.text is not None:
+                return checkpoint.text
+        for checkpoint in self.datasets[dataset]:
+            if "text" in self.guides[checkpoint.config.name]:
+                return self.guides[checkpoint.config.name]["text"].text
+        return None
 
     def guidances(self, dataset: str) -> list[Guidance]:
-        """How a label can steer there."""
+        """How a label or a prompt can steer there."""
         checkpoints = self.datasets[dataset]
         found: list[Guidance] = ["none"]
-        if any(checkpoint.config.data.labels for checkpoint in checkpoints):
+        if any(checkpoint.config.reads is not None for checkpoint in checkpoints):
             found.append("classifier-free")
-        if any(checkpoint.config.name in self.classifiers for checkpoint in checkpoints):
-            found.append("classifier")
-        return found
+        return found + [
+            name
+            for steers, name in BY_GRADIENT.items()
+            if any(steers in self.guides[checkpoint.config.name] for checkpoint in checkpoints)
+        ]
 
     def describe(self, engine: Mapping) -> dict:
         """GET /models: what may be asked, with the defaults, and what is known of each checkpoint.
@@ -166,58 +242,70 @@ class Catalog:
     def _describe_dataset(self, dataset: str, engine: Mapping) -> dict:
         checkpoints = self.datasets[dataset]
         data = checkpoints[0].config.data
-        steering = [self.classifiers[c.config.name] for c in checkpoints if c.config.name in self.classifiers]
-        labels = [one.config.data.labels for one in (*checkpoints, *steering) if one.config.data.labels]
+        steering = [guide for c in checkpoints for guide in self.guides[c.config.name].values()]
+        labels = [of.labels for of in (*(c.config.data for c in checkpoints), *(g.data for g in steering)) if of.labels]
+        text = self.text_encoder(dataset)
         return {
             "kind": data.kind,
             "shape": list(data.shape),
             "labels": list(labels[0]) if labels else [],
+            "prompts": text and {
+                "words": list(text.config.vocabulary.words), "examples": list(text.config.vocabulary.examples)
+            },
             "guidances": self.guidances(dataset),
             "samplers": list(SAMPLERS),
             "max_n": MAX_ROWS[data.kind],
             "default_n": DEFAULT_ROWS[data.kind],
             "models": [self._describe_model(checkpoint, engine) for checkpoint in checkpoints],
-        }
+        }  # fmt: skip
 
     def _describe_model(self, checkpoint: Checkpoint, engine: Mapping) -> dict:
-        config, classifier = checkpoint.config, self.classifiers.get(checkpoint.config.name)
+        config = checkpoint.config
         learned = ["learned"] if config.prediction.learned_variance else []
         return {
             "name": config.name,
+            "reads": config.reads,
             "labels": list(config.data.labels),
             "T": checkpoint.schedule.T,
             "variances": ["fixed-small", "fixed-large", *learned],
             "defaults": config.sampling.model_dump(mode="json"),
             "metrics": config.metrics,
-            "classifier": classifier and _describe_classifier(classifier),
+            "steered_by": [
+                {
+                    "name": guide.name,
+                    "guidance": BY_GRADIENT[steers],
+                    "guidance_scale": guide.default_scale,
+                    "metrics": guide.metrics,
+                }
+                for steers, guide in self.guides[config.name].items()
+            ],
             "engine": engine.get(config.name),
         }
 
 
 def load_catalog(folder: Path) -> Catalog:
     """Every checkpoint of the folder that can be served. One that is broken is named in the log and left out."""
-    checkpoints: dict[str, Checkpoint] = {}
-    classifiers: dict[str, ClassifierCheckpoint] = {}
+    loaded: dict[str, Checkpoint | Guide] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         role = read_role(path)
-        if not path.is_dir() or role not in ("denoiser", "classifier", None):  # a judge, say
+        if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
             continue
         try:  # what has no role is broken, and says so when it is loaded
-            loaded = load_classifier(path) if role == "classifier" else load_checkpoint(path)
+            one = LOADERS[role or "denoiser"](path)
         except CheckpointError as error:
             log.error("checkpoint left out", checkpoint=path.name, reason=str(error))
             continue
         except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
             log.error("checkpoint left out", checkpoint=path.name, reason=f"{type(error).__name__}: {error}")
             continue
-        name = loaded.config.name
-        if name in checkpoints or name in classifiers:
+        if one.config.name in loaded:
             log.error("checkpoint left out", checkpoint=path.name, reason="another has its name in config.json")
-        elif role == "classifier":
-            classifiers[name] = loaded
         else:
-            checkpoints[name] = loaded
-    return Catalog(checkpoints.values(), classifiers.values())
+            loaded[one.config.name] = one
+    return Catalog(
+        [one for one in loaded.values() if isinstance(one, Checkpoint)],
+        [one for one in loaded.values() if not isinstance(one, Checkpoint)],
+    )
 
 
 def _count(request: SampleRequest, kind: str) -> int:
@@ -255,30 +343,22 @@ def _label(wanted: int | str, names: tuple[str, ...]) -> int:
     raise invalid("label", f"one of {', '.join(names)}, or its number 0 … {len(names) - 1}", wanted)
 
 
-def _guidance(
-    request: SampleRequest, config: Config, classifier: ClassifierCheckpoint | None
-) -> tuple[Guidance, float]:
-    """(how the label steers, how strongly)"""
-    guidance, scale, labelled = request.guidance, request.guidance_scale, request.label is not None
-    if guidance == "clip":
-        raise invalid("guidance", f"{request.dataset} has none, classifier-free or classifier", guidance)
-    if guidance == "classifier" and classifier is None:
-        raise invalid("guidance", f"{config.name} has no classifier that fits it", guidance)
-    if guidance in ("classifier-free", "classifier") and not labelled:
-        raise invalid("guidance", f"{guidance} needs a label to steer to", guidance)
-    if scale is not None and not labelled:
-        raise invalid("guidance_scale", "applies where there is a label to steer to", scale)
-    if scale is not None and guidance == "none":
-        raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
-    if not labelled or guidance == "none":
-        return "none", 1.0
-    if guidance is None and not config.data.labels and classifier is not None:
-        guidance = "classifier"  # the only way in which a label can steer an unconditional model
-    if guidance == "classifier":
-        return "classifier", classifier.config.guidance_scale if scale is None else scale
-    return "classifier-free", config.sampling.guidance_scale if scale is None else scale
-
-
-def _describe_classifier(classifier: ClassifierCheckpoint) -> dict:
-    config = classifier.config
-    return {"name": config.name, "guidance_scale": config.guidance_scale, "metrics": config.metrics}
+def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Words]:
+    """(the prompt, its words). A label that goes with it is put into words, unless the prompt says it already."""
+    vocabulary, prompt = encoder.config.vocabulary, request.prompt
+    try:
+        words = vocabulary.read(prompt)
+        if request.label is None:
+            return prompt, words
+        if isinstance(request.label, list):
+            raise invalid("label", "one for all samples, where there is a prompt; or leave it away", request.label)
+        label = _label(request.label, tuple(names[0] for names in vocabulary.label_words))
+        if not words.labels:
+            prompt = f"{prompt} {vocabulary.label_words[label][0]}"
+            return prompt, vocabulary.read(prompt)
+    except PromptError as error:
+        raise invalid("prompt", str(error), request.prompt) from error
+    if label not in words.labels:
+        says = " and ".join(vocabulary.label_words[one][0] for one in words.labels)
+        raise invalid("label", f"the prompt says {says}, the label something else: leave one away", request.label)
+    return prompt, words

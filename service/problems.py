@@ -128,7 +128,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return _from_validation(error, ranges).response()
+        return of_validation(error, ranges).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -158,7 +158,8 @@ def _methods(request: Request) -> list[str]:
     return sorted(found)
 
 
-def _from_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> Problem:
+def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> Problem:
+    """422, field by field; `ranges` as for `install`."""
     fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":

@@ -14,6 +14,7 @@ Label = Annotated[StrictInt | StrictStr, Field(description="Class number or name
 
 MAX_IMAGES = 64
 MAX_POINTS = 10_000
+MAX_PROMPT = 200  # characters
 
 # Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
@@ -24,15 +25,20 @@ class _Fields(BaseModel):
     """The fields of a sample request that JSON and query string share."""
 
     dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
+    prompt: str | None = Field(
+        None, min_length=1, max_length=MAX_PROMPT,
+        description="Words instead of a label, for models that understand them; those are listed at /models.",
+        examples=["a thin seven leaning right"],
+    )  # fmt: skip
     guidance: Guidance | None = Field(
-        None, description="How a label steers; by default classifier-free. `none` with a label is the plain "
-        "conditional model, the same as a scale of 1. `classifier` steers by the gradient of a classifier, and takes "
-        "the unconditional model if none is pinned."
+        None, description="How a label or a prompt steers; by default classifier-free. `none` with one of them is the "
+        "plain conditional model, the same as a scale of 1. `classifier` steers to a label by the gradient of a "
+        "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
     )  # fmt: skip
     guidance_scale: float | None = Field(
         None, ge=0, le=20, allow_inf_nan=False,
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
-        "1). Classifier: of the gradient, 0 is off. Default: the model card's.",
+        "1). Classifier, clip: of the gradient, 0 is off. Default: the model card's.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the model card's."
@@ -68,7 +74,9 @@ class SampleRequest(_Fields):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"dataset": "mnist", "label": 7}, {"dataset": "spiral", "n": 500}]},
+        json_schema_extra={
+            "examples": [{"dataset": "mnist", "label": 7}, {"dataset": "mnist", "prompt": "a thin seven leaning right"}]
+        },
     )
 
     label: Label | Labels | None = Field(
@@ -122,6 +130,10 @@ class _Answered(BaseModel):
 
     model: str
     dataset: str
+    prompt: str | None = Field(description="What was asked in words, else null.")
+    unknown_words: list[str] | None = Field(
+        None, description="Those of the prompt that were not understood; not there without a prompt."
+    )
     sampler: Sampler
     steps: int
     eta: float | None = Field(description="For ddim, else null.")

@@ -87,9 +87,9 @@ class MixtureOracle:
 
     def steered(self) -> Denoiser:
         """`denoiser`, with the exact classifier."""
-        denoiser = self.denoiser()
-        denoiser.classifier = Classifier(self.logits, self.schedule).gradient
-        return denoiser
+        return Denoiser(
+            self, self.schedule, self.target, gradients={"label": Classifier(self.logits, self.schedule).gradient}
+        )
 
     def denoiser(self) -> Denoiser:
         return Denoiser(self, self.schedule, self.target)

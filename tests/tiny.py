@@ -6,9 +6,12 @@ import torch
 
 from model.checkpoint import Checkpoint, Config, PredictionConfig, SamplingConfig, ScheduleConfig, save_checkpoint
 from model.classifier import ClassifierCheckpoint, ClassifierConfig
+from model.clip import ClipCheckpoint, ClipConfig
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
 from model.schedule import make_schedule
+from model.text import TextConfig, TextEncoder
+from model.words import Vocabulary
 
 IMAGES = DataConfig(
     dataset="mnist",
@@ -63,6 +66,57 @@ def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpo
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return ClassifierCheckpoint(config, make_schedule("cosine", T), module.eval())
+
+
+TEXT = TextConfig(
+    vocabulary=Vocabulary(
+        words=("bold", "digit", "left", "right", "the", "thin", "seven", *"0123456789"),
+        label_words=(*((digit,) for digit in "0123456"), ("seven", "7"), ("8",), ("9",)),
+        length=6,
+        examples=("thin seven", "the digit 3"),
+    ),
+    outputs=8,
+    width=16,
+    layers=1,
+    heads=2,
+)
+
+
+def tiny_text(config: TextConfig = TEXT) -> TextEncoder:
+    torch.manual_seed(2)
+    network = config.build_network()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return TextEncoder(config, network.eval().requires_grad_(False))
+
+
+def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg", T: int = 50) -> Checkpoint:
+    """A denoiser that reads prompts."""
+    labelled = tiny_checkpoint(data.model_copy(update={"labels": ()}), name, T)
+    text = tiny_text()
+    config = labelled.config.model_copy(update={"text": text.config})
+    torch.manual_seed(3)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return Checkpoint(config, labelled.schedule, module.eval(), text)
+
+
+def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
+    text = tiny_text()
+    config = ClipConfig(
+        name=f"{data.dataset}-clip",
+        data=data,
+        network=ImageEncoderConfig(channels=(8, 16), blocks=1, groups=4),
+        text=text.config,
+        schedule=ScheduleConfig(T=T),
+        guidance_scale=3.0,
+    )
+    torch.manual_seed(4)
+    module = config.build_network()
+    for parameter in module.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return ClipCheckpoint(config, make_schedule("cosine", T), module.eval(), text)
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

@@ -9,17 +9,31 @@ import typer
 from accelerate import Accelerator
 
 from training.classifying import ClassifierTask
+from training.contrasting import ClipTask
 from training.denoising import DenoisingTask
 from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_steered
 from training.judging import JudgeTask
-from training.recipe import ClassifierRecipe, DenoiserRecipe, JudgeRecipe, RecipeError, load_recipe, recipe_names
+from training.recipe import (
+    ClassifierRecipe,
+    ClipRecipe,
+    DenoiserRecipe,
+    JudgeRecipe,
+    RecipeError,
+    load_recipe,
+    recipe_names,
+)
 from training.report.command import make_report
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
-TASKS = {DenoiserRecipe: DenoisingTask, JudgeRecipe: JudgeTask, ClassifierRecipe: ClassifierTask}
+TASKS = {
+    DenoiserRecipe: DenoisingTask,
+    JudgeRecipe: JudgeTask,
+    ClassifierRecipe: ClassifierTask,
+    ClipRecipe: ClipTask,
+}
 
 Checkpoints = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 
@@ -44,7 +58,10 @@ def train(
             f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
         )
     with accelerator.local_main_process_first():  # one process downloads what is missing
-        task = TASKS[type(made)](made, None if start_from is None else find_checkpoint(start_from, checkpoints))
+        sources = {"start_from": start_from, "text_from": getattr(made, "text_from", None)}
+        task = TASKS[type(made)](
+            made, **{name: find_checkpoint(of, checkpoints) for name, of in sources.items() if of is not None}
+        )
     if accelerator.is_main_process:  # nothing is forgotten before all that can be wrong has been looked at
         if fresh:
             shutil.rmtree(run, ignore_errors=True)
@@ -71,8 +88,9 @@ def evaluate(
         typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),
     ] = "float32",
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    classifier: Annotated[
-        str | None, typer.Option(help="Steer by this classifier's gradient; --guidance-scale is then the gradient's.")
+    guide: Annotated[
+        str | None,
+        typer.Option(help="Steer by this classifier's or CLIP's gradient; --guidance-scale is then the gradient's."),
     ] = None,
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Bits per dimension instead, over 50 steps and over all of them.")
@@ -81,7 +99,7 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
     if likelihood:
-        if sampler or steps or classifier or guidance_scale is not None:
+        if sampler or steps or guide or guidance_scale is not None:
             raise RecipeError("--likelihood goes with --samples, --precision and --seed only: it draws no samples")
         folder, device = find_checkpoint(name, checkpoints), Accelerator().device
         figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed)
@@ -95,9 +113,8 @@ def evaluate(
         "seed": seed,
     }
     folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-    if classifier is not None:
-        steers = find_checkpoint(classifier, checkpoints)
-        figures = evaluate_steered(folder, steers, checkpoints, device, **options)
+    if guide is not None:
+        figures = evaluate_steered(folder, find_checkpoint(guide, checkpoints), checkpoints, device, **options)
     else:
         figures = evaluate_checkpoint(folder, checkpoints, device, **options)
     typer.echo(json.dumps(figures, indent=2))

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import CheckpointError, load_config, load_weights, save_checkpoint
+from model.checkpoint import WEIGHTS, load_config, save_checkpoint
 from model.classifier import Classifier, ClassifierConfig
 from model.prediction import diffused
 from model.schedule import make_schedule
+from model.weights import CheckpointError, load_weights
 from training.data import training_set
-from training.evaluate.card import ACCURACY, write_classifier_card
+from training.evaluate.card import ACCURACY, write_guide_card
 from training.objectives import draw_timesteps
-from training.pictures import save_picture
+from training.pictures import save_noisy_picture
 from training.recipe import ClassifierRecipe, RecipeError
 
 
@@ -46,7 +47,7 @@ class ClassifierTask:
         """Raises RecipeError where the weights do not fit, or were trained on other noise."""
         try:
             other = load_config(folder, ClassifierConfig)
-            load_weights(folder, self.network)
+            load_weights(folder / WEIGHTS, self.network)
         except CheckpointError as error:
             raise RecipeError(f"--from: {error}") from error
         if other.schedule != self.config.schedule:
@@ -62,17 +63,10 @@ class ClassifierTask:
         return F.nll_loss(classifier.log_probabilities(x_t, t.to(x0.device)), labels)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """What it is shown: a few rows at more and more noise, one line a level."""
-        generator = torch.Generator().manual_seed(0)
-        rows, labels = self.data.draw(8, generator)
-        levels = torch.linspace(0, 0.75, 5).mul(self.schedule.T).long()
-        x0 = self.config.data.standardise(rows).repeat(len(levels), *[1] * (rows.dim() - 1))
-        noise = torch.randn(x0.shape, generator=generator)
-        x_t = diffused(x0, noise, self._alpha_bar[levels].repeat_interleave(len(rows)))
-        data = self.config.data
-        save_picture(path, data, data.restore(x_t), labels.repeat(len(levels)).numpy(), columns=8)
+        """What it is shown."""
+        save_noisy_picture(path, self.data, self.schedule)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         (folder / ACCURACY).unlink(missing_ok=True)  # of earlier weights
         save_checkpoint(folder, self.config, network)
-        write_classifier_card(folder, self.config)
+        write_guide_card(folder, self.config)

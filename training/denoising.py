@@ -6,27 +6,38 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import Checkpoint, CheckpointError, Config, load_config, load_weights, save_checkpoint
-from model.denoiser import NO_LABEL
+from model.checkpoint import WEIGHTS, Checkpoint, Config, load_config, read_role, save_checkpoint
+from model.clip import load_clip
+from model.denoiser import NO_LABEL, Asked
 from model.schedule import make_schedule
-from training.data import training_set
+from model.text import TextEncoder
+from model.weights import CheckpointError, read_weights
+from training.data import captioned_set, training_set
+from training.data.captions import captions_of
 from training.evaluate.card import PICTURES, write_denoiser_card
-from training.generate import generate
+from training.generate import generate, labelled, prompted
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture
+OF_CONDITION = ("embedding.label.", "embedding.text.")  # weights that a network of another condition does not have
+TIME_BIAS = "embedding.time.2.bias"
 
 
 class DenoisingTask:
     """See `training.trainer.Task`."""
 
-    def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None):
+    def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
+        """`text_from`: the folder of the checkpoint that the recipe's `text` names."""
         self.recipe = recipe
-        self.data = training_set(recipe.data.dataset)
+        self.text = None if text_from is None else _text_encoder(text_from)
+        try:
+            self.data = training_set(recipe.data.dataset) if self.text is None else captioned_set(recipe.data.dataset)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.name}: data.dataset: {error}") from error
         data = self.data.config
-        if not recipe.objective.conditional:
+        if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})
         self.config = Config(
             name=recipe.name,
@@ -35,6 +46,7 @@ class DenoisingTask:
             schedule=recipe.schedule,
             prediction=recipe.prediction,
             sampling=recipe.sampling,
+            text=None if self.text is None else self.text.config,
             recipe=recipe.model_dump(mode="json"),
         )
         torch.manual_seed(recipe.seed)
@@ -50,36 +62,95 @@ class DenoisingTask:
         self.stateful = [part for part in (self._loss.important,) if part is not None]
 
     def _start_from(self, folder: Path) -> None:
-        """Raises RecipeError where the weights do not fit, or were trained to mean something else."""
+        """Begin as another network. Raises RecipeError where the weights do not fit, or were trained to mean something
+        else.
+
+        Where the two read different things, the other's unconditional half is begun with; where only one has learned a
+        variance, its output does without, or begins afresh.
+        """
         try:
             other = load_config(folder)
-            load_weights(folder, self.network)
+            weights = read_weights(folder / WEIGHTS)
         except CheckpointError as error:
             raise RecipeError(f"--from: {error}") from error
-        for section in ("schedule", "prediction"):
-            theirs, ours = getattr(other, section), getattr(self.config, section)
+        try:
+            self.network.load_state_dict(_adapted(weights, self.network.state_dict(), other.reads, self.config.reads))
+        except RuntimeError as error:
+            raise RecipeError(
+                f"--from: {folder.name}: {WEIGHTS} does not fit the recipe's network: {str(error).splitlines()[-1]}"
+            ) from error
+        for name, theirs, ours in (
+            ("schedule", other.schedule, self.config.schedule),
+            ("target", other.prediction.target, self.config.prediction.target),
+        ):
             if theirs != ours:
                 raise RecipeError(
-                    f"--from: {folder.name} was trained with another {section} ({theirs}) than the recipe asks for "
+                    f"--from: {folder.name} was trained with another {name} ({theirs}) than the recipe asks for "
                     f"({ours}); give the recipe that one"
                 )
+        self.config = self.config.model_copy(update={"recipe": self.config.recipe | {"started_from": other.name}})
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.config.data.labels:
-            labels = torch.full_like(labels, NO_LABEL)
-        return self._loss(network, self.config.data.standardise(rows), labels, generator)
+        """`labels` are traits where the network reads text: a caption is made of each."""
+        condition = labels
+        if self.text is not None:
+            vocabulary = self.text.config.vocabulary
+            said = [vocabulary.read(caption.text) for caption in captions_of(labels.cpu(), generator)]
+            with torch.autocast("cpu", enabled=False):
+                condition = self.text.embed(said).to(rows.device)
+        elif not self.config.data.labels:
+            condition = torch.full_like(labels, NO_LABEL)
+        return self._loss(network, self.config.data.standardise(rows), condition, generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """Samples of every class side by side, by the recipe's own sampler and scale, of the same seeds each time."""
-        data = self.config.data
-        labels = np.repeat(list(range(len(data.labels))) or [NO_LABEL], PICTURE_ROWS[data.kind])
-        checkpoint = Checkpoint(self.config, self.schedule, network)
+        """Samples of every class (or prompt) side by side, by the recipe's own sampler and scale, of the same seeds
+        each time."""
+        data, sampling = self.config.data, self.config.sampling
+        columns = PICTURE_ROWS[data.kind]
+        if self.text is not None:
+            vocabulary = self.text.config.vocabulary
+            text = self.text.embed([vocabulary.read(example) for example in vocabulary.examples])
+            labels = np.repeat(np.arange(len(text)), columns)
+            conditions = prompted(text.repeat_interleave(columns, dim=0), sampling)
+        else:
+            labels = np.repeat(list(range(len(data.labels))) or [NO_LABEL], columns)
+            conditions = labelled(labels, sampling)
+        checkpoint = Checkpoint(self.config, self.schedule, network, self.text)
         device = next(network.parameters()).device
-        save_picture(path, data, generate(checkpoint, labels, self.config.sampling, device=device), labels)
+        save_picture(path, data, generate(checkpoint, conditions, sampling, device=device), labels)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        save_checkpoint(folder, self.config, network)
+        save_checkpoint(folder, self.config, network, self.text)
         write_denoiser_card(folder, self.config)
+
+
+def _adapted(
+    theirs: dict[str, Tensor], ours: dict[str, Tensor], they_read: Asked | None, we_read: Asked | None
+) -> dict[str, Tensor]:
+    """Weights of one network for another that may read something else, and may have another number of outputs."""
+    weights = dict(theirs)
+    if they_read != we_read:
+        if they_read is not None:  # what no label, or no text, adds to the embedding becomes a part of it
+            nothing = theirs["embedding.label.weight"][0] if they_read == "label" else theirs["embedding.text.bias"]
+            weights[TIME_BIAS] = theirs[TIME_BIAS] + nothing
+        weights = {name: of for name, of in weights.items() if not name.startswith(OF_CONDITION)}
+        weights |= {name: of for name, of in ours.items() if name.startswith(OF_CONDITION)}
+    for name, of in weights.items():
+        # A variance is the second half of the last layer's outputs.
+        if name.startswith("leave.") and name in ours and of.shape[1:] == ours[name].shape[1:]:
+            both = min(len(of), len(ours[name]))
+            weights[name] = torch.cat([of[:both], ours[name][both:]])
+    return weights
+
+
+def _text_encoder(folder: Path) -> TextEncoder:
+    """Raises RecipeError where the folder has none."""
+    try:
+        if read_role(folder) != "clip":
+            raise RecipeError(f"text: {folder.name} is no checkpoint of CLIP; train one, or name another")
+        return load_clip(folder).text
+    except CheckpointError as error:
+        raise RecipeError(f"text: {error}") from error

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
-from model.classifier import ClassifierCheckpoint
-from model.denoiser import Conditions
+from model.denoiser import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
+from model.reader import Guide
 from model.sample import sample
 
 BATCH = {"images": 64, "points": 5000}
@@ -19,40 +19,50 @@ BATCH = {"images": 64, "points": 5000}
 
 @dataclass(frozen=True, eq=False)
 class Steering:
-    """Classifier guidance: whose gradient, and how strong. A conditional model is shown the label besides, as at
+    """Guidance by a gradient: whose, and how strong. A conditional model is shown what is asked besides, as at
     classifier-free scale 1 (DN21 section 4.3)."""
 
-    checkpoint: ClassifierCheckpoint
+    guide: Guide
     scale: float
+
+
+def labelled(labels: np.ndarray, options: SamplingConfig, steering: Steering | None = None) -> Conditions:
+    """A label [n] for each sample (−1: none), at the options' scale or steered."""
+    return Conditions(torch.from_numpy(labels), *_scales(len(labels), options, steering))
+
+
+def prompted(text: Tensor, options: SamplingConfig, steering: Steering | None = None) -> Conditions:
+    """A prompt for each sample, as the vector [n, d] that its encoder makes of it."""
+    return Conditions(torch.full((len(text),), NO_LABEL), *_scales(len(text), options, steering), text)
+
+
+def _scales(n: int, options: SamplingConfig, steering: Steering | None) -> tuple[Tensor, Tensor]:
+    classifier_free, of_gradient = (1.0, steering.scale) if steering else (options.guidance_scale, 0.0)
+    return torch.full((n,), classifier_free), torch.full((n,), of_gradient)
 
 
 def generate(
     checkpoint: Checkpoint,
-    labels: np.ndarray,
+    conditions: Conditions,
     options: SamplingConfig,
     *,
-    steering: Steering | None = None,
+    guide: Guide | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     precision: Precision = "float32",
     advance: Callable[[int], object] = lambda rows: None,
 ) -> Tensor:
-    """One sample for each label (−1: none), in the data's own units, float32 [n, …] on the CPU.
+    """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    Sample i has seed (seed + i) mod 2⁶³; `advance` is told of every batch that is done.
+    `guide` is whose gradient the conditions scale. Sample i has seed (seed + i) mod 2⁶³; `advance` is told of every
+    batch that is done.
     """
     data = checkpoint.config.data
-    gradient = steering and steering.checkpoint.classifier(device).gradient
-    denoiser = checkpoint.denoiser(device, precision, gradient)
+    denoiser = checkpoint.denoiser(device, precision, {guide.steers: guide.gradient(device)} if guide else {})
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
-    wanted = torch.from_numpy(labels)
-    classifier_free, of_classifier = (1.0, steering.scale) if steering else (options.guidance_scale, 0.0)
-    conditions = Conditions(
-        wanted, torch.full((len(wanted),), classifier_free), torch.full((len(wanted),), of_classifier)
-    )
-    seeds = torch.from_numpy(sample_seeds(seed, len(wanted)))
+    seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []
-    for start in range(0, len(wanted), BATCH[data.kind]):
+    for start in range(0, len(conditions), BATCH[data.kind]):
         rows = slice(start, start + BATCH[data.kind])
         x = sample(denoiser, plan, conditions[rows], seeds[rows], data.shape)
         done.append(data.restore(x).cpu())

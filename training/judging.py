@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import CheckpointError, load_weights
+from model.checkpoint import WEIGHTS
+from model.weights import CheckpointError, load_weights
 from training.data import training_set
 from training.evaluate.card import write_judge_card
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, save_judge
@@ -39,7 +40,7 @@ class JudgeTask:
         self.network = JudgeNetwork(self.config).to(memory_format=torch.channels_last)
         if start_from is not None:
             try:
-                load_weights(start_from, self.network)
+                load_weights(start_from / WEIGHTS, self.network)
             except CheckpointError as error:
                 raise RecipeError(f"--from: {error}") from error
 

@@ -9,7 +9,7 @@ from model.checkpoint import PredictionConfig
 from model.data import DataConfig
 from model.denoiser import NO_LABEL
 from model.plan import Variance
-from model.prediction import Target, diffused, predicted_x0, regression_target, split_output
+from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
 from model.schedule import NoiseSchedule
 from training.recipe import ObjectiveSection
 from training.variational import VariationalBound
@@ -99,7 +99,7 @@ class ImportantTimesteps:
 class DenoisingLoss:
     """What is minimised, a mean over t, ε and dimensions, by the objective's `loss`:
 
-    regression  weight(t)·‖target − network(x_t, t, label)‖²
+    regression  weight(t)·‖target − network(x_t, t, condition)‖²
     hybrid      that + λ·L_vlb, where L_vlb teaches the variance only: its mean is detached (ND21 eq. 16)
     vlb         L_vlb, the sum of the bound's T terms, in bits per dimension (ND21 section 3.3)
     """
@@ -116,10 +116,11 @@ class DenoisingLoss:
         self._weights = torch.from_numpy(weights).float()
         self._bound = VariationalBound(schedule, schedule.T, data)
 
-    def __call__(self, network: nn.Module, x0: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
-        """The loss of a batch: x0 [rows, …] standardised, label [rows] int64, both on the network's device.
+    def __call__(self, network: nn.Module, x0: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of a batch: x0 [rows, …] standardised, labels [rows] int64 or text [rows, d], both on the network's
+        device.
 
-        All randomness is the (CPU) generator's. Labels are dropped per sample, never for the whole batch.
+        All randomness is the (CPU) generator's. Conditions are dropped per sample, never for the whole batch.
         """
         rows, T = len(x0), self.schedule.T
         if self.important is None:
@@ -128,10 +129,11 @@ class DenoisingLoss:
             t, importance = self.important.draw(rows, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
         dropped = torch.rand(rows, generator=generator) < self.objective.label_drop
-        label = torch.where(dropped.to(label.device), NO_LABEL, label)
+        nothing = torch.zeros_like(condition) if condition.is_floating_point() else NO_LABEL
+        condition = torch.where(per_row(dropped, condition).to(condition.device), nothing, condition)
         alpha_bar = self._alpha_bar[t].to(x0.device)
         x_t = diffused(x0, noise, alpha_bar)
-        output = network(x_t, t.to(x0.device), label).float()
+        output = network(x_t, t.to(x0.device), condition).float()
         output, v = split_output(output, self.prediction.learned_variance)
 
         target = self.prediction.target

@@ -4,13 +4,29 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 from torch import Tensor
 from torchvision.utils import save_image
 
 from model.data import DataConfig
+from model.prediction import diffused
+from model.schedule import NoiseSchedule
+from training.data.training_set import TrainingSet
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+
+def save_noisy_picture(path: Path, data: TrainingSet, schedule: NoiseSchedule) -> None:
+    """What readers of noisy rows are shown: a few rows at more and more noise, one line a level."""
+    generator = torch.Generator().manual_seed(0)
+    rows, labels = data.draw(8, generator)
+    levels = np.linspace(0, 0.75, 5) * schedule.T
+    alpha_bar = torch.from_numpy(schedule.alpha_bar[levels.astype(int)]).float().repeat_interleave(len(rows))
+    x0 = data.config.standardise(rows).repeat(len(levels), *[1] * (rows.dim() - 1))
+    x_t = diffused(x0, torch.randn(x0.shape, generator=generator), alpha_bar)
+    colours = labels.view(len(rows), -1)[:, 0].repeat(len(levels)).numpy()
+    save_picture(path, data.config, data.config.restore(x_t), colours, columns=len(rows))
 
 
 def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray, columns: int | None = None) -> None:

@@ -64,6 +64,7 @@ class DenoiserRecipe(_Section):
     objective: ObjectiveSection = ObjectiveSection()
     optimisation: OptimisationSection
     sampling: SamplingConfig = SamplingConfig()
+    text_from: str | None = None  # the checkpoint of CLIP whose text encoder's vectors the network reads, not labels
 
     @model_validator(mode="after")
     def _trainable(self) -> "DenoiserRecipe":
@@ -77,6 +78,8 @@ class DenoiserRecipe(_Section):
             raise ValueError("objective.timesteps = 'importance' is measured on L_vlb alone: use it with loss = 'vlb'")
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
+        if self.text_from is not None and not self.objective.conditional:
+            raise ValueError("text_from is for a conditional network, but objective.conditional is false")
         if self.objective.variance == "learned":
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
         if self.sampling.steps > self.schedule.T:
@@ -116,8 +119,38 @@ class ClassifierRecipe(_Section):
         return self
 
 
-Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe
-_BY_ROLE = {"denoiser": DenoiserRecipe, "judge": JudgeRecipe, "classifier": ClassifierRecipe}
+class TextSection(_Section):
+    """A text encoder; see `model.text.TextConfig`."""
+
+    outputs: int = Field(64, ge=2)
+    width: int = Field(64, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+
+
+class ClipRecipe(_Section):
+    """Words and noisy images in one space; its gradient steers a denoiser of the same schedule, and its text encoder
+    is read by others."""
+
+    role: Literal["clip"]
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    network: AnyEncoderConfig  # the image tower
+    text: TextSection = TextSection()
+    schedule: ScheduleConfig = ScheduleConfig()
+    optimisation: OptimisationSection
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises
+
+    @model_validator(mode="after")
+    def _trainable(self) -> "ClipRecipe":
+        make_schedule(self.schedule.name, self.schedule.T)
+        return self
+
+
+Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe
+_BY_ROLE = {"denoiser": DenoiserRecipe, "judge": JudgeRecipe, "classifier": ClassifierRecipe, "clip": ClipRecipe}
 
 
 def load_recipe(name_or_path: str) -> Recipe:

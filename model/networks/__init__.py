@@ -52,17 +52,29 @@ _ENCODERS: dict[str, type[nn.Module]] = {"point-encoder": PointEncoder, "image-e
 
 
 def build_network(
-    config: MLPConfig | UNetConfig, *, shape: tuple[int, ...], labels: int, T: int, learned_variance: bool
+    config: MLPConfig | UNetConfig,
+    *,
+    shape: tuple[int, ...],
+    labels: int,
+    T: int,
+    learned_variance: bool,
+    text: int = 0,
 ) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
     shape   of one row: (d,) for points, (C, H, W) for images
-    labels  how many classes; 0 for an unconditional network
+    labels  how many classes; 0 for a network that reads no label
+    text    length of the text vectors that it reads; 0 for none
 
     Raises ValueError where the network cannot take rows of that shape.
     """
     return _NETWORKS[config.kind](
-        shape=shape, labels=labels, T=T, learned_variance=learned_variance, **config.model_dump(exclude={"kind"})
+        shape=shape,
+        labels=labels,
+        text=text,
+        T=T,
+        learned_variance=learned_variance,
+        **config.model_dump(exclude={"kind"}),
     )
 
 

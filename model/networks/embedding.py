@@ -1,4 +1,4 @@
-"""What every network is told besides x_t: the timestep and the label."""
+"""What every network is told besides x_t: the timestep, and the label or the text."""
 
 import math
 
@@ -20,22 +20,26 @@ def timestep_features(t: Tensor, T: int, width: int) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """(t, label) → [rows, width]: an MLP over the timestep's features plus, where there are labels, a row of a table.
+    """(t, condition) → [rows, width]: an MLP over the timestep's features plus what the condition adds.
 
-    A label of −1 is no label; it has a row of its own, learned from the samples whose label was dropped (HS22
-    section 3.2).
+    labels  the condition is a label [rows] int64, a row of a table. A label of −1 is no label; it has a row of its
+            own, learned from the samples whose label was dropped (HS22 section 3.2)
+    text    the condition is a vector of so many numbers, [rows, text]; a vector of zeros is no text
     """
 
-    def __init__(self, T: int, width: int, labels: int):
+    def __init__(self, T: int, width: int, labels: int = 0, text: int = 0):
         super().__init__()
         self.T = T
         self.width = width
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(labels + 1, width) if labels else None
+        self.text = nn.Linear(text, width) if text else None
 
-    def forward(self, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, t: Tensor, condition: Tensor | None = None) -> Tensor:
         features = timestep_features(t, self.T, self.width)
         embedding = self.time(features.to(self.time[0].weight.dtype))
         if self.label is not None:
-            embedding = embedding + self.label(label + 1)
+            embedding = embedding + self.label(condition + 1)
+        if self.text is not None:
+            embedding = embedding + self.text(condition.to(self.text.weight.dtype))
         return embedding

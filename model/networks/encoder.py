@@ -33,7 +33,7 @@ class ImageEncoder(nn.Module):
         shrunk = check_halving(height, width, len(channels), patch)
         check_channels(channels, attention, groups)
         embedding = 4 * channels[0]
-        self.embedding = Embedding(T, embedding, labels=0)
+        self.embedding = Embedding(T, embedding)
         self.patch = patch
         self.enter = nn.Conv2d(image_channels * patch**2, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
@@ -82,7 +82,7 @@ class PointEncoder(nn.Module):
     def __init__(self, *, shape: tuple[int], outputs: int, T: int, width: int, blocks: int):
         super().__init__()
         (dimensions,) = shape
-        self.embedding = Embedding(T, width, labels=0)
+        self.embedding = Embedding(T, width)
         self.enter = nn.Linear(dimensions, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, outputs))

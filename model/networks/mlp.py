@@ -28,18 +28,20 @@ class MLP(nn.Module):
     blocks  residual blocks
     """
 
-    def __init__(self, *, shape: tuple[int], labels: int, T: int, learned_variance: bool, width: int, blocks: int):
+    def __init__(
+        self, *, shape: tuple[int], labels: int, text: int = 0, T: int, learned_variance: bool, width: int, blocks: int
+    ):
         super().__init__()
         (dimensions,) = shape
-        self.embedding = Embedding(T, width, labels)
+        self.embedding = Embedding(T, width, labels, text)
         self.enter = nn.Linear(dimensions, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.leave = nn.Sequential(
             nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dimensions * (2 if learned_variance else 1))
         )
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        embedding = nn.functional.silu(self.embedding(t, label))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        embedding = nn.functional.silu(self.embedding(t, condition))
         h = self.enter(x.to(self.enter.weight.dtype))
         for block in self.blocks:
             h = block(h, embedding)

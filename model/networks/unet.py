@@ -89,6 +89,7 @@ class UNet(nn.Module):
         *,
         shape: tuple[int, int, int],
         labels: int,
+        text: int = 0,
         T: int,
         learned_variance: bool,
         channels: tuple[int, ...],
@@ -102,7 +103,7 @@ class UNet(nn.Module):
         check_halving(height, width, len(channels), patch)
         check_channels(channels, attention, groups)
         embedding = 4 * channels[0]
-        self.embedding = Embedding(T, embedding, labels)
+        self.embedding = Embedding(T, embedding, labels, text)
         self.patch = patch
         self.enter = nn.Conv2d(image_channels * patch**2, channels[0], 3, padding=1)
 
@@ -136,8 +137,8 @@ class UNet(nn.Module):
             nn.Conv2d(current, image_channels * patch**2 * (2 if learned_variance else 1), 3, padding=1),
         )
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        embedding = F.silu(self.embedding(t, label))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        embedding = F.silu(self.embedding(t, condition))
         h = self.enter(F.pixel_unshuffle(x.to(self.enter.weight.dtype), self.patch))
         skips = [h]
         for stage in self.down:

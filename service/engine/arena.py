@@ -15,7 +15,7 @@ class Arena:
     """Each job has a span of rows.
 
     x, x0     [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
-    seed, label, guidance_scale, classifier_scale, plan_row  [capacity] on the host: of each row; plan_row is its
+    seed, label, guidance_scale, gradient_scale, plan_row  [capacity] on the host: of each row; plan_row is its
               plan's first in the table
     """
 
@@ -25,7 +25,7 @@ class Arena:
         self.x = torch.zeros(0, *shape, device=device)
         self.x0 = torch.zeros_like(self.x)
         self.seed, self.label, self.plan_row = (np.zeros(0, np.int64) for _ in range(3))
-        self.guidance_scale, self.classifier_scale = (np.zeros(0, np.float32) for _ in range(2))
+        self.guidance_scale, self.gradient_scale = (np.zeros(0, np.float32) for _ in range(2))
 
     def __contains__(self, job: int) -> bool:
         return job in self._spans
@@ -40,7 +40,7 @@ class Arena:
         self.x[span] = normal(on_device, torch.zeros_like(on_device), self._shape)
         self.x0[span] = 0
         self.seed[span], self.label[span], self.plan_row[span] = job.seeds, job.labels, plan_row
-        self.guidance_scale[span], self.classifier_scale[span] = job.guidance_scale, job.classifier_scale
+        self.guidance_scale[span], self.gradient_scale[span] = job.guidance_scale, job.gradient_scale
         self._spans[number] = span
 
     def remove(self, job: int) -> None:
@@ -62,7 +62,7 @@ class Arena:
         if start + rows > len(self.x):
             more = max(start + rows, 2 * len(self.x)) - len(self.x)
             self.x, self.x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
-            for name in ("seed", "label", "plan_row", "guidance_scale", "classifier_scale"):
+            for name in ("seed", "label", "plan_row", "guidance_scale", "gradient_scale"):
                 values = getattr(self, name)
                 setattr(self, name, np.concatenate([values, np.zeros(more, values.dtype)]))
         return slice(start, start + rows)

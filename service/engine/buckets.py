@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from model.denoiser import NO_LABEL, Gradient, Network
+from model.denoiser import Gradient, Network
 
 # On CPUs, what a UNet gives a row was found bit-equal across multiples of 4 in float32 and of 2 in bfloat16. What does
 # not hold on the machine at hand is dropped when a model is loaded.
@@ -23,15 +23,17 @@ def default_sizes(data: DataConfig) -> tuple[int, ...]:
 class BucketedNetwork:
     """The network (or gradient), padded to the smallest of `sizes` that holds the rows.
 
+    example  a row's condition, that of the rows which pad: a label [] int64, or a text vector [d]
+
     Raises ValueError for more rows than the largest.
     """
 
-    def __init__(self, network: Network | Gradient, sizes: tuple[int, ...], padding_label: int = NO_LABEL):
+    def __init__(self, network: Network | Gradient, sizes: tuple[int, ...], example: Tensor):
         self._network = network
-        self._padding_label = padding_label
+        self._example = example
         self.sizes = tuple(sorted(sizes))
 
-    def __call__(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         rows = len(x)
         size = next((size for size in self.sizes if size >= rows), None)
         if size is None:
@@ -40,8 +42,8 @@ class BucketedNetwork:
             padding = size - rows
             x = torch.cat([x, x.new_zeros(padding, *x.shape[1:])])
             t = torch.cat([t, t.new_ones(padding)])
-            label = torch.cat([label, label.new_full((padding,), self._padding_label)])
-        return self._network(x, t, label)[:rows]
+            condition = torch.cat([condition, self._example.to(condition.device).expand(padding, *condition.shape[1:])])
+        return self._network(x, t, condition)[:rows]
 
 
 @torch.inference_mode()
@@ -51,25 +53,26 @@ def bit_equal_sizes(
     shape: tuple[int, ...],
     T: int,
     device: torch.device,
-    label: int = NO_LABEL,
+    example: Tensor,
 ) -> tuple[int, ...]:
     """Those of `sizes` at which this network gives a row the bits that the largest size gives it.
 
-    The largest is always among them. What is dropped follows from the arithmetic alone, never from a clock, so it is
-    the same at every start on the same machine with the same settings.
+    `example` is a row's condition, see `BucketedNetwork`. The largest size is always among them. What is dropped
+    follows from the arithmetic alone, never from a clock, so it is the same at every start on the same machine with the
+    same settings.
     """
     largest = max(sizes)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(largest, *shape, generator=generator).to(device)
     t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
-    labels = torch.full((largest,), label, device=device)
-    expected = network(x, t, labels)
+    conditions = example.to(device).expand(largest, *example.shape).contiguous()
+    expected = network(x, t, conditions)
 
     def agrees(size: int) -> bool:
         # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
         for start in range(0, largest, size):
             rows = slice(min(start, largest - size), min(start, largest - size) + size)
-            if not torch.equal(network(x[rows], t[rows], labels[rows]), expected[rows]):
+            if not torch.equal(network(x[rows], t[rows], conditions[rows]), expected[rows]):
                 return False
         return True
 

@@ -19,8 +19,9 @@ import structlog
 import torch
 
 from model.checkpoint import Checkpoint
-from model.classifier import ClassifierCheckpoint
+from model.denoiser import Asked
 from model.precision import choose_precision
+from model.reader import Guide
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
 from service.engine.hardware import DEFAULT_THREADS, choose_device
@@ -82,11 +83,11 @@ class Engine:
         checkpoints: Mapping[str, Checkpoint],
         options: EngineOptions,
         metrics: Metrics,
-        classifiers: Mapping[str, ClassifierCheckpoint] | None = None,
+        guides: Mapping[str, Mapping[Asked, Guide]] | None = None,
     ):
-        """`classifiers`: by the name of the model they steer."""
+        """`guides`: by the name of the model that they steer, and by what is asked of it."""
         self._checkpoints = dict(checkpoints)
-        self._classifiers = dict(classifiers or {})
+        self._guides = dict(guides or {})
         self._options = options
         self._metrics = metrics
         self._device = torch.device(choose_device(options.device))
@@ -209,17 +210,16 @@ class Engine:
                     "batch_sizes": list(model.curve.sizes),
                     "evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
                     "knee": model.curve.knee,
-                    "classifier": self._describe_classifier(name),
+                    "guides": self._describe_guides(name),
                 }
                 for name, model in list(self._runner.models.items())  # the thread may be loading more
             },
         }
 
-    def _describe_classifier(self, model: str) -> dict | None:
-        if model not in self._classifiers:
-            return None
-        gradient = self._runner.models[model].denoiser.classifier
-        return {"name": self._classifiers[model].config.name, "batch_sizes": list(gradient.sizes)}
+    def _describe_guides(self, model: str) -> dict[str, list[int]]:
+        """The batch sizes of what steers a model, by name."""
+        gradients = self._runner.models[model].denoiser.gradients
+        return {guide.name: list(gradients[asked].sizes) for asked, guide in self._guides.get(model, {}).items()}
 
     # --- the thread's side
 
@@ -245,7 +245,7 @@ class Engine:
                 if self._options.precision not in ("auto", precision):
                     log.warning("the checkpoint does not allow that precision", model=name, runs_in=precision)
                 sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
-                self._runner.load(name, checkpoint, precision, sizes, self._classifiers.get(name))
+                self._runner.load(name, checkpoint, precision, sizes, self._guides.get(name, {}))
             except Exception as error:
                 log.error("model left out", model=name, exc_info=error)
                 failure = error

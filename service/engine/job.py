@@ -16,7 +16,8 @@ class Job:
     seeds             [n] int64, one a sample
     labels            [n] int64; NO_LABEL (−1) in all of them where none is asked for
     guidance_scale    classifier-free
-    classifier_scale  of the gradient of the model's classifier; 0 where none steers
+    gradient_scale    of the gradient of what steers the model by label or text; 0 where nothing does
+    text              [d] float32, a prompt as the model's text encoder (or what steers it) has it; None for none
     preview_steps     ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
     """
 
@@ -25,7 +26,8 @@ class Job:
     seeds: np.ndarray
     labels: np.ndarray
     guidance_scale: float
-    classifier_scale: float = 0.0
+    gradient_scale: float = 0.0
+    text: np.ndarray | None = None
     preview_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -40,8 +42,8 @@ class Job:
     @property
     def evaluations_per_row(self) -> int:
         """Network evaluations that one step of one sample costs."""
-        label = None if self.labels[0] == NO_LABEL else int(self.labels[0])
-        return evaluations(label, self.guidance_scale, self.classifier_scale)
+        asks = self.text is not None or bool(self.labels[0] != NO_LABEL)
+        return evaluations(asks, self.guidance_scale, self.gradient_scale)
 
     @property
     def evaluations(self) -> int:

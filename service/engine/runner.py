@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision
-from model.classifier import ClassifierCheckpoint
 from model.data import DataConfig, to_uint8
-from model.denoiser import Conditions, Denoiser
+from model.denoiser import Asked, Conditions, Denoiser
 from model.noise import normal
+from model.reader import Guide
 from model.step import step
 from service.engine.arena import Arena
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
@@ -45,7 +45,7 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._compiled = compiled
-        self._gradients: dict[str, BucketedNetwork] = {}  # by classifier
+        self._gradients: dict[str, BucketedNetwork] = {}  # by the name of what steers
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
@@ -55,32 +55,32 @@ class Runner:
         checkpoint: Checkpoint,
         precision: Precision,
         sizes: tuple[int, ...],
-        classifier: ClassifierCheckpoint | None = None,
+        guides: Mapping[Asked, Guide],
     ) -> None:
         """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each."""
         data, T = checkpoint.config.data, checkpoint.schedule.T
-        denoiser = checkpoint.denoiser(self.device, precision, classifier and self._gradient(classifier, sizes))
+        gradients = {asked: self._gradient(guide, sizes) for asked, guide in guides.items()}
+        denoiser = checkpoint.denoiser(self.device, precision, gradients)
+        example = denoiser.no_condition(1)[0]
         if self._compiled:
             denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
-        agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device)
+        agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device, example)
         if agreeing != tuple(sorted(sizes)):
             log.info("batch sizes dropped: rows differ there in the last bits", model=name, kept=agreeing)
-        denoiser.network = BucketedNetwork(denoiser.network, agreeing)
+        denoiser.network = BucketedNetwork(denoiser.network, agreeing, example)
         passes = [{size: _seconds(denoiser, data.shape, size) for size in agreeing} for _ in range(WARM_PASSES)]
         curve = SpeedCurve({size: min(each[size] for each in passes) for size in agreeing})
         self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
 
-    def _gradient(self, checkpoint: ClassifierCheckpoint, sizes: tuple[int, ...]) -> BucketedNetwork:
-        """A classifier's, made ready once for all the models that it steers."""
-        name = checkpoint.config.name
-        if name not in self._gradients:
-            gradient = checkpoint.classifier(self.device).gradient
-            shape, T = checkpoint.config.data.shape, checkpoint.schedule.T
-            agreeing = bit_equal_sizes(gradient, sizes, shape, T, self.device, label=0)
+    def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> BucketedNetwork:
+        """What steers, made ready once for all the models that it steers."""
+        if guide.name not in self._gradients:
+            gradient, example = guide.gradient(self.device), guide.example()
+            agreeing = bit_equal_sizes(gradient, sizes, guide.data.shape, guide.schedule.T, self.device, example)
             if agreeing != tuple(sorted(sizes)):
-                log.info("batch sizes dropped: rows differ there in the last bits", classifier=name, kept=agreeing)
-            self._gradients[name] = BucketedNetwork(gradient, agreeing, padding_label=0)
-        return self._gradients[name]
+                log.info("batch sizes dropped: rows differ there in the last bits", steers=guide.name, kept=agreeing)
+            self._gradients[guide.name] = BucketedNetwork(gradient, agreeing, example)
+        return self._gradients[guide.name]
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:
@@ -101,7 +101,8 @@ class Runner:
         conditions = Conditions(
             torch.from_numpy(arena.label[rows]),
             torch.from_numpy(arena.guidance_scale[rows]),
-            torch.from_numpy(arena.classifier_scale[rows]),
+            torch.from_numpy(arena.gradient_scale[rows]),
+            _text([jobs[piece.job] for piece in slices], counts),
         )
         index = torch.from_numpy(rows).to(self.device)
         coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
@@ -163,6 +164,15 @@ class Runner:
         data = self.models[job.model].data
         restored = data.restore(x)
         return to_uint8(restored) if data.kind == "images" else restored.cpu().numpy()
+
+
+def _text(jobs: Sequence[Job], counts: Sequence[int]) -> Tensor | None:
+    """The prompts' vectors, as `Conditions.text` has them: a job's for each of its rows."""
+    width = next((len(job.text) for job in jobs if job.text is not None), None)
+    if width is None:
+        return None
+    vectors = np.stack([np.zeros(width, np.float32) if job.text is None else job.text for job in jobs])
+    return torch.from_numpy(np.repeat(vectors, counts, axis=0))
 
 
 @torch.inference_mode()

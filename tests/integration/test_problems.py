@@ -52,7 +52,7 @@ def problem(answer, status: int) -> dict:
         ({"dataset": "spiral", "zoom": 2}, "zoom", "images"),
         ({"dataset": "spiral", "n": 10_001}, "n", "1 … 10,000"),
         ({"dataset": 3}, "dataset", "string"),
-        ({"prompt": "a seven"}, "prompt", "unknown field"),
+        ({"prompts": "a seven"}, "prompts", "unknown field"),
     ],
 )
 def test_a_field_that_is_wrong_is_named_with_its_range_and_what_was_given(client, fields, field, says):

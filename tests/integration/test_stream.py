@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.answering import counted
 from service.engine.job import JobFailed
-from service.routes.sample import _counted
 from service.schemas import SampleRequest
 from service.streaming import EventStream, Stream, preview_steps
 
@@ -85,9 +85,9 @@ def test_a_stream_that_is_never_read_frees_its_rows_and_counts_as_cancelled(make
 
     async def leave():
         stream = Stream(state.engine, state.catalog.resolve(SampleRequest(dataset="mnist", n=64, steps=50)), 3, 1, None)
-        counted = contextlib.ExitStack()
-        counted.enter_context(_counted(SampleRequest(dataset="mnist"), state))
-        answer = EventStream(stream, counted, {})
+        until_answered = contextlib.ExitStack()
+        until_answered.enter_context(counted("mnist", state))
+        answer = EventStream(stream, until_answered, {})
 
         async def gone():
             return {"type": "http.disconnect"}

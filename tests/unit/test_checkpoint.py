@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
+from model.checkpoint import Config, load_checkpoint, save_checkpoint
 from model.data import DataConfig, to_uint8
+from model.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 
 

@@ -8,10 +8,11 @@ import torch
 from scipy.special import ndtr
 from typer.testing import CliRunner
 
-from model.checkpoint import CheckpointError, load_config, save_checkpoint
+from model.checkpoint import load_config, save_checkpoint
 from model.classifier import ClassifierConfig, load_classifier
 from model.prediction import diffused
 from model.schedule import make_schedule
+from model.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier
 from training.__main__ import app
 from training.data.points import GaussianMixture
@@ -108,7 +109,7 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
     steers = trained / "checkpoints" / "tiny-classifier"
     figures = evaluate_steered(denoiser, steers, trained / "checkpoints", CPU)
-    assert (figures["classifier"], figures["guidance_scale"], figures["samples"]) == ("tiny-classifier", 1.0, 40)
+    assert (figures["guide"], figures["guidance_scale"], figures["samples"]) == ("tiny-classifier", 1.0, 40)
     assert "label_accuracy" in figures and "spread" in figures
     config = load_config(steers, ClassifierConfig)
     assert json.loads(json.dumps(figures)) == config.metrics["steering gaussian-tiny"]

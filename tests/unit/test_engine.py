@@ -19,15 +19,23 @@ from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine, EngineOptions
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
 from service.metrics import Metrics
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_text_checkpoint
 
 CHECKPOINTS = {
     "images": tiny_checkpoint(IMAGES),
     "points": tiny_checkpoint(POINTS),
     "learned": tiny_checkpoint(IMAGES, learned_variance=True),
+    "plain": tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), learned_variance=True),
+    "text": tiny_text_checkpoint(IMAGES),
 }
-OF_IMAGES = tiny_classifier(IMAGES)
-CLASSIFIERS = {"images": OF_IMAGES, "learned": OF_IMAGES, "points": tiny_classifier(POINTS)}
+OF_IMAGES, CLIP = tiny_classifier(IMAGES), tiny_clip(IMAGES)
+GUIDES = {
+    "images": {"label": OF_IMAGES},
+    "learned": {"label": OF_IMAGES},
+    "plain": {"label": OF_IMAGES, "text": CLIP},
+    "points": {"label": tiny_classifier(POINTS)},
+    "text": {},
+}
 SAMPLERS = [
     dict(sampler="ddpm", variance="fixed-small"),
     dict(sampler="ddpm", variance="fixed-large"),
@@ -42,9 +50,9 @@ SAMPLERS = [
 def make_engine():
     engines = []
 
-    def make(checkpoints=CHECKPOINTS, classifiers=CLASSIFIERS, **options) -> Engine:
+    def make(checkpoints=CHECKPOINTS, guides=GUIDES, **options) -> Engine:
         options = {"device": "cpu", "precision": "float32", **options}
-        engine = Engine(checkpoints, EngineOptions(**options), Metrics(), classifiers)
+        engine = Engine(checkpoints, EngineOptions(**options), Metrics(), guides)
         engine.start()
         engines.append(engine)
         deadline = time.monotonic() + 60
@@ -58,38 +66,46 @@ def make_engine():
         engine.stop(10)
 
 
-def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, classifier=0.0, **sampler) -> Job:
+def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, **sampler) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
     labels = np.full(n, NO_LABEL if label is None else label)
-    return Job(model, plan, sample_seeds(seed, n), labels, scale, classifier)
+    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text)
 
 
 def random_job(draw: random.Random) -> Job:
-    model = draw.choice(["images", "points", "learned"])
-    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if model == "learned" else 0)]
+    model = draw.choice(list(CHECKPOINTS))
+    learned = model in ("learned", "plain")
+    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
+    vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
+    prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
     return make_job(
         model,
         n=draw.choice([1, 1, 2, 3, 7]),
         steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
         seed=draw.randrange(2**63),
-        label=draw.choice([None, 0, 1]),
+        label=None if prompted else draw.choice([None, 0, 1]),
+        text=torch.nn.functional.normalize(vector, dim=0).numpy() if prompted and draw.random() < 0.8 else None,
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
-        classifier=draw.choice([0.0, 0.0, 1.0, 3.0]),
+        gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
         **draw.choice(samplers),
     )
 
 
 def solo(job: Job, engine: Engine) -> np.ndarray:
     """The job's samples by the plain loop, alone, at the engine's batch sizes."""
-    checkpoint, classifier = CHECKPOINTS[job.model], CLASSIFIERS[job.model]
+    checkpoint = CHECKPOINTS[job.model]
     model = engine.describe()["models"][job.model]
-    gradient = BucketedNetwork(classifier.classifier().gradient, tuple(model["classifier"]["batch_sizes"]), 0)
-    denoiser = checkpoint.denoiser(classifier=gradient)
-    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]))
+    gradients = {
+        asked: BucketedNetwork(guide.gradient(), tuple(model["guides"][guide.name]), guide.example())
+        for asked, guide in GUIDES[job.model].items()
+    }
+    denoiser = checkpoint.denoiser(gradients=gradients)
+    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), denoiser.no_condition(1)[0])
     conditions = Conditions(
         torch.from_numpy(job.labels),
         torch.full((len(job),), job.guidance_scale),
-        torch.full((len(job),), job.classifier_scale),
+        torch.full((len(job),), job.gradient_scale),
+        None if job.text is None else torch.from_numpy(job.text).expand(len(job), -1),
     )
     x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
@@ -125,11 +141,13 @@ def test_a_thousand_mixed_requests_are_byte_equal_to_the_plain_loop_while_others
 def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
     for checkpoint in CHECKPOINTS.values():
         shape = checkpoint.config.data.shape
-        network = checkpoint.denoiser().network
-        sizes = bit_equal_sizes(network, (4, 8, 64), shape, checkpoint.schedule.T, torch.device("cpu"))
+        denoiser = checkpoint.denoiser()
+        network, example = denoiser.network, denoiser.no_condition(1)[0]
+        sizes = bit_equal_sizes(network, (4, 8, 64), shape, checkpoint.schedule.T, torch.device("cpu"), example)
         assert sizes[-1] == 64
-        x, t, label = torch.randn(64, *shape), torch.randint(1, 51, (64,)), torch.randint(-1, 2, (64,))
-        bucketed = BucketedNetwork(network, sizes)
+        x, t = torch.randn(64, *shape), torch.randint(1, 51, (64,))
+        label = torch.randint(-1, 2, (64,)) if denoiser.text_width is None else torch.randn(64, denoiser.text_width)
+        bucketed = BucketedNetwork(network, sizes, example)
         with torch.inference_mode():
             whole = bucketed(x, t, label)
             for rows in (1, 3, 4, 5, 8):
@@ -142,7 +160,7 @@ def test_sizes_at_which_bits_differ_are_dropped_but_the_largest():
     def fickle(x, t, label):
         return x * (1.0 if len(x) in (8, 64) else 1.0 + 1e-6)
 
-    assert bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu")) == (8, 64)
+    assert bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL)) == (8, 64)
 
 
 def test_a_size_that_differs_in_a_single_row_is_dropped():
@@ -151,7 +169,7 @@ def test_a_size_that_differs_in_a_single_row_is_dropped():
 
     generator = torch.Generator().manual_seed(0)  # as the check draws them
     nearly.unlucky = torch.randn(64, 2, generator=generator)[37, 1]
-    assert bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu")) == (8, 64)
+    assert bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL)) == (8, 64)
 
 
 def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
@@ -308,12 +326,12 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
             raise ValueError("no gradient today")
         return torch.full_like(x, float("nan"))
 
-    engine._runner.models["images"].denoiser.classifier._network = gradient
+    engine._runner.models["images"].denoiser.gradients["label"]._network = gradient
     kept = make_job(n=2, steps=20, seed=5)
 
     async def scenario():
         staying = asyncio.create_task(engine.sample(kept))
-        steered = asyncio.create_task(engine.sample(make_job(classifier=2.0, steps=20)))
+        steered = asyncio.create_task(engine.sample(make_job(gradient=2.0, steps=20)))
         with pytest.raises(JobFailed):
             await steered
         return await staying
@@ -323,8 +341,8 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
 
 def test_models_of_one_classifier_share_it(make_engine):
     models = make_engine()._runner.models
-    assert models["images"].denoiser.classifier is models["learned"].denoiser.classifier
-    assert models["images"].denoiser.classifier is not models["points"].denoiser.classifier
+    assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
+    assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
 
 
 def test_an_engine_without_any_model_is_dead():

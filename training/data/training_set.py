@@ -14,5 +14,5 @@ class TrainingSet(Protocol):
     config: DataConfig
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(data float32 [rows, *shape], labels int64 [rows])"""
+        """(data float32 [rows, *shape], labels int64 [rows], or traits [rows, …] where the set has captions)"""
         ...

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from model.checkpoint import Config
 from model.classifier import ClassifierConfig
+from model.clip import ClipConfig
+from model.text import TextConfig
 from training.data import training_set
 from training.evaluate.judge import JudgeConfig
 from training.evaluate.run import Likelihood
@@ -44,6 +46,15 @@ MEANING = {
     "bits_learned": "bits per dimension of real data that was not trained on: the variational bound, no label given",
     "bits_fixed_small": "the same with the variance β̃ instead",
     "bits_fixed_large": "the same with β",
+    "digit": "share of held-out prompts whose digit the judge reads",
+    "thickness": "share whose strokes are in the asked third of that digit's real images",
+    "slant": "the same of the slant",
+    "thickness and slant": "share in which both are",
+    "all three": "share in which the digit is right besides",
+    "all three, new combinations": "the same among prompts whose combination of the three training never said",
+    "caption recall at 1": "share of test images of whose captions, in phrasings that training never used, the nearest "
+    "is true",
+    "image recall at 1": "share of such captions that are true of the nearest image",
     "energy": "energy distance",
     "energy_floor": "the same between two real draws",
 }
@@ -53,8 +64,10 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     """README.md from the config alone, so that it never says what was not measured."""
     data, sampling, recipe = config.data, config.sampling, config.recipe
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
+    if config.text is not None:
+        request["prompt"] = config.text.vocabulary.examples[0]
     options = recipe.get("optimisation", {})
-    seen = options.get("steps", 0) * options.get("batch_size", 0)
+    seen, started = options.get("steps", 0) * options.get("batch_size", 0), recipe.get("started_from")
     picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
         f"# {config.name}",
@@ -73,17 +86,21 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         + (f", labels {', '.join(data.labels)}" if data.labels else "")
         + " |",
         f"| network | {_inline(config.network.model_dump(mode='json'))} |",
+        *(_text_rows(config.text) if config.text is not None else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
-        f"| trained on | {options.get('steps', 0):,} steps, {seen:,} rows in all, per process; averaged weights |",
+        f"| trained on | {options.get('steps', 0):,} steps, {seen:,} rows in all, per process"
+        + (f", from the weights of {started}" if started else "")
+        + "; averaged weights |",
         f"| advised | {sampling.sampler}, {sampling.steps} steps"
-        + (f", guidance scale {sampling.guidance_scale:g}" if data.labels else "")
+        + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
         "The recipe that made it is in `config.json`. Made again by",
-        f"`python -m training train {config.name}` and measured by `python -m training evaluate {config.name}`.",
+        f"`python -m training train {config.name}{f' --from {started}' if started else ''}` and measured by",
+        f"`python -m training evaluate {config.name}`.",
         "",
     ]
     lines += _measured(config.metrics)
@@ -112,24 +129,30 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
-def write_classifier_card(folder: Path, config: ClassifierConfig) -> None:
+def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> None:
+    """Of what steers denoisers: a classifier, or CLIP."""
     data, options = config.data, config.recipe.get("optimisation", {})
     steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
-    request = {"dataset": data.dataset, "label": data.labels[-1], "guidance": "classifier"}
+    if config.role == "classifier":
+        request, steered = {"label": data.labels[-1], "guidance": "classifier"}, "a label"
+    else:
+        request, steered = {"prompt": config.text.vocabulary.examples[0], "guidance": "clip"}, "a prompt"
     lines = [
         f"# {config.name}",
         "",
         f"{config.recipe.get('description') or config.name}. Its gradient steers a denoiser of the same data and "
-        "schedule to a label.",
+        f"schedule to {steered}.",
         "",
         "```",
-        f"curl --json '{json.dumps(request)}' http://127.0.0.1:8000/sample -o {data.dataset}.png",
+        f"curl --json '{json.dumps({'dataset': data.dataset} | request)}' http://127.0.0.1:8000/sample -o "
+        f"{data.dataset}.png",
         "```",
         "",
         "| | |",
         "|---|---|",
         f"| data | {data.dataset}, with noise of every level |",
         f"| network | {_inline(config.network.model_dump(mode='json'))} |",
+        *(_text_rows(config.text) if config.role == "clip" else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| advised | guidance scale {config.guidance_scale:g} |",
         f"| trained on | {steps:,} steps, {rows:,} rows in all, per process; averaged weights |",
@@ -140,7 +163,16 @@ def write_classifier_card(folder: Path, config: ClassifierConfig) -> None:
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
-def save_accuracy_picture(folder: Path, config: ClassifierConfig, t: np.ndarray, accuracy: np.ndarray) -> None:
+def _text_rows(text: TextConfig) -> list[str]:
+    return [
+        f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
+        f"| words | {', '.join(text.vocabulary.words)} |",
+    ]
+
+
+def save_accuracy_picture(
+    folder: Path, config: ClassifierConfig | ClipConfig, t: np.ndarray, accuracy: np.ndarray
+) -> None:
     """How much of the label can be read at each noise level."""
     figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
     axes.plot(t / config.schedule.T, 100 * accuracy, "o-", color="#084594", linewidth=1.5, markersize=3)

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from model.checkpoint import (
     Checkpoint,
-    CheckpointError,
     Precision,
     SamplingConfig,
     load_checkpoint,
@@ -17,15 +16,20 @@ from model.checkpoint import (
     save_config,
 )
 from model.classifier import load_classifier
+from model.clip import ClipCheckpoint, load_clip
+from model.reader import Guide
+from model.weights import CheckpointError
 from training.evaluate import card
+from training.evaluate.clip import retrieval
 from training.evaluate.judge import load_judge
 from training.evaluate.run import (
     POINT_STEPS,
     Figures,
-    evaluate_classifier,
     evaluate_images,
     evaluate_judge,
     evaluate_points,
+    evaluate_prompts,
+    evaluate_reader,
     image_reference,
     measure_likelihood,
 )
@@ -34,15 +38,17 @@ from training.recipe import RecipeError
 
 IMAGES = 10_000
 POINTS = 5_000
+PROMPTS = 2_000
 CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
 LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
 RESPACED = 50
 FULL_CHAIN_ROWS = 1_000  # … and over all T
+GUIDES = {"classifier": load_classifier, "clip": load_clip}
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
 
-# bfloat16 loses nothing where the difference of label accuracies is within two standard errors, and Fréchet's within
-# this share of float32's.
+# bfloat16 loses nothing where shares that are right differ by less than two standard errors, and Fréchet distances by
+# less than this share of float32's.
 FRECHET_TOLERANCE = 0.1
 
 
@@ -62,27 +68,29 @@ def evaluate_checkpoint(
     """
     try:
         role = read_role(folder)
-        if role in ("judge", "classifier") and (changed or precision != "float32"):
+        if role in ("judge", *GUIDES) and (changed or precision != "float32"):
             raise RecipeError(f"{folder.name} is a {role}: it draws no samples, and is measured in float32")
         if role == "judge":
             return _evaluate_judge(folder, device)
-        if role == "classifier":
-            return _evaluate_classifier(folder, device, samples=samples, seed=seed)
+        if role in GUIDES:
+            return _evaluate_guide(folder, device, samples=samples, seed=seed)
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     config = checkpoint.config
     options = _options(checkpoint, changed or {}, precision)
     if precision == "bfloat16" and not changed:
-        _comparable(options, samples or IMAGES, seed, config.metrics.get(HEADLINE))
+        count = PROMPTS if config.reads == "text" else IMAGES
+        _comparable(options, samples or count, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
         figures, shown = evaluate_points(checkpoint, options, samples=samples or POINTS, seed=seed, device=device)
     else:
-        figures, images = evaluate_images(
+        measure, count = (evaluate_prompts, PROMPTS) if config.reads == "text" else (evaluate_images, IMAGES)
+        figures, images = measure(
             checkpoint,
             image_reference(checkpoints, device),
             options,
-            samples=samples or IMAGES,
+            samples=samples or count,
             seed=seed,
             precision=precision,
             device=device,
@@ -115,7 +123,7 @@ def evaluate_checkpoint(
 
 def evaluate_steered(
     folder: Path,
-    classifier: Path,
+    guide: Path,
     checkpoints: Path,
     device: torch.device,
     *,
@@ -124,43 +132,51 @@ def evaluate_steered(
     precision: Precision = "float32",
     seed: int = 0,
 ) -> Figures:
-    """Measure a checkpoint steered by a classifier; with nothing in `changed`, the classifier's card tells of it.
+    """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
+    tells of it.
 
-    `changed["guidance_scale"]` is the gradient's; by default the one that the classifier's card advises.
+    `changed["guidance_scale"]` is the gradient's; by default the one that the card of what steers advises.
 
     Raises RecipeError where the two do not fit, or the settings cannot be.
     """
     try:
-        checkpoint, steers = load_checkpoint(folder), load_classifier(classifier)
+        checkpoint, role = load_checkpoint(folder), read_role(guide)
+        if role not in GUIDES:
+            raise RecipeError(f"{guide.name} steers nothing: it is no classifier, and no CLIP")
+        steers = GUIDES[role](guide)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     if not steers.fits(checkpoint.config):
-        raise RecipeError(f"{classifier.name} was trained on other data or another schedule than {folder.name}")
+        raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
     options = _options(checkpoint, changed or {}, precision)
-    scale = (changed or {}).get("guidance_scale", steers.config.guidance_scale)
-    steering = Steering(steers, scale)
-    points = checkpoint.config.data.kind == "points"
-    if points:
+    steering = Steering(steers, (changed or {}).get("guidance_scale", steers.default_scale))
+    if checkpoint.config.data.kind == "points":
+        count = POINTS
         figures, _ = evaluate_points(
-            checkpoint, options, samples=samples or POINTS, seed=seed, device=device, steering=steering
+            checkpoint, options, samples=samples or count, seed=seed, device=device, steering=steering
         )
     else:
-        figures, _ = evaluate_images(
+        measure, count = (evaluate_prompts, PROMPTS) if steers.steers == "text" else (evaluate_images, IMAGES)
+        figures, _ = measure(
             checkpoint,
             image_reference(checkpoints, device),
             options,
-            samples=samples or IMAGES,
+            samples=samples or count,
             seed=seed,
             precision=precision,
             device=device,
             steering=steering,
         )
-    if not changed and figures["samples"] == (POINTS if points else IMAGES):
-        metrics = steers.config.metrics | {f"steering {checkpoint.config.name}": figures}
-        config = steers.config.model_copy(update={"metrics": metrics})
-        save_config(classifier, config)
-        card.write_classifier_card(classifier, config)
+    if not changed and figures["samples"] == count:
+        _tell(guide, steers, {f"steering {folder.name}": figures})
     return figures
+
+
+def _tell(folder: Path, guide: Guide, columns: dict[str, Figures]) -> None:
+    """Write figures into the config and the card of what steers."""
+    config = guide.config.model_copy(update={"metrics": guide.metrics | columns})
+    save_config(folder, config)
+    card.write_guide_card(folder, config)
 
 
 def _options(checkpoint: Checkpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
@@ -214,17 +230,14 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
     return figures
 
 
-def _evaluate_classifier(folder: Path, device: torch.device, *, samples: int | None, seed: int) -> Figures:
-    checkpoint = load_classifier(folder)
-    figures, timesteps, accuracy = evaluate_classifier(
-        checkpoint, samples=samples or CLASSIFIED, seed=seed, device=device
-    )
+def _evaluate_guide(folder: Path, device: torch.device, *, samples: int | None, seed: int) -> Figures:
+    guide = GUIDES[read_role(folder)](folder)
+    figures, timesteps, accuracy = evaluate_reader(guide, samples=samples or CLASSIFIED, seed=seed, device=device)
+    if isinstance(guide, ClipCheckpoint):
+        figures |= retrieval(guide.clip(device), guide, seed=seed)
     if samples is None:
-        metrics = checkpoint.config.metrics | {HEADLINE: figures}
-        config = checkpoint.config.model_copy(update={"metrics": metrics})
-        save_config(folder, config)
-        card.save_accuracy_picture(folder, config, timesteps, accuracy)
-        card.write_classifier_card(folder, config)
+        card.save_accuracy_picture(folder, guide.config, timesteps, accuracy)
+        _tell(folder, guide, {HEADLINE: figures})
     return figures
 
 
@@ -236,9 +249,10 @@ def _comparable(options: SamplingConfig, samples: int, seed: int, reference: Fig
 
 
 def _as_good(figures: Figures, reference: Figures) -> bool:
-    if "label_accuracy" in figures:
-        p, n = reference["label_accuracy"], reference["samples"]
+    n = reference["samples"]
+    for share in ("label_accuracy", "digit", "thickness", "slant"):
+        p = reference.get(share, 1.0)
         error = math.sqrt(2 * max(p * (1 - p), 1 / n) / n)
-        if reference["label_accuracy"] - figures["label_accuracy"] > 2 * error:
+        if share in figures and p - figures[share] > 2 * error:
             return False
-    return figures["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"]
+    return "frechet" not in figures or figures["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"]

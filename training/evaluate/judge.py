@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import CheckpointError, load_weights, save_checkpoint
+from model.checkpoint import WEIGHTS, save_checkpoint
 from model.data import DataConfig
+from model.weights import CheckpointError, load_weights
 
 BATCH = 500
 
@@ -111,5 +112,5 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     except (OSError, ValueError, ValidationError) as error:
         raise CheckpointError(f"{folder}: no judge there ({error}); train one: `train mnist-judge`") from error
     network = JudgeNetwork(config)
-    load_weights(folder, network)
+    load_weights(folder / WEIGHTS, network)
     return Judge(config, network, device)

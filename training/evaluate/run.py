@@ -1,6 +1,7 @@
 """Evaluate one checkpoint: samples drawn, figures taken, settings beside them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, CheckpointError, Precision, SamplingConfig
+from model.checkpoint import Checkpoint, Precision, SamplingConfig
 from model.classifier import ClassifierCheckpoint
 from model.denoiser import NO_LABEL
 from model.plan import Variance, trailing_timesteps
 from model.prediction import diffused
+from model.reader import Guide
+from model.weights import CheckpointError
 from training.data import training_set
+from training.data.captions import captioned_mnist, held_out_prompts
 from training.data.digits import mnist
+from training.evaluate.clip import zero_shot_prompts
 from training.evaluate.images import image_figures
 from training.evaluate.judge import Judge, load_judge
 from training.evaluate.likelihood import Bits, bits_per_dimension
@@ -27,7 +32,8 @@ from training.evaluate.points import (
     sliced_wasserstein_within_labels,
     spread_within_labels,
 )
-from training.generate import Steering, generate, labels_in_proportion
+from training.evaluate.prompts import adherence
+from training.generate import Steering, generate, labelled, labels_in_proportion, prompted
 from training.recipe import RecipeError
 
 CLASSIFIER_BATCH = 500
@@ -75,13 +81,14 @@ def evaluate_images(
     if samples > at_most:
         raise RecipeError(f"samples: at most {at_most}, as many as there are real test images to compare with")
     asked = labels_in_proportion(reference.label_counts, samples)
+    shown = asked if steering or checkpoint.config.data.labels else np.full(samples, NO_LABEL)
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=samples)
         images = generate(
             checkpoint,
-            asked if steering or checkpoint.config.data.labels else np.full(samples, NO_LABEL),
+            labelled(shown, options, steering),
             options,
-            steering=steering,
+            guide=steering and steering.guide,
             seed=seed,
             device=device,
             precision=precision,
@@ -125,7 +132,12 @@ def evaluate_points(
         asked = labels if steering or checkpoint.config.data.labels else torch.full_like(labels, NO_LABEL)
         # Runs must not share a sample: run r takes the seeds seed + r·samples …
         points = generate(
-            checkpoint, asked.numpy(), options, seed=seed + run * samples, device=device, steering=steering
+            checkpoint,
+            labelled(asked.numpy(), options, steering),
+            options,
+            guide=steering and steering.guide,
+            seed=seed + run * samples,
+            device=device,
         )
         shown = shown or (points, labels)
         figures = asdict(point_figures(points, labels, real, real_labels))
@@ -190,6 +202,45 @@ def measure_likelihood(
     return Likelihood(figures, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)
 
 
+def evaluate_prompts(
+    checkpoint: Checkpoint,
+    reference: ImageReference,
+    options: SamplingConfig,
+    *,
+    samples: int,
+    seed: int,
+    precision: Precision,
+    device: torch.device,
+    steering: Steering | None = None,
+) -> tuple[Figures, Tensor]:
+    """(shares of held-out prompts that are followed, the samples [n, C, H, W] in 0 … 255)"""
+    encoder = steering.guide.text if steering else checkpoint.text
+    prompts = held_out_prompts(samples)
+    text = encoder.embed([encoder.config.vocabulary.read(prompt.text) for prompt in prompts])
+    with Progress(transient=True) as progress:
+        task = progress.add_task("sampling", total=samples)
+        images = generate(
+            checkpoint,
+            prompted(text, options, steering),
+            options,
+            guide=steering and steering.guide,
+            seed=seed,
+            device=device,
+            precision=precision,
+            advance=lambda rows: progress.advance(task, rows),
+        )
+    images = images.round().clamp(0, 255)
+    shares = adherence(images, prompts, reference.judge, captioned_mnist(train=False).bounds)
+    return {
+        "samples": samples,
+        "seed": seed,
+        "computed_in": precision,
+        **_settings(options, steering),
+        "judge": reference.judge.config.name,
+        **{name: _rounded(share) for name, share in shares.items()},
+    }, images
+
+
 def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:
     """Whether samples can be read for what was asked: at scale 0 nothing is."""
     if steering is not None and steering.scale > 0:
@@ -208,17 +259,20 @@ CLASSIFIER_LEVELS = np.linspace(0, 1, 21)  # t/T
 NAMED_LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75)  # those whose accuracy stands in the card
 
 
-def evaluate_classifier(
-    checkpoint: ClassifierCheckpoint, *, samples: int, seed: int, device: torch.device
+def evaluate_reader(
+    guide: Guide, *, samples: int, seed: int, device: torch.device
 ) -> tuple[Figures, np.ndarray, np.ndarray]:
-    """(figures, t [levels], accuracy [levels]): what is read right of noisy rows that were not trained on."""
-    data, schedule = checkpoint.config.data, checkpoint.schedule
+    """(figures, t [levels], accuracy [levels]): what is read right of noisy rows that were not trained on.
+
+    A classifier reads the label; CLIP is asked which of the labels' prompts goes best.
+    """
+    data, schedule = guide.data, guide.schedule
     if data.kind == "images":
         test = mnist(train=False)
         rows, labels = test.images[:samples].float(), test.labels[:samples]
     else:
         rows, labels = training_set(data.dataset).draw(samples, torch.Generator().manual_seed(seed))
-    classifier = checkpoint.classifier(device)
+    scores = _scores(guide, device)
     generator = torch.Generator().manual_seed(seed + 1)
     levels = np.union1d(CLASSIFIER_LEVELS, NAMED_LEVELS)
     timesteps = np.rint(levels * schedule.T).astype(np.int64)
@@ -229,8 +283,8 @@ def evaluate_classifier(
             noise = torch.randn(batch.shape, generator=generator)
             x_t = diffused(data.standardise(batch), noise, torch.full((len(batch),), float(schedule.alpha_bar[t])))
             with torch.inference_mode():
-                log_p = classifier.log_probabilities(x_t.to(device), torch.full((len(batch),), t, device=device))
-            right += int((log_p.argmax(1).cpu() == wanted).sum())
+                score = scores(x_t.to(device), torch.full((len(batch),), t, device=device))
+            right += int((score.argmax(1).cpu() == wanted).sum())
         accuracy[level] = right / len(rows)
     figures: Figures = {"samples": len(rows), "seed": seed}
     for level in NAMED_LEVELS:
@@ -238,11 +292,19 @@ def evaluate_classifier(
     return figures, timesteps, accuracy
 
 
+def _scores(guide: Guide, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """(x_t, t) → [rows, classes], the largest for the class that is read."""
+    if isinstance(guide, ClassifierCheckpoint):
+        return guide.classifier(device).log_probabilities
+    clip, prompts = guide.clip(device), zero_shot_prompts(guide).to(device)
+    return lambda x_t, t: clip.logits(x_t, t, prompts)
+
+
 def _settings(options: SamplingConfig, steering: Steering | None) -> dict[str, Any]:
     fields = {"sampler", "steps", "guidance_scale"} | ({"variance"} if options.sampler == "ddpm" else set())
     settings = options.model_dump(mode="json", include=fields)
     if steering is not None:
-        settings |= {"guidance_scale": steering.scale, "classifier": steering.checkpoint.config.name}
+        settings |= {"guidance_scale": steering.scale, "guide": steering.guide.name}
     return settings
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_config, read_role, save_config
+from model.checkpoint import Checkpoint, load_checkpoint, load_config, read_role, save_config
 from model.classifier import ClassifierCheckpoint, load_classifier
 from model.precision import choose_precision
+from model.weights import CheckpointError
 from training.evaluate import card
 from training.evaluate.run import ImageReference, evaluate_images, evaluate_points, image_reference
 from training.generate import Steering

@@ -15,7 +15,7 @@ from model.denoiser import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
 from model.sample import sampling_states
-from training.generate import Steering, generate
+from training.generate import Steering, generate, labelled
 from training.pictures import plt
 from training.report import grid
 
@@ -42,7 +42,7 @@ def draw_scales(checkpoint: Checkpoint, steers: ClassifierCheckpoint, reports: P
     sampler, steps = grid.SCALES_AT
     options = SamplingConfig(sampler=sampler, steps=steps)
     lines = [
-        generate(checkpoint, labels, options, steering=Steering(steers, scale), device=device)
+        generate(checkpoint, labelled(labels, options, Steering(steers, scale)), options, guide=steers, device=device)
         for scale in grid.SHEET_SCALES
     ]
     name = f"{checkpoint.config.name}-scales.png"

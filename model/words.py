@@ -1,0 +1,82 @@
+"""A prompt → the words of a closed vocabulary that are in it, and those that are not."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PADDING, UNKNOWN = 0, 1  # tokens; those of the vocabulary's words follow
+SPECIAL = 2
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be understood; the message says why, and what would be."""
+
+
+class Vocabulary(BaseModel):
+    """What a text encoder reads.
+
+    words        lower case; a digit is a word of its own
+    label_words  for each class the words that name it, the first of which stands for it
+    length       words that a prompt may have at most, unknown ones counted
+    examples     of what is understood, for whoever was not
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    label_words: tuple[tuple[str, ...], ...] = ()
+    length: int = Field(32, ge=1, le=256)
+    examples: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Vocabulary":
+        if len(set(self.words)) != len(self.words):
+            raise ValueError("a word is there twice")
+        unknown = [word for names in self.label_words for word in names if word not in self.words]
+        if unknown or not all(self.label_words):
+            raise ValueError(f"label_words: each label has at least one, of the vocabulary (unknown: {unknown})")
+        return self
+
+    @property
+    def tokens(self) -> int:
+        return len(self.words) + SPECIAL
+
+    def read(self, prompt: str) -> "Words":
+        """Raises PromptError for control characters, too many words, and where no word is known."""
+        text = unicodedata.normalize("NFKC", prompt).casefold()  # a full-width ７ is a 7
+        if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in text):
+            raise PromptError(f"it has control characters; such prompts are understood: {self._such_as()}")
+        # Letters in runs (an apostrophe belongs to its word), digits one by one: 77 is two sevens.
+        found = re.findall(r"\d|[^\W\d_]+(?:['’][^\W\d_]+)*", text)
+        if len(found) > self.length:
+            raise PromptError(f"it has {len(found)} words; at most {self.length} are read")
+        known = {word: SPECIAL + index for index, word in enumerate(self.words)}
+        tokens = tuple(known.get(word, UNKNOWN) for word in found)
+        if all(token == UNKNOWN for token in tokens):
+            raise PromptError(
+                f"no word of it is known; understood are, such as {self._such_as()}: {', '.join(self.words)}"
+            )
+        unknown = tuple(dict.fromkeys(word for word in found if word not in known))
+        labels = {label for label, names in enumerate(self.label_words) if set(names) & set(found)}
+        return Words(tuple(found), tokens, unknown, tuple(sorted(labels)))
+
+    def _such_as(self) -> str:
+        return " or ".join(f"“{example}”" for example in self.examples[:2]) or ", ".join(self.words[:5])
+
+
+@dataclass(frozen=True)
+class Words:
+    """A prompt as it was read.
+
+    words    of the prompt, normalised
+    tokens   one a word; UNKNOWN for those that are not in the vocabulary
+    unknown  the words of which nothing is understood, each once
+    labels   the classes that it names, ascending
+    """
+
+    words: tuple[str, ...]
+    tokens: tuple[int, ...]
+    unknown: tuple[str, ...]
+    labels: tuple[int, ...]

@@ -1,0 +1,147 @@
+"""OpenAI's images API over the same engine, for the clients that speak it."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from model.noise import MAX_SEED
+from service import answers
+from service.answering import CountedRoute, counted, encoded, while_connected
+from service.catalog import Catalog
+from service.engine.job import EngineError
+from service.problems import Problem, invalid, of_engine, of_validation
+from service.schemas import MAX_PROMPT, SampleRequest, ranges
+from service.state import AppState
+
+MAX_N = 10
+MAX_ZOOM = 16
+OWNER = "spirale"
+
+
+class _OpenAIRoute(CountedRoute):
+    """Errors in OpenAI's form: what a client library reads."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_all(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Problem as problem:
+                return _error(problem)
+            except EngineError as error:
+                return _error(of_engine(error))
+            except RequestValidationError as error:
+                return _error(of_validation(error, ranges()))
+            except HTTPException as error:
+                if isinstance(error.__cause__, Problem):
+                    return _error(error.__cause__)
+                raise
+
+        return handle_all
+
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=_OpenAIRoute)
+
+
+class ImagesRequest(BaseModel):
+    """The fields of OpenAI's images API that mean something here, and three of our own: seed, steps, guidance_scale."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"prompt": "bold 3"}]})
+
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+    model: str | None = Field(None, max_length=64, description="One of those at /v1/models. Default: the first.")
+    n: int | None = Field(None, ge=1, le=MAX_N)
+    size: str | None = Field(
+        None, description="`auto`, or a whole multiple of the model's own size, such as 112x112: pixels are enlarged."
+    )
+    response_format: Literal["b64_json", "url"] | None = Field(None, description="b64_json only.")
+    user: str | None = Field(None, max_length=256, description="Not looked at.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED)
+    steps: int | None = None
+    guidance_scale: float | None = Field(None, ge=0, le=20, allow_inf_nan=False)
+
+
+class ImageData(BaseModel):
+    b64_json: str
+
+
+class ImagesResponse(BaseModel):
+    created: int = Field(description="Seconds since 1970.")
+    data: list[ImageData]
+
+
+@router.post("/images/generations", response_class=Response, responses={200: {"model": ImagesResponse}})
+async def generations(body: ImagesRequest, request: Request, state: AppState) -> Response:
+    """Images of a prompt, as base64 PNGs."""
+    model = _model(state.catalog, body.model)
+    config = state.catalog.models[model].config
+    with counted(config.data.dataset, state):
+        if body.response_format == "url":
+            raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
+        zoom = _zoom(body.size, config.data.shape)
+        wanted = body.model_dump(include={"prompt", "n", "seed", "steps", "guidance_scale"})
+        resolved = state.catalog.resolve(SampleRequest(dataset=config.data.dataset, model=model, **wanted))
+        samples = await while_connected(request, state.engine.sample(resolved.job))
+        answer, _ = await encoded(state, answers.openai_json, resolved, samples.data, zoom)
+        headers = {"X-Seed": str(resolved.seed), "X-Model": model}
+        return Response(answer, media_type="application/json", headers=headers)
+
+
+@router.get("/models")
+async def models(state: AppState) -> dict[str, Any]:
+    """Those that understand prompts."""
+    return {"object": "list", "data": [_described(name) for name in _prompted(state.catalog)]}
+
+
+@router.get("/models/{name}")
+async def model(name: str, state: AppState) -> dict[str, Any]:
+    return _described(_model(state.catalog, name))
+
+
+def _described(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}
+
+
+def _prompted(catalog: Catalog) -> list[str]:
+    """Models of images that understand prompts; of each dataset the one first that answers by default."""
+    reading = {name: c for name, c in catalog.models.items() if c.config.data.kind == "images"}
+    steered = [name for name in reading if "text" in catalog.guides[name]]
+    return [name for name, c in reading.items() if c.config.reads == "text"] + steered
+
+
+def _model(catalog: Catalog, name: str | None) -> str:
+    known = _prompted(catalog)
+    if not known:
+        raise Problem(404, "no model here understands prompts; train one: `train mnist-clip`")
+    if name is not None and name not in known:
+        raise Problem(404, f"there is no model {name!r} that understands prompts; there are: {', '.join(known)}")
+    return name or known[0]
+
+
+def _zoom(size: str | None, shape: tuple[int, ...]) -> int:
+    """How many times larger than the model's own pictures `size` is."""
+    _, height, width = shape
+    sizes = {f"{zoom * width}x{zoom * height}": zoom for zoom in range(1, MAX_ZOOM + 1)}
+    if size is None or size == "auto":
+        return 1
+    if size not in sizes:
+        raise invalid("size", f"auto, or one of {', '.join(sizes)}", size)
+    return sizes[size]
+
+
+def _error(problem: Problem) -> Response:
+    """Validation is 400 there; what was wrong with which field is `param`."""
+    status = 400 if problem.status == 422 else problem.status
+    error = {
+        "message": problem.detail,
+        "type": "invalid_request_error" if status < 500 and status != 429 else "server_error",
+        "param": problem.errors[0].field if problem.errors else None,
+        "code": {404: "model_not_found", 429: "rate_limit_exceeded"}.get(status),
+    }
+    return Response(json.dumps({"error": error}), status, headers=problem.headers, media_type="application/json")
