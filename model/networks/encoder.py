@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.networks.attention import attend
 from model.networks.embedding import Embedding
 from model.networks.mlp import Block
 from model.networks.norm import GroupNorm
@@ -73,7 +74,7 @@ class AttentionPool(nn.Module):
         rows, count, _ = tokens.shape
         q = self.q(tokens[:, :1]).view(rows, 1, self.heads, -1).transpose(1, 2)
         k, v = self.kv(tokens).view(rows, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(1))
+        return self.out(attend(q, k, v, training=self.training).transpose(1, 2).flatten(1))
 
 
 class PointEncoder(nn.Module):

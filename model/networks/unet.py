@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.networks.attention import attend
 from model.networks.embedding import Embedding
 from model.networks.norm import GroupNorm
 
@@ -68,7 +69,7 @@ class Attention(nn.Module):
         rows, channels, height, width = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = self.qkv(tokens).view(rows, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        attended = attend(q, k, v, training=self.training).transpose(1, 2).flatten(2)
         return x + self.out(attended).transpose(1, 2).view(rows, channels, height, width)
 
 

@@ -4,6 +4,7 @@ import torch
 from model.checkpoint import load_checkpoint
 from model.denoiser import NO_LABEL
 from model.networks import MLPConfig, UNetConfig, build_network
+from model.networks.attention import attend
 from model.networks.embedding import timestep_features
 from model.networks.mlp import Block
 from model.networks.unet import Attention, ResidualBlock
@@ -70,3 +71,12 @@ def test_bfloat16_is_close_to_float32(tmp_path, data):
 def test_a_network_that_cannot_take_the_data_says_what_to_change(shape, change, says):
     with pytest.raises(ValueError, match=says):
         build_network(UNET.model_copy(update=change), shape=shape, labels=0, T=10, learned_variance=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_written_out_is_the_fused_kernel_s(dtype):
+    q, k, v = (torch.randn(3, 2, 9, 8, dtype=dtype) for _ in range(3))
+    expected = attend(q, k, v, training=False)
+    torch.testing.assert_close(attend(q, k, v, training=True), expected, atol=3e-2 if dtype == torch.bfloat16 else 1e-6,
+                               rtol=1e-2)  # fmt: skip
+    assert not torch.equal(attend(q, k, v.roll(1, 2), training=True), expected)
