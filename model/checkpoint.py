@@ -14,8 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from model.conditions import Asked, HintKind
 from model.data import DataConfig
-from model.denoiser import Asked, Denoiser, Gradient
+from model.denoiser import Control, Denoiser, Gradient
 from model.networks import AnyNetworkConfig, build_network
 from model.plan import Sampler, Variance
 from model.prediction import Target
@@ -112,8 +113,9 @@ class Checkpoint:
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
         gradients: Mapping[Asked, Gradient] = MappingProxyType({}),
+        controls: Mapping[HintKind, Control] = MappingProxyType({}),
     ) -> Denoiser:
-        """A denoiser on a copy of the network in that precision, steered by these gradients where it is asked for."""
+        """A denoiser on a copy of the network in that precision, steered by these where it is asked for."""
         network = self.config.build_network()
         network.load_state_dict(self.network.state_dict())
         network.to(device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
@@ -126,6 +128,7 @@ class Checkpoint:
             clip=self.config.data.clip,
             text_width=None if self.config.text is None else self.config.text.outputs,
             gradients=gradients,
+            controls=controls,
             device=device,
         )
 
@@ -137,8 +140,8 @@ class _InFloat32(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        return self.network(x, t, condition).float()
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *control: Tensor) -> Tensor:
+        return self.network(x, t, condition, *control).float()
 
 
 def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module, text: TextEncoder | None = None) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Config, ScheduleConfig, load_config
+from model.conditions import Asked
 from model.data import DataConfig
-from model.denoiser import Asked, Gradient
+from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
 from model.reader import NoisyReader, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule

@@ -1,93 +1,26 @@
 """From a noisy row and what is asked of it to what the network believes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from model import guidance
+from model.conditions import NO_LABEL, Asked, Conditions, HintKind, Hints
 from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
 from model.schedule import NoiseSchedule
 
-NO_LABEL = -1
+Network = Callable[..., Tensor]
+"""(x_t [rows, …], t [rows] int64, condition, *control) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
+NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network is given labels and does not look at them. What
+controls give follows where a row has a hint."""
 
-Asked = Literal["label", "text"]
-"""What can be asked of a row: a class, or a prompt as the vector that a text encoder makes of it."""
-
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(x_t [rows, …], t [rows] int64, condition) → [rows, C or 2C, …]. The condition is a label [rows] int64 or NO_LABEL,
-or a text vector [rows, d] or zeros; an unconditional network is given labels and does not look at them."""
+Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
+"""(x_t, t, condition as a `Network` has it, hint [rows, 1, H, W]) → what is added within the network, each [rows, …]"""
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] or text [rows, d]) → ∇ log p(label or text|x_t) [rows, …]"""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What is asked of each row. Kept on the host: which networks run on which rows is decided there, without a sync.
-
-    label           [rows] int64, NO_LABEL where none is asked for
-    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided
-    gradient_scale  [rows] float32, of a classifier's or CLIP's gradient: 0 is off, None off for all
-    text            [rows, d] float32 unit vectors, zeros where no prompt is asked for; None where there is none at all
-    """
-
-    label: Tensor
-    guidance_scale: Tensor
-    gradient_scale: Tensor | None = None
-    text: Tensor | None = None
-
-    @staticmethod
-    def none(rows: int) -> "Conditions":
-        return Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, index: slice) -> "Conditions":
-        return Conditions(
-            *(
-                None if part is None else part[index]
-                for part in (self.label, self.guidance_scale, self.gradient_scale, self.text)
-            )
-        )
-
-    def asks(self, what: Asked) -> Tensor:
-        """[rows] bool: is that asked of the row?"""
-        if what == "label":
-            return self.label != NO_LABEL
-        return torch.zeros(len(self), dtype=torch.bool) if self.text is None else (self.text != 0).any(1)
-
-    @property
-    def asks_anything(self) -> Tensor:
-        return self.asks("label") | self.asks("text")
-
-    @property
-    def wants_conditional(self) -> Tensor:
-        return self.asks_anything & (self.guidance_scale != 0)
-
-    @property
-    def wants_unconditional(self) -> Tensor:
-        return ~self.asks_anything | (self.guidance_scale != 1)
-
-    def wants_gradient(self, of: Asked) -> Tensor:
-        if self.gradient_scale is None:
-            return torch.zeros(len(self), dtype=torch.bool)
-        return self.asks(of) & (self.gradient_scale != 0)
-
-
-def evaluations(asks: bool, guidance_scale: float, gradient_scale: float = 0.0) -> int:
-    """Network evaluations a row with these conditions costs at each step.
-
-    One, one more for classifier-free guidance, one more for a gradient: what gives it is half a network, taken forward
-    and backward.
-    """
-    if not asks:
-        return 1
-    return 1 + (guidance_scale not in (0, 1)) + (gradient_scale != 0)
 
 
 class Denoiser:
@@ -100,6 +33,7 @@ class Denoiser:
     clip              bound on |x̂0|, for data that has one (images); None for points
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
     gradients         see `Gradient`: by what is asked of the rows that they steer; each is called with those only
+    controls          see `Control`: by the kind of hint that they follow; each is called with rows that have one only
     """
 
     def __init__(
@@ -112,6 +46,7 @@ class Denoiser:
         clip: float | None = None,
         text_width: int | None = None,
         gradients: Mapping[Asked, Gradient] = MappingProxyType({}),
+        controls: Mapping[HintKind, Control] = MappingProxyType({}),
         device: torch.device | str = "cpu",
     ):
         self.network = network
@@ -121,6 +56,7 @@ class Denoiser:
         self.clip = clip
         self.text_width = text_width
         self.gradients = gradients
+        self.controls = controls
         self.device = torch.device(device)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
@@ -162,12 +98,15 @@ class Denoiser:
         shown = self._shown(conditions)
         both = torch.nonzero(conditions.wants_conditional & conditions.wants_unconditional).flatten()
         if not len(both):
-            return self.network(x_t, t, shown.to(self.device))
+            return self._controlled_output(x_t, t, shown.to(self.device), conditions.hints)
 
         # One batch: every row once (conditional where it is asked for), then the unconditional halves of guided rows.
         guided = both.to(self.device)
         shown = torch.cat([shown, self.no_condition(len(both))]).to(self.device)
-        output = self.network(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), shown)
+        hints = conditions.hints  # the same in both halves: what is guided is the label
+        if hints is not None:
+            hints = hints[torch.cat([torch.arange(len(conditions)), both])]
+        output = self._controlled_output(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), shown, hints)
         output, unconditional_half = output[: len(x_t)], output[len(x_t) :]
         scale = conditions.guidance_scale[both].to(self.device)
         channels = x_t.shape[1]  # the target alone is guided; a learned variance is the conditional half's
@@ -175,3 +114,18 @@ class Denoiser:
             unconditional_half[:, :channels], output[guided, :channels], scale
         )
         return output
+
+    def _controlled_output(self, x_t: Tensor, t: Tensor, shown: Tensor, hints: Hints | None) -> Tensor:
+        """The network's, with what the hints' controls add; zeros for rows that have none."""
+        added: tuple[Tensor, ...] = ()
+        for kind, control in self.controls.items() if hints is not None else ():
+            following = hints.of(kind)
+            if not len(following):
+                continue
+            rows, image = following.to(self.device), hints.image[following].to(self.device)
+            given = control(x_t[rows], t[rows], shown[rows], image)
+            scale = hints.scale[following].to(self.device)
+            added = added or tuple(one.new_zeros(len(x_t), *one.shape[1:]) for one in given)
+            for whole, one in zip(added, given, strict=True):
+                whole[rows] = per_row(scale.to(one.dtype), one) * one
+        return self.network(x_t, t, shown, *added)

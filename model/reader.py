@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Config
+from model.conditions import Asked
 from model.data import DataConfig
-from model.denoiser import Asked, Gradient
+from model.denoiser import Gradient
 from model.prediction import per_row
 from model.schedule import NoiseSchedule
 

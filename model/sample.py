@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.denoiser import Conditions, Denoiser
+from model.conditions import Conditions
+from model.denoiser import Denoiser
 from model.noise import normal
 from model.plan import Plan
 from model.step import step

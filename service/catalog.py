@@ -12,7 +12,7 @@ import structlog
 from model.checkpoint import Checkpoint, load_checkpoint, read_role
 from model.classifier import load_classifier
 from model.clip import load_clip
-from model.denoiser import NO_LABEL, Asked
+from model.conditions import NO_LABEL, Asked
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
 from model.reader import Guide

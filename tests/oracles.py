@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from model.classifier import Classifier
-from model.denoiser import NO_LABEL, Denoiser
+from model.conditions import NO_LABEL
+from model.denoiser import Denoiser
 from model.prediction import Target, per_row, regression_target
 from model.schedule import NoiseSchedule
 

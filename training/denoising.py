@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.checkpoint import WEIGHTS, Checkpoint, Config, load_config, read_role, save_checkpoint
 from model.clip import load_clip
-from model.denoiser import NO_LABEL, Asked
+from model.conditions import NO_LABEL, Asked
 from model.schedule import make_schedule
 from model.text import TextEncoder
 from model.weights import CheckpointError, read_weights

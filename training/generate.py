@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
-from model.denoiser import NO_LABEL, Conditions
+from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.reader import Guide

@@ -6,8 +6,8 @@ from accelerate.utils import gather
 from torch import Tensor, nn
 
 from model.checkpoint import PredictionConfig
+from model.conditions import NO_LABEL
 from model.data import DataConfig
-from model.denoiser import NO_LABEL
 from model.plan import Variance
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
 from model.schedule import NoiseSchedule

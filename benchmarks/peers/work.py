@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from model.checkpoint import load_checkpoint
+from model.conditions import Conditions
 from model.data import to_uint8
-from model.denoiser import Conditions
 from model.noise import sample_seeds
 from model.plan import cached_plan
 from model.sample import sample

@@ -74,7 +74,7 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """Images [rows, C, H, W] → [rows, C or 2C, H, W].
+    """Images [rows, C, H, W] → [rows, C or 2C, H, W]; what a ControlNet gives is added to the skips and the middle.
 
     channels   width of each level, the first at H/patch; every further level halves the resolution
     blocks     residual blocks a level on the way down (one more on the way up)
@@ -119,6 +119,7 @@ class UNet(nn.Module):
                 self.down.append(Stage(current, wide, embedding, groups, attends=level in attention))
                 skips.append(wide)
                 current = wide
+        self.skip_channels = tuple(skips)
 
         self.middle = nn.ModuleList(
             [Stage(current, current, embedding, groups, attends=True), Stage(current, current, embedding, groups)]
@@ -138,18 +139,28 @@ class UNet(nn.Module):
             nn.Conv2d(current, image_channels * patch**2 * (2 if learned_variance else 1), 3, padding=1),
         )
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *control: Tensor) -> Tensor:
         embedding = F.silu(self.embedding(t, condition))
-        h = self.enter(F.pixel_unshuffle(x.to(self.enter.weight.dtype), self.patch))
-        skips = [h]
+        passed = self.descended(self.entered(x), embedding)
+        if control:
+            passed = [own + added for own, added in zip(passed, control, strict=True)]
+        h = passed.pop()
+        for stage in self.up:
+            h = stage(torch.cat([h, passed.pop()], dim=1), embedding) if isinstance(stage, Stage) else stage(h)
+        return F.pixel_shuffle(self.leave(h), self.patch)
+
+    def entered(self, x: Tensor) -> Tensor:
+        return self.enter(F.pixel_unshuffle(x.to(self.enter.weight.dtype), self.patch))
+
+    def descended(self, h: Tensor, embedding: Tensor) -> list[Tensor]:
+        """What the way up is given: every skip, and the middle last."""
+        passed = [h]
         for stage in self.down:
             h = stage(h, embedding) if isinstance(stage, Stage) else stage(h)
-            skips.append(h)
+            passed.append(h)
         for stage in self.middle:
             h = stage(h, embedding)
-        for stage in self.up:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding) if isinstance(stage, Stage) else stage(h)
-        return F.pixel_shuffle(self.leave(h), self.patch)
+        return [*passed, h]
 
 
 class Stage(nn.Module):

@@ -19,7 +19,7 @@ import structlog
 import torch
 
 from model.checkpoint import Checkpoint
-from model.denoiser import Asked
+from model.conditions import Asked
 from model.precision import choose_precision
 from model.reader import Guide
 from service.engine.backlog import Backlog

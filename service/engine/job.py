@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.denoiser import NO_LABEL, evaluations
+from model.conditions import NO_LABEL, evaluations
 from model.plan import Plan
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision
+from model.conditions import Asked, Conditions
 from model.data import DataConfig, to_uint8
-from model.denoiser import Asked, Conditions, Denoiser
+from model.denoiser import Denoiser
 from model.noise import normal
 from model.reader import Guide
 from model.step import step

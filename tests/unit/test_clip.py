@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model.checkpoint import load_checkpoint, read_role, save_checkpoint
 from model.clip import load_clip
-from model.denoiser import NO_LABEL, Conditions
+from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sample import sample

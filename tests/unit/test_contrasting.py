@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from model.checkpoint import load_checkpoint, load_config, save_checkpoint
 from model.clip import ClipConfig, load_clip
-from model.denoiser import NO_LABEL
+from model.conditions import NO_LABEL
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.__main__ import app
 from training.contrasting import ClipTask, tokens_of

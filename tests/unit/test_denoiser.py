@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.denoiser import NO_LABEL, Conditions, Denoiser, evaluations
+from model.conditions import NO_LABEL, Conditions, evaluations
+from model.denoiser import Denoiser
 from model.guidance import classifier_free
 from model.prediction import per_row, predicted_x0, regression_target
 from model.schedule import make_schedule

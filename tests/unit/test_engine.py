@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.conditions import NO_LABEL, Conditions
 from model.data import to_uint8
-from model.denoiser import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sample import sample

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.conditions import Conditions
 from model.data import to_uint8
-from model.denoiser import Conditions
 from model.noise import normal
 from model.plan import make_plan
 from model.sample import sample

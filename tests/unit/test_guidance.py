@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.denoiser import NO_LABEL, Conditions
+from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import COLUMNS, make_plan
 from model.prediction import Prediction

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from model.checkpoint import load_checkpoint
-from model.denoiser import NO_LABEL
+from model.conditions import NO_LABEL
 from model.networks import MLPConfig, UNetConfig, build_network
 from model.networks.attention import attend
 from model.networks.embedding import timestep_features

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from model.checkpoint import PredictionConfig
+from model.conditions import NO_LABEL
 from model.data import DataConfig
-from model.denoiser import NO_LABEL
 from model.prediction import per_row
 from model.schedule import NoiseSchedule, make_schedule
 from training.objectives import MIN_SNR_GAMMA, DenoisingLoss, ImportantTimesteps, draw_timesteps, loss_weights

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from model.denoiser import NO_LABEL, Conditions, Denoiser
+from model.conditions import NO_LABEL, Conditions
+from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
 from model.plan import Plan, make_plan
 from model.sample import sample, sampling_states

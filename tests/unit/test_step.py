@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.denoiser import Conditions, Denoiser
+from model.conditions import Conditions
+from model.denoiser import Denoiser
 from model.plan import COLUMNS, make_plan
 from model.prediction import Prediction
 from model.schedule import make_schedule

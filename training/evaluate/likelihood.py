@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from model.conditions import NO_LABEL
 from model.data import DataConfig
-from model.denoiser import NO_LABEL, Denoiser
+from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
 from model.plan import Variance
 from model.prediction import diffused, per_row, predicted_x0, split_output

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
 from model.classifier import ClassifierCheckpoint
-from model.denoiser import NO_LABEL
+from model.conditions import NO_LABEL
 from model.plan import Variance, trailing_timesteps
 from model.prediction import diffused
 from model.reader import Guide

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint
 from model.classifier import ClassifierCheckpoint
-from model.denoiser import Conditions
+from model.conditions import Conditions
 from model.prediction import diffused
 from training.data import training_set
 from training.pictures import plt

@@ -11,7 +11,7 @@ from torchvision.utils import make_grid, save_image
 
 from model.checkpoint import Checkpoint, SamplingConfig
 from model.classifier import ClassifierCheckpoint
-from model.denoiser import NO_LABEL, Conditions
+from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
 from model.sample import sampling_states

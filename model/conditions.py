@@ -1,0 +1,102 @@
+"""What is asked of each row: a label or a prompt, a hint, and how strongly each steers."""
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+NO_LABEL = -1
+NO_HINT = -1
+
+Asked = Literal["label", "text"]
+"""What can be asked of a row: a class, or a prompt as the vector that a text encoder makes of it."""
+
+HintKind = Literal["canny", "sketch"]
+"""What a hint is: the edges of an image, or its strokes as a hand would draw them."""
+
+HINT_KINDS: tuple[HintKind, ...] = get_args(HintKind)
+
+
+class _Rows:
+    """Fields that are tensors [rows, …], or others of this sort, or None: sliced together."""
+
+    def __getitem__(self, index: slice):
+        parts = (getattr(self, field.name) for field in fields(self))
+        return type(self)(*(None if part is None else part[index] for part in parts))
+
+
+@dataclass(frozen=True)
+class Hints(_Rows):
+    """Pictures that rows are to follow (ZRA23).
+
+    image  [rows, 1, H, W] float32 in 0 … 1: where there is an edge or a stroke
+    kind   [rows] int64, a place in HINT_KINDS, or NO_HINT
+    scale  [rows] float32, of what the ControlNet adds; 0 is off
+    """
+
+    image: Tensor
+    kind: Tensor
+    scale: Tensor
+
+    def of(self, kind: HintKind) -> Tensor:
+        """Indices of the rows [k] int64 that follow a hint of that kind."""
+        return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & (self.scale != 0)).flatten()
+
+
+@dataclass(frozen=True)
+class Conditions(_Rows):
+    """What is asked of each row. Kept on the host: which networks run on which rows is decided there, without a sync.
+
+    label           [rows] int64, NO_LABEL where none is asked for
+    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided
+    gradient_scale  [rows] float32, of a classifier's or CLIP's gradient: 0 is off, None off for all
+    text            [rows, d] float32 unit vectors, zeros where no prompt is asked for; None where there is none at all
+    hints           None where no row has one
+    """
+
+    label: Tensor
+    guidance_scale: Tensor
+    gradient_scale: Tensor | None = None
+    text: Tensor | None = None
+    hints: Hints | None = None
+
+    @staticmethod
+    def none(rows: int) -> "Conditions":
+        return Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def asks(self, what: Asked) -> Tensor:
+        """[rows] bool: is that asked of the row?"""
+        if what == "label":
+            return self.label != NO_LABEL
+        return torch.zeros(len(self), dtype=torch.bool) if self.text is None else (self.text != 0).any(1)
+
+    @property
+    def asks_anything(self) -> Tensor:
+        return self.asks("label") | self.asks("text")
+
+    @property
+    def wants_conditional(self) -> Tensor:
+        return self.asks_anything & (self.guidance_scale != 0)
+
+    @property
+    def wants_unconditional(self) -> Tensor:
+        return ~self.asks_anything | (self.guidance_scale != 1)
+
+    def wants_gradient(self, of: Asked) -> Tensor:
+        if self.gradient_scale is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return self.asks(of) & (self.gradient_scale != 0)
+
+
+def evaluations(asks: bool, guidance_scale: float, gradient_scale: float = 0.0, control_scale: float = 0.0) -> int:
+    """Network evaluations a row with these conditions costs at each step.
+
+    One, one more for classifier-free guidance; as many for a ControlNet, which is half a network and a little, counted
+    as a whole one; one more for a gradient: what gives it is half a network, taken forward and backward.
+    """
+    denoisings = 1 + (asks and guidance_scale not in (0, 1))
+    return denoisings * (1 + (control_scale != 0)) + (asks and gradient_scale != 0)
