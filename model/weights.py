@@ -1,5 +1,6 @@
 """A network's weights ↔ a safetensors file."""
 
+import hashlib
 from pathlib import Path
 
 import torch

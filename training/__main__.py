@@ -10,12 +10,14 @@ from accelerate import Accelerator
 
 from training.classifying import ClassifierTask
 from training.contrasting import ClipTask
+from training.controlling import ControlTask
 from training.denoising import DenoisingTask
 from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_steered
 from training.judging import JudgeTask
 from training.recipe import (
     ClassifierRecipe,
     ClipRecipe,
+    ControlRecipe,
     DenoiserRecipe,
     JudgeRecipe,
     RecipeError,
@@ -33,6 +35,7 @@ TASKS = {
     JudgeRecipe: JudgeTask,
     ClassifierRecipe: ClassifierTask,
     ClipRecipe: ClipTask,
+    ControlRecipe: ControlTask,
 }
 
 Checkpoints = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
@@ -58,7 +61,8 @@ def train(
             f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
         )
     with accelerator.local_main_process_first():  # one process downloads what is missing
-        sources = {"start_from": start_from, "text_from": getattr(made, "text_from", None)}
+        sources = {"start_from": start_from}
+        sources |= {source: getattr(made, source, None) for source in ("text_from", "base")}
         task = TASKS[type(made)](
             made, **{name: find_checkpoint(of, checkpoints) for name, of in sources.items() if of is not None}
         )

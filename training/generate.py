@@ -1,14 +1,15 @@
 """Many samples of a checkpoint, offline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
-from model.conditions import NO_LABEL, Conditions
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
+from model.control import ControlCheckpoint
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.reader import Guide
@@ -36,6 +37,13 @@ def prompted(text: Tensor, options: SamplingConfig, steering: Steering | None = 
     return Conditions(torch.full((len(text),), NO_LABEL), *_scales(len(text), options, steering), text)
 
 
+def followed(conditions: Conditions, hints: Tensor, kind: HintKind, scale: float) -> Conditions:
+    """The same, with a hint [n, 1, H, W] in 0 … 1 for each sample."""
+    n = len(conditions)
+    kinds = torch.full((n,), HINT_KINDS.index(kind))
+    return replace(conditions, hints=Hints(hints, kinds, torch.full((n,), float(scale))))
+
+
 def _scales(n: int, options: SamplingConfig, steering: Steering | None) -> tuple[Tensor, Tensor]:
     classifier_free, of_gradient = (1.0, steering.scale) if steering else (options.guidance_scale, 0.0)
     return torch.full((n,), classifier_free), torch.full((n,), of_gradient)
@@ -47,6 +55,7 @@ def generate(
     options: SamplingConfig,
     *,
     guide: Guide | None = None,
+    control: ControlCheckpoint | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     precision: Precision = "float32",
@@ -54,11 +63,16 @@ def generate(
 ) -> Tensor:
     """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    `guide` is whose gradient the conditions scale. Sample i has seed (seed + i) mod 2⁶³; `advance` is told of every
+    `guide` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed (seed + i) mod 2⁶³; `advance` is told of every
     batch that is done.
     """
     data = checkpoint.config.data
-    denoiser = checkpoint.denoiser(device, precision, {guide.steers: guide.gradient(device)} if guide else {})
+    denoiser = checkpoint.denoiser(
+        device,
+        precision,
+        {guide.steers: guide.gradient(device)} if guide else {},
+        {control.hint: control.control(device, precision)} if control else {},
+    )
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.checkpoint import NAME_PATTERN, PredictionConfig, SamplingConfig, ScheduleConfig
+from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
 from model.plan import Variance
 from model.schedule import make_schedule
@@ -149,8 +150,31 @@ class ClipRecipe(_Section):
         return self
 
 
-Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe
-_BY_ROLE = {"denoiser": DenoiserRecipe, "judge": JudgeRecipe, "classifier": ClassifierRecipe, "clip": ClipRecipe}
+class ControlRecipe(_Section):
+    """A ControlNet beside a denoiser, whose data, network and schedule are its own."""
+
+    role: Literal["control"]
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    base: str  # the checkpoint that it steers, which must be there when this is trained
+    hint: HintKind
+    weighting: Literal["simple", "vlb", "min-snr"] = "min-snr"  # of the loss over t
+    label_drop: float = Field(
+        0.5, ge=0, le=1
+    )  # as often as not, so that the hint alone says enough (ZRA23 section 3.4)
+    optimisation: OptimisationSection
+    control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises
+
+
+Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe
+_BY_ROLE: dict[str, type[Recipe]] = {
+    "denoiser": DenoiserRecipe,
+    "judge": JudgeRecipe,
+    "classifier": ClassifierRecipe,
+    "clip": ClipRecipe,
+    "control": ControlRecipe,
+}
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -6,20 +6,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.utils import save_image
 
 from model.checkpoint import Config
 from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
+from model.control import ControlConfig
 from model.text import TextConfig
 from training.data import training_set
 from training.evaluate.judge import JudgeConfig
-from training.evaluate.run import Likelihood
+from training.evaluate.run import Followed, Likelihood
 from training.pictures import plt, save_picture
 
 SHEET_COLUMNS = 10
 SAMPLES, LIKELIHOOD = ("samples.png", "points.png"), "likelihood.png"  # of images or points; the bound over t
 PICTURES = (*SAMPLES, LIKELIHOOD)
 ACCURACY = "accuracy.png"  # of a classifier, against t
+CONTROL_SHEET = "followed.png"  # hints, and what a ControlNet makes of them
 
 MEANING = {
     "test_accuracy": "share of the real test images that are read right",
@@ -55,6 +58,13 @@ MEANING = {
     "caption recall at 1": "share of test images of whose captions, in phrasings that training never used, the nearest "
     "is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
+    "agreement": "F1 of the sample's edges (or strokes) with the hint's, within one pixel",
+    "agreement_ceiling": "the same of the image that the hint was made from",
+    "agreement_floor": "the same of the sample with the hint of another image of its class",
+    "label_accuracy_alone": "share of samples that are what the hint was made from, where no label was given (as the "
+    "judge reads them)",
+    "drawings_alone": "the same of 40 drawings by hand that are not from the data",
+    "drawings": "the same of those, with the label given",
     "energy": "energy distance",
     "energy_floor": "the same between two real draws",
 }
@@ -163,6 +173,34 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
+def write_control_card(folder: Path, config: ControlConfig) -> None:
+    data, options = config.data, config.recipe.get("optimisation", {})
+    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
+    what = {"canny": "the edges of a picture", "sketch": "a rough drawing"}[config.hint]
+    lines = [
+        f"# {config.name}",
+        "",
+        f"{config.recipe.get('description') or config.name}. Given {what}, it makes {config.base.name} follow it.",
+        "",
+        "```",
+        f"""curl --json '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 """
+        """-w0 drawing.png)'"}}' localhost:8000/sample -o followed.png""",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| beside | {config.base.name}, with the weights {config.base.weights} and no others |",
+        f"| network | a copy of the downward half of its UNet, {_inline(config.network.model_dump(mode='json'))} |",
+        f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
+        f"| advised | control scale {config.control_scale:g} |",
+        f"| trained on | {steps:,} steps, {rows:,} rows in all, per process; averaged weights |",
+        "",
+        *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
+        *_measured(config.metrics),
+    ]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
 def _text_rows(text: TextConfig) -> list[str]:
     return [
         f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
@@ -195,6 +233,18 @@ def save_image_sheet(folder: Path, config: Config, images: Tensor) -> None:
     chosen = torch.cat([images[start : start + SHEET_COLUMNS] for start in starts])
     labels = torch.arange(classes).repeat_interleave(SHEET_COLUMNS).numpy()
     save_picture(folder / "samples.png", config.data, chosen, labels)
+
+
+def save_control_sheet(folder: Path, seen: Followed, drawn: Followed) -> None:
+    """Source, hint, what became of it with the label, and without: of the first test images, and of drawings."""
+    count = 2 * SHEET_COLUMNS
+    every_other = slice(None, None, max(1, len(drawn.hints) // count))
+    lines = [
+        lines[rows][:count]
+        for followed, rows in ((seen, slice(None)), (drawn, every_other))
+        for lines in (followed.sources.float(), 255 * followed.hints, followed.labelled, followed.alone)
+    ]
+    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=len(lines[0]), padding=2, pad_value=0.3)
 
 
 def save_points_picture(folder: Path, config: Config, points: Tensor, labels: Tensor) -> None:

@@ -15,8 +15,9 @@ from model.checkpoint import (
     read_role,
     save_config,
 )
-from model.classifier import load_classifier
-from model.clip import ClipCheckpoint, load_clip
+from model.clip import ClipCheckpoint
+from model.control import load_control
+from model.loading import GUIDES
 from model.reader import Guide
 from model.weights import CheckpointError
 from training.evaluate import card
@@ -25,6 +26,8 @@ from training.evaluate.judge import load_judge
 from training.evaluate.run import (
     POINT_STEPS,
     Figures,
+    evaluate_control,
+    evaluate_drawings,
     evaluate_images,
     evaluate_judge,
     evaluate_points,
@@ -43,7 +46,7 @@ CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
 LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
 RESPACED = 50
 FULL_CHAIN_ROWS = 1_000  # … and over all T
-GUIDES = {"classifier": load_classifier, "clip": load_clip}
+HINTS = 2_000
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
 
@@ -68,6 +71,10 @@ def evaluate_checkpoint(
     """
     try:
         role = read_role(folder)
+        if role == "control":
+            return _evaluate_control(
+                folder, checkpoints, device, samples=samples, changed=changed or {}, precision=precision, seed=seed
+            )
         if role in ("judge", *GUIDES) and (changed or precision != "float32"):
             raise RecipeError(f"{folder.name} is a {role}: it draws no samples, and is measured in float32")
         if role == "judge":
@@ -238,6 +245,40 @@ def _evaluate_guide(folder: Path, device: torch.device, *, samples: int | None, 
     if samples is None:
         card.save_accuracy_picture(folder, guide.config, timesteps, accuracy)
         _tell(folder, guide, {HEADLINE: figures})
+    return figures
+
+
+def _evaluate_control(
+    folder: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None,
+    changed: dict[str, Any],
+    precision: Precision,
+    seed: int,
+) -> Figures:
+    """A ControlNet, beside the denoiser that it steers, at the latter's own settings."""
+    control = load_control(folder)
+    base = load_checkpoint(checkpoints / control.config.base.name)
+    if not control.fits(base):
+        raise RecipeError(
+            f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
+            f"train it again"
+        )
+    options, reference = _options(base, changed, precision), image_reference(checkpoints, device)
+    common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
+    common |= {"precision": precision, "device": device}
+    figures, seen = evaluate_control(control, base, reference, options, samples=samples or HINTS, **common)
+    of_drawings, drawn = evaluate_drawings(control, base, reference, options, **common)
+    figures |= of_drawings
+    column = HEADLINE if precision == "float32" else precision
+    if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
+        return figures
+    config = control.config.model_copy(update={"metrics": control.config.metrics | {column: figures}})
+    save_config(folder, config)
+    card.save_control_sheet(folder, seen, drawn)
+    card.write_control_card(folder, config)
     return figures
 
 

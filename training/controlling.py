@@ -1,0 +1,90 @@
+"""A recipe for a ControlNet → what the trainer trains, and the checkpoint it becomes."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, save_checkpoint
+from model.conditions import NO_LABEL
+from model.control import ControlCheckpoint, ControlConfig
+from model.weights import CheckpointError, load_weights
+from training.data.digits import mnist
+from training.data.hinted import HintedDigits
+from training.evaluate.card import CONTROL_SHEET, write_control_card
+from training.generate import followed, generate, labelled
+from training.objectives import DenoisingLoss
+from training.pictures import save_picture
+from training.recipe import ControlRecipe, ObjectiveSection, RecipeError
+
+PICTURED = 16  # hints that a picture shows, and what becomes of them
+
+
+class ControlTask:
+    """See `training.trainer.Task`. Only the ControlNet is trained; the base lends its loss, and is locked."""
+
+    def __init__(self, recipe: ControlRecipe, base: Path, start_from: Path | None = None):
+        """`base`: the folder of the checkpoint that the recipe's `base` names."""
+        self.recipe = recipe
+        try:
+            self.base: Checkpoint = load_checkpoint(base)
+            self.config = ControlConfig.beside(
+                self.base,
+                name=recipe.name,
+                hint=recipe.hint,
+                control_scale=recipe.control_scale,
+                recipe=recipe.model_dump(mode="json"),
+            )
+        except (CheckpointError, ValueError) as error:
+            raise RecipeError(f"{recipe.name}: base: {error}") from error
+        data = self.config.data
+        if data.dataset != "mnist":
+            raise RecipeError(f"{recipe.name}: base: hints are made of mnist only, not of {data.dataset}")
+        if self.base.config.reads == "text":
+            raise RecipeError(f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing")
+        self.data = HintedDigits(mnist(train=True), recipe.hint)
+        self.stateful = ()
+        torch.manual_seed(recipe.seed)
+        self.network = self.config.build_network().to(memory_format=torch.channels_last)
+        self.network.begin_as(self.base.network)
+        if start_from is not None:
+            try:
+                load_weights(start_from / WEIGHTS, self.network)
+            except CheckpointError as error:
+                raise RecipeError(f"--from: {error}") from error
+        objective = ObjectiveSection(
+            loss="hybrid" if self.base.config.prediction.learned_variance else "regression",
+            weighting=recipe.weighting,
+            label_drop=recipe.label_drop,
+        )
+        self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, data)
+        self._locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
+
+    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The base's own, of what it makes with the ControlNet's help; rows [rows, 2, H, W] are images and hints."""
+        images, hints = rows[:, :1], rows[:, 1:]
+        self._locked.to(rows.device)
+        return self._loss(
+            lambda x_t, t, condition: self._locked(x_t, t, condition, *network(x_t, t, condition, hints)),
+            self.config.data.standardise(images),
+            labels,
+            generator,
+        )
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """A line of images, of their hints, of what is made of them with the label, and without."""
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        rows, labels = self.data.draw(PICTURED, generator)
+        images, hints = rows[:, :1], rows[:, 1:]
+        options, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
+        lines = [images, 255 * hints]
+        for shown in (labels, torch.full_like(labels, NO_LABEL)):
+            conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
+            device = next(network.parameters()).device
+            lines.append(generate(self.base, conditions, options, control=control, device=device))
+        save_picture(path, self.config.data, torch.cat(lines), labels.numpy(), columns=PICTURED)
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        (folder / CONTROL_SHEET).unlink(missing_ok=True)  # of earlier weights
+        save_checkpoint(folder, self.config, network)
+        write_control_card(folder, self.config)
