@@ -1,6 +1,6 @@
 """A picture → a hint that a ControlNet follows. The same code makes the hints of training and those of requests.
 
-A hint is float32 [H, W] in 0 … 1, light where an edge or a stroke is. Needs scikit-image and scipy, and nothing of torch.
+A hint is float32 [H, W] in 0 … 1, light where an edge or a stroke is.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,9 +50,9 @@ def given_hint(picture: np.ndarray, kind: HintKind, size: tuple[int, int], *, pr
     """The hint [H, W] of `size` that somebody's picture is, or is made into.
 
     picture     grey, 0 … 255, of any size
-    preprocess  False: the picture is the hint itself, light on dark, as large as the model's images. True: dark on light
-                is turned round, the ink is cut out, scaled and centred as MNIST does it, and its edges or its strokes
-                are taken
+    preprocess  False: the picture is the hint itself, light on dark, as large as the model's images. True: dark on
+                light is turned round, the ink is cut out, scaled and centred as MNIST does it, and its edges or its
+                strokes are taken
 
     Raises HintError.
     """
@@ -79,7 +79,7 @@ def light_on_dark(picture: np.ndarray) -> np.ndarray:
     """Stretched to 0 … 255; turned round where the rim is light. Raises HintError where there is nothing on it."""
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     ground = float(np.median(rim))
-    # What is drawn is whatever differs from the ground, be it darker or lighter: the rim alone knows what the ground is.
+    # What is drawn is what differs from the ground, be it darker or lighter; what the ground is, the rim knows.
     ink = picture - ground if picture.max() - ground >= ground - picture.min() else ground - picture
     strongest = float(ink.max())
     if strongest < FAINT * 255:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -85,10 +85,18 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
+R = TypeVar("R")
+
+
+async def off_the_loop(state: State, function: Callable[..., R], *arguments: object) -> R:
+    """In the pool that keeps pictures off the event loop, read or written."""
+    return await asyncio.get_running_loop().run_in_executor(state.encoding, function, *arguments)
+
+
 async def encoded(state: State, encode: Callable[..., bytes], *arguments: object) -> tuple[bytes, float]:
-    """(the body, the seconds that it took), made in the pool that keeps encoding off the event loop."""
+    """(the body, the seconds that it took)"""
     started = time.perf_counter()
-    body = await asyncio.get_running_loop().run_in_executor(state.encoding, encode, *arguments)
+    body = await off_the_loop(state, encode, *arguments)
     seconds = time.perf_counter() - started
     state.metrics.encode_seconds.observe(seconds)
     return body, seconds

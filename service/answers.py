@@ -51,7 +51,8 @@ def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
     words = {} if resolved.prompt is None else {"unknown_words": list(resolved.unknown_words)}
     told = answer(**resolved.parameters, **words, **samples)
-    return told.model_dump_json(exclude=set() if words else {"unknown_words"}).encode()
+    absent = {"unknown_words", "control"} - words.keys() - resolved.parameters.keys()
+    return told.model_dump_json(exclude=absent).encode()
 
 
 def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:

@@ -42,7 +42,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
     """
     one_thread_here()
     catalog = load_catalog(settings.checkpoints)
-    if not catalog.models:
+    if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()
     options = EngineOptions(
@@ -57,7 +57,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(catalog.models, options, metrics, catalog.guides)
+        engine = Engine(catalog.served, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             app.state.spirale = State(catalog, engine, metrics, encoding)
             engine.start()

@@ -3,23 +3,25 @@
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import structlog
 
-from model.checkpoint import Checkpoint, load_checkpoint, read_role
-from model.classifier import load_classifier
-from model.clip import load_clip
+from model.checkpoint import Checkpoint, read_role
 from model.conditions import NO_LABEL, Asked
+from model.control import ControlCheckpoint
+from model.loading import LOADERS
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
 from model.reader import Guide
 from model.text import TextEncoder
 from model.weights import CheckpointError
 from model.words import PromptError, Words
-from service.engine.job import Job
+from service.engine.job import Hint, Job
+from service.engine.served import Served
+from service.following import as_control
 from service.problems import Problem, invalid
 from service.schemas import MAX_IMAGES, MAX_POINTS, Guidance, SampleRequest
 
@@ -28,7 +30,6 @@ log = structlog.get_logger(__name__)
 DEFAULT_ROWS = {"images": 1, "points": 500}
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
 BY_GRADIENT: Mapping[Asked, Guidance] = {"label": "classifier", "text": "clip"}  # what a gradient of either is called
-LOADERS = {"denoiser": load_checkpoint, "classifier": load_classifier, "clip": load_clip}
 DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
 
 
@@ -48,6 +49,11 @@ class Resolved:
     labels: list[str] | None  # names, one a sample
     prompt: str | None
     unknown_words: tuple[str, ...]  # of the prompt
+    control_scale: float = 0.0  # of the hint, where there is one
+
+    def following(self, hint: Hint) -> "Resolved":
+        """The same, with a hint that its samples follow."""
+        return replace(self, job=replace(self.job, hint=hint))
 
     @property
     def parameters(self) -> dict:
@@ -63,23 +69,32 @@ class Resolved:
             "guidance": self.guidance,
             "guidance_scale": self.guidance_scale,
             "seed": self.seed,
-        }
+        } | ({} if self.job.hint is None else {"control": as_control(self.job.hint)})
 
 
 class Catalog:
     """The models that are served, by name."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], guides: Iterable[Guide] = ()):
-        """A model is steered by the first of `guides` that fits it, for labels and for text."""
-        self.models: Mapping[str, Checkpoint] = {checkpoint.config.name: checkpoint for checkpoint in checkpoints}
-        guides = list(guides)
-        self.guides: Mapping[str, Mapping[Asked, Guide]] = {
-            name: {guide.steers: guide for guide in reversed(guides) if guide.fits(model.config)}
-            for name, model in self.models.items()
+    def __init__(
+        self,
+        checkpoints: Iterable[Checkpoint],
+        guides: Iterable[Guide] = (),
+        controls: Iterable[ControlCheckpoint] = (),
+    ):
+        """A model is steered by the first of `guides` that fits it, for labels and for text, and of `controls`, for
+        each kind of hint."""
+        guides, controls = list(guides), list(controls)
+        self.served: Mapping[str, Served] = {
+            checkpoint.config.name: Served(
+                checkpoint,
+                {guide.steers: guide for guide in reversed(guides) if guide.fits(checkpoint.config)},
+                {control.hint: control for control in reversed(controls) if control.fits(checkpoint)},
+            )
+            for checkpoint in checkpoints
         }
         self.datasets: dict[str, list[Checkpoint]] = {}
-        for checkpoint in self.models.values():
-            self.datasets.setdefault(checkpoint.config.data.dataset, []).append(checkpoint)
+        for served in self.served.values():
+            self.datasets.setdefault(served.checkpoint.config.data.dataset, []).append(served.checkpoint)
 
     def resolve(self, request: SampleRequest) -> Resolved:
         """Which model answers, and with what. Raises Problem (404, 422) that lists what there is."""
@@ -87,13 +102,14 @@ class Catalog:
         config = checkpoint.config
         n = _count(request, config.data.kind)
         guidance, scale = self._guidance(request, checkpoint)
+        control_scale = self._control_scale(request, checkpoint)
         labels, names, words = None, config.data.labels, None
         if request.prompt is not None:
-            encoder = checkpoint.text or self.guides[config.name]["text"].text
+            encoder = checkpoint.text or self.served[config.name].guides["text"].text
             prompt, words = _understood(request, encoder)
         elif request.label is not None:
             if guidance == "classifier":
-                names = self.guides[config.name]["label"].data.labels
+                names = self.served[config.name].guides["label"].data.labels
             labels = _labels(request.label, names, n)
 
         T = checkpoint.schedule.T
@@ -141,6 +157,7 @@ class Catalog:
             None if labels is None else [names[label] for label in labels],
             None if words is None else prompt,
             () if words is None else words.unknown,
+            control_scale,
         )
 
     def _choose(self, request: SampleRequest) -> Checkpoint:
@@ -159,22 +176,24 @@ class Catalog:
         asked: Asked | None = "text" if request.prompt is not None else "label" if request.label is not None else None
         for steers, name in BY_GRADIENT.items():
             if request.guidance == name:
-                candidates = [c for c in candidates if steers in self.guides[c.config.name]]
+                candidates = [c for c in candidates if steers in self.served[c.config.name].guides]
                 asked = None  # of the network itself: an unconditional one, as in the papers, if there is one
                 if not candidates:
                     guidances = ", ".join(self.guidances(request.dataset))
                     raise invalid("guidance", f"one of {guidances}: {request.dataset} has no {name}", name)
+        if request.control is not None:
+            candidates = self._following(request, candidates)
         reading = [c for c in candidates if c.config.reads == asked]
         if asked == "text" and not reading:
-            reading = [c for c in candidates if "text" in self.guides[c.config.name]]
+            reading = [c for c in candidates if "text" in self.served[c.config.name].guides]
         return (reading or candidates)[0]
 
     def _guidance(self, request: SampleRequest, checkpoint: Checkpoint) -> tuple[Guidance, float]:
         """(how label or prompt steers, how strongly)"""
-        config, guides = checkpoint.config, self.guides[checkpoint.config.name]
+        config, guides = checkpoint.config, self.served[checkpoint.config.name].guides
         guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
         asks = prompted or request.label is not None
-        if prompted and config.reads != "text" and "text" not in guides:
+        if prompted and not self._understands(checkpoint):
             raise invalid("prompt", f"{config.name} understands no words; {self._who_understands()}", request.prompt)
         if not prompted and config.reads == "text" and asks:
             raise invalid("label", f"{config.name} reads a prompt, not a label", request.label)
@@ -200,6 +219,33 @@ class Catalog:
             return guidance, guides[steers].default_scale if scale is None else scale
         return "classifier-free", config.sampling.guidance_scale if scale is None else scale
 
+    def _following(self, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:
+        """Those of the candidates that follow such a hint. Raises Problem (422) where none does."""
+        kind, everyone = request.control.kind, self.datasets[request.dataset]
+        found = [c for c in candidates if kind in self.served[c.config.name].controls]
+        if not found:
+            there = sorted({kind for c in everyone for kind in self.served[c.config.name].controls})
+            detail = f"there are hints of {', '.join(there)}" if there else "no model of it follows hints"
+            steered = f", guided by {request.guidance}," if request.guidance in BY_GRADIENT.values() else ""
+            raise invalid("control.kind", f"nothing{steered} follows {kind} in {request.dataset}: {detail}", kind)
+        if request.prompt is not None and not any(self._understands(c) for c in found):
+            raise invalid("control", "goes with a label here: no model that understands prompts follows hints")
+        return found
+
+    def _understands(self, checkpoint: Checkpoint) -> bool:
+        """Words, that is."""
+        return checkpoint.config.reads == "text" or "text" in self.served[checkpoint.config.name].guides
+
+    def _control_scale(self, request: SampleRequest, checkpoint: Checkpoint) -> float:
+        if request.control is None:
+            return 0.0
+        kind, name = request.control.kind, checkpoint.config.name
+        controls = self.served[name].controls
+        if kind not in controls:
+            following = [other.config.name for other in self._following(request, self.datasets[request.dataset])]
+            raise invalid("control.kind", f"{name} does not follow {kind}; {', '.join(following)} does", kind)
+        return controls[kind].config.control_scale if request.control.scale is None else request.control.scale
+
     def _who_understands(self) -> str:
         understanding = [name for name in self.datasets if self.text_encoder(name) is not None]
         return f"prompts are for {', '.join(understanding)}" if understanding else "no model here does"
@@ -210,8 +256,8 @@ class Catalog:
             if checkpoint.text is not None:
                 return checkpoint.text
         for checkpoint in self.datasets[dataset]:
-            if "text" in self.guides[checkpoint.config.name]:
-                return self.guides[checkpoint.config.name]["text"].text
+            if "text" in self.served[checkpoint.config.name].guides:
+                return self.served[checkpoint.config.name].guides["text"].text
         return None
 
     def guidances(self, dataset: str) -> list[Guidance]:
@@ -223,7 +269,7 @@ class Catalog:
         return found + [
             name
             for steers, name in BY_GRADIENT.items()
-            if any(steers in self.guides[checkpoint.config.name] for checkpoint in checkpoints)
+            if any(steers in self.served[checkpoint.config.name].guides for checkpoint in checkpoints)
         ]
 
     def describe(self, engine: Mapping) -> dict:
@@ -242,7 +288,7 @@ class Catalog:
     def _describe_dataset(self, dataset: str, engine: Mapping) -> dict:
         checkpoints = self.datasets[dataset]
         data = checkpoints[0].config.data
-        steering = [guide for c in checkpoints for guide in self.guides[c.config.name].values()]
+        steering = [guide for c in checkpoints for guide in self.served[c.config.name].guides.values()]
         labels = [of.labels for of in (*(c.config.data for c in checkpoints), *(g.data for g in steering)) if of.labels]
         text = self.text_encoder(dataset)
         return {
@@ -253,6 +299,7 @@ class Catalog:
                 "words": list(text.config.vocabulary.words), "examples": list(text.config.vocabulary.examples)
             },
             "guidances": self.guidances(dataset),
+            "controls": sorted({kind for c in checkpoints for kind in self.served[c.config.name].controls}),
             "samplers": list(SAMPLERS),
             "max_n": MAX_ROWS[data.kind],
             "default_n": DEFAULT_ROWS[data.kind],
@@ -277,7 +324,16 @@ class Catalog:
                     "guidance_scale": guide.default_scale,
                     "metrics": guide.metrics,
                 }
-                for steers, guide in self.guides[config.name].items()
+                for steers, guide in self.served[config.name].guides.items()
+            ],
+            "follows": [
+                {
+                    "name": control.name,
+                    "kind": kind,
+                    "scale": control.config.control_scale,
+                    "metrics": control.config.metrics,
+                }
+                for kind, control in self.served[config.name].controls.items()
             ],
             "engine": engine.get(config.name),
         }
@@ -285,7 +341,7 @@ class Catalog:
 
 def load_catalog(folder: Path) -> Catalog:
     """Every checkpoint of the folder that can be served. One that is broken is named in the log and left out."""
-    loaded: dict[str, Checkpoint | Guide] = {}
+    loaded: dict[str, Checkpoint | Guide | ControlCheckpoint] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         role = read_role(path)
         if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
@@ -302,9 +358,17 @@ def load_catalog(folder: Path) -> Catalog:
             log.error("checkpoint left out", checkpoint=path.name, reason="another has its name in config.json")
         else:
             loaded[one.config.name] = one
+    checkpoints = [one for one in loaded.values() if isinstance(one, Checkpoint)]
+    controls = [one for one in loaded.values() if isinstance(one, ControlCheckpoint)]
+    for control in controls:
+        if not any(control.fits(checkpoint) for checkpoint in checkpoints):
+            base = control.config.base
+            reason = f"it was trained beside {base.name} with the weights {base.weights}, which is not here"
+            log.error("checkpoint left out", checkpoint=control.name, reason=reason)
     return Catalog(
-        [one for one in loaded.values() if isinstance(one, Checkpoint)],
-        [one for one in loaded.values() if not isinstance(one, Checkpoint)],
+        checkpoints,
+        [one for one in loaded.values() if not isinstance(one, Checkpoint | ControlCheckpoint)],
+        controls,
     )
 
 

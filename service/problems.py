@@ -15,6 +15,7 @@ from starlette.routing import Match
 from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped
 
 SHOWN = 80  # characters of what was given that an answer repeats
+NESTED = ("control",)  # the field that has fields of its own
 SHOWN_FIELDS = 10  # wrong fields that an answer lists
 
 
@@ -165,7 +166,7 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> P
         if entry["type"] == "json_invalid":
             return Problem(422, f"the body is not JSON: {entry['ctx']['error']} at character {entry['loc'][-1]}")
         # ("body", "label", "int") → label; a union's own branch names say nothing to a user
-        field = str(entry["loc"][1]) if len(entry["loc"]) > 1 else "body"
+        field = ".".join(str(part) for part in entry["loc"][1 : 3 if entry["loc"][1:2] == NESTED else 2]) or "body"
         if field not in fields and len(fields) == SHOWN_FIELDS:
             break
         if field == "body" and entry["type"] != "too_many_fields":

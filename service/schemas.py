@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from model.conditions import HintKind
 from model.noise import MAX_SEED
 from model.plan import Sampler, Variance
+from service.pictures import MAX_BASE64, MAX_BYTES, MAX_SIDE
 
 Guidance = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class number or name.")]
@@ -68,6 +70,26 @@ class _Fields(BaseModel):
     zoom: int | None = Field(None, ge=1, le=16, description="Enlarges PNGs so many times, for human eyes.")
 
 
+class ControlRequest(BaseModel):
+    """A picture to follow."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: HintKind = Field(description="Follow the picture's edges, or its strokes.")
+    image: str = Field(
+        min_length=1, max_length=MAX_BASE64,
+        description=f"A PNG or a JPEG in base64 (or a data URL), at most {MAX_BYTES:,} bytes and {MAX_SIDE}×{MAX_SIDE} "
+        "pixels: grey, colour or with alpha, dark on light or light on dark.",
+    )  # fmt: skip
+    scale: float | None = Field(
+        None, ge=0, le=2, allow_inf_nan=False, description="How strongly: 0 is off. Default: the model card's."
+    )
+    preprocess: bool = Field(
+        True,
+        description="False: the image is the hint itself, light on dark, as large as the model's images.",
+    )
+
+
 class SampleRequest(_Fields):
     """The body of POST /sample."""
 
@@ -82,6 +104,9 @@ class SampleRequest(_Fields):
     label: Label | Labels | None = Field(
         None, description="A class, or a list of them, one for each sample. Unconditional without."
     )
+    control: ControlRequest | None = Field(
+        None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +119,8 @@ class SampleRequest(_Fields):
 def ranges() -> Mapping[str, str]:
     """Field → "0 … 20", of the fields whose two bounds do not depend on the model."""
     bounds: dict[str, dict[str, Any]] = {}
-    for name, field in _Fields.model_fields.items():
+    of_control = {f"control.{name}": field for name, field in ControlRequest.model_fields.items()}
+    for name, field in (_Fields.model_fields | of_control).items():
         for limit in field.metadata:
             bounds.setdefault(name, {}).update(
                 {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
@@ -140,6 +166,10 @@ class _Answered(BaseModel):
     variance: Variance | None = Field(description="For ddpm, else null.")
     guidance: Guidance
     guidance_scale: float | None = Field(description="Null where guidance is none.")
+    control: ControlRequest | None = Field(
+        None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "
+        "there without one."
+    )  # fmt: skip
     seed: int
 
 

@@ -63,8 +63,8 @@ def generate(
 ) -> Tensor:
     """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    `guide` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed (seed + i) mod 2⁶³; `advance` is told of every
-    batch that is done.
+    `guide` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed
+    (seed + i) mod 2⁶³; `advance` is told of every batch that is done.
     """
     data = checkpoint.config.data
     denoiser = checkpoint.denoiser(

@@ -1,4 +1,4 @@
-"""A network, or a classifier's gradient, that only ever sees batches of a few sizes.
+"""A network, a ControlNet, or a classifier's gradient, that only ever sees batches of a few sizes.
 
 A row's last bits depend on the size of the batch it is computed in (the kernels are chosen by it), not on its place
 there or its neighbours. So batches are padded to sizes at which the bits agree, and a row's result is its own.
@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from model.denoiser import Gradient, Network
+from model.denoiser import Control, Gradient, Network
+
+OfRows = Network | Control | Gradient
+"""What is computed of rows, each by itself: (x_t, t, condition, *more) → a tensor [rows, …], or several."""
 
 # On CPUs, what a UNet gives a row was found bit-equal across multiples of 4 in float32 and of 2 in bfloat16. What does
 # not hold on the machine at hand is dropped when a model is loaded.
@@ -21,19 +24,19 @@ def default_sizes(data: DataConfig) -> tuple[int, ...]:
 
 
 class BucketedNetwork:
-    """The network (or gradient), padded to the smallest of `sizes` that holds the rows.
+    """The same, padded to the smallest of `sizes` that holds the rows.
 
     example  a row's condition, that of the rows which pad: a label [] int64, or a text vector [d]
 
     Raises ValueError for more rows than the largest.
     """
 
-    def __init__(self, network: Network | Gradient, sizes: tuple[int, ...], example: Tensor):
+    def __init__(self, network: OfRows, sizes: tuple[int, ...], example: Tensor):
         self._network = network
         self._example = example
         self.sizes = tuple(sorted(sizes))
 
-    def __call__(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> Tensor | tuple[Tensor, ...]:
         rows = len(x)
         size = next((size for size in self.sizes if size >= rows), None)
         if size is None:
@@ -43,36 +46,45 @@ class BucketedNetwork:
             x = torch.cat([x, x.new_zeros(padding, *x.shape[1:])])
             t = torch.cat([t, t.new_ones(padding)])
             condition = torch.cat([condition, self._example.to(condition.device).expand(padding, *condition.shape[1:])])
-        return self._network(x, t, condition)[:rows]
+            more = tuple(torch.cat([one, one.new_zeros(padding, *one.shape[1:])]) for one in more)
+        found = self._network(x, t, condition, *more)
+        return tuple(one[:rows] for one in found) if isinstance(found, tuple) else found[:rows]
 
 
 @torch.inference_mode()
 def bit_equal_sizes(
-    network: Network | Gradient,
+    network: OfRows,
     sizes: tuple[int, ...],
     shape: tuple[int, ...],
     T: int,
     device: torch.device,
     example: Tensor,
+    hint: Tensor | None = None,
 ) -> tuple[int, ...]:
     """Those of `sizes` at which this network gives a row the bits that the largest size gives it.
 
-    `example` is a row's condition, see `BucketedNetwork`. The largest size is always among them. What is dropped
-    follows from the arithmetic alone, never from a clock, so it is the same at every start on the same machine with the
-    same settings.
+    `example` is a row's condition, see `BucketedNetwork`; `hint` one hint, where hints are read. The largest size is
+    always among them. What is dropped follows from the arithmetic alone, never from a clock, so it is the same at every
+    start on the same machine with the same settings.
     """
     largest = max(sizes)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(largest, *shape, generator=generator).to(device)
     t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
     conditions = example.to(device).expand(largest, *example.shape).contiguous()
-    expected = network(x, t, conditions)
+    more = () if hint is None else (torch.rand(largest, *hint.shape, generator=generator).to(device),)
+
+    def found(rows: slice) -> list[Tensor]:
+        of = network(x[rows], t[rows], conditions[rows], *(one[rows] for one in more))
+        return list(of) if isinstance(of, tuple) else [of]
+
+    expected = found(slice(None))
 
     def agrees(size: int) -> bool:
         # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
         for start in range(0, largest, size):
             rows = slice(min(start, largest - size), min(start, largest - size) + size)
-            if not torch.equal(network(x[rows], t[rows], conditions[rows]), expected[rows]):
+            if not all(torch.equal(own, whole[rows]) for own, whole in zip(found(rows), expected, strict=True)):
                 return False
         return True
 

@@ -18,16 +18,14 @@ import numpy as np
 import structlog
 import torch
 
-from model.checkpoint import Checkpoint
-from model.conditions import Asked
 from model.precision import choose_precision
-from model.reader import Guide
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
 from service.engine.hardware import DEFAULT_THREADS, choose_device
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
+from service.engine.served import Served
 from service.engine.speed import SpeedCurve
 from service.metrics import Metrics
 
@@ -80,14 +78,11 @@ class Engine:
 
     def __init__(
         self,
-        checkpoints: Mapping[str, Checkpoint],
+        models: Mapping[str, Served],
         options: EngineOptions,
         metrics: Metrics,
-        guides: Mapping[str, Mapping[Asked, Guide]] | None = None,
     ):
-        """`guides`: by the name of the model that they steer, and by what is asked of it."""
-        self._checkpoints = dict(checkpoints)
-        self._guides = dict(guides or {})
+        self._served = dict(models)
         self._options = options
         self._metrics = metrics
         self._device = torch.device(choose_device(options.device))
@@ -165,7 +160,7 @@ class Engine:
             self._metrics.rejected.labels(reason="full").inc()
             raise
         loop = asyncio.get_running_loop()
-        dataset = self._checkpoints[job.model].config.data.dataset
+        dataset = self._served[job.model].checkpoint.config.data.dataset
         ticket = Ticket(
             next(self._numbers), job, dataset, on_preview, loop.create_future(), loop, time.monotonic(), job.evaluations
         )
@@ -210,16 +205,18 @@ class Engine:
                     "batch_sizes": list(model.curve.sizes),
                     "evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
                     "knee": model.curve.knee,
-                    "guides": self._describe_guides(name),
+                    "helpers": self._describe_helpers(name),
                 }
                 for name, model in list(self._runner.models.items())  # the thread may be loading more
             },
         }
 
-    def _describe_guides(self, model: str) -> dict[str, list[int]]:
+    def _describe_helpers(self, model: str) -> dict[str, list[int]]:
         """The batch sizes of what steers a model, by name."""
-        gradients = self._runner.models[model].denoiser.gradients
-        return {guide.name: list(gradients[asked].sizes) for asked, guide in self._guides.get(model, {}).items()}
+        served, denoiser = self._served[model], self._runner.models[model].denoiser
+        return {guide.name: list(denoiser.gradients[asked].sizes) for asked, guide in served.guides.items()} | {
+            control.name: list(denoiser.controls[kind].sizes) for kind, control in served.controls.items()
+        }
 
     # --- the thread's side
 
@@ -236,16 +233,17 @@ class Engine:
 
     def _load(self) -> None:
         """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
-        for name, checkpoint in self._checkpoints.items():
+        for name, served in self._served.items():
             if self._stopping:
                 return
+            checkpoint = served.checkpoint
             started = time.monotonic()
             try:
                 precision = choose_precision(self._options.precision, checkpoint, self._device)
                 if self._options.precision not in ("auto", precision):
                     log.warning("the checkpoint does not allow that precision", model=name, runs_in=precision)
                 sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
-                self._runner.load(name, checkpoint, precision, sizes, self._guides.get(name, {}))
+                self._runner.load(name, served, precision, sizes)
             except Exception as error:
                 log.error("model left out", model=name, exc_info=error)
                 failure = error

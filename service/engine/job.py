@@ -4,8 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.conditions import NO_LABEL, evaluations
+from model.conditions import NO_LABEL, HintKind, evaluations
 from model.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """A picture that all samples of a job are to follow: image float32 [1, H, W] in 0 … 1; scale 0 is off."""
+
+    kind: HintKind
+    image: np.ndarray
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +27,7 @@ class Job:
     guidance_scale    classifier-free
     gradient_scale    of the gradient of what steers the model by label or text; 0 where nothing does
     text              [d] float32, a prompt as the model's text encoder (or what steers it) has it; None for none
+    hint              for a ControlNet of the model; None for none
     preview_steps     ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
     """
 
@@ -28,6 +38,7 @@ class Job:
     guidance_scale: float
     gradient_scale: float = 0.0
     text: np.ndarray | None = None
+    hint: Hint | None = None
     preview_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -43,7 +54,8 @@ class Job:
     def evaluations_per_row(self) -> int:
         """Network evaluations that one step of one sample costs."""
         asks = self.text is not None or bool(self.labels[0] != NO_LABEL)
-        return evaluations(asks, self.guidance_scale, self.gradient_scale)
+        control_scale = 0.0 if self.hint is None else self.hint.scale
+        return evaluations(asks, self.guidance_scale, self.gradient_scale, control_scale)
 
     @property
     def evaluations(self) -> int:

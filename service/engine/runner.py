@@ -9,18 +9,19 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Precision
-from model.conditions import Asked, Conditions
+from model.checkpoint import Precision
+from model.conditions import HINT_KINDS, Conditions, Hints
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
 from model.noise import normal
 from model.reader import Guide
 from model.step import step
 from service.engine.arena import Arena
-from service.engine.buckets import BucketedNetwork, bit_equal_sizes
-from service.engine.job import Job
+from service.engine.buckets import BucketedNetwork, OfRows, bit_equal_sizes
+from service.engine.job import Hint, Job
 from service.engine.plans import PlanTable
 from service.engine.scheduler import Slice
+from service.engine.served import Served
 from service.engine.speed import SpeedCurve
 
 log = structlog.get_logger(__name__)
@@ -50,25 +51,21 @@ class Runner:
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
-    def load(
-        self,
-        name: str,
-        checkpoint: Checkpoint,
-        precision: Precision,
-        sizes: tuple[int, ...],
-        guides: Mapping[Asked, Guide],
-    ) -> None:
+    def load(self, name: str, served: Served, precision: Precision, sizes: tuple[int, ...]) -> None:
         """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each."""
+        checkpoint = served.checkpoint
         data, T = checkpoint.config.data, checkpoint.schedule.T
-        gradients = {asked: self._gradient(guide, sizes) for asked, guide in guides.items()}
+        gradients = {asked: self._gradient(guide, sizes) for asked, guide in served.guides.items()}
         denoiser = checkpoint.denoiser(self.device, precision, gradients)
         example = denoiser.no_condition(1)[0]
+        denoiser.controls = {
+            kind: self._bucketed(of.name, of.control(self.device, precision), sizes, data, T, example, of.example())
+            for kind, of in served.controls.items()
+        }
         if self._compiled:
             denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
-        agreeing = bit_equal_sizes(denoiser.network, sizes, data.shape, T, self.device, example)
-        if agreeing != tuple(sorted(sizes)):
-            log.info("batch sizes dropped: rows differ there in the last bits", model=name, kept=agreeing)
-        denoiser.network = BucketedNetwork(denoiser.network, agreeing, example)
+        denoiser.network = self._bucketed(name, denoiser.network, sizes, data, T, example)
+        agreeing = denoiser.network.sizes
         passes = [{size: _seconds(denoiser, data.shape, size) for size in agreeing} for _ in range(WARM_PASSES)]
         curve = SpeedCurve({size: min(each[size] for each in passes) for size in agreeing})
         self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
@@ -76,12 +73,26 @@ class Runner:
     def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> BucketedNetwork:
         """What steers, made ready once for all the models that it steers."""
         if guide.name not in self._gradients:
-            gradient, example = guide.gradient(self.device), guide.example()
-            agreeing = bit_equal_sizes(gradient, sizes, guide.data.shape, guide.schedule.T, self.device, example)
-            if agreeing != tuple(sorted(sizes)):
-                log.info("batch sizes dropped: rows differ there in the last bits", steers=guide.name, kept=agreeing)
-            self._gradients[guide.name] = BucketedNetwork(gradient, agreeing, example)
+            gradient = guide.gradient(self.device)
+            of_guide = sizes, guide.data, guide.schedule.T, guide.example()
+            self._gradients[guide.name] = self._bucketed(guide.name, gradient, *of_guide)
         return self._gradients[guide.name]
+
+    def _bucketed(
+        self,
+        name: str,
+        network: OfRows,
+        sizes: tuple[int, ...],
+        data: DataConfig,
+        T: int,
+        example: Tensor,
+        hint: Tensor | None = None,
+    ) -> BucketedNetwork:
+        """At those of the sizes where a row's bits agree."""
+        agreeing = bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
+        if agreeing != tuple(sorted(sizes)):
+            log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=agreeing)
+        return BucketedNetwork(network, agreeing, example)
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:
@@ -97,13 +108,15 @@ class Runner:
 
         rows = arena.rows(slices)  # of the arena
         counts = [len(piece) for piece in slices]
+        of_slices = [jobs[piece.job] for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
         of_plan = arena.plan_row[rows] + steps
         conditions = Conditions(
             torch.from_numpy(arena.label[rows]),
             torch.from_numpy(arena.guidance_scale[rows]),
             torch.from_numpy(arena.gradient_scale[rows]),
-            _text([jobs[piece.job] for piece in slices], counts),
+            _text(of_slices, counts),
+            _hints(of_slices, counts),
         )
         index = torch.from_numpy(rows).to(self.device)
         coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
@@ -174,6 +187,19 @@ def _text(jobs: Sequence[Job], counts: Sequence[int]) -> Tensor | None:
         return None
     vectors = np.stack([np.zeros(width, np.float32) if job.text is None else job.text for job in jobs])
     return torch.from_numpy(np.repeat(vectors, counts, axis=0))
+
+
+def _hints(jobs: Sequence[Job], counts: Sequence[int]) -> Hints | None:
+    """As `Conditions.hints` has them: a job's for each of its rows."""
+    shape = next((job.hint.image.shape for job in jobs if job.hint is not None), None)
+    if shape is None:
+        return None
+    nothing = Hint(HINT_KINDS[0], np.zeros(shape, np.float32), 0.0)
+    hints = [nothing if job.hint is None else job.hint for job in jobs]
+    images = np.stack([hint.image for hint in hints])
+    kinds = np.array([HINT_KINDS.index(hint.kind) for hint in hints])
+    scales = np.array([hint.scale for hint in hints], np.float32)
+    return Hints(*(torch.from_numpy(np.repeat(values, counts, axis=0)) for values in (images, kinds, scales)))
 
 
 @torch.inference_mode()

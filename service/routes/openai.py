@@ -80,7 +80,7 @@ class ImagesResponse(BaseModel):
 async def generations(body: ImagesRequest, request: Request, state: AppState) -> Response:
     """Images of a prompt, as base64 PNGs."""
     model = _model(state.catalog, body.model)
-    config = state.catalog.models[model].config
+    config = state.catalog.served[model].checkpoint.config
     with counted(config.data.dataset, state):
         if body.response_format == "url":
             raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
@@ -110,9 +110,9 @@ def _described(name: str) -> dict[str, Any]:
 
 def _prompted(catalog: Catalog) -> list[str]:
     """Models of images that understand prompts; of each dataset the one first that answers by default."""
-    reading = {name: c for name, c in catalog.models.items() if c.config.data.kind == "images"}
-    steered = [name for name in reading if "text" in catalog.guides[name]]
-    return [name for name, c in reading.items() if c.config.reads == "text"] + steered
+    images = {name: of for name, of in catalog.served.items() if of.checkpoint.config.data.kind == "images"}
+    reading = [name for name, of in images.items() if of.checkpoint.config.reads == "text"]
+    return reading + [name for name, of in images.items() if "text" in of.guides]
 
 
 def _model(catalog: Catalog, name: str | None) -> str:

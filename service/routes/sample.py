@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from service import negotiation, streaming
-from service.answering import CountedRoute, counted, encoded, while_connected
+from service.answering import CountedRoute, counted, encoded, off_the_loop, while_connected
 from service.answers import encoders
+from service.following import hint_of
 from service.problems import Problem, documented, invalid
 from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
 from service.state import AppState, State
@@ -50,6 +51,10 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
     with contextlib.ExitStack() as until_answered:
         until_answered.enter_context(counted(wanted.dataset, state))
         resolved = state.catalog.resolve(wanted)
+        if wanted.control is not None:
+            size = resolved.checkpoint.config.data.shape[1:]
+            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, size)
+            resolved = resolved.following(hint)
         offered = encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, streaming.MEDIA_TYPE])

@@ -13,8 +13,8 @@ NEAR = np.ones((3, 3), bool)  # within one pixel
 def f1(drawn: np.ndarray, hint: np.ndarray) -> float:
     """Of the pixels [H, W] bool of two line drawings, each found if the other has one within one pixel.
 
-    2·P·R/(P + R), P the share of the drawn ones that are near the hint's, R that of the hint's that are near drawn ones;
-    0 where either is blank.
+    2·P·R/(P + R): P is the share of the drawn ones that are near the hint's, R that of the hint's that are near drawn
+    ones. 0 where either is blank.
     """
     if not drawn.any() or not hint.any():
         return 0.0
@@ -24,11 +24,10 @@ def f1(drawn: np.ndarray, hint: np.ndarray) -> float:
 
 
 def agreement(images: Tensor, hints: Tensor, kind: HintKind) -> float:
-    """Mean F1 of what a hint of that kind would be of each image [n, 1, H, W] in 0 … 255, with its hint [n, 1, H, W]."""
-    found = (OF_IMAGE[kind](image) >= INK for image in images[:, 0].numpy())
-    return float(
-        np.mean([f1(of_image, hint >= INK) for of_image, hint in zip(found, hints[:, 0].numpy(), strict=True)])
-    )
+    """Mean F1 of the hint that each image [n, 1, H, W] in 0 … 255 would give, and the one it was given."""
+    found = [OF_IMAGE[kind](image) >= INK for image in images[:, 0].numpy()]
+    wanted = hints[:, 0].numpy() >= INK
+    return float(np.mean([f1(*pair) for pair in zip(found, wanted, strict=True)]))
 
 
 def another_of_the_class(labels: np.ndarray) -> np.ndarray:

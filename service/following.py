@@ -1,0 +1,32 @@
+"""A request's `control` → the hint that its samples follow."""
+
+import base64
+
+import numpy as np
+
+from model.hints import HintError, given_hint
+from service import media
+from service.engine.job import Hint
+from service.pictures import PictureError, decoded, from_base64
+from service.problems import invalid
+from service.schemas import ControlRequest
+
+
+def hint_of(control: ControlRequest, scale: float, size: tuple[int, int]) -> Hint:
+    """Some milliseconds of work: not for the event loop. Raises Problem (422) that names the trouble.
+
+    Its values are whole 255ths, so that as a PNG it is the same hint.
+    """
+    try:
+        picture = decoded(from_base64(control.image))
+        hint = given_hint(picture, control.kind, size, preprocess=control.preprocess)
+    except (PictureError, HintError) as error:
+        raise invalid("control.image", str(error)) from error
+    return Hint(control.kind, (np.rint(255 * hint) / 255).astype(np.float32)[None], scale)
+
+
+def as_control(hint: Hint) -> dict:
+    """The hint as a request's `control`, for which the same samples follow it."""
+    pixels = np.rint(255 * hint.image[0]).astype(np.uint8)
+    image = base64.b64encode(media.png(pixels, {})).decode()
+    return {"kind": hint.kind, "image": image, "scale": hint.scale, "preprocess": False}

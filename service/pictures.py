@@ -1,0 +1,65 @@
+"""Somebody's PNG or JPEG → grey pixels. Whatever the bytes are, they become pixels or a PictureError, within bounds."""
+
+import base64
+import binascii
+import io
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG")
+MAX_BYTES = 1024 * 1024
+MAX_SIDE = 1024
+MAX_BASE64 = 4 * -(-MAX_BYTES // 3) + 100  # characters: a data URL's head and line ends besides
+DATA_URL = re.compile(r"data:image/(png|jpeg);base64,")
+
+
+class PictureError(ValueError):
+    """What was given is no picture that can be used; the message says why."""
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes that base64, or a data URL, stands for. Raises PictureError."""
+    encoded = DATA_URL.sub("", text, count=1) if text.startswith("data:") else text
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PictureError(f"not base64: {str(error).lower()}") from error
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """uint8 [H, W]: what the picture looks like in grey, upright, on a ground that its ink stands out from.
+
+    Raises PictureError for what is no PNG or JPEG, is broken, animated, or larger than MAX_BYTES or MAX_SIDE; nothing
+    is decompressed before its size is known.
+    """
+    if len(content) > MAX_BYTES:
+        raise PictureError(f"{len(content):,} bytes are too many: at most {MAX_BYTES:,}")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if max(image.size) > MAX_SIDE:
+                raise PictureError(f"{image.width}×{image.height} pixels are too many: at most {MAX_SIDE}×{MAX_SIDE}")
+            if getattr(image, "n_frames", 1) > 1:
+                raise PictureError("an animation: give one picture")
+            image.load()
+            return _grey(ImageOps.exif_transpose(image))
+    except PictureError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise PictureError("not a picture: a PNG or a JPEG is needed") from error
+    except Exception as error:  # a decoder raises all sorts of things over bytes that are broken
+        raise PictureError(f"a broken picture: it cannot be decoded ({type(error).__name__})") from error
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
+        wide = np.asarray(image, dtype=np.float32)
+        return (wide / 257).clip(0, 255).astype(np.uint8)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("L"))
+    grey, alpha = np.moveaxis(np.asarray(image.convert("LA"), dtype=np.float32), -1, 0)
+    seen = alpha.sum()
+    # Through what is transparent one sees a ground: white paper behind dark ink, black behind light.
+    ground = 0.0 if seen and (grey * alpha).sum() / seen > 127.5 else 255.0
+    return (ground + (grey - ground) * alpha / 255).round().astype(np.uint8)
