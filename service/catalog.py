@@ -333,7 +333,7 @@ class Catalog:
                     "scale": control.config.control_scale,
                     "metrics": control.config.metrics,
                 }
-                for kind, control in self.served[config.name].controls.items()
+                for kind, control in sorted(self.served[config.name].controls.items())
             ],
             "engine": engine.get(config.name),
         }

@@ -46,6 +46,8 @@ def decoded(content: bytes) -> np.ndarray:
             return _grey(ImageOps.exif_transpose(image))
     except PictureError:
         raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"too many pixels: at most {MAX_SIDE}×{MAX_SIDE}") from error
     except Image.UnidentifiedImageError as error:
         raise PictureError("not a picture: a PNG or a JPEG is needed") from error
     except Exception as error:  # a decoder raises all sorts of things over bytes that are broken

@@ -7,6 +7,8 @@ import torch
 from model.checkpoint import Checkpoint, Config, PredictionConfig, SamplingConfig, ScheduleConfig, save_checkpoint
 from model.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.clip import ClipCheckpoint, ClipConfig
+from model.conditions import HINT_KINDS, HintKind
+from model.control import ControlCheckpoint, ControlConfig
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
 from model.schedule import make_schedule
@@ -117,6 +119,16 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
     for parameter in module.encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return ClipCheckpoint(config, make_schedule("cosine", T), module.eval(), text)
+
+
+def tiny_control(base: Checkpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
+    """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
+    config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, control_scale=0.5)
+    torch.manual_seed(5 + HINT_KINDS.index(hint))
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return ControlCheckpoint(config, module.eval())
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from model.conditions import NO_LABEL, Conditions
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
 from model.data import to_uint8
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sample import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine, EngineOptions
-from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, Job, JobFailed
+from service.engine.served import Served
 from service.metrics import Metrics
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_text_checkpoint
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
 
 CHECKPOINTS = {
     "images": tiny_checkpoint(IMAGES),
@@ -29,12 +30,13 @@ CHECKPOINTS = {
     "text": tiny_text_checkpoint(IMAGES),
 }
 OF_IMAGES, CLIP = tiny_classifier(IMAGES), tiny_clip(IMAGES)
-GUIDES = {
-    "images": {"label": OF_IMAGES},
-    "learned": {"label": OF_IMAGES},
-    "plain": {"label": OF_IMAGES, "text": CLIP},
-    "points": {"label": tiny_classifier(POINTS)},
-    "text": {},
+CONTROLS = {kind: tiny_control(CHECKPOINTS["images"], kind) for kind in HINT_KINDS}
+SERVED = {
+    "images": Served(CHECKPOINTS["images"], {"label": OF_IMAGES}, CONTROLS),
+    "learned": Served(CHECKPOINTS["learned"], {"label": OF_IMAGES}),
+    "plain": Served(CHECKPOINTS["plain"], {"label": OF_IMAGES, "text": CLIP}),
+    "points": Served(CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}),
+    "text": Served(CHECKPOINTS["text"]),
 }
 SAMPLERS = [
     dict(sampler="ddpm", variance="fixed-small"),
@@ -50,9 +52,9 @@ SAMPLERS = [
 def make_engine():
     engines = []
 
-    def make(checkpoints=CHECKPOINTS, guides=GUIDES, **options) -> Engine:
+    def make(served=SERVED, **options) -> Engine:
         options = {"device": "cpu", "precision": "float32", **options}
-        engine = Engine(checkpoints, EngineOptions(**options), Metrics(), guides)
+        engine = Engine(served, EngineOptions(**options), Metrics())
         engine.start()
         engines.append(engine)
         deadline = time.monotonic() + 60
@@ -66,10 +68,17 @@ def make_engine():
         engine.stop(10)
 
 
-def make_job(model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, **sampler) -> Job:
+def make_job(
+    model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, hint=None, **sampler
+) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
     labels = np.full(n, NO_LABEL if label is None else label)
-    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text)
+    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text, hint)
+
+
+def make_hint(draw: random.Random) -> Hint:
+    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5))).numpy()
+    return Hint(draw.choice(HINT_KINDS), image, draw.choice([0.0, 0.5, 1.0, 2.0]))
 
 
 def random_job(draw: random.Random) -> Job:
@@ -87,6 +96,7 @@ def random_job(draw: random.Random) -> Job:
         text=torch.nn.functional.normalize(vector, dim=0).numpy() if prompted and draw.random() < 0.8 else None,
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
         gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
+        hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
         **draw.choice(samplers),
     )
 
@@ -96,19 +106,30 @@ def solo(job: Job, engine: Engine) -> np.ndarray:
     checkpoint = CHECKPOINTS[job.model]
     model = engine.describe()["models"][job.model]
     gradients = {
-        asked: BucketedNetwork(guide.gradient(), tuple(model["guides"][guide.name]), guide.example())
-        for asked, guide in GUIDES[job.model].items()
+        asked: BucketedNetwork(guide.gradient(), tuple(model["helpers"][guide.name]), guide.example())
+        for asked, guide in SERVED[job.model].guides.items()
     }
     denoiser = checkpoint.denoiser(gradients=gradients)
-    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), denoiser.no_condition(1)[0])
+    nothing = denoiser.no_condition(1)[0]
+    denoiser.controls = {
+        kind: BucketedNetwork(control.control(), tuple(model["helpers"][control.name]), nothing)
+        for kind, control in SERVED[job.model].controls.items()
+    }
+    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)
     conditions = Conditions(
         torch.from_numpy(job.labels),
         torch.full((len(job),), job.guidance_scale),
         torch.full((len(job),), job.gradient_scale),
         None if job.text is None else torch.from_numpy(job.text).expand(len(job), -1),
+        None if job.hint is None else hints_of(job.hint, len(job)),
     )
     x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
+
+
+def hints_of(hint: Hint, rows: int) -> Hints:
+    image = torch.from_numpy(hint.image).expand(rows, -1, -1, -1)
+    return Hints(image, torch.full((rows,), HINT_KINDS.index(hint.kind)), torch.full((rows,), hint.scale))
 
 
 def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
@@ -213,7 +234,7 @@ def test_previews_come_in_order_and_change_no_byte(make_engine):
 def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
     checkpoint = tiny_checkpoint(IMAGES)
     checkpoint.network.embedding.label.weight.data[1 + 7] = float("nan")  # label 7
-    engine = make_engine({"images": checkpoint})
+    engine = make_engine({"images": Served(checkpoint)})
 
     async def scenario():
         jobs = [make_job(label=label, seed=label, steps=5) for label in range(10)]
@@ -306,7 +327,7 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
     broken = tiny_checkpoint(POINTS, name="broken")
     broken.network.forward = None
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
-    engine = make_engine({"broken": broken, "images": CHECKPOINTS["images"]}, {})
+    engine = make_engine({"broken": Served(broken), "images": Served(CHECKPOINTS["images"])})
     assert list(engine.describe()["models"]) == ["images"]
 
     async def scenario():
@@ -348,7 +369,7 @@ def test_models_of_one_classifier_share_it(make_engine):
 def test_an_engine_without_any_model_is_dead():
     broken = tiny_checkpoint(POINTS)
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
-    engine = Engine({"broken": broken}, EngineOptions(device="cpu"), Metrics())
+    engine = Engine({"broken": Served(broken)}, EngineOptions(device="cpu"), Metrics())
     engine.start()
     engine._thread.join(30)
     assert isinstance(engine.failure, ZeroDivisionError) and not engine.ready

@@ -14,6 +14,7 @@ from model.plan import make_plan
 from model.sample import sample
 from service.engine.engine import Engine, EngineOptions
 from service.engine.job import Job
+from service.engine.served import Served
 from service.metrics import Metrics
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint
 
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the engine was not run on one"),
 ]
 CHECKPOINTS = {"images": tiny_checkpoint(IMAGES, learned_variance=True), "points": tiny_checkpoint(POINTS)}
+SERVED = {name: Served(checkpoint) for name, checkpoint in CHECKPOINTS.items()}
 SAMPLERS = [
     dict(sampler="ddpm", variance="fixed-large"),
     dict(sampler="renoise"),
@@ -54,8 +56,8 @@ def test_mixed_requests_give_the_bytes_that_each_gives_alone():
             await asyncio.to_thread(engine.stop, 10)
 
     options = EngineOptions(device="cuda", precision="float32", max_queued_seconds=1e6, deadline_seconds=1e6)
-    crowd = asyncio.run(ask(Engine(CHECKPOINTS, options, Metrics()), at_once=True))
-    alone = asyncio.run(ask(Engine(CHECKPOINTS, options, Metrics()), at_once=False))
+    crowd = asyncio.run(ask(Engine(SERVED, options, Metrics()), at_once=True))
+    alone = asyncio.run(ask(Engine(SERVED, options, Metrics()), at_once=False))
     for one, other in zip(crowd, alone, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -1,0 +1,148 @@
+"""Bytes made into pixels: any bytes."""
+
+import base64
+import io
+import random
+import resource
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.pictures import MAX_BYTES, PictureError, decoded, from_base64
+
+GREY = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2
+
+
+def saved(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(width: int, height: int, data: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_grey_comes_through_as_it_is_and_everything_else_as_it_looks():
+    image = Image.fromarray(GREY)
+    np.testing.assert_array_equal(decoded(saved(image)), GREY)
+    np.testing.assert_array_equal(decoded(saved(image.convert("RGB"))), GREY)
+    np.testing.assert_array_equal(decoded(saved(Image.fromarray(GREY.astype(np.uint16) * 257))), GREY)
+    palette = image.convert("P")
+    np.testing.assert_array_equal(decoded(saved(palette)), np.asarray(palette.convert("L")))
+    assert np.abs(decoded(saved(image, "JPEG", quality=95)).astype(int) - GREY).max() < 8
+    np.testing.assert_array_equal(decoded(saved(Image.fromarray(GREY > 60))), np.where(GREY > 60, 255, 0))
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(0, 255), (255, 0)])
+def test_ink_on_nothing_stands_out(ink, ground):
+    image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    image.paste((ink, ink, ink, 255), (5, 5, 10, 15))
+    pixels = decoded(saved(image))
+    assert pixels[7, 7] == ink and pixels[0, 0] == ground
+
+
+def test_a_photograph_is_turned_as_its_camera_was():
+    image, exif = Image.fromarray(GREY), Image.Exif()
+    exif[0x0112] = 6
+    assert decoded(saved(image, "JPEG", exif=exif)).shape == (60, 40)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a picture"),
+        (b"hello", "not a picture"),
+        (saved(Image.fromarray(GREY), "GIF"), "a PNG or a JPEG is needed"),
+        (saved(Image.fromarray(GREY), "WEBP"), "a PNG or a JPEG is needed"),
+        (saved(Image.fromarray(GREY))[:-40], "broken"),
+        (saved(Image.fromarray(GREY), "JPEG")[:200], "broken|not a picture"),
+        (saved(Image.new("L", (1025, 10))), "1025×10 pixels are too many"),
+        (png_of(60_000, 60_000, zlib.compress(bytes(1000))), "too many"),
+        (bytes(MAX_BYTES + 1), "bytes are too many"),
+    ],
+)
+def test_what_is_no_usable_picture_says_why(content, says):
+    with pytest.raises(PictureError, match=says):
+        decoded(content)
+
+
+def test_an_animation_is_refused():
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    with pytest.raises(PictureError, match="animation"):
+        decoded(saved(frames[0], save_all=True, append_images=frames[1:]))
+
+
+def test_a_bomb_is_not_decompressed():
+    """A gigabyte of zeros behind a small header, as pixels and as text."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    bomb = zlib.compressobj(9)
+    packed = b"".join(bomb.compress(bytes(2**20)) for _ in range(1024)) + bomb.flush()
+    decoded(png_of(30, 30, packed[: MAX_BYTES // 2]) if len(packed) > MAX_BYTES else png_of(30, 30, packed))
+    text = png_of(30, 30, zlib.compress(bytes(30 * 31)))
+    text = text[:33] + chunk(b"zTXt", b"a\x00\x00" + packed[: MAX_BYTES // 2]) + text[33:]
+    with pytest.raises(PictureError):
+        decoded(text)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
+
+
+def test_base64_as_it_is_written_everywhere():
+    content = saved(Image.fromarray(GREY))
+    plain = base64.b64encode(content).decode()
+    for text in (plain, "data:image/png;base64," + plain, "\n".join([plain[:76], plain[76:]])):
+        assert from_base64(text) == content
+    for text in ("a", "####", plain[:-1] + "é", "data:text/html;base64," + plain, "data:image/png,abc"):
+        with pytest.raises(PictureError, match="not base64"):
+            from_base64(text)
+
+
+def fuzz(count: int) -> int:
+    """Mutated files; how many of them were still pictures."""
+    draw = random.Random(0)
+    seeds = [
+        saved(Image.fromarray(GREY)),
+        saved(Image.fromarray(GREY).convert("RGB"), "JPEG"),
+        saved(Image.fromarray(GREY).convert("P")),
+        saved(Image.fromarray(GREY).convert("RGBA"), optimize=True),
+        saved(Image.fromarray(GREY.astype(np.uint16) * 257)),
+        saved(Image.fromarray(GREY).convert("CMYK"), "JPEG", progressive=True),
+    ]
+    pictures = 0
+    for _ in range(count):
+        content = bytearray(draw.choice(seeds))
+        for _ in range(draw.choice([1, 1, 2, 5, 30])):
+            at = draw.randrange(len(content))
+            how = draw.random()
+            if how < 0.6:
+                content[at] = draw.randrange(256)
+            elif how < 0.75:
+                del content[at : at + draw.randrange(1, 40)]
+            elif how < 0.9:
+                content[at:at] = draw.randbytes(draw.randrange(1, 40))
+            else:
+                content = content[:at] + bytearray(draw.choice(seeds))[at:]
+            content = content or bytearray(b"x")
+        try:
+            pixels = decoded(bytes(content))
+        except PictureError:
+            continue
+        pictures += 1
+        assert pixels.dtype == np.uint8 and pixels.ndim == 2 and max(pixels.shape) <= 1024
+    return pictures
+
+
+def test_mutated_files_are_pictures_or_say_why():
+    assert 50 < fuzz(1_000) < 950
+
+
+@pytest.mark.slow
+def test_twenty_thousand_mutated_files_are_pictures_or_say_why():
+    assert 1_000 < fuzz(20_000) < 19_000
