@@ -102,7 +102,7 @@ CLASSIFIER = {
         ("schedule.T", 0, "schedule.T"),
         ("schedule", {"name": "linear", "T": 5}, "more than 20 timesteps"),
         ("guidance_scale", 21, "guidance_scale"),
-        ("role", "oracle", "role: one of denoiser, judge, classifier, clip, not 'oracle'"),
+        ("role", "oracle", "role: one of denoiser, judge, classifier, clip, control, not 'oracle'"),
     ],
 )
 def test_a_classifier_that_cannot_be_is_refused_by_name(field, value, says):
