@@ -24,7 +24,7 @@ from training.recipe import (
     load_recipe,
     recipe_names,
 )
-from training.report.command import make_report
+from training.report.command import CHAPTERS, make_report
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 
@@ -127,12 +127,16 @@ def evaluate(
 @app.command()
 def report(
     only: Annotated[list[str] | None, typer.Argument(help="Measure these checkpoints only.")] = None,
+    chapter: Annotated[
+        list[str] | None, typer.Option(help=f"Measure for these only: {', '.join(CHAPTERS)}. May come several times.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make every cell again, also those that are known.")] = False,
     checkpoints: Checkpoints = Path("checkpoints"),
     reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its cells.")] = Path("reports"),
 ) -> None:
     """The quality report. What is measured is kept: stopped, the same command goes on."""
-    make_report(checkpoints, reports, Accelerator().device, full=full, only=only or [])
+    device = Accelerator().device
+    make_report(checkpoints, reports, device, full=full, only=only or (), chapters=chapter or ())
 
 
 @app.command("list")

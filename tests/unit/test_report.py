@@ -3,15 +3,30 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 
-from model.checkpoint import load_config, save_config
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+from model.checkpoint import load_config, save_checkpoint, save_config
+from tests.tiny import (
+    IMAGES,
+    POINTS,
+    TEXT,
+    save_tiny,
+    tiny_checkpoint,
+    tiny_classifier,
+    tiny_clip,
+    tiny_control,
+    tiny_text_checkpoint,
+)
+from training.data.captions import Caption
+from training.data.digits import CONFIG as DIGITS
+from training.evaluate.judge import JudgeConfig, JudgeNetwork
 from training.recipe import RecipeError
-from training.report import command, grid, sheets
+from training.report import bench, command, grid, prompts, sheets
 from training.report.cells import CellStore, weights_hash
+from training.report.chapter import IMAGE_COLUMNS, settings, table
 from training.report.grid import SAMPLES, Cell
-from training.report.write import Line, Section, write_report
+from training.report.subject import load_library
 
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
 UNCONDITIONAL = tiny_checkpoint(
@@ -33,19 +48,22 @@ def test_the_grid_has_every_sampler_and_variance_at_every_step_count():
     assert not any(cell.variance == "learned" for cell in grid.by_steps(CONFIG))
 
 
-def test_scales_are_for_what_can_be_guided_and_the_headline_for_images():
-    assert [cell.guidance_scale for cell in grid.by_scale(CONFIG)] == [0, 1, 1.5, 2, 3, 5, 8]
-    assert grid.by_scale(UNCONDITIONAL) == []
+def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
+    assert [cell.guidance_scale for cell in grid.by_scale(grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
+    settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(grid.SCALES, 2)}
+    assert settings == {("dpmpp-2m", 20, 2000)}
+    assert [cell.control_scale for cell in grid.by_control_scale(CONFIG)] == [0, 0.25, 0.5, 0.75, 1, 1.5, 2]
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == []
     short = tiny_checkpoint(POINTS, T=20).config
-    assert max(cell.steps for cell in grid.cells(short)) == 20
+    assert max(cell.steps for cell in grid.by_steps(short)) == 20
 
 
 def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
+    measured = {cell: of_quality(3.0) for cell in grid.by_steps(CONFIG)}
     ten, twenty, fifty = (Cell("dpmpp-2m", steps, 1.5) for steps in (10, 20, 50))
     other = Cell("ddim", 20, 1.5)
-    measured = {ten: of_quality(1.3), twenty: of_quality(1.08), fifty: of_quality(1.0), other: of_quality(1.05)}
+    measured |= {ten: of_quality(1.3), twenty: of_quality(1.08), fifty: of_quality(1.0), other: of_quality(1.05)}
     assert grid.cheapest(CONFIG, measured) == other  # of as many steps the better
     # A figure of fewer samples is no measure for the others, and another scale is another question.
     measured |= {
@@ -53,7 +71,8 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
         Cell("dpmpp-2m", 20, 3.0): of_quality(0.1),
     }
     assert grid.cheapest(CONFIG, measured) == other
-    assert grid.cheapest(CONFIG, {}) is None
+    del measured[ten]  # half a comparison chooses nothing
+    assert grid.cheapest(CONFIG, measured) is None
 
 
 def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
@@ -64,7 +83,12 @@ def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
     assert cell in again
     assert again.measured[cell]["frechet_ratio"] == 2.0
     assert Cell("ddpm", 10, 1.5, "fixed-small") not in again
-    assert cell not in CellStore(tmp_path / "a.json", {"weights": "2"})
+    assert not again.drawn("a.png")
+    again.put_picture("a.png")
+    known = CellStore(tmp_path / "a.json", {"weights": "1"})
+    assert known.drawn("a.png") and cell in known
+    other = CellStore(tmp_path / "a.json", {"weights": "2"})
+    assert cell not in other and not other.drawn("a.png")
     assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"}, forget=True)
     (tmp_path / "a.json").write_text("{ half")
     assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"})
@@ -85,20 +109,49 @@ def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path
     assert weights_hash(folder) != before
 
 
-def test_the_document_says_what_was_measured_and_nothing_of_what_was_not(tmp_path):
-    measured = {
-        Cell("dpmpp-2m", 20, 1.5): of_quality(1.234) | {"label_accuracy": 0.9876},
-        Cell("dpmpp-2m", 20, 0.0): of_quality(2.5),
+def test_a_table_has_no_empty_column_and_leaves_unknown_places_empty():
+    rows = [
+        (settings(Cell("dpmpp-2m", 20, 1.5), scaled=True), of_quality(1.234) | {"label_accuracy": 0.9876}),
+        (settings(Cell("ddpm", 1000, 0.0, "learned", 1000), scaled=True), of_quality(2.5)),
+    ]
+    lines = table(rows, IMAGE_COLUMNS)
+    assert lines[2] == "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |"
+    assert lines[3].startswith("| ddpm, learned | 1,000 | 0 | 1,000 |  | 2.5000 |")
+    without = table([(settings(Cell("ddim", 4, 1.0), scaled=False), of_quality(2.0))], IMAGE_COLUMNS)
+    assert without[0] == "| sampler | steps | samples | Fréchet | floor | Fréchet ÷ floor | precision | recall |"
+
+
+def save(folder, one) -> None:
+    save_checkpoint(folder / one.config.name, one.config, one.network, getattr(one, "text", None))
+
+
+def test_every_chapter_wants_its_subjects(tmp_path):
+    base = tiny_checkpoint(IMAGES, name="mnist-cfg", T=1000)
+    save(tmp_path, base)
+    save(tmp_path, tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", T=1000))
+    save(tmp_path, tiny_checkpoint(POINTS, T=1000))
+    for one in (
+        tiny_classifier(IMAGES, T=1000),
+        tiny_clip(IMAGES, T=1000),
+        tiny_text_checkpoint(IMAGES, T=1000),
+        tiny_control(base, "canny"),
+    ):
+        save(tmp_path, one)
+    library = load_library(tmp_path)
+    wanted = {
+        name: [(subject.name, subject.asked) for subject, _ in chapter.wants(library)]
+        for name, chapter in command.CHAPTERS.items()
     }
-    line = Line(CONFIG, "guided", grid.by_scale(CONFIG), measured)
-    write_report(tmp_path / "quality.md", [Section(CONFIG, measured, ["a-b.png"])], [line], "guidance.png")
-    text = (tmp_path / "quality.md").read_text()
-    assert "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |" in text
-    assert "| dpmpp-2m | 20 | 0 | 2,000 |  | 2.5000 |" in text
-    assert "![a b](a-b.png)" in text and "](guidance.png)" in text
-    assert "10,000 samples" not in text.split("## mnist-tiny")[1]
-    write_report(tmp_path / "quality.md", [Section(CONFIG, measured, [])], [], None)
-    assert "## Guidance" not in (tmp_path / "quality.md").read_text()
+    assert wanted == {
+        "steps": [("mnist-cfg", "labels"), ("mnist-ddpm", "labels"), ("spiral-tiny", "points")],
+        "guidance": [
+            ("mnist-cfg", "labels"),
+            ("mnist-cfg+mnist-classifier", "labels"),
+            ("mnist-ddpm+mnist-classifier", "labels"),
+        ],
+        "prompts": [("mnist-text-cfg", "prompts"), ("mnist-ddpm+mnist-clip", "prompts")],
+        "control": [("mnist-cfg+mnist-control-canny", "hints")],
+    }
 
 
 @pytest.fixture
@@ -106,7 +159,7 @@ def small(monkeypatch):
     """A report in seconds."""
     monkeypatch.setattr(grid, "STEPS", (2, 3))
     monkeypatch.setattr(grid, "DDPM_STEPS", (5,))
-    monkeypatch.setattr(command, "POINT_SEEDS", 2)
+    monkeypatch.setattr(bench, "POINT_SEEDS", 2)
     monkeypatch.setattr(sheets, "FORMING", {"points": ("ddpm", 6), "images": ("ddpm", 50)})
     monkeypatch.setattr(sheets, "POINTS", 50)
     monkeypatch.setattr(sheets, "FRAMES", 4)
@@ -121,7 +174,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
         tmp_path / "checkpoints", POINTS.model_copy(update={"dataset": "gaussian"}), learned_variance=True
     )
     made = []
-    evaluate = command.evaluate_points
+    evaluate = bench.evaluate_points
 
     def counted(checkpoint, options, **rest):
         made.append(options)
@@ -129,15 +182,15 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
             raise KeyboardInterrupt
         return evaluate(checkpoint, options, **rest)
 
-    monkeypatch.setattr(command, "evaluate_points", counted)
+    monkeypatch.setattr(bench, "evaluate_points", counted)
 
     def report(full=False):
-        command.make_report(tmp_path / "checkpoints", tmp_path / "reports", "cpu", full=full, only=[])
+        command.make_report(tmp_path / "checkpoints", tmp_path / "reports", torch.device("cpu"), full=full)
 
     with pytest.raises(KeyboardInterrupt):
         report()
     report()
-    cells = len(grid.cells(load_config(folder)))
+    cells = len(grid.by_steps(load_config(folder)))
     assert len(made) == cells + 1  # the two that were done before the interruption are not made again
     text = (tmp_path / "reports" / "quality.md").read_text()
     assert text.count("| ddpm, learned |") == 3
@@ -163,7 +216,63 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     assert len(made) == 2 * cells + 1
 
 
-def test_an_unknown_checkpoint_is_named(tmp_path):
+def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
+    """The whole way, on tiny checkpoints whose figures mean nothing."""
+    base = tiny_checkpoint(DIGITS, name="mnist-cfg")
+    plain = tiny_checkpoint(DIGITS.model_copy(update={"labels": ()}), name="mnist-ddpm")
+    for one in (base, plain, tiny_control(base, "sketch"), tiny_clip(DIGITS), tiny_text_checkpoint(DIGITS)):
+        save(tmp_path / "checkpoints", one)
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "checkpoints" / "mnist-judge", judge, JudgeNetwork(judge))
+    made = []
+    evaluate = bench.evaluate_control
+    monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
+    followed = dict.fromkeys((*prompts.TRAITS, "all three"), 0.5)  # the tiny vocabulary is too small for real prompts
+    monkeypatch.setattr(bench, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
+    monkeypatch.setattr(
+        sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]
+    )
+    monkeypatch.setattr(grid, "SCALES", (1.0,))
+    monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
+    monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
+    monkeypatch.setattr(grid, "by_scale", lambda scales, advised: [Cell("ddim", 2, s, samples=20) for s in scales])
+    monkeypatch.setattr(
+        grid, "by_control_scale", lambda config: [Cell("ddim", 2, 1.5, samples=20, control_scale=s) for s in (0.0, 1.0)]
+    )
+    monkeypatch.setattr(sheets, "PROMPTS", ())
+    monkeypatch.setattr(sheets, "SHEET", 2)
+    monkeypatch.setattr(sheets, "CAPTIONED", 2)
+    monkeypatch.setattr(sheets, "NEAREST", 1)
+    monkeypatch.setattr(sheets, "HINTED", 5)
+    monkeypatch.delitem(command.CHAPTERS, "steps")
+
+    def report():
+        command.make_report(
+            tmp_path / "checkpoints", tmp_path / "reports", torch.device("cpu"), chapters=["prompts", "control"]
+        )
+
+    report()
+    assert len(made) == 1 + 1 + 2  # a scale each, and two of the hint
+    text = (tmp_path / "reports" / "quality.md").read_text()
+    for name in (
+        "prompts.png", "mnist-text-cfg-prompts.png", "mnist-ddpm-mnist-clip-prompts.png",
+        "mnist-ddpm-mnist-clip-captions.png", "mnist-control-sketch-scale.png", "mnist-control-sketch-labels.png",
+        "mnist-control-sketch-drawings.png",
+    ):  # fmt: skip
+        assert f"({name})" in text
+        assert Image.open(tmp_path / "reports" / name).width > 50
+    assert "| control scale | samples | agreement |" in text and "| 1 | 20 |" in text
+    assert "thin seven; the digit 3." in text
+    before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
+    report()
+    assert len(made) == 4
+    assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
+
+
+def test_unknown_checkpoints_and_chapters_are_named(tmp_path):
     save_tiny(tmp_path, POINTS)
     with pytest.raises(RecipeError, match=r"no checkpoint spiral-cfg .* there are spiral-tiny"):
-        command.make_report(tmp_path, tmp_path / "reports", "cpu", full=False, only=["spiral-cfg"])
+        command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), only=["spiral-cfg"])
+    with pytest.raises(RecipeError, match=r"no chapter costs: there are steps, guidance, prompts, control"):
+        command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), chapters=["costs"])

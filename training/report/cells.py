@@ -2,26 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from training.report.grid import Cell, Measured
 
-KEYS = ("sampler", "steps", "guidance_scale", "variance", "samples")
-
 
 class CellStore:
-    """What is known of one checkpoint, in a JSON file that is written anew after every cell.
+    """What is known of one subject, in a JSON file that is written anew after every cell.
 
-    identity  names everything else that the figures depend on (weights, schedule, judge, precision): where the file
-              was made under another, it is forgotten.
+    identity  names everything else that the figures depend on (weights, judge, precision): where the file was made
+              under another, it is forgotten.
     """
 
-    def __init__(self, path: Path, identity: dict[str, str], *, forget: bool = False):
+    def __init__(self, path: Path, identity: Mapping[str, str], *, forget: bool = False):
         self._path = path
-        self._identity = identity
-        self._figures: dict[Cell, dict[str, Any]] = {} if forget else dict(self._read())
+        self._identity = dict(identity)
+        known = {} if forget else self._read()
+        self._figures = {Cell(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
+        self._pictures: set[str] = set(known.get("pictures", []))
 
     @property
     def measured(self) -> Measured:
@@ -32,11 +33,23 @@ class CellStore:
 
     def put(self, cell: Cell, figures: dict[str, Any]) -> None:
         self._figures[cell] = figures
+        self._write()
+
+    def drawn(self, picture: str) -> bool:
+        """Was that picture made of the same weights?"""
+        return picture in self._pictures
+
+    def put_picture(self, picture: str) -> None:
+        self._pictures.add(picture)
+        self._write()
+
+    def _write(self) -> None:
         document = {
             "identity": self._identity,
+            "pictures": sorted(self._pictures),
             "cells": [
-                {"cell": {key: getattr(one, key) for key in KEYS}, "figures": of}
-                for one, of in sorted(self._figures.items(), key=lambda item: repr(item[0]))
+                {"cell": asdict(cell), "figures": figures}
+                for cell, figures in sorted(self._figures.items(), key=lambda item: repr(item[0]))
             ],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,20 +57,20 @@ class CellStore:
         partial.write_text(json.dumps(document, indent=1) + "\n")
         partial.replace(self._path)
 
-    def _read(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    def _read(self) -> dict[str, Any]:
         try:
             document = json.loads(self._path.read_text())
         except (OSError, ValueError):
-            return
-        if document.get("identity") == self._identity:
-            for entry in document["cells"]:
-                yield Cell(**entry["cell"]), entry["figures"]
+            return {}
+        return document if document.get("identity") == self._identity else {}
 
 
 def weights_hash(folder: Path) -> str:
     """Of a checkpoint's weights and of what its config says they mean; not of its card's figures or advice."""
     config = json.loads((folder / "config.json").read_text())
-    meaning = {key: config[key] for key in ("data", "network", "schedule", "prediction") if key in config}
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes())
+    meaning = {key: config[key] for key in ("data", "network", "schedule", "prediction", "text") if config.get(key)}
+    digest = hashlib.sha256()
+    for weights in sorted(folder.glob("*.safetensors")):
+        digest.update(weights.read_bytes())
     digest.update(json.dumps(meaning, sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The arrows that sampling follows: ∇ log p(x_t) and ∇ log p(y|x_t) over the plane, at a few noise levels."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,15 @@ SIDE = 21  # arrows a side
 CLOUD = 1_500  # noisy points behind them
 
 
-def draw_fields(checkpoint: Checkpoint, steers: ClassifierCheckpoint, reports: Path, device: torch.device) -> str:
-    """One line for the score of an unconditional model, one for the gradient of each label; the picture's name."""
-    config, data = checkpoint.config, checkpoint.config.data
+def of_points(
+    checkpoint: Checkpoint, steers: ClassifierCheckpoint, device: torch.device
+) -> tuple[str, Callable[[Path], None]]:
+    """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
+    return f"{checkpoint.config.name}-fields.png", lambda path: _draw(checkpoint, steers, path, device)
+
+
+def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
+    data = checkpoint.config.data
     labels = steers.config.data.labels
     rows, _ = training_set(data.dataset).draw(CLOUD, torch.Generator().manual_seed(0))
     x0 = data.standardise(rows)
@@ -38,10 +45,8 @@ def draw_fields(checkpoint: Checkpoint, steers: ClassifierCheckpoint, reports: P
         titles = [f"∇ log p(x_t), t/T = {level:g}", *(f"∇ log p({label} | x_t)" for label in labels)]
         for panel, field, title in zip(column, fields, titles, strict=True):
             _arrows(panel, cloud, grid, field, title)
-    name = f"{config.name}-fields.png"
-    figure.savefig(reports / name, bbox_inches="tight")
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
-    return name
 
 
 def _grid(reach: float) -> Tensor:

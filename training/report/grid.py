@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Config, SamplingConfig
-from model.classifier import ClassifierConfig
 from model.plan import Sampler, Variance
 
 STEPS = (4, 6, 10, 20, 50)
 DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier
-SHEET_SCALES = (0.0, 1.0, 3.0, 10.0)
+GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier, of CLIP
+CONTROL_SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
@@ -28,9 +27,10 @@ class Cell:
 
     sampler: Sampler
     steps: int
-    guidance_scale: float
+    guidance_scale: float  # of the gradient, where the subject is steered by one
     variance: Variance = "fixed-small"
     samples: int = SAMPLES
+    control_scale: float = 0.0  # of the hint, where the subject follows one
 
     @property
     def method(self) -> str:
@@ -68,20 +68,18 @@ def by_steps(config: Config) -> list[Cell]:
     return cells
 
 
-def by_scale(config: Config) -> list[Cell]:
-    """Guidance scales, at one sampler and step count; none where there is nothing to guide."""
-    if not config.data.labels or config.data.kind != "images":
-        return []
-    sampler, steps = SCALES_AT
-    return [Cell(sampler, steps, scale) for scale in SCALES]
+def by_scale(scales: tuple[float, ...], advised: float) -> list[Cell]:
+    """Guidance scales, and the one that the card advises, at one sampler and step count."""
+    return [Cell(*SCALES_AT, scale) for scale in sorted({*scales, advised})]
 
 
-def by_gradient_scale(steers: ClassifierConfig) -> list[Cell]:
-    """Scales of a classifier's gradient, likewise, and the one that its card advises with all samples."""
-    if steers.data.kind != "images":
-        return []
-    advised = Cell(*SCALES_AT, steers.guidance_scale, samples=HEADLINE_SAMPLES)
-    return [*(Cell(*SCALES_AT, scale) for scale in GRADIENT_SCALES), advised]
+def by_control_scale(config: Config) -> list[Cell]:
+    """Scales of a hint, at the settings that the card of the denoiser advises."""
+    sampling = config.sampling
+    return [
+        Cell(sampling.sampler, sampling.steps, sampling.guidance_scale, sampling.variance, control_scale=scale)
+        for scale in CONTROL_SCALES
+    ]
 
 
 def headline(config: Config) -> list[Cell]:
@@ -95,12 +93,6 @@ def headline(config: Config) -> list[Cell]:
     return cells
 
 
-def cells(config: Config) -> list[Cell]:
-    """All of a checkpoint's, the cheap ones first."""
-    every = dict.fromkeys([*by_steps(config), *by_scale(config), *headline(config)])
-    return sorted(every, key=lambda cell: cell.samples * cell.steps)
-
-
 def quality(figures: Mapping[str, Any]) -> float:
     """How far from real, as a multiple of what real data is from itself: less is better."""
     return figures["frechet_ratio"] if "frechet_ratio" in figures else figures["sliced_wasserstein_ratio"]
@@ -109,10 +101,11 @@ def quality(figures: Mapping[str, Any]) -> float:
 def cheapest(config: Config, measured: Measured) -> Cell | None:
     """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
 
-    Cells of fewer samples do not count: their figures are noisier. None where nothing has been measured.
+    Cells of fewer samples do not count: their figures are noisier. None until all of them have been measured.
     """
-    known = {cell: quality(measured[cell]) for cell in by_steps(config) if cell in measured and cell.samples == SAMPLES}
-    if not known:
+    compared = [cell for cell in by_steps(config) if cell.samples == SAMPLES]
+    if not all(cell in measured for cell in compared):
         return None
+    known = {cell: quality(measured[cell]) for cell in compared}
     good = [cell for cell, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
     return min(good, key=lambda cell: (cell.steps, known[cell]))

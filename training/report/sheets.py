@@ -1,5 +1,6 @@
 """Pictures of samples: sheets, and how they form."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,25 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
 from model.checkpoint import Checkpoint, SamplingConfig
-from model.classifier import ClassifierCheckpoint
 from model.conditions import NO_LABEL, Conditions
+from model.hints import given_hint
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
+from model.reader import Guide
 from model.sample import sampling_states
-from training.generate import Steering, generate, labelled
+from training.data.captions import held_out_prompts
+from training.data.digits import Digits, mnist
+from training.data.drawings import drawings
+from training.data.hinted import HintedDigits
+from training.evaluate.clip import nearest_captions
+from training.generate import Steering, followed, generate, labelled, prompted
 from training.pictures import plt
 from training.report import grid
+from training.report.subject import Subject
 
 SHEET = 10  # samples a line
 FORMING: dict[str, tuple[Sampler, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
@@ -26,28 +35,132 @@ POINTS = 2_000
 FRAMES = 26  # of an animation; the last one stays
 FRAME_MS, LAST_MS = 80, 2000
 MARGIN = dict(padding=2, pad_value=0.3)
+PROMPTS = ("a bold eight standing upright", "a wide thin zero", "the digit four leaning left")  # beside the card's own
+NEAREST = 3
+HINTED = 200  # test images that hints are taken of
+CAPTIONS, CAPTIONED = 2_000, 8  # captions to choose from, images to choose for
 
 
-def draw(checkpoint: Checkpoint, reports: Path, device: torch.device) -> list[str]:
-    """The names of the pictures made, relative to `reports`. All of them are of seeds 0, 1, …: nothing is picked."""
-    reports.mkdir(parents=True, exist_ok=True)
-    if checkpoint.config.data.kind == "images":
-        return [_by_steps(checkpoint, reports, device), *_digits_forming(checkpoint, reports, device)]
-    return _points_forming(checkpoint, reports, device)
+SCALES = (0.0, 1.0, 3.0, 10.0)  # of a gradient
+
+Draw = Callable[[Path], None]
+"""Makes the picture at that path. All of them are of seeds 0, 1, …: nothing is picked."""
 
 
-def draw_scales(checkpoint: Checkpoint, steers: ClassifierCheckpoint, reports: Path, device: torch.device) -> str:
+def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, Draw]:
+    """Pictures by name: samples at more and more steps, and how they form."""
+    name = checkpoint.config.name
+    forming, animated = f"{name}-forming.png", f"{name}-forming-animated.png"
+    if checkpoint.config.data.kind == "points":
+        return {
+            forming: lambda path: _points_stills(checkpoint, path, device),
+            animated: lambda path: _points_animation(checkpoint, path, device),
+        }
+    return {
+        f"{name}-by-steps.png": lambda path: _by_steps(checkpoint, path, device),
+        forming: lambda path: _digits_stills(checkpoint, path, device),
+        animated: lambda path: _digits_animation(checkpoint, path, device),
+    }
+
+
+def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tuple[str, Draw]:
     """The same seeds at more and more of the gradient: a line each scale, a column each label."""
-    labels = np.arange(len(steers.config.data.labels))
+    labels = np.arange(len(steers.data.labels))
+    options = _at()
+
+    def draw(path: Path) -> None:
+        asked = (labelled(labels, options, Steering(steers, scale)) for scale in SCALES)
+        lines = [generate(checkpoint, one, options, guide=steers, device=device) for one in asked]
+        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=len(labels), **MARGIN)
+
+    return f"{checkpoint.config.name}-scales.png", draw
+
+
+def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
+    """(name, prompts, picture): a line each prompt, a column each seed, at the scale that the card advises."""
+    checkpoint, guide = subject.checkpoint, subject.guide
+    encoder = guide.text if guide else checkpoint.text
+    prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
+    options = _at(checkpoint.config.sampling.guidance_scale)
+
+    def draw(path: Path) -> None:
+        text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])
+        asked = prompted(text.repeat_interleave(SHEET, dim=0), options, guide and Steering(guide, guide.default_scale))
+        # The same seeds in every line.
+        lines = [
+            generate(checkpoint, asked[start : start + SHEET], options, guide=guide, device=device)
+            for start in range(0, len(asked), SHEET)
+        ]
+        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
+
+    return f"{subject.name.replace('+', '-')}-prompts.png", prompts, draw
+
+
+def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
+    """Samples, and the captions that CLIP finds nearest to each."""
+    clip, captions = subject.guide, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
+
+    def draw(path: Path) -> None:
+        options = _at()
+        images = generate(subject.checkpoint, Conditions.none(CAPTIONED), options, seed=SHEET, device=device)
+        nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
+        figure, panels = plt.subplots(1, CAPTIONED, figsize=(2.6 * CAPTIONED, 2.9), dpi=90)
+        for panel, image, found in zip(panels, images, nearest, strict=True):
+            panel.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+            panel.set_xlabel("\n".join(captions[one] for one in found), fontsize=7)
+            panel.set(xticks=[], yticks=[])
+        figure.savefig(path, bbox_inches="tight")
+        plt.close(figure)
+
+    return f"{subject.name.replace('+', '-')}-captions.png", draw
+
+
+def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
+    """What is said of each picture → its name and the picture."""
+    checkpoint, control = subject.checkpoint, subject.control
+    options, scale = checkpoint.config.sampling, control.config.control_scale
+
+    def made(hints: Tensor, labels: Tensor) -> Tensor:
+        conditions = followed(labelled(labels.numpy(), options), hints, control.hint, scale)
+        return generate(checkpoint, conditions, options, control=control, device=device)
+
+    def by_label(path: Path) -> None:
+        """A line each hint: itself, then every label."""
+        test = mnist(train=False)
+        few = HintedDigits(Digits(test.images[:HINTED], test.labels[:HINTED]), control.hint)
+        rows, _ = few.draw(SHEET, torch.Generator().manual_seed(0))
+        hints, classes = rows[:, 1:], torch.arange(len(checkpoint.config.data.labels))
+        lines = []
+        for hint in hints:
+            every = made(hint.expand(len(classes), -1, -1, -1), classes)
+            lines.append(torch.cat([255 * hint.unsqueeze(0), every]))
+        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=1 + len(classes), **MARGIN)
+
+    def by_hand(path: Path) -> None:
+        """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
+        drawn = drawings()
+        size = checkpoint.config.data.shape[1:]
+        hints = torch.from_numpy(np.stack([given_hint(one.picture, control.hint, size) for one in drawn])).unsqueeze(1)
+        labels = torch.tensor([one.digit for one in drawn])
+        papers = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
+        lines = (F.interpolate(papers, size, mode="area"), 255 * hints, made(hints, torch.full_like(labels, NO_LABEL)),
+                 made(hints, labels))  # fmt: skip
+        half = len(drawn) // 2
+        halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
+        save_image(torch.cat(halves).clamp(0, 255) / 255, path, nrow=half, **MARGIN)
+
+    return {
+        "A hint, and what the labels 0 … 9 make of it:": (f"{control.name}-labels.png", by_label),
+        "Forty drawings by hand; their hints; what is made of them without a label; and with it:": (
+            f"{control.name}-drawings.png", by_hand
+        ),
+    }  # fmt: skip
+
+
+def _at(guidance_scale: float = 1.0) -> SamplingConfig:
+    """The settings at which scales are compared."""
     sampler, steps = grid.SCALES_AT
-    options = SamplingConfig(sampler=sampler, steps=steps)
-    lines = [
-        generate(checkpoint, labelled(labels, options, Steering(steers, scale)), options, guide=steers, device=device)
-        for scale in grid.SHEET_SCALES
-    ]
-    name = f"{checkpoint.config.name}-scales.png"
-    save_image(torch.cat(lines).clamp(0, 255) / 255, reports / name, nrow=len(labels), **MARGIN)
-    return name
+    return SamplingConfig(sampler=sampler, steps=steps, guidance_scale=guidance_scale)
 
 
 def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:
@@ -64,55 +177,56 @@ def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device
     return states
 
 
-def _by_steps(checkpoint: Checkpoint, reports: Path, device: torch.device) -> str:
+def _by_steps(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     """The same seeds at more and more steps: a line each, by the card's sampler."""
     sampler = checkpoint.config.sampling.sampler
     lines = [_states(checkpoint, sampler, steps, SHEET, device)[-1] for steps in grid.STEPS]
-    name = f"{checkpoint.config.name}-by-steps.png"
-    save_image(torch.cat(lines).clamp(0, 255) / 255, reports / name, nrow=SHEET, **MARGIN)
-    return name
+    save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
 
 
-def _digits_forming(checkpoint: Checkpoint, reports: Path, device: torch.device) -> list[str]:
+def _digits_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+    states = _states(checkpoint, *FORMING["images"], SHEET, device)
+    save_image(torch.cat([states[step] for step in STILLS]).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
+
+
+def _digits_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     sampler, steps = FORMING["images"]
     states = _states(checkpoint, sampler, steps, 4 * SHEET, device)
-    name = checkpoint.config.name
-    stills = torch.cat([states[step][:SHEET] for step in STILLS])
-    save_image(stills.clamp(0, 255) / 255, reports / f"{name}-forming.png", nrow=SHEET, **MARGIN)
-    frames = [
-        Image.fromarray((make_grid(states[i].clamp(0, 255) / 255, nrow=SHEET, **MARGIN)[0] * 255).byte().numpy())
-        for i in _spread(steps)
-    ]
-    return [f"{name}-forming.png", _animation(frames, reports, name)]
+    sheets = (make_grid(states[i].clamp(0, 255) / 255, nrow=SHEET, **MARGIN)[0] for i in _spread(steps))
+    _animate([Image.fromarray((sheet * 255).byte().numpy()) for sheet in sheets], path)
 
 
-def _points_forming(checkpoint: Checkpoint, reports: Path, device: torch.device) -> list[str]:
-    """Noise, the middle and the end side by side; and all of the way."""
+def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+    """Noise, the middle and the end side by side."""
     sampler, steps = FORMING["points"]
     states = _states(checkpoint, sampler, steps, POINTS, device)
-    name, labels = checkpoint.config.name, checkpoint.config.data.labels
-    colours = np.arange(POINTS) % len(labels) if labels else np.linalg.norm(states[-1], axis=1)
-    reach = float(states[-1].abs().max()) * 1.3
     figure, panels = plt.subplots(1, 3, figsize=(10, 3.5), dpi=110)
     for panel, step, title in zip(panels, (0, steps // 2, steps), ("noise", "middle", "end"), strict=True):
-        _scatter(panel, states[step], colours, reach)
+        _scatter(panel, checkpoint, states, step)
         panel.set_title(f"{title}: step {step} of {steps}", fontsize=9)
-    figure.savefig(reports / f"{name}-forming.png", bbox_inches="tight")
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
 
+
+def _points_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+    sampler, steps = FORMING["points"]
+    states = _states(checkpoint, sampler, steps, POINTS, device)
     frames = []
     figure, axes = plt.subplots(figsize=(3.4, 3.4), dpi=90)
     for i in _spread(steps):
         axes.clear()
-        _scatter(axes, states[i], colours, reach)
+        _scatter(axes, checkpoint, states, i)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64))
     plt.close(figure)
-    return [f"{name}-forming.png", _animation(frames, reports, name)]
+    _animate(frames, path)
 
 
-def _scatter(axes, points: Tensor, colours: np.ndarray, reach: float) -> None:
+def _scatter(axes, checkpoint: Checkpoint, states: list[Tensor], step: int) -> None:
+    """Coloured by label, or by where they end."""
+    labels, points, reach = checkpoint.config.data.labels, states[step], float(states[-1].abs().max()) * 1.3
+    colours = np.arange(len(points)) % len(labels) if labels else np.linalg.norm(states[-1], axis=1)
     axes.scatter(points[:, 0], points[:, 1], c=colours, cmap="viridis", s=2, linewidths=0)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
 
@@ -121,9 +235,7 @@ def _spread(steps: int) -> list[int]:
     return np.unique(np.linspace(0, steps, FRAMES).round().astype(int)).tolist()
 
 
-def _animation(frames: list[Image.Image], reports: Path, name: str) -> str:
+def _animate(frames: list[Image.Image], path: Path) -> None:
     """An APNG that loops; viewers that know none show its first frame."""
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-    path = reports / f"{name}-forming-animated.png"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
-    return path.name

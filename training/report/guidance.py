@@ -1,0 +1,83 @@
+"""What does guidance buy? Fidelity against diversity along the scale, classifier-free and by a classifier."""
+
+from model.checkpoint import Config
+from training.pictures import plt
+from training.report import fields, grid, sheets
+from training.report.chapter import IMAGE_COLUMNS, Chapter, Desk, Wanted, settings, table
+from training.report.grid import Cell
+from training.report.subject import Library, Subject
+
+
+def wants(library: Library) -> Wanted:
+    return [(subject, cells) for subject, cells, _ in _ways(library)]
+
+
+def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
+    """(who is guided, along which scales, what that is called), for images; of points there are pictures."""
+    found = []
+    for subject in library.plain():
+        config = subject.checkpoint.config
+        if subject.asked == "labels" and config.reads == "label":
+            cells = grid.by_scale(grid.SCALES, config.sampling.guidance_scale)
+            found.append((subject, cells, f"{config.name}, classifier-free"))
+    for subject in library.steered():
+        if subject.asked == "labels":
+            advised = subject.guide.default_scale
+            whole = Cell(*grid.SCALES_AT, advised, samples=grid.HEADLINE_SAMPLES)
+            cells = [*grid.by_scale(grid.GRADIENT_SCALES, advised), whole]
+            found.append((subject, cells, f"{subject.checkpoint.config.name} + {subject.guide.name}"))
+    return found
+
+
+def tells(desk: Desk) -> list[str]:
+    lines = []
+    ways = [(subject, [cell for cell in cells if cell in desk.measured(subject)], title)
+            for subject, cells, title in _ways(desk.library)]  # fmt: skip
+    ways = [way for way in ways if way[1]]
+    if ways:
+        sampler, steps = grid.SCALES_AT
+        lines += [
+            f"Along the scale, {sampler}, {steps} steps.",
+            "",
+            desk.plot(_trade_off(desk, ways), "guidance.png"),
+            "",
+        ]
+    for subject, cells, title in ways:
+        rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
+        lines += [f"### {title}", "", *table(rows, IMAGE_COLUMNS)]
+        if subject.guide is not None:
+            name, draw = sheets.of_scales(subject.checkpoint, subject.guide, desk.device)
+            lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sheets.SCALES)}:", ""]
+            lines += [desk.sheet(subject, name, draw), ""]
+    for subject in desk.library.steered():
+        config: Config = subject.checkpoint.config
+        if subject.asked == "points" and config.reads is None:
+            name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
+            lines += [f"### {config.name} + {subject.guide.name}", "", desk.sheet(subject, name, draw), ""]
+    return ["## Guidance", "", *lines] if lines else []
+
+
+def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
+    """As DN21 figure 4, a line each way of guiding."""
+    figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
+    for (subject, cells, title), colour in zip(ways, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+        measured = {cell: desk.measured(subject)[cell] for cell in cells if cell.samples == grid.SAMPLES}
+        asked = {cell: of for cell, of in measured.items() if "label_accuracy" in of}
+        recall, accuracy = (
+            [of["recall"] for of in asked.values()],
+            [100 * of["label_accuracy"] for of in asked.values()],
+        )
+        trade_off.plot(recall, accuracy, "o-", color=colour, linewidth=1.6, markersize=4, label=title)
+        for cell, x, y in zip(asked, recall, accuracy, strict=True):
+            offset = dict(textcoords="offset points", xytext=(5, -9), fontsize=7)
+            trade_off.annotate(f"{cell.guidance_scale:g}", (x, y), **offset)
+        scales, ratios = [cell.guidance_scale for cell in measured], [of["frechet_ratio"] for of in measured.values()]
+        distance.plot(scales, ratios, "o-", color=colour, linewidth=1.6, markersize=4)
+    trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="label accuracy, %")
+    trade_off.legend(frameon=False, fontsize=8)
+    distance.set(xlabel="guidance scale", ylabel="Fréchet distance ÷ floor", yscale="log")
+    figure.suptitle("fidelity against diversity along the guidance scale", fontsize=11)
+    return figure
+
+
+CHAPTER = Chapter("guidance", wants, tells)

@@ -1,0 +1,68 @@
+"""Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
+
+from training.pictures import plt
+from training.report import grid, sheets
+from training.report.chapter import Chapter, Column, Desk, Wanted, settings, share, table
+from training.report.grid import Cell
+from training.report.subject import Library, Subject
+
+TRAITS = ("digit", "thickness", "slant", "thickness and slant")
+COLUMNS: tuple[Column, ...] = tuple(share(trait, trait) for trait in (*TRAITS, "all three"))
+
+
+def wants(library: Library) -> Wanted:
+    found = []
+    for subject in _subjects(library):
+        if subject.guide is None:
+            found.append((subject, grid.by_scale(grid.SCALES, subject.checkpoint.config.sampling.guidance_scale)))
+        else:
+            found.append((subject, grid.by_scale(grid.GRADIENT_SCALES, subject.guide.default_scale)))
+    return found
+
+
+def _subjects(library: Library) -> list[Subject]:
+    """The denoisers that read words first: a request's default."""
+    return [subject for subject in (*library.plain(), *library.steered()) if subject.asked == "prompts"]
+
+
+def tells(desk: Desk) -> list[str]:
+    known = [(subject, [cell for cell in cells if cell in desk.measured(subject)])
+             for subject, cells in wants(desk.library)]  # fmt: skip
+    known = [(subject, cells) for subject, cells in known if cells]
+    if not known:
+        return []
+    sampler, steps = grid.SCALES_AT
+    lines = [
+        "## Prompts",
+        "",
+        f"Held-out prompts along the guidance scale, {sampler}, {steps} steps: the share that is followed. "
+        "*Thickness*, *slant*: in the third of that digit's real images that was asked for.",
+        "",
+        desk.plot(_against_scale(desk, known), "prompts.png"),
+        "",
+    ]
+    for subject, cells in known:
+        rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
+        lines += [f"### {subject.name.replace('+', ' + ')}", "", *table(rows, COLUMNS)]
+        name, prompts, draw = sheets.of_prompts(subject, desk.device)
+        lines += [f"A line each: {'; '.join(prompts)}.", "", desk.sheet(subject, name, draw), ""]
+        if subject.guide is not None:
+            name, draw = sheets.of_captions(subject, desk.device)
+            lines += ["Images, and the captions that CLIP finds nearest:", "", desk.sheet(subject, name, draw), ""]
+    return lines
+
+
+def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
+    figure, panels = plt.subplots(1, len(known), figsize=(5.5 * len(known), 4), dpi=110, sharey=True, squeeze=False)
+    for panel, (subject, cells) in zip(panels[0], known, strict=True):
+        scales = [cell.guidance_scale for cell in cells]
+        for trait in TRAITS:
+            shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
+            panel.plot(scales, shares, "o-", label=trait, linewidth=1.6, markersize=4)
+        panel.set(xlabel="guidance scale", title=subject.name.replace("+", " + "))
+    panels[0][0].set_ylabel("followed, %")
+    panels[0][-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+CHAPTER = Chapter("prompts", wants, tells)

@@ -1,0 +1,87 @@
+"""What do steps buy? Every sampler at every step count, and the settings that follow."""
+
+from model.checkpoint import Config
+from training.pictures import plt
+from training.report import grid, sheets
+from training.report.chapter import IMAGE_COLUMNS, POINT_COLUMNS, Chapter, Desk, Wanted, settings, table
+from training.report.subject import Library, Subject
+
+COLOURS = {
+    "ddpm, fixed-small": "#9ecae1",
+    "ddpm, fixed-large": "#4292c6",
+    "ddpm, learned": "#084594",
+    "renoise": "#bdbdbd",
+    "ddim": "#e6550d",
+    "dpmpp-2m": "#31a354",
+}
+
+
+def wants(library: Library) -> Wanted:
+    found = []
+    for subject in _subjects(library):
+        config = subject.checkpoint.config
+        found.append((subject, list(dict.fromkeys([*grid.by_steps(config), *grid.headline(config)]))))
+    return found
+
+
+def tells(desk: Desk) -> list[str]:
+    lines = ["## Steps", ""]
+    for subject in _subjects(desk.library):
+        lines += _section(desk, subject)
+    return lines
+
+
+def _subjects(library: Library) -> list[Subject]:
+    """Those that are measured against data; prompts have a chapter of their own."""
+    return [subject for subject in library.plain() if subject.asked != "prompts"]
+
+
+def _section(desk: Desk, subject: Subject) -> list[str]:
+    config, measured = subject.checkpoint.config, desk.measured(subject)
+    lines = [f"### {config.name}", ""]
+    if grid.cheapest(config, measured) is not None:
+        lines += [
+            f"Advised: **{config.sampling.sampler}, {config.sampling.steps} steps**: of sampler × steps the fewest "
+            f"steps within {grid.WITHIN:.0%} of the best"
+            + (f", at guidance scale {config.sampling.guidance_scale:g}." if config.data.labels else "."),
+            "",
+        ]
+    if any(cell in measured for cell in grid.by_steps(config)):
+        lines += [desk.plot(_against_steps(config, measured), f"{config.name}-steps.png"), ""]
+    for name, draw in sheets.of_steps(subject.checkpoint, desk.device).items():
+        lines += [desk.sheet(subject, name, draw), ""]
+    columns = IMAGE_COLUMNS if config.data.kind == "images" else POINT_COLUMNS
+    for title, cells in (
+        (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
+        ("Sampler × steps", grid.by_steps(config)),
+    ):
+        rows = [(settings(cell, scaled=bool(config.data.labels)), measured[cell]) for cell in cells if cell in measured]
+        if rows:
+            lines += [f"**{title}**", "", *table(rows, columns)]
+    return lines
+
+
+def _against_steps(config: Config, measured: grid.Measured):
+    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for cell in grid.by_steps(config):
+        if cell in measured:
+            lines.setdefault(cell.method, []).append((cell.steps, grid.quality(measured[cell])))
+    for method, points in lines.items():
+        steps, values = zip(*sorted(points), strict=True)
+        axes.plot(steps, values, "o-", color=COLOURS[method], label=method, linewidth=1.8, markersize=4)
+    axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = sorted({step for points in lines.values() for step, _ in points})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("steps")
+    axes.set_ylabel("Fréchet distance ÷ floor" if config.data.kind == "images" else "sliced Wasserstein ÷ real")
+    axes.set_title(f"{config.name}: quality against steps", fontsize=11)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+CHAPTER = Chapter("steps", wants, tells)

@@ -1,0 +1,79 @@
+"""What is measured: a denoiser, alone or with what steers it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from model.checkpoint import Checkpoint, load_checkpoint, read_role
+from model.control import ControlCheckpoint
+from model.loading import LOADERS
+from model.reader import Guide
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    checkpoint: Checkpoint
+    guide: Guide | None = None
+    control: ControlCheckpoint | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the checkpoints that it is made of."""
+        return tuple(of.config.name for of in (self.checkpoint, self.guide, self.control) if of is not None)
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.parts)
+
+    @property
+    def asked(self) -> Literal["points", "labels", "prompts", "hints"]:
+        """What its samples are measured against."""
+        if self.checkpoint.config.data.kind == "points":
+            return "points"
+        if self.control is not None:
+            return "hints"
+        steers = self.checkpoint.config.reads if self.guide is None else self.guide.steers
+        return "prompts" if steers == "text" else "labels"
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The checkpoints of a folder."""
+
+    folder: Path
+    denoisers: tuple[Checkpoint, ...]  # of images first
+    guides: tuple[Guide, ...]
+    controls: tuple[ControlCheckpoint, ...]
+
+    def plain(self) -> Iterator[Subject]:
+        """Denoisers by themselves."""
+        return (Subject(checkpoint) for checkpoint in self.denoisers)
+
+    def steered(self) -> Iterator[Subject]:
+        """Denoisers with each guide that fits them."""
+        for checkpoint in self.denoisers:
+            for guide in self.guides:
+                if guide.fits(checkpoint.config):
+                    yield Subject(checkpoint, guide=guide)
+
+    def following(self) -> Iterator[Subject]:
+        """Denoisers with each ControlNet that was trained beside them."""
+        for checkpoint in self.denoisers:
+            for control in self.controls:
+                if control.fits(checkpoint):
+                    yield Subject(checkpoint, control=control)
+
+
+def load_library(folder: Path) -> Library:
+    """Everything but judges. Raises CheckpointError where a checkpoint is broken."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = {path: role for path in paths if (role := read_role(path)) in LOADERS}
+    denoisers = [load_checkpoint(path) for path, role in found.items() if role == "denoiser"]
+    others = [LOADERS[role](path) for path, role in found.items() if role != "denoiser"]
+    return Library(
+        folder,
+        tuple(sorted(denoisers, key=lambda of: (of.config.data.kind != "images", of.config.name))),
+        tuple(of for of in others if not isinstance(of, ControlCheckpoint)),
+        tuple(of for of in others if isinstance(of, ControlCheckpoint)),
+    )
