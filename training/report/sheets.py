@@ -106,7 +106,7 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
         nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
         figure, panels = plt.subplots(1, CAPTIONED, figsize=(2.6 * CAPTIONED, 2.9), dpi=90)
         for panel, image, found in zip(panels, images, nearest, strict=True):
-            panel.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+            panel.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255)
             panel.set_xlabel("\n".join(captions[one] for one in found), fontsize=7)
             panel.set(xticks=[], yticks=[])
         figure.savefig(path, bbox_inches="tight")
