@@ -60,6 +60,9 @@ def train(
         raise RecipeError(
             f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
         )
+    begun = run / "started_from"  # a run that goes on is still one that began so
+    if start_from is None and not fresh and newest_state(run) is not None and begun.is_file():
+        start_from = begun.read_text()
     with accelerator.local_main_process_first():  # one process downloads what is missing
         sources = {"start_from": start_from}
         sources |= {source: getattr(made, source, None) for source in ("text_from", "base")}
@@ -70,6 +73,8 @@ def train(
         if fresh:
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
+        if start_from is not None:
+            begun.write_text(start_from)
     accelerator.wait_for_everyone()
     network = run_training(task, run, accelerator)
     if accelerator.is_main_process:

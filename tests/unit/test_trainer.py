@@ -274,6 +274,8 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     after = load_checkpoint(tmp_path / "checkpoints" / "tiny").network
     for name, tensor in weights(first).items():
         torch.testing.assert_close(after.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+    assert command(tmp_path, steps=3, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
+    assert load_checkpoint(tmp_path / "checkpoints" / "tiny").config.recipe["started_from"] == "tiny"
 
 
 def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):
