@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from tests.e2e.conftest import PROJECT
-from training.data.drawings import drawings
 from training.evaluate.judge import load_judge
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
