@@ -52,7 +52,12 @@ def main() -> int:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    server = Server(config, settings.notice_seconds, on_notice=drain)
+
+    def reload() -> None:
+        if server.started and not server.should_exit:
+            app.state.spirale.reloader.soon()
+
+    server = Server(config, settings.notice_seconds, on_notice=drain, on_hangup=reload)
     try:
         listener = config.bind_socket()  # before the engine's thread is there, which would not end cleanly
     except SystemExit:  # uvicorn has logged why

@@ -10,14 +10,15 @@ import structlog
 from fastapi import FastAPI
 
 from service import problems
-from service.catalog import load_catalog
 from service.engine.engine import Engine, EngineOptions
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
-from service.routes import health, models, openai, sample
+from service.reloading import Reloader
+from service.routes import admin, health, models, openai, sample
 from service.schemas import ranges
 from service.settings import Settings
+from service.shelf import read_shelf
 from service.state import State
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,8 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
     Raises NothingToServe.
     """
     one_thread_here()
-    catalog = load_catalog(settings.checkpoints)
+    shelf = read_shelf(settings.checkpoints)
+    catalog = shelf.catalog()
     if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()
@@ -57,9 +59,11 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(catalog.served, options, metrics)
+        engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
-            app.state.spirale = State(catalog, engine, metrics, encoding)
+            state = State(catalog, engine, metrics, encoding, has_key=settings.api_key is not None)
+            state.reloader = Reloader(settings.checkpoints, shelf, state)
+            app.state.spirale = state
             engine.start()
             watch = asyncio.create_task(_watch(engine, on_engine_death))
             try:
@@ -73,7 +77,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
         title="Spirale", description="Samples of small diffusion models.", version=version("spirale"), lifespan=lifespan
     )
     problems.install(app, ranges())
-    for routes in (sample, models, openai, health):
+    for routes in (sample, models, openai, health, admin):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)

@@ -4,28 +4,22 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import structlog
 
-from model.checkpoint import Checkpoint, read_role
+from model.checkpoint import Checkpoint
 from model.conditions import NO_LABEL, Asked
 from model.control import ControlCheckpoint
-from model.loading import LOADERS
 from model.noise import sample_seeds
 from model.plan import SAMPLERS, Sampler, Variance, cached_plan
 from model.reader import Guide
 from model.text import TextEncoder
-from model.weights import CheckpointError
 from model.words import PromptError, Words
 from service.engine.job import Hint, Job
 from service.engine.served import Served
 from service.following import as_control
 from service.problems import Problem, invalid
 from service.schemas import MAX_IMAGES, MAX_POINTS, Guidance, SampleRequest
-
-log = structlog.get_logger(__name__)
 
 DEFAULT_ROWS = {"images": 1, "points": 500}
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
@@ -96,6 +90,11 @@ class Catalog:
         for served in self.served.values():
             self.datasets.setdefault(served.checkpoint.config.data.dataset, []).append(served.checkpoint)
 
+    @property
+    def by_key(self) -> dict[str, Served]:
+        """What the engine is to run, by the keys that jobs name it by."""
+        return {served.key: served for served in self.served.values()}
+
     def resolve(self, request: SampleRequest) -> Resolved:
         """Which model answers, and with what. Raises Problem (404, 422) that lists what there is."""
         checkpoint = self._choose(request)
@@ -136,7 +135,7 @@ class Catalog:
         numbers = np.full(n, NO_LABEL, dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64)
         asks = labels is not None or words is not None
         job = Job(
-            config.name,
+            self.served[config.name].key,
             plan,
             sample_seeds(seed, n),
             numbers,
@@ -335,41 +334,8 @@ class Catalog:
                 }
                 for kind, control in sorted(self.served[config.name].controls.items())
             ],
-            "engine": engine.get(config.name),
+            "engine": engine.get(self.served[config.name].key),
         }
-
-
-def load_catalog(folder: Path) -> Catalog:
-    """Every checkpoint of the folder that can be served. One that is broken is named in the log and left out."""
-    loaded: dict[str, Checkpoint | Guide | ControlCheckpoint] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        role = read_role(path)
-        if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
-            continue
-        try:  # what has no role is broken, and says so when it is loaded
-            one = LOADERS[role or "denoiser"](path)
-        except CheckpointError as error:
-            log.error("checkpoint left out", checkpoint=path.name, reason=str(error))
-            continue
-        except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
-            log.error("checkpoint left out", checkpoint=path.name, reason=f"{type(error).__name__}: {error}")
-            continue
-        if one.config.name in loaded:
-            log.error("checkpoint left out", checkpoint=path.name, reason="another has its name in config.json")
-        else:
-            loaded[one.config.name] = one
-    checkpoints = [one for one in loaded.values() if isinstance(one, Checkpoint)]
-    controls = [one for one in loaded.values() if isinstance(one, ControlCheckpoint)]
-    for control in controls:
-        if not any(control.fits(checkpoint) for checkpoint in checkpoints):
-            base = control.config.base
-            reason = f"it was trained beside {base.name} with the weights {base.weights}, which is not here"
-            log.error("checkpoint left out", checkpoint=control.name, reason=reason)
-    return Catalog(
-        checkpoints,
-        [one for one in loaded.values() if not isinstance(one, Checkpoint | ControlCheckpoint)],
-        controls,
-    )
 
 
 def _count(request: SampleRequest, kind: str) -> int:

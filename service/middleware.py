@@ -104,7 +104,7 @@ class BodyLimit:
 
 
 class JsonBody:
-    """415 for a POST that is not JSON; and curl understood as its user means it.
+    """415 for a POST of something that is not JSON; and curl understood as its user means it.
 
     `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
     without, so a page elsewhere cannot use this to get around CORS.
@@ -119,10 +119,11 @@ class JsonBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             headers = MutableHeaders(scope=scope)
+            empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
             content_type = headers.get("content-type", "").split(";")[0].strip().lower()
             if content_type == FORM_TYPE and "origin" not in headers:
                 headers["content-type"] = "application/json"
-            elif not JSON_TYPES.fullmatch(content_type):
+            elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
                 problem = Problem(
                     415, f"the body is {content_type or 'of no type'}, not application/json; with curl, use --json"
                 )

@@ -1,6 +1,8 @@
 """uvicorn, with a notice before it closes: on SIGTERM the port stays open for a while and answers 503."""
 
+import asyncio
 import signal
+import socket
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -10,12 +12,20 @@ import uvicorn
 
 class Server(uvicorn.Server):
     """The first SIGTERM calls `on_notice`, and the port closes `notice_seconds` later; balancers have seen by then that
-    `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once."""
+    `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once. SIGHUP calls
+    `on_hangup`, on the event loop."""
 
-    def __init__(self, config: uvicorn.Config, notice_seconds: float, on_notice: Callable[[], None]):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        notice_seconds: float,
+        on_notice: Callable[[], None],
+        on_hangup: Callable[[], None],
+    ):
         super().__init__(config)
         self._notice_seconds = notice_seconds
         self._on_notice = on_notice
+        self._on_hangup = on_hangup
         self._closes_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -24,6 +34,10 @@ class Server(uvicorn.Server):
             self._on_notice()
         else:
             super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     async def on_tick(self, counter: int) -> bool:
         if time.monotonic() >= self._closes_at:

@@ -33,6 +33,11 @@ class Backlog:
                 raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess))))
             self._evaluations[job.model] = self._evaluations.get(job.model, 0) + job.evaluations
 
+    def forget(self, model: str) -> None:
+        """A model that nothing is queued for any more."""
+        with self._lock:
+            self._evaluations.pop(model, None)
+
     def done(self, model: str, evaluations: int) -> None:
         """So much has been computed, or will never be."""
         with self._lock:

@@ -10,11 +10,10 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import structlog
 import torch
 
@@ -22,6 +21,7 @@ from model.precision import choose_precision
 from service.engine.backlog import Backlog
 from service.engine.buckets import default_sizes
 from service.engine.hardware import DEFAULT_THREADS, choose_device
+from service.engine.inbox import Awaited, Cancel, Load, OnPreview, Retire, Ticket
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed, Samples
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
@@ -48,31 +48,6 @@ class EngineOptions:
     deadline_seconds: float = 120.0
 
 
-OnPreview = Callable[[int, np.ndarray], None]
-"""(steps done, x̂0 of every row in the data's own units); called on the event loop."""
-
-
-@dataclass(eq=False)
-class Ticket:
-    """An accepted job."""
-
-    number: int
-    job: Job
-    dataset: str
-    on_preview: OnPreview | None
-    future: asyncio.Future[Samples]
-    loop: asyncio.AbstractEventLoop
-    submitted: float
-    evaluations_left: int
-    started: float | None = None
-    previews_shown: int = 0
-
-
-@dataclass(frozen=True)
-class _Cancel:
-    number: int
-
-
 class Engine:
     """`start`, then `await sample(job)` from the event loop, as often and as concurrently as one likes."""
 
@@ -82,6 +57,7 @@ class Engine:
         options: EngineOptions,
         metrics: Metrics,
     ):
+        """`models`: by the key that a job names them by."""
         self._served = dict(models)
         self._options = options
         self._metrics = metrics
@@ -90,7 +66,7 @@ class Engine:
         self._curves: dict[str, SpeedCurve] = {}
         self._scheduler = Scheduler(self._curves)
         self._backlog = Backlog(self._curves)
-        self._inbox: queue.SimpleQueue[Ticket | _Cancel | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Ticket | Cancel | Load | Retire | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._numbers = itertools.count()
         self._beat = time.monotonic()
@@ -100,7 +76,9 @@ class Engine:
         self._aborted = False
         self._ended = False
         self.failure: BaseException | None = None
+        self._retiring: set[str] = set()  # the event loop's: so that nothing is accepted behind a Retire
         self._tickets: dict[int, Ticket] = {}  # the thread's
+        self._retired: set[str] = set()  # likewise
         metrics.heartbeat_age.set_function(lambda: self.heartbeat_age)
 
     # --- the event loop's side
@@ -152,8 +130,8 @@ class Engine:
         """
         if not self.ready:
             raise EngineStopped("the engine takes no work: it is loading, draining or dead")
-        if job.model not in self._curves:
-            raise EngineStopped(f"the model {job.model} could not be made ready; the log says why")
+        if job.model not in self.keys:
+            raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
         try:
             self._backlog.admit(job, self._options.max_queued_seconds)
         except EngineFull:
@@ -162,7 +140,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         dataset = self._served[job.model].checkpoint.config.data.dataset
         ticket = Ticket(
-            next(self._numbers), job, dataset, on_preview, loop.create_future(), loop, time.monotonic(), job.evaluations
+            loop.create_future(), loop, next(self._numbers), job, dataset, on_preview, time.monotonic(), job.evaluations
         )
         self._inbox.put(ticket)
         if self._ended:  # between the check above and here; the thread may not have seen the ticket
@@ -178,16 +156,39 @@ class Engine:
             async with asyncio.timeout(self._options.deadline_seconds):
                 return await ticket.future
         except TimeoutError:
-            self._inbox.put(_Cancel(ticket.number))
+            self._inbox.put(Cancel(ticket.number))
             raise DeadlinePassed(f"not done within {self._options.deadline_seconds:g} s") from None
         except asyncio.CancelledError:
-            self._inbox.put(_Cancel(ticket.number))
+            self._inbox.put(Cancel(ticket.number))
             self._metrics.cancelled.inc()
             raise
 
     async def sample(self, job: Job) -> Samples:
         """`submit` and `result` in one."""
         return await self.result(self.submit(job))
+
+    async def load(self, key: str, served: Served) -> None:
+        """Make one more model ready, while the others go on between two of its passes.
+
+        Raises what it failed with, or EngineStopped.
+        """
+        loop = asyncio.get_running_loop()
+        command = Load(loop.create_future(), loop, key, served)
+        self._inbox.put(command)
+        if self._ended:
+            raise EngineStopped("the engine has stopped")
+        await command.future
+        self._retiring.discard(key)
+
+    def retire(self, key: str) -> None:
+        """Take no more work for a model, and let go of it when what was accepted is done."""
+        self._retiring.add(key)
+        self._inbox.put(Retire(key))
+
+    @property
+    def keys(self) -> set[str]:
+        """Of the models that take work."""
+        return self._curves.keys() - self._retiring
 
     def describe(self) -> dict:
         """Per device and model, what holds; for `GET /models`."""
@@ -233,35 +234,39 @@ class Engine:
 
     def _load(self) -> None:
         """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
-        for name, served in self._served.items():
+        for key, served in self._served.items():
             if self._stopping:
                 return
-            checkpoint = served.checkpoint
-            started = time.monotonic()
             try:
-                precision = choose_precision(self._options.precision, checkpoint, self._device)
-                if self._options.precision not in ("auto", precision):
-                    log.warning("the checkpoint does not allow that precision", model=name, runs_in=precision)
-                sizes = self._options.batch_sizes or default_sizes(checkpoint.config.data)
-                self._runner.load(name, served, precision, sizes)
+                self._make_ready(key, served)
             except Exception as error:
-                log.error("model left out", model=name, exc_info=error)
+                log.error("model left out", model=_name(served), exc_info=error)
                 failure = error
-                continue
-            curve = self._curves[name] = self._runner.models[name].curve
-            self._beat = time.monotonic()
-            log.info(
-                "model ready",
-                model=name,
-                device=str(self._device),
-                precision=precision,
-                evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
-                knee=curve.knee,
-                seconds=round(self._beat - started, 2),
-            )
         if not self._curves:
             raise failure
         self._loaded = True
+
+    def _make_ready(self, key: str, served: Served) -> None:
+        """Load and warm up one model. Raises whatever it fails with."""
+        started = time.monotonic()
+        precision = choose_precision(self._options.precision, served.checkpoint, self._device)
+        if self._options.precision not in ("auto", precision):
+            log.warning("the checkpoint does not allow that precision", model=_name(served), runs_in=precision)
+        sizes = self._options.batch_sizes or default_sizes(served.checkpoint.config.data)
+        self._runner.load(key, served, precision, sizes)
+        curve = self._runner.models[key].curve
+        self._served[key] = served
+        self._curves[key] = curve
+        self._beat = time.monotonic()
+        log.info(
+            "model ready",
+            model=_name(served),
+            device=str(self._device),
+            precision=precision,
+            evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
+            knee=curve.knee,
+            seconds=round(self._beat - started, 2),
+        )
 
     def _serve(self) -> None:
         while self._receive() and not self._aborted:
@@ -273,6 +278,7 @@ class Engine:
                     self._finish(number)
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
                     self._preview(self._tickets[number])
+            self._let_go()
             self._metrics.rows_active.set(self._runner.rows_held)
             queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
             self._metrics.rows_queued.set(queued)
@@ -286,18 +292,43 @@ class Engine:
                 return not self._stopping or bool(self._scheduler)
             if command is None and not self._scheduler:
                 return False
-            if isinstance(command, Ticket):
-                self._tickets[command.number] = command
-                job = command.job
-                self._scheduler.add(
-                    command.number,
-                    job.model,
-                    rows=len(job),
-                    steps=len(job.plan),
-                    evaluations_per_row=job.evaluations_per_row,
-                )
-            elif isinstance(command, _Cancel) and command.number in self._tickets:
-                self._forget(command.number)
+            self._obey(command)
+
+    def _obey(self, command: Ticket | Cancel | Load | Retire | None) -> None:
+        if isinstance(command, Ticket):
+            self._tickets[command.number] = command
+            job = command.job
+            self._scheduler.add(
+                command.number,
+                job.model,
+                rows=len(job),
+                steps=len(job.plan),
+                evaluations_per_row=job.evaluations_per_row,
+            )
+        elif isinstance(command, Cancel) and command.number in self._tickets:
+            self._forget(command.number)
+        elif isinstance(command, Load):
+            try:
+                if command.key not in self._curves:
+                    self._make_ready(command.key, command.served)
+                self._retired.discard(command.key)  # it may have been on its way out
+                command.answer(None)
+            except Exception as error:
+                command.answer(error)
+        elif isinstance(command, Retire):
+            self._retired.add(command.key)
+
+    def _let_go(self) -> None:
+        """Of retired models that nothing is left to do for."""
+        busy = {ticket.job.model for ticket in self._tickets.values()}
+        for key in self._retired - busy:
+            self._retired.discard(key)
+            if key not in self._curves:
+                continue
+            self._backlog.forget(key)
+            del self._curves[key]
+            self._runner.unload(key)
+            log.info("model retired", model=_name(self._served.pop(key)))
 
     def _run(self, tick: Tick) -> float:
         """One tick; how many seconds it took. Where it fails as a whole, its jobs are run apart, and only those that
@@ -327,9 +358,10 @@ class Engine:
         else:
             self._curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
         seconds = time.monotonic() - started
-        self._metrics.tick_seconds.labels(model=tick.model).observe(seconds)
-        self._metrics.batch_rows.labels(model=tick.model).observe(sum(len(piece) for piece in tick.slices))
-        self._metrics.evaluations.labels(model=tick.model).inc(tick.evaluations)
+        model = _name(self._served[tick.model])
+        self._metrics.tick_seconds.labels(model=model).observe(seconds)
+        self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
+        self._metrics.evaluations.labels(model=model).inc(tick.evaluations)
         self._backlog.done(tick.model, tick.evaluations)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
@@ -337,7 +369,7 @@ class Engine:
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
-            _answer(ticket, JobFailed(reason))
+            ticket.answer(JobFailed(reason))
         return seconds
 
     def _tick(self, model: str, slices: tuple | list) -> set[int]:
@@ -358,7 +390,7 @@ class Engine:
         except Exception as error:  # a picture on the way may be lost; the job goes on
             log.error("a preview failed", model=ticket.job.model, exc_info=error)
             return
-        _call(ticket, ticket.on_preview, step, preview)
+        ticket.call(ticket.on_preview, step, preview)
 
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]
@@ -367,12 +399,12 @@ class Engine:
         except Exception as error:
             log.error("samples could not be taken", model=ticket.job.model, exc_info=error)
             self._forget(number)
-            return _answer(ticket, JobFailed(f"{type(error).__name__} after sampling"))
+            return ticket.answer(JobFailed(f"{type(error).__name__} after sampling"))
         self._forget(number)
         now = time.monotonic()
         sampling = now - ticket.started
         self._metrics.sampling_seconds.labels(dataset=ticket.dataset).observe(sampling)
-        _answer(ticket, Samples(data, ticket.started - ticket.submitted, sampling))
+        ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
 
     def _forget(self, number: int) -> None:
         ticket = self._tickets.pop(number)
@@ -383,29 +415,15 @@ class Engine:
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
         self._ended = True
-        left = list(self._tickets.values())
+        left: list[Awaited] = list(self._tickets.values())
         with contextlib.suppress(queue.Empty):
             while True:
                 command = self._inbox.get_nowait()
-                if isinstance(command, Ticket):
+                if isinstance(command, Awaited):
                     left.append(command)
-        for ticket in left:
-            _answer(ticket, EngineStopped("the engine stopped before the job was done"))
+        for command in left:
+            command.answer(EngineStopped("the engine stopped before this was done"))
 
 
-def _call(ticket: Ticket, function: Callable, *arguments: object) -> None:
-    """Hand over to the event loop that awaits the ticket."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-        ticket.loop.call_soon_threadsafe(function, *arguments)
-
-
-def _answer(ticket: Ticket, outcome: Samples | Exception) -> None:
-    def deliver() -> None:
-        if ticket.future.done():
-            return  # the client went away meanwhile
-        if isinstance(outcome, Exception):
-            ticket.future.set_exception(outcome)
-        else:
-            ticket.future.set_result(outcome)
-
-    _call(ticket, deliver)
+def _name(served: Served) -> str:
+    return served.checkpoint.config.name

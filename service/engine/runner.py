@@ -47,7 +47,7 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._compiled = compiled
-        self._gradients: dict[str, BucketedNetwork] = {}  # by the name of what steers
+        self._gradients: dict[Guide, BucketedNetwork] = {}
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
@@ -70,13 +70,19 @@ class Runner:
         curve = SpeedCurve({size: min(each[size] for each in passes) for size in agreeing})
         self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
 
+    def unload(self, name: str) -> None:
+        """Give a model's memory back, and that of what steered it alone. Only where it holds no rows."""
+        del self.models[name]
+        in_use = {id(one) for model in self.models.values() for one in model.denoiser.gradients.values()}
+        self._gradients = {guide: one for guide, one in self._gradients.items() if id(one) in in_use}
+
     def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> BucketedNetwork:
         """What steers, made ready once for all the models that it steers."""
-        if guide.name not in self._gradients:
+        if guide not in self._gradients:
             gradient = guide.gradient(self.device)
             of_guide = sizes, guide.data, guide.schedule.T, guide.example()
-            self._gradients[guide.name] = self._bucketed(guide.name, gradient, *of_guide)
-        return self._gradients[guide.name]
+            self._gradients[guide] = self._bucketed(guide.name, gradient, *of_guide)
+        return self._gradients[guide]
 
     def _bucketed(
         self,

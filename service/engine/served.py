@@ -1,12 +1,15 @@
 """What the engine is given to run."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from model.checkpoint import Checkpoint
 from model.conditions import Asked, HintKind
 from model.control import ControlCheckpoint
 from model.reader import Guide
+from model.weights import fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,3 +19,16 @@ class Served:
     checkpoint: Checkpoint
     guides: Mapping[Asked, Guide] = field(default_factory=dict)
     controls: Mapping[HintKind, ControlCheckpoint] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """The same for what samples alike: name, weights and their meaning, and those of what steers; not the advice on
+        how to sample, nor any figures."""
+        parts = (self.checkpoint, *self.guides.values(), *self.controls.values())
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part.config.model_dump_json(exclude={"sampling", "recipe", "metrics"}).encode())
+            texts = [part.text.network] if getattr(part, "text", None) is not None else []
+            for network in (part.network, *texts):
+                digest.update(fingerprint(network).encode())
+        return f"{self.checkpoint.config.name}@{digest.hexdigest()[:12]}"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.conftest import PROJECT
-from tests.tiny import IMAGES, save_tiny
+from tests.tiny import IMAGES, POINTS, save_tiny
 
 
 @pytest.fixture
@@ -68,6 +68,19 @@ def test_a_client_that_goes_away_frees_its_rows(start_service, tiny):
     while service.metric("spirale_rows_active") or service.metric("spirale_rows_queued"):
         assert time.monotonic() < deadline
     assert service.metric("spirale_cancelled_total") > 0
+
+
+def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):
+    service = start_service(*tiny)
+    service.wait_until_ready()
+    assert httpx.post(f"{service.url}/sample", json={"dataset": "spiral"}).status_code == 404
+    save_tiny(tmp_path, POINTS)
+    service.popen.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while httpx.post(f"{service.url}/sample", json={"dataset": "spiral"}).status_code != 200:
+        assert time.monotonic() < deadline and service.popen.poll() is None
+        time.sleep(0.05)
+    assert any("reloaded" in line for line in service.log)
 
 
 def test_sigterm_finishes_what_was_accepted_and_exits_cleanly(start_service, tiny):

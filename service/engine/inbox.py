@@ -1,0 +1,74 @@
+"""What the event loop puts into the engine's inbox, and how it hears back."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.engine.job import Job, Samples
+from service.engine.served import Served
+
+OnPreview = Callable[[int, np.ndarray], None]
+"""(steps done, x̂0 of every row in the data's own units); called on the event loop."""
+
+
+@dataclass(eq=False)
+class Awaited:
+    """Something that the event loop waits for and the engine's thread does."""
+
+    future: asyncio.Future
+    loop: asyncio.AbstractEventLoop
+
+    def call(self, function: Callable, *arguments: object) -> None:
+        """Have the event loop call that."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self.loop.call_soon_threadsafe(function, *arguments)
+
+    def answer(self, outcome: Samples | Exception | None) -> None:
+        def deliver() -> None:
+            if self.future.done():
+                return  # the client went away meanwhile
+            if isinstance(outcome, Exception):
+                self.future.set_exception(outcome)
+            else:
+                self.future.set_result(outcome)
+
+        self.call(deliver)
+
+
+@dataclass(eq=False)
+class Ticket(Awaited):
+    """An accepted job."""
+
+    number: int
+    job: Job
+    dataset: str
+    on_preview: OnPreview | None
+    submitted: float
+    evaluations_left: int
+    started: float | None = None
+    previews_shown: int = 0
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Nobody waits for that ticket any more."""
+
+    number: int
+
+
+@dataclass(eq=False)
+class Load(Awaited):
+    """Make one more model ready."""
+
+    key: str
+    served: Served
+
+
+@dataclass(frozen=True)
+class Retire:
+    """Let go of a model when what it has accepted is done."""
+
+    key: str

@@ -1,0 +1,98 @@
+"""New checkpoints without a restart: what has changed is loaded beside what runs, then takes its place."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from service.engine.job import EngineStopped
+from service.shelf import Shelf, read_shelf
+from service.state import State
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """Names of models: served now; of them newly loaded; no longer served. And of checkpoints that are broken: why."""
+
+    serving: list[str]
+    loaded: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Reloader:
+    """Reads the folder again. `shelf` is what the state's catalogue was made of."""
+
+    def __init__(self, folder: Path, shelf: Shelf, state: State):
+        self._folder, self._shelf, self._state = folder, shelf, state
+        self._lock = asyncio.Lock()
+        self._asked: set[asyncio.Task] = set()
+
+    def soon(self) -> None:
+        """Reload without waiting for it; the log tells how it went."""
+        task = asyncio.ensure_future(self.reload())
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        task.add_done_callback(_log_failure)
+
+    async def reload(self) -> Reloaded:
+        """New requests get what is new as soon as all of it is warm; running ones end on what they began with.
+
+        What is broken, or cannot be warmed up, is refused, and the old one stays in its place, if there is one. So do
+        all where nothing would be left. Raises EngineStopped.
+        """
+        async with self._lock:
+            return await self._reload()
+
+    async def _reload(self) -> Reloaded:
+        state, engine = self._state, self._state.engine
+        before = state.catalog
+        shelf = await asyncio.to_thread(read_shelf, self._folder)
+        shelf = shelf.refusing({}, instead=self._shelf)
+        catalog = await asyncio.to_thread(_catalog, shelf)
+        failed: dict[str, str] = {}
+        for key, served in catalog.by_key.items():
+            if key in engine.keys:
+                continue
+            try:
+                await engine.load(key, served)
+            except EngineStopped:
+                raise
+            except Exception as error:
+                log.error("model left out", model=served.checkpoint.config.name, exc_info=error)
+                failed[served.checkpoint.config.name] = f"{type(error).__name__}: {error}"
+        if failed:
+            shelf = shelf.refusing(failed, instead=self._shelf)
+            catalog = await asyncio.to_thread(_catalog, shelf)
+        # What stays may be steered by what is new: only what is warm is served.
+        cold = [name for name, served in catalog.served.items() if served.key not in engine.keys]
+        if cold or not catalog.served:
+            shelf = Shelf(self._shelf.loaded, shelf.refused | dict.fromkeys(cold, "it could not be made ready"))
+            catalog = before
+        self._shelf, state.catalog = shelf, catalog
+        for key in engine.keys - catalog.by_key.keys():
+            engine.retire(key)
+        fresh = catalog.by_key.keys() - before.by_key.keys()
+        done = Reloaded(
+            serving=sorted(catalog.served),
+            loaded=sorted(catalog.by_key[key].checkpoint.config.name for key in fresh),
+            removed=sorted(before.served.keys() - catalog.served.keys()),
+            refused=shelf.refused,
+        )
+        log.info("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
+        return done
+
+
+def _catalog(shelf: Shelf):
+    """With the keys, which take a hash over all weights: not for the event loop."""
+    catalog = shelf.catalog()
+    _ = catalog.by_key
+    return catalog
+
+
+def _log_failure(task: asyncio.Task) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("not reloaded", exc_info=task.exception())

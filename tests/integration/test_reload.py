@@ -1,0 +1,143 @@
+"""New checkpoints without a restart."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from model.checkpoint import save_checkpoint
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
+
+KEY = {"Authorization": "Bearer secret"}
+SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
+
+
+def save_scaled(folder, factor: float, name: str = "mnist-tiny") -> None:
+    """The tiny checkpoint with other weights."""
+    checkpoint = tiny_checkpoint(IMAGES, name)
+    with torch.no_grad():
+        for parameter in checkpoint.network.parameters():
+            parameter.mul_(factor)
+    save_checkpoint(folder / name, checkpoint.config, checkpoint.network)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_scaled(tmp_path, 1.0)
+    save_tiny(tmp_path, POINTS)
+    return tmp_path
+
+
+@pytest.fixture
+def client(folder, make_client):
+    return make_client(checkpoints=folder, api_key="secret")
+
+
+def draw(client, **fields) -> bytes:
+    answer = client.post("/sample", json=SEVEN | fields, headers=KEY | {"Accept": "application/x-npy"})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def reload(client) -> dict:
+    answer = client.post("/admin/reload", headers=KEY)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_only_with_a_key_and_only_where_there_is_one(client, make_client):
+    assert client.post("/admin/reload").status_code == 401
+    assert client.post("/admin/reload", headers={"Authorization": "Bearer x"}).status_code == 401
+    answer = make_client().post("/admin/reload")
+    assert answer.status_code == 403 and "SIGHUP" in answer.json()["detail"]
+
+
+def test_nothing_new_changes_nothing(client):
+    before = draw(client)
+    assert reload(client) == {"serving": ["mnist-tiny", "spiral-tiny"], "loaded": [], "removed": [], "refused": {}}
+    assert draw(client) == before
+
+
+def test_new_weights_are_served_and_the_old_ones_again(client, folder):
+    old = draw(client)
+    for factor in (1.2, 1.0, 1.2):
+        save_scaled(folder, factor)
+        assert reload(client)["loaded"] == ["mnist-tiny"]
+        assert (draw(client) == old) == (factor == 1.0)
+    engine = client.app.state.spirale.engine
+    assert len(engine.describe()["models"]) <= 3  # what is no longer served is let go of …
+    deadline = time.monotonic() + 10
+    while len(engine.describe()["models"]) > 2:  # … at the engine's next look
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):
+    long = dict(n=64, steps=50, sampler="ddpm")
+    expected = draw(client, **long)
+    found = []
+    asking = threading.Thread(target=lambda: found.append(draw(client, **long)))
+    asking.start()
+    while "spirale_rows_active 64" not in client.get("/metrics", headers=KEY).text:
+        assert asking.is_alive()
+    save_scaled(folder, 1.2)
+    assert reload(client)["loaded"] == ["mnist-tiny"]
+    changed = draw(client, **long)
+    asking.join()
+    assert found == [expected] and changed != expected
+
+
+def test_a_broken_one_is_refused_and_the_old_one_stays(client, folder):
+    before = draw(client)
+    weights = folder / "mnist-tiny" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    answer = reload(client)
+    assert "cannot read model.safetensors" in answer["refused"]["mnist-tiny"]
+    assert answer["serving"] == ["mnist-tiny", "spiral-tiny"] and draw(client) == before
+    weights.write_bytes(whole)
+    assert reload(client)["refused"] == {} and draw(client) == before
+
+
+def test_one_that_cannot_be_warmed_up_is_refused_and_the_old_one_stays(client, folder, monkeypatch):
+    before = draw(client)
+    save_scaled(folder, 1.2)
+
+    def broken(*_):
+        raise RuntimeError("out of memory")
+
+    runner = client.app.state.spirale.engine._runner
+    load = runner.load
+    monkeypatch.setattr(runner, "load", broken)
+    answer = reload(client)
+    assert answer["refused"] == {"mnist-tiny": "RuntimeError: out of memory"} and answer["loaded"] == []
+    assert draw(client) == before
+    monkeypatch.setattr(runner, "load", load)
+    assert reload(client)["loaded"] == ["mnist-tiny"] and draw(client) != before
+
+
+def test_what_is_added_is_offered_and_what_is_taken_away_is_not(client, folder):
+    save_scaled(folder, 1.1, "mnist-another")
+    control = tiny_control(tiny_checkpoint(IMAGES, "mnist-tiny"))
+    save_checkpoint(folder / control.name, control.config, control.network)
+    answer = reload(client)
+    # mnist-tiny is loaded anew: from now on it follows hints.
+    assert answer["loaded"] == ["mnist-another", "mnist-tiny"]
+    mnist = client.get("/models", headers=KEY).json()["datasets"]["mnist"]
+    assert [model["name"] for model in mnist["models"]] == ["mnist-another", "mnist-tiny"]
+    assert mnist["controls"] == ["canny"] and all(model["engine"] for model in mnist["models"])
+    for file in (folder / "spiral-tiny").iterdir():
+        file.unlink()
+    (folder / "spiral-tiny").rmdir()
+    assert reload(client)["removed"] == ["spiral-tiny"]
+    assert client.post("/sample", json={"dataset": "spiral"}, headers=KEY).status_code == 404
+
+
+def test_an_empty_folder_takes_nothing_away(client, folder):
+    before = draw(client)
+    (folder / "mnist-tiny").rename(folder.parent / "aside")
+    (folder / "spiral-tiny").rename(folder.parent / "aside-too")
+    answer = reload(client)
+    assert answer["serving"] == ["mnist-tiny", "spiral-tiny"] and answer["removed"] == []
+    assert draw(client) == before
