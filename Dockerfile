@@ -1,6 +1,16 @@
+# The environment, by the lock, with CUDA. With --build-arg TORCH_INDEX=URL torch comes from that index of packages
+# instead (PyTorch's own has builds for CPUs, a tenth as large), and what else is needed by pyproject.toml's ranges.
 FROM python:3.12-slim AS environment
-COPY requirements.lock .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+ARG TORCH_INDEX=
+RUN python -m venv /venv
+COPY requirements.lock pyproject.toml ./
+RUN if [ -z "$TORCH_INDEX" ]; then \
+      /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock; \
+    else \
+      /venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch && \
+      /venv/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\\n')" \
+        > needed.txt && /venv/bin/pip install --no-cache-dir -r needed.txt; \
+    fi
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 spirale

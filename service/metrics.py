@@ -45,10 +45,19 @@ class Metrics:
         self.batch_rows = Histogram(
             "spirale_batch_rows", "Rows that shared a tick", ["model"], buckets=ROW_BUCKETS, registry=r
         )
+        self.batch_slots = Counter(
+            "spirale_batch_slots_total",
+            "Evaluations that the batches had room for: the padding and those that counted",
+            ["model"],
+            registry=r,
+        )
         self.evaluations = Counter("spirale_evaluations_total", "Network evaluations of rows", ["model"], registry=r)
         self.rows_active = Gauge("spirale_rows_active", "Rows of the requests that have started", registry=r)
         self.rows_queued = Gauge(
             "spirale_rows_queued", "Rows of the requests that wait for their first step", registry=r
+        )
+        self.queued_seconds = Gauge(
+            "spirale_queued_device_seconds", "Accepted work that is not done, as estimated for the device", registry=r
         )
         self.rejected = Counter("spirale_rejected_total", "Requests turned away", ["reason"], registry=r)
         self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)

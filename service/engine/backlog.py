@@ -19,6 +19,10 @@ class Backlog:
     @property
     def seconds(self) -> float:
         """Of the whole device, for all that is queued or running."""
+        with self._lock:
+            return self._seconds()
+
+    def _seconds(self) -> float:
         return sum(count / self._curves[model].rate for model, count in self._evaluations.items())
 
     def admit(self, job: Job, bound: float) -> None:
@@ -27,7 +31,7 @@ class Backlog:
         Raises EngineFull where the job would pass the bound (seconds).
         """
         with self._lock:
-            queued = self.seconds
+            queued = self._seconds()
             excess = queued + job.evaluations / self._curves[job.model].rate - bound
             if queued and excess > 0:
                 raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess))))

@@ -80,6 +80,7 @@ class Engine:
         self._tickets: dict[int, Ticket] = {}  # the thread's
         self._retired: set[str] = set()  # likewise
         metrics.heartbeat_age.set_function(lambda: self.heartbeat_age)
+        metrics.queued_seconds.set_function(lambda: self._backlog.seconds)
 
     # --- the event loop's side
 
@@ -362,6 +363,7 @@ class Engine:
         self._metrics.tick_seconds.labels(model=model).observe(seconds)
         self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
         self._metrics.evaluations.labels(model=model).inc(tick.evaluations)
+        self._metrics.batch_slots.labels(model=model).inc(tick.size)
         self._backlog.done(tick.model, tick.evaluations)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]

@@ -61,7 +61,7 @@ def deployment() -> Iterator[tuple[str, str]]:
         subprocess.run([*command, *arguments], cwd=PROJECT, env=environment, timeout=timeout, check=True)
 
     try:
-        compose("up", "--build", "--detach", timeout=BUILD_SECONDS)
+        compose("up", "--build", "--detach", "service", "prometheus", timeout=BUILD_SECONDS)
         yield f"http://127.0.0.1:{service}", f"http://127.0.0.1:{prometheus}"
     finally:
         compose("logs", "--no-color", "--tail", "50")  # pytest shows it when the test fails
@@ -91,3 +91,14 @@ def test_containers_serve_samples_and_are_scraped(deployment):
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["points"]) == 5
     eventually(scraped, seconds=60)
+
+    def latency_is_known() -> bool:
+        """The median latency of the request above can be asked for, by dataset"""
+        httpx.post(f"{service}/sample", json={"dataset": "spiral", "n": 5}, timeout=60)
+        query = "histogram_quantile(0.5, sum by (dataset, le) (rate(spirale_request_seconds_bucket[1m])))"
+        found = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()["data"]["result"]
+        return [one["metric"]["dataset"] for one in found if one["value"][1] != "NaN"] == ["spiral"]
+
+    eventually(latency_is_known, seconds=60)
+    rules = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
+    assert {group["name"] for group in rules} == {"spirale-latency", "spirale-engine"}

@@ -331,7 +331,7 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
     assert list(engine.describe()["models"]) == ["images"]
 
     async def scenario():
-        with pytest.raises(EngineStopped, match="broken is not there: .* could not be made ready"):
+        with pytest.raises(EngineStopped, match="the model broken is not there"):
             await engine.sample(replace(make_job("points"), model="broken"))
         assert len((await engine.sample(make_job())).data) == 1
 
