@@ -61,9 +61,8 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
-            state = State(catalog, engine, metrics, encoding, has_key=settings.api_key is not None)
-            state.reloader = Reloader(settings.checkpoints, shelf, state)
-            app.state.spirale = state
+            reloader = Reloader(settings.checkpoints, shelf, catalog, engine)
+            app.state.spirale = State(engine, reloader, metrics, encoding, has_key=settings.api_key is not None)
             engine.start()
             watch = asyncio.create_task(_watch(engine, on_engine_death))
             try:

@@ -67,7 +67,7 @@ class Resolved:
 
 
 class Catalog:
-    """The models that are served, by name."""
+    """The models that are served: by name, and by the key that the engine runs them under, a hash of their weights."""
 
     def __init__(
         self,
@@ -89,11 +89,7 @@ class Catalog:
         self.datasets: dict[str, list[Checkpoint]] = {}
         for served in self.served.values():
             self.datasets.setdefault(served.checkpoint.config.data.dataset, []).append(served.checkpoint)
-
-    @property
-    def by_key(self) -> dict[str, Served]:
-        """What the engine is to run, by the keys that jobs name it by."""
-        return {served.key: served for served in self.served.values()}
+        self.by_key: Mapping[str, Served] = {served.key: served for served in self.served.values()}
 
     def resolve(self, request: SampleRequest) -> Resolved:
         """Which model answers, and with what. Raises Problem (404, 422) that lists what there is."""

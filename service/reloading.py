@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
+from service.catalog import Catalog
+from service.engine.engine import Engine
 from service.engine.job import EngineStopped
 from service.shelf import Shelf, read_shelf
-from service.state import State
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,12 @@ class Reloaded:
 
 
 class Reloader:
-    """Reads the folder again. `shelf` is what the state's catalogue was made of."""
+    """Has the catalogue that is served, and reads the folder again when it is told to."""
 
-    def __init__(self, folder: Path, shelf: Shelf, state: State):
-        self._folder, self._shelf, self._state = folder, shelf, state
+    def __init__(self, folder: Path, shelf: Shelf, catalog: Catalog, engine: Engine):
+        """`catalog` is what is on the `shelf`, and what the engine begins with."""
+        self.catalog = catalog
+        self._folder, self._shelf, self._engine = folder, shelf, engine
         self._lock = asyncio.Lock()
         self._asked: set[asyncio.Task] = set()
 
@@ -48,11 +51,11 @@ class Reloader:
             return await self._reload()
 
     async def _reload(self) -> Reloaded:
-        state, engine = self._state, self._state.engine
-        before = state.catalog
+        engine, before = self._engine, self.catalog
+        # Reading, and the hashes over all weights that a catalogue has, are not for the event loop.
         shelf = await asyncio.to_thread(read_shelf, self._folder)
         shelf = shelf.refusing({}, instead=self._shelf)
-        catalog = await asyncio.to_thread(_catalog, shelf)
+        catalog = await asyncio.to_thread(shelf.catalog)
         failed: dict[str, str] = {}
         for key, served in catalog.by_key.items():
             if key in engine.keys:
@@ -66,13 +69,13 @@ class Reloader:
                 failed[served.checkpoint.config.name] = f"{type(error).__name__}: {error}"
         if failed:
             shelf = shelf.refusing(failed, instead=self._shelf)
-            catalog = await asyncio.to_thread(_catalog, shelf)
+            catalog = await asyncio.to_thread(shelf.catalog)
         # What stays may be steered by what is new: only what is warm is served.
         cold = [name for name, served in catalog.served.items() if served.key not in engine.keys]
         if cold or not catalog.served:
             shelf = Shelf(self._shelf.loaded, shelf.refused | dict.fromkeys(cold, "it could not be made ready"))
             catalog = before
-        self._shelf, state.catalog = shelf, catalog
+        self._shelf, self.catalog = shelf, catalog
         for key in engine.keys - catalog.by_key.keys():
             engine.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
@@ -84,13 +87,6 @@ class Reloader:
         )
         log.info("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
         return done
-
-
-def _catalog(shelf: Shelf):
-    """With the keys, which take a hash over all weights: not for the event loop."""
-    catalog = shelf.catalog()
-    _ = catalog.by_key
-    return catalog
 
 
 def _log_failure(task: asyncio.Task) -> None:

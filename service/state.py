@@ -1,27 +1,29 @@
 """What the routes of one app share."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.catalog import Catalog
 from service.engine.engine import Engine
 from service.metrics import Metrics
-
-if TYPE_CHECKING:
-    from service.reloading import Reloader
+from service.reloading import Reloader
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
-    catalog: Catalog  # another one after every reload
     engine: Engine
+    reloader: Reloader
     metrics: Metrics
     encoding: Executor  # encodes off the event loop
     has_key: bool  # are requests asked for an API key?
-    reloader: "Reloader" = field(init=False)
+
+    @property
+    def catalog(self) -> Catalog:
+        """As of now: a reload makes another."""
+        return self.reloader.catalog
 
 
 def _state(request: Request) -> State:

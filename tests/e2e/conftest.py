@@ -2,6 +2,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,15 @@ import httpx
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    """Of 127.0.0.1, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 @dataclass

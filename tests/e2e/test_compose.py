@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-PROJECT = Path(__file__).parent.parent.parent
+from tests.e2e.conftest import PROJECT, free_ports
+
 BUILD_SECONDS = 1800  # the first build downloads torch and what it needs of CUDA
 # Compose 1 builds through the docker client, and so through BuildKit, only when told to.
 BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
@@ -33,14 +32,6 @@ def _succeeds(*command: str) -> bool:
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> None:

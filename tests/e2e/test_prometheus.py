@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.conftest import PROJECT
+from tests.e2e.conftest import PROJECT, free_ports
 from tests.tiny import IMAGES, POINTS, save_tiny
 
 pytestmark = [
@@ -35,8 +34,7 @@ def prometheus(start_service, tmp_path: Path):
     config["scrape_configs"][0]["static_configs"] = [{"targets": [service.url.removeprefix("http://")]}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     shutil.copy(OPS / "rules.yml", tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     popen = subprocess.Popen(
         ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
          f"--web.listen-address=127.0.0.1:{port}"],
