@@ -10,8 +10,9 @@ import structlog
 from fastapi import FastAPI
 
 from service import problems
-from service.engine.engine import Engine, EngineOptions
+from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
+from service.engine.options import EngineOptions
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
 from service.reloading import Reloader
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 ENCODING_THREADS = 2
 WATCH_EVERY = 0.5  # seconds
 STUCK_SECONDS = 30.0  # without a heartbeat, after which the engine counts as dead …
-LOADING_SECONDS = 900.0  # … and while it loads, where kernels may have to be compiled
+LOADING_SECONDS = 900.0  # … and while it loads a model, where kernels may have to be compiled
 
 
 class NothingToServe(Exception):
@@ -89,7 +90,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
 async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:
     while engine.failure is None:
-        if engine.heartbeat_age > (STUCK_SECONDS if engine.loaded else LOADING_SECONDS):
+        if engine.heartbeat_age > (LOADING_SECONDS if engine.warming else STUCK_SECONDS):
             log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
             break
         await asyncio.sleep(WATCH_EVERY)

@@ -65,8 +65,8 @@ class Reloader:
             except EngineStopped:
                 raise
             except Exception as error:
-                log.error("model left out", model=served.checkpoint.config.name, exc_info=error)
-                failed[served.checkpoint.config.name] = f"{type(error).__name__}: {error}"
+                log.error("model left out", model=served.name, exc_info=error)
+                failed[served.name] = f"{type(error).__name__}: {error}"
         if failed:
             shelf = shelf.refusing(failed, instead=self._shelf)
             catalog = await asyncio.to_thread(shelf.catalog)
@@ -81,7 +81,7 @@ class Reloader:
         fresh = catalog.by_key.keys() - before.by_key.keys()
         done = Reloaded(
             serving=sorted(catalog.served),
-            loaded=sorted(catalog.by_key[key].checkpoint.config.name for key in fresh),
+            loaded=sorted(catalog.by_key[key].name for key in fresh),
             removed=sorted(before.served.keys() - catalog.served.keys()),
             refused=shelf.refused,
         )

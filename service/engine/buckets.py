@@ -4,6 +4,8 @@ A row's last bits depend on the size of the batch it is computed in (the kernels
 there or its neighbours. So batches are padded to sizes at which the bits agree, and a row's result is its own.
 """
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor
 
@@ -60,8 +62,9 @@ def bit_equal_sizes(
     device: torch.device,
     example: Tensor,
     hint: Tensor | None = None,
-) -> tuple[int, ...]:
-    """Those of `sizes` at which this network gives a row the bits that the largest size gives it.
+) -> Generator[None, None, tuple[int, ...]]:
+    """Those of `sizes` at which this network gives a row the bits that the largest size gives it. Yields after each
+    pass, and returns them.
 
     `example` is a row's condition, see `BucketedNetwork`; `hint` one hint, where hints are read. The largest size is
     always among them. What is dropped follows from the arithmetic alone, never from a clock, so it is the same at every
@@ -79,13 +82,20 @@ def bit_equal_sizes(
         return list(of) if isinstance(of, tuple) else [of]
 
     expected = found(slice(None))
+    yield
 
-    def agrees(size: int) -> bool:
+    def agrees(size: int) -> Generator[None, None, bool]:
         # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
         for start in range(0, largest, size):
             rows = slice(min(start, largest - size), min(start, largest - size) + size)
-            if not all(torch.equal(own, whole[rows]) for own, whole in zip(found(rows), expected, strict=True)):
+            same = all(torch.equal(own, whole[rows]) for own, whole in zip(found(rows), expected, strict=True))
+            yield
+            if not same:
                 return False
         return True
 
-    return tuple(size for size in sorted(sizes) if size == largest or agrees(size))
+    agreeing = []
+    for size in sorted(sizes):
+        if size == largest or (yield from agrees(size)):
+            agreeing.append(size)
+    return tuple(agreeing)

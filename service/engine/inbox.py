@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,3 +73,7 @@ class Retire:
     """Let go of a model when what it has accepted is done."""
 
     key: str
+
+
+Inbox = queue.SimpleQueue[Ticket | Cancel | Load | Retire | None]
+"""None wakes the thread, for it to see that it is to end."""

@@ -1,7 +1,8 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,16 @@ WARM_PASSES = 4  # at each batch size; the fastest counts
 class Model:
     """A checkpoint made ready to run. `curve` has the batch sizes it is run at; a row's bits agree across them."""
 
+    served: Served
     data: DataConfig
     denoiser: Denoiser
     precision: Precision
     curve: SpeedCurve
     arena: Arena
+
+    @property
+    def name(self) -> str:
+        return self.served.name
 
 
 class Runner:
@@ -51,37 +57,47 @@ class Runner:
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
-    def load(self, name: str, served: Served, precision: Precision, sizes: tuple[int, ...]) -> None:
-        """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each."""
+    def load(
+        self, key: str, served: Served, precision: Precision, sizes: tuple[int, ...]
+    ) -> Generator[None, None, None]:
+        """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each.
+
+        Yields after each pass, so that the rows of other models need not wait for all of them.
+        """
         checkpoint = served.checkpoint
         data, T = checkpoint.config.data, checkpoint.schedule.T
-        gradients = {asked: self._gradient(guide, sizes) for asked, guide in served.guides.items()}
+        gradients = {}
+        for asked, guide in served.guides.items():
+            gradients[asked] = yield from self._gradient(guide, sizes)
         denoiser = checkpoint.denoiser(self.device, precision, gradients)
         example = denoiser.no_condition(1)[0]
-        denoiser.controls = {
-            kind: self._bucketed(of.name, of.control(self.device, precision), sizes, data, T, example, of.example())
-            for kind, of in served.controls.items()
-        }
+        controls = {}
+        for kind, of in served.controls.items():
+            network, hint = of.control(self.device, precision), of.example()
+            controls[kind] = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
+        denoiser.controls = controls
         if self._compiled:
             denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
-        denoiser.network = self._bucketed(name, denoiser.network, sizes, data, T, example)
-        agreeing = denoiser.network.sizes
-        passes = [{size: _seconds(denoiser, data.shape, size) for size in agreeing} for _ in range(WARM_PASSES)]
-        curve = SpeedCurve({size: min(each[size] for each in passes) for size in agreeing})
-        self.models[name] = Model(data, denoiser, precision, curve, Arena(data.shape, self.device))
+        denoiser.network = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
+        fastest = dict.fromkeys(denoiser.network.sizes, math.inf)
+        for _ in range(WARM_PASSES):
+            for size in fastest:
+                fastest[size] = min(fastest[size], _seconds(denoiser, data.shape, size))
+                yield
+        self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(fastest), Arena(data.shape, self.device))
 
-    def unload(self, name: str) -> None:
+    def unload(self, key: str) -> None:
         """Give a model's memory back, and that of what steered it alone. Only where it holds no rows."""
-        del self.models[name]
+        del self.models[key]
         in_use = {id(one) for model in self.models.values() for one in model.denoiser.gradients.values()}
         self._gradients = {guide: one for guide, one in self._gradients.items() if id(one) in in_use}
 
-    def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> BucketedNetwork:
+    def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> Generator[None, None, BucketedNetwork]:
         """What steers, made ready once for all the models that it steers."""
         if guide not in self._gradients:
             gradient = guide.gradient(self.device)
             of_guide = sizes, guide.data, guide.schedule.T, guide.example()
-            self._gradients[guide] = self._bucketed(guide.name, gradient, *of_guide)
+            self._gradients[guide] = yield from self._bucketed(guide.name, gradient, *of_guide)
         return self._gradients[guide]
 
     def _bucketed(
@@ -93,9 +109,9 @@ class Runner:
         T: int,
         example: Tensor,
         hint: Tensor | None = None,
-    ) -> BucketedNetwork:
+    ) -> Generator[None, None, BucketedNetwork]:
         """At those of the sizes where a row's bits agree."""
-        agreeing = bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
+        agreeing = yield from bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
         if agreeing != tuple(sorted(sizes)):
             log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=agreeing)
         return BucketedNetwork(network, agreeing, example)

@@ -20,6 +20,10 @@ class Served:
     guides: Mapping[Asked, Guide] = field(default_factory=dict)
     controls: Mapping[HintKind, ControlCheckpoint] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        return self.checkpoint.config.name
+
     @cached_property
     def key(self) -> str:
         """The same for what samples alike: name, weights and their meaning, and those of what steers; not the advice on
@@ -31,4 +35,4 @@ class Served:
             texts = [part.text.network] if getattr(part, "text", None) is not None else []
             for network in (part.network, *texts):
                 digest.update(fingerprint(network).encode())
-        return f"{self.checkpoint.config.name}@{digest.hexdigest()[:12]}"
+        return f"{self.name}@{digest.hexdigest()[:12]}"

@@ -33,10 +33,10 @@ def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_cli
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     engine = client.app.state.spirale.engine
-    engine._loaded = False
+    engine._worker.loaded = False
     assert client.get("/readyz").status_code == 503 and "loading" in client.get("/readyz").text
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
-    engine._loaded = True
+    engine._worker.loaded = True
     engine._draining = True
     assert client.get("/readyz").status_code == 503 and "draining" in client.get("/readyz").text
     assert client.get("/healthz").status_code == 200
@@ -46,14 +46,14 @@ def test_a_stuck_engine_is_not_ready(make_client):
     client = make_client()
     engine = client.app.state.spirale.engine
     release = threading.Event()
-    engine._runner.tick = lambda *_: release.wait(30) and set()
+    engine._worker.runner.tick = lambda *_: release.wait(30) and set()
     waiting = threading.Thread(target=client.post, args=("/sample",), kwargs={"json": {"dataset": "mnist"}})
     waiting.start()
     time.sleep(0.2)
-    engine._beat -= 6
+    engine._worker.beat -= 6
     answer = client.get("/readyz")
     release.set()
-    engine._aborted = True
+    engine._worker.aborted = True
     waiting.join(10)
     assert answer.status_code == 503 and "not moved" in answer.text
 
@@ -70,7 +70,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
         def die(*_):
             raise SystemExit
 
-        app.state.spirale.engine._runner.tick = die
+        app.state.spirale.engine._worker.runner.tick = die
         assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
         assert told.wait(10)
         assert client.get("/readyz").status_code == 503

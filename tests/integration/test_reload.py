@@ -107,7 +107,7 @@ def test_one_that_cannot_be_warmed_up_is_refused_and_the_old_one_stays(client, f
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    runner = client.app.state.spirale.engine._runner
+    runner = client.app.state.spirale.engine._worker.runner
     load = runner.load
     monkeypatch.setattr(runner, "load", broken)
     answer = reload(client)

@@ -16,8 +16,9 @@ from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sample import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
-from service.engine.engine import Engine, EngineOptions
+from service.engine.engine import Engine
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, Job, JobFailed
+from service.engine.options import EngineOptions
 from service.engine.served import Served
 from service.metrics import Metrics
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
@@ -101,6 +102,15 @@ def random_job(draw: random.Random) -> Job:
     )
 
 
+def returned(generator):
+    """What a generator returns when it has been run through."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
 def solo(job: Job, engine: Engine) -> np.ndarray:
     """The job's samples by the plain loop, alone, at the engine's batch sizes."""
     checkpoint = CHECKPOINTS[job.model]
@@ -164,7 +174,9 @@ def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
         shape = checkpoint.config.data.shape
         denoiser = checkpoint.denoiser()
         network, example = denoiser.network, denoiser.no_condition(1)[0]
-        sizes = bit_equal_sizes(network, (4, 8, 64), shape, checkpoint.schedule.T, torch.device("cpu"), example)
+        sizes = returned(
+            bit_equal_sizes(network, (4, 8, 64), shape, checkpoint.schedule.T, torch.device("cpu"), example)
+        )
         assert sizes[-1] == 64
         x, t = torch.randn(64, *shape), torch.randint(1, 51, (64,))
         label = torch.randint(-1, 2, (64,)) if denoiser.text_width is None else torch.randn(64, denoiser.text_width)
@@ -181,7 +193,8 @@ def test_sizes_at_which_bits_differ_are_dropped_but_the_largest():
     def fickle(x, t, label):
         return x * (1.0 if len(x) in (8, 64) else 1.0 + 1e-6)
 
-    assert bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL)) == (8, 64)
+    found = bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL))
+    assert returned(found) == (8, 64)
 
 
 def test_a_size_that_differs_in_a_single_row_is_dropped():
@@ -190,7 +203,8 @@ def test_a_size_that_differs_in_a_single_row_is_dropped():
 
     generator = torch.Generator().manual_seed(0)  # as the check draws them
     nearly.unlucky = torch.randn(64, 2, generator=generator)[37, 1]
-    assert bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL)) == (8, 64)
+    found = bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL))
+    assert returned(found) == (8, 64)
 
 
 def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
@@ -212,7 +226,7 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
     answer = asyncio.run(asyncio.wait_for(scenario(), 60))
     np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, engine)))
     assert value(engine, "spirale_cancelled_total") == 5
-    assert engine._backlog._evaluations["images"] == 0
+    assert engine._worker.backlog._evaluations["images"] == 0
 
 
 def test_previews_come_in_order_and_change_no_byte(make_engine):
@@ -247,14 +261,14 @@ def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
 
 def test_a_tick_that_raises_is_run_again_job_by_job(make_engine):
     engine = make_engine()
-    tick = engine._runner.tick
+    tick = engine._worker.runner.tick
 
     def poisoned(model, jobs, slices):
         if any(job.seeds[0] == 666 for job in jobs.values()):
             raise RuntimeError("poison")
         return tick(model, jobs, slices)
 
-    engine._runner.tick = poisoned
+    engine._worker.runner.tick = poisoned
     good = make_job(seed=1, steps=5)
 
     async def scenario():
@@ -347,7 +361,7 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
             raise ValueError("no gradient today")
         return torch.full_like(x, float("nan"))
 
-    engine._runner.models["images"].denoiser.gradients["label"]._network = gradient
+    engine._worker.runner.models["images"].denoiser.gradients["label"]._network = gradient
     kept = make_job(n=2, steps=20, seed=5)
 
     async def scenario():
@@ -361,7 +375,7 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
 
 
 def test_models_of_one_classifier_share_it(make_engine):
-    models = make_engine()._runner.models
+    models = make_engine()._worker.runner.models
     assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
 
@@ -375,6 +389,37 @@ def test_an_engine_without_any_model_is_dead():
     assert isinstance(engine.failure, ZeroDivisionError) and not engine.ready
 
 
+def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
+    engine = make_engine({"images": SERVED["images"]})
+    runner, happened = engine._worker.runner, []
+    tick, load = runner.tick, runner.load
+
+    def seen_tick(*arguments):
+        happened.append("tick")
+        return tick(*arguments)
+
+    def seen_load(*arguments):
+        for _ in load(*arguments):
+            happened.append("pass")
+            yield
+
+    runner.tick, runner.load = seen_tick, seen_load
+
+    async def scenario():
+        running = engine.submit(make_job(n=7, steps=50, sampler="ddpm"))
+        await engine.load("points", SERVED["points"])
+        assert engine.keys == {"images", "points"} and not engine.warming
+        await engine.result(running)
+        return await engine.sample(make_job("points", label=1))
+
+    fresh = asyncio.run(scenario())
+    passes = [number for number, what in enumerate(happened) if what == "pass"]
+    assert "tick" in happened[passes[0] : passes[-1]]
+    assert all(happened[number + 1] == "tick" for number in passes[:5])  # never two passes while rows wait
+    same = make_engine({"images": SERVED["images"], "points": SERVED["points"]})
+    np.testing.assert_array_equal(fresh.data, asyncio.run(same.sample(make_job("points", label=1))).data)
+
+
 def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
     """A CUDA context that is broken raises for everything, and for good: no job is to blame."""
     engine = make_engine()
@@ -382,7 +427,7 @@ def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
     def broken(*_):
         raise RuntimeError("an illegal memory access was encountered")
 
-    engine._runner.models["images"].denoiser.network = broken
+    engine._worker.runner.models["images"].denoiser.network = broken
 
     async def scenario():
         with pytest.raises(EngineStopped):
@@ -400,8 +445,8 @@ def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(
             await asyncio.gather(*(engine.sample(make_job(n=n, steps=3, seed=round)) for n in (1, 5, 9)))
 
     asyncio.run(scenario())
-    assert len(engine._runner.models["images"].arena.x) <= 60
-    assert engine._runner.rows_held == 0
+    assert len(engine._worker.runner.models["images"].arena.x) <= 60
+    assert engine._worker.runner.rows_held == 0
 
 
 def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
@@ -416,7 +461,7 @@ def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(
         return await staying
 
     np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
-    assert len(engine._runner._plans.t) <= 50 + 40 + 10 + 10
+    assert len(engine._worker.runner._plans.t) <= 50 + 40 + 10 + 10
 
 
 def test_a_dead_thread_leaves_nobody_waiting(make_engine):
@@ -425,7 +470,7 @@ def test_a_dead_thread_leaves_nobody_waiting(make_engine):
     def die(*_):
         raise SystemExit("died")
 
-    engine._runner.tick = die
+    engine._worker.runner.tick = die
 
     async def scenario():
         with pytest.raises(EngineStopped):

@@ -12,8 +12,9 @@ from model.data import to_uint8
 from model.noise import normal
 from model.plan import make_plan
 from model.sample import sample
-from service.engine.engine import Engine, EngineOptions
+from service.engine.engine import Engine
 from service.engine.job import Job
+from service.engine.options import EngineOptions
 from service.engine.served import Served
 from service.metrics import Metrics
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint

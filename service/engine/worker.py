@@ -1,0 +1,273 @@
+"""What the engine's thread does: it owns the models and every tensor, and between two ticks takes commands."""
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Generator, Mapping
+
+import structlog
+import torch
+
+from model.precision import choose_precision
+from service.engine.backlog import Backlog
+from service.engine.buckets import default_sizes
+from service.engine.hardware import choose_device
+from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
+from service.engine.job import EngineStopped, JobFailed, Samples
+from service.engine.options import EngineOptions
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler, Tick
+from service.engine.served import Served
+from service.engine.speed import SpeedCurve
+from service.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+IDLE_BEAT = 0.5  # seconds between heartbeats while there is nothing to do
+
+
+class Worker:
+    """`run` is the thread's function. What has no underscore the event loop may look at; `stopping` and `aborted` are
+    for it to set."""
+
+    def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics, inbox: Inbox):
+        self._options, self._metrics, self._inbox = options, metrics, inbox
+        self._models = models  # to begin with
+        self.device = torch.device(choose_device(options.device))
+        self.runner = Runner(self.device, options.compile)
+        self.curves: dict[str, SpeedCurve] = {}  # of the models that are ready
+        self.backlog = Backlog(self.curves)
+        self._scheduler = Scheduler(self.curves)
+        self._tickets: dict[int, Ticket] = {}
+        self._retired: set[str] = set()
+        self._loading: deque[tuple[Load, Generator[None, None, None]]] = deque()
+        self.beat = time.monotonic()  # when it last showed that it moves
+        self.loaded = False  # are the models warmed up?
+        self.stopping = False  # to end as soon as nothing is left to do
+        self.aborted = False  # to end after the tick in hand
+        self.ended = False
+        self.failure: BaseException | None = None  # that it ended of
+
+    def run(self) -> None:
+        try:
+            torch.set_num_threads(self._options.threads)  # of this thread
+            self._load()
+            self._serve()
+        except BaseException as error:
+            self.failure = error
+            log.critical("the engine died", exc_info=error)
+        finally:
+            self._answer_the_rest()
+
+    def _load(self) -> None:
+        """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
+        for key, served in self._models.items():
+            if self.stopping:
+                return
+            try:
+                for _ in self._made_ready(key, served):
+                    self.beat = time.monotonic()
+            except Exception as error:
+                log.error("model left out", model=served.name, exc_info=error)
+                failure = error
+        if not self.curves:
+            raise failure
+        self.loaded = True
+
+    @property
+    def warming(self) -> bool:
+        """Is a model being made ready? One pass of that may take long: kernels may have to be compiled."""
+        return not self.loaded or bool(self._loading)
+
+    def _made_ready(self, key: str, served: Served) -> Generator[None, None, None]:
+        """Load and warm up one model; yields between its passes. Raises whatever it fails with."""
+        started = time.monotonic()
+        precision = choose_precision(self._options.precision, served.checkpoint, self.device)
+        if self._options.precision not in ("auto", precision):
+            log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
+        sizes = self._options.batch_sizes or default_sizes(served.checkpoint.config.data)
+        yield from self.runner.load(key, served, precision, sizes)
+        curve = self.runner.models[key].curve
+        self.curves[key] = curve
+        log.info(
+            "model ready",
+            model=served.name,
+            device=str(self.device),
+            precision=precision,
+            evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
+            knee=curve.knee,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    def _serve(self) -> None:
+        while self._receive() and not self.aborted:
+            self.beat = time.monotonic()
+            if self._loading:
+                self._load_on()
+            if self._scheduler:
+                tick = self._scheduler.next_tick()
+                seconds = self._run(tick)
+                for number in self._scheduler.advance(tick, seconds):
+                    self._finish(number)
+                for number in {piece.job for piece in tick.slices} & self._tickets.keys():
+                    self._preview(self._tickets[number])
+            self._let_go()
+            self._metrics.rows_active.set(self.runner.rows_held)
+            queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
+            self._metrics.rows_queued.set(queued)
+
+    def _receive(self) -> bool:
+        """Take the commands that have come; waits a moment where there is nothing else to do. False: time to end."""
+        while True:
+            idle = not self._scheduler and not self._loading
+            try:
+                command = self._inbox.get(block=idle, timeout=IDLE_BEAT if idle else None)
+            except queue.Empty:
+                return not self.stopping or bool(self._scheduler)
+            if command is None and not self._scheduler:
+                return False
+            self._obey(command)
+
+    def _obey(self, command: Ticket | Cancel | Load | Retire | None) -> None:
+        if isinstance(command, Ticket):
+            self._tickets[command.number] = command
+            job = command.job
+            self._scheduler.add(
+                command.number,
+                job.model,
+                rows=len(job),
+                steps=len(job.plan),
+                evaluations_per_row=job.evaluations_per_row,
+            )
+        elif isinstance(command, Cancel) and command.number in self._tickets:
+            self._forget(command.number)
+        elif isinstance(command, Load):
+            if command.key in self.curves:  # it was on its way out
+                self._retired.discard(command.key)
+                command.answer(None)
+            else:
+                self._loading.append((command, self._made_ready(command.key, command.served)))
+        elif isinstance(command, Retire):
+            self._retired.add(command.key)
+
+    def _load_on(self) -> None:
+        """One more pass of a model that is being made ready beside those that are served."""
+        command, passes = self._loading[0]
+        outcome = None
+        try:
+            next(passes)
+            return
+        except StopIteration:
+            pass
+        except Exception as error:
+            outcome = error
+        self._loading.popleft()
+        command.answer(outcome)
+
+    def _let_go(self) -> None:
+        """Of retired models that nothing is left to do for."""
+        busy = {ticket.job.model for ticket in self._tickets.values()}
+        for key in self._retired - busy:
+            self._retired.discard(key)
+            if key not in self.curves:
+                continue
+            log.info("model retired", model=self.runner.models[key].name)
+            self.backlog.forget(key)
+            del self.curves[key]
+            self.runner.unload(key)
+
+    def _run(self, tick: Tick) -> float:
+        """One tick; how many seconds it took. Where it fails as a whole, its jobs are run apart, and only those that
+        fail again are lost; where all do, the model itself is looked at, and if it fails too, so does the engine."""
+        numbers = {piece.job for piece in tick.slices}
+        started = time.monotonic()
+        for number in numbers:
+            ticket = self._tickets[number]
+            if ticket.started is None:
+                ticket.started = started
+                self._metrics.queue_seconds.labels(dataset=ticket.dataset).observe(started - ticket.submitted)
+        try:
+            failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
+        except Exception as error:
+            log.error("a tick failed; its jobs are run apart", model=tick.model, jobs=len(numbers), exc_info=error)
+            failed = {}
+            raised = 0
+            for number in numbers:
+                try:
+                    alone = [piece for piece in tick.slices if piece.job == number]
+                    failed |= {bad: "a value was not finite" for bad in self._tick(tick.model, alone)}
+                except Exception as own:
+                    failed[number] = f"{type(own).__name__} while sampling"
+                    raised += 1
+            if raised == len(numbers):
+                self.runner.check(tick.model)
+        else:
+            self.curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
+        seconds = time.monotonic() - started
+        model = self.runner.models[tick.model].name
+        self._metrics.tick_seconds.labels(model=model).observe(seconds)
+        self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
+        self._metrics.evaluations.labels(model=model).inc(tick.evaluations)
+        self._metrics.batch_slots.labels(model=model).inc(tick.size)
+        self.backlog.done(tick.model, tick.evaluations)
+        for piece in tick.slices:
+            ticket = self._tickets[piece.job]
+            ticket.evaluations_left -= len(piece) * ticket.job.evaluations_per_row
+        for number, reason in failed.items():
+            ticket = self._tickets[number]
+            self._forget(number)
+            ticket.answer(JobFailed(reason))
+        return seconds
+
+    def _tick(self, model: str, slices: tuple | list) -> set[int]:
+        jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
+        return self.runner.tick(model, jobs, slices)
+
+    def _preview(self, ticket: Ticket) -> None:
+        """Show x̂0 where the job's hindmost rows have come to the next step at which that is asked for."""
+        due = ticket.job.preview_steps[ticket.previews_shown :]
+        if ticket.on_preview is None or not due:
+            return
+        step = self._scheduler.step_of(ticket.number)
+        if step < due[0]:
+            return
+        ticket.previews_shown += sum(one <= step for one in due)
+        try:
+            preview = self.runner.preview(ticket.number)
+        except Exception as error:  # a picture on the way may be lost; the job goes on
+            log.error("a preview failed", model=ticket.job.model, exc_info=error)
+            return
+        ticket.call(ticket.on_preview, step, preview)
+
+    def _finish(self, number: int) -> None:
+        ticket = self._tickets[number]
+        try:
+            data = self.runner.take(number)
+        except Exception as error:
+            log.error("samples could not be taken", model=ticket.job.model, exc_info=error)
+            self._forget(number)
+            return ticket.answer(JobFailed(f"{type(error).__name__} after sampling"))
+        self._forget(number)
+        now = time.monotonic()
+        sampling = now - ticket.started
+        self._metrics.sampling_seconds.labels(dataset=ticket.dataset).observe(sampling)
+        ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
+
+    def _forget(self, number: int) -> None:
+        ticket = self._tickets.pop(number)
+        self._scheduler.remove(number)
+        self.runner.drop(number)
+        self.backlog.done(ticket.job.model, ticket.evaluations_left)
+
+    def _answer_the_rest(self) -> None:
+        """Nobody waits for a thread that has ended."""
+        self.ended = True
+        left: list[Awaited] = [*self._tickets.values(), *(command for command, _ in self._loading)]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                command = self._inbox.get_nowait()
+                if isinstance(command, Awaited):
+                    left.append(command)
+        for command in left:
+            command.answer(EngineStopped("the engine stopped before this was done"))
