@@ -16,8 +16,8 @@ from training.__main__ import app
 from training.data.digits import CONFIG, Digits, mnist
 from training.data.drawings import drawings
 from training.data.hinted import HintedDigits, rough
+from training.evaluate.agreement import agreement, another_of_the_class, f1
 from training.evaluate.command import evaluate_checkpoint
-from training.evaluate.control import agreement, another_of_the_class, f1
 from training.recipe import RecipeError
 
 CPU = torch.device("cpu")

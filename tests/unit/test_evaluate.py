@@ -14,7 +14,7 @@ from model.checkpoint import SamplingConfig, load_config
 from tests.tiny import IMAGES, save_tiny
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
-from training.evaluate import command, run
+from training.evaluate import command, denoisers
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
@@ -195,8 +195,8 @@ def test_points_are_measured_and_the_card_written(tmp_path):
     config = load_config(folder)
     assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
     assert figures["samples"] == 50
-    assert figures["seeds"] == run.POINT_SEEDS
-    assert figures["steps"] == run.POINT_STEPS
+    assert figures["seeds"] == denoisers.POINT_SEEDS
+    assert figures["steps"] == denoisers.POINT_STEPS
     assert "label_accuracy" in figures
     assert config.metrics["unconditional"]["guidance_scale"] == 0
     assert "label_accuracy" not in config.metrics["unconditional"]

@@ -16,7 +16,7 @@ from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.__main__ import app
 from training.data.points import GaussianMixture
 from training.evaluate import command
-from training.evaluate.likelihood import bits_per_dimension
+from training.evaluate.bits import bits_per_dimension
 from training.recipe import RecipeError
 
 SCHEDULE = make_schedule("cosine", 1000)

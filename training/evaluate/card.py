@@ -14,8 +14,9 @@ from model.clip import ClipConfig
 from model.control import ControlConfig
 from model.text import TextConfig
 from training.data import training_set
+from training.evaluate.controls import Followed
 from training.evaluate.judge import JudgeConfig
-from training.evaluate.run import Followed, Likelihood
+from training.evaluate.likelihood import Likelihood
 from training.pictures import plt, save_picture
 
 SHEET_COLUMNS = 10

@@ -22,20 +22,13 @@ from model.reader import Guide
 from model.weights import CheckpointError
 from training.evaluate import card
 from training.evaluate.clip import retrieval
+from training.evaluate.controls import evaluate_control, evaluate_drawings
+from training.evaluate.denoisers import POINT_STEPS, evaluate_images, evaluate_points, evaluate_prompts
+from training.evaluate.figures import Figures
 from training.evaluate.judge import load_judge
-from training.evaluate.run import (
-    POINT_STEPS,
-    Figures,
-    evaluate_control,
-    evaluate_drawings,
-    evaluate_images,
-    evaluate_judge,
-    evaluate_points,
-    evaluate_prompts,
-    evaluate_reader,
-    image_reference,
-    measure_likelihood,
-)
+from training.evaluate.likelihood import measure_likelihood
+from training.evaluate.readers import evaluate_judge, evaluate_reader
+from training.evaluate.reference import image_reference
 from training.generate import Steering
 from training.recipe import RecipeError
 

@@ -6,15 +6,10 @@ import torch
 from rich.console import Console
 
 from model.precision import choose_precision
-from training.evaluate.run import (
-    Figures,
-    ImageReference,
-    evaluate_control,
-    evaluate_images,
-    evaluate_points,
-    evaluate_prompts,
-    image_reference,
-)
+from training.evaluate.controls import evaluate_control
+from training.evaluate.denoisers import evaluate_images, evaluate_points, evaluate_prompts
+from training.evaluate.figures import Figures
+from training.evaluate.reference import ImageReference, image_reference
 from training.generate import Steering
 from training.report.cells import CellStore, weights_hash
 from training.report.grid import Cell

@@ -44,7 +44,7 @@ class Cell:
 
 
 Measured = Mapping[Cell, Mapping[str, Any]]
-"""What `training.evaluate.run` says of each cell that has been measured."""
+"""What `training.evaluate` says of each cell that has been measured."""
 
 
 def methods(config: Config) -> list[tuple[Sampler, Variance]]:

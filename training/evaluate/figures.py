@@ -1,0 +1,22 @@
+"""What every measurement writes down: JSON-plain figures, with the settings that they were taken at."""
+
+from typing import Any
+
+from model.checkpoint import SamplingConfig
+from training.generate import Steering
+
+Figures = dict[str, Any]
+"""Settings, and what was measured at them."""
+
+
+def settings_of(options: SamplingConfig, steering: Steering | None) -> dict[str, Any]:
+    fields = {"sampler", "steps", "guidance_scale"} | ({"variance"} if options.sampler == "ddpm" else set())
+    settings = options.model_dump(mode="json", include=fields)
+    if steering is not None:
+        settings |= {"guidance_scale": steering.scale, "guide": steering.guide.name}
+    return settings
+
+
+def rounded(value: float) -> float:
+    """Five digits that count: more would be noise in a diff."""
+    return float(f"{value:.5g}")
