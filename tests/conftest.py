@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -9,3 +11,10 @@ torch.set_num_threads(1)
 def _same_numbers_in_any_order():
     """What a test draws from torch's own generator depends neither on the tests before it nor on the day."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mnist_files():
+    """For tests that want MNIST: none of them downloads it."""
+    if "SPIRALE_DATA_DIR" not in os.environ:
+        pytest.skip("SPIRALE_DATA_DIR is not set: the MNIST files are not here")

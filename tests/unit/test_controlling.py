@@ -39,7 +39,7 @@ sample_every = 1000
 
 
 @pytest.fixture(scope="module")
-def few() -> Digits:
+def few(mnist_files) -> Digits:
     test = mnist(train=False)
     return Digits(test.images[:40], test.labels[:40])
 
@@ -113,7 +113,7 @@ def train(folder, *arguments: str, base: str = "mnist-base", hint: str = "canny"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(mnist_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("control")
     save_tiny(folder / "checkpoints", CONFIG, name="mnist-base")
     before = (folder / "checkpoints" / "mnist-base" / "model.safetensors").read_bytes()

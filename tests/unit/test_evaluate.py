@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +27,6 @@ from training.evaluate.points import (
 from training.recipe import RecipeError
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-
-needs_judge = pytest.mark.skipif(
-    "SPIRALE_DATA_DIR" not in os.environ or not (CHECKPOINTS / "mnist-judge").is_dir(),
-    reason="SPIRALE_DATA_DIR is not set, or checkpoints/mnist-judge is not here",
-)
 
 
 def normal(n: int, d: int, seed: int) -> torch.Tensor:
@@ -273,7 +267,7 @@ def test_a_judge_is_saved_and_loaded_whole(tmp_path):
     assert torch.equal(judge.look(images.to(torch.uint8))[1], classes)  # as bytes or as floats
 
 
-@needs_judge
+@pytest.mark.usefixtures("mnist_files")
 def test_the_judge_reads_real_test_images():
     """All 10,000 are read in the model card; here every tenth, among which 99.5 % ± 2.2 standard errors is 99 %."""
     test = mnist(train=False)
@@ -284,7 +278,7 @@ def test_the_judge_reads_real_test_images():
     assert (classes == test.labels[::10]).double().mean().item() >= 0.99
 
 
-@needs_judge
+@pytest.mark.usefixtures("mnist_files")
 @pytest.mark.slow
 def test_the_judge_reads_all_test_images_as_well_as_its_card_says():
     test = mnist(train=False)

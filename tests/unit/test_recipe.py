@@ -1,7 +1,6 @@
 """A recipe that cannot be trained is refused before anything is trained, by the field's name."""
 
 import copy
-import os
 
 import pytest
 
@@ -15,10 +14,6 @@ from training.recipe import (
     load_recipe,
     parse_recipe,
     recipe_names,
-)
-
-needs_mnist = pytest.mark.skipif(
-    "SPIRALE_DATA_DIR" not in os.environ, reason="SPIRALE_DATA_DIR is not set: the MNIST files are not here"
 )
 
 POINTS = {
@@ -122,7 +117,7 @@ def test_a_schedule_that_does_not_end_in_noise_is_refused():
         parse_recipe(changed("schedule", {"name": "linear", "T": 10}), "here")
 
 
-@needs_mnist
+@pytest.mark.usefixtures("mnist_files")
 def test_an_image_that_cannot_be_halved_is_refused():
     document = changed("network", {"kind": "unet", "channels": [8, 16, 32, 64], "groups": 4})
     document["data"] = {"dataset": "mnist"}
@@ -130,7 +125,7 @@ def test_an_image_that_cannot_be_halved_is_refused():
         DenoisingTask(parse_recipe(document, "here"))
 
 
-@needs_mnist
+@pytest.mark.usefixtures("mnist_files")
 def test_channels_that_the_groups_do_not_divide_are_refused():
     document = changed("network", {"kind": "unet", "channels": [12], "groups": 8})
     document["data"] = {"dataset": "mnist"}

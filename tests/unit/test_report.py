@@ -216,6 +216,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     assert len(made) == 2 * cells + 1
 
 
+@pytest.mark.usefixtures("mnist_files")
 def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
     """The whole way, on tiny checkpoints whose figures mean nothing."""
     base = tiny_checkpoint(DIGITS, name="mnist-cfg")

@@ -1,7 +1,6 @@
 """The training sets: what they draw has the density, the labels and the scale that they promise."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -12,10 +11,6 @@ from training.data.digits import mnist
 from training.data.points import GaussianMixture, Spiral
 from training.generate import labels_in_proportion
 from training.judging import distort
-
-needs_mnist = pytest.mark.skipif(
-    "SPIRALE_DATA_DIR" not in os.environ, reason="SPIRALE_DATA_DIR is not set: the MNIST files are not here"
-)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -63,7 +58,7 @@ def test_the_spiral_is_r_5_theta_and_its_label_the_turn():
     assert torch.equal(labels[away], (theta / (2 * math.pi)).long()[away])
 
 
-@needs_mnist
+@pytest.mark.usefixtures("mnist_files")
 def test_digits_are_whole_bytes_and_drawn_by_the_generator():
     data = mnist(train=True)
     assert (len(data), len(mnist(train=False))) == (60_000, 10_000)
