@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from service import media
-from service.catalog import Resolved
+from service.resolving import Resolved
 from service.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
 
 Encoder = Callable[[Resolved, np.ndarray, int], bytes]

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service.answers import encode_preview, encoders
-from service.catalog import Resolved
 from service.engine.engine import Engine
 from service.engine.job import EngineError, JobFailed
 from service.problems import of_engine, unexpected
+from service.resolving import Resolved
 
 log = structlog.get_logger(__name__)
 

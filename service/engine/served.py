@@ -24,6 +24,10 @@ class Served:
     def name(self) -> str:
         return self.checkpoint.config.name
 
+    @property
+    def understands_words(self) -> bool:
+        return self.checkpoint.config.reads == "text" or "text" in self.guides
+
     @cached_property
     def key(self) -> str:
         """The same for what samples alike: name, weights and their meaning, and those of what steers; not the advice on

@@ -15,6 +15,7 @@ from service.answering import CountedRoute, counted, encoded, while_connected
 from service.catalog import Catalog
 from service.engine.job import EngineError
 from service.problems import Problem, invalid, of_engine, of_validation
+from service.resolving import resolve
 from service.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.state import AppState
 
@@ -86,7 +87,7 @@ async def generations(body: ImagesRequest, request: Request, state: AppState) ->
             raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
         zoom = _zoom(body.size, config.data.shape)
         wanted = body.model_dump(include={"prompt", "n", "seed", "steps", "guidance_scale"})
-        resolved = state.catalog.resolve(SampleRequest(dataset=config.data.dataset, model=model, **wanted))
+        resolved = resolve(state.catalog, SampleRequest(dataset=config.data.dataset, model=model, **wanted))
         samples = await while_connected(request, state.engine.sample(resolved.job))
         answer, _ = await encoded(state, answers.openai_json, resolved, samples.data, zoom)
         headers = {"X-Seed": str(resolved.seed), "X-Model": model}

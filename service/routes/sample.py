@@ -10,6 +10,7 @@ from service.answering import CountedRoute, counted, encoded, off_the_loop, whil
 from service.answers import encoders
 from service.following import hint_of
 from service.problems import Problem, documented, invalid
+from service.resolving import resolve
 from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
 from service.state import AppState, State
 from service.streaming import EventStream, Stream
@@ -50,7 +51,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
     """Resolve, sample, encode; counted by how it came out, a stream when it has ended."""
     with contextlib.ExitStack() as until_answered:
         until_answered.enter_context(counted(wanted.dataset, state))
-        resolved = state.catalog.resolve(wanted)
+        resolved = resolve(state.catalog, wanted)
         if wanted.control is not None:
             size = resolved.checkpoint.config.data.shape[1:]
             hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, size)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from service.answering import counted
 from service.engine.job import JobFailed
+from service.resolving import resolve
 from service.schemas import SampleRequest
 from service.streaming import EventStream, Stream, preview_steps
 
@@ -84,7 +85,8 @@ def test_a_stream_that_is_never_read_frees_its_rows_and_counts_as_cancelled(make
     state = client.app.state.spirale
 
     async def leave():
-        stream = Stream(state.engine, state.catalog.resolve(SampleRequest(dataset="mnist", n=64, steps=50)), 3, 1, None)
+        resolved = resolve(state.catalog, SampleRequest(dataset="mnist", n=64, steps=50))
+        stream = Stream(state.engine, resolved, 3, 1, None)
         until_answered = contextlib.ExitStack()
         until_answered.enter_context(counted("mnist", state))
         answer = EventStream(stream, until_answered, {})
@@ -106,7 +108,7 @@ def test_a_stream_that_is_never_read_frees_its_rows_and_counts_as_cancelled(make
 def test_a_full_queue_is_answered_before_a_stream_begins(make_client):
     client = make_client(max_queued_seconds=1e-9)
     engine = client.app.state.spirale.engine
-    resolved = client.app.state.spirale.catalog.resolve(SampleRequest(dataset="mnist"))
+    resolved = resolve(client.app.state.spirale.catalog, SampleRequest(dataset="mnist"))
     engine._worker.backlog.admit(resolved.job, 1)  # it stays in the books: the engine is never idle
     answer = client.post("/sample", json={"dataset": "mnist"}, headers=STREAM)
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1

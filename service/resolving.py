@@ -1,0 +1,270 @@
+"""A request → the model that answers it, and a job with every default filled in; what does not fit is refused."""
+
+import re
+import secrets
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from model.checkpoint import Checkpoint
+from model.conditions import NO_LABEL, Asked
+from model.noise import sample_seeds
+from model.plan import Sampler, Variance, cached_plan
+from model.text import TextEncoder
+from model.words import PromptError, Words
+from service.catalog import BY_GRADIENT, DEFAULT_ROWS, MAX_ROWS, Catalog
+from service.engine.job import Hint, Job
+from service.following import as_control
+from service.problems import Problem, invalid
+from service.schemas import Guidance, SampleRequest
+
+DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """A request, every default filled in."""
+
+    checkpoint: Checkpoint
+    job: Job
+    seed: int
+    steps: int
+    sampler: Sampler
+    eta: float | None
+    variance: Variance | None
+    guidance: Guidance
+    guidance_scale: float | None
+    labels: list[str] | None  # names, one a sample
+    prompt: str | None
+    unknown_words: tuple[str, ...]  # of the prompt
+    control_scale: float = 0.0  # of the hint, where there is one
+
+    def following(self, hint: Hint) -> "Resolved":
+        """The same, with a hint that its samples follow."""
+        return replace(self, job=replace(self.job, hint=hint))
+
+    @property
+    def parameters(self) -> dict:
+        """What makes these samples, but for the label: with it the same request, as the answer names it."""
+        return {
+            "model": self.checkpoint.config.name,
+            "dataset": self.checkpoint.config.data.dataset,
+            "prompt": self.prompt,
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "eta": self.eta,
+            "variance": self.variance,
+            "guidance": self.guidance,
+            "guidance_scale": self.guidance_scale,
+            "seed": self.seed,
+        } | ({} if self.job.hint is None else {"control": as_control(self.job.hint)})
+
+
+def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
+    """Which model answers, and with what. Raises Problem (404, 422) that lists what there is."""
+    checkpoint = _choose(catalog, request)
+    config = checkpoint.config
+    n = _count(request, config.data.kind)
+    guidance, scale = _guidance(catalog, request, checkpoint)
+    control_scale = _control_scale(catalog, request, checkpoint)
+    labels, names, words = None, config.data.labels, None
+    if request.prompt is not None:
+        encoder = checkpoint.text or catalog.served[config.name].guides["text"].text
+        prompt, words = _understood(request, encoder)
+    elif request.label is not None:
+        if guidance == "classifier":
+            names = catalog.served[config.name].guides["label"].data.labels
+        labels = _labels(request.label, names, n)
+
+    T = checkpoint.schedule.T
+    steps = request.steps if request.steps is not None else config.sampling.steps
+    if not 1 <= steps <= T:
+        raise invalid("steps", f"1 … {T} for {config.name}", request.steps)
+    sampler = request.sampler or config.sampling.sampler
+    eta, variance = request.eta, request.variance
+    if eta is not None and sampler != "ddim":
+        raise invalid("eta", f"applies to the sampler ddim only; the sampler is {sampler}", eta)
+    if variance is not None and sampler != "ddpm":
+        raise invalid("variance", f"applies to the sampler ddpm only; the sampler is {sampler}", variance)
+    if sampler == "ddim" and eta is None:
+        eta = config.sampling.eta
+    if sampler == "ddpm" and variance is None:
+        variance = config.sampling.variance
+    if variance == "learned" and not config.prediction.learned_variance:
+        raise invalid("variance", f"{config.name} has learned none: fixed-small or fixed-large", variance)
+    if request.zoom is not None and config.data.kind != "images":
+        raise invalid("zoom", "applies to images only", request.zoom)
+
+    seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
+    plan = cached_plan(checkpoint.schedule, sampler, steps, eta=eta or 0.0, variance=variance or "fixed-small")
+    numbers = np.full(n, NO_LABEL, dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64)
+    asks = labels is not None or words is not None
+    job = Job(
+        catalog.served[config.name].key,
+        plan,
+        sample_seeds(seed, n),
+        numbers,
+        guidance_scale=scale if guidance == "classifier-free" else float(asks),
+        gradient_scale=scale if guidance in BY_GRADIENT.values() else 0.0,
+        text=None if words is None else encoder.embed([words])[0].numpy(),
+    )
+    return Resolved(
+        checkpoint,
+        job,
+        seed,
+        steps,
+        sampler,
+        eta,
+        variance,
+        guidance,
+        None if guidance == "none" else scale,
+        None if labels is None else [names[label] for label in labels],
+        None if words is None else prompt,
+        () if words is None else words.unknown,
+        control_scale,
+    )
+
+
+def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
+    """The pinned checkpoint; else one that reads what is asked, as far as there is."""
+    if request.dataset not in catalog.datasets:
+        raise Problem(404, f"there is no dataset {request.dataset!r}; there are: {', '.join(sorted(catalog.datasets))}")
+    candidates = catalog.datasets[request.dataset]
+    if request.model is not None:
+        for checkpoint in candidates:
+            if checkpoint.config.name == request.model:
+                return checkpoint
+        names = ", ".join(checkpoint.config.name for checkpoint in candidates)
+        raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
+    asked: Asked | None = "text" if request.prompt is not None else "label" if request.label is not None else None
+    for steers, name in BY_GRADIENT.items():
+        if request.guidance == name:
+            candidates = [c for c in candidates if steers in catalog.served[c.config.name].guides]
+            asked = None  # of the network itself: an unconditional one, as in the papers, if there is one
+            if not candidates:
+                guidances = ", ".join(catalog.guidances(request.dataset))
+                raise invalid("guidance", f"one of {guidances}: {request.dataset} has no {name}", name)
+    if request.control is not None:
+        candidates = _following(catalog, request, candidates)
+    reading = [c for c in candidates if c.config.reads == asked]
+    if asked == "text" and not reading:
+        reading = [c for c in candidates if "text" in catalog.served[c.config.name].guides]
+    return (reading or candidates)[0]
+
+
+def _guidance(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> tuple[Guidance, float]:
+    """(how label or prompt steers, how strongly)"""
+    config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
+    guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
+    asks = prompted or request.label is not None
+    if prompted and not catalog.served[checkpoint.config.name].understands_words:
+        raise invalid("prompt", f"{config.name} understands no words; {_who_understands(catalog)}", request.prompt)
+    if not prompted and config.reads == "text" and asks:
+        raise invalid("label", f"{config.name} reads a prompt, not a label", request.label)
+    for steers, name in BY_GRADIENT.items():
+        if guidance == name and steers not in guides:
+            raise invalid("guidance", f"{config.name} has no {name} that fits it", guidance)
+    if guidance == "clip" and not prompted:
+        raise invalid("guidance", "clip needs a prompt to steer to", guidance)
+    if guidance == "classifier" and prompted:
+        raise invalid("guidance", "classifier needs a label; a prompt steers by classifier-free or clip", guidance)
+    if guidance in ("classifier-free", "classifier") and not asks:
+        raise invalid("guidance", f"{guidance} needs a label to steer to", guidance)
+    if scale is not None and not asks:
+        raise invalid("guidance_scale", "applies where there is a label or a prompt to steer to", scale)
+    if scale is not None and guidance == "none":
+        raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
+    if not asks or guidance == "none":
+        return "none", 1.0
+    steers: Asked = "text" if prompted else "label"
+    if guidance is None and config.reads is None and steers in guides:
+        guidance = BY_GRADIENT[steers]  # the only way in which an unconditional model can be steered
+    if guidance == BY_GRADIENT[steers]:
+        return guidance, guides[steers].default_scale if scale is None else scale
+    return "classifier-free", config.sampling.guidance_scale if scale is None else scale
+
+
+def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:
+    """Those of the candidates that follow such a hint. Raises Problem (422) where none does."""
+    kind, everyone = request.control.kind, catalog.datasets[request.dataset]
+    found = [c for c in candidates if kind in catalog.served[c.config.name].controls]
+    if not found:
+        there = sorted({kind for c in everyone for kind in catalog.served[c.config.name].controls})
+        detail = f"there are hints of {', '.join(there)}" if there else "no model of it follows hints"
+        steered = f", guided by {request.guidance}," if request.guidance in BY_GRADIENT.values() else ""
+        raise invalid("control.kind", f"nothing{steered} follows {kind} in {request.dataset}: {detail}", kind)
+    if request.prompt is not None and not any(catalog.served[c.config.name].understands_words for c in found):
+        raise invalid("control", "goes with a label here: no model that understands prompts follows hints")
+    return found
+
+
+def _control_scale(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> float:
+    if request.control is None:
+        return 0.0
+    kind, name = request.control.kind, checkpoint.config.name
+    controls = catalog.served[name].controls
+    if kind not in controls:
+        following = [other.config.name for other in _following(catalog, request, catalog.datasets[request.dataset])]
+        raise invalid("control.kind", f"{name} does not follow {kind}; {', '.join(following)} does", kind)
+    return controls[kind].config.control_scale if request.control.scale is None else request.control.scale
+
+
+def _who_understands(catalog: Catalog) -> str:
+    understanding = [name for name in catalog.datasets if catalog.text_encoder(name) is not None]
+    return f"prompts are for {', '.join(understanding)}" if understanding else "no model here does"
+
+
+def _count(request: SampleRequest, kind: str) -> int:
+    given = len(request.label) if isinstance(request.label, list) else None
+    if given == 0:
+        raise invalid("label", "an empty list; give one label for each sample, or none at all", request.label)
+    if None not in (given, request.n) and given != request.n:
+        raise invalid(
+            "n", f"{request.n} samples but {given} labels; leave n away, or give one label for all", request.n
+        )
+    n = request.n if request.n is not None else given or DEFAULT_ROWS[kind]
+    if not 1 <= n <= MAX_ROWS[kind]:
+        raise invalid("n", f"1 … {MAX_ROWS[kind]:,} {kind}", n)
+    return n
+
+
+def _labels(wanted: int | str | list[int | str], names: tuple[str, ...], n: int) -> list[int]:
+    if not names:
+        raise invalid("label", "this model is unconditional: it has no labels", wanted)
+    if isinstance(wanted, list):
+        return [_label(one, names) for one in wanted]
+    return [_label(wanted, names)] * n
+
+
+def _label(wanted: int | str, names: tuple[str, ...]) -> int:
+    """A class by its name, else by its number."""
+    if isinstance(wanted, str):
+        if wanted in names:
+            return names.index(wanted)
+        number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else -1
+    else:
+        number = wanted
+    if 0 <= number < len(names):
+        return number
+    raise invalid("label", f"one of {', '.join(names)}, or its number 0 … {len(names) - 1}", wanted)
+
+
+def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Words]:
+    """(the prompt, its words). A label that goes with it is put into words, unless the prompt says it already."""
+    vocabulary, prompt = encoder.config.vocabulary, request.prompt
+    try:
+        words = vocabulary.read(prompt)
+        if request.label is None:
+            return prompt, words
+        if isinstance(request.label, list):
+            raise invalid("label", "one for all samples, where there is a prompt; or leave it away", request.label)
+        label = _label(request.label, tuple(names[0] for names in vocabulary.label_words))
+        if not words.labels:
+            prompt = f"{prompt} {vocabulary.label_words[label][0]}"
+            return prompt, vocabulary.read(prompt)
+    except PromptError as error:
+        raise invalid("prompt", str(error), request.prompt) from error
+    if label not in words.labels:
+        says = " and ".join(vocabulary.label_words[one][0] for one in words.labels)
+        raise invalid("label", f"the prompt says {says}, the label something else: leave one away", request.label)
+    return prompt, words
