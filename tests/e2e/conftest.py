@@ -63,8 +63,8 @@ class Process:
                 self.url = found[1]
 
 
-@pytest.fixture
-def start_service() -> Iterator[Callable[..., Process]]:
+@contextlib.contextmanager
+def services() -> Iterator[Callable[..., Process]]:
     """Start the service with these flags; what was started is ended."""
     started = []
 
@@ -86,3 +86,9 @@ def start_service() -> Iterator[Callable[..., Process]]:
     yield start
     for process in started:
         process.end()
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Process]]:
+    with services() as start:
+        yield start
