@@ -29,7 +29,7 @@ class DenoisingTask:
     """See `training.trainer.Task`."""
 
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
-        """`text_from`: the folder of the checkpoint that the recipe's `text` names."""
+        """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
         self.recipe = recipe
         self.text = None if text_from is None else _text_encoder(text_from)
         try:
@@ -150,7 +150,7 @@ def _text_encoder(folder: Path) -> TextEncoder:
     """Raises RecipeError where the folder has none."""
     try:
         if read_role(folder) != "clip":
-            raise RecipeError(f"text: {folder.name} is no checkpoint of CLIP; train one, or name another")
+            raise RecipeError(f"text_from: {folder.name} is no checkpoint of CLIP; train one, or name another")
         return load_clip(folder).text
     except CheckpointError as error:
-        raise RecipeError(f"text: {error}") from error
+        raise RecipeError(f"text_from: {error}") from error
