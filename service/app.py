@@ -5,12 +5,11 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
 
-from service import problems
+from service import __version__, problems
 from service.browsers import OtherOrigins, SecurityHeaders
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
@@ -79,7 +78,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
     app = FastAPI(
         title="Spirale",
         description="Samples of small diffusion models.",
-        version=version("spirale"),
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,  # of our own: service/routes/docs.py
         redoc_url=None,
