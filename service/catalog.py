@@ -86,6 +86,7 @@ class Catalog:
             "kind": data.kind,
             "shape": list(data.shape),
             "labels": list(labels[0]) if labels else [],
+            "columns": list(data.columns) if data.kind == "points" else [],
             "prompts": text and {
                 "words": list(text.config.vocabulary.words), "examples": list(text.config.vocabulary.examples)
             },

@@ -65,6 +65,8 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
                 f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept[:200]}",
                 headers={"Vary": "Accept"},
             )
+        if wanted.axes is not None and media_type != "image/png":
+            raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
         headers = {"Vary": "Accept", "X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
         if media_type == streaming.MEDIA_TYPE:
             previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
