@@ -123,6 +123,7 @@ class Catalog:
                     "name": control.name,
                     "kind": kind,
                     "scale": control.config.control_scale,
+                    "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }
                 for kind, control in sorted(self.served[config.name].controls.items())

@@ -9,6 +9,7 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.conditions import NO_LABEL, Asked
+from model.control import ControlConfig
 from model.data import DataConfig
 from model.noise import sample_seeds
 from model.plan import Sampler, Variance, cached_plan
@@ -42,7 +43,8 @@ class Resolved:
     labels: list[str] | None  # names, one a sample
     prompt: str | None
     unknown_words: tuple[str, ...]  # of the prompt
-    control_scale: float = 0.0  # of the hint, where there is one
+    control: ControlConfig | None = None  # what reads the hint, where there is one …
+    control_scale: float = 0.0  # … and how strongly it steers
     axes: tuple[int, ...] = ()  # dimensions of points that a picture shows, one or two
 
     def following(self, hint: Hint) -> "Resolved":
@@ -72,7 +74,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     config = checkpoint.config
     n = _count(request, config.data.kind)
     guidance, scale = _guidance(catalog, request, checkpoint)
-    control_scale = _control_scale(catalog, request, checkpoint)
+    control, control_scale = _control(catalog, request, checkpoint)
     labels, names, words = None, config.data.labels, None
     if request.prompt is not None:
         encoder = checkpoint.text or catalog.served[config.name].guides["text"].text
@@ -127,6 +129,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         None if labels is None else [names[label] for label in labels],
         None if words is None else prompt,
         () if words is None else words.unknown,
+        control,
         control_scale,
         _axes(request.axes, config.data),
     )
@@ -205,15 +208,17 @@ def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkp
     return found
 
 
-def _control_scale(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> float:
+def _control(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> tuple[ControlConfig | None, float]:
+    """(what reads the hint, how strongly it steers)"""
     if request.control is None:
-        return 0.0
+        return None, 0.0
     kind, name = request.control.kind, checkpoint.config.name
     controls = catalog.served[name].controls
     if kind not in controls:
         following = [other.config.name for other in _following(catalog, request, catalog.datasets[request.dataset])]
         raise invalid("control.kind", f"{name} does not follow {kind}; {', '.join(following)} does", kind)
-    return controls[kind].config.control_scale if request.control.scale is None else request.control.scale
+    config = controls[kind].config
+    return config, config.control_scale if request.control.scale is None else request.control.scale
 
 
 def _who_understands(catalog: Catalog) -> str:

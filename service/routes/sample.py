@@ -53,8 +53,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         until_answered.enter_context(counted(wanted.dataset, state))
         resolved = resolve(state.catalog, wanted)
         if wanted.control is not None:
-            size = resolved.checkpoint.config.data.shape[1:]
-            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, size)
+            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, resolved.control)
             resolved = resolved.following(hint)
         offered = encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
