@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from training.classifying import ClassifierTask
 from training.contrasting import ClipTask
 from training.controlling import ControlTask
+from training.data.training_set import DataError
 from training.denoising import DenoisingTask
 from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_steered
 from training.judging import JudgeTask
@@ -159,7 +160,7 @@ def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
 def main() -> None:
     try:
         app()
-    except RecipeError as error:
+    except (RecipeError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
     except Interrupted as interruption:
         typer.echo(f"{interruption}; the same command (without --from or --fresh) goes on from there")

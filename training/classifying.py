@@ -23,7 +23,7 @@ class ClassifierTask:
 
     def __init__(self, recipe: ClassifierRecipe, start_from: Path | None = None):
         self.recipe = recipe
-        self.data = training_set(recipe.data.dataset)
+        self.data = training_set(recipe.data)
         self.stateful = ()
         self.config = ClassifierConfig(
             name=recipe.name,

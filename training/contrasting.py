@@ -52,9 +52,9 @@ class ClipTask:
     def __init__(self, recipe: ClipRecipe, start_from: Path | None = None):
         self.recipe = recipe
         try:
-            self.data = captioned_set(recipe.data.dataset)
+            self.data = captioned_set(recipe.data)
         except ValueError as error:
-            raise RecipeError(f"{recipe.name}: data.dataset: {error}") from error
+            raise RecipeError(f"{recipe.name}: data: {error}") from error
         self.stateful = ()
         words = Vocabulary(words=vocabulary(), label_words=label_words(), length=LENGTH, examples=EXAMPLES)
         try:

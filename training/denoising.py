@@ -33,9 +33,9 @@ class DenoisingTask:
         self.recipe = recipe
         self.text = None if text_from is None else _text_encoder(text_from)
         try:
-            self.data = training_set(recipe.data.dataset) if self.text is None else captioned_set(recipe.data.dataset)
+            self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
         except ValueError as error:
-            raise RecipeError(f"{recipe.name}: data.dataset: {error}") from error
+            raise RecipeError(f"{recipe.name}: data: {error}") from error
         data = self.data.config
         if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})

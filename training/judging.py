@@ -27,7 +27,7 @@ class JudgeTask:
 
     def __init__(self, recipe: JudgeRecipe, start_from: Path | None = None):
         self.recipe = recipe
-        self.data = training_set(recipe.data.dataset)
+        self.data = training_set(recipe.data)
         self.stateful = ()
         self.config = JudgeConfig(
             name=recipe.name,

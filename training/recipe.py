@@ -11,6 +11,7 @@ from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
 from model.plan import Variance
 from model.schedule import make_schedule
+from training.data.section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -21,10 +22,6 @@ class RecipeError(Exception):
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSection(_Section):
-    dataset: Literal["gaussian", "spiral", "mnist"]
 
 
 class ObjectiveSection(_Section):

@@ -3,11 +3,11 @@
 import os
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torchvision.datasets import MNIST
 
 from model.data import DataConfig
+from training.data.training_set import Examples, FiniteSet
 
 CONFIG = DataConfig(
     dataset="mnist",
@@ -31,10 +31,6 @@ class Digits:
     def __len__(self) -> int:
         return len(self.images)
 
-    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.randint(len(self), (rows,), generator=generator)
-        return self.images[index].float(), self.labels[index]
-
 
 def data_dir() -> str:
     return os.environ.get("SPIRALE_DATA_DIR", "data")
@@ -44,3 +40,9 @@ def mnist(train: bool) -> Digits:
     """The 60,000 training or the 10,000 test images."""
     dataset = MNIST(data_dir(), train=train, download=True)
     return Digits(dataset.data.unsqueeze(1), dataset.targets)
+
+
+def mnist_set() -> FiniteSet:
+    """The training images; the test images are held out."""
+    train, test = mnist(train=True), mnist(train=False)
+    return FiniteSet(CONFIG, Examples(train.images, train.labels), Examples(test.images, test.labels))

@@ -13,7 +13,7 @@ from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from model.control import ControlConfig
 from model.text import TextConfig
-from training.data import training_set
+from training.data import trained_on
 from training.evaluate.controls import Followed
 from training.evaluate.judge import JudgeConfig
 from training.evaluate.likelihood import Likelihood
@@ -250,7 +250,7 @@ def save_control_sheet(folder: Path, seen: Followed, drawn: Followed) -> None:
 
 def save_points_picture(folder: Path, config: Config, points: Tensor, labels: Tensor) -> None:
     """Samples beside real points, coloured by label."""
-    real, real_labels = training_set(config.data.dataset).draw(len(points), torch.Generator().manual_seed(1))
+    real, real_labels = trained_on(config).draw(len(points), torch.Generator().manual_seed(1))
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
     for panel, title, xy, colour in (
         (axes[0], "real", real, real_labels),

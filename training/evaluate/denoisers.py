@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
 from model.conditions import NO_LABEL
-from training.data import training_set
+from training.data import trained_on
 from training.data.captions import captioned_mnist, held_out_prompts
 from training.evaluate.figures import Figures, rounded, settings_of
 from training.evaluate.images import image_figures
@@ -86,7 +86,7 @@ def evaluate_points(
     steering: Steering | None = None,
 ) -> tuple[Figures, tuple[Tensor, Tensor]]:
     """(means over `seeds` runs (2 or more) of `samples` points, (points, labels) of the first run)"""
-    data = training_set(checkpoint.config.data.dataset)
+    data = trained_on(checkpoint.config)
     runs: list[dict[str, float]] = []
     shown = None
     for run in range(seeds):

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from model.checkpoint import Checkpoint, Precision
 from model.plan import Variance, trailing_timesteps
-from training.data import training_set
+from training.data import trained_on
 from training.data.digits import mnist
 from training.evaluate.bits import Bits, bits_per_dimension
 from training.evaluate.figures import Figures, rounded
@@ -31,7 +31,7 @@ def measure_likelihood(
     if data.kind == "images":
         x = mnist(train=False).images[:rows]
     else:
-        x, _ = training_set(data.dataset).draw(rows, torch.Generator().manual_seed(seed))
+        x, _ = trained_on(checkpoint.config).draw(rows, torch.Generator().manual_seed(seed))
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)
         bits = bits_per_dimension(

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.classifier import ClassifierCheckpoint
 from model.prediction import diffused
 from model.reader import Guide
-from training.data import training_set
+from training.data import trained_on
 from training.data.digits import mnist
 from training.evaluate.clip import zero_shot_prompts
 from training.evaluate.figures import Figures, rounded
@@ -39,7 +39,7 @@ def evaluate_reader(
         test = mnist(train=False)
         rows, labels = test.images[:samples].float(), test.labels[:samples]
     else:
-        rows, labels = training_set(data.dataset).draw(samples, torch.Generator().manual_seed(seed))
+        rows, labels = trained_on(guide.config).draw(samples, torch.Generator().manual_seed(seed))
     scores = _scores(guide, device)
     generator = torch.Generator().manual_seed(seed + 1)
     levels = np.union1d(CLASSIFIER_LEVELS, NAMED_LEVELS)
