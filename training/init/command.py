@@ -170,7 +170,7 @@ def _of_table(path: str, name: str, wishes: Wishes, say: Say) -> tuple[Choices, 
         "jitter": Choice(wishes.jitter, "noise added to what is drawn, in standard deviations of each column"),
     }
     of = table_set(TableSection(**plain(section)))
-    say(f"columns  {', '.join(of.config.names)}" + (f"; the label is {label}" if label else ""))
+    say(f"columns  {', '.join(of.config.columns)}" + (f"; the label is {label}" if label else ""))
     _report(of, say)
     return section, of
 
