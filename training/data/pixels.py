@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST = 2**26  # pixels of a file, 8192×8192: a decoder needs half a gigabyte for them
 GROUND = (255, 255, 255)  # what is seen through transparent pixels
 ORIENTATION = 0x0112  # of EXIF

@@ -177,7 +177,7 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
     if n < FEWEST:
         because = "".join(f"; {one.name}: {one.reason}" for one in points.left_out[:3])
         raise DataError(
-            f"{shown(columns.path)}: {n} usable lines are too few to learn from: give at least {FEWEST}, better some "
+            f"{shown(columns.path)}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some "
             f"hundreds{because}"
         )
     constant = (points.numbers == points.numbers[0]).all(0)
