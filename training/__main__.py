@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
-from training.data.training_set import DataError
+from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_steered
 from training.init.command import Wishes
 from training.init.command import init as make_recipes
 from training.init.propose import Role
+from training.init.survey import left_out_lines
 from training.recipe import (
     OWN_RECIPES,
     RecipeError,
@@ -117,6 +118,9 @@ def train(
         start_from = begun.read_text()
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
+    if isinstance(task.data, FiniteSet) and accelerator.is_main_process:
+        for line in left_out_lines(task.data):
+            typer.echo(line)
     if accelerator.is_main_process:  # nothing is forgotten before all that can be wrong has been looked at
         if fresh:
             shutil.rmtree(run, ignore_errors=True)

@@ -44,7 +44,9 @@ def quiet_pillow() -> Iterator[None]:
 def read_header(path: Path) -> Header:
     """Raises Unusable."""
     with _opened(path) as image:
-        turn = image.getexif().get(ORIENTATION, 1)
+        # To look for EXIF in a PNG is to decode it, but for where it stands in front.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        turn = exif.get(ORIENTATION, 1)
         width, height = image.size if turn < 5 else image.size[::-1]
         return Header(width, height, image.mode, turn > 1, image.has_transparency_data)
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from accelerate import Accelerator, PartialState
+from pydantic import ValidationError
 
 from model.checkpoint import NAME_PATTERN, Config, load_config
 from model.weights import CheckpointError
@@ -29,14 +30,14 @@ from training.init.propose import (
     standardisation,
     with_steps,
 )
-from training.init.survey import count_lines, survey_images, survey_table
+from training.init.survey import count_lines, left_out_lines, survey_images, survey_table
 from training.recipe import RecipeError, parse_recipe, recipe_names
 from training.tasks import make_task, needed
 
-NAMED = 20  # files or lines that are left out, in the report
 FEWEST_STEPS = 100
 
 Say = Callable[[str], None]
+S = TypeVar("S", ImageSection, TableSection)
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,14 @@ def _of_folder(
         "labels": Choice(wishes.labels, "folders are classes" if folder.classes else "there are no folders of classes"),
         "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
     }
-    plain_section = ImageSection(**plain(section))
-    standard = standardisation(image_set(plain_section.model_copy(update={"standardise": "channels"})).config.std)
-    section["standardise"] = standard
+    by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
+    section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
         "flip": Choice(wishes.flip, "mirrors every other image: wrong for letters and digits"),
         "shift": Choice(wishes.shift, "pixels, at most, in each direction"),
         "colour": Choice(wishes.colour, "brightness, contrast and saturation, times 1 ± this"),
     }
-    of = image_set(ImageSection(**plain(section)))
+    of = image_set(_checked(ImageSection, section))
     _report(of, say)
     return section, of
 
@@ -169,21 +169,25 @@ def _of_table(path: str, name: str, wishes: Wishes, say: Say) -> tuple[Choices, 
         "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
         "jitter": Choice(wishes.jitter, "noise added to what is drawn, in standard deviations of each column"),
     }
-    of = table_set(TableSection(**plain(section)))
+    of = table_set(_checked(TableSection, section))
     say(f"columns  {', '.join(of.config.columns)}" + (f"; the label is {label}" if label else ""))
     _report(of, say)
     return section, of
 
 
+def _checked(section: type[S], choices: Choices) -> S:
+    """Raises RecipeError for what was asked and cannot be."""
+    try:
+        return section(**plain(choices))
+    except ValidationError as error:
+        raise RecipeError(
+            "; ".join(f"--{e['loc'][0]}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        ) from error
+
+
 def _report(of: FiniteSet, say: Say) -> None:
-    for line in count_lines(of):
+    for line in (*count_lines(of), *left_out_lines(of)):
         say(line)
-    if of.left_out:
-        say(f"left out: {len(of.left_out):,}, which cannot be trained on")
-        for one in of.left_out[:NAMED]:
-            say(f"  {one.name}: {one.reason}")
-        if len(of.left_out) > NAMED:
-            say(f"  … and {len(of.left_out) - NAMED:,} more")
     kinds = [digests(part.rows.numpy()) for part in (of.examples, of.held_out)]
     copies = len(of.examples) + len(of.held_out) - len(np.unique(np.concatenate(kinds)))
     if copies:

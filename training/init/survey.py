@@ -18,7 +18,8 @@ GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all whose name begins with I
 COLOURFUL = 12  # of 255, between a pixel's channels: where all are nearer, an image is grey
 LOOKED_AT = 200  # images whose colours are looked at
 THUMBNAIL = (32, 32)
-SHOWN = 3  # sizes, in a report
+SHOWN = 3  # sizes, in a report …
+NAMED = 20  # … and files or lines that are left out
 MOST_VALUES = 1000  # of a column that are told apart
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species", "y"}
 
@@ -99,14 +100,14 @@ def count_lines(of: FiniteSet) -> Iterator[str]:
         yield f"  {name:{width}} {count:8,}"
 
 
-@dataclass(frozen=True)
-class Column:
-    """name; words: lines whose value is no number; values: how many different ones, up to MOST_VALUES."""
-
-    name: str
-    words: int
-    values: int
-    counts_lines: bool
+def left_out_lines(of: FiniteSet) -> Iterator[str]:
+    """What cannot be trained on, and why, for a person."""
+    if of.left_out:
+        yield f"left out: {len(of.left_out):,}, which cannot be trained on"
+    for one in of.left_out[:NAMED]:
+        yield f"  {one.name}: {one.reason}"
+    if len(of.left_out) > NAMED:
+        yield f"  … and {len(of.left_out) - NAMED:,} more"
 
 
 @dataclass(frozen=True)
