@@ -60,7 +60,9 @@ def wine_table(path: Path) -> Path:
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow([*wine.feature_names, "cultivar"])
-        table.writerows([*numbers, f"cultivar {label + 1}"] for numbers, label in zip(wine.data, wine.target, strict=True))
+        table.writerows(
+            [*numbers, f"cultivar {label + 1}"] for numbers, label in zip(wine.data, wine.target, strict=True)
+        )
     return path
 
 

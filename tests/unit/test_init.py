@@ -133,7 +133,7 @@ def test_points_have_three_roles(role, dimensions):
     ],
 )
 def test_a_role_that_the_data_cannot_have_says_what_is_missing(role, of, says):
-    with pytest.raises(Impossible, match=f"{role}: {says}"):
+    with pytest.raises(Impossible, match=f"--role {role}: {says}"):
         recipe_for(role, "mine", OWN, of, "mine")
 
 
@@ -290,6 +290,7 @@ def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
         (["of", "--name", "mnist-cfg"], "--name 'mnist-cfg' is taken"),
         (["of", "--name", "mine", "--size", "8by8"], "--size '8by8': give pixels a side"),
         (["of", "--name", "mine", "--size", "2000"], r"--size: Input should be less than or equal to 256, not 2000"),
+        (["of", "--name", "mine", "--size", "99"], "--size 99x99: .* multiples of 8"),
         (["of", "--name", "mine", "--role", "clip"], "--role clip: there are no captions"),
         (["of", "--name", "mine", "--from", "nothing"], "--from: nothing: cannot read config.json"),
         (["gone", "--name", "mine"], "gone: no such file: give a .csv, or a folder"),
@@ -309,9 +310,17 @@ def test_what_is_refused_says_what_to_do(tmp_path, arguments, says):
     assert Path("recipes/there.toml").read_text() == "kept"
 
 
-def test_a_table_that_changes_or_goes_is_named_when_it_is_trained_on(tmp_path):
+def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     make_table(tmp_path / "t.csv", lines=60)
     assert run("init", "t.csv", "--name", "mine").exit_code == 0
+    recipe = Path("recipes/mine.toml")
+    recipe.write_text(recipe.read_text().replace("steps = 3000 #", "steps = 3 #"))
+    for _ in range(2):  # the second finds it done
+        assert run("train", "mine", "--no-evaluate").exit_code == 0
+    make_table(tmp_path / "t.csv", lines=61)
+    changed = run("train", "mine", "--no-evaluate")
+    assert "mine has changed since runs/mine was begun: add --fresh" in said(changed)
+    assert run("train", "mine", "--no-evaluate", "--fresh").exit_code == 0
     (tmp_path / "t.csv").unlink()
     gone = run("train", "mine")
     assert "t.csv: no such file" in said(gone)

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from model.data import DataConfig
 from training.data.augment import of_images
-from training.data.cache import cache_dir
+from training.data.cache import alone_in, cache_dir
 from training.data.folder import Folder, ImageFile, read_folder, shown
 from training.data.pixels import Unusable, quiet_pillow, read_pixels
 from training.data.section import ImageSection
@@ -57,7 +57,7 @@ def image_set(section: ImageSection) -> FiniteSet:
         Examples(rows[part], labels[part], names[part], captions[part])
         for part in (slice(None, trained), slice(trained, None))
     )
-    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out)
+    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out, identity=kept.name)
 
 
 def _kept(section: ImageSection, folder: Folder) -> Path:
@@ -65,18 +65,20 @@ def _kept(section: ImageSection, folder: Folder) -> Path:
     options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
     of = hashlib.sha256(json.dumps([VERSION, shown(folder.root), options]).encode()).hexdigest()[:16]
     place = cache_dir() / f"{section.dataset}-{of}"
+    place.mkdir(parents=True, exist_ok=True)
     state = place / _fingerprint(folder.files)
-    if not (state / "about.json").is_file():
-        partial = place / f"partial-{os.getpid()}"
-        partial.mkdir(parents=True, exist_ok=True)
-        try:
-            _make(partial, section, folder)
-            for old in place.iterdir():
-                if old != partial:
-                    shutil.rmtree(old)
+    with alone_in(place):
+        if not state.is_dir():
+            for old in place.glob("*/"):  # of other files, or half-made
+                shutil.rmtree(old)
+            partial = place / "partial"
+            partial.mkdir()
+            try:
+                _make(partial, section, folder)
+            except BaseException:
+                shutil.rmtree(partial)
+                raise
             partial.rename(state)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return state
 
 

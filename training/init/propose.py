@@ -45,11 +45,12 @@ LARGEST = {"cpu": 32, "cuda": 64}  # that is proposed
 COMMON = 0.95  # of the images: where so many are of one small shape, they are taken as they are
 FLAT = 40.0  # standard deviation, of 0 … 255: less is stretched
 LAST_LEVEL = 8  # pixels a side, at most, where a network's last level attends
+ATTENDED = 32**2  # pixels of the last level, at most
 FEW = 500  # images: for fewer the network is narrower
 
 
 class Impossible(ValueError):
-    """A role that these data cannot have; the message says what is missing."""
+    """What these data cannot have; the message names the option, and says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,17 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
     """
     classes, images = of.data.labels, of.data.kind == "images"
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not classes:
-        raise Impossible(f"{role}: there are no classes: {'one folder a class' if images else 'a column: --label'}")
+        raise Impossible(
+            f"--role {role}: there are no classes: {'one folder a class' if images else 'a column: --label'}"
+        )
     if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER) and not images:
-        raise Impossible(f"{role}: is of images only")
+        raise Impossible(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not of.captioned:
-        raise Impossible(f"{role}: there are no captions: metadata.jsonl in the folder, with file_name and text a line")
+        raise Impossible(
+            f"--role {role}: there are no captions: metadata.jsonl in the folder, with file_name and text a line"
+        )
     if of.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL):
-        raise Impossible(f"{role}: --from is of denoisers")
+        raise Impossible(f"--role {role}: --from is of denoisers")
     denoises = role in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
     head: Choices = {} if denoises else {"role": Choice(role.split("-")[0])}
     head |= {"name": Choice(name), "description": Choice(_description(role, of.data)), "seed": Choice(0)}
@@ -220,6 +225,8 @@ def _levels(of: Amount, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple
         if any(side % 2 or side < 4 for side in sides[-1]):
             break
         sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
+    if math.prod(sides[-1]) > ATTENDED:
+        raise Impossible(f"--size {height}x{width}: cannot be halved often enough; give sides that are multiples of 8")
     channels, why = usual, "wide enough for some thousand images, and quick enough for a CPU"
     if of.rows < FEW:
         channels, why = few, "narrow, for so few images"
