@@ -184,6 +184,8 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
         ("a,b,colour,form", "{x},{y},{w},{w}", None, ("colour", "form")),
         ("a,b,remark", "{x},{y},remark {i}", None, ("remark",)),
         ("a,b,seven", "{x},{y},7", None, ("seven",)),
+        ("x,y,kind", "{x},{y},{w}", "kind", ()),
+        ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
     ],
 )
 def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import Progress
 
 from model.data import DataConfig
@@ -141,12 +142,16 @@ def _decode(section: ImageSection, files: Sequence[ImageFile]) -> Iterator[tuple
         except Unusable as unusable:
             return unusable
 
-    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool, Progress(transient=True) as progress:
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool, _progress() as progress:
         task = progress.add_task("decoding", total=len(files))
         for start in range(0, len(files), CHUNK):
             chunk = files[start : start + CHUNK]
             yield from zip(chunk, pool.map(read, chunk), strict=True)
             progress.advance(task, len(chunk))
+
+
+def _progress() -> Progress:
+    return Progress(transient=True, disable=not Console().is_terminal)
 
 
 def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut]) -> None:
