@@ -46,7 +46,7 @@ COMMON = 0.95  # of the images: where so many are of one small shape, they are t
 FLAT = 40.0  # standard deviation, of 0 … 255: less is stretched
 LAST_LEVEL = 8  # pixels a side, at most, where a network's last level attends
 ATTENDED = 32**2  # pixels of the last level, at most
-FEW = 500  # images: for fewer the network is narrower
+FEW = 2000  # images: for fewer the network is narrower
 
 
 class Impossible(ValueError):
@@ -121,7 +121,7 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.01),
         }
     if role == Role.JUDGE:
-        few = of.rows < 10 * FEW
+        few = of.rows < 3 * FEW
         return head | {
             "width": Choice(16 if few else 24, "of the first level; twice and four times that follow"),
             "features": Choice(64 if few else 128, "width of the layer in which Fréchet distances are taken"),
