@@ -13,14 +13,14 @@ from model.checkpoint import SamplingConfig, load_config
 from tests.tiny import IMAGES, save_tiny
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
-from training.evaluate import command, denoisers
+from training.evaluate import clouds, command
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.points import (
     energy_distance,
     mmd_and_null,
-    point_figures,
+    read_right,
     sliced_wasserstein,
     sliced_wasserstein_within_labels,
 )
@@ -98,15 +98,19 @@ def test_a_neighbourhood_reaches_to_the_third_neighbour():
 
 def test_image_figures_of_real_images_are_the_floor():
     train, test = normal(2000, 6, seed=0), normal(500, 6, seed=1)
-    asked = np.arange(500) % 10
-    classes = torch.from_numpy(asked).clone()
-    classes[:50] = 99
-    figures = image_figures((test, classes), asked, train, test)
-    assert figures.label_accuracy == 0.9
+    figures = image_figures(test, train, test)
     assert figures.frechet == pytest.approx(figures.frechet_floor)
     assert figures.frechet_ratio == pytest.approx(1)
-    with pytest.raises(ValueError, match="at most 500, got 501"):
-        image_figures((normal(501, 6, seed=2), torch.zeros(501)), np.zeros(501), train, test)
+
+
+def test_as_many_images_are_compared_as_there_are_real_ones():
+    train, test = normal(300, 6, seed=0), normal(60, 6, seed=1)
+    class_by_class = torch.cat([normal(500, 6, seed=2), normal(500, 6, seed=3) + 3])
+    figures = image_figures(class_by_class, train, test)
+    assert figures.compared == 60
+    # Of both classes, though the first sixty are of one.
+    assert figures.frechet > 2 * image_figures(normal(60, 6, seed=4), train, test).frechet
+    assert image_figures(class_by_class, train, test[:10]) is None  # too few to speak of
 
 
 # Points
@@ -172,8 +176,8 @@ def test_points_are_read_by_the_nearest_real_one():
     data = GaussianMixture()
     real, labels = data.draw(1000, torch.Generator().manual_seed(0))
     generated, asked = data.draw(1000, torch.Generator().manual_seed(1))
-    assert point_figures(generated, asked, real, labels).label_accuracy == 1
-    assert point_figures(generated, 1 - asked, real, labels).label_accuracy == 0
+    assert read_right(generated, asked, real, labels) == 1
+    assert read_right(generated, 1 - asked, real, labels) == 0
 
 
 # From a checkpoint to its card
@@ -189,8 +193,8 @@ def test_points_are_measured_and_the_card_written(tmp_path):
     config = load_config(folder)
     assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
     assert figures["samples"] == 50
-    assert figures["seeds"] == denoisers.POINT_SEEDS
-    assert figures["steps"] == denoisers.POINT_STEPS
+    assert figures["seeds"] == clouds.POINT_SEEDS
+    assert figures["steps"] == clouds.POINT_STEPS
     assert "label_accuracy" in figures
     assert config.metrics["unconditional"]["guidance_scale"] == 0
     assert "label_accuracy" not in config.metrics["unconditional"]
@@ -227,8 +231,6 @@ def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
 def test_what_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(RecipeError, match="nothing"):
         evaluate_checkpoint(tmp_path / "nothing", tmp_path, torch.device("cpu"))
-    with pytest.raises(RecipeError, match="train mnist-judge"):
-        evaluate_checkpoint(save_tiny(tmp_path, IMAGES), tmp_path, torch.device("cpu"), samples=10)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +245,16 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
-    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
     command._comparable(options, 10_000, 0, figures)
     with pytest.raises(RecipeError, match="same settings"):
         command._comparable(options, 10_000, 0, None if measured is None else figures | measured)
+
+
+def test_bfloat16_is_not_compared_where_nothing_was_judged():
+    figures = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    with pytest.raises(RecipeError, match="there was none"):
+        command._comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, figures)
 
 
 # The judge
@@ -274,7 +282,7 @@ def test_the_judge_reads_real_test_images():
     judge = load_judge(CHECKPOINTS / "mnist-judge")
     assert judge.config.metrics["measured"]["test_accuracy"] >= 0.995
     assert (CHECKPOINTS / "mnist-judge" / "model.safetensors").stat().st_size <= 3_000_000
-    _, classes = judge.look(test.images[::10])
+    _, classes = judge.look(test.rows[::10])
     assert (classes == test.labels[::10]).double().mean().item() >= 0.99
 
 
@@ -283,6 +291,6 @@ def test_the_judge_reads_real_test_images():
 def test_the_judge_reads_all_test_images_as_well_as_its_card_says():
     test = mnist(train=False)
     judge = load_judge(CHECKPOINTS / "mnist-judge")
-    accuracy = (judge.look(test.images)[1] == test.labels).double().mean().item()
+    accuracy = (judge.look(test.rows)[1] == test.labels).double().mean().item()
     assert accuracy >= 0.995
     assert accuracy == pytest.approx(judge.config.metrics["measured"]["test_accuracy"], abs=2e-4)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from training.data.section import ImageSection
+from training.data.training_set import unchanged
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -14,6 +15,8 @@ GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as they are seen (ITU-R 
 
 def of_images(section: ImageSection) -> Augment:
     """Of images float32 [n, C, H, W] in 0 … 255. What is off draws nothing from the generator."""
+    if not (section.flip or section.shift or section.colour):
+        return unchanged
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
         if section.flip:
@@ -29,10 +32,10 @@ def of_images(section: ImageSection) -> Augment:
 
 def of_points(jitter: Tensor) -> Augment:
     """Normal noise of these standard deviations [d], added to points float32 [n, d]; none where all are 0."""
+    if not jitter.any():
+        return unchanged
 
     def augment(points: Tensor, generator: torch.Generator) -> Tensor:
-        if not jitter.any():
-            return points
         return points + jitter * torch.randn(points.shape, generator=generator)
 
     return augment

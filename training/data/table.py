@@ -81,6 +81,7 @@ def table_set(section: TableSection) -> FiniteSet:
         kind="points",
         shape=(len(numeric),),
         labels=classes,
+        names=tuple(columns.names[index] for index in numeric) if columns.headed else (),
         mean=tuple(float(f"{value:.6g}") for value in mean),
         std=tuple(float(f"{value:.6g}") for value in std),
     )
