@@ -153,15 +153,15 @@ def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut
     because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
     if len(labels) < FEWEST:
         raise DataError(
-            f"{shown(folder.root)}: {len(labels)} usable images are too few to learn from: give at least {FEWEST}, "
-            f"better some hundreds{because}"
+            f"{shown(folder.root)}: too few usable images to learn from, {len(labels)}: give at least {FEWEST}, better "
+            f"some hundreds{because}"
         )
     counts = np.bincount(labels, minlength=len(folder.classes)) if folder.classes else np.array([len(labels)])
     for name, count in zip(folder.classes, counts, strict=False):
         if count < 2:
             raise DataError(
-                f"{shown(folder.root / name)}: {count} usable image{'s' * (count != 1)} are no class to learn: "
-                f"add some (one is held out), or take the folder away{because}"
+                f"{shown(folder.root / name)}: a class wants at least 2 usable images (one is held out), and has "
+                f"{count}: add some, or take the folder away{because}"
             )
 
 
