@@ -18,12 +18,6 @@ NAMED = 100  # labels or words that a card lists
 ACCURACY = "accuracy.png"  # of a classifier, against t
 CONTROL_SHEET = "followed.png"  # hints, and what a ControlNet makes of them
 
-WITHOUT_JUDGE = (
-    "There was no judge of such images. Where they have classes, a recipe of the role `judge` with the same `[data]` "
-    "makes one: `python -m training train` that, then evaluate this again for label accuracy, Fréchet distance, "
-    "precision and recall."
-)
-
 MEANING = {
     "test_accuracy": "share of the real images that were held out which are read right",
     "label_accuracy": "share of samples that are what was asked for (images: as the judge reads them; points: by the "
@@ -127,7 +121,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     ]
     lines += _measured(config.metrics)
     if config.data.kind == "images" and config.metrics and not any("judge" in of for of in config.metrics.values()):
-        lines += ["", WITHOUT_JUDGE]
+        lines += ["", _without_judge(config)]
     if (folder / NEAREST).is_file():
         lines += [
             "",
@@ -139,6 +133,16 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![where the bits come from]({LIKELIHOOD})"]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _without_judge(config: Config) -> str:
+    """Which figures are not there, and how to get them."""
+    dataset, images = config.data.dataset, config.recipe.get("data", {}).get("images")
+    init = f"`python -m training init {images} --name {dataset} --role judge` and " if images else ""
+    return (
+        "There was no judge of such images: label accuracy, Fréchet distance, precision and recall are not measured. "
+        f"Where they have classes, make one by {init}`python -m training train {dataset}-judge`, then evaluate again."
+    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:
