@@ -12,7 +12,7 @@ from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Checkpoint, Precisio
 from model.conditions import HintKind
 from model.data import DataConfig
 from model.denoiser import Control
-from model.hints import Framing
+from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
 from model.weights import CheckpointError, fingerprint, load_weights
@@ -30,7 +30,7 @@ class BaseConfig(BaseModel):
 class ControlConfig(BaseModel):
     """Its config.json. data, network, text (the length of the vectors it reads) and schedule are the base's.
 
-    framing  how a request's picture becomes one like those that it was trained on
+    framing, frame  how a request's picture becomes one like those that it was trained on: see `given_hint`
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +40,7 @@ class ControlConfig(BaseModel):
     name: str = Field(pattern=NAME_PATTERN)
     hint: HintKind
     framing: Framing = "ink"
+    frame: float = Field(FRAME, gt=0, le=1)
     base: BaseConfig
     data: DataConfig
     network: UNetConfig

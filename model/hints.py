@@ -68,6 +68,7 @@ def given_hint(
     size: tuple[int, int],
     *,
     framing: Framing = "ink",
+    frame: float = FRAME,
     preprocess: bool = True,
 ) -> np.ndarray:
     """The hint [H, W] of `size` that somebody's picture is, or is made into.
@@ -76,6 +77,7 @@ def given_hint(
     framing     ink: dark on light is turned round, the ink is cut out, scaled and centred as MNIST does it, and its
                 edges or its strokes are taken. whole: the largest part around the middle that has the shape is
                 scaled, and its edges are taken
+    frame       of ink: its longer side, as a share of the image's shorter one
     preprocess  False: the picture is the hint itself, light on dark, as large as the model's images
 
     Raises HintError.
@@ -97,8 +99,8 @@ def given_hint(
         return _checked(OF_IMAGE[kind](filling(picture, size)))
     ink = light_on_dark(picture)
     if kind == "canny":
-        return _checked(edges(framed(ink, size)))
-    return _checked(_drawn(framed(ink, (FINE * size[0], FINE * size[1]), keep_lines=True)))
+        return _checked(edges(framed(ink, size, frame)))
+    return _checked(_drawn(framed(ink, (FINE * size[0], FINE * size[1]), frame, keep_lines=True)))
 
 
 def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -121,7 +123,7 @@ def light_on_dark(picture: np.ndarray) -> np.ndarray:
     return 255 * (ink / strongest).clip(0, 1)
 
 
-def framed(ink: np.ndarray, size: tuple[int, int], *, keep_lines: bool = False) -> np.ndarray:
+def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep_lines: bool = False) -> np.ndarray:
     """Light ink on dark [H, W] → [size], scaled and centred as MNIST's digits are; 0 … 255.
 
     keep_lines  a line stays as light as it is however thin it becomes, instead of fading into its ground
@@ -134,7 +136,7 @@ def framed(ink: np.ndarray, size: tuple[int, int], *, keep_lines: bool = False) 
     rows, columns = np.flatnonzero(marks.any(1)), np.flatnonzero(marks.any(0))
     top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
     cut = ink[top : rows[-1] + 2, left : columns[-1] + 2]
-    scale = FRAME * min(size) / max(cut.shape)
+    scale = frame * min(size) / max(cut.shape)
     if keep_lines and scale < 1:
         cut = ndimage.maximum_filter(cut, size=max(1, round(1 / scale)))
     height, width = (max(1, round(scale * side)) for side in cut.shape)

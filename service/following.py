@@ -21,8 +21,8 @@ def hint_of(control: ControlRequest, scale: float, of: ControlConfig) -> Hint:
     """
     try:
         picture = decoded(from_base64(control.image))
-        size = of.data.shape[1:]
-        hint = given_hint(picture, control.kind, size, framing=of.framing, preprocess=control.preprocess)
+        how = {"framing": of.framing, "frame": of.frame, "preprocess": control.preprocess}
+        hint = given_hint(picture, control.kind, of.data.shape[1:], **how)
     except (PictureError, HintError) as error:
         raise invalid("control.image", str(error)) from error
     return Hint(control.kind, (np.rint(255 * hint) / 255).astype(np.float32)[None], scale)

@@ -9,7 +9,12 @@ import typer
 from accelerate import Accelerator
 
 from training.data.training_set import DataError, FiniteSet
-from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_steered
+from training.evaluate.command import (
+    evaluate_checkpoint,
+    evaluate_likelihood,
+    evaluate_memorisation,
+    evaluate_steered,
+)
 from training.init.command import Wishes
 from training.init.command import init as make_recipes
 from training.init.propose import Role
@@ -147,7 +152,10 @@ def train(
 @app.command()
 def evaluate(
     name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
-    samples: Annotated[int | None, typer.Option(min=10, help="Default: 10,000 images, or 5,000 points × 10.")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=10, help="Default: as many images as are held out, 1,000 … 10,000; or 5,000 points × 10."),
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="Default: the card's, as for the two that follow.")] = None,
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     guidance_scale: Annotated[float | None, typer.Option(min=0, max=20)] = None,
@@ -163,11 +171,22 @@ def evaluate(
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Bits per dimension instead, over 50 steps and over all of them.")
     ] = False,
+    memorisation: Annotated[
+        bool, typer.Option("--memorisation", help="How near samples are to what was trained on, instead.")
+    ] = False,
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
+    others = bool(sampler or steps or guide or guidance_scale is not None)
+    if memorisation:
+        if others or likelihood or precision != "float32":
+            raise RecipeError("--memorisation goes with --samples and --seed only: it is of the card's own settings")
+        folder, device = find_checkpoint(name, checkpoints), Accelerator().device
+        figures = evaluate_memorisation(folder, device, samples=samples, seed=seed)
+        typer.echo(json.dumps(figures, indent=2))
+        return
     if likelihood:
-        if sampler or steps or guide or guidance_scale is not None:
+        if others:
             raise RecipeError("--likelihood goes with --samples, --precision and --seed only: it draws no samples")
         folder, device = find_checkpoint(name, checkpoints), Accelerator().device
         figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed)

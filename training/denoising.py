@@ -13,14 +13,14 @@ from model.schedule import make_schedule
 from model.text import TextEncoder
 from model.weights import CheckpointError, read_weights
 from training.data import captioned_set, training_set
-from training.data.captions import captions_of
 from training.evaluate.card import PICTURES, write_denoiser_card
-from training.generate import generate, labelled, prompted
+from training.generate import generate, labelled, prompted, spread
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
 
-PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture
+PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
+PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
 OF_CONDITION = ("embedding.label.", "embedding.text.")  # weights that a network of another condition does not have
 LABELS = "embedding.label.weight"
 TIME_BIAS = "embedding.time.2.bias"
@@ -32,7 +32,7 @@ class DenoisingTask:
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
         """`text_from`: the folder of the checkpoint that the recipe's `text` names."""
         self.recipe = recipe
-        self.text = None if text_from is None else _text_encoder(text_from)
+        self.text = None if text_from is None else _text_encoder(text_from, recipe.data.dataset)
         try:
             self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
         except ValueError as error:
@@ -96,7 +96,7 @@ class DenoisingTask:
         condition = labels
         if self.text is not None:
             vocabulary = self.text.config.vocabulary
-            said = [vocabulary.read(caption.text) for caption in captions_of(labels.cpu(), generator)]
+            said = [vocabulary.read(caption.text) for caption in self.data.captions_of(labels.cpu(), generator)]
             with torch.autocast("cpu", enabled=False):
                 condition = self.text.embed(said).to(rows.device)
         elif not self.config.data.labels:
@@ -114,7 +114,7 @@ class DenoisingTask:
             labels = np.repeat(np.arange(len(text)), columns)
             conditions = prompted(text.repeat_interleave(columns, dim=0), sampling)
         else:
-            labels = np.repeat(list(range(len(data.labels))) or [NO_LABEL], columns)
+            labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL], columns)
             conditions = labelled(labels, sampling)
         checkpoint = Checkpoint(self.config, self.schedule, network, self.text)
         device = next(network.parameters()).device
@@ -148,11 +148,14 @@ def _adapted(theirs: dict[str, Tensor], ours: dict[str, Tensor], they: Config, w
     return weights
 
 
-def _text_encoder(folder: Path) -> TextEncoder:
-    """Raises RecipeError where the folder has none."""
+def _text_encoder(folder: Path, dataset: str) -> TextEncoder:
+    """Raises RecipeError where the folder has none, or one of other data's captions."""
     try:
         if read_role(folder) != "clip":
             raise RecipeError(f"text: {folder.name} is no checkpoint of CLIP; train one, or name another")
-        return load_clip(folder).text
+        clip = load_clip(folder)
+        if clip.data.dataset != dataset:
+            raise RecipeError(f"text: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
+        return clip.text
     except CheckpointError as error:
         raise RecipeError(f"text: {error}") from error

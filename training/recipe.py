@@ -86,6 +86,15 @@ class DenoiserRecipe(_Section):
         return self
 
 
+class DistortionSection(_Section):
+    """How a judge's training images are moved, so that it reads what is drawn a little otherwise; 0 is off."""
+
+    shift: float = Field(0.07, ge=0, le=0.5)  # at most, as a share of the side
+    rotation: float = Field(12.0, ge=0, le=180)  # degrees
+    scale: float = Field(0.1, ge=0, le=0.5)  # larger or smaller by such a share
+    shear: float = Field(0.1, ge=0, le=0.5)
+
+
 class JudgeRecipe(_Section):
     """A classifier of clean images, for measuring and for nothing else."""
 
@@ -96,6 +105,7 @@ class JudgeRecipe(_Section):
     data: DataSection
     width: int = Field(32, ge=8, multiple_of=8)
     features: int = Field(128, ge=8)
+    distortion: DistortionSection = DistortionSection()
     optimisation: OptimisationSection
 
 

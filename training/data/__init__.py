@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from model.data import DataConfig
-from training.data.captions import CaptionedDigits, captioned_mnist
+from training.data.captions import CaptionedSet
+from training.data.digit_captions import captioned_mnist
 from training.data.digits import mnist_set
 from training.data.images import image_set
+from training.data.own_captions import captioned_images
 from training.data.points import GaussianMixture, Spiral
 from training.data.section import BuiltInSection, DataSection, ImageSection, section_of
 from training.data.table import table_set
-from training.data.training_set import TrainingSet
+from training.data.training_set import DataError, TrainingSet
 
 
 class _Config(Protocol):
@@ -35,11 +37,22 @@ def trained_on(config: _Config) -> TrainingSet:
 
     Raises DataError where own data are no longer where they were.
     """
-    return training_set(section_of(config.recipe.get("data", {"dataset": config.data.dataset})))
+    return training_set(_section(config))
 
 
-def captioned_set(section: DataSection) -> CaptionedDigits:
-    """The same with traits to make captions of. Raises ValueError where nothing can be said of the data."""
-    if section.dataset != "mnist":
-        raise ValueError(f"there are captions of mnist only, not of {section.dataset}")
-    return captioned_mnist(train=True)
+def _section(config: _Config) -> DataSection:
+    return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
+
+
+def captioned_set(section: DataSection) -> CaptionedSet:
+    """The same with what can be said of its rows. Raises DataError where nothing can."""
+    if isinstance(section, ImageSection):
+        return captioned_images(image_set(section))
+    if section.dataset == "mnist":
+        return captioned_mnist()
+    raise DataError(f"{section.dataset} has no captions: there are some of mnist, and of your own images")
+
+
+def captioned_as_trained(config: _Config) -> CaptionedSet:
+    """What a checkpoint that reads words was trained on. Raises DataError."""
+    return captioned_set(_section(config))

@@ -32,6 +32,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def some(self, n: int) -> "Examples":
+        """n of them, or all: those of a random order that is always the same, for they may lie class by class."""
+        if n >= len(self):
+            return self
+        index = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:n]
+        names, captions = (tuple(of[i] for i in index.tolist()) if of else () for of in (self.names, self.captions))
+        return Examples(self.rows[index], self.labels[index], names, captions)
+
 
 class TrainingSet(Protocol):
     """Rows in the data's own units, drawn by a generator: the same generator, the same rows.
