@@ -328,6 +328,17 @@ def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     assert "t.csv: no such file" in said(gone)
 
 
+def test_many_classes_are_counted_in_short_and_scarce_ones_are_named(tmp_path):
+    make_table(tmp_path / "t.csv", lines=30 * 25, classes=tuple(f"kind {number}" for number in range(30)))
+    text = (tmp_path / "t.csv").read_text() + "1,2,3,rare\n4,5,6,rare\n"
+    (tmp_path / "t.csv").write_text(text)
+    result = run("init", "t.csv", "--name", "many")
+    assert result.exit_code == 0, said(result)
+    assert "  kind 9        25\n" in result.output
+    assert "  … and 11 more, of 2 to 25\n" in result.output
+    assert "few: of rare there are less than 20: " in result.output
+
+
 # Fine-tuning
 
 

@@ -87,7 +87,10 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
     """Of the files' names, sizes and times, and of what is said of them: it changes when any of them does."""
     found = hashlib.sha256()
     for file in files:
-        stat = file.path.stat()
+        try:
+            stat = file.path.stat()
+        except OSError as error:
+            raise DataError(f"{file.name}: {error.strerror} while the folder was looked at: start again") from error
         found.update(repr((file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption)).encode())
     return found.hexdigest()[:16]
 

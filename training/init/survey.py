@@ -20,7 +20,8 @@ COLOURFUL = 12  # of 255, between a pixel's channels: where all are nearer, an i
 LOOKED_AT = 200  # images whose colours are looked at
 THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes, in a report …
-NAMED = 20  # … and files or lines that are left out
+NAMED = 20  # … and classes, and files or lines that are left out
+SCARCE = 20  # rows of a class: fewer are remembered rather than learned
 MOST_VALUES = 1000  # of a column that are told apart
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 
@@ -96,10 +97,18 @@ def count_lines(of: FiniteSet) -> Iterator[str]:
     what = "images" if of.config.kind == "images" else f"points of {of.config.shape[0]} dimensions"
     classes = of.config.labels
     yield f"{len(labels):,} {what}" + (f" in {len(classes):,} classes" if classes else "")
-    counts = np.bincount(labels, minlength=len(classes)) if classes else ()
-    width = max((len(name) for name in classes), default=0)
-    for name, count in zip(classes, counts, strict=True):
+    if not classes:
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    width = max(len(name) for name in classes[:NAMED])
+    for name, count in zip(classes[:NAMED], counts, strict=False):
         yield f"  {name:{width}} {count:8,}"
+    if len(classes) > NAMED:
+        yield f"  … and {len(classes) - NAMED:,} more, of {counts[NAMED:].min():,} to {counts[NAMED:].max():,}"
+    scarce = [name for name, count in zip(classes, counts, strict=True) if count < SCARCE]
+    if scarce:
+        some = ", ".join(scarce[:SHOWN]) + (" …" if len(scarce) > SHOWN else "")
+        yield f"few: of {some} there are less than {SCARCE}: what is drawn of them will be much like a copy"
 
 
 def left_out_lines(of: FiniteSet) -> Iterator[str]:
