@@ -212,8 +212,8 @@ def test_points_are_measured_and_the_card_written(tmp_path):
     assert again == figures  # seeds are fixed
 
 
-@pytest.mark.parametrize("columns", [1, 2, 3, 64])
-def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns):
+@pytest.mark.parametrize("columns", [1, 64])
+def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch):
     table = make_table(tmp_path / "own.csv", lines=120, columns=columns)
     section = TableSection(dataset="own", table=str(table), label="kind")
     data = training_set(section)
@@ -223,11 +223,20 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
     assert figures["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
-    assert figures["two_sample_accuracy"] > 0.6  # weights that were not trained
     remembered = load_config(tmp_path / "own").metrics["memorisation"]
     assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
+    assert remembered["nearer_than_real"] < 0.2
     card = (tmp_path / "own" / "README.md").read_text()
     assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
+    # What only repeats what it was trained on, and what is far from it.
+    rows = data.examples.rows
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
+    evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
+    far = rows + 4 * torch.tensor(data.config.std)
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert figures["two_sample_accuracy"] > 0.9 and figures["sliced_wasserstein_ratio"] > 2
 
 
 def test_dimensions_of_different_units_count_alike():

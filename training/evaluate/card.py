@@ -1,6 +1,7 @@
 """The model card, checkpoints/<name>/README.md: its figures are those of config.json, measured by `evaluate`."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,8 +92,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         "",
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
-        f"curl --json '{json.dumps(request)}' localhost:8000/sample"
-        + (" -o sample.png" if data.kind == "images" else ""),
+        f"curl --json {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
         "```",
         "",
         "| | |",
@@ -187,7 +187,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"schedule to {steered}.",
         "",
         "```",
-        f"curl --json '{json.dumps({'dataset': data.dataset} | request)}' http://127.0.0.1:8000/sample -o "
+        f"curl --json {_quoted({'dataset': data.dataset} | request)} http://127.0.0.1:8000/sample -o "
         f"{data.dataset}.png",
         "```",
         "",
@@ -239,6 +239,11 @@ def _text_rows(text: TextConfig) -> list[str]:
         f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
         f"| words | {_listed(text.vocabulary.words)} |",
     ]
+
+
+def _quoted(request: dict) -> str:
+    """As an argument of a shell, whatever the labels are called."""
+    return shlex.quote(json.dumps(request, ensure_ascii=False))
 
 
 def _listed(names: Sequence[str]) -> str:
