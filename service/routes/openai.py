@@ -21,7 +21,7 @@ from service.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.state import AppState
 
 MAX_N = 10
-MAX_ZOOM = 16
+MAX_SIDE = 1024  # pixels of a picture
 OWNER = "spirale"
 
 
@@ -152,11 +152,13 @@ def _model(catalog: Catalog, name: str | None) -> str:
 def _zoom(size: str | None, shape: tuple[int, ...]) -> int:
     """How many times larger than the model's own pictures `size` is."""
     _, height, width = shape
-    sizes = {f"{zoom * width}x{zoom * height}": zoom for zoom in range(1, MAX_ZOOM + 1)}
+    most = MAX_SIDE // max(height, width)
+    sizes = {f"{zoom * width}x{zoom * height}": zoom for zoom in range(1, most + 1)}
     if size is None or size == "auto":
         return 1
     if size not in sizes:
-        raise invalid("size", f"auto, or one of {', '.join(sizes)}", size)
+        largest = f"{most * width}x{most * height}"
+        raise invalid("size", f"auto, or a whole multiple of {width}x{height}, up to {largest}", size)
     return sizes[size]
 
 
