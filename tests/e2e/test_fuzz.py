@@ -88,10 +88,14 @@ def save_one_of_each(folder: Path) -> None:
 def sensible(document: dict) -> dict:
     """The same contract for somebody who knows what there is to ask for."""
     document = copy.deepcopy(document)
-    for schema in document["components"]["schemas"].values():
-        fields = schema.get("properties", {})
-        if schema.get("additionalProperties") is False:  # a request; answers are as they were
-            fields |= {name: SENSIBLE[name] for name in fields.keys() & SENSIBLE.keys()}
+    schemas = document["components"]["schemas"]
+    # An answer has a `control` of its own to tell of.
+    schemas["ControlAsked"] = copy.deepcopy(schemas["ControlRequest"])
+    asked = json.dumps(schemas["SampleRequest"]).replace("/ControlRequest", "/ControlAsked")
+    schemas["SampleRequest"] = json.loads(asked)
+    for name in ("SampleRequest", "ControlAsked", "ImagesRequest"):
+        fields = schemas[name]["properties"]
+        fields |= {field: SENSIBLE[field] for field in fields.keys() & SENSIBLE.keys()}
     for parameter in document["paths"]["/sample"]["get"]["parameters"]:
         if parameter["name"] in SENSIBLE and parameter["name"] != "label":
             parameter["schema"] = SENSIBLE[parameter["name"]]
