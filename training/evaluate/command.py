@@ -26,7 +26,7 @@ from training.data import trained_on
 from training.data.drawings import DRAWN_OF
 from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
-from training.evaluate.clouds import POINT_STEPS, evaluate_points
+from training.evaluate.clouds import POINT_STEPS, evaluate_points, told_apart
 from training.evaluate.controls import evaluate_control, evaluate_drawings
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
@@ -105,6 +105,8 @@ def evaluate_checkpoint(
         return figures
 
     metrics = dict(config.metrics)
+    if config.data.kind == "points":
+        figures |= told_apart(drawn, data)
     metrics[column] = figures
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
