@@ -114,22 +114,29 @@ def train(
     made = load_recipe(recipe, recipes)
     run = runs / made.name
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
-    if start_from is not None and newest_state(run) is not None and not fresh:
+    goes_on = newest_state(run) is not None and not fresh
+    if start_from is not None and goes_on:
         raise RecipeError(
             f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
         )
+    identity = run / "data"  # of what it was begun on
     begun = run / "started_from"  # a run that goes on is still one that began so
-    if start_from is None and not fresh and newest_state(run) is not None and begun.is_file():
+    if start_from is None and goes_on and begun.is_file():
         start_from = begun.read_text()
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
-    if isinstance(task.data, FiniteSet) and accelerator.is_main_process:
-        for line in left_out_lines(task.data):
+    own = task.data if isinstance(task.data, FiniteSet) else None
+    if own is not None and goes_on and identity.is_file() and identity.read_text() != own.identity:
+        raise RecipeError(f"{made.data.dataset} has changed since {run} was begun: add --fresh to begin anew")
+    if own is not None and accelerator.is_main_process:
+        for line in left_out_lines(own):
             typer.echo(line)
     if accelerator.is_main_process:  # nothing is forgotten before all that can be wrong has been looked at
         if fresh:
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
+        if own is not None:
+            identity.write_text(own.identity)
         if start_from is not None:
             begun.write_text(start_from)
     accelerator.wait_for_everyone()

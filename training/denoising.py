@@ -30,7 +30,7 @@ class DenoisingTask:
     """See `training.trainer.Task`."""
 
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
-        """`text_from`: the folder of the checkpoint that the recipe's `text` names."""
+        """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
         self.recipe = recipe
         self.text = None if text_from is None else _text_encoder(text_from, recipe.data.dataset)
         try:
@@ -152,10 +152,10 @@ def _text_encoder(folder: Path, dataset: str) -> TextEncoder:
     """Raises RecipeError where the folder has none, or one of other data's captions."""
     try:
         if read_role(folder) != "clip":
-            raise RecipeError(f"text: {folder.name} is no checkpoint of CLIP; train one, or name another")
+            raise RecipeError(f"text_from: {folder.name} is no checkpoint of CLIP; train one, or name another")
         clip = load_clip(folder)
         if clip.data.dataset != dataset:
-            raise RecipeError(f"text: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
+            raise RecipeError(f"text_from: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
         return clip.text
     except CheckpointError as error:
-        raise RecipeError(f"text: {error}") from error
+        raise RecipeError(f"text_from: {error}") from error

@@ -81,21 +81,20 @@ def amount(shape: tuple[int, ...], rows: int, device: str = "cpu", labels: int =
 
 OWN = {"dataset": Choice("mine"), "images": Choice("photos"), "size": Choice([32, 32]), "channels": Choice(3)}
 TABLE = {"dataset": Choice("mine"), "table": Choice("t.csv")}
-SIDES = [4, 8, 12, 16, 20, 24, 28, 32, 36, 48, 64, 96, 100, 128, 256]
+SIDES = [4, 8, 12, 16, 28, 32, 36, 48, 64, 100, 128, 256]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_network_can_be_built_for_every_size(device):
-    sizes = [(side, side) for side in SIDES] + list(itertools.permutations([8, 20, 28, 64], 2))
-    for (height, width), channels, rows in itertools.product(sizes, (1, 3), (50, 5_000)):
-        of = amount((channels, height, width), rows, device)
-        for role in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER):
+    sizes = [(side, side) for side in SIDES] + list(itertools.combinations([8, 20, 28, 64], 2))
+    for number, (height, width) in enumerate(sizes):
+        of = amount((3, height, width), (50, 5_000)[number % 2], device)
+        for role in (Role.CONDITIONAL, Role.CLASSIFIER):
             made = parse_recipe(plain(recipe_for(role, "mine", OWN, of, "mine")), "here")
-            with torch.device("meta"):
-                if isinstance(made, ClassifierRecipe):
-                    build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
-                    continue
-                network = build_network(made.network, shape=of.data.shape, labels=3, T=1000, learned_variance=False)
+            if isinstance(made, ClassifierRecipe):
+                build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
+                continue
+            network = build_network(made.network, shape=of.data.shape, labels=3, T=1000, learned_variance=False)
             *_, last = made.network.channels
             pixels = height * width // (made.network.patch * 2 ** (len(made.network.channels) - 1)) ** 2
             assert pixels <= 32**2  # of what the middle attends to
@@ -133,7 +132,7 @@ def test_points_have_three_roles(role, dimensions):
     ],
 )
 def test_a_role_that_the_data_cannot_have_says_what_is_missing(role, of, says):
-    with pytest.raises(Impossible, match=f"{role}: {says}"):
+    with pytest.raises(Impossible, match=f"--role {role}: {says}"):
         recipe_for(role, "mine", OWN, of, "mine")
 
 
@@ -184,6 +183,8 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
         ("a,b,colour,form", "{x},{y},{w},{w}", None, ("colour", "form")),
         ("a,b,remark", "{x},{y},remark {i}", None, ("remark",)),
         ("a,b,seven", "{x},{y},7", None, ("seven",)),
+        ("x,y,kind", "{x},{y},{w}", "kind", ()),
+        ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
     ],
 )
 def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without):
@@ -290,6 +291,7 @@ def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
         (["of", "--name", "mnist-cfg"], "--name 'mnist-cfg' is taken"),
         (["of", "--name", "mine", "--size", "8by8"], "--size '8by8': give pixels a side"),
         (["of", "--name", "mine", "--size", "2000"], r"--size: Input should be less than or equal to 256, not 2000"),
+        (["of", "--name", "mine", "--size", "99"], "--size 99x99: .* multiples of 8"),
         (["of", "--name", "mine", "--role", "clip"], "--role clip: there are no captions"),
         (["of", "--name", "mine", "--from", "nothing"], "--from: nothing: cannot read config.json"),
         (["gone", "--name", "mine"], "gone: no such file: give a .csv, or a folder"),
@@ -309,12 +311,31 @@ def test_what_is_refused_says_what_to_do(tmp_path, arguments, says):
     assert Path("recipes/there.toml").read_text() == "kept"
 
 
-def test_a_table_that_changes_or_goes_is_named_when_it_is_trained_on(tmp_path):
+def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     make_table(tmp_path / "t.csv", lines=60)
     assert run("init", "t.csv", "--name", "mine").exit_code == 0
+    recipe = Path("recipes/mine.toml")
+    recipe.write_text(recipe.read_text().replace("steps = 3000 #", "steps = 3 #"))
+    for _ in range(2):  # the second finds it done
+        assert run("train", "mine", "--no-evaluate").exit_code == 0
+    make_table(tmp_path / "t.csv", lines=61)
+    changed = run("train", "mine", "--no-evaluate")
+    assert "mine has changed since runs/mine was begun: add --fresh" in said(changed)
+    assert run("train", "mine", "--no-evaluate", "--fresh").exit_code == 0
     (tmp_path / "t.csv").unlink()
     gone = run("train", "mine")
     assert "t.csv: no such file" in said(gone)
+
+
+def test_many_classes_are_counted_in_short_and_scarce_ones_are_named(tmp_path):
+    make_table(tmp_path / "t.csv", lines=30 * 25, classes=tuple(f"kind {number}" for number in range(30)))
+    text = (tmp_path / "t.csv").read_text() + "1,2,3,rare\n4,5,6,rare\n"
+    (tmp_path / "t.csv").write_text(text)
+    result = run("init", "t.csv", "--name", "many")
+    assert result.exit_code == 0, said(result)
+    assert "  kind 9        25\n" in result.output
+    assert "  … and 11 more, of 2 to 25\n" in result.output
+    assert "few: of rare there are less than 20: " in result.output
 
 
 # Fine-tuning

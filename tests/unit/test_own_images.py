@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -359,7 +360,7 @@ def test_files_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatch
     third = images(root)
     assert len(third.examples) + len(third.held_out) == 41
     (place,) = (tmp_path / "cache" / "spirale").iterdir()
-    assert len(list(place.iterdir())) == 1  # what was made of the older files is gone …
+    assert len(list(place.glob("*/"))) == 1  # what was made of the older files is gone …
     assert first.examples.rows.sum() > 0  # … but for whoever has it open
 
 
@@ -373,6 +374,17 @@ def test_what_was_half_made_is_made_again(tmp_path, monkeypatch):
         patched.setattr(images_module, "digests", killed)
         images(root)
     assert len(images(root).examples) == 32
+
+
+def test_two_at_once_decode_once(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    decoded = []
+    decode = images_module.read_pixels
+    monkeypatch.setattr(images_module, "read_pixels", lambda path, *of: decoded.append(path) or decode(path, *of))
+    with ThreadPoolExecutor(4) as pool:
+        sets = list(pool.map(lambda _: images(root), range(4)))
+    assert len(decoded) == 40
+    assert all(torch.equal(one.examples.rows, sets[0].examples.rows) for one in sets)
 
 
 def test_a_full_disk_is_seen_before_it_is_written_to(tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def init(
         try:
             recipe = recipe_for(role, own_name, data, amount, wishes.base or name)
         except Impossible as error:
-            raise RecipeError(f"--role {error}") from error
+            raise RecipeError(str(error)) from error
         recipe, took = _timed(recipe, target, amount, wishes.minutes, checkpoints)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_heading(path, of) + to_toml(recipe), encoding="utf-8")

@@ -45,11 +45,12 @@ LARGEST = {"cpu": 32, "cuda": 64}  # that is proposed
 COMMON = 0.95  # of the images: where so many are of one small shape, they are taken as they are
 FLAT = 40.0  # standard deviation, of 0 … 255: less is stretched
 LAST_LEVEL = 8  # pixels a side, at most, where a network's last level attends
-FEW = 500  # images: for fewer the network is narrower
+ATTENDED = 32**2  # pixels of the last level, at most
+FEW = 2000  # images: for fewer the network is narrower
 
 
 class Impossible(ValueError):
-    """A role that these data cannot have; the message says what is missing."""
+    """What these data cannot have; the message names the option, and says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
     """
     classes, images = of.data.labels, of.data.kind == "images"
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not classes:
-        raise Impossible(f"{role}: there are no classes: {'one folder a class' if images else 'a column: --label'}")
+        wanted = "one folder a class" if images else "a column: --label"
+        raise Impossible(f"--role {role}: there are no classes: {wanted}")
     if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER) and not images:
-        raise Impossible(f"{role}: is of images only")
+        raise Impossible(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not of.captioned:
-        raise Impossible(f"{role}: there are no captions: metadata.jsonl in the folder, with file_name and text a line")
+        raise Impossible(f"--role {role}: there are no captions: metadata.jsonl with file_name and text, a line each")
     if of.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL):
-        raise Impossible(f"{role}: --from is of denoisers")
+        raise Impossible(f"--role {role}: --from is of denoisers")
     denoises = role in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
     head: Choices = {} if denoises else {"role": Choice(role.split("-")[0])}
     head |= {"name": Choice(name), "description": Choice(_description(role, of.data)), "seed": Choice(0)}
@@ -116,7 +118,7 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.01),
         }
     if role == Role.JUDGE:
-        few = of.rows < 10 * FEW
+        few = of.rows < 3 * FEW
         return head | {
             "width": Choice(16 if few else 24, "of the first level; twice and four times that follow"),
             "features": Choice(64 if few else 128, "width of the layer in which Fréchet distances are taken"),
@@ -163,7 +165,7 @@ def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -
         "schedule": _schedule(of),
         "prediction": prediction,
         "objective": objective,
-        "optimisation": _optimisation(of, rate=5e-4 if images else 1e-3, decay=0.01),
+        "optimisation": _optimisation(of, rate=5e-4 if images and of.rows >= FEW else 1e-3, decay=0.01),
         "sampling": sampling,
     }
 
@@ -220,6 +222,8 @@ def _levels(of: Amount, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple
         if any(side % 2 or side < 4 for side in sides[-1]):
             break
         sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
+    if math.prod(sides[-1]) > ATTENDED:
+        raise Impossible(f"--size {height}x{width}: cannot be halved often enough; give sides that are multiples of 8")
     channels, why = usual, "wide enough for some thousand images, and quick enough for a CPU"
     if of.rows < FEW:
         channels, why = few, "narrow, for so few images"
@@ -247,33 +251,30 @@ def _optimisation(of: Amount, *, rate: float, decay: float, share: float = 1.0) 
     batch = (256 if of.on_gpu else 128) if images else min(512, 128 * math.ceil(of.rows / 128))
     precision = "bf16" if images and has_bfloat16(of.device) else "no"
     why = {"bf16": "this device multiplies in it", "no": "" if not images else "this device has no bfloat16"}[precision]
-    return {
-        "steps": Choice(steps, f"{steps * batch / of.rows:,.0f} passes over the {of.rows:,} rows"),
+    return _lasting(steps, batch, of.rows) | {
         "batch_size": Choice(batch),
         "learning_rate": Choice(rate),
-        "warmup_steps": Choice(min(200, steps // 5)),
         "weight_decay": Choice(decay),
-        "ema_decay": Choice(min(0.999, round(1 - 10 / steps, 4)), "the last tenth of the run is what is averaged"),
         "mixed_precision": Choice(precision, why),
-        "save_every": Choice(max(1, steps // 10)),
-        "sample_every": Choice(max(1, steps // 4)),
     }
 
 
 def with_steps(recipe: Choices, steps: int, rows: int) -> Choices:
-    """The same over fewer steps."""
+    """The same over as many steps as there is time for."""
     options = recipe["optimisation"]
-    batch = options["batch_size"].value
-    fewer = {
-        "steps": Choice(
-            steps, f"as many as --minutes allow; {steps * batch / rows:,.0f} passes over the {rows:,} rows"
-        ),
+    shorter = _lasting(steps, options["batch_size"].value, rows, "as many as --minutes allow; ")
+    return recipe | {"optimisation": options | shorter}
+
+
+def _lasting(steps: int, batch: int, rows: int, why: str = "") -> Choices:
+    """All that goes with the number of steps."""
+    return {
+        "steps": Choice(steps, f"{why}{steps * batch / rows:,.0f} passes over the {rows:,} rows"),
         "warmup_steps": Choice(min(200, steps // 5)),
-        "ema_decay": Choice(min(0.999, round(1 - 10 / steps, 4)), options["ema_decay"].why),
+        "ema_decay": Choice(min(0.999, round(1 - 10 / steps, 4)), "the last tenth of the run is what is averaged"),
         "save_every": Choice(max(1, steps // 10)),
         "sample_every": Choice(max(1, steps // 4)),
     }
-    return recipe | {"optimisation": options | fewer}
 
 
 def _round(steps: float) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from training.data.folder import Folder, ImageFile
@@ -19,9 +20,10 @@ COLOURFUL = 12  # of 255, between a pixel's channels: where all are nearer, an i
 LOOKED_AT = 200  # images whose colours are looked at
 THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes, in a report …
-NAMED = 20  # … and files or lines that are left out
+NAMED = 20  # … and classes, and files or lines that are left out
+SCARCE = 20  # rows of a class: fewer are remembered rather than learned
 MOST_VALUES = 1000  # of a column that are told apart
-CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species", "y"}
+CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def survey_images(folder: Folder) -> ImageSurvey:
 
     files = folder.files
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        looked = track(pool.map(look, files), "looking", total=len(files), transient=True)
+        shown = Console().is_terminal
+        looked = track(pool.map(look, files), "looking", total=len(files), transient=True, disable=not shown)
         headers = [header for header in looked if header is not None]
         if not headers:
             try:
@@ -94,10 +97,18 @@ def count_lines(of: FiniteSet) -> Iterator[str]:
     what = "images" if of.config.kind == "images" else f"points of {of.config.shape[0]} dimensions"
     classes = of.config.labels
     yield f"{len(labels):,} {what}" + (f" in {len(classes):,} classes" if classes else "")
-    counts = np.bincount(labels, minlength=len(classes)) if classes else ()
-    width = max((len(name) for name in classes), default=0)
-    for name, count in zip(classes, counts, strict=True):
+    if not classes:
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    width = max(len(name) for name in classes[:NAMED])
+    for name, count in zip(classes[:NAMED], counts, strict=False):
         yield f"  {name:{width}} {count:8,}"
+    if len(classes) > NAMED:
+        yield f"  … and {len(classes) - NAMED:,} more, of {counts[NAMED:].min():,} to {counts[NAMED:].max():,}"
+    scarce = [name for name, count in zip(classes, counts, strict=True) if count < SCARCE]
+    if scarce:
+        some = ", ".join(scarce[:SHOWN]) + (" …" if len(scarce) > SHOWN else "")
+        yield f"few: of {some} there are less than {SCARCE}: what is drawn of them will be much like a copy"
 
 
 def left_out_lines(of: FiniteSet) -> Iterator[str]:
@@ -138,11 +149,10 @@ def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
         lines += 1
     of_words = [name for name in names if words[name] > lines / 2]
     if label is None:
-        named = [name for name in names if name.lower() in CLASS_NAMES]
-        may_be = named or of_words
+        repeated = [name for name, found in zip(names, values, strict=True) if len(found) <= lines / 2]
+        named = [name for name in repeated if name.lower() in CLASS_NAMES]
+        may_be = named or [name for name in repeated if name in of_words]
         label = may_be[0] if len(may_be) == 1 else None
-        if label is not None and len(values[names.index(label)]) > lines / 2:  # hardly anything stands there twice
-            label = None
     others = [(index, name) for index, name in enumerate(names) if name != label]
     return TableSurvey(
         columns,
