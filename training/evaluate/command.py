@@ -22,7 +22,7 @@ from model.control import load_control
 from model.loading import GUIDES
 from model.reader import Guide
 from model.weights import CheckpointError
-from training.data import trained_on
+from training.data import mirrored, trained_on
 from training.data.drawings import DRAWN_OF
 from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
@@ -111,7 +111,7 @@ def evaluate_checkpoint(
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
         metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
-    remembered = memorisation(drawn.rows, data) if precision == "float32" else None
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config)) if precision == "float32" else None
     if remembered is not None:
         metrics[MEMORISATION] = remembered.figures
     precisions = config.precisions
@@ -144,7 +144,7 @@ def evaluate_memorisation(folder: Path, device: torch.device, *, samples: int | 
     if data.examples is None:
         raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
     drawn = draw(checkpoint, data, options, Drawing(seed, "float32", device), samples=samples or CHECKED)
-    remembered = memorisation(drawn.rows, data)
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config))
     if samples is None:
         config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: remembered.figures}})
         save_config(folder, config)
