@@ -195,7 +195,7 @@ def evaluate_steered(
             figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
         else:
             figures, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
-    if not changed and samples is None:
+    if not changed and samples in (None, count):
         _tell(guide, steers, {f"steering {folder.name}": figures})
     return figures
 
@@ -286,10 +286,8 @@ def _evaluate_control(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    options, reference = (
-        _options(base, changed, precision),
-        image_reference(checkpoints, trained_on(base.config), device),
-    )
+    options = _options(base, changed, precision)
+    reference = image_reference(checkpoints, trained_on(base.config), device)
     common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
     common |= {"precision": precision, "device": device}
     figures, seen = evaluate_control(control, base, reference, options, samples=samples or HINTS, **common)
