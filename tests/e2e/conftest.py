@@ -56,8 +56,8 @@ class Process:
                 self.url = found[1]
 
 
-@pytest.fixture
-def start_service() -> Iterator[Callable[..., Process]]:
+@contextlib.contextmanager
+def starting() -> Iterator[Callable[..., Process]]:
     """Start the service with these flags; what was started is ended."""
     started = []
 
@@ -76,7 +76,15 @@ def start_service() -> Iterator[Callable[..., Process]]:
         threading.Thread(target=process._read, daemon=True).start()
         return process
 
-    yield start
-    for process in started:
-        process.popen.send_signal(signal.SIGKILL)
-        process.popen.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.popen.send_signal(signal.SIGKILL)
+            process.popen.wait()
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Process]]:
+    with starting() as start:
+        yield start

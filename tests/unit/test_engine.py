@@ -5,10 +5,12 @@ import contextlib
 import random
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
 from model.data import to_uint8
@@ -378,6 +380,27 @@ def test_models_of_one_classifier_share_it(make_engine):
     models = make_engine()._worker.runner.models
     assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), ("images", (16,))])
+def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, monkeypatch, name, sizes):
+    """By a compiler that only records the graphs. Torch gives up after eight of them, unless it is told otherwise."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    engine = make_engine({name: SERVED[name]}, compile=True, batch_sizes=sizes)
+    kept = engine.describe()["models"][name]["batch_sizes"]
+    graphs = len(sizes) + (len(kept) if name == "images" else 0)  # another one for rows with hints
+    assert counters["stats"]["unique_graphs"] == graphs
+    draw = random.Random(2)
+    jobs = [job for job in (random_job(draw) for _ in range(200)) if job.model == name]
+
+    async def ask_all():
+        return await asyncio.gather(*(engine.sample(job) for job in jobs))
+
+    for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, engine)))
+    assert counters["stats"]["unique_graphs"] == graphs and not counters["unimplemented"]
 
 
 def test_an_engine_without_any_model_is_dead():
