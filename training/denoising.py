@@ -18,6 +18,7 @@ from training.generate import generate, labelled, prompted, spread
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
+from training.reference import reference_of
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
@@ -123,7 +124,8 @@ class DenoisingTask:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        save_checkpoint(folder, self.config, network, self.text)
+        reference = reference_of(self.data) if self.config.data.kind == "points" else None
+        save_checkpoint(folder, self.config, network, self.text, reference)
         write_denoiser_card(folder, self.config)
 
 
