@@ -8,6 +8,7 @@ export const VIEWS = ["generate", "draw", "compare"];
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
 const COMPARED = 6; // images in a line
+const MOST_VALUES = 12;
 const STEPS = [1, 2, 3, 5, 10, 20, 50];
 const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
 
@@ -57,31 +58,31 @@ export function settle(catalog, choice) {
     steps: whole(choice.steps, 1, T, defaults.steps),
     eta: sampler === "ddim" ? within(choice.eta, 0, 1, defaults.eta) : null,
     variance: sampler === "ddpm" ? pick(choice.variance, model.variances, defaults.variance) : null,
-    n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks)),
+    n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
     seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, model.follows.find((one) => one.kind === hint).scale),
     drawing: hint ? choice.drawing : undefined,
     over,
-    values: over && values(over, choice.values, { guidance, T, samplers: dataset.samplers }),
+    values: over && values(over, choice.values, { guidance, T }),
     can: { datasets, dataset, model, models, possible, ways, overs: overs(advised) },
   };
 }
 
-function usualN(view, dataset, asks) {
+function usualN(view, dataset, asks, over) {
   if (dataset.kind === "points") return dataset.default_n;
-  if (view === "compare") return COMPARED;
+  if (view === "compare") return over === "sampler" ? 1 : COMPARED;
   return asks === "each" ? Math.min(dataset.labels.length, MOST_EACH, dataset.max_n) : dataset.default_n;
 }
 
 const overs = (advised) => (advised === null ? ["steps", "sampler"] : ["steps", "guidance_scale", "sampler"]);
 
-function values(over, chosen, { guidance, T, samplers }) {
-  if (over === "sampler") return samplers;
+/** What is compared: guidance scales, or numbers of steps, also those of each sampler. */
+function values(over, chosen, { guidance, T }) {
   const [usual, least, most, read] =
-    over === "steps" ? [STEPS, 1, T, whole] : [SCALES[guidance], 0, 20, within];
+    over === "guidance_scale" ? [SCALES[guidance], 0, 20, within] : [STEPS, 1, T, whole];
   const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
-  return given.length ? [...new Set(given)].slice(0, 12) : usual.filter((value) => value <= most);
+  return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value <= most);
 }
 
 const pick = (wanted, options, otherwise) => (options.includes(wanted) ? wanted : otherwise);
@@ -96,11 +97,8 @@ function whole(wanted, least, most, otherwise) {
   return number === null ? otherwise : Math.round(number);
 }
 
-/** A settled choice for one of the compared values. */
-export function at(catalog, settled, value) {
-  const other = settled.over === "sampler" ? { eta: null, variance: null } : {};
-  return settle(catalog, { ...settled, ...other, [settled.over]: value });
-}
+/** A settled choice with something else. */
+export const at = (catalog, settled, changes) => settle(catalog, { ...settled, ...changes });
 
 /** The class's number of each sample, -1 where none was asked for. */
 export function classesOf({ asks, label, n, can: { model, dataset } }) {
@@ -137,7 +135,7 @@ export function asQuery(settled) {
   }
   if (settled.view === "generate") query.delete("view");
   if (settled.asks === "each") query.set("labels", "each");
-  if (settled.values && settled.over !== "sampler") query.set("values", settled.values.join(","));
+  if (settled.values) query.set("values", settled.values.join(","));
   if (settled.drawing) query.set("drawing", urlSafe(settled.drawing));
   return query;
 }

@@ -1,4 +1,4 @@
-// The same seeds, asked in several ways: a line for each way, and what it cost.
+// The same seeds, asked in several ways: a cell for each way, and what it cost.
 
 import { asProblem } from "./api.js";
 import { asRequest, at, classesOf } from "./choice.js";
@@ -7,8 +7,6 @@ import { make } from "./elements.js";
 import { sampled } from "./events.js";
 import { bitmapOf, paint, tile } from "./pictures.js";
 
-const TITLES = { steps: "steps", guidance_scale: "guidance", sampler: "sampler" };
-
 export class Comparison {
   /** `reference(settled)` → real points, or null. */
   constructor(element, reference) {
@@ -16,58 +14,76 @@ export class Comparison {
     this.reference = reference;
   }
 
-  /** Ask for all lines at once: the service puts them into the same batches. Throws the first Problem, or AbortError. */
+  /** Ask for all cells at once: the service puts them into the same batches. Throws the first Problem, or AbortError. */
   async run(catalog, settled, signal) {
     const points = settled.can.dataset.kind === "points";
-    const asked = settled.values.map((value) => at(catalog, settled, value));
-    const lines = asked.map((one, i) => (points ? new CloudLine(one) : new ImageLine(one)).named(settled.values[i]));
-    const table = make("table", { className: points ? "clouds" : "images" },
-      make("caption", {}, `Across ${TITLES[settled.over]}, seed ${settled.seed}`
-        + (settled.n > 1 ? ` … ${settled.seed + settled.n - 1}` : "")),
-      make("tbody", {}, ...lines.map((line) => line.row)));
-    this.element.replaceChildren(table);
+    const cell = (changes) => new (points ? CloudCell : ImageCell)(at(catalog, settled, changes));
+    let cells, grid;
+    if (settled.over === "sampler") {
+      const lines = settled.can.dataset.samplers.map((sampler) => ({
+        sampler, cells: settled.values.map((steps) => cell({ sampler, steps, eta: null, variance: null })),
+      }));
+      cells = lines.flatMap((line) => line.cells);
+      grid = matrix(settled, lines);
+    } else {
+      cells = settled.values.map((value) => cell({ [settled.over]: value }));
+      grid = points ? gallery(settled, cells) : list(settled, cells);
+    }
+    this.element.replaceChildren(grid, make("p", { className: "note" }, `The same ${seedsOf(settled)} everywhere; all asked at once.`));
     this.element.setAttribute("aria-busy", "true");
-    const done = await Promise.allSettled(lines.map((line) => this.sample(line, signal)));
+    const done = await Promise.allSettled(cells.map((one) => this.fill(one, signal)));
     signal.throwIfAborted();
     this.element.setAttribute("aria-busy", "false");
     const failed = done.find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
   }
 
-  async sample(line, signal) {
+  async fill(cell, signal) {
     try {
-      await line.begin(await this.reference(line.settled));
-      const result = await sampled({ ...asRequest(line.settled), previews: 0 }, { signal });
-      await line.done(result);
-      line.cost.textContent = `${evaluations(line.settled)} evaluations each, ${seconds(result.timings.sample)}`;
+      cell.begin(await this.reference(cell.settled));
+      const result = await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal });
+      await cell.done(result);
+      cell.time.textContent = seconds(result.timings.sample);
     } catch (error) {
-      const problem = asProblem(error);
-      line.cost.textContent = problem ? problem.message : "stopped";
+      cell.time.textContent = asProblem(error) ? "failed" : "stopped";
       throw error;
     }
   }
 }
 
-class Line {
-  constructor(settled) {
-    this.settled = settled;
-    this.cost = make("small", {}, "…");
-  }
-
-  named(value) {
-    this.row = make("tr", {}, make("th", { scope: "row" }, String(value), this.cost), ...this.cells());
-    return this;
-  }
+/** A line for each value, its images side by side. */
+function list(settled, cells) {
+  const lines = cells.map((cell, i) => make("tr", {},
+    make("th", { scope: "row" }, titleOf(settled, i), costOf(cell)), make("td", {}, cell.element)));
+  return make("table", { className: "list" }, make("tbody", {}, ...lines));
 }
 
-class ImageLine extends Line {
-  cells() {
-    const { can, n, seed } = this.settled;
+/** Clouds, as many in a line as there is room for. */
+function gallery(settled, cells) {
+  const figures = cells.map((cell, i) =>
+    make("figure", {}, cell.element, make("figcaption", {}, titleOf(settled, i), costOf(cell))));
+  return make("div", { className: "gallery" }, ...figures);
+}
+
+/** A line for each sampler, a column for each number of steps. */
+function matrix({ values }, lines) {
+  const steps = values.map((value) => make("th", { scope: "col" }, counted(value, "step")));
+  const rows = lines.map(({ sampler, cells }) => make("tr", {}, make("th", { scope: "row" }, sampler),
+    ...cells.map((cell) => make("td", {}, cell.element, make("small", {}, cell.time)))));
+  return make("table", { className: "matrix" },
+    make("thead", {}, make("tr", {}, make("td"), ...steps)), make("tbody", {}, ...rows));
+}
+
+class ImageCell {
+  constructor(settled) {
+    const { can, n, seed } = settled;
+    this.settled = settled;
+    this.time = make("span", {}, "…");
     this.tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, `seed ${seed + i}`));
-    return this.tiles.map((canvas) => make("td", {}, canvas));
+    this.element = make("div", { className: "line" }, ...this.tiles);
   }
 
-  async begin() {}
+  begin() {}
 
   async done({ images }) {
     const bitmaps = await Promise.all(images.map((image) => bitmapOf(image.b64_png)));
@@ -75,14 +91,16 @@ class ImageLine extends Line {
   }
 }
 
-class CloudLine extends Line {
-  cells() {
+class CloudCell {
+  constructor(settled) {
+    this.settled = settled;
+    this.time = make("span", {}, "…");
     this.cloud = new Cloud({ small: true });
-    this.cloud.canvas.setAttribute("aria-label", `${this.settled.n} points of ${this.settled.dataset}`);
-    return [make("td", {}, this.cloud.element)];
+    this.cloud.canvas.setAttribute("aria-label", `${settled.n} points of ${settled.dataset}`);
+    this.element = this.cloud.element;
   }
 
-  async begin(real) {
+  begin(real) {
     this.cloud.begin(this.settled, classesOf(this.settled), real);
   }
 
@@ -92,10 +110,14 @@ class CloudLine extends Line {
   }
 }
 
+const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], "step") : `scale ${values[i]}`);
+const costOf = ({ settled, time }) => make("small", {}, `${counted(evaluations(settled), "evaluation")}, `, time);
+const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
+const seconds = (number) => (number < 1 ? `${Math.round(number * 1000)} ms` : `${number.toFixed(1)} s`);
+
 /** Network evaluations of a sample. */
 function evaluations({ steps, guidance, guidance_scale: scale }) {
   const twice = guidance === "classifier-free" ? scale !== 0 && scale !== 1 : scale > 0; // a gradient is one more
   return steps * (twice ? 2 : 1);
 }
-
-const seconds = (number) => (number < 1 ? `${Math.round(number * 1000)} ms` : `${number.toFixed(1)} s`);

@@ -21,7 +21,7 @@ const SCALES = {
   classifier: "0 is off, more is stronger",
   clip: "0 is off, more is stronger",
 };
-const HINTS = { sketch: "your strokes", canny: "their edges" };
+const HINTS = { sketch: "strokes", canny: "edges" };
 const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" };
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
@@ -82,7 +82,7 @@ export class Controls {
     this.dataset.show(Object.keys(can.datasets).map((value) => ({ value, text: value })), settled.dataset);
 
     this.over.show(over ? can.overs.map((value) => ({ value, text: OVERS[value] })) : [], over);
-    this.values.element.hidden = !over || over === "sampler";
+    this.values.element.hidden = !over;
     if (over) this.values.input.value = settled.values.join(", ");
 
     this.possible = can.possible;
@@ -109,7 +109,7 @@ export class Controls {
       settled.variance);
     this.eta.show(sampler === "ddim" ? { min: 0, max: 1, handy: 1, step: 0.05, note: "1 is as noisy as ddpm" } : null,
       settled.eta);
-    this.steps.show(over === "steps" ? null
+    this.steps.show(over === "steps" || over === "sampler" ? null
       : { min: 1, max: can.model.T, handy: can.model.T, step: 1, log: can.model.T > 20 }, settled.steps);
     this.n.show({ min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
   }
