@@ -18,7 +18,7 @@ from training.generate import generate, labelled, prompted, spread
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
-from training.reference import reference_of
+from training.reference import kept_by_itself, reference_of
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
@@ -124,7 +124,7 @@ class DenoisingTask:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        reference = reference_of(self.data) if self.config.data.kind == "points" else None
+        reference = reference_of(self.data) if kept_by_itself(folder, self.data) else None
         save_checkpoint(folder, self.config, network, self.text, reference)
         write_denoiser_card(folder, self.config)
 

@@ -6,6 +6,10 @@ import { colour, make } from "./elements.js";
 export const COLOURS = 8; // in the style sheet; classes beyond begin anew
 const UNFINISHED = 0.02; // share of the points that may lie outside while nothing is known of the end
 
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const canvas of document.querySelectorAll(".cloud")) canvas.repaint();
+});
+
 export class Cloud {
   /** small: without numbers at the axes, for many side by side. */
   constructor({ small = false } = {}) {
@@ -13,11 +17,9 @@ export class Cloud {
     this.canvas = make("canvas", { className: "cloud", role: "img" });
     this.element = make("div", { className: "points" }, this.canvas);
     this.frames = [];
-    this.size = new ResizeObserver(() => this.paint(this.position ?? 0));
-    this.size.observe(this.canvas);
-    this.theme = matchMedia("(prefers-color-scheme: dark)");
-    this.retheme = () => this.paint(this.position ?? 0);
-    this.theme.addEventListener("change", this.retheme);
+    this.position = 0;
+    this.canvas.repaint = () => this.paint(this.position);
+    new ResizeObserver(this.canvas.repaint).observe(this.canvas);
   }
 
   /** settled: the choice; real: {points, classes} or null. */

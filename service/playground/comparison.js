@@ -32,8 +32,8 @@ export class Comparison {
     this.element.replaceChildren(grid, make("p", { className: "note" }, `The same ${seedsOf(settled)} everywhere; all asked at once.`));
     this.element.setAttribute("aria-busy", "true");
     const done = await Promise.allSettled(cells.map((one) => this.fill(one, signal)));
+    if (this.element.firstChild === grid) this.element.setAttribute("aria-busy", "false");
     signal.throwIfAborted();
-    this.element.setAttribute("aria-busy", "false");
     const failed = done.find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
   }

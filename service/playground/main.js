@@ -36,8 +36,7 @@ const take = new Take(part("take"), failed);
 const controls = new Controls(part("controls"), change);
 const pad = new Pad(part("pad"), () => {
   choice.drawing = undefined;
-  if (pad.empty) stop();
-  else soon(PAUSE_DRAWING);
+  soon(PAUSE_DRAWING);
 });
 const stage = new Stage(
   { picture: part("picture"), scrubber: part("scrubber"), legend: part("legend"), told: part("told") },
@@ -51,6 +50,7 @@ const comparison = new Comparison(part("comparison"), (of) => stage.reference(of
 
 async function start() {
   notice.clear();
+  status.start();
   try {
     catalog = await askJson("models");
   } catch (error) {
@@ -72,6 +72,7 @@ function show() {
   if (!settled) return notice.show({ message: "No model here follows drawings: train one, such as mnist-control-sketch.", status: 422 });
   choice.seed = settled.seed;
   document.body.dataset.view = view;
+  document.title = `Spirale: ${view}`;
   part("lead").textContent = LEADS[view];
   part("drawing").hidden = view !== "draw";
   part("picture").hidden = view === "compare";
@@ -100,7 +101,8 @@ async function run({ remember = false } = {}) {
   if (!settled) return;
   const { view } = settled;
   const drawn = view === "draw" && !pad.empty;
-  if (view === "draw" && !drawn && !settled.drawing) return quiet();
+  part("remark").textContent = "";
+  if (view === "draw" && !drawn && !settled.drawing) return empty();
   if (settled.asks === "prompt" && !settled.prompt) {
     return notice.show({ message: "Say in words what to draw.", status: 422 });
   }
@@ -109,13 +111,13 @@ async function run({ remember = false } = {}) {
   busy(true);
   try {
     if (view === "compare") {
-      quiet();
+      empty();
       await comparison.run(catalog, settled, signal);
     } else {
       const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
       const result = await stage.run(settled, signal, { control, latest: view === "draw" });
       if (result.control) await understood(result.control.image);
-      if (result.unknown_words?.length) part("told").textContent = `Not understood: ${result.unknown_words.join(", ")}`;
+      if (result.unknown_words?.length) part("remark").textContent = `Not understood: ${result.unknown_words.join(", ")}`;
     }
     address(remember);
     take.show(settled);
@@ -126,10 +128,11 @@ async function run({ remember = false } = {}) {
   }
 }
 
-/** Nothing to replay here. */
-function quiet() {
-  part("scrubber").hidden = true;
-  part("legend").replaceChildren();
+/** Nothing on the stage, and nothing to take along. */
+function empty() {
+  stage.clear();
+  take.clear();
+  part("understood").hidden = true;
 }
 
 function stop() {

@@ -72,6 +72,14 @@ export class Stage {
     this.picture.setAttribute("aria-busy", "false");
   }
 
+  clear() {
+    this.frames = [];
+    this.player.begin(0);
+    this.picture.replaceChildren();
+    this.legend.replaceChildren();
+    this.scrubber.show(this.frames);
+  }
+
   /** The real points of a model's data; null where it has none. */
   async reference({ model, can }) {
     if (!can.model.reference) return null;

@@ -8,28 +8,31 @@ export class Status {
   constructor(element) {
     this.element = element;
     this.device = "";
-    document.addEventListener("visibilitychange", () => this.tick());
-    this.tick();
+    this.turn = 0;
+    document.addEventListener("visibilitychange", () => this.turn && this.start());
   }
 
-  async tick() {
-    clearTimeout(this.timer);
-    if (document.hidden) return;
-    this.element.textContent = await this.read();
-    this.timer = setTimeout(() => this.tick(), EVERY);
-  }
-
-  async read() {
-    try {
-      await ask("readyz");
-      const now = { at: performance.now(), ...figures(await (await ask("metrics")).text()) };
-      const line = told(now, this.before, this.device);
-      this.before = now;
-      return line;
-    } catch (error) {
-      this.before = null;
-      return asProblem(error)?.message ?? "";
+  /** Tell from now on, while the page can be seen; until a key is wanted that is not there. */
+  async start() {
+    const turn = ++this.turn;
+    while (turn === this.turn && !document.hidden) {
+      try {
+        await this.tell();
+      } catch (error) {
+        this.before = null;
+        const problem = asProblem(error);
+        this.element.textContent = problem?.message ?? "";
+        if (problem?.status === 401) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, EVERY));
     }
+  }
+
+  async tell() {
+    await ask("readyz");
+    const now = { at: performance.now(), ...figures(await (await ask("metrics")).text()) };
+    this.element.textContent = told(now, this.before, this.device);
+    this.before = now;
   }
 }
 

@@ -35,15 +35,20 @@ export class Take {
       reason === null ? this.command("OpenAI", () => openai(settled)) : make("button", { type: "button",
         "aria-disabled": "true", title: reason, onclick: () => this.tell(reason) }, "OpenAI"),
     ];
-    this.code.hidden = true;
-    this.tell("");
-    this.ways.replaceChildren(
+    this.clear();
+    this.ways.append(
       make("span", { className: "group" }, make("span", { className: "what" }, "Copy"),
         this.copies("Link", () => linkTo(settled)), ...commands),
       make("span", { className: "group", hidden: several }, make("span", { className: "what" }, "Download"),
         ...files.map(([name, type]) => make("button", { type: "button",
           onclick: () => this.download(settled, name.toLowerCase(), type) }, name))),
     );
+  }
+
+  clear() {
+    this.code.hidden = true;
+    this.tell("");
+    this.ways.replaceChildren();
   }
 
   tell(text) {

@@ -34,6 +34,4 @@ async def reference(name: str, state: AppState) -> ReferenceAnswer:
         raise Problem(404, f"there are no reference points of {name!r}; of these there are: {', '.join(having) or '–'}")
     kept = having[name].reference
     columns = having[name].config.data.columns
-    return ReferenceAnswer(
-        model=name, columns=list(columns), points=kept.points.tolist(), classes=kept.labels.tolist()
-    )
+    return ReferenceAnswer(model=name, columns=list(columns), points=kept.points.tolist(), classes=kept.labels.tolist())

@@ -21,7 +21,6 @@ from model.conditions import Asked
 from model.control import load_control
 from model.loading import GUIDES
 from model.reader import Guide
-from model.reference import save_reference
 from model.weights import CheckpointError
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF
@@ -38,7 +37,6 @@ from training.evaluate.readers import evaluate_classifier, evaluate_clip, evalua
 from training.evaluate.reference import image_reference
 from training.generate import Steering
 from training.recipe import RecipeError
-from training.reference import reference_of
 
 IMAGES, FEWEST_IMAGES = 10_000, 1_000
 POINTS = 5_000
@@ -121,7 +119,6 @@ def evaluate_checkpoint(
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
     if config.data.kind == "points":
-        save_reference(folder, reference_of(data))
         pictures.save_points_picture(folder, config, data, drawn)
     elif precision == "float32":
         pictures.save_image_sheet(folder, config, drawn)
