@@ -102,8 +102,8 @@ class Config(_Config):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU; and, of points,
-    some real ones."""
+    """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU; and some real
+    points, where they are kept."""
 
     config: Config
     schedule: NoiseSchedule

@@ -48,7 +48,7 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
     )
     if not fits:
         raise CheckpointError(
-            f"{folder.name}: {REFERENCE} does not hold 1 … {MAX_REFERENCE:,} points of {data.dataset} and their labels; "
-            "delete it, or make it again with `python -m training reference`"
+            f"{folder.name}: {REFERENCE} does not hold 1 … {MAX_REFERENCE:,} points of {data.dataset} and their "
+            "labels; delete it, or make it again with `python -m training reference`"
         )
     return Reference(points, labels)

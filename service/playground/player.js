@@ -60,6 +60,7 @@ export class Player {
       this.moved(this.position);
     };
     this.request = requestAnimationFrame(tick);
+    this.onMove();
   }
 
   pause() {

@@ -6,10 +6,12 @@ import threading
 
 import httpx
 import pytest
+import torch
 
 from model.data import DataConfig
 from model.reference import MAX_REFERENCE, Reference, save_reference
 from tests.e2e.browser import REFUSED
+from tests.e2e.conftest import services
 from tests.tiny import IMAGES, POINTS, save_tiny
 
 COLOURED = DataConfig(
@@ -22,7 +24,7 @@ SPACE = DataConfig(
 )  # fmt: skip
 
 
-def occupied(url: str, **headers: str) -> threading.Thread:
+def occupied(url: str) -> threading.Thread:
     """Somebody else's long request, under way."""
     fields = {"dataset": "mnist", "n": 64, "steps": 1000, "sampler": "ddpm"}
     asking = threading.Thread(target=lambda: httpx.post(f"{url}/sample", json=fields, timeout=120))
@@ -131,13 +133,9 @@ def test_a_link_that_makes_no_sense_shows_what_there_is(tiny_service, visit, que
 
 @pytest.fixture(scope="module")
 def tiny_service(tmp_path_factory):
-    from tests.e2e.conftest import services
-
     folder = tmp_path_factory.mktemp("checkpoints")
     save_tiny(folder, IMAGES)
     points = save_tiny(folder, POINTS)
-    import torch
-
     save_reference(points, Reference(torch.randn(MAX_REFERENCE, 2), torch.zeros(MAX_REFERENCE, dtype=torch.int64)))
     with services() as start:
         service = start("--checkpoints", str(folder))
