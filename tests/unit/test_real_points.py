@@ -41,7 +41,7 @@ LABELS = torch.zeros(3, dtype=torch.int64)
     {"points": torch.zeros(3, 2)},
     {"points": torch.zeros(3, 2), "labels": LABELS.float()},
     {"points": torch.zeros(3, 2).double(), "labels": LABELS},
-    {"points": torch.zeros(3, 2), "labels": LABELS, "more": LABELS},
+    {"points": torch.zeros(3, 2), "labels": LABELS, "more": LABELS.clone()},
     {"points": torch.full((3, 2), torch.nan), "labels": LABELS},
     {"points": torch.zeros(0, 2), "labels": LABELS[:0]},
     {"points": torch.zeros(MAX_REFERENCE + 1, 2), "labels": torch.zeros(MAX_REFERENCE + 1, dtype=torch.int64)},
