@@ -19,6 +19,7 @@ from training.__main__ import app
 from training.data.folder import read_folder
 from training.data.table import read_columns
 from training.init.choices import HEAD, Choice, plain, to_toml
+from training.init.probe import Pace
 from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
@@ -250,9 +251,12 @@ def test_init_of_a_table(tmp_path):
 
 def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
     make_table(tmp_path / "t.csv", lines=60)
-    monkeypatch.setattr("training.init.command.seconds_a_step", lambda *_: 0.1)
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(0.1, shared=True))
     assert run("init", "t.csv", "--name", "whole").exit_code == 0
     assert load_recipe("whole").optimisation.steps == 3_000
+    assert (
+        "# about 5 min on this CPU, 100 ms a step, measured while other work" in Path("recipes/whole.toml").read_text()
+    )
     assert run("init", "t.csv", "--name", "cut", "--minutes", "2").exit_code == 0
     cut = load_recipe("cut").optimisation
     assert cut.steps == 1_200
