@@ -17,7 +17,7 @@ from service.engine.options import EngineOptions
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
 from service.reloading import Reloader
-from service.routes import admin, docs, health, models, openai, sample
+from service.routes import admin, docs, health, models, openai, playground, sample
 from service.schemas import ranges
 from service.settings import Settings
 from service.shelf import read_shelf
@@ -84,7 +84,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
         redoc_url=None,
     )
     problems.install(app, ranges())
-    for routes in (sample, models, openai, health, admin, docs):
+    for routes in (sample, models, openai, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)
