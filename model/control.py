@@ -12,6 +12,7 @@ from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Checkpoint, Precisio
 from model.conditions import HintKind
 from model.data import DataConfig
 from model.denoiser import Control
+from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
 from model.weights import CheckpointError, fingerprint, load_weights
@@ -27,7 +28,10 @@ class BaseConfig(BaseModel):
 
 
 class ControlConfig(BaseModel):
-    """Its config.json. data, network, text (the length of the vectors it reads) and schedule are the base's."""
+    """Its config.json. data, network, text (the length of the vectors it reads) and schedule are the base's.
+
+    framing, frame  how a request's picture becomes one like those that it was trained on: see `given_hint`
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +39,8 @@ class ControlConfig(BaseModel):
     role: Literal["control"] = "control"
     name: str = Field(pattern=NAME_PATTERN)
     hint: HintKind
+    framing: Framing = "ink"
+    frame: float = Field(FRAME, gt=0, le=1)
     base: BaseConfig
     data: DataConfig
     network: UNetConfig

@@ -8,9 +8,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+MAX_DIMENSIONS = 64  # of points
+COLUMNS = {1: ("x",), 2: ("x", "y")}  # what dimensions are called that have no names; of more: x0, x1, …
+
 
 class DataConfig(BaseModel):
-    """What the rows are. A network sees (x − mean)/std; `clip` bounds |x̂0| in that range."""
+    """What the rows are. A network sees (x − mean)/std; `clip` bounds |x̂0| in that range.
+
+    labels  the classes' names, in the order of their numbers
+    names   of the dimensions of points, where the data has names for them
+    mean, std  one for all, or one for each channel or dimension. One std for all dimensions of points says that they
+            are measured in one unit
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,6 +27,7 @@ class DataConfig(BaseModel):
     kind: Literal["points", "images"]
     shape: tuple[int, ...] = Field(min_length=1, max_length=3)
     labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     clip: float | None = Field(None, gt=0)
@@ -30,12 +40,29 @@ class DataConfig(BaseModel):
             raise ValueError("sides and std must be positive")
         if self.kind == "images" and self.shape[0] not in (1, 3):
             raise ValueError(f"images have 1 or 3 channels, not {self.shape[0]}")
+        if self.kind == "points" and self.shape[0] > MAX_DIMENSIONS:
+            raise ValueError(f"points have at most {MAX_DIMENSIONS} dimensions, not {self.shape[0]}")
+        if len(set(self.labels)) != len(self.labels) or len(set(self.names)) != len(self.names):
+            raise ValueError("labels, and names, are all different")
+        if self.names and (self.kind != "points" or len(self.names) != self.shape[0]):
+            raise ValueError("names are of points, one for each dimension")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
             raise ValueError("mean and std must be finite")
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, self.shape[0]):
                 raise ValueError(f"{name} has one value, or one for each of the {self.shape[0]} channels")
         return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the dimensions of points are called."""
+        (d,) = self.shape
+        return self.names or COLUMNS.get(d) or tuple(f"x{i}" for i in range(d))
+
+    @property
+    def one_unit(self) -> bool:
+        """Are all dimensions of points measured in the same unit?"""
+        return len(self.std) == 1
 
     def standardise(self, data: Tensor) -> Tensor:
         """The data's own units [rows, …] → the network's range."""

@@ -4,14 +4,22 @@ A hint is float32 [H, W] in 0 … 1, light where an edge or a stroke is.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 from skimage.feature import canny
 from skimage.morphology import disk, skeletonize
 from skimage.transform import resize
+from torch import Tensor
 
 from model.conditions import HintKind
+
+Framing = Literal["ink", "whole"]
+"""How somebody's picture becomes one of the model's kind: its ink cut out, scaled and centred as MNIST does it; or the
+picture as it is, from edge to edge."""
+
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 CANNY_SIGMA = 0.7  # pixels
 CANNY_THRESHOLDS = (0.1, 0.25)  # low and high, of gradients of an image in 0 … 1
@@ -42,17 +50,35 @@ def strokes(image: np.ndarray) -> np.ndarray:
     return _drawn(ndimage.zoom(image.astype(np.float32), FINE, order=1, grid_mode=True, mode="nearest"))
 
 
+def grey(images: Tensor) -> Tensor:
+    """[n, 1 or 3, H, W] → [n, H, W] float32: what hints are taken of."""
+    if images.shape[1] == 1:
+        return images[:, 0].float()
+    red, green, blue = (weight * images[:, channel].float() for channel, weight in enumerate(GREY))
+    return red + green + blue
+
+
 OF_IMAGE: Mapping[HintKind, Callable[[np.ndarray], np.ndarray]] = {"canny": edges, "sketch": strokes}
-"""The hint of an image that is of the model's own kind: as large, light on dark, centred."""
+"""The hint of a grey image [H, W] that is of the model's own kind and size."""
 
 
-def given_hint(picture: np.ndarray, kind: HintKind, size: tuple[int, int], *, preprocess: bool = True) -> np.ndarray:
+def given_hint(
+    picture: np.ndarray,
+    kind: HintKind,
+    size: tuple[int, int],
+    *,
+    framing: Framing = "ink",
+    frame: float = FRAME,
+    preprocess: bool = True,
+) -> np.ndarray:
     """The hint [H, W] of `size` that somebody's picture is, or is made into.
 
     picture     grey, 0 … 255, of any size
-    preprocess  False: the picture is the hint itself, light on dark, as large as the model's images. True: dark on
-                light is turned round, the ink is cut out, scaled and centred as MNIST does it, and its edges or its
-                strokes are taken
+    framing     ink: dark on light is turned round, the ink is cut out, scaled and centred as MNIST does it, and its
+                edges or its strokes are taken. whole: the largest part around the middle that has the shape is
+                scaled, and its edges are taken
+    frame       of ink: its longer side, as a share of the image's shorter one
+    preprocess  False: the picture is the hint itself, light on dark, as large as the model's images
 
     Raises HintError.
     """
@@ -69,10 +95,20 @@ def given_hint(picture: np.ndarray, kind: HintKind, size: tuple[int, int], *, pr
         raise HintError(
             f"{picture.shape[1]}×{picture.shape[0]} pixels are too few to draw in: at least {SMALLEST}×{SMALLEST}"
         )
+    if framing == "whole":
+        return _checked(OF_IMAGE[kind](filling(picture, size)))
     ink = light_on_dark(picture)
     if kind == "canny":
-        return _checked(edges(framed(ink, size)))
-    return _checked(_drawn(framed(ink, (FINE * size[0], FINE * size[1]), keep_lines=True)))
+        return _checked(edges(framed(ink, size, frame)))
+    return _checked(_drawn(framed(ink, (FINE * size[0], FINE * size[1]), frame, keep_lines=True)))
+
+
+def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The largest part around the middle [H, W] that has the shape of `size`, scaled to it."""
+    scale = min(side / wanted for side, wanted in zip(picture.shape, size, strict=True))
+    height, width = (max(1, round(scale * wanted)) for wanted in size)
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return resize(picture[top : top + height, left : left + width], size, order=1, anti_aliasing=True)
 
 
 def light_on_dark(picture: np.ndarray) -> np.ndarray:
@@ -87,7 +123,7 @@ def light_on_dark(picture: np.ndarray) -> np.ndarray:
     return 255 * (ink / strongest).clip(0, 1)
 
 
-def framed(ink: np.ndarray, size: tuple[int, int], *, keep_lines: bool = False) -> np.ndarray:
+def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep_lines: bool = False) -> np.ndarray:
     """Light ink on dark [H, W] → [size], scaled and centred as MNIST's digits are; 0 … 255.
 
     keep_lines  a line stays as light as it is however thin it becomes, instead of fading into its ground
@@ -100,7 +136,7 @@ def framed(ink: np.ndarray, size: tuple[int, int], *, keep_lines: bool = False) 
     rows, columns = np.flatnonzero(marks.any(1)), np.flatnonzero(marks.any(0))
     top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
     cut = ink[top : rows[-1] + 2, left : columns[-1] + 2]
-    scale = FRAME * min(size) / max(cut.shape)
+    scale = frame * min(size) / max(cut.shape)
     if keep_lines and scale < 1:
         cut = ndimage.maximum_filter(cut, size=max(1, round(1 / scale)))
     height, width = (max(1, round(scale * side)) for side in cut.shape)

@@ -3,11 +3,23 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PADDING, UNKNOWN = 0, 1  # tokens; those of the vocabulary's words follow
 SPECIAL = 2
+
+
+MOST_WORDS = 10_000  # of a vocabulary
+LONGEST = 256  # words of a prompt
+NAMED = 200  # words that an error lists
+
+
+def words_of(text: str) -> list[str]:
+    """Letters in runs, in lower case (an apostrophe belongs to its word); digits one by one: 77 is two sevens."""
+    plain = unicodedata.normalize("NFKC", text).casefold()  # a full-width ７ is a 7
+    return re.findall(r"\d|[^\W\d_]+(?:['’][^\W\d_]+)*", plain)
 
 
 class PromptError(ValueError):
@@ -25,9 +37,9 @@ class Vocabulary(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    words: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    words: tuple[str, ...] = Field(min_length=1, max_length=MOST_WORDS)
     label_words: tuple[tuple[str, ...], ...] = ()
-    length: int = Field(32, ge=1, le=256)
+    length: int = Field(32, ge=1, le=LONGEST)
     examples: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -43,21 +55,22 @@ class Vocabulary(BaseModel):
     def tokens(self) -> int:
         return len(self.words) + SPECIAL
 
+    @cached_property
+    def _tokens(self) -> dict[str, int]:
+        return {word: SPECIAL + index for index, word in enumerate(self.words)}
+
     def read(self, prompt: str) -> "Words":
         """Raises PromptError for control characters, too many words, and where no word is known."""
-        text = unicodedata.normalize("NFKC", prompt).casefold()  # a full-width ７ is a 7
-        if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in text):
+        if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in prompt):
             raise PromptError(f"it has control characters; such prompts are understood: {self._such_as()}")
-        # Letters in runs (an apostrophe belongs to its word), digits one by one: 77 is two sevens.
-        found = re.findall(r"\d|[^\W\d_]+(?:['’][^\W\d_]+)*", text)
+        found = words_of(prompt)
         if len(found) > self.length:
             raise PromptError(f"it has {len(found)} words; at most {self.length} are read")
-        known = {word: SPECIAL + index for index, word in enumerate(self.words)}
+        known = self._tokens
         tokens = tuple(known.get(word, UNKNOWN) for word in found)
         if all(token == UNKNOWN for token in tokens):
-            raise PromptError(
-                f"no word of it is known; understood are, such as {self._such_as()}: {', '.join(self.words)}"
-            )
+            some = ", ".join(self.words[:NAMED]) + (f" … ({len(self.words):,} in all)" * (len(self.words) > NAMED))
+            raise PromptError(f"no word of it is known; understood are, such as {self._such_as()}: {some}")
         unknown = tuple(dict.fromkeys(word for word in found if word not in known))
         labels = {label for label, names in enumerate(self.label_words) if set(names) & set(found)}
         return Words(tuple(found), tokens, unknown, tuple(sorted(labels)))

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from functools import partial
 
 import uvicorn
 from pydantic import ValidationError
@@ -9,11 +10,10 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
+from service.connections import ClientLimits, Connection, connections_that_fit
 from service.engine.hardware import keep_freed_memory
 from service.server import Server
 from service.settings import Settings
-
-KEEP_ALIVE = 30  # seconds an idle connection is kept
 
 
 def main() -> int:
@@ -42,14 +42,17 @@ def main() -> int:
     except NothingToServe as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
+    limits = ClientLimits(settings.client_seconds, connections_that_fit(settings.max_connections))
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=partial(Connection, limits),
+        ws="none",
         log_config=None,
         access_log=False,  # RequestContext writes one line a request, with its id
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
 

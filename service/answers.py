@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from pydantic import BaseModel
 
-from service import media
+from service import media, plots
 from service.resolving import Resolved
 from service.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
 
@@ -76,7 +76,8 @@ def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
-    return _json(PointsAnswer, resolved, points=points, labels=resolved.labels)
+    columns = list(resolved.checkpoint.config.data.columns)
+    return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.labels)
 
 
 def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:
@@ -91,11 +92,15 @@ def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    return media.table(data, resolved.labels)
+    return media.table(data, resolved.checkpoint.config.data.columns, resolved.labels)
 
 
-def _scatter(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    return media.scatter(data, np.maximum(resolved.job.labels, 0), _text(resolved))
+def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    of, classes, text = resolved.checkpoint.config.data, np.maximum(resolved.job.labels, 0), _text(resolved)
+    names = of.names and [of.names[axis] for axis in resolved.axes]
+    if len(resolved.axes) == 1:
+        return plots.histogram(data, classes, text, *names)
+    return plots.scatter(data[:, resolved.axes], classes, text, names or ("", ""), equal=of.one_unit)
 
 
 _OF_IMAGES: Mapping[str, Encoder] = {
@@ -106,7 +111,7 @@ _OF_IMAGES: Mapping[str, Encoder] = {
 }
 _OF_POINTS: Mapping[str, Encoder] = {
     "application/json": _points_json,
-    "image/png": _scatter,
+    "image/png": _plot,
     "application/x-npy": _npy,
     "text/csv": _csv,
 }

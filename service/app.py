@@ -10,13 +10,14 @@ import structlog
 from fastapi import FastAPI
 
 from service import problems
+from service.browsers import OtherOrigins, SecurityHeaders
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
 from service.metrics import Metrics
 from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
 from service.reloading import Reloader
-from service.routes import admin, health, models, openai, sample
+from service.routes import admin, docs, health, models, openai, sample
 from service.schemas import ranges
 from service.settings import Settings
 from service.shelf import read_shelf
@@ -74,16 +75,24 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
                 await asyncio.to_thread(engine.stop, grace)
 
     app = FastAPI(
-        title="Spirale", description="Samples of small diffusion models.", version=version("spirale"), lifespan=lifespan
+        title="Spirale",
+        description="Samples of small diffusion models.",
+        version=version("spirale"),
+        lifespan=lifespan,
+        docs_url=None,  # of our own: service/routes/docs.py
+        redoc_url=None,
     )
     problems.install(app, ranges())
-    for routes in (sample, models, openai, health, admin):
+    for routes in (sample, models, openai, health, admin, docs):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
     if settings.api_key is not None:
         app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
+    if settings.cors_origins:
+        app.add_middleware(OtherOrigins, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     return app
 

@@ -86,6 +86,7 @@ class Catalog:
             "kind": data.kind,
             "shape": list(data.shape),
             "labels": list(labels[0]) if labels else [],
+            "columns": list(data.columns) if data.kind == "points" else [],
             "prompts": text and {
                 "words": list(text.config.vocabulary.words), "examples": list(text.config.vocabulary.examples)
             },
@@ -122,6 +123,7 @@ class Catalog:
                     "name": control.name,
                     "kind": kind,
                     "scale": control.config.control_scale,
+                    "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }
                 for kind, control in sorted(self.served[config.name].controls.items())

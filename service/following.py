@@ -4,6 +4,7 @@ import base64
 
 import numpy as np
 
+from model.control import ControlConfig
 from model.hints import HintError, given_hint
 from service import media
 from service.engine.job import Hint
@@ -12,14 +13,16 @@ from service.problems import invalid
 from service.schemas import ControlRequest
 
 
-def hint_of(control: ControlRequest, scale: float, size: tuple[int, int]) -> Hint:
-    """Some milliseconds of work: not for the event loop. Raises Problem (422) that names the trouble.
+def hint_of(control: ControlRequest, scale: float, of: ControlConfig) -> Hint:
+    """As that ControlNet reads it. Some milliseconds of work: not for the event loop. Raises Problem (422) that names
+    the trouble.
 
     Its values are whole 255ths, so that as a PNG it is the same hint.
     """
     try:
         picture = decoded(from_base64(control.image))
-        hint = given_hint(picture, control.kind, size, preprocess=control.preprocess)
+        how = {"framing": of.framing, "frame": of.frame, "preprocess": control.preprocess}
+        hint = given_hint(picture, control.kind, of.data.shape[1:], **how)
     except (PictureError, HintError) as error:
         raise invalid("control.image", str(error)) from error
     return Hint(control.kind, (np.rint(255 * hint) / 255).astype(np.float32)[None], scale)

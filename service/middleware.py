@@ -1,5 +1,6 @@
 """What stands before every route: request id, access log, key, body limit, content type. Plain ASGI, no buffering."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -76,11 +77,12 @@ class ApiKey:
 
 
 class BodyLimit:
-    """413 as soon as a body shows to be too large, by its Content-Length or while it is read."""
+    """413 as soon as a body shows to be too large, by its Content-Length or while it is read; 408 for one that does not
+    come within `seconds`."""
 
-    def __init__(self, app: ASGIApp, limit: int):
+    def __init__(self, app: ASGIApp, limit: int, seconds: float):
         self.app = app
-        self.limit = limit
+        self.limit, self.seconds = limit, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,14 +92,22 @@ class BodyLimit:
         if length.isdigit() and int(length) > self.limit:
             return await problem.response()(scope, receive, send)
         read = 0
+        # Only of a POST is the body waited for; of others what is received is that the client has left.
+        due = asyncio.get_running_loop().time() + self.seconds if scope["method"] == "POST" else None
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, due
+            try:
+                async with asyncio.timeout_at(due):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(408, f"the body did not come within {self.seconds:g} s") from None
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > self.limit:
                     raise problem
+                if not message.get("more_body", False):
+                    due = None
             return message
 
         await self.app(scope, counted, send)

@@ -2,16 +2,20 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.conditions import NO_LABEL, Asked
+from model.control import ControlConfig
+from model.data import DataConfig
 from model.noise import sample_seeds
 from model.plan import Sampler, Variance, cached_plan
 from model.text import TextEncoder
 from model.words import PromptError, Words
+from service import media
 from service.catalog import BY_GRADIENT, DEFAULT_ROWS, MAX_ROWS, Catalog
 from service.engine.job import Hint, Job
 from service.following import as_control
@@ -19,6 +23,8 @@ from service.problems import Problem, invalid
 from service.schemas import Guidance, SampleRequest
 
 DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
+MAX_PICTURE = 4096  # pixels of a side
+NAMED = 20  # labels or dimensions that an error lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +43,9 @@ class Resolved:
     labels: list[str] | None  # names, one a sample
     prompt: str | None
     unknown_words: tuple[str, ...]  # of the prompt
-    control_scale: float = 0.0  # of the hint, where there is one
+    control: ControlConfig | None = None  # what reads the hint, where there is one …
+    control_scale: float = 0.0  # … and how strongly it steers
+    axes: tuple[int, ...] = ()  # dimensions of points that a picture shows, one or two
 
     def following(self, hint: Hint) -> "Resolved":
         """The same, with a hint that its samples follow."""
@@ -66,7 +74,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     config = checkpoint.config
     n = _count(request, config.data.kind)
     guidance, scale = _guidance(catalog, request, checkpoint)
-    control_scale = _control_scale(catalog, request, checkpoint)
+    control, control_scale = _control(catalog, request, checkpoint)
     labels, names, words = None, config.data.labels, None
     if request.prompt is not None:
         encoder = checkpoint.text or catalog.served[config.name].guides["text"].text
@@ -92,8 +100,8 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         variance = config.sampling.variance
     if variance == "learned" and not config.prediction.learned_variance:
         raise invalid("variance", f"{config.name} has learned none: fixed-small or fixed-large", variance)
-    if request.zoom is not None and config.data.kind != "images":
-        raise invalid("zoom", "applies to images only", request.zoom)
+    if request.zoom is not None:
+        _check_zoom(request.zoom, config.data, n)
 
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
     plan = cached_plan(checkpoint.schedule, sampler, steps, eta=eta or 0.0, variance=variance or "fixed-small")
@@ -121,7 +129,9 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         None if labels is None else [names[label] for label in labels],
         None if words is None else prompt,
         () if words is None else words.unknown,
+        control,
         control_scale,
+        _axes(request.axes, config.data),
     )
 
 
@@ -200,15 +210,17 @@ def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkp
     return found
 
 
-def _control_scale(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> float:
+def _control(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> tuple[ControlConfig | None, float]:
+    """(what reads the hint, how strongly it steers)"""
     if request.control is None:
-        return 0.0
+        return None, 0.0
     kind, name = request.control.kind, checkpoint.config.name
     controls = catalog.served[name].controls
     if kind not in controls:
         following = [other.config.name for other in _following(catalog, request, catalog.datasets[request.dataset])]
         raise invalid("control.kind", f"{name} does not follow {kind}; {', '.join(following)} does", kind)
-    return controls[kind].config.control_scale if request.control.scale is None else request.control.scale
+    config = controls[kind].config
+    return config, config.control_scale if request.control.scale is None else request.control.scale
 
 
 def _who_understands(catalog: Catalog) -> str:
@@ -239,16 +251,54 @@ def _labels(wanted: int | str | list[int | str], names: tuple[str, ...], n: int)
 
 
 def _label(wanted: int | str, names: tuple[str, ...]) -> int:
-    """A class by its name, else by its number."""
-    if isinstance(wanted, str):
-        if wanted in names:
-            return names.index(wanted)
-        number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else -1
-    else:
-        number = wanted
-    if 0 <= number < len(names):
-        return number
-    raise invalid("label", f"one of {', '.join(names)}, or its number 0 … {len(names) - 1}", wanted)
+    label = place(wanted, names)
+    if label is None:
+        raise invalid("label", f"one of {_listed(names)}, or its number 0 … {len(names) - 1}", wanted)
+    return label
+
+
+def place(wanted: int | str, names: Sequence[str]) -> int | None:
+    """Where that is among the names: by its name, else by its number. 10 is the one that is called 10, if there is one:
+    so JSON and query strings, where all is text, mean the same."""
+    if str(wanted) in names:
+        return names.index(str(wanted))
+    if isinstance(wanted, str) and not re.fullmatch(r"[0-9]{1,9}", wanted):
+        return None
+    return int(wanted) if 0 <= int(wanted) < len(names) else None
+
+
+def _axes(wanted: list[int | str] | None, data: DataConfig) -> tuple[int, ...]:
+    """Dimensions that a picture shows."""
+    if data.kind != "points":
+        if wanted is not None:
+            raise invalid("axes", "applies to points only", wanted)
+        return ()
+    columns = data.columns
+    if wanted is None:
+        return tuple(range(min(2, len(columns))))
+    axes = tuple(place(one, columns) for one in wanted)
+    if len(columns) == 1:
+        raise invalid("axes", f"{data.dataset} has one dimension: leave axes away", wanted)
+    if None in axes or axes[0] == axes[1]:
+        raise invalid("axes", f"two of {_listed(columns)}, or their numbers 0 … {len(columns) - 1}", wanted)
+    return axes
+
+
+def _check_zoom(zoom: int, data: DataConfig, n: int) -> None:
+    """Raises Problem (422) where there is nothing to enlarge, or a picture of all would be too large."""
+    if data.kind != "images":
+        raise invalid("zoom", "applies to images only", zoom)
+    side = max(media.sheet_size(n, *data.shape[1:]))
+    if zoom > 1 and zoom * side > MAX_PICTURE:
+        most = max(1, MAX_PICTURE // side)
+        raise invalid(
+            "zoom", f"at most {most} here: a sheet of {n} would have more than {MAX_PICTURE} pixels a side", zoom
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, at most NAMED of them."""
+    return ", ".join(names[:NAMED]) + (f" … ({len(names)} in all, see /models)" if len(names) > NAMED else "")
 
 
 def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Words]:
@@ -260,6 +310,8 @@ def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Word
             return prompt, words
         if isinstance(request.label, list):
             raise invalid("label", "one for all samples, where there is a prompt; or leave it away", request.label)
+        if not vocabulary.label_words:
+            raise invalid("label", "this model reads words and knows no classes: leave it away", request.label)
         label = _label(request.label, tuple(names[0] for names in vocabulary.label_words))
         if not words.labels:
             prompt = f"{prompt} {vocabulary.label_words[label][0]}"

@@ -12,7 +12,8 @@ from model.plan import Sampler, Variance
 from service.pictures import MAX_BASE64, MAX_BYTES, MAX_SIDE
 
 Guidance = Literal["none", "classifier-free", "classifier", "clip"]
-Label = Annotated[StrictInt | StrictStr, Field(description="Class number or name.")]
+Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
+Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or number, from 0.")]
 
 MAX_IMAGES = 64
 MAX_POINTS = 10_000
@@ -20,6 +21,10 @@ MAX_PROMPT = 200  # characters
 
 # Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
+AXES = (
+    "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
+    "Default: the first two."
+)
 MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
 
 
@@ -102,8 +107,10 @@ class SampleRequest(_Fields):
     )
 
     label: Label | Labels | None = Field(
-        None, description="A class, or a list of them, one for each sample. Unconditional without."
-    )
+        None, description="A class, or a list of them, one for each sample. By name first: 10 is the class that is "
+        "called 10, where there is one, else the one whose place in the list at /models is 10. Unconditional without."
+    )  # fmt: skip
+    axes: list[Axis] | None = Field(None, min_length=2, max_length=2, description=AXES, examples=[[0, 1]])
     control: ControlRequest | None = Field(
         None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
     )
@@ -142,6 +149,10 @@ class SampleQuery(_Fields):
 
     label: Annotated[list[str] | None, BeforeValidator(_commas), Field(max_length=MAX_POINTS)] = Field(
         None, description="A class, or several: repeated, or with commas between."
+    )
+
+    axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
+        None, description=AXES
     )
 
     def as_request(self) -> SampleRequest:
@@ -184,5 +195,6 @@ class ImagesAnswer(_Answered):
 
 
 class PointsAnswer(_Answered):
+    columns: list[str] = Field(description="What the dimensions are called.")
     points: list[list[float]] = Field(description="In the data's own units.")
     labels: list[str] | None = Field(description="Null where no label was asked for.")

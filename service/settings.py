@@ -1,10 +1,13 @@
 """Settings: environment variables `SPIRALE_*`, and the same as flags of `python -m service`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ORIGIN = re.compile(r"https?://[^/\s*]+")
 
 
 def shipped_checkpoints() -> Path:
@@ -62,6 +65,23 @@ class Settings(BaseSettings):
         description="On SIGTERM, how long to answer 503 before the port is closed, so that balancers look elsewhere.",
     )
     body_limit: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body in bytes; past it: 413.")
+    client_seconds: float = Field(
+        30,
+        gt=0,
+        description="How long a client may take to send a request's head, then its body, and to read an answer; past "
+        "it: 408, or the connection is closed.",
+    )
+    keep_alive_seconds: int = Field(
+        75, ge=1, description="How long an idle connection is kept; longer than a balancer before it keeps its own."
+    )
+    max_connections: int = Field(
+        4000, ge=1, description="Connections open at once; past it the one that has been idle longest is closed."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (),
+        description="Other sites whose pages may use this from a browser, such as https://a.example,https://b.example; "
+        "* is all of them, empty is none.",
+    )
     api_key: SecretStr | None = Field(
         None,
         min_length=1,
@@ -77,6 +97,14 @@ class Settings(BaseSettings):
         if sizes and (min(sizes) < 1 or max(sizes) < 2):
             raise ValueError("batch sizes are positive, and the largest is at least 2")
         return tuple(sorted(set(sizes)))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"an origin is such as https://a.example or http://b.example:8080, not {origin!r}")
+        return origins
 
     @field_validator("device")
     @classmethod

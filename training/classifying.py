@@ -23,7 +23,9 @@ class ClassifierTask:
 
     def __init__(self, recipe: ClassifierRecipe, start_from: Path | None = None):
         self.recipe = recipe
-        self.data = training_set(recipe.data.dataset)
+        self.data = training_set(recipe.data)
+        if not self.data.config.labels:
+            raise RecipeError(f"{recipe.name}: data: {recipe.data.dataset} has no classes that could be told apart")
         self.stateful = ()
         self.config = ClassifierConfig(
             name=recipe.name,

@@ -17,19 +17,12 @@ from model.text import FILE, TextConfig, TextEncoder, padded
 from model.weights import CheckpointError, load_weights
 from model.words import UNKNOWN, Vocabulary
 from training.data import captioned_set
-from training.data.captions import Caption, captions_of, label_words, tensor_of, true_of, vocabulary
+from training.data.captions import Caption, tensor_of, true_of
 from training.evaluate.card import ACCURACY, write_guide_card
 from training.objectives import draw_timesteps
 from training.pictures import save_noisy_picture
 from training.recipe import ClipRecipe, RecipeError
 
-LENGTH = 32  # words of a prompt; captions have up to about 25
-EXAMPLES = (
-    "a thin seven leaning right",
-    "bold 3",
-    "the digit eight, wide and upright",
-    "a narrow four in thin strokes",
-)
 STRANGE_WORDS = 0.2  # share of captions that get words which mean nothing, so that such words do little
 
 
@@ -52,13 +45,12 @@ class ClipTask:
     def __init__(self, recipe: ClipRecipe, start_from: Path | None = None):
         self.recipe = recipe
         try:
-            self.data = captioned_set(recipe.data.dataset)
+            self.data = captioned_set(recipe.data)
         except ValueError as error:
-            raise RecipeError(f"{recipe.name}: data.dataset: {error}") from error
+            raise RecipeError(f"{recipe.name}: data: {error}") from error
         self.stateful = ()
-        words = Vocabulary(words=vocabulary(), label_words=label_words(), length=LENGTH, examples=EXAMPLES)
         try:
-            text = TextConfig(vocabulary=words, **recipe.text.model_dump())
+            text = TextConfig(vocabulary=self.data.vocabulary, **recipe.text.model_dump())
         except ValueError as error:
             raise RecipeError(f"{recipe.name}: text: {error}") from error
         self.config = ClipConfig(
@@ -100,7 +92,7 @@ class ClipTask:
         x0 = self.config.data.standardise(rows)
         t = draw_timesteps(len(x0), self.schedule.T, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
-        captions = captions_of(traits.cpu(), generator)
+        captions = self.data.captions_of(traits.cpu(), generator)
         tokens = tokens_of(captions, self.config.text.vocabulary, generator).to(x0.device)
         x_t = diffused(x0, noise, self._alpha_bar[t].to(x0.device))
         t = t.to(x0.device)
@@ -121,7 +113,7 @@ class ClipTask:
 
 
 def tokens_of(captions: Sequence[Caption], words: Vocabulary, generator: torch.Generator) -> Tensor:
-    """[captions, LENGTH] int64; into some of them an unknown word is put, anywhere."""
+    """[captions, length] int64; into some of them an unknown word is put, anywhere."""
     rng = random.Random(int(torch.randint(2**62, (), generator=generator)))
     rows = []
     for caption in captions:

@@ -9,8 +9,9 @@ from model.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, save_checkpoi
 from model.conditions import NO_LABEL
 from model.control import ControlCheckpoint, ControlConfig
 from model.weights import CheckpointError, load_weights
-from training.data.digits import mnist
-from training.data.hinted import HintedDigits
+from training.data import trained_on
+from training.data.hinted import HintedImages
+from training.data.ink import LOOKED_AT, frame_of, is_ink
 from training.evaluate.card import CONTROL_SHEET, write_control_card
 from training.generate import followed, generate, labelled
 from training.objectives import DenoisingLoss
@@ -28,21 +29,24 @@ class ControlTask:
         self.recipe = recipe
         try:
             self.base: Checkpoint = load_checkpoint(base)
-            self.config = ControlConfig.beside(
+            config = ControlConfig.beside(
                 self.base,
                 name=recipe.name,
                 hint=recipe.hint,
                 control_scale=recipe.control_scale,
                 recipe=recipe.model_dump(mode="json"),
             )
+            if self.base.config.reads == "text":
+                raise RecipeError(
+                    f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
+                )
+            real = trained_on(self.base.config)
+            self.data = HintedImages(real, recipe.hint)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: base: {error}") from error
-        data = self.config.data
-        if data.dataset != "mnist":
-            raise RecipeError(f"{recipe.name}: base: hints are made of mnist only, not of {data.dataset}")
-        if self.base.config.reads == "text":
-            raise RecipeError(f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing")
-        self.data = HintedDigits(mnist(train=True), recipe.hint)
+        some = real.examples.some(LOOKED_AT).rows
+        framing = {"frame": frame_of(some)} if is_ink(some) else {"framing": "whole"}
+        self.config = config.model_copy(update=framing)
         self.stateful = ()
         torch.manual_seed(recipe.seed)
         self.network = self.config.build_network().to(memory_format=torch.channels_last)
@@ -57,12 +61,12 @@ class ControlTask:
             weighting=recipe.weighting,
             label_drop=recipe.label_drop,
         )
-        self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, data)
+        self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, self.config.data)
         self._locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The base's own, of what it makes with the ControlNet's help; rows [rows, 2, H, W] are images and hints."""
-        images, hints = rows[:, :1], rows[:, 1:]
+        """The base's own, of what it makes with the ControlNet's help; rows [rows, C + 1, H, W]: images, and hints."""
+        images, hints = rows[:, :-1], rows[:, -1:]
         self._locked.to(rows.device)
         return self._loss(
             lambda x_t, t, condition: self._locked(x_t, t, condition, *network(x_t, t, condition, hints)),
@@ -75,9 +79,9 @@ class ControlTask:
         """A line of images, of their hints, of what is made of them with the label, and without."""
         generator = torch.Generator().manual_seed(self.recipe.seed)
         rows, labels = self.data.draw(PICTURED, generator)
-        images, hints = rows[:, :1], rows[:, 1:]
+        images, hints = rows[:, :-1], rows[:, -1:]
         options, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
-        lines = [images, 255 * hints]
+        lines = [images, 255 * hints.expand_as(images)]
         for shown in (labels, torch.full_like(labels, NO_LABEL)):
             conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
             device = next(network.parameters()).device

@@ -90,3 +90,8 @@ def labels_in_proportion(counts: np.ndarray, n: int) -> np.ndarray:
     whole = np.floor(exact).astype(np.int64)
     whole[np.argsort(whole - exact, kind="stable")[: n - whole.sum()]] += 1
     return np.repeat(np.arange(len(counts)), whole)
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """At most so many of 0 … n − 1, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

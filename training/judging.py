@@ -13,13 +13,7 @@ from training.data import training_set
 from training.evaluate.card import write_judge_card
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, save_judge
 from training.pictures import save_picture
-from training.recipe import JudgeRecipe, RecipeError
-
-# Of every training image: how far it is moved, turned, stretched. Never flipped: a mirrored 2 is no 2.
-SHIFT = 2.0  # pixels
-ROTATION = math.radians(12)
-SCALE = 0.1
-SHEAR = 0.1
+from training.recipe import DistortionSection, JudgeRecipe, RecipeError
 
 
 class JudgeTask:
@@ -27,7 +21,12 @@ class JudgeTask:
 
     def __init__(self, recipe: JudgeRecipe, start_from: Path | None = None):
         self.recipe = recipe
-        self.data = training_set(recipe.data.dataset)
+        self.data = training_set(recipe.data)
+        if self.data.config.kind != "images" or not self.data.config.labels:
+            raise RecipeError(
+                f"{recipe.name}: data: a judge reads the classes of images: {recipe.data.dataset} has none; what is "
+                f"measured without a judge is measured all the same"
+            )
         self.stateful = ()
         self.config = JudgeConfig(
             name=recipe.name,
@@ -45,14 +44,14 @@ class JudgeTask:
                 raise RecipeError(f"--from: {error}") from error
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        standardised = self.config.data.standardise(rows)
-        return F.cross_entropy(network(distort(standardised, generator)).float(), labels, label_smoothing=0.05)
+        seen = distort(self.config.data.standardise(rows), self.recipe.distortion, generator)
+        return F.cross_entropy(network(seen).float(), labels, label_smoothing=0.05)
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """What it is shown: distorted training images."""
         generator = torch.Generator().manual_seed(0)
         rows, labels = self.data.draw(64, generator)
-        seen = distort(self.config.data.standardise(rows), generator)
+        seen = distort(self.config.data.standardise(rows), self.recipe.distortion, generator)
         save_picture(path, self.config.data, self.config.data.restore(seen), labels.numpy(), columns=8)
 
     def save(self, network: nn.Module, folder: Path) -> None:
@@ -60,21 +59,24 @@ class JudgeTask:
         write_judge_card(folder, self.config)
 
 
-def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A small random affine map of each image [rows, C, H, W], empty (−1) beyond its edge."""
-    rows, side = len(images), images.shape[-1]
+def distort(images: Tensor, by: DistortionSection, generator: torch.Generator) -> Tensor:
+    """A small random affine map of each image [rows, C, H, W]; its rim is drawn out. Never flipped: a mirrored 2 is no
+    2."""
+    rows, _, height, width = images.shape
 
     def uniform(bound: float) -> Tensor:
         return (torch.rand(rows, generator=generator) * 2 - 1) * bound
 
-    angle, shear = uniform(ROTATION), uniform(SHEAR)
-    scale_x, scale_y = 1 + uniform(SCALE), 1 + uniform(SCALE)
+    angle, shear = uniform(math.radians(by.rotation)), uniform(by.shear)
+    scale_x, scale_y = 1 + uniform(by.scale), 1 + uniform(by.scale)
+    # In −1 … 1 along each side: what turns a square keeps its shape in a rectangle too.
+    aspect = height / width
     theta = torch.stack(
         [
-            torch.stack([angle.cos() * scale_x, -angle.sin() + shear, uniform(2 * SHIFT / side)], 1),
-            torch.stack([angle.sin(), angle.cos() * scale_y, uniform(2 * SHIFT / side)], 1),
+            torch.stack([angle.cos() * scale_x, (-angle.sin() + shear) * aspect, uniform(2 * by.shift)], 1),
+            torch.stack([angle.sin() / aspect, angle.cos() * scale_y, uniform(2 * by.shift)], 1),
         ],
         1,
     ).to(images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images + 1, grid, align_corners=False) - 1
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -1,5 +1,6 @@
 """Samples as a picture for a person to look at."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +16,7 @@ from training.data.training_set import TrainingSet
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 
 def save_noisy_picture(path: Path, data: TrainingSet, schedule: NoiseSchedule) -> None:
@@ -40,8 +42,32 @@ def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray,
         save_image(rows.clamp(0, 255) / 255, path, nrow=columns, padding=2, pad_value=0.3)
         return
     figure, axes = plt.subplots(figsize=(5, 5), dpi=120)
-    axes.scatter(rows[:, 0], rows[:, 1], c=labels, cmap="viridis", s=4, linewidths=0)
-    axes.set_aspect("equal")
-    axes.spines[["top", "right"]].set_visible(False)
+    show, names = plane(rows, data)
+    plot_points(axes, show(rows), torch.from_numpy(labels), names, equal=data.one_unit)
     figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
+
+
+def plane(rows: Tensor, data: DataConfig) -> tuple[Callable[[Tensor], Tensor], tuple[str, ...]]:
+    """(points [n, d] → what is shown of them [n, 1 or 2], what the axes are called): themselves, or of more than two
+    dimensions the two principal components of `rows`, as the network sees them."""
+    if len(data.columns) <= 2:
+        return (lambda points: points), data.names
+    seen = data.standardise(rows)
+    mean = seen.mean(0)
+    _, _, directions = torch.linalg.svd(seen - mean, full_matrices=False)
+    directions = directions[:2] * directions[:2].sum(1, keepdim=True).sign()  # the sign is the algorithm's whim
+    return (lambda points: (data.standardise(points) - mean) @ directions.T), ("1st principal component", "2nd")
+
+
+def plot_points(axes: Axes, points: Tensor, labels: Tensor, names: Sequence[str], *, equal: bool) -> None:
+    """points [n, 2]: scattered, coloured by label. [n, 1]: a histogram a label."""
+    if points.shape[1] == 1:
+        axes.hist([points[labels == label, 0].numpy() for label in labels.unique()], bins=40, stacked=True)
+    else:
+        axes.scatter(points[:, 0], points[:, 1], c=labels, cmap="viridis", s=3, linewidths=0)
+        if equal:
+            axes.set_aspect("equal")
+    for name, set_label in zip(names, (axes.set_xlabel, axes.set_ylabel), strict=False):
+        set_label(name, fontsize=8, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -28,10 +28,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/zip": _BINARY,
             "application/x-npy": _BINARY,
             "text/csv": {"schema": {"type": "string"}},
-            streaming.MEDIA_TYPE: {"schema": {"type": "string"}},
+            streaming.MEDIA_TYPE: {"itemSchema": streaming.EVENT_SCHEMA},
         },
     },
-    **documented(401, 404, 406, 413, 415, 422, 429, 500, 503, 504),
+    **documented(401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
 }
 
 
@@ -53,8 +53,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         until_answered.enter_context(counted(wanted.dataset, state))
         resolved = resolve(state.catalog, wanted)
         if wanted.control is not None:
-            size = resolved.checkpoint.config.data.shape[1:]
-            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, size)
+            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, resolved.control)
             resolved = resolved.following(hint)
         offered = encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
@@ -65,6 +64,8 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
                 f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept[:200]}",
                 headers={"Vary": "Accept"},
             )
+        if wanted.axes is not None and media_type != "image/png":
+            raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
         headers = {"Vary": "Accept", "X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
         if media_type == streaming.MEDIA_TYPE:
             previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews

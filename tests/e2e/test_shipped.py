@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.e2e.conftest import PROJECT, starting
+from tests.e2e.conftest import PROJECT, services
 from training.data.drawings import drawings
 from training.evaluate.judge import load_judge
 
@@ -20,7 +20,7 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 @pytest.fixture(scope="module")
 def service():
-    with starting() as start:
+    with services() as start:
         service = start()
         service.wait_until_ready()
         yield service

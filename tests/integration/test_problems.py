@@ -160,6 +160,43 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(make_client):
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(make_client):
+    client = make_client(client_seconds=0.2)
+    sent = iter([{"type": "http.request", "body": b'{"dataset":', "more_body": True}])
+    answer = []
+
+    async def receive():
+        for message in sent:
+            return message
+        await asyncio.sleep(60)
+
+    async def send(message):
+        answer.append(message)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/sample",
+        "raw_path": b"/sample", "root_path": "", "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"100")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "state": {},
+    }  # fmt: skip
+    client.portal.call(client.app, scope, receive, send)
+    assert answer[0]["status"] == 408
+    assert "0.2 s" in json.loads(answer[1]["body"])["detail"]
+
+
+def test_whoever_waits_for_a_long_answer_is_not_hurried(make_client):
+    client = make_client(client_seconds=0.2)
+    sample = client.app.state.spirale.engine.sample
+
+    async def slow(job):
+        await asyncio.sleep(0.6)
+        return await sample(job)
+
+    client.app.state.spirale.engine.sample = slow
+    assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
+    assert client.get("/sample?dataset=mnist").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -200,7 +200,7 @@ def test_openais_models_are_those_that_understand_prompts(official):
         ({"prompt": "hello"}, "prompt", "thin seven"),
         ({"prompt": ""}, "prompt", "at least 1"),
         ({"n": 11}, "n", "less than or equal to 10"),
-        ({"size": "1024x1024"}, "size", "auto, or one of 8x8, 16x16"),
+        ({"size": "1024x512"}, "size", "auto, or a whole multiple of 8x8, up to 1024x1024"),
         ({"response_format": "url"}, "response_format", "b64_json"),
         ({"quality": "hd"}, "quality", "unknown field"),
         ({"extra_body": {"steps": 99}}, "steps", "1 … 50"),

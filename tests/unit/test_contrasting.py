@@ -15,8 +15,11 @@ from model.conditions import NO_LABEL
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.__main__ import app
 from training.contrasting import ClipTask, tokens_of
-from training.data import captions, digits
-from training.data.captions import MEASURES, CaptionedDigits, captions_of, true_of
+from training.data import captions, digit_captions
+from training.data.captions import true_of
+from training.data.digit_captions import MEASURES, CaptionedDigits, captioned_mnist
+from training.data.digits import CONFIG
+from training.data.training_set import Examples, FiniteSet
 from training.denoising import DenoisingTask
 from training.recipe import RecipeError, parse_recipe
 
@@ -40,13 +43,13 @@ TEXT_CFG = {
 }
 
 
-def strokes(n: int) -> digits.Digits:
+def strokes(n: int) -> Examples:
     """Bars whose digit is how long they are, and which come in three thicknesses."""
     labels = torch.arange(n) % 10
     images = torch.zeros(n, 1, 28, 28, dtype=torch.uint8)
     for i, label in enumerate(labels.tolist()):
         images[i, :, 2 : 2 * label + 8, 12 : 14 + 2 * ((i // 10) % 3)] = 255
-    return digits.Digits(images, labels)
+    return Examples(images, labels)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def drawn(monkeypatch, tmp_path):
     """MNIST is these bars."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = strokes(240)
-    monkeypatch.setattr(captions, "mnist", lambda train: data)
+    monkeypatch.setattr(digit_captions, "mnist_set", lambda: FiniteSet(CONFIG, data, data))
     return data
 
 
@@ -105,7 +108,7 @@ def test_the_loss_is_the_entropy_of_the_positives_where_the_towers_make_no_mista
         generator = torch.Generator().manual_seed(seed)
         torch.rand((), generator=generator)
         torch.randn(rows.shape, generator=generator)
-        asked = captions.tensor_of(captions_of(traits, generator))
+        asked = captions.tensor_of(task.data.captions_of(traits, generator))
         seen["true"] = true_of(asked, traits)
         return task.loss(Perfect(), rows, traits, torch.Generator().manual_seed(seed)).item()
 
@@ -118,7 +121,7 @@ def test_the_loss_is_the_entropy_of_the_positives_where_the_towers_make_no_mista
 def test_words_that_mean_nothing_are_put_in_and_none_is_taken_away(drawn):
     task = ClipTask(parse_recipe(CLIP, "here"))
     traits = torch.tensor([[7, 0, 2, 1, 1, 1]]).expand(200, -1)
-    said = captions_of(traits, torch.Generator().manual_seed(0))
+    said = task.data.captions_of(traits, torch.Generator().manual_seed(0))
     vocabulary = task.config.text.vocabulary
     tokens = tokens_of(said, vocabulary, torch.Generator().manual_seed(1))
     changed = 0
@@ -130,7 +133,7 @@ def test_words_that_mean_nothing_are_put_in_and_none_is_taken_away(drawn):
 
 
 def test_traits_are_drawn_with_their_images(drawn):
-    data = captions.captioned_mnist(train=True)
+    data = captioned_mnist()
     images, traits = data.draw(50, torch.Generator().manual_seed(0))
     assert isinstance(data, CaptionedDigits)
     long, thick = (images[:, 0, :, 12] > 0).sum(1), (images[:, 0, 4] > 0).sum(1)
@@ -142,7 +145,7 @@ def test_traits_are_drawn_with_their_images(drawn):
 @pytest.mark.parametrize(
     ("recipe", "changed", "says"),
     [
-        (CLIP, {"data": {"dataset": "spiral"}}, "there are captions of mnist only"),
+        (CLIP, {"data": {"dataset": "spiral"}}, "spiral has no captions"),
         (CLIP, {"text": {"width": 10, "heads": 4}}, "is not a multiple of 4 heads"),
         (TEXT_CFG, {"text_from": "nothing"}, "text_from: nothing is no checkpoint of CLIP"),
         (TEXT_CFG, {"objective": {"conditional": False}}, "objective.conditional is false"),
@@ -204,17 +207,17 @@ def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
     """A drawn picture of what is asked is right, one of something else is wrong, each in what it has wrong."""
     from training.evaluate.prompts import adherence
 
-    data = captions.captioned_mnist(train=True)
+    data = captioned_mnist()
     wanted = [captions.Caption("", (*row[:3], *[-1] * 3)) for row in data.traits.tolist()]
 
     class Judge:
         def look(self, images):
             return None, drawn.labels
 
-    shares = adherence(drawn.images.float(), wanted, Judge(), data.bounds)
+    shares = adherence(drawn.rows.float(), wanted, Judge(), data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 1, 1, 1)
     other = [dataclasses.replace(one, asks=(one.asks[0], (one.asks[1] + 1) % 3, *one.asks[2:])) for one in wanted]
-    shares = adherence(drawn.images.float(), other, Judge(), data.bounds)
+    shares = adherence(drawn.rows.float(), other, Judge(), data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 0, 1, 0)
     assert math.isclose(shares["thickness and slant"], 0)
     blank = adherence(torch.zeros(240, 1, 28, 28), wanted, Judge(), data.bounds)

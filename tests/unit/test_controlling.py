@@ -13,11 +13,13 @@ from model.control import ControlConfig, load_control
 from model.hints import INK, edges, strokes
 from tests.tiny import IMAGES, POINTS, save_tiny
 from training.__main__ import app
-from training.data.digits import CONFIG, Digits, mnist
+from training.data.digits import CONFIG, mnist
 from training.data.drawings import drawings
-from training.data.hinted import HintedDigits, rough
+from training.data.hinted import HintedImages, rough
+from training.data.training_set import Examples, FiniteSet
 from training.evaluate.agreement import agreement, another_of_the_class, f1
 from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.reference import ImageReference, Judged
 from training.recipe import RecipeError
 
 CPU = torch.device("cpu")
@@ -39,9 +41,9 @@ sample_every = 1000
 
 
 @pytest.fixture(scope="module")
-def few(mnist_files) -> Digits:
+def few(mnist_files) -> Examples:
     test = mnist(train=False)
-    return Digits(test.images[:40], test.labels[:40])
+    return Examples(test.rows[:40], test.labels[:40])
 
 
 def test_agreement_is_1_for_itself_near_for_neighbours_and_0_for_nothing():
@@ -60,10 +62,10 @@ def test_agreement_is_1_for_itself_near_for_neighbours_and_0_for_nothing():
 @pytest.mark.parametrize("kind", ["canny", "sketch"])
 def test_a_real_image_agrees_with_its_hint_and_less_with_another_s_of_its_class(few, kind):
     of_image = {"canny": edges, "sketch": strokes}[kind]
-    hints = torch.from_numpy(np.stack([of_image(image) for image in few.images[:, 0].numpy()])).unsqueeze(1)
-    assert agreement(few.images, hints, kind) == 1.0
+    hints = torch.from_numpy(np.stack([of_image(image) for image in few.rows[:, 0].numpy()])).unsqueeze(1)
+    assert agreement(few.rows, hints, kind) == 1.0
     others = hints[another_of_the_class(few.labels.numpy())]
-    assert 0.2 < agreement(few.images, others, kind) < 0.8
+    assert 0.2 < agreement(few.rows, others, kind) < 0.8
 
 
 def test_another_of_the_class_is_of_the_class_and_another():
@@ -74,7 +76,7 @@ def test_another_of_the_class_is_of_the_class_and_another():
 
 
 def test_rough_strokes_are_the_clean_ones_moved_a_little_and_broken(few):
-    clean = torch.from_numpy(np.stack([strokes(image) for image in few.images[:, 0].numpy()])).unsqueeze(1)
+    clean = torch.from_numpy(np.stack([strokes(image) for image in few.rows[:, 0].numpy()])).unsqueeze(1)
     drawn = rough(clean, torch.Generator().manual_seed(0))
     assert drawn.min() >= 0 and drawn.max() <= 1
     ink = (drawn >= INK).flatten(1).sum(1).float()
@@ -89,11 +91,11 @@ def test_rough_strokes_are_the_clean_ones_moved_a_little_and_broken(few):
 
 @pytest.mark.parametrize("kind", ["canny", "sketch"])
 def test_rows_come_with_hints_of_their_own(few, kind):
-    data = HintedDigits(few, kind)
+    data = HintedImages(FiniteSet(CONFIG, few, few), kind)
     rows, labels = data.draw(16, torch.Generator().manual_seed(0))
     assert rows.shape == (16, 2, 28, 28) and len(labels) == 16
     for image, hint in rows:
-        assert (few.images[:, 0] == image).flatten(1).all(1).any()
+        assert (few.rows[:, 0] == image).flatten(1).all(1).any()
         of_image = {"canny": edges, "sketch": strokes}[kind](image.numpy())
         assert f1(hint.numpy() >= INK, of_image >= INK) > 0.3
     assert torch.equal(data.draw(16, torch.Generator().manual_seed(0))[0], rows)
@@ -151,14 +153,17 @@ def test_the_loss_falls(trained):
 
 
 def test_it_is_measured_and_its_card_tells(trained, monkeypatch):
-    monkeypatch.setattr("training.evaluate.command.image_reference", lambda *_: _Reference())
+    monkeypatch.setattr(
+        "training.evaluate.command.image_reference",
+        lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
+    )
     folder = trained / "checkpoints" / "tiny-control"
     figures = evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=20)
     assert figures["agreement_ceiling"] == 1.0
     assert 0 <= figures["agreement_floor"] <= 1 and figures["base"] == "mnist-base"
     # The judge of this test sees a seven everywhere.
-    test = mnist(train=False)
-    assert figures["label_accuracy"] == pytest.approx((test.labels[:20] == 7).double().mean().item())
+    shown = mnist(train=False).some(20)
+    assert figures["label_accuracy"] == pytest.approx((shown.labels == 7).double().mean().item())
     assert figures["drawings"] == 0.1
     assert load_config(folder, ControlConfig).metrics["measured"] == json.loads(json.dumps(figures))
     card = (folder / "README.md").read_text()
@@ -169,16 +174,15 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch):
     assert (folder / "config.json").read_bytes() == before
 
 
-class _Reference:
+class _Sevens:
     """A judge that sees sevens."""
 
-    class judge:
-        class config:
-            name = "sevens"
+    class config:
+        name = "sevens"
 
-        @staticmethod
-        def look(images):
-            return torch.zeros(len(images), 4), torch.full((len(images),), 7)
+    @staticmethod
+    def look(images):
+        return torch.zeros(len(images), 4), torch.full((len(images),), 7)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +190,7 @@ class _Reference:
     [
         ("mnist-points", POINTS, "is no UNet"),
         ("mnist-missing", None, "cannot read config.json"),
-        ("other-images", IMAGES.model_copy(update={"dataset": "letters"}), "made of mnist only"),
+        ("other-images", IMAGES.model_copy(update={"dataset": "letters"}), "'letters' is not built in"),
     ],
 )
 def test_a_base_that_cannot_be_is_named(tmp_path, base, data, says):

@@ -9,20 +9,24 @@ import pytest
 import torch
 from scipy import linalg
 
-from model.checkpoint import SamplingConfig, load_config
-from tests.tiny import IMAGES, save_tiny
+from model.checkpoint import SamplingConfig, load_config, save_checkpoint
+from tests.folders import make_table
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
+from training.data import training_set
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
-from training.evaluate import command, denoisers
+from training.data.section import TableSection
+from training.evaluate import clouds, command
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.points import (
     energy_distance,
     mmd_and_null,
-    point_figures,
+    read_right,
     sliced_wasserstein,
     sliced_wasserstein_within_labels,
+    spread_within_labels,
 )
 from training.recipe import RecipeError
 
@@ -98,15 +102,19 @@ def test_a_neighbourhood_reaches_to_the_third_neighbour():
 
 def test_image_figures_of_real_images_are_the_floor():
     train, test = normal(2000, 6, seed=0), normal(500, 6, seed=1)
-    asked = np.arange(500) % 10
-    classes = torch.from_numpy(asked).clone()
-    classes[:50] = 99
-    figures = image_figures((test, classes), asked, train, test)
-    assert figures.label_accuracy == 0.9
+    figures = image_figures(test, train, test)
     assert figures.frechet == pytest.approx(figures.frechet_floor)
     assert figures.frechet_ratio == pytest.approx(1)
-    with pytest.raises(ValueError, match="at most 500, got 501"):
-        image_figures((normal(501, 6, seed=2), torch.zeros(501)), np.zeros(501), train, test)
+
+
+def test_as_many_images_are_compared_as_there_are_real_ones():
+    train, test = normal(300, 6, seed=0), normal(60, 6, seed=1)
+    class_by_class = torch.cat([normal(500, 6, seed=2), normal(500, 6, seed=3) + 3])
+    figures = image_figures(class_by_class, train, test)
+    assert figures.compared == 60
+    # Of both classes, though the first sixty are of one.
+    assert figures.frechet > 2 * image_figures(normal(60, 6, seed=4), train, test).frechet
+    assert image_figures(class_by_class, train, test[:10]) is None  # too few to speak of
 
 
 # Points
@@ -172,8 +180,8 @@ def test_points_are_read_by_the_nearest_real_one():
     data = GaussianMixture()
     real, labels = data.draw(1000, torch.Generator().manual_seed(0))
     generated, asked = data.draw(1000, torch.Generator().manual_seed(1))
-    assert point_figures(generated, asked, real, labels).label_accuracy == 1
-    assert point_figures(generated, 1 - asked, real, labels).label_accuracy == 0
+    assert read_right(generated, asked, real, labels) == 1
+    assert read_right(generated, 1 - asked, real, labels) == 0
 
 
 # From a checkpoint to its card
@@ -189,8 +197,8 @@ def test_points_are_measured_and_the_card_written(tmp_path):
     config = load_config(folder)
     assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
     assert figures["samples"] == 50
-    assert figures["seeds"] == denoisers.POINT_SEEDS
-    assert figures["steps"] == denoisers.POINT_STEPS
+    assert figures["seeds"] == clouds.POINT_SEEDS
+    assert figures["steps"] == clouds.POINT_STEPS
     assert "label_accuracy" in figures
     assert config.metrics["unconditional"]["guidance_scale"] == 0
     assert "label_accuracy" not in config.metrics["unconditional"]
@@ -202,6 +210,48 @@ def test_points_are_measured_and_the_card_written(tmp_path):
 
     again = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
     assert again == figures  # seeds are fixed
+
+
+@pytest.mark.parametrize("columns", [1, 64])
+def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch):
+    table = make_table(tmp_path / "own.csv", lines=120, columns=columns)
+    section = TableSection(dataset="own", table=str(table), label="kind")
+    data = training_set(section)
+    made = tiny_checkpoint(data.config, name="own")
+    recipe = {"data": section.model_dump(mode="json")}
+    save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert figures["samples"] == len(data.held_out) == 12
+    assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
+    remembered = load_config(tmp_path / "own").metrics["memorisation"]
+    assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
+    assert remembered["nearer_than_real"] < 0.2
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
+    # What only repeats what it was trained on, and what is far from it.
+    rows = data.examples.rows
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
+    evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
+    far = rows + 4 * torch.tensor(data.config.std)
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert figures["two_sample_accuracy"] > 0.9 and figures["sliced_wasserstein_ratio"] > 2
+
+
+def test_dimensions_of_different_units_count_alike():
+    """A column in thousandths weighs as much as one in thousands."""
+    data = GaussianMixture.config.model_copy(update={"std": (1000.0, 0.001), "mean": (5.0, 0.0)})
+    points = normal(50, 2, seed=0) * torch.tensor([1000.0, 0.001]) + torch.tensor([5.0, 0.0])
+    torch.testing.assert_close(clouds._comparable(points, data), normal(50, 2, seed=0), rtol=1e-4, atol=1e-4)
+    assert torch.equal(clouds._comparable(points, GaussianMixture.config), points)  # of one unit: as they are
+
+
+def test_classes_of_one_point_have_no_spread_and_no_class_no_distance():
+    points, labels = normal(4, 2, seed=0), torch.tensor([0, 0, 1, 2])
+    assert spread_within_labels(2 * points, labels, points, labels) == pytest.approx(2)
+    assert math.isnan(spread_within_labels(points[2:], labels[2:], points[2:], labels[2:]))
+    assert math.isnan(sliced_wasserstein_within_labels(points, labels, points, labels + 9))
 
 
 def test_other_settings_are_measured_and_not_written(tmp_path):
@@ -227,8 +277,6 @@ def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
 def test_what_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(RecipeError, match="nothing"):
         evaluate_checkpoint(tmp_path / "nothing", tmp_path, torch.device("cpu"))
-    with pytest.raises(RecipeError, match="train mnist-judge"):
-        evaluate_checkpoint(save_tiny(tmp_path, IMAGES), tmp_path, torch.device("cpu"), samples=10)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +291,16 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
-    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
     command._comparable(options, 10_000, 0, figures)
     with pytest.raises(RecipeError, match="same settings"):
         command._comparable(options, 10_000, 0, None if measured is None else figures | measured)
+
+
+def test_bfloat16_is_not_compared_where_nothing_was_judged():
+    figures = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    with pytest.raises(RecipeError, match="there was none"):
+        command._comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, figures)
 
 
 # The judge
@@ -274,7 +328,7 @@ def test_the_judge_reads_real_test_images():
     judge = load_judge(CHECKPOINTS / "mnist-judge")
     assert judge.config.metrics["measured"]["test_accuracy"] >= 0.995
     assert (CHECKPOINTS / "mnist-judge" / "model.safetensors").stat().st_size <= 3_000_000
-    _, classes = judge.look(test.images[::10])
+    _, classes = judge.look(test.rows[::10])
     assert (classes == test.labels[::10]).double().mean().item() >= 0.99
 
 
@@ -283,6 +337,6 @@ def test_the_judge_reads_real_test_images():
 def test_the_judge_reads_all_test_images_as_well_as_its_card_says():
     test = mnist(train=False)
     judge = load_judge(CHECKPOINTS / "mnist-judge")
-    accuracy = (judge.look(test.images)[1] == test.labels).double().mean().item()
+    accuracy = (judge.look(test.rows)[1] == test.labels).double().mean().item()
     assert accuracy >= 0.995
     assert accuracy == pytest.approx(judge.config.metrics["measured"]["test_accuracy"], abs=2e-4)

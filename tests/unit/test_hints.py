@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
-from model.hints import INK, HintError, edges, given_hint, strokes
+from model.hints import INK, HintError, edges, given_hint, grey, strokes
 
 SIZE = (28, 28)
 
@@ -72,6 +73,26 @@ def test_ink_is_scaled_and_centred_as_mnist_does_it(kind):
     rows, columns = np.nonzero(hint >= INK)
     assert 17 <= np.ptp(rows) + 1 <= 22
     assert abs(rows.mean() - 13.5) < 3 and abs(columns.mean() - 13.5) < 3
+
+
+def test_a_whole_picture_keeps_its_place_and_loses_what_is_outside_of_the_shape():
+    picture = np.full((100, 300), 90)
+    picture[:, 150:] = 160  # an edge down its middle, and one that is cut off
+    picture[:, 280:] = 20
+    hint = given_hint(picture, "canny", (32, 32), framing="whole")
+    assert set(np.nonzero(hint)[1]) <= {15, 16} and hint[2:-2, 15:17].any(1).all()
+    wide = given_hint(picture, "canny", (16, 48), framing="whole")  # of its own shape: nothing is
+    assert set(np.nonzero(wide)[1]) <= {23, 24, 44, 45}
+    with pytest.raises(HintError, match="empty"):
+        given_hint(np.full((50, 50), 90), "canny", (32, 32), framing="whole")
+
+
+def test_grey_is_what_pillow_takes_for_grey():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
+    expected = np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in pixels])
+    found = grey(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    assert np.abs(found.numpy() - expected).max() <= 1
+    assert torch.equal(grey(torch.ones(1, 1, 2, 2, dtype=torch.uint8)), torch.ones(1, 2, 2))
 
 
 def test_a_hint_that_is_given_as_such_is_taken_as_it_is():

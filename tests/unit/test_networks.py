@@ -4,12 +4,20 @@ from torch.nn import functional as F
 
 from model.checkpoint import load_checkpoint
 from model.conditions import NO_LABEL
-from model.networks import MLPConfig, UNetConfig, build_network
+from model.networks import (
+    ImageEncoderConfig,
+    MLPConfig,
+    PointEncoderConfig,
+    UNetConfig,
+    build_encoder,
+    build_network,
+)
 from model.networks.attention import attend
+from model.networks.controlnet import ControlNet
 from model.networks.embedding import timestep_features
 from model.networks.mlp import Block
 from model.networks.norm import GroupNorm
-from model.networks.unet import Attention, ResidualBlock
+from model.networks.unet import Attention, ResidualBlock, UNet
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier
 
 UNET = UNetConfig(channels=(8, 16), blocks=1, groups=4)
@@ -102,3 +110,82 @@ def test_attention_written_out_is_the_fused_kernel_s(dtype):
     torch.testing.assert_close(attend(q, k, v, training=True), expected, atol=3e-2 if dtype == torch.bfloat16 else 1e-6,
                                rtol=1e-2)  # fmt: skip
     assert not torch.equal(attend(q, k, v.roll(1, 2), training=True), expected)
+
+
+# What somebody's own data may be: images of these sizes, grey or in colour; points of 1 to 64 dimensions.
+
+SHAPES = [(1, 8, 8), (3, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (1, 48, 48), (3, 64, 64), (3, 16, 48)]
+LEVELS = {8: (8, 16), 16: (8, 16), 28: (8, 16), 32: (8, 16, 16), 48: (8, 16, 16), 64: (8, 8, 16, 16)}
+DIMENSIONS = (1, 2, 3, 13, 64)
+
+
+def of_image(shape: tuple[int, int, int]) -> UNetConfig:
+    channels = LEVELS[min(shape[1:])]
+    return UNetConfig(channels=channels, blocks=1, attention=(len(channels) - 1,), groups=4)
+
+
+def shaken(network: torch.nn.Module) -> torch.nn.Module:
+    """With random weights in every layer: none is the identity, or zero."""
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network.eval()
+
+
+def given(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(3, *shape), torch.tensor([1, 5, 10])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *((d,) for d in DIMENSIONS)], ids=str)
+@torch.inference_mode()
+def test_a_network_of_any_shape_sees_every_value_and_puts_out_as_many(shape):
+    config = of_image(shape) if len(shape) == 3 else MLPConfig(width=16, blocks=1)
+    network = shaken(build_network(config, shape=shape, labels=3, T=10, learned_variance=True))
+    (x, t), label = given(shape), torch.tensor([NO_LABEL, 0, 2])
+    base = network(x, t, label)
+    assert base.shape == (3, 2 * shape[0], *shape[1:]) and base.isfinite().all()
+    # The corners of the last channel, or the last dimension: nothing is cut off or left out.
+    corners = [(-1, 0, 0), (-1, -1, -1)] if len(shape) == 3 else [(-1,)]
+    for corner in corners:
+        moved = x.clone()
+        moved[(slice(None), *corner)] += 1
+        change = (network(moved, t, label) - base).abs()
+        assert (change[:, : shape[0]][(slice(None), *corner)] > 1e-5).all()
+        assert (change.flatten(1).amax(1) > 1e-4).all()
+    torch.testing.assert_close(network(x[1:2], t[1:2], label[1:2]), base[1:2], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *((d,) for d in DIMENSIONS)], ids=str)
+@torch.inference_mode()
+def test_an_encoder_of_any_shape_reads_every_corner(shape):
+    unet = of_image(shape) if len(shape) == 3 else None
+    config = (
+        PointEncoderConfig(width=16, blocks=1)
+        if unet is None
+        else ImageEncoderConfig(**unet.model_dump(exclude={"kind"}))
+    )
+    network = shaken(build_encoder(config, shape=shape, outputs=5, T=10))
+    x, t = given(shape)
+    base = network(x, t)
+    assert base.shape == (3, 5)
+    for corner in [(-1, 0, 0), (-1, -1, -1)] if len(shape) == 3 else [(0,), (-1,)]:
+        moved = x.clone()
+        moved[(slice(None), *corner)] += 5
+        assert ((network(moved, t) - base).abs().amax(1) > 1e-5).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@torch.inference_mode()
+def test_a_controlnet_of_any_shape_begins_by_adding_nothing_and_reads_its_hint(shape):
+    options = of_image(shape).model_dump(exclude={"kind"})
+    unet = shaken(UNet(shape=shape, labels=3, T=10, learned_variance=False, **options))
+    control = ControlNet(shape=shape, labels=3, T=10, learned_variance=False, **options).eval()
+    control.begin_as(unet)
+    (x, t), label, hint = given(shape), torch.tensor([NO_LABEL, 0, 2]), torch.rand(3, 1, *shape[1:])
+    plain = unet(x, t, label)
+    assert torch.equal(unet(x, t, label, *control(x, t, label, hint)), plain)
+    shaken(control)
+    followed = unet(x, t, label, *control(x, t, label, hint))
+    assert ((followed - plain).flatten(1).abs().amax(1) > 1e-3).all()
+    moved = hint.clone()
+    moved[:, :, -1, -1] += 1
+    assert ((unet(x, t, label, *control(x, t, label, moved)) - followed).flatten(1).abs().amax(1) > 1e-5).all()

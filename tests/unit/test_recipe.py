@@ -62,7 +62,7 @@ def test_defaults():
         ("optimisation.learning_rate", -1.0, "optimisation.learning_rate"),
         ("objective.label_drop", 1.5, "objective.label_drop"),
         ("objective.weighting", "heavy", "objective.weighting"),
-        ("data.dataset", "cifar", "data.dataset"),
+        ("data.dataset", "cifar", r"data\.built-in\.dataset: .*'cifar' is not built in .*images = .*table = "),
         ("name", "../elsewhere", "name"),
         ("prediction.target", "noise", "prediction.target"),
         ("schedule.name", "sigmoid", "schedule.name"),

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from model.checkpoint import load_checkpoint
 from training.__main__ import app
 from training.data import training_set
+from training.data.section import BuiltInSection
 from training.denoising import DenoisingTask
 from training.recipe import RecipeError, parse_recipe
 from training.trainer import Interrupted, _ema, learning_rate, newest_state, train
@@ -47,7 +48,7 @@ class StoppedData:
     """A training set that sends this process a signal while it draws the batch of step `at`."""
 
     def __init__(self, at: int, number: int):
-        self.real = training_set("gaussian")
+        self.real = training_set(BuiltInSection(dataset="gaussian"))
         self.config = self.real.config
         self.left, self.number = at, number
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from training.data import training_set
-from training.data.digits import mnist
 from training.data.points import GaussianMixture, Spiral
+from training.data.section import BuiltInSection
 from training.generate import labels_in_proportion
 from training.judging import distort
 
@@ -19,7 +19,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("name", ["gaussian", "spiral"])
 def test_points_are_their_generators_and_labelled(name):
-    data = training_set(name)
+    data = training_set(BuiltInSection(dataset=name))
     points, labels = data.draw(500, generator(3))
     again, _ = data.draw(500, generator(3))
     assert torch.equal(points, again)
@@ -31,7 +31,7 @@ def test_points_are_their_generators_and_labelled(name):
 
 @pytest.mark.parametrize("name", ["gaussian", "spiral"])
 def test_a_network_sees_unit_variance(name):
-    data = training_set(name)
+    data = training_set(BuiltInSection(dataset=name))
     seen = data.config.standardise(data.draw(100_000, generator())[0])
     assert seen.mean(0).abs().max() < 0.02
     assert (seen.std(0) - 1).abs().max() < 0.02
@@ -60,8 +60,8 @@ def test_the_spiral_is_r_5_theta_and_its_label_the_turn():
 
 @pytest.mark.usefixtures("mnist_files")
 def test_digits_are_whole_bytes_and_drawn_by_the_generator():
-    data = mnist(train=True)
-    assert (len(data), len(mnist(train=False))) == (60_000, 10_000)
+    data = training_set(BuiltInSection(dataset="mnist"))
+    assert (len(data.examples), len(data.held_out)) == (60_000, 10_000)
     images, labels = data.draw(64, generator(1))
     again, _ = data.draw(64, generator(1))
     assert torch.equal(images, again)

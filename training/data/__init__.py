@@ -1,20 +1,58 @@
-"""The training sets, by name."""
+"""The training sets: built in, or somebody's own."""
 
-from training.data.captions import CaptionedDigits, captioned_mnist
-from training.data.digits import mnist
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from model.data import DataConfig
+from training.data.captions import CaptionedSet
+from training.data.digit_captions import captioned_mnist
+from training.data.digits import mnist_set
+from training.data.images import image_set
+from training.data.own_captions import captioned_images
 from training.data.points import GaussianMixture, Spiral
-from training.data.training_set import TrainingSet
+from training.data.section import BuiltInSection, DataSection, ImageSection, section_of
+from training.data.table import table_set
+from training.data.training_set import DataError, TrainingSet
 
 
-def training_set(dataset: str) -> TrainingSet:
-    """What a recipe's `data.dataset` names. `mnist` is fetched on its first use."""
-    if dataset == "mnist":
-        return mnist(train=True)
-    return {"gaussian": GaussianMixture, "spiral": Spiral}[dataset]()
+class _Config(Protocol):
+    """A checkpoint's."""
+
+    data: DataConfig
+    recipe: Mapping[str, Any]
 
 
-def captioned_set(dataset: str) -> CaptionedDigits:
-    """The same with traits to make captions of. Raises ValueError where nothing can be said of the data."""
-    if dataset != "mnist":
-        raise ValueError(f"there are captions of mnist only, not of {dataset}")
-    return captioned_mnist(train=True)
+def training_set(section: DataSection) -> TrainingSet:
+    """What a recipe's [data] asks for. `mnist` is fetched on its first use; images are decoded on theirs.
+
+    Raises DataError where it cannot be trained on.
+    """
+    if isinstance(section, BuiltInSection):
+        return {"gaussian": GaussianMixture, "spiral": Spiral, "mnist": mnist_set}[section.dataset]()
+    return image_set(section) if isinstance(section, ImageSection) else table_set(section)
+
+
+def trained_on(config: _Config) -> TrainingSet:
+    """What a checkpoint was trained on, by its config.json: its recipe's [data], or the built-in set of that name.
+
+    Raises DataError where own data are no longer where they were.
+    """
+    return training_set(_section(config))
+
+
+def _section(config: _Config) -> DataSection:
+    return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
+
+
+def captioned_set(section: DataSection) -> CaptionedSet:
+    """The same with what can be said of its rows. Raises DataError where nothing can."""
+    if isinstance(section, ImageSection):
+        return captioned_images(image_set(section))
+    if section.dataset == "mnist":
+        return captioned_mnist()
+    raise DataError(f"{section.dataset} has no captions: there are some of mnist, and of your own images")
+
+
+def captioned_as_trained(config: _Config) -> CaptionedSet:
+    """What a checkpoint that reads words was trained on. Raises DataError."""
+    return captioned_set(_section(config))

@@ -1,232 +1,62 @@
-"""What is said of a handwritten digit: its traits, put into varied English."""
+"""What can be said of the rows of a set: what CLIP, and what reads its text, are trained on."""
 
-import random
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from model.data import DataConfig
-from training.data import morphometry
-from training.data.digits import Digits, mnist
-from training.data.morphometry import Morphometry
+from model.words import Vocabulary
+from training.data.training_set import TrainingSet
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MEASURES = ("thickness", "slant", "width", "height", "length")
-TRAITS = ("digit", *MEASURES)
 UNSAID = -1
-
-# Which third of its class an image is in, in words: adjectives go before the digit, or after it where all is listed;
-# phrases always after.
-ADJECTIVES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
-    "thickness": {
-        0: ("thin", "fine", "slender", "light", "skinny"),
-        1: ("medium", "regular", "medium weight"),
-        2: ("bold", "thick", "heavy", "fat", "chubby"),
-    },
-    "slant": {
-        0: ("left leaning", "left slanted"),
-        1: ("upright", "straight", "vertical"),
-        2: ("right leaning", "right slanted"),
-    },
-    "width": {0: ("narrow", "slim"), 2: ("wide", "broad")},
-    "height": {0: ("short", "low"), 2: ("tall", "high")},
-    "length": {},
-}
-PHRASES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
-    "thickness": {
-        0: ("drawn with a thin pen", "in thin strokes"),
-        1: ("drawn with a medium pen",),
-        2: ("drawn with a thick pen", "in bold strokes"),
-    },
-    "slant": {
-        0: ("leaning left", "leaning to the left", "slanted left", "slanting left", "tilted to the left"),
-        1: ("standing upright", "standing straight"),
-        2: ("leaning right", "leaning to the right", "slanted right", "slanting right", "tilted to the right"),
-    },
-    "width": {},
-    "height": {},
-    "length": {0: ("with a short stroke", "with a short line"), 2: ("with a long stroke", "with a long line")},
-}
-
-# {before}: adjectives; {digit}: as figure or word, or a noun; {after}: phrases; {list}: all that is said, in a row.
-SEEN = (
-    "{a} {before} {digit} {after}",
-    "{before} {digit} {after}",
-    "{digit} {after} {before}",
-    "{digit}, {list}",
-    "{a} {digit}, {list}",
-    "the digit {digit}, {list}",
-    "the number {digit}, {list}",
-    "{a} {before} handwritten {digit} {after}",
-    "{a} {digit} that is {list}",
-    "draw {a} {before} {digit} {after}",
-    "write the digit {digit}, {list}",
-)
-HELD_OUT = (
-    "{list}: {a} {digit}",
-    "{list}, the number {digit}",
-    "write {a} handwritten digit {digit} that is {list}",
-    "draw the number {digit} {after}, {before}",
-)
-NOUNS = ("digit", "number")  # where the digit is not said
-HOW_MANY = ((0, 0.15), (1, 0.3), (2, 0.3), (3, 0.15), (4, 0.06), (5, 0.04))  # measures that are said, and how often
-NAMES_THE_DIGIT = 0.92
-
-# One combination of thickness and slant for each digit is never said of it in training, in no words.
-HELD_OUT_COMBINATIONS = frozenset((digit, *divmod((4 * digit + 2) % 9, 3)) for digit in range(10))
 
 
 @dataclass(frozen=True)
 class Caption:
-    """`asks` has for each of TRAITS what the text says of it: the digit, or a third (0, 1, 2); UNSAID for nothing."""
+    """`asks` has for each trait what the text says of it; UNSAID for nothing."""
 
     text: str
     asks: tuple[int, ...]
 
 
-def say(asks: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
-    """Words for what is asked, of each of TRAITS; UNSAID where nothing is. Raises ValueError where there are none."""
-    digit, levels = asks[0], dict(zip(MEASURES, asks[1:], strict=True))
-    said = [(measure, level) for measure, level in levels.items() if level != UNSAID]
-    for measure, level in said:
-        if not can_say(measure, level):
-            raise ValueError(f"there are no words for {measure} in third {level}")
-    rng.shuffle(said)
-    named = rng.choice(NOUNS) if digit == UNSAID else rng.choice((str(digit), DIGITS[digit]))
-    template = rng.choice(templates)
-    before, after = [], []
-    for measure, level in said:
-        adjectives, phrases = (words[measure].get(level, ()) for words in (ADJECTIVES, PHRASES))
-        word = rng.choice((*adjectives, *phrases))
-        (before if word in adjectives else after).append(word)
-    listed = _listed(before + after, rng)
-    filled = template.format(a="{a}", digit=named, before=", ".join(before), after=" and ".join(after), list=listed)
-    return Caption(_tidy(filled), tuple(asks))
+@dataclass(frozen=True, eq=False)
+class HeldOutCaptions:
+    """Of rows that are held out: their places there [n], their traits [n, traits], and a true caption of each."""
+
+    index: Tensor
+    traits: Tensor
+    captions: list[Caption]
 
 
-def can_say(measure: str, level: int) -> bool:
-    return bool(ADJECTIVES[measure].get(level) or PHRASES[measure].get(level))
+class CaptionedSet(TrainingSet, Protocol):
+    """A set whose rows have traits, integers that captions speak of; they are drawn in place of labels.
 
-
-def caption(traits: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
-    """Some of what is true of an image (its TRAITS), in words; never a held-out combination."""
-    asks = [UNSAID] * len(TRAITS)
-    if rng.random() < NAMES_THE_DIGIT:
-        asks[0] = traits[0]
-    sayable = [index for index, measure in enumerate(MEASURES, 1) if can_say(measure, traits[index])]
-    (count,) = rng.choices([n for n, _ in HOW_MANY], [weight for _, weight in HOW_MANY])
-    for index in rng.sample(sayable, min(count, len(sayable))):
-        asks[index] = traits[index]
-    if tuple(asks[:3]) in HELD_OUT_COMBINATIONS:
-        asks[rng.randrange(3)] = UNSAID
-    return say(asks, templates, rng)
-
-
-def held_out_prompts(n: int, seed: int = 0) -> list[Caption]:
-    """n prompts that ask for digit, thickness and slant in phrasings that training never used.
-
-    The first half asks for combinations that training said, each alike often; the second for those it never did.
+    label_prompts  words for each class; none where the captions have none for it
     """
-    rng = random.Random(seed)
-    every = [(digit, thickness, slant) for digit in range(10) for thickness in range(3) for slant in range(3)]
-    seen = [one for one in every if one not in HELD_OUT_COMBINATIONS]
-    unseen = sorted(HELD_OUT_COMBINATIONS)
-    half = n // 2
-    wanted = [seen[i % len(seen)] for i in range(half)] + [unseen[i % len(unseen)] for i in range(n - half)]
-    rest = (UNSAID,) * (len(TRAITS) - 3)
-    return [say((*asks, *rest), HELD_OUT, rng) for asks in wanted]
 
+    vocabulary: Vocabulary
+    label_prompts: tuple[str, ...]
 
-def vocabulary() -> tuple[str, ...]:
-    """Every word that a caption can have, sorted."""
-    phrases = [
-        phrase for words in (ADJECTIVES, PHRASES) for of in words.values() for some in of.values() for phrase in some
-    ]
-    templates = [re.sub(r"\{[a-z]+\}", " ", template) for template in (*SEEN, *HELD_OUT)]
-    said = " ".join([*phrases, *templates, *DIGITS, *NOUNS, "a", "an", "and"])
-    return tuple(sorted(set(re.findall(r"[a-z]+", said)) | {str(digit) for digit in range(10)}))
+    def captions_of(self, traits: Tensor, generator: torch.Generator) -> list[Caption]:
+        """A true one for each row of traits [rows, traits], as training says it."""
+        ...
 
+    def held_out_captions(self, n: int, seed: int) -> HeldOutCaptions:
+        """At most n, of different rows, in other words than training's where there are other words."""
+        ...
 
-def label_words() -> tuple[tuple[str, ...], ...]:
-    """The words that name each digit; the first stands for it."""
-    return tuple((word, str(digit)) for digit, word in enumerate(DIGITS))
-
-
-def captions_of(traits: Tensor, generator: torch.Generator, templates: Sequence[str] = SEEN) -> list[Caption]:
-    """One for each row of traits [rows, len(TRAITS)]."""
-    rng = random.Random(int(torch.randint(2**62, (), generator=generator)))
-    return [caption(row, templates, rng) for row in traits.tolist()]
+    def held_out_prompts(self, n: int, seed: int = 0) -> list[Caption]:
+        """n prompts to be followed, in the same words."""
+        ...
 
 
 def tensor_of(captions: Sequence[Caption]) -> Tensor:
-    """What each asks, [captions, len(TRAITS)] int64."""
+    """What each asks, [captions, traits] int64."""
     return torch.tensor([one.asks for one in captions])
 
 
 def true_of(asks: Tensor, traits: Tensor) -> Tensor:
-    """Which captions [m, len(TRAITS)] are true of which images [n, len(TRAITS)]: bool [n, m]."""
+    """Which captions [m, traits] are true of which rows [n, traits]: bool [n, m]."""
     return ((asks.unsqueeze(0) == traits.unsqueeze(1)) | (asks.unsqueeze(0) == UNSAID)).all(2)
-
-
-def traits_of(labels: np.ndarray, measured: Morphometry, bounds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """[n, len(TRAITS)] int64: the label, and in which third of its class each measure is."""
-    columns = [labels]
-    for measure in MEASURES:
-        value, bound = getattr(measured, measure), bounds[measure][labels]
-        columns.append((value > bound[:, 0]).astype(np.int64) + (value > bound[:, 1]))
-    return np.stack(columns, axis=1).astype(np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class CaptionedDigits:
-    """MNIST with its traits in place of labels."""
-
-    digits: Digits
-    bounds: Mapping[str, np.ndarray]  # measure → [10, 2]: between which values the middle third of each digit is
-
-    @property
-    def config(self) -> DataConfig:
-        return self.digits.config
-
-    @cached_property
-    def traits(self) -> Tensor:
-        measured = morphometry.measure(self.digits.images, keep=True)
-        return torch.from_numpy(traits_of(self.digits.labels.numpy(), measured, self.bounds))
-
-    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(images float32 [rows, 1, 28, 28], traits int64 [rows, len(TRAITS)])"""
-        index = torch.randint(len(self.digits), (rows,), generator=generator)
-        return self.digits.images[index].float(), self.traits[index]
-
-
-def captioned_mnist(train: bool) -> CaptionedDigits:
-    """With the thirds of the training images in either case."""
-    real = mnist(train=True)
-    measured = morphometry.measure(real.images, keep=True)
-    bounds = morphometry.terciles(measured, real.labels.numpy(), len(DIGITS))
-    return CaptionedDigits(real if train else mnist(train=False), bounds)
-
-
-def _listed(words: Sequence[str], rng: random.Random) -> str:
-    """thin, tall and leaning right"""
-    words = list(words)
-    rng.shuffle(words)
-    if len(words) < 2 or rng.random() < 0.3:
-        return ", ".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _tidy(text: str) -> str:
-    """A filled template whose slots may have been empty → clean English."""
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"\b(?:digit|number) (digit|number)\b", r"\1", text)  # where no digit is named
-    text = re.sub(r"( that is|,|:)+ ?(?=$)", "", text.strip())
-    text = re.sub(r"^[,: ]+", "", re.sub(r" ([,:])", r"\1", text)).strip()
-    # "an" before a vowel that is heard: an eight, an 8, an upright one; but a one
-    text = re.sub(r"\{a\} (?=(?:[aeiu]|8))", "an ", text)
-    return text.replace("{a}", "a").strip()

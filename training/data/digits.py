@@ -1,13 +1,11 @@
 """MNIST, as torchvision has it: from SPIRALE_DATA_DIR (default ./data), downloaded there where it is missing."""
 
 import os
-from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 from torchvision.datasets import MNIST
 
 from model.data import DataConfig
+from training.data.training_set import Examples, FiniteSet
 
 CONFIG = DataConfig(
     dataset="mnist",
@@ -20,27 +18,16 @@ CONFIG = DataConfig(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """images uint8 [n, 1, 28, 28], labels int64 [n]; all in memory, it is 47 MB."""
-
-    images: Tensor
-    labels: Tensor
-    config: DataConfig = CONFIG
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.randint(len(self), (rows,), generator=generator)
-        return self.images[index].float(), self.labels[index]
-
-
 def data_dir() -> str:
     return os.environ.get("SPIRALE_DATA_DIR", "data")
 
 
-def mnist(train: bool) -> Digits:
-    """The 60,000 training or the 10,000 test images."""
+def mnist(train: bool) -> Examples:
+    """The 60,000 training or the 10,000 test images, all in memory: 47 MB."""
     dataset = MNIST(data_dir(), train=train, download=True)
-    return Digits(dataset.data.unsqueeze(1), dataset.targets)
+    return Examples(dataset.data.unsqueeze(1), dataset.targets)
+
+
+def mnist_set() -> FiniteSet:
+    """The training images; the test images are held out."""
+    return FiniteSet(CONFIG, mnist(train=True), mnist(train=False))

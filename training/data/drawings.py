@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+DRAWN_OF = "mnist"  # the dataset whose classes are drawn
 SIDE = 280  # pixels of the canvas
 PENS = (7, 12, 18, 26)  # pixels wide: one for each way
 

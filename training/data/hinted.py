@@ -1,4 +1,4 @@
-"""Digits with a hint beside each: edges at random thresholds, or strokes as a hurried finger draws them."""
+"""Images with a hint beside each: edges at random thresholds, or strokes as a hurried finger draws them."""
 
 from concurrent.futures import ProcessPoolExecutor
 
@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.conditions import HintKind
-from model.data import DataConfig
-from model.hints import edges, strokes
-from training.data.digits import Digits
+from model.hints import edges, grey, strokes
+from training.data.ink import LOOKED_AT, is_ink
+from training.data.training_set import DataError, FiniteSet, unchanged
 
 LOW, HIGH = (0.03, 0.2), (0.05, 0.3)  # Canny's low threshold; what its high one has above that
 CHUNK = 500  # images a process thins at a time
 
+OF_SIDE = 28  # pixels a side, of images of which the pixels here are
 SHIFT, TURN, STRETCH = 0.5, 0.08, 0.08  # standard deviations: pixels, radians, shares of the size
 WAVER, KNOTS = 0.6, 5  # pixels by which lines waver, between so many points a side
 PEN = (0.8, 2.0)  # how strongly the pen presses: faint, thin lines … wide ones
@@ -23,37 +24,51 @@ GAPS = 3  # at most, where the finger lost touch …
 GAP = (0.8, 2.2)  # … of such radii, in pixels
 
 
-class HintedDigits:
-    """A `TrainingSet` whose rows have the hint, in 0 … 1, as one channel more [rows, 2, H, W]."""
+class HintedImages:
+    """A `TrainingSet` whose rows have the hint, in 0 … 1, as one channel more [rows, C + 1, H, W].
 
-    def __init__(self, digits: Digits, kind: HintKind):
-        self.config: DataConfig = digits.config
-        self._digits = digits
+    Raises DataError where there are no strokes to follow.
+    """
+
+    def __init__(self, real: FiniteSet, kind: HintKind):
+        self.config = real.config
+        self.examples, self.held_out = real.examples, real.held_out
+        if kind == "sketch" and not is_ink(real.examples.some(LOOKED_AT).rows):
+            raise DataError(
+                f"{self.config.dataset}: a sketch is of light strokes on a dark ground, which its images are not: use "
+                f'the hint "canny"'
+            )
+        self._real = real
         self._kind = kind
-        self._strokes = _all_strokes(digits.images) if kind == "sketch" else None
+        # What is augmented has strokes of its own, whenever it is drawn.
+        once = kind == "sketch" and real.augment is unchanged
+        self._strokes = _all_strokes(real.examples.rows) if once else None
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.randint(len(self._digits), (rows,), generator=generator)
-        images = self._digits.images[index]
-        if self._strokes is None:
+        index = torch.randint(len(self._real), (rows,), generator=generator)
+        images = self._real.at(index, generator)
+        if self._kind == "canny":
             hints = roughly_edged(images, generator)
-        else:
+        elif self._strokes is not None:
             hints = rough(self._strokes[index].float() / 255, generator)
-        return torch.cat([images.float(), hints], dim=1), self._digits.labels[index]
+        else:
+            hints = rough(torch.from_numpy(_strokes_of(grey(images).numpy())).unsqueeze(1).float() / 255, generator)
+        return torch.cat([images, hints], dim=1), self.examples.labels[index]
 
 
 def roughly_edged(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Canny's edges [n, 1, H, W] of images in 0 … 255, each at thresholds of its own (ZRA23 section 4)."""
+    """Canny's edges [n, 1, H, W] of images [n, C, H, W] in 0 … 255, each at thresholds of its own (ZRA23 section 4)."""
     u = torch.rand(len(images), 2, generator=generator).numpy()
     low = LOW[0] + (LOW[1] - LOW[0]) * u[:, 0]
     high = low + HIGH[0] + (HIGH[1] - HIGH[0]) * u[:, 1]
-    found = [edges(image[0], pair) for image, pair in zip(images.numpy(), zip(low, high, strict=True), strict=True)]
+    found = [edges(image, pair) for image, pair in zip(grey(images).numpy(), zip(low, high, strict=True), strict=True)]
     return torch.from_numpy(np.stack(found)).unsqueeze(1)
 
 
 def rough(sketches: Tensor, generator: torch.Generator) -> Tensor:
     """Clean strokes [n, 1, H, W] in 0 … 1 → the same as drawn by hand: moved, turned, wavering, pressed, broken."""
     n, _, height, width = sketches.shape
+    pixel = min(height, width) / OF_SIDE
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(n, *shape, generator=generator)
@@ -64,10 +79,10 @@ def rough(sketches: Tensor, generator: torch.Generator) -> Tensor:
     turn, stretch = TURN * normal(), 1 + STRETCH * normal(2)
     cosine, sine = turn.cos(), turn.sin()
     rotation = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
-    shift = SHIFT * normal(2, 1) * 2 / torch.tensor([width, height]).view(2, 1)
+    shift = pixel * SHIFT * normal(2, 1) * 2 / torch.tensor([width, height]).view(2, 1)
     where = F.affine_grid(torch.cat([rotation * stretch.unsqueeze(1), shift], 2), list(sketches.shape), False)
     waver = F.interpolate(normal(2, KNOTS, KNOTS), (height, width), mode="bicubic", align_corners=True)
-    where = where + WAVER * waver.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])
+    where = where + pixel * WAVER * waver.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])
     drawn = F.grid_sample(sketches, where, align_corners=False)
     drawn = (drawn * uniform(PEN, 1, 1, 1)).clamp(max=1)
 
@@ -76,7 +91,7 @@ def rough(sketches: Tensor, generator: torch.Generator) -> Tensor:
     at = torch.multinomial(ink, GAPS, generator=generator)
     down, across = torch.arange(height).view(-1, 1), torch.arange(width).view(1, -1)
     row, column = (of.view(n, GAPS, 1, 1) for of in (at // width, at % width))
-    near = (down - row) ** 2 + (across - column) ** 2 < uniform(GAP, GAPS, 1, 1) ** 2
+    near = (down - row) ** 2 + (across - column) ** 2 < (pixel * uniform(GAP, GAPS, 1, 1)) ** 2
     broken = (near & gaps.view(n, GAPS, 1, 1)).any(1, keepdim=True)
     return torch.where(broken, torch.zeros(()), drawn)
 

@@ -4,10 +4,8 @@ As Morpho-MNIST defines them (Castro et al. 2019, section 2).
 """
 
 import hashlib
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress
@@ -15,6 +13,8 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 from skimage.transform import pyramid_expand
 from torch import Tensor
+
+from training.data.cache import cache_dir
 
 UPSCALE = 4  # a skeleton of 28×28 pixels would be too coarse
 THRESHOLD = 0.5  # of the range of the upscaled image
@@ -63,10 +63,6 @@ def measure(images: Tensor | np.ndarray, *, keep: bool = False) -> Morphometry:
     np.savez(partial, **{field.name: getattr(measured, field.name) for field in fields(Morphometry)})
     partial.replace(path)
     return measured
-
-
-def cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spirale"
 
 
 def _measure(images: np.ndarray) -> Morphometry:

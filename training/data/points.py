@@ -1,14 +1,26 @@
 """Two-dimensional sets with known densities. Points are drawn afresh, without end."""
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from model.data import DataConfig
+from training.data.training_set import Examples
+
+HELD_OUT = 10_000
 
 
-class GaussianMixture:
+class _Endless:
+    examples = None
+
+    @cached_property
+    def held_out(self) -> Examples:
+        return Examples(*self.draw(HELD_OUT, torch.Generator().manual_seed(0)))
+
+
+class GaussianMixture(_Endless):
     """Equal parts of N((4, 4), I) and N((−4, −4), I); the label is the component."""
 
     means = ((4.0, 4.0), (-4.0, -4.0))
@@ -27,7 +39,7 @@ class GaussianMixture:
         return torch.tensor(self.means)[labels] + self.std * noise, labels
 
 
-class Spiral:
+class Spiral(_Endless):
     """r = 5θ, θ = 5π√u (evenly spread along the curve, nearly), each axis standardised; the label is the turn."""
 
     end = 5 * math.pi

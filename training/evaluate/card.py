@@ -1,34 +1,29 @@
 """The model card, checkpoints/<name>/README.md: its figures are those of config.json, measured by `evaluate`."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
-from torchvision.utils import save_image
 
 from model.checkpoint import Config
 from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from model.control import ControlConfig
 from model.text import TextConfig
-from training.data import training_set
-from training.evaluate.controls import Followed
 from training.evaluate.judge import JudgeConfig
-from training.evaluate.likelihood import Likelihood
-from training.pictures import plt, save_picture
 
-SHEET_COLUMNS = 10
 SAMPLES, LIKELIHOOD = ("samples.png", "points.png"), "likelihood.png"  # of images or points; the bound over t
-PICTURES = (*SAMPLES, LIKELIHOOD)
+NEAREST = "nearest.png"  # samples that are nearest to what was trained on, beside it
+PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST)
+NAMED = 100  # labels or words that a card lists
 ACCURACY = "accuracy.png"  # of a classifier, against t
 CONTROL_SHEET = "followed.png"  # hints, and what a ControlNet makes of them
 
 MEANING = {
-    "test_accuracy": "share of the real test images that are read right",
+    "test_accuracy": "share of the real images that were held out which are read right",
     "label_accuracy": "share of samples that are what was asked for (images: as the judge reads them; points: by the "
     "nearest real point)",
+    "compared": "samples, and as many real images, of which what follows is measured; energy: of their pixels",
     "frechet": "Fréchet distance, on the judge's features, between the samples and the real training images",
     "frechet_floor": "the same between as many real test images and the training images",
     "frechet_ratio": "the one over the other: 1 is as near as real images are",
@@ -56,8 +51,8 @@ MEANING = {
     "thickness and slant": "share in which both are",
     "all three": "share in which the digit is right besides",
     "all three, new combinations": "the same among prompts whose combination of the three training never said",
-    "caption recall at 1": "share of test images of whose captions, in phrasings that training never used, the nearest "
-    "is true",
+    "caption recall at 1": "share of held-out images of whose captions, in phrasings that training never used if there "
+    "are such, the nearest is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
     "agreement": "F1 of the sample's edges (or strokes) with the hint's, within one pixel",
     "agreement_ceiling": "the same of the image that the hint was made from",
@@ -68,6 +63,16 @@ MEANING = {
     "drawings": "the same of those, with the label given",
     "energy": "energy distance",
     "energy_floor": "the same between two real draws",
+    "two_sample_accuracy": "share of points of which a small network, trained to tell samples from real points, says "
+    "rightly what they are, cross-validated: 0.5 is by chance",
+    "prompt_recall": "share of samples with which, as CLIP sees it, their own prompt goes best of all different ones",
+    "prompt_recall_of_real": "the same of real images that were held out, and their own captions",
+    "prompt_recall_by_chance": "the same of guessing",
+    "nearest_training": "median distance of samples to the nearest row that was trained on (root mean square, as the "
+    "network sees them), and the first percentile of it",
+    "nearest_training_of_real": "the same of real rows that were held out: samples that are much nearer are copies",
+    "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows are: 0.01 "
+    "where nothing is remembered",
 }
 
 
@@ -87,14 +92,14 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         "",
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
-        f"curl --json '{json.dumps(request)}' localhost:8000/sample"
-        + (" -o sample.png" if data.kind == "images" else ""),
+        f"curl --json {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
         "```",
         "",
         "| | |",
         "|---|---|",
         f"| data | {data.dataset}: {data.kind} of shape {'×'.join(map(str, data.shape))}"
-        + (f", labels {', '.join(data.labels)}" if data.labels else "")
+        + (f", labels {_listed(data.labels)}" if data.labels else "")
+        + (f"; {_listed(data.names)}" if data.names else "")
         + " |",
         f"| network | {_inline(config.network.model_dump(mode='json'))} |",
         *(_text_rows(config.text) if config.text is not None else []),
@@ -115,9 +120,29 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         "",
     ]
     lines += _measured(config.metrics)
+    if config.data.kind == "images" and config.metrics and not any("judge" in of for of in config.metrics.values()):
+        lines += ["", _without_judge(config)]
+    if (folder / NEAREST).is_file():
+        lines += [
+            "",
+            "The samples that are nearest to an image that was trained on, and that one below each; then the same of "
+            "real images that were held out:",
+            "",
+            f"![samples and their nearest training images]({NEAREST})",
+        ]
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![where the bits come from]({LIKELIHOOD})"]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _without_judge(config: Config) -> str:
+    """Which figures are not there, and how to get them."""
+    dataset, images = config.data.dataset, config.recipe.get("data", {}).get("images")
+    init = f"`python -m training init {images} --name {dataset} --role judge` and " if images else ""
+    return (
+        "There was no judge of such images: label accuracy, Fréchet distance, precision and recall are not measured. "
+        f"Where they have classes, make one by {init}`python -m training train {dataset}-judge`, then evaluate again."
+    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:
@@ -130,7 +155,7 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         "",
         "| | |",
         "|---|---|",
-        f"| data | {config.data.dataset}: training images, slightly moved, turned, scaled, sheared; never flipped |",
+        f"| data | {config.data.dataset}: training images, {_distorted(config)} |",
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
         f"| trained on | {steps:,} steps, {rows:,} images in all, per process; averaged weights |",
@@ -138,6 +163,13 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         *_measured(config.metrics),
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _distorted(config: JudgeConfig) -> str:
+    by = config.recipe.get("distortion", {})
+    names = {"shift": "moved", "rotation": "turned", "scale": "scaled", "shear": "sheared"}
+    ways = [name for way, name in names.items() if by.get(way, True)]
+    return f"slightly {', '.join(ways)}; never flipped" if ways else "as they are"
 
 
 def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> None:
@@ -155,7 +187,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"schedule to {steered}.",
         "",
         "```",
-        f"curl --json '{json.dumps({'dataset': data.dataset} | request)}' http://127.0.0.1:8000/sample -o "
+        f"curl --json {_quoted({'dataset': data.dataset} | request)} http://127.0.0.1:8000/sample -o "
         f"{data.dataset}.png",
         "```",
         "",
@@ -205,81 +237,19 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
 def _text_rows(text: TextConfig) -> list[str]:
     return [
         f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
-        f"| words | {', '.join(text.vocabulary.words)} |",
+        f"| words | {_listed(text.vocabulary.words)} |",
     ]
 
 
-def save_accuracy_picture(
-    folder: Path, config: ClassifierConfig | ClipConfig, t: np.ndarray, accuracy: np.ndarray
-) -> None:
-    """How much of the label can be read at each noise level."""
-    figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
-    axes.plot(t / config.schedule.T, 100 * accuracy, "o-", color="#084594", linewidth=1.5, markersize=3)
-    axes.axhline(100 / len(config.data.labels), color="black", linewidth=0.8, linestyle=":")
-    axes.text(0, 100 / len(config.data.labels), "by chance", va="bottom", fontsize=8)
-    axes.set(xlabel="t/T", ylabel="read right, %", ylim=(0, 102))
-    axes.set_title(f"{config.name}: accuracy against noise", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / ACCURACY, bbox_inches="tight")
-    plt.close(figure)
+def _quoted(request: dict) -> str:
+    """As an argument of a shell, whatever the labels are called."""
+    return shlex.quote(json.dumps(request, ensure_ascii=False))
 
 
-def save_image_sheet(folder: Path, config: Config, images: Tensor) -> None:
-    """The first samples of each class, as they came: nothing is picked."""
-    classes = max(1, len(config.data.labels))
-    per_class = len(images) // classes
-    if per_class < SHEET_COLUMNS:
-        return
-    starts = torch.linspace(0, len(images), classes + 1).long()[:-1] + per_class // 4
-    chosen = torch.cat([images[start : start + SHEET_COLUMNS] for start in starts])
-    labels = torch.arange(classes).repeat_interleave(SHEET_COLUMNS).numpy()
-    save_picture(folder / "samples.png", config.data, chosen, labels)
-
-
-def save_control_sheet(folder: Path, seen: Followed, drawn: Followed) -> None:
-    """Source, hint, what became of it with the label, and without: of the first test images, and of drawings."""
-    count = 2 * SHEET_COLUMNS
-    every_other = slice(None, None, max(1, len(drawn.hints) // count))
-    lines = [
-        lines[rows][:count]
-        for followed, rows in ((seen, slice(None)), (drawn, every_other))
-        for lines in (followed.sources.float(), 255 * followed.hints, followed.labelled, followed.alone)
-    ]
-    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=len(lines[0]), padding=2, pad_value=0.3)
-
-
-def save_points_picture(folder: Path, config: Config, points: Tensor, labels: Tensor) -> None:
-    """Samples beside real points, coloured by label."""
-    real, real_labels = training_set(config.data.dataset).draw(len(points), torch.Generator().manual_seed(1))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
-    for panel, title, xy, colour in (
-        (axes[0], "real", real, real_labels),
-        (axes[1], f"{config.name}, {config.sampling.sampler}", points, labels),
-    ):
-        panel.scatter(xy[:, 0], xy[:, 1], c=colour, cmap="viridis", s=2, linewidths=0)
-        panel.set_title(title, fontsize=10)
-        panel.set_aspect("equal")
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "points.png", bbox_inches="tight")
-    plt.close(figure)
-
-
-def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
-    """Where the bits come from: the terms over t, a panel a chain."""
-    figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
-    for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
-        for variance, bits in likelihood.bits.items():
-            label = f"{variance}: {bits.mean:.3f} ± {bits.standard_error:.3f}"
-            panel.plot(likelihood.timesteps, bits.terms.clamp(min=1e-9), label=label, linewidth=1.2)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.set_xlabel("t (log)")
-        panel.set_ylabel("bits per dimension")
-        panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
-        panel.legend(frameon=False, fontsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / LIKELIHOOD, bbox_inches="tight")
-    plt.close(figure)
+def _listed(names: Sequence[str]) -> str:
+    """In a cell of a table, at most NAMED of them."""
+    shown = ", ".join(name.replace("|", "\\|") for name in names[:NAMED])
+    return shown + (f" … ({len(names):,} in all)" if len(names) > NAMED else "")
 
 
 def _measured(metrics: dict) -> list[str]:

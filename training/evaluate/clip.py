@@ -1,18 +1,16 @@
 """What CLIP understands: real images by words, words by images."""
 
-import random
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.clip import Clip, ClipCheckpoint
 from model.prediction import diffused
-from training.data.captions import HELD_OUT, caption, captioned_mnist, tensor_of, true_of
+from training.data.captions import CaptionedSet, tensor_of, true_of
+from training.evaluate.figures import Figures, rounded
 
 BATCH = 500
-ZERO_SHOT = "the digit {}"  # one prompt a class
-RETRIEVED = 1_000  # held-out captions, each of another test image
+RETRIEVED = 1_000  # held-out captions at most, each of another held-out image
 
 
 def image_vectors(clip: Clip, checkpoint: ClipCheckpoint, rows: Tensor, t: int, generator: torch.Generator) -> Tensor:
@@ -28,30 +26,27 @@ def image_vectors(clip: Clip, checkpoint: ClipCheckpoint, rows: Tensor, t: int, 
     return torch.cat(found)
 
 
-def zero_shot_prompts(checkpoint: ClipCheckpoint) -> Tensor:
-    """[classes, d]"""
-    vocabulary = checkpoint.text.config.vocabulary
-    return checkpoint.text.embed([vocabulary.read(ZERO_SHOT.format(names[0])) for names in vocabulary.label_words])
+def zero_shot_prompts(checkpoint: ClipCheckpoint, data: CaptionedSet) -> Tensor | None:
+    """[classes, d]; None where the captions have no words for the classes."""
+    read = checkpoint.text.config.vocabulary.read
+    return checkpoint.text.embed([read(prompt) for prompt in data.label_prompts]) if data.label_prompts else None
 
 
-def retrieval(clip: Clip, checkpoint: ClipCheckpoint, *, seed: int) -> dict[str, float]:
-    """Recall of held-out phrasings and noiseless test images: is what comes first true, is any of the first five?"""
-    digits = captioned_mnist(train=False)
-    rng = random.Random(seed)
-    index = torch.tensor(rng.sample(range(len(digits.digits)), min(RETRIEVED, len(digits.digits))))
-    traits = digits.traits[index]
-    captions = [caption(row, HELD_OUT, rng) for row in traits.tolist()]
+def retrieval(clip: Clip, checkpoint: ClipCheckpoint, data: CaptionedSet, *, seed: int) -> Figures:
+    """Recall of held-out captions and noiseless held-out images: is what comes first true, is any of the first five?"""
+    held_out = data.held_out_captions(RETRIEVED, seed)
     vocabulary = checkpoint.text.config.vocabulary
-    text = checkpoint.text.embed([vocabulary.read(one.text) for one in captions])
-    images = image_vectors(clip, checkpoint, digits.digits.images[index], 0, torch.Generator().manual_seed(seed))
-    product, true = images @ text.T, true_of(tensor_of(captions), traits)
-    found = {}
+    text = checkpoint.text.embed([vocabulary.read(one.text) for one in held_out.captions])
+    rows = data.held_out.rows[held_out.index]
+    images = image_vectors(clip, checkpoint, rows, 0, torch.Generator().manual_seed(seed))
+    product, true = images @ text.T, true_of(tensor_of(held_out.captions), held_out.traits)
+    found: Figures = {"held_out_captions": len(rows)}
     for name, similar, right in (("caption", product, true), ("image", product.T, true.T)):
         for k in (1, 5):
-            first = similar.topk(k, dim=1).indices
-            found[f"{name} recall at {k}"] = right.gather(1, first).any(1).double().mean().item()
+            first = similar.topk(min(k, similar.shape[1]), dim=1).indices
+            found[f"{name} recall at {k}"] = rounded(right.gather(1, first).any(1).double().mean().item())
     # How good would be guessing, weighed by how many are true?
-    found["recall at 1 by chance"] = true.double().mean().item()
+    found["recall at 1 by chance"] = rounded(true.double().mean().item())
     return found
 
 

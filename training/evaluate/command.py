@@ -9,30 +9,36 @@ from pydantic import ValidationError
 
 from model.checkpoint import (
     Checkpoint,
+    Config,
     Precision,
     SamplingConfig,
     load_checkpoint,
     read_role,
     save_config,
 )
-from model.clip import ClipCheckpoint
+from model.clip import ClipCheckpoint, load_clip
+from model.conditions import Asked
 from model.control import load_control
 from model.loading import GUIDES
 from model.reader import Guide
 from model.weights import CheckpointError
-from training.evaluate import card
-from training.evaluate.clip import retrieval
+from training.data import trained_on
+from training.data.drawings import DRAWN_OF
+from training.data.training_set import TrainingSet
+from training.evaluate import card, pictures
+from training.evaluate.clouds import POINT_STEPS, evaluate_points
 from training.evaluate.controls import evaluate_control, evaluate_drawings
-from training.evaluate.denoisers import POINT_STEPS, evaluate_images, evaluate_points, evaluate_prompts
+from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
 from training.evaluate.judge import load_judge
 from training.evaluate.likelihood import measure_likelihood
-from training.evaluate.readers import evaluate_judge, evaluate_reader
+from training.evaluate.memorisation import CHECKED, memorisation
+from training.evaluate.readers import evaluate_classifier, evaluate_clip, evaluate_judge
 from training.evaluate.reference import image_reference
 from training.generate import Steering
 from training.recipe import RecipeError
 
-IMAGES = 10_000
+IMAGES, FEWEST_IMAGES = 10_000, 1_000
 POINTS = 5_000
 PROMPTS = 2_000
 CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
@@ -42,6 +48,7 @@ FULL_CHAIN_ROWS = 1_000  # … and over all T
 HINTS = 2_000
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
+MEMORISATION = "memorisation"
 
 # bfloat16 loses nothing where shares that are right differ by less than two standard errors, and Fréchet distances by
 # less than this share of float32's.
@@ -79,22 +86,19 @@ def evaluate_checkpoint(
         raise RecipeError(str(error)) from error
     config = checkpoint.config
     options = _options(checkpoint, changed or {}, precision)
+    data = trained_on(config)
+    count = samples or _count(config, data)
     if precision == "bfloat16" and not changed:
-        count = PROMPTS if config.reads == "text" else IMAGES
-        _comparable(options, samples or count, seed, config.metrics.get(HEADLINE))
+        _comparable(options, count, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
-        figures, shown = evaluate_points(checkpoint, options, samples=samples or POINTS, seed=seed, device=device)
+        figures, drawn = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
     else:
-        measure, count = (evaluate_prompts, PROMPTS) if config.reads == "text" else (evaluate_images, IMAGES)
-        figures, images = measure(
-            checkpoint,
-            image_reference(checkpoints, device),
-            options,
-            samples=samples or count,
-            seed=seed,
-            precision=precision,
-            device=device,
-        )
+        reference, how = image_reference(checkpoints, data, device), Drawing(seed, precision, device)
+        if config.reads == "text":
+            clip = _clip_beside(checkpoint, checkpoints)
+            figures, drawn = evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
+        else:
+            figures, drawn = evaluate_images(checkpoint, reference, options, how, samples=count)
     column = HEADLINE if precision == "float32" else precision
     # A quick look does not take the place of a measurement that was made with more samples.
     if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
@@ -104,9 +108,10 @@ def evaluate_checkpoint(
     metrics[column] = figures
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
-        metrics[UNCONDITIONAL], _ = evaluate_points(
-            checkpoint, options, samples=samples or POINTS, seed=seed, device=device
-        )
+        metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
+    remembered = memorisation(drawn.rows, data) if precision == "float32" else None
+    if remembered is not None:
+        metrics[MEMORISATION] = remembered.figures
     precisions = config.precisions
     if precision == "bfloat16":
         loses = not _as_good(figures, metrics[HEADLINE])
@@ -114,11 +119,37 @@ def evaluate_checkpoint(
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
     if config.data.kind == "points":
-        card.save_points_picture(folder, config, *shown)
+        pictures.save_points_picture(folder, config, data, drawn)
     elif precision == "float32":
-        card.save_image_sheet(folder, config, images)
+        pictures.save_image_sheet(folder, config, drawn)
+        pictures.save_nearest_picture(folder, remembered)
     card.write_denoiser_card(folder, config)
     return figures
+
+
+def evaluate_memorisation(folder: Path, device: torch.device, *, samples: int | None = None, seed: int = 0) -> Figures:
+    """How near samples, drawn anew by the card's own settings, are to what was trained on; but for a quick look it goes
+    into config.json and the card.
+
+    Raises RecipeError where there is no such checkpoint, or nothing that could be remembered.
+    """
+    try:
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    config, options = checkpoint.config, _options(checkpoint, {}, "float32")
+    data = trained_on(config)
+    if data.examples is None:
+        raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
+    drawn = draw(checkpoint, data, options, Drawing(seed, "float32", device), samples=samples or CHECKED)
+    remembered = memorisation(drawn.rows, data)
+    if samples is None:
+        config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: remembered.figures}})
+        save_config(folder, config)
+        if config.data.kind == "images":
+            pictures.save_nearest_picture(folder, remembered)
+        card.write_denoiser_card(folder, config)
+    return remembered.figures
 
 
 def evaluate_steered(
@@ -150,24 +181,19 @@ def evaluate_steered(
         raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
     options = _options(checkpoint, changed or {}, precision)
     steering = Steering(steers, (changed or {}).get("guidance_scale", steers.default_scale))
-    if checkpoint.config.data.kind == "points":
-        count = POINTS
+    config, data = checkpoint.config, trained_on(checkpoint.config)
+    count = _count(config, data, steers.steers)
+    if config.data.kind == "points":
         figures, _ = evaluate_points(
             checkpoint, options, samples=samples or count, seed=seed, device=device, steering=steering
         )
     else:
-        measure, count = (evaluate_prompts, PROMPTS) if steers.steers == "text" else (evaluate_images, IMAGES)
-        figures, _ = measure(
-            checkpoint,
-            image_reference(checkpoints, device),
-            options,
-            samples=samples or count,
-            seed=seed,
-            precision=precision,
-            device=device,
-            steering=steering,
-        )
-    if not changed and figures["samples"] == count:
+        reference, how = image_reference(checkpoints, data, device), Drawing(seed, precision, device, steering)
+        if steers.steers == "text":
+            figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
+        else:
+            figures, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
+    if not changed and samples is None:
         _tell(guide, steers, {f"steering {folder.name}": figures})
     return figures
 
@@ -216,7 +242,7 @@ def evaluate_likelihood(
     if samples is None:
         config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
         save_config(folder, config)
-        card.save_likelihood_picture(folder, config, found)
+        pictures.save_likelihood_picture(folder, config, found)
         card.write_denoiser_card(folder, config)
     return columns
 
@@ -232,11 +258,10 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
 
 def _evaluate_guide(folder: Path, device: torch.device, *, samples: int | None, seed: int) -> Figures:
     guide = GUIDES[read_role(folder)](folder)
-    figures, timesteps, accuracy = evaluate_reader(guide, samples=samples or CLASSIFIED, seed=seed, device=device)
-    if isinstance(guide, ClipCheckpoint):
-        figures |= retrieval(guide.clip(device), guide, seed=seed)
+    measure = evaluate_clip if isinstance(guide, ClipCheckpoint) else evaluate_classifier
+    figures, accuracies = measure(guide, samples=samples or CLASSIFIED, seed=seed, device=device)
     if samples is None:
-        card.save_accuracy_picture(folder, guide.config, timesteps, accuracy)
+        pictures.save_accuracy_picture(folder, guide.config, accuracies)
         _tell(folder, guide, {HEADLINE: figures})
     return figures
 
@@ -259,20 +284,47 @@ def _evaluate_control(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    options, reference = _options(base, changed, precision), image_reference(checkpoints, device)
+    options, reference = (
+        _options(base, changed, precision),
+        image_reference(checkpoints, trained_on(base.config), device),
+    )
     common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
     common |= {"precision": precision, "device": device}
     figures, seen = evaluate_control(control, base, reference, options, samples=samples or HINTS, **common)
-    of_drawings, drawn = evaluate_drawings(control, base, reference, options, **common)
-    figures |= of_drawings
+    drawn = None
+    if reference.judged is not None and base.config.data.dataset == DRAWN_OF:
+        of_drawings, drawn = evaluate_drawings(control, base, reference.judged, options, **common)
+        figures |= of_drawings
     column = HEADLINE if precision == "float32" else precision
     if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
         return figures
     config = control.config.model_copy(update={"metrics": control.config.metrics | {column: figures}})
     save_config(folder, config)
-    card.save_control_sheet(folder, seen, drawn)
+    pictures.save_control_sheet(folder, seen, drawn)
     card.write_control_card(folder, config)
     return figures
+
+
+def _count(config: Config, data: TrainingSet, steers: Asked | None = None) -> int:
+    """How many samples are measured, unless it is said: of images as many as are held out, as far as that is enough and
+    not too many."""
+    if config.data.kind == "points":
+        return POINTS
+    if (steers or config.reads) == "text":
+        return min(PROMPTS, max(FEWEST_IMAGES, len(data.held_out)))
+    return min(IMAGES, max(FEWEST_IMAGES, len(data.held_out)))
+
+
+def _clip_beside(checkpoint: Checkpoint, checkpoints: Path) -> ClipCheckpoint | None:
+    """The CLIP whose text encoder it reads, if that is there, and reads it still."""
+    name = checkpoint.config.recipe.get("text_from")
+    if name is None:
+        return None
+    try:
+        clip = load_clip(checkpoints / name)
+    except CheckpointError:
+        return None
+    return clip if clip.text.config == checkpoint.config.text else None
 
 
 def _comparable(options: SamplingConfig, samples: int, seed: int, reference: Figures | None) -> None:
@@ -280,6 +332,10 @@ def _comparable(options: SamplingConfig, samples: int, seed: int, reference: Fig
     wanted = {"samples": samples, "seed": seed} | options.model_dump(include={"sampler", "steps", "guidance_scale"})
     if reference is None or any(reference.get(key) != value for key, value in wanted.items()):
         raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
+    if "judge" not in reference:
+        raise RecipeError(
+            "bfloat16 is compared with float32 by what a judge reads, and there was none: train one first"
+        )
 
 
 def _as_good(figures: Figures, reference: Figures) -> bool:

@@ -1,4 +1,4 @@
-"""Measure a ControlNet: hints of test images and drawings by hand, and what is made of them."""
+"""Measure a ControlNet: hints of held-out images and drawings by hand, and what is made of them."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,18 @@ from torch.nn import functional as F
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
 from model.conditions import NO_LABEL
 from model.control import ControlCheckpoint
-from model.hints import OF_IMAGE, given_hint
-from training.data.digits import mnist
+from model.hints import OF_IMAGE, given_hint, grey
 from training.data.drawings import drawings
 from training.data.hinted import rough
 from training.evaluate.agreement import agreement, another_of_the_class
 from training.evaluate.figures import Figures, rounded, settings_of
-from training.evaluate.reference import ImageReference
+from training.evaluate.reference import ImageReference, Judged
 from training.generate import followed, generate, labelled
-from training.recipe import RecipeError
 
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """Hints, and what was made of them: all [n, 1, H, W], hints in 0 … 1, images in 0 … 255."""
+    """Hints [n, 1, H, W] in 0 … 1, and what was made of them: images [n, C, H, W] in 0 … 255."""
 
     sources: Tensor
     hints: Tensor
@@ -44,12 +42,13 @@ def evaluate_control(
     precision: Precision,
     device: torch.device,
 ) -> tuple[Figures, Followed]:
-    """(how well hints of the first test images are followed, with their label and with none, what came of it)"""
-    test = mnist(train=False)
-    if samples > len(test):
-        raise RecipeError(f"samples: at most {len(test)}, as many as there are test images to take hints of")
-    sources, labels = test.images[:samples], test.labels[:samples]
-    hints = torch.stack([torch.from_numpy(OF_IMAGE[control.hint](image)) for image in sources[:, 0].numpy()])
+    """(how well hints of held-out images are followed, with their label and with none, what came of it)
+
+    samples  hints; fewer where fewer images are held out
+    """
+    real = reference.data.held_out.some(samples)
+    samples, sources, labels = len(real), real.rows, real.labels
+    hints = torch.stack([torch.from_numpy(OF_IMAGE[control.hint](image)) for image in grey(sources).numpy()])
     hints = hints.unsqueeze(1)
     if control.hint == "sketch":
         hints = rough(hints, torch.Generator().manual_seed(seed))
@@ -69,22 +68,22 @@ def evaluate_control(
                 advance=lambda rows: progress.advance(task, rows),
             )
             made[way] = images.round().clamp(0, 255)
-    read = {way: reference.judge.look(images)[1] for way, images in made.items()}
     others = hints[another_of_the_class(labels.numpy())]
     figures = {
         "agreement": agreement(made["labelled"], hints, control.hint),
         "agreement_alone": agreement(made["alone"], hints, control.hint),
         "agreement_ceiling": agreement(sources, hints, control.hint),
         "agreement_floor": agreement(made["labelled"], others, control.hint),
-        "label_accuracy": (read["labelled"] == labels).double().mean().item(),
-        "label_accuracy_alone": (read["alone"] == labels).double().mean().item(),
     }
+    for name, way in (("label_accuracy", "labelled"), ("label_accuracy_alone", "alone")):
+        if reference.judged is not None:
+            figures[name] = _read_right(made[way], labels, reference.judged)
     settings = {"samples": samples, "seed": seed, "computed_in": precision, "base": base.config.name}
     return {
         **settings,
         **settings_of(options, None),
         "control_scale": scale,
-        "judge": reference.judge.config.name,
+        **reference.judge_name,
         **{name: rounded(value) for name, value in figures.items()},
     }, Followed(sources, hints, **made)
 
@@ -92,7 +91,7 @@ def evaluate_control(
 def evaluate_drawings(
     control: ControlCheckpoint,
     base: Checkpoint,
-    reference: ImageReference,
+    judged: Judged,
     options: SamplingConfig,
     *,
     scale: float,
@@ -100,18 +99,25 @@ def evaluate_drawings(
     precision: Precision,
     device: torch.device,
 ) -> tuple[Figures, Followed]:
-    """The same of drawings by hand, through what a request's picture goes through."""
+    """The same of digits drawn by hand, through what a request's picture goes through."""
     drawn = drawings()
     labels = torch.tensor([one.digit for one in drawn])
     _, *size = base.config.data.shape
-    hints = np.stack([given_hint(one.picture, control.hint, tuple(size)) for one in drawn])
+    config = control.config
+    framing = {"framing": config.framing, "frame": config.frame}
+    hints = np.stack([given_hint(one.picture, control.hint, tuple(size), **framing) for one in drawn])
     hints = torch.from_numpy(hints).unsqueeze(1)
     made = []
     for asked in (labels, torch.full_like(labels, NO_LABEL)):
         conditions = followed(labelled(asked.numpy(), options), hints, control.hint, scale)
         images = generate(base, conditions, options, control=control, seed=seed, device=device, precision=precision)
         made.append(images.round().clamp(0, 255))
-    right = [(reference.judge.look(images)[1] == labels).double().mean().item() for images in made]
+    right = [_read_right(images, labels, judged) for images in made]
     sources = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
     figures = {"drawings": rounded(right[0]), "drawings_alone": rounded(right[1])}
     return figures, Followed(255 - F.interpolate(sources, size, mode="area"), hints, *made)
+
+
+def _read_right(images: Tensor, labels: Tensor, judged: Judged) -> float:
+    _, classes = judged.judge.look(images)
+    return (classes == labels).double().mean().item()

@@ -1,7 +1,6 @@
-"""Measure a denoiser: samples drawn by its own settings or by a cell's, and compared with real ones."""
+"""Measure a denoiser of images: samples drawn by its own settings or by a cell's, and compared with real ones."""
 
-import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -9,168 +8,158 @@ from rich.progress import Progress
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
-from model.conditions import NO_LABEL
-from training.data import training_set
-from training.data.captions import captioned_mnist, held_out_prompts
+from model.clip import ClipCheckpoint
+from model.conditions import NO_LABEL, Conditions
+from training.data import captioned_as_trained
+from training.data.captions import Caption, CaptionedSet
+from training.data.digit_captions import CaptionedDigits
+from training.data.training_set import TrainingSet
+from training.evaluate.drawn import Drawn, asks_for_labels
 from training.evaluate.figures import Figures, rounded, settings_of
 from training.evaluate.images import image_figures
-from training.evaluate.points import (
-    energy_distance,
-    point_figures,
-    sliced_wasserstein,
-    sliced_wasserstein_within_labels,
-    spread_within_labels,
-)
-from training.evaluate.prompts import adherence
+from training.evaluate.points import energy_distance
+from training.evaluate.prompts import adherence, recalled
 from training.evaluate.reference import ImageReference
 from training.generate import Steering, generate, labelled, labels_in_proportion, prompted
 from training.recipe import RecipeError
 
-POINT_SEEDS = 10
-POINT_STEPS = 50  # at which 2-D checkpoints are measured, whatever they are served at
+PIXEL_ROWS = 1_000  # images of each sort whose pixels are compared
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn: the seed of the first, in which precision, where, and what steers them besides."""
+
+    seed: int
+    precision: Precision
+    device: torch.device
+    steering: Steering | None = None
 
 
 def evaluate_images(
-    checkpoint: Checkpoint,
-    reference: ImageReference,
-    options: SamplingConfig,
-    *,
-    samples: int,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-    steering: Steering | None = None,
-) -> tuple[Figures, Tensor]:
-    """(figures, the samples [n, C, H, W] in 0 … 255 in order of their labels)"""
-    at_most = len(reference.test_features)
-    if samples > at_most:
-        raise RecipeError(f"samples: at most {at_most}, as many as there are real test images to compare with")
-    asked = labels_in_proportion(reference.label_counts, samples)
-    shown = asked if steering or checkpoint.config.data.labels else np.full(samples, NO_LABEL)
-    with Progress(transient=True) as progress:
-        task = progress.add_task("sampling", total=samples)
-        images = generate(
-            checkpoint,
-            labelled(shown, options, steering),
-            options,
-            guide=steering and steering.guide,
-            seed=seed,
-            device=device,
-            precision=precision,
-            advance=lambda rows: progress.advance(task, rows),
-        )
-    images = images.round().clamp(0, 255)
-    figures = image_figures(reference.judge.look(images), asked, reference.train_features, reference.test_features)
-    measured = {name: rounded(value) for name, value in asdict(figures).items()}
-    if not _asks_for_labels(checkpoint, options, steering):
-        del measured["label_accuracy"]
-    return {
-        "samples": samples,
-        "seed": seed,
-        "computed_in": precision,  # "precision" is the k-NN measure
-        **settings_of(options, steering),
-        "judge": reference.judge.config.name,
-        **measured,
-        "frechet_ratio": rounded(figures.frechet_ratio),
-    }, images
-
-
-def evaluate_points(
-    checkpoint: Checkpoint,
-    options: SamplingConfig,
-    *,
-    samples: int,
-    seed: int,
-    device: torch.device,
-    seeds: int = POINT_SEEDS,
-    steering: Steering | None = None,
-) -> tuple[Figures, tuple[Tensor, Tensor]]:
-    """(means over `seeds` runs (2 or more) of `samples` points, (points, labels) of the first run)"""
-    data = training_set(checkpoint.config.data.dataset)
-    runs: list[dict[str, float]] = []
-    shown = None
-    for run in range(seeds):
-        generator = torch.Generator().manual_seed(seed + run)
-        real, real_labels = data.draw(samples, generator)
-        # The floor's draw lends its labels: both are as far from the other draw by chance.
-        other, labels = data.draw(samples, generator)
-        asked = labels if steering or checkpoint.config.data.labels else torch.full_like(labels, NO_LABEL)
-        # Runs must not share a sample: run r takes the seeds seed + r·samples …
-        points = generate(
-            checkpoint,
-            labelled(asked.numpy(), options, steering),
-            options,
-            guide=steering and steering.guide,
-            seed=seed + run * samples,
-            device=device,
-        )
-        shown = shown or (points, labels)
-        figures = asdict(point_figures(points, labels, real, real_labels))
-        figures["sliced_wasserstein_floor"] = sliced_wasserstein(other, real)
-        figures["energy_floor"] = energy_distance(other, real)
-        if _asks_for_labels(checkpoint, options, steering):
-            figures["spread"] = spread_within_labels(points, labels, other, labels)
-            figures["within_labels"] = sliced_wasserstein_within_labels(points, labels, real, real_labels)
-            figures["within_labels_floor"] = sliced_wasserstein_within_labels(other, labels, real, real_labels)
-        runs.append(figures)
-    mean = {name: rounded(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
-    if not _asks_for_labels(checkpoint, options, steering):
-        del mean["label_accuracy"]
-    spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(seeds)
-    if "within_labels" in mean:
-        mean["within_labels_ratio"] = rounded(mean["within_labels"] / mean["within_labels_floor"])
-    return {
-        "samples": samples,
-        "seeds": seeds,
-        "seed": seed,
-        **settings_of(options, steering),
-        **mean,
-        "sliced_wasserstein_standard_error": rounded(spread),
-        "sliced_wasserstein_ratio": rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"]),
-    }, shown
+    checkpoint: Checkpoint, reference: ImageReference, options: SamplingConfig, how: Drawing, *, samples: int
+) -> tuple[Figures, Drawn]:
+    """(figures, the samples in order of their labels)"""
+    drawn = draw_labelled(checkpoint, reference.data, options, how, samples=samples)
+    asked = drawn.labels.numpy() if asks_for_labels(checkpoint, options, how.steering) else None
+    return _settings(options, how, samples) | _against_real(drawn.rows, asked, reference), drawn
 
 
 def evaluate_prompts(
     checkpoint: Checkpoint,
     reference: ImageReference,
     options: SamplingConfig,
+    how: Drawing,
     *,
     samples: int,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-    steering: Steering | None = None,
-) -> tuple[Figures, Tensor]:
-    """(shares of held-out prompts that are followed, the samples [n, C, H, W] in 0 … 255)"""
-    encoder = steering.guide.text if steering else checkpoint.text
-    prompts = held_out_prompts(samples)
+    clip: ClipCheckpoint | None = None,
+) -> tuple[Figures, Drawn]:
+    """(shares of held-out prompts that are followed, the samples)
+
+    clip  what reads samples of own data for what was asked; None where there is none
+
+    Raises RecipeError where digits are asked for, and there is no judge.
+    """
+    data = _said(checkpoint, how)
+    if isinstance(data, CaptionedDigits) and reference.judged is None:
+        raise RecipeError("prompts for digits are measured by a judge, and there is none: `train mnist-judge`")
+    drawn, prompts = draw_prompted(checkpoint, data, options, how, samples=samples)
+    if isinstance(data, CaptionedDigits):
+        figures = adherence(drawn.rows, prompts, reference.judged.judge, data.bounds) | reference.judge_name
+    else:
+        figures = {}
+        if clip is not None:
+            figures = recalled(drawn.rows, prompts, clip, data, seed=how.seed) | {"clip": clip.name}
+        figures |= _against_real(drawn.rows, None, reference)
+    return _settings(options, how, samples) | figures, drawn
+
+
+def draw_labelled(
+    checkpoint: Checkpoint, data: TrainingSet, options: SamplingConfig, how: Drawing, *, samples: int
+) -> Drawn:
+    """Samples of the labels in the training proportions, in their order."""
+    classes = len(data.config.labels)
+    nothing = np.full(samples, NO_LABEL)
+    asked = nothing
+    if classes:
+        asked = labels_in_proportion(np.bincount(data.examples.labels.numpy(), minlength=classes), samples)
+    shown = asked if how.steering or checkpoint.config.data.labels else nothing
+    return Drawn(_samples(checkpoint, labelled(shown, options, how.steering), options, how), torch.from_numpy(asked))
+
+
+def draw_prompted(
+    checkpoint: Checkpoint, data: CaptionedSet, options: SamplingConfig, how: Drawing, *, samples: int
+) -> tuple[Drawn, list[Caption]]:
+    """(samples of held-out prompts, those)"""
+    encoder = how.steering.guide.text if how.steering else checkpoint.text
+    prompts = data.held_out_prompts(samples)
     text = encoder.embed([encoder.config.vocabulary.read(prompt.text) for prompt in prompts])
+    images = _samples(checkpoint, prompted(text, options, how.steering), options, how)
+    return Drawn(images, torch.full((samples,), NO_LABEL)), prompts
+
+
+def draw(checkpoint: Checkpoint, data: TrainingSet, options: SamplingConfig, how: Drawing, *, samples: int) -> Drawn:
+    """Samples of whatever it reads."""
+    if checkpoint.config.reads == "text":
+        return draw_prompted(checkpoint, _said(checkpoint, how), options, how, samples=samples)[0]
+    return draw_labelled(checkpoint, data, options, how, samples=samples)
+
+
+def _said(checkpoint: Checkpoint, how: Drawing) -> CaptionedSet:
+    """What whoever reads the prompts was trained on."""
+    return captioned_as_trained((how.steering.guide if how.steering else checkpoint).config)
+
+
+def _settings(options: SamplingConfig, how: Drawing, samples: int) -> Figures:
+    """Beside the figures, among which "precision" is the k-NN measure."""
+    computed = {"samples": samples, "seed": how.seed, "computed_in": how.precision}
+    return computed | settings_of(options, how.steering)
+
+
+def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingConfig, how: Drawing) -> Tensor:
+    """One for each of the conditions; images in whole bytes."""
     with Progress(transient=True) as progress:
-        task = progress.add_task("sampling", total=samples)
-        images = generate(
+        task = progress.add_task("sampling", total=len(conditions))
+        samples = generate(
             checkpoint,
-            prompted(text, options, steering),
+            conditions,
             options,
-            guide=steering and steering.guide,
-            seed=seed,
-            device=device,
-            precision=precision,
+            guide=how.steering and how.steering.guide,
+            seed=how.seed,
+            device=how.device,
+            precision=how.precision,
             advance=lambda rows: progress.advance(task, rows),
         )
-    images = images.round().clamp(0, 255)
-    shares = adherence(images, prompts, reference.judge, captioned_mnist(train=False).bounds)
-    return {
-        "samples": samples,
-        "seed": seed,
-        "computed_in": precision,
-        **settings_of(options, steering),
-        "judge": reference.judge.config.name,
-        **{name: rounded(share) for name, share in shares.items()},
-    }, images
+    return samples.round().clamp(0, 255) if checkpoint.config.data.kind == "images" else samples
 
 
-def _asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:
-    """Whether samples can be read for what was asked: at scale 0 nothing is."""
-    if steering is not None and steering.scale > 0:
-        return True
-    return bool(checkpoint.config.data.labels) and (steering is not None or options.guidance_scale > 0)
+def _against_real(images: Tensor, asked: np.ndarray | None, reference: ImageReference) -> Figures:
+    """What the judge says of images; where there is none, how far their pixels are from those of real images.
+
+    asked  [n] the labels that they were to have; None where none were asked for
+    """
+    if reference.judged is None:
+        return _pixel_figures(images, reference.data)
+    features, classes = reference.judged.judge.look(images)
+    figures: Figures = dict(reference.judge_name)
+    if asked is not None:
+        figures["label_accuracy"] = rounded(float((classes.numpy() == asked).mean()))
+    found = image_figures(features, reference.judged.train_features, reference.judged.test_features)
+    if found is None:
+        return figures
+    figures |= {name: rounded(value) for name, value in asdict(found).items()} | {"compared": found.compared}
+    return figures | {"frechet_ratio": rounded(found.frechet_ratio)}
+
+
+def _pixel_figures(images: Tensor, data: TrainingSet) -> Figures:
+    """Energy distances between pixels, as the network sees them: of samples from real images, and of those from real
+    ones."""
+    generator = torch.Generator().manual_seed(0)
+    n = min(len(images), len(data.held_out), len(data.examples), PIXEL_ROWS)
+    parts = [
+        data.config.standardise(rows[torch.randperm(len(rows), generator=generator)[:n]].float()).flatten(1)
+        for rows in (images, data.held_out.rows, data.examples.rows)
+    ]
+    made, real, other = parts
+    energy, floor = energy_distance(made, real), energy_distance(other, real)
+    return {"compared": n, "energy": rounded(energy), "energy_floor": rounded(floor)}

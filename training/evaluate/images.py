@@ -10,13 +10,14 @@ from torch import Tensor
 NEIGHBOURS = 3  # k of the k-NN precision and recall (Kynkäänniemi 2019, section 3.1)
 CHUNK = 1000
 SUBSET_SEED = 0
+FEWEST = 20  # images of each sort: fewer have no distribution to speak of
 
 
 @dataclass(frozen=True)
 class ImageFigures:
     """frechet_floor is that of real test images at the same count, against the same training images."""
 
-    label_accuracy: float
+    compared: int  # samples, and as many real images
     frechet: float
     frechet_floor: float
     precision: float
@@ -54,22 +55,21 @@ def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
     return torch.cat(inside).double().mean().item()
 
 
-def image_figures(generated: tuple[Tensor, Tensor], asked: np.ndarray, train: Tensor, test: Tensor) -> ImageFigures:
-    """Figures of n generated images.
+def image_figures(features: Tensor, train: Tensor, test: Tensor) -> ImageFigures | None:
+    """Figures of generated images, by the features [n, d] that the judge finds in them.
 
-    generated    what the judge made of them: (features [n, d], classes [n])
-    asked        [n] the labels that were asked for
     train, test  features of real images; n of `test` make the floor, n of `train` precision and recall
 
-    Those n are drawn at random: the first half of MNIST's test images is the easier one.
+    Where there are fewer of either than n, as many are compared; None for fewer than FEWEST. They are drawn at random:
+    samples lie class by class, and the first half of MNIST's test images is the easier one.
     """
-    features, classes = generated
-    n = len(features)
-    if n > len(test):
-        raise ValueError(f"the floor needs as many real test images as there are samples: at most {len(test)}, got {n}")
+    n = min(len(features), len(train), len(test))
+    if n < FEWEST:
+        return None
+    features = features if len(features) == n else _subset(features, n)
     precision, recall = precision_recall(_subset(train, n), features)
     return ImageFigures(
-        label_accuracy=float((classes.numpy() == asked).mean()),
+        compared=n,
         frechet=frechet_distance(features.numpy(), train.numpy()),
         frechet_floor=frechet_distance(_subset(test, n).numpy(), train.numpy()),
         precision=precision,

@@ -1,18 +1,17 @@
 """The judge: a classifier of real images, for measuring and for nothing else; it never guides a sample."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import WEIGHTS, save_checkpoint
+from model.checkpoint import WEIGHTS, load_config, save_checkpoint
 from model.data import DataConfig
-from model.weights import CheckpointError, load_weights
+from model.weights import load_weights
 
 BATCH = 500
 
@@ -107,10 +106,7 @@ def save_judge(folder: Path, config: JudgeConfig, network: nn.Module) -> None:
 
 def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     """Raises CheckpointError."""
-    try:
-        config = JudgeConfig.model_validate(json.loads((folder / "config.json").read_text()))
-    except (OSError, ValueError, ValidationError) as error:
-        raise CheckpointError(f"{folder}: no judge there ({error}); train one: `train mnist-judge`") from error
+    config = load_config(folder, JudgeConfig)
     network = JudgeNetwork(config)
     load_weights(folder / WEIGHTS, network)
     return Judge(config, network, device)

@@ -8,8 +8,7 @@ from rich.progress import Progress
 
 from model.checkpoint import Checkpoint, Precision
 from model.plan import Variance, trailing_timesteps
-from training.data import training_set
-from training.data.digits import mnist
+from training.data import trained_on
 from training.evaluate.bits import Bits, bits_per_dimension
 from training.evaluate.figures import Figures, rounded
 
@@ -26,12 +25,9 @@ class Likelihood:
 def measure_likelihood(
     checkpoint: Checkpoint, steps: int, *, rows: int, seed: int, precision: Precision, device: torch.device
 ) -> Likelihood:
-    """Bits per dimension of test images, or of points that were not trained on, over a chain of `steps` steps."""
+    """Bits per dimension of rows that were not trained on, over a chain of `steps` steps."""
     data = checkpoint.config.data
-    if data.kind == "images":
-        x = mnist(train=False).images[:rows]
-    else:
-        x, _ = training_set(data.dataset).draw(rows, torch.Generator().manual_seed(seed))
+    x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)
         bits = bits_per_dimension(

@@ -1,5 +1,6 @@
 """How far two clouds of points are from being draws of one distribution."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,6 @@ class PointFigures:
     mmd: float
     mmd_null: float
     energy: float
-    label_accuracy: float
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = DIRECTIONS) -> float:
@@ -28,7 +28,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = DIRECTIONS) -> fl
 
 
 def sliced_wasserstein_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> float:
-    """`sliced_wasserstein` between the points of one label, a mean over the labels that both have.
+    """`sliced_wasserstein` between the points of one label, a mean over the labels that both have (NaN: there is none).
 
     Far-apart classes hide each other: between whole sets, chance differences in their shares outweigh their shapes.
     """
@@ -38,17 +38,19 @@ def sliced_wasserstein_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_l
         n = min(len(of_a), len(of_b))
         if n:
             distances.append(sliced_wasserstein(of_a[:n], of_b[:n]))
-    return sum(distances) / len(distances)
+    return sum(distances) / len(distances) if distances else math.nan
 
 
 def spread_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> float:
-    """The points' root mean square distance from their label's mean, `a` over `b`, a mean over the labels."""
+    """The points' root mean square distance from their label's mean, `a` over `b`, a mean over the labels of which `b`
+    has a spread (NaN: there is none)."""
 
     def spread(points: Tensor) -> float:
         return (points - points.mean(0)).square().sum(1).mean().sqrt().item()
 
-    labels = [label for label in b_labels.unique() if (a_labels == label).any()]
-    return sum(spread(a[a_labels == label]) / spread(b[b_labels == label]) for label in labels) / len(labels)
+    pairs = [(a[a_labels == label], b[b_labels == label]) for label in b_labels.unique() if (a_labels == label).any()]
+    ratios = [spread(ours) / spread(theirs) for ours, theirs in pairs if spread(theirs) > 0]
+    return sum(ratios) / len(ratios) if ratios else math.nan
 
 
 def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tuple[float, float]:
@@ -77,17 +79,18 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
     return squared.clamp(min=0).sqrt().item()
 
 
-def point_figures(generated: Tensor, asked: Tensor, real: Tensor, real_labels: Tensor) -> PointFigures:
-    """Figures of n generated points against n real ones. [n, d], [n] int64 each.
-
-    label_accuracy is the share whose nearest real point has the label that was asked for.
-    """
+def point_figures(generated: Tensor, real: Tensor) -> PointFigures:
+    """Figures of n generated points against n real ones. [n, d] each."""
     mmd, null = mmd_and_null(generated, real)
-    nearest = torch.cdist(generated, real).argmin(1)
     return PointFigures(
         sliced_wasserstein=sliced_wasserstein(generated, real),
         mmd=mmd,
         mmd_null=null,
         energy=energy_distance(generated, real),
-        label_accuracy=(real_labels[nearest] == asked).double().mean().item(),
     )
+
+
+def read_right(generated: Tensor, asked: Tensor, real: Tensor, real_labels: Tensor) -> float:
+    """Share of points [n, d] whose nearest of the real ones [m, d] has the label that was asked for, [n] and [m]."""
+    nearest = torch.cdist(generated, real).argmin(1)
+    return (real_labels[nearest] == asked).double().mean().item()

@@ -1,15 +1,45 @@
-"""Does a picture show what was asked for in words? The judge reads the digit, morphometry measures the strokes."""
+"""Does a picture show what was asked for in words?
+
+Of digits the judge reads the digit, and morphometry measures the strokes. Of own data CLIP says which of the captions
+goes best.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
-from training.data.captions import HELD_OUT_COMBINATIONS, TRAITS, Caption, traits_of
+from model.clip import ClipCheckpoint
+from training.data.captions import Caption, CaptionedSet
+from training.data.digit_captions import HELD_OUT_COMBINATIONS, TRAITS, traits_of
 from training.data.morphometry import measure
+from training.evaluate.clip import nearest_captions
+from training.evaluate.figures import rounded
 from training.evaluate.judge import Judge
 
 ASKED = ("digit", "thickness", "slant")  # of every held-out prompt
+
+
+def recalled(
+    images: Tensor, prompts: Sequence[Caption], clip: ClipCheckpoint, data: CaptionedSet, *, seed: int
+) -> dict[str, float]:
+    """Share of images [n, C, H, W] in 0 … 255 with which, as CLIP sees it, their own prompt goes best of all different
+    ones; the same of real images that are held out; and by chance."""
+    texts = {prompt.asks: prompt.text for prompt in prompts}
+    number = {asks: index for index, asks in enumerate(texts)}
+    held_out = data.held_out_captions(len(prompts), seed)
+    real = [index for index, one in enumerate(held_out.captions) if one.asks in number]
+
+    def share(images: Tensor, captions: Sequence[Caption]) -> float:
+        nearest = nearest_captions(clip.clip(), clip, images, list(texts.values()), 1)[:, 0]
+        return float(np.mean(nearest == np.array([number[one.asks] for one in captions])))
+
+    shown, captions = data.held_out.rows[held_out.index[real]], [held_out.captions[index] for index in real]
+    return {
+        "prompt_recall": rounded(share(images, prompts)),
+        "prompt_recall_of_real": rounded(share(shown, captions)),
+        "prompt_recall_by_chance": rounded(1 / len(texts)),
+    }
 
 
 def adherence(
@@ -30,7 +60,7 @@ def adherence(
     right["thickness and slant"] = right["thickness"] & right["slant"]
     right["all three"] = right["digit"] & right["thickness and slant"]
     new = np.array([prompt.asks[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
-    shares = {name: float(of.mean()) for name, of in right.items()}
+    shares = {name: rounded(float(of.mean())) for name, of in right.items()}
     if new.any():
-        shares["all three, new combinations"] = float(right["all three"][new].mean())
+        shares["all three, new combinations"] = rounded(float(right["all three"][new].mean()))
     return shares

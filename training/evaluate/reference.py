@@ -1,34 +1,64 @@
-"""Real images as the judge sees them: what generated ones are compared with."""
+"""Real images as a judge of their data sees them: what generated ones are compared with."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from model.checkpoint import load_config, read_role
+from model.data import DataConfig
 from model.weights import CheckpointError
-from training.data.digits import mnist
-from training.evaluate.judge import Judge, load_judge
+from training.data.training_set import TrainingSet
+from training.evaluate.judge import Judge, JudgeConfig, load_judge
 from training.recipe import RecipeError
 
 
 @dataclass(frozen=True, eq=False)
-class ImageReference:
-    """What generated images are compared with: real ones, as the judge sees them. Made once, used for many."""
+class Judged:
+    """A judge, and the features [n, features] that it finds in the real images: those trained on, and held-out ones."""
 
     judge: Judge
-    label_counts: np.ndarray  # of the training images
     train_features: Tensor
     test_features: Tensor
 
 
-def image_reference(checkpoints: Path, device: torch.device) -> ImageReference:
-    """With the judge that lies beside the checkpoints. Raises RecipeError where there is none."""
+@dataclass(frozen=True, eq=False)
+class ImageReference:
+    """What generated images are compared with; `judged` is None where there is no judge of such data."""
+
+    data: TrainingSet
+    judged: Judged | None
+
+    @property
+    def judge_name(self) -> dict[str, str]:
+        """Who measured, as figures tell it."""
+        return {} if self.judged is None else {"judge": self.judged.judge.config.name}
+
+
+def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
+    """The first folder there that holds a judge of such images, and of their classes if those are known."""
+    for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
+        if read_role(folder) != "judge":
+            continue
+        try:
+            judges = load_config(folder, JudgeConfig).data
+        except CheckpointError:
+            continue
+        same_images = (judges.dataset, judges.shape) == (data.dataset, data.shape)
+        if same_images and data.labels in ((), judges.labels):
+            return folder
+    return None
+
+
+def image_reference(checkpoints: Path, data: TrainingSet, device: torch.device) -> ImageReference:
+    """With the judge of that data among the checkpoints, if there is one. Raises RecipeError where it is broken."""
+    folder = find_judge(checkpoints, data.config)
+    if folder is None:
+        return ImageReference(data, None)
     try:
-        judge = load_judge(checkpoints / "mnist-judge", device)
+        judge = load_judge(folder, device)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    train, test = mnist(train=True), mnist(train=False)
-    (train_features, _), (test_features, _) = judge.look(train.images), judge.look(test.images)
-    return ImageReference(judge, np.bincount(train.labels.numpy()), train_features, test_features)
+    (train, _), (test, _) = judge.look(data.examples.rows), judge.look(data.held_out.rows)
+    return ImageReference(data, Judged(judge, train, test))

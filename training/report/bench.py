@@ -6,18 +6,20 @@ import torch
 from rich.console import Console
 
 from model.precision import choose_precision
+from training.data import trained_on
+from training.evaluate.clouds import evaluate_points
 from training.evaluate.controls import evaluate_control
-from training.evaluate.denoisers import evaluate_images, evaluate_points, evaluate_prompts
+from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
-from training.evaluate.reference import ImageReference, image_reference
+from training.evaluate.reference import ImageReference, find_judge, image_reference
 from training.generate import Steering
+from training.recipe import RecipeError
 from training.report.cells import CellStore, weights_hash
 from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
 SEED = 0
 POINT_SEEDS = 3
-JUDGE = "mnist-judge"
 
 console = Console(highlight=False)
 
@@ -25,7 +27,7 @@ console = Console(highlight=False)
 class Bench:
     def __init__(self, library: Library, reports: Path, device: torch.device):
         self._library, self._reports, self._device = library, reports, device
-        self._reference: ImageReference | None = None  # made when the first image is measured
+        self._references: dict[str, ImageReference] = {}  # by dataset, each made when the first image is measured
         self._stores: dict[str, CellStore] = {}
 
     def store(self, subject: Subject) -> CellStore:
@@ -48,23 +50,41 @@ class Bench:
 
     def _figures(self, subject: Subject, cell: Cell) -> Figures:
         checkpoint, steering = subject.checkpoint, subject.guide and Steering(subject.guide, cell.guidance_scale)
-        common = dict(samples=cell.samples, seed=SEED, device=self._device)
         if subject.asked == "points":
+            common = dict(samples=cell.samples, seed=SEED, device=self._device)
             return evaluate_points(checkpoint, cell.options, seeds=POINT_SEEDS, steering=steering, **common)[0]
-        self._reference = self._reference or image_reference(self._library.folder, self._device)
-        common["precision"] = choose_precision("auto", checkpoint, self._device)
+        reference, precision = self._reference(subject), choose_precision("auto", checkpoint, self._device)
         if subject.asked == "hints":
-            scale = cell.control_scale
             return evaluate_control(
-                subject.control, checkpoint, self._reference, cell.options, scale=scale, **common
+                subject.control, checkpoint, reference, cell.options, scale=cell.control_scale, samples=cell.samples,
+                seed=SEED, precision=precision, device=self._device,
             )[0]  # fmt: skip
         evaluate = evaluate_prompts if subject.asked == "prompts" else evaluate_images
-        return evaluate(checkpoint, self._reference, cell.options, steering=steering, **common)[0]
+        how = Drawing(SEED, precision, self._device, steering)
+        return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
+
+    def _reference(self, subject: Subject) -> ImageReference:
+        data = subject.checkpoint.config.data.dataset
+        if data not in self._references:
+            trained = trained_on(subject.checkpoint.config)
+            self._references[data] = image_reference(self._library.folder, trained, self._device)
+        return self._references[data]
+
+    def _judge(self, subject: Subject) -> Path:
+        """Raises RecipeError where there is none."""
+        config = subject.checkpoint.config
+        folder = find_judge(self._library.folder, config.data)
+        if folder is None:
+            raise RecipeError(
+                f"{config.name}: there is no judge of {config.data.dataset} in {self._library.folder}: train one (a "
+                f"recipe of the role judge with its [data]), or name other checkpoints to report on"
+            )
+        return folder
 
     def _open(self, subject: Subject) -> CellStore:
         folder = self._library.folder
         identity = {part: weights_hash(folder / part) for part in subject.parts} | {"seed": str(SEED)}
         if subject.asked != "points":
-            identity["judge"] = weights_hash(folder / JUDGE)
+            identity["judge"] = weights_hash(self._judge(subject))
             identity["computed in"] = choose_precision("auto", subject.checkpoint, self._device)
         return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)

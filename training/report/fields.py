@@ -11,7 +11,7 @@ from model.checkpoint import Checkpoint
 from model.classifier import ClassifierCheckpoint
 from model.conditions import Conditions
 from model.prediction import diffused
-from training.data import training_set
+from training.data import trained_on
 from training.pictures import plt
 
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
@@ -29,7 +29,7 @@ def of_points(
 def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
     data = checkpoint.config.data
     labels = steers.config.data.labels
-    rows, _ = training_set(data.dataset).draw(CLOUD, torch.Generator().manual_seed(0))
+    rows, _ = trained_on(checkpoint.config).draw(CLOUD, torch.Generator().manual_seed(0))
     x0 = data.standardise(rows)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
     figure, panels = plt.subplots(

@@ -51,7 +51,7 @@ def tells(desk: Desk) -> list[str]:
             lines += [desk.sheet(subject, name, draw), ""]
     for subject in desk.library.steered():
         config: Config = subject.checkpoint.config
-        if subject.asked == "points" and config.reads is None:
+        if subject.asked == "points" and config.reads is None and len(config.data.columns) == 2:
             name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
             lines += [f"### {config.name} + {subject.guide.name}", "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []

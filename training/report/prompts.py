@@ -1,5 +1,6 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
+from training.data.digits import CONFIG
 from training.pictures import plt
 from training.report import grid, sheets
 from training.report.chapter import Chapter, Column, Desk, Wanted, settings, share, table
@@ -21,8 +22,12 @@ def wants(library: Library) -> Wanted:
 
 
 def _subjects(library: Library) -> list[Subject]:
-    """The denoisers that read words first: a request's default."""
-    return [subject for subject in (*library.plain(), *library.steered()) if subject.asked == "prompts"]
+    """Of digits, whose traits are measured; the denoisers that read words first: a request's default."""
+    return [
+        subject
+        for subject in (*library.plain(), *library.steered())
+        if subject.asked == "prompts" and subject.checkpoint.config.data.dataset == CONFIG.dataset
+    ]
 
 
 def tells(desk: Desk) -> list[str]:

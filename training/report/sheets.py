@@ -18,12 +18,13 @@ from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
 from model.reader import Guide
 from model.sample import sampling_states
-from training.data.captions import held_out_prompts
-from training.data.digits import Digits, mnist
-from training.data.drawings import drawings
-from training.data.hinted import HintedDigits
+from training.data import trained_on
+from training.data.digit_captions import held_out_prompts
+from training.data.drawings import DRAWN_OF, drawings
+from training.data.hinted import HintedImages
+from training.data.training_set import FiniteSet
 from training.evaluate.clip import nearest_captions
-from training.generate import Steering, followed, generate, labelled, prompted
+from training.generate import Steering, followed, generate, labelled, prompted, spread
 from training.pictures import plt
 from training.report import grid
 from training.report.subject import Subject
@@ -52,6 +53,8 @@ def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, Draw]:
     name = checkpoint.config.name
     forming, animated = f"{name}-forming.png", f"{name}-forming-animated.png"
     if checkpoint.config.data.kind == "points":
+        if len(checkpoint.config.data.columns) != 2:
+            return {}
         return {
             forming: lambda path: _points_stills(checkpoint, path, device),
             animated: lambda path: _points_animation(checkpoint, path, device),
@@ -65,7 +68,7 @@ def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, Draw]:
 
 def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tuple[str, Draw]:
     """The same seeds at more and more of the gradient: a line each scale, a column each label."""
-    labels = np.arange(len(steers.data.labels))
+    labels = spread(len(steers.data.labels), SHEET)
     options = _at()
 
     def draw(path: Path) -> None:
@@ -126,21 +129,26 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
 
     def by_label(path: Path) -> None:
         """A line each hint: itself, then every label."""
-        test = mnist(train=False)
-        few = HintedDigits(Digits(test.images[:HINTED], test.labels[:HINTED]), control.hint)
-        rows, _ = few.draw(SHEET, torch.Generator().manual_seed(0))
-        hints, classes = rows[:, 1:], torch.arange(len(checkpoint.config.data.labels))
+        data = trained_on(checkpoint.config)
+        few = data.held_out.some(HINTED)
+        rows, _ = HintedImages(FiniteSet(data.config, few, few), control.hint).draw(
+            SHEET, torch.Generator().manual_seed(0)
+        )
+        hints = rows[:, -1:]
+        classes = torch.from_numpy(spread(len(checkpoint.config.data.labels), SHEET))
         lines = []
         for hint in hints:
             every = made(hint.expand(len(classes), -1, -1, -1), classes)
-            lines.append(torch.cat([255 * hint.unsqueeze(0), every]))
+            lines.append(torch.cat([255 * hint.expand_as(every[:1]), every]))
         save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=1 + len(classes), **MARGIN)
 
     def by_hand(path: Path) -> None:
         """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
         drawn = drawings()
         size = checkpoint.config.data.shape[1:]
-        hints = torch.from_numpy(np.stack([given_hint(one.picture, control.hint, size) for one in drawn])).unsqueeze(1)
+        framing = {"framing": control.config.framing, "frame": control.config.frame}
+        hints = np.stack([given_hint(one.picture, control.hint, size, **framing) for one in drawn])
+        hints = torch.from_numpy(hints).unsqueeze(1)
         labels = torch.tensor([one.digit for one in drawn])
         papers = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
         lines = (F.interpolate(papers, size, mode="area"), 255 * hints, made(hints, torch.full_like(labels, NO_LABEL)),
@@ -149,12 +157,14 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
         save_image(torch.cat(halves).clamp(0, 255) / 255, path, nrow=half, **MARGIN)
 
-    return {
-        "A hint, and what the labels 0 … 9 make of it:": (f"{control.name}-labels.png", by_label),
-        "Forty drawings by hand; their hints; what is made of them without a label; and with it:": (
-            f"{control.name}-drawings.png", by_hand
-        ),
-    }  # fmt: skip
+    found = {}
+    if labels := checkpoint.config.data.labels:
+        shown = " … ".join(dict.fromkeys((labels[0], labels[-1])))
+        found[f"A hint, and what the labels {shown} make of it:"] = (f"{control.name}-labels.png", by_label)
+    if checkpoint.config.data.dataset == DRAWN_OF:
+        told = "Forty drawings by hand; their hints; what is made of them without a label; and with it:"
+        found[told] = (f"{control.name}-drawings.png", by_hand)
+    return found
 
 
 def _at(guidance_scale: float = 1.0) -> SamplingConfig:
@@ -192,8 +202,10 @@ def _digits_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> 
 def _digits_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     sampler, steps = FORMING["images"]
     states = _states(checkpoint, sampler, steps, 4 * SHEET, device)
-    sheets = (make_grid(states[i].clamp(0, 255) / 255, nrow=SHEET, **MARGIN)[0] for i in _spread(steps))
-    _animate([Image.fromarray((sheet * 255).byte().numpy()) for sheet in sheets], path)
+    sheets = (make_grid(states[i].clamp(0, 255) / 255, nrow=SHEET, **MARGIN) for i in _spread(steps))
+    frames = [Image.fromarray((sheet * 255).byte().permute(1, 2, 0).numpy()) for sheet in sheets]
+    grey = checkpoint.config.data.shape[0] == 1
+    _animate([frame.convert("L") if grey else frame for frame in frames], path)
 
 
 def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:

@@ -8,9 +8,20 @@ import pytest
 import torch
 
 from model.words import UNKNOWN, Vocabulary
-from training.data import captions
-from training.data.captions import HELD_OUT, HELD_OUT_COMBINATIONS, MEASURES, SEEN, UNSAID, caption, say, true_of
+from training.data import digit_captions as captions
+from training.data.captions import UNSAID, true_of
+from training.data.digit_captions import (
+    HELD_OUT,
+    HELD_OUT_COMBINATIONS,
+    MEASURES,
+    SEEN,
+    CaptionedDigits,
+    caption,
+    say,
+)
+from training.data.digits import CONFIG
 from training.data.morphometry import Morphometry
+from training.data.training_set import Examples, FiniteSet
 
 WORDS = Vocabulary(words=captions.vocabulary(), label_words=captions.label_words(), length=32)
 # Words that mean one third of one measure and nothing else.
@@ -96,6 +107,7 @@ def test_traits_are_the_thirds_of_the_images_own_class():
 
 def test_the_same_generator_the_same_captions():
     traits = torch.tensor([[7, 0, 2, 1, 1, 1]]).expand(20, -1)
-    one, other = (captions.captions_of(traits, torch.Generator().manual_seed(3)) for _ in range(2))
+    say = CaptionedDigits(FiniteSet(CONFIG, Examples(traits, traits), Examples(traits, traits))).captions_of
+    one, other = (say(traits, torch.Generator().manual_seed(3)) for _ in range(2))
     assert one == other
-    assert one != captions.captions_of(traits, torch.Generator().manual_seed(4))
+    assert one != say(traits, torch.Generator().manual_seed(4))

@@ -1,0 +1,50 @@
+"""What browsers are told of every answer, so that what comes from here can do no more than it must."""
+
+from collections.abc import Collection
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Scripts, styles and requests of our own only, nothing inline, in nobody's frame; pictures also from memory.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+SAID_IN_HEADERS = ("X-Request-ID", "X-Seed", "X-Model", "Server-Timing", "Retry-After")
+
+
+class SecurityHeaders:
+    """HEADERS on every answer, but for what an answer says itself."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+class OtherOrigins(CORSMiddleware):
+    """CORS: pages of `origins` may ask, and read the answers; with a key, without cookies, of which there are none."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]):
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "X-Request-ID"),
+            expose_headers=SAID_IN_HEADERS,
+        )

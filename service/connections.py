@@ -1,0 +1,172 @@
+"""How long a client may take, and how many there may be: what uvicorn leaves open.
+
+uvicorn closes a connection that is idle after an answer. It waits for ever for the first request on a new connection,
+for a head that comes a byte at a time, and for a client that does not read.
+"""
+
+import asyncio
+import resource
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import h11
+import structlog
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from service.problems import Problem
+
+log = structlog.get_logger(__name__)
+
+RESERVED_FILES = 100  # file descriptors that are for other things than connections
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """client_seconds   to send the head of a request, and to read what was written
+    max_connections  open at once; past it the one that has been idle longest is closed
+    """
+
+    client_seconds: float
+    max_connections: int
+
+
+class Connection(H11Protocol):
+    """One client's connection: uvicorn's HTTP/1.1 with limits. (A body's time is `BodyLimit`'s.)"""
+
+    def __init__(
+        self,
+        limits: ClientLimits,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ):
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._waits_for_head: asyncio.TimerHandle | None = None
+        self._waits_for_reader: asyncio.TimerHandle | None = None
+        self.quiet_since = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Is no request being answered, nor an answer still unread?"""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.get_write_buffer_size()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+        if len(self.connections) > self._limits.max_connections and not _close_idlest(self.connections - {self}):
+            log.warning("connection refused: there are too many", connections=len(self.connections))
+            self.refuse(Problem(503, "there are too many connections; try again later", headers={"Retry-After": "5"}))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._waits_for_head, self._waits_for_reader):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None:  # the first bytes after an answer
+            self._await_head()
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before and self._waits_for_head is not None:
+            self._waits_for_head.cancel()
+            self._waits_for_head = None
+
+    def on_response_complete(self) -> None:
+        self.quiet_since = time.monotonic()
+        super().on_response_complete()
+        if self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+            self._await_head()  # answered before the whole body came: the rest is not waited for any longer than that
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._waits_for_reader is not None and not self.transport.is_closing():
+            self._waits_for_reader.cancel()
+            self._waits_for_reader = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_reader()
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(Problem(400, "this is no HTTP/1.1 request, or its head is larger than 64 KiB"))
+
+    def refuse(self, problem: Problem) -> None:
+        """Answer what never became a request, as far as that is still possible, and close the connection."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = problem.response()
+            headers = [*answer.raw_headers, (b"connection", b"close")]
+            reason = HTTPStatus(problem.status).phrase.encode()
+            for event in (
+                h11.Response(status_code=problem.status, headers=headers, reason=reason),
+                h11.Data(data=answer.body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event))
+        if self.cycle is not None and not self.cycle.response_complete:  # whoever reads its body
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.close()
+
+    def close(self) -> None:
+        """As soon as what was written is read, and no later than a client may take for that."""
+        self.transport.close()
+        self._await_reader()
+
+    def _await_head(self) -> None:
+        if self._waits_for_head is None:
+            self._waits_for_head = self.loop.call_later(self._limits.client_seconds, self._give_up_on_head)
+
+    def _give_up_on_head(self) -> None:
+        self._waits_for_head = None
+        begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
+        if begun:
+            log.info("connection closed: the head of a request came too slowly")
+            self.refuse(Problem(408, f"the request's head did not come within {self._limits.client_seconds:g} s"))
+        else:
+            self.close()
+
+    def _await_reader(self) -> None:
+        if self._waits_for_reader is None:
+            self._waits_for_reader = self.loop.call_later(self._limits.client_seconds, self._give_up_on_reader)
+
+    def _give_up_on_reader(self) -> None:
+        self._waits_for_reader = None
+        if self.transport.get_write_buffer_size():
+            log.info("connection closed: the client does not read", unread=self.transport.get_write_buffer_size())
+        self.transport.abort()
+
+
+def _close_idlest(connections: Iterable[Connection]) -> bool:
+    """Close the one that has been idle longest, if any is."""
+    idle = [one for one in connections if one.idle and not one.transport.is_closing()]
+    if not idle:
+        return False
+    min(idle, key=lambda one: one.quiet_since).close()
+    return True
+
+
+def connections_that_fit(wanted: int) -> int:
+    """Raise this process's limit of open files as far as it may be; of `wanted` connections, how many that allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + RESERVED_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    fit = wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - RESERVED_FILES))
+    if fit < wanted:
+        log.warning("fewer connections than asked for: this process may not open more files", connections=fit)
+    return fit

@@ -1,0 +1,265 @@
+"""Slow clients, silent ones, and too many: over real sockets, before an app that does what the test wants."""
+
+import asyncio
+import contextlib
+import json
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import uvicorn
+
+from service.connections import RESERVED_FILES, ClientLimits, Connection, connections_that_fit
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE = 0.4  # seconds that a client may take, in these tests
+LONG = 20.0  # seconds after which a test is lost
+
+
+async def hello(scope, receive, send):
+    """Answers without having read the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class Served:
+    """A server, and sockets to it that are closed in the end."""
+
+    def __init__(self, server: uvicorn.Server, port: int):
+        self._server, self._port = server, port
+        self._sockets: list[socket.socket] = []
+
+    def connect(self, sent: bytes = b"", receive_buffer: int | None = None) -> socket.socket:
+        client = socket.socket()
+        self._sockets.append(client)
+        if receive_buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(LONG)
+        client.connect(("127.0.0.1", self._port))
+        client.sendall(sent)
+        return client
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
+
+    def wait_for(self, connections: int) -> None:
+        deadline = time.monotonic() + LONG
+        while self.connections != connections:
+            assert time.monotonic() < deadline, f"{self.connections} connections, not {connections}"
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        for client in self._sockets:
+            client.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    running = []
+
+    def start(app=hello, max_connections: int = 100, keep_alive: int = 60) -> Served:
+        config = uvicorn.Config(
+            app, http=partial(Connection, ClientLimits(PATIENCE, max_connections)), ws="none", log_config=None,
+            timeout_keep_alive=keep_alive, timeout_graceful_shutdown=1, lifespan="off", port=0,
+        )  # fmt: skip
+        listener = config.bind_socket()
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        served = Served(server, listener.getsockname()[1])
+        running.append((server, thread, served))
+        while not server.started:
+            time.sleep(0.01)
+        return served
+
+    yield start
+    for server, thread, served in running:
+        served.end()
+        server.should_exit = True
+        thread.join(LONG)
+
+
+def everything(client: socket.socket) -> bytes:
+    """What still comes until the connection is closed."""
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65536):
+            found += piece
+    return found
+
+
+def problem(answer: bytes) -> dict:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head and b"connection: close" in head
+    return json.loads(body)
+
+
+def trickle(client: socket.socket, sent: bytes) -> None:
+    """A byte at a time, each much sooner than a client may take, until the other side has had enough."""
+    with contextlib.suppress(OSError):
+        for byte in sent:
+            client.sendall(bytes([byte]))
+            time.sleep(PATIENCE / 10)
+
+
+@pytest.mark.parametrize("before", [b"", GET])
+def test_a_head_that_comes_a_byte_at_a_time_is_given_up(serve, before):
+    client = serve().connect(before)
+    if before:
+        assert client.recv(1000).endswith(b"hello") or client.recv(1000).endswith(b"hello")
+    trickle(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 30)
+    answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 408") and "head" in problem(answer)["detail"]
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_in_silence(serve):
+    assert everything(serve().connect()) == b""
+
+
+def test_a_connection_that_is_idle_after_an_answer_is_kept_longer(serve):
+    client = serve(keep_alive=60).connect(GET)
+    time.sleep(3 * PATIENCE)
+    client.sendall(GET)
+    while (answer := client.recv(1000)).count(b"hello") == 0:
+        pass
+    assert answer
+    assert everything(serve(keep_alive=1).connect(GET)).count(b"HTTP/1.1 200") == 1
+
+
+def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for(serve):
+    served = serve()
+    client = served.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    sending = threading.Thread(target=trickle, args=(client, b"x" * 60))
+    sending.start()
+    assert everything(client).endswith(b"hello")
+    sending.join()
+    served.wait_for(0)
+
+
+def test_a_client_that_never_reads_is_let_go_and_the_app_hears_of_it(serve):
+    heard = threading.Event()
+
+    async def endless(scope, receive, send):
+        async def listen():
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            heard.set()
+
+        listening = asyncio.create_task(listen())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not heard.is_set():
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await listening
+
+    served = serve(endless)
+    client = served.connect(GET, receive_buffer=4096)
+    assert heard.wait(LONG)
+    served.wait_for(0)
+    client.close()
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
+def test_an_answer_that_is_never_read_is_let_go(serve, close):
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"16000000")]})
+        await send({"type": "http.response.body", "body": b"x" * 16_000_000})
+
+    served = serve(large)
+    served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", receive_buffer=4096)
+    served.wait_for(1)
+    served.wait_for(0)
+
+
+def test_a_client_that_reads_as_it_can_gets_everything_however_long_that_is(serve):
+    pieces, size = 12, 1_000_000
+
+    async def pieced(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        for piece in range(pieces):
+            await send({"type": "http.response.body", "body": bytes([piece]) * size, "more_body": piece < pieces - 1})
+
+    client = serve(pieced).connect(GET, receive_buffer=65536)
+    found, started = b"", time.monotonic()
+    while piece := client.recv(250_000):
+        found += piece
+        time.sleep(PATIENCE / 40)
+    assert time.monotonic() - started > PATIENCE
+    assert found.count(bytes([pieces - 1])) == size
+
+
+def test_past_the_most_connections_the_one_idle_longest_makes_room(serve):
+    served = serve(max_connections=3)
+    clients = []
+    for number in range(3):
+        clients.append(served.connect(GET))
+        assert clients[-1].recv(1000)
+        served.wait_for(number + 1)
+    clients[0].sendall(GET)  # now the second has been idle longest
+    assert clients[0].recv(1000)
+    fourth = served.connect(GET)
+    assert b"200 OK" in fourth.recv(1000)
+    everything(clients[1])
+    served.wait_for(3)
+    for client in (clients[0], clients[2]):
+        client.sendall(GET)
+        assert client.recv(1000)
+
+
+def test_where_all_are_busy_a_newcomer_is_told_so(serve):
+    release = threading.Event()
+
+    async def busy(scope, receive, send):
+        await asyncio.to_thread(release.wait, LONG)
+        await hello(scope, receive, send)
+
+    served = serve(busy, max_connections=2)
+    clients = [served.connect(GET) for _ in range(2)]
+    served.wait_for(2)
+    time.sleep(0.1)
+    answer = everything(served.connect(GET))
+    release.set()
+    assert answer.startswith(b"HTTP/1.1 503") and b"retry-after: 5" in answer
+    assert "too many connections" in problem(answer)["detail"]
+    assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
+
+
+@pytest.mark.parametrize("sent", [b"HELLO\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000])
+def test_what_is_no_http_is_answered_and_closed(serve, sent):
+    answer = everything(serve().connect(sent))
+    assert answer.startswith(b"HTTP/1.1 400") and "head" in problem(answer)["detail"]
+
+
+def test_a_body_that_breaks_while_it_is_read_ends_the_request(serve):
+    heard = threading.Event()
+
+    async def reading(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = everything(serve(reading).connect(head + b"5\r\nhello\r\nno number\r\n"))
+    assert answer.startswith(b"HTTP/1.1 400") and heard.wait(LONG)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised", "fit"),
+    [
+        (1024, 8192, 4000 + RESERVED_FILES, 4000),
+        (1024, 2048, 2048, 2048 - RESERVED_FILES),
+        (100_000, 100_000, None, 4000),
+        (1024, resource.RLIM_INFINITY, 4000 + RESERVED_FILES, 4000),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None, 4000),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_needed_and_possible(monkeypatch, soft, hard, raised, fit):
+    changed = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: changed.append(limits))
+    assert connections_that_fit(4000) == fit
+    assert changed == ([] if raised is None else [(raised, hard)])

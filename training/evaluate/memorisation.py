@@ -1,0 +1,76 @@
+"""Are samples copies of what was trained on? How near the nearest training row is: to samples, and to real rows that
+were never trained on."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.data import DataConfig
+from training.data.training_set import Examples, TrainingSet
+from training.evaluate.figures import Figures, rounded
+
+CHECKED = 2_000  # samples, and held-out rows, at most
+PAIRS = 10  # nearest ones that are shown
+CHUNK = 2_000  # training rows that are compared at a time
+NEAR = 0.01  # quantile of the held-out rows' distances: what is nearer is suspicious
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Rows, and of each its nearest training row and how far that is: the root mean square of their difference, as the
+    network sees them (of images, 1 is the whole range from the middle)."""
+
+    rows: Tensor
+    distance: Tensor
+    twins: Tensor
+
+    def closest(self, n: int) -> tuple[Tensor, Tensor]:
+        """(the n rows that are nearest to a training row, those)"""
+        order = self.distance.argsort()[:n]
+        return self.rows[order], self.twins[order]
+
+
+@dataclass(frozen=True, eq=False)
+class Memorisation:
+    figures: Figures
+    samples: Nearest
+    held_out: Nearest
+
+
+def memorisation(samples: Tensor, data: TrainingSet) -> Memorisation | None:
+    """Of samples [n, …] in the data's own units, as many as are checked. None where rows are drawn without end: then
+    there is nothing to be remembered.
+
+    What remembers nothing has about NEAR of its samples among the nearest NEAR of real rows, and distances alike.
+    """
+    if data.examples is None:
+        return None
+    real = data.held_out.some(CHECKED).rows
+    made = nearest(Examples(samples, torch.empty(len(samples))).some(CHECKED).rows, data.examples.rows, data.config)
+    held_out = nearest(real, data.examples.rows, data.config)
+    near = held_out.distance.quantile(NEAR)
+    figures: Figures = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
+    for name, of in (("nearest_training", made), ("nearest_training_of_real", held_out)):
+        figures[name] = rounded(of.distance.median().item())
+        figures[f"{name}_first_percentile"] = rounded(of.distance.quantile(NEAR).item())
+    figures["nearer_than_real"] = rounded((made.distance < near).double().mean().item())
+    return Memorisation(figures, made, held_out)
+
+
+def nearest(rows: Tensor, training: Tensor, data: DataConfig) -> Nearest:
+    """rows [n, …] and training [m, …] in the data's own units."""
+    seen = data.standardise(rows.float()).flatten(1)
+    squares = seen.square().sum(1, keepdim=True)
+    best, place = torch.full((len(rows),), torch.inf), torch.zeros(len(rows), dtype=torch.int64)
+    for start in range(0, len(training), CHUNK):
+        chunk = data.standardise(training[start : start + CHUNK].float()).flatten(1)
+        squared = squares - 2 * seen @ chunk.T + chunk.square().sum(1)
+        value, index = squared.min(1)
+        nearer = value < best
+        best = torch.where(nearer, value, best)
+        place = torch.where(nearer, start + index, place)
+    twins = training[place].float()
+    # Once more, from the difference: the products above lose what is small.
+    distance = (seen - data.standardise(twins).flatten(1)).square().mean(1).sqrt()
+    return Nearest(rows.float(), distance, twins)

@@ -1,0 +1,117 @@
+"""The pictures of a model card."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.utils import save_image
+
+from model.checkpoint import Config
+from model.classifier import ClassifierConfig
+from model.clip import ClipConfig
+from training.data.training_set import Examples, TrainingSet
+from training.evaluate.card import ACCURACY, CONTROL_SHEET, LIKELIHOOD, NEAREST
+from training.evaluate.controls import Followed
+from training.evaluate.drawn import Drawn
+from training.evaluate.likelihood import Likelihood
+from training.evaluate.memorisation import PAIRS, Memorisation
+from training.evaluate.readers import Accuracies
+from training.generate import spread
+from training.pictures import plane, plot_points, plt, save_picture
+
+SHEET_COLUMNS = 10
+MOST_CLASSES = 20  # lines of a sheet; of more classes some are shown
+SHOWN_POINTS = 5_000
+
+
+def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, found: Accuracies | None) -> None:
+    """How much of the label can be read at each noise level; no picture where it was not."""
+    if found is None:
+        return
+    figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
+    axes.plot(found.t / config.schedule.T, 100 * found.accuracy, "o-", color="#084594", linewidth=1.5, markersize=3)
+    axes.axhline(100 / len(config.data.labels), color="black", linewidth=0.8, linestyle=":")
+    axes.text(0, 100 / len(config.data.labels), "by chance", va="bottom", fontsize=8)
+    axes.set(xlabel="t/T", ylabel="read right, %", ylim=(0, 102))
+    axes.set_title(f"{config.name}: accuracy against noise", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / ACCURACY, bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_image_sheet(folder: Path, config: Config, drawn: Drawn) -> None:
+    """The first samples of each class, a line each, as they came; of no classes a square of them. Nothing is picked."""
+    classes = drawn.labels.unique()
+    shown = classes[spread(len(classes), MOST_CLASSES)] if len(classes) > 1 else classes
+    rows = [torch.nonzero(drawn.labels == label).flatten()[:SHEET_COLUMNS] for label in shown]
+    if len(shown) == 1:
+        rows = [torch.arange(min(len(drawn.rows), SHEET_COLUMNS**2))]
+    blank = torch.zeros(1, *drawn.rows.shape[1:])
+    images = torch.cat([drawn.rows, blank])
+    fill = torch.tensor([len(drawn.rows)])  # a class with few samples has blanks behind them
+    lines = [torch.cat([line, fill.expand(-len(line) % SHEET_COLUMNS)]) for line in rows]
+    chosen = torch.cat(lines)
+    save_picture(folder / "samples.png", config.data, images[chosen], np.zeros(len(chosen)), columns=SHEET_COLUMNS)
+
+
+def save_nearest_picture(folder: Path, remembered: Memorisation | None) -> None:
+    """Two lines: samples that are nearest to what was trained on, above that; and two of held-out images likewise."""
+    if remembered is None:
+        return
+    lines = [line for of in (remembered.samples, remembered.held_out) for line in of.closest(PAIRS)]
+    columns = min(len(line) for line in lines)
+    images = torch.cat([line[:columns] for line in lines]).clamp(0, 255) / 255
+    save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
+
+
+def save_control_sheet(folder: Path, seen: Followed, drawn: Followed | None) -> None:
+    """Source, hint, what became of it with the label, and without: of held-out images, and of drawings if there are."""
+    count = min(2 * SHEET_COLUMNS, len(seen.hints))
+    shown = [(seen, slice(None))]
+    if drawn is not None:
+        shown.append((drawn, slice(None, None, max(1, len(drawn.hints) // count))))
+    lines = [
+        lines[rows][:count].expand_as(followed.labelled[:count])
+        for followed, rows in shown
+        for lines in (followed.sources.float(), 255 * followed.hints, followed.labelled, followed.alone)
+    ]
+    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=len(lines[0]), padding=2, pad_value=0.3)
+
+
+def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: Drawn) -> None:
+    """Samples beside real points, coloured by label; of many dimensions the two in which real points spread most."""
+    n = min(len(drawn.rows), SHOWN_POINTS)
+    if data.examples is None:
+        real = Drawn(*data.draw(n, torch.Generator().manual_seed(1)))
+    else:
+        some = data.examples.some(n)
+        real = Drawn(some.rows, some.labels)
+    few = Examples(drawn.rows, drawn.labels).some(len(real.rows))
+    show, names = plane(real.rows, data.config)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
+    for panel, title, rows, labels in (
+        (axes[0], "real", real.rows, real.labels),
+        (axes[1], f"{config.name}, {config.sampling.sampler}", few.rows, few.labels),
+    ):
+        plot_points(panel, show(rows), labels, names, equal=data.config.one_unit)
+        panel.set_title(title, fontsize=10)
+    figure.savefig(folder / "points.png", bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
+    """Where the bits come from: the terms over t, a panel a chain."""
+    figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
+    for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
+        for variance, bits in likelihood.bits.items():
+            label = f"{variance}: {bits.mean:.3f} ± {bits.standard_error:.3f}"
+            panel.plot(likelihood.timesteps, bits.terms.clamp(min=1e-9), label=label, linewidth=1.2)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xlabel("t (log)")
+        panel.set_ylabel("bits per dimension")
+        panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
+        panel.legend(frameon=False, fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / LIKELIHOOD, bbox_inches="tight")
+    plt.close(figure)
