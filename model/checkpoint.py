@@ -20,6 +20,7 @@ from model.denoiser import Control, Denoiser, Gradient
 from model.networks import AnyNetworkConfig, build_network
 from model.plan import Sampler, Variance
 from model.prediction import Target
+from model.reference import Reference, load_reference, save_reference
 from model.schedule import NoiseSchedule, ScheduleName, make_schedule
 from model.text import TextConfig, TextEncoder, load_text
 from model.weights import CheckpointError, load_weights, save_weights
@@ -102,12 +103,14 @@ class Config(_Config):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU."""
+    """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU; and some real
+    points, where they are kept."""
 
     config: Config
     schedule: NoiseSchedule
     network: nn.Module
     text: TextEncoder | None = None
+    reference: Reference | None = None
 
     def denoiser(
         self,
@@ -145,12 +148,20 @@ class _InFloat32(nn.Module):
         return self.network(x, t, condition, *control).float()
 
 
-def save_checkpoint(folder: Path, config: BaseModel, network: nn.Module, text: TextEncoder | None = None) -> None:
+def save_checkpoint(
+    folder: Path,
+    config: BaseModel,
+    network: nn.Module,
+    text: TextEncoder | None = None,
+    reference: Reference | None = None,
+) -> None:
     """Write the folder. The weights come first and config.json last, each by an atomic rename."""
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / WEIGHTS, network)
     if text is not None:
         text.save(folder)
+    if reference is not None:
+        save_reference(folder, reference)
     save_config(folder, config)
 
 
@@ -199,4 +210,4 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder.name}: config.json: {error}") from error
     load_weights(folder / WEIGHTS, network)
     text = None if config.text is None else load_text(folder, config.text)
-    return Checkpoint(config, schedule, network.eval(), text)
+    return Checkpoint(config, schedule, network.eval(), text, load_reference(folder, config.data))

@@ -109,6 +109,7 @@ class Catalog:
             "variances": ["fixed-small", "fixed-large", *learned],
             "defaults": config.sampling.model_dump(mode="json"),
             "metrics": config.metrics,
+            "reference": 0 if checkpoint.reference is None else len(checkpoint.reference.labels),
             "steered_by": [
                 {
                     "name": guide.name,

@@ -14,7 +14,7 @@ from service.problems import Problem, unexpected
 log = structlog.get_logger("service.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-OPEN_PATHS = ("/healthz", "/readyz")
+OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*")  # the page has a field for the key
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -57,14 +57,14 @@ class RequestContext:
 
 
 class ApiKey:
-    """401 without `Authorization: Bearer <key>`, but for the health routes."""
+    """401 without `Authorization: Bearer <key>`, but for the health routes, and the page with what belongs to it."""
 
     def __init__(self, app: ASGIApp, key: str):
         self.app = app
         self._expected = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and not OPEN_PATHS.fullmatch(scope["path"]):
             scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not secrets.compare_digest(given.encode("latin-1"), self._expected):
                 problem = Problem(

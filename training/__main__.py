@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
+from model.reference import REFERENCE
 from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
     evaluate_checkpoint,
@@ -25,6 +26,7 @@ from training.recipe import (
     load_recipe,
     recipe_names,
 )
+from training.reference import keep_reference
 from training.report.command import CHAPTERS, make_report
 from training.tasks import find_checkpoint, make_task
 from training.trainer import Interrupted, newest_state
@@ -220,6 +222,17 @@ def report(
     """The quality report. What is measured is kept: stopped, the same command goes on."""
     device = Accelerator().device
     make_report(checkpoints, reports, device, full=full, only=only or (), chapters=chapter or ())
+
+
+@app.command()
+def reference(
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
+    checkpoints: Checkpoints = Path("checkpoints"),
+) -> None:
+    """Keep up to 2,000 real points beside a checkpoint of points. The playground shows its samples over them, and
+    whoever may use the service may read them."""
+    folder = find_checkpoint(name, checkpoints)
+    typer.echo(f"{folder}: {keep_reference(folder):,} real points are kept in {REFERENCE}")
 
 
 @app.command("list")

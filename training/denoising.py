@@ -18,6 +18,7 @@ from training.generate import generate, labelled, prompted, spread
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError
+from training.reference import kept_by_itself, reference_of
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
@@ -37,6 +38,10 @@ class DenoisingTask:
             self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
         except ValueError as error:
             raise RecipeError(f"{recipe.name}: data: {error}") from error
+        if self.text is not None and self.text.config.vocabulary.words != self.data.vocabulary.words:
+            raise RecipeError(
+                f"{recipe.name}: text_from: {text_from.name} knows other words than the captions: train it again"
+            )
         data = self.data.config
         if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})
@@ -124,7 +129,8 @@ class DenoisingTask:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        save_checkpoint(folder, self.config, network, self.text)
+        reference = reference_of(self.data) if kept_by_itself(folder, self.data) else None
+        save_checkpoint(folder, self.config, network, self.text, reference)
         write_denoiser_card(folder, self.config)
 
 

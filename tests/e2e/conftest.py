@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.browser import CHROMIUM, Visit, visits
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -65,7 +67,7 @@ class Process:
 
 @contextlib.contextmanager
 def services() -> Iterator[Callable[..., Process]]:
-    """Start the service with these flags; what was started is ended."""
+    """What starts the service with these flags; what was started is ended."""
     started = []
 
     def start(*flags: str, script: Path | None = None) -> Process:
@@ -94,3 +96,12 @@ def services() -> Iterator[Callable[..., Process]]:
 def start_service() -> Iterator[Callable[..., Process]]:
     with services() as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def visit() -> Iterator[Callable[..., Visit]]:
+    """Open a page of a running service in a browser, with these options of a browser context."""
+    if not CHROMIUM.is_file():
+        pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
+    with visits() as open_page:
+        yield open_page

@@ -23,6 +23,8 @@ from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 pytestmark = pytest.mark.slow
 
 CLIENTS = 8
+# As a stream some 20 MB, more than a kernel keeps for somebody who does not read.
+LARGE = {"dataset": "spiral", "n": 10_000, "steps": 50, "previews": 50}
 NPY = {"Accept": "application/x-npy"}
 
 
@@ -120,7 +122,7 @@ def holds_no_rows(service: Process) -> bool:
 
 def given_up(service: Process) -> float:
     """Requests whose client did not stay for the answer."""
-    return service.metric('spirale_requests_total{dataset="mnist",outcome="cancelled"}')
+    return service.metric('spirale_requests_total{dataset="spiral",outcome="cancelled"}')
 
 
 def test_killed_and_restarted_under_load_the_same_seed_gives_the_same_bytes(start):
@@ -244,9 +246,8 @@ def test_a_full_disk_takes_the_log_and_nothing_else(folder):
 def test_a_byte_a_second_in_and_out_holds_nobody_up(start):
     service = start("--client-seconds", "4")
     head = b"POST /sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
-    stream = {"dataset": "mnist", "n": 64, "steps": 50, "previews": 50, "zoom": 16, "sampler": "ddpm"}
     senders = [connect(service) for _ in range(20)] + [connect(service, head) for _ in range(20)]
-    readers = [connect(service, post(stream, "text/event-stream"), receive_buffer=2048) for _ in range(10)]
+    readers = [connect(service, post(LARGE, "text/event-stream"), receive_buffer=2048) for _ in range(10)]
     began = time.monotonic()
     open_still = {*senders, *readers}
     while open_still and time.monotonic() < began + 60:
@@ -271,8 +272,7 @@ def test_a_byte_a_second_in_and_out_holds_nobody_up(start):
 
 def test_a_client_that_never_reads_its_stream_is_given_up(start):
     service = start("--client-seconds", "2")
-    stream = {"dataset": "mnist", "n": 64, "steps": 50, "previews": 50, "zoom": 16}
-    client = connect(service, post(stream, "text/event-stream"), receive_buffer=2048)
+    client = connect(service, post(LARGE, "text/event-stream"), receive_buffer=2048)
     wait_for(lambda: given_up(service) == 1)
     assert holds_no_rows(service) and works(service)
     assert any("the client does not read" in line for line in service.log)
@@ -343,7 +343,7 @@ from service.engine.worker import Worker
 serve = Worker._serve
 def cramped(self):
     taken = int(re.search(r"VmSize:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (taken + (8 << 20), taken + (8 << 20)))
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (4 << 20), taken + (4 << 20)))
     serve(self)
 Worker._serve = cramped
 from service.__main__ import main
@@ -352,7 +352,7 @@ sys.exit(main())
 
 
 def test_memory_that_runs_out_is_answered_or_ends_the_process_but_nothing_hangs(start, tmp_path):
-    """8 MiB more than what the models take, as malloc sees it; a container's limit is in test_compose.py."""
+    """4 MiB more than what the models take, as malloc sees it; a container's limit is in test_compose.py."""
     (tmp_path / "cramped.py").write_text(CRAMPED)
     service = start(script=tmp_path / "cramped.py")
     statuses: list[int | str] = []

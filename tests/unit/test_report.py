@@ -21,6 +21,8 @@ from tests.tiny import (
 )
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
+from training.data.digits import mnist
+from training.data.training_set import FiniteSet
 from training.evaluate.judge import JudgeConfig, JudgeNetwork
 from training.recipe import RecipeError
 from training.report import bench, command, grid, prompts, sheets
@@ -297,6 +299,8 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "checkpoints" / "mnist-judge", judge, JudgeNetwork(judge))
+    few = mnist(train=False).some(200)  # of real images, so that the judge has soon looked at them
+    monkeypatch.setattr(bench, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
     made = []
     evaluate = bench.evaluate_control
     monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])

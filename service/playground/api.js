@@ -1,0 +1,51 @@
+// The service's answers, and its problems as exceptions. Every path is relative: the page may live under a prefix.
+
+import { key } from "./key.js";
+
+/** What went wrong, in words for whoever looks at the page. `status` is 0 where nothing answered at all. */
+export class Problem extends Error {
+  constructor(status, detail, retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter; // seconds
+  }
+}
+
+const SILENT = "The service does not answer. Is it still running?";
+
+/** The Response to a GET, or to a POST of `body`. Throws Problem; an abort stays an AbortError. */
+export async function ask(path, { body, accept, signal } = {}) {
+  const headers = {};
+  if (accept) headers.Accept = accept;
+  if (body) headers["Content-Type"] = "application/json";
+  if (key.value) headers.Authorization = `Bearer ${key.value}`;
+  let answer;
+  try {
+    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Problem(0, SILENT);
+  }
+  if (!answer.ok) throw await problemOf(answer);
+  return answer;
+}
+
+export async function askJson(path, options) {
+  return (await ask(path, options)).json();
+}
+
+async function problemOf(answer) {
+  const body = await answer.json().catch(() => null);
+  const seconds = Number.parseInt(answer.headers.get("Retry-After"), 10);
+  const detail = body?.detail ?? `The service answered ${answer.status} ${answer.statusText}.`;
+  return new Problem(answer.status, detail, Number.isNaN(seconds) ? null : seconds);
+}
+
+/** An error of any kind → a Problem, where it is something to tell; null for an abort, which is nobody's trouble. */
+export function asProblem(error) {
+  if (error.name === "AbortError") return null;
+  if (error instanceof Problem) return error;
+  console.error(error);
+  return new Problem(0, `The page failed: ${error.message}`);
+}
+
+export const silent = () => new Problem(0, SILENT);

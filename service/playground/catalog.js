@@ -1,0 +1,46 @@
+// What /models says, and what follows from it: what may be asked of a dataset, and which model answers.
+//
+// `asks` is what the samples are to be of: "nothing" in particular, a "label", "each" label in turn, or a "prompt".
+
+const READS = { nothing: null, label: "label", each: "label", prompt: "text" };
+const BY_GRADIENT = { label: "classifier", each: "classifier", prompt: "clip" };
+
+/** The models that can answer, the one that does by default first.
+ *
+ * hint  the kind of picture that is to be followed, if any */
+export function answering(dataset, asks, guidance, hint) {
+  const models = dataset.models.filter((model) => !hint || model.follows.some((control) => control.kind === hint));
+  if (asks !== "nothing" && guidance === BY_GRADIENT[asks]) {
+    const steered = models.filter((model) => model.steered_by.some((guide) => guide.guidance === guidance));
+    return [...steered.filter((model) => model.reads === null), ...steered.filter((model) => model.reads === "label")];
+  }
+  const reading = models.filter((model) => model.reads === READS[asks]);
+  return reading.length || asks !== "nothing" ? reading : models;
+}
+
+/** How labels or prompts can steer there, the usual way first. */
+export function guidances(dataset, asks, hint) {
+  if (asks === "nothing") return [];
+  const known = ["classifier-free", BY_GRADIENT[asks], "none"];
+  return known.filter((guidance) => answering(dataset, asks, guidance, hint).length);
+}
+
+/** What may be asked for: [{asks, label?}]. */
+export function askable(dataset, hint) {
+  const can = (asks) => guidances(dataset, asks, hint).length > 0;
+  const found = [];
+  if (answering(dataset, "nothing", null, hint).length) found.push({ asks: "nothing" });
+  if (dataset.labels.length && can("label")) {
+    if (!hint) found.push({ asks: "each" });
+    found.push(...dataset.labels.map((label) => ({ asks: "label", label })));
+  }
+  if (dataset.prompts && can("prompt")) found.push({ asks: "prompt" });
+  return found;
+}
+
+/** The scale that a model's card advises, and its range; null where nothing is scaled. */
+export function scaleOf(model, guidance) {
+  if (guidance === null || guidance === "none") return null;
+  if (guidance === "classifier-free") return model.defaults.guidance_scale;
+  return model.steered_by.find((guide) => guide.guidance === guidance).guidance_scale;
+}

@@ -1,0 +1,156 @@
+// What has been chosen on the page: filled in from the catalogue, as a request, and as a link.
+//
+// A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
+
+import { answering, askable, guidances, scaleOf } from "./catalog.js";
+
+export const VIEWS = ["generate", "draw", "compare"];
+export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
+const MOST_EACH = 20; // labels that are shown one of each by default
+const COMPARED = 6; // images in a line
+const MOST_VALUES = 12;
+const STEPS = [1, 2, 3, 5, 10, 20, 50];
+const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
+
+export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+/** The datasets that a view can show: {name: dataset}. */
+export function datasetsFor(catalog, view) {
+  const all = Object.entries(catalog.datasets);
+  return Object.fromEntries(view === "draw" ? all.filter(([, dataset]) => dataset.controls.length) : all);
+}
+
+/** The choice with everything that applies filled in, and `catalog`'s own dataset, model and options beside it.
+ *
+ * What is not possible falls back to what is. null where the view has nothing to show. */
+export function settle(catalog, choice) {
+  const view = VIEWS.includes(choice.view) ? choice.view : "generate";
+  const datasets = datasetsFor(catalog, view);
+  const names = Object.keys(datasets);
+  if (!names.length) return null;
+  const name = pick(choice.dataset, names, names.find((one) => datasets[one].kind === "images") ?? names[0]);
+  const dataset = datasets[name];
+
+  const hint = view === "draw" ? pick(choice.hint, dataset.controls, dataset.controls.at(-1)) : null;
+  const possible = askable(dataset, hint);
+  const first = hint ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
+  const { asks, label } =
+    possible.find((one) => one.asks === choice.asks && (one.asks !== "label" || one.label === choice.label)) ?? first;
+  const ways = guidances(dataset, asks, hint);
+  const guidance = ways.length ? pick(choice.guidance, ways, ways[0]) : null;
+  const models = answering(dataset, asks, guidance, hint);
+  const model = models.find((one) => one.name === choice.model) ?? models[0];
+  const { defaults, T } = model;
+
+  const sampler = pick(choice.sampler, dataset.samplers, defaults.sampler);
+  const advised = scaleOf(model, guidance);
+  const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
+  return {
+    view,
+    dataset: name,
+    model: model.name,
+    asks,
+    label,
+    prompt: asks === "prompt" ? (choice.prompt ?? dataset.prompts.examples[0] ?? "") : undefined,
+    guidance,
+    guidance_scale: advised === null ? null : within(choice.guidance_scale, 0, 20, advised),
+    sampler,
+    steps: whole(choice.steps, 1, T, defaults.steps),
+    eta: sampler === "ddim" ? within(choice.eta, 0, 1, defaults.eta) : null,
+    variance: sampler === "ddpm" ? pick(choice.variance, model.variances, defaults.variance) : null,
+    n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
+    seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
+    hint,
+    hint_scale: hint && within(choice.hint_scale, 0, 2, model.follows.find((one) => one.kind === hint).scale),
+    drawing: hint ? choice.drawing : undefined,
+    over,
+    values: over && values(over, choice.values, { guidance, T }),
+    can: { datasets, dataset, model, models, possible, ways, overs: overs(advised) },
+  };
+}
+
+function usualN(view, dataset, asks, over) {
+  if (dataset.kind === "points") return dataset.default_n;
+  if (view === "compare") return over === "sampler" ? 1 : COMPARED;
+  return asks === "each" ? Math.min(dataset.labels.length, MOST_EACH, dataset.max_n) : dataset.default_n;
+}
+
+const overs = (advised) => (advised === null ? ["steps", "sampler"] : ["steps", "guidance_scale", "sampler"]);
+
+/** What is compared: guidance scales, or numbers of steps, also those of each sampler. */
+function values(over, chosen, { guidance, T }) {
+  const [usual, least, most, read] =
+    over === "guidance_scale" ? [SCALES[guidance], 0, 20, within] : [STEPS, 1, T, whole];
+  const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
+  return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value <= most);
+}
+
+const pick = (wanted, options, otherwise) => (options.includes(wanted) ? wanted : otherwise);
+
+function within(wanted, least, most, otherwise) {
+  const number = wanted === "" || wanted === null || wanted === undefined ? NaN : Number(wanted);
+  return Number.isFinite(number) ? Math.min(most, Math.max(least, number)) : otherwise;
+}
+
+function whole(wanted, least, most, otherwise) {
+  const number = within(wanted, least, most, null);
+  return number === null ? otherwise : Math.round(number);
+}
+
+/** A settled choice with something else. */
+export const at = (catalog, settled, changes) => settle(catalog, { ...settled, ...changes });
+
+/** The class's number of each sample, -1 where none was asked for. */
+export function classesOf({ asks, label, n, can: { model, dataset } }) {
+  const labels = model.labels.length ? model.labels : dataset.labels;
+  if (asks === "each") return Array.from({ length: n }, (_, i) => i % labels.length);
+  return Array(n).fill(asks === "label" ? labels.indexOf(label) : -1);
+}
+
+/** A settled choice → the body of POST /sample. */
+export function asRequest(settled) {
+  const labels = settled.can.model.labels.length ? settled.can.model.labels : settled.can.dataset.labels;
+  const body = { dataset: settled.dataset, model: settled.model };
+  if (settled.asks === "each") body.label = classesOf(settled).map((number) => labels[number]);
+  if (settled.asks === "label") body.label = settled.label;
+  if (settled.asks === "prompt") body.prompt = settled.prompt;
+  for (const name of ["guidance", "guidance_scale", "sampler", "steps", "eta", "variance", "n", "seed"]) {
+    if (settled[name] !== null) body[name] = settled[name];
+  }
+  if (settled.drawing) {
+    body.control = { kind: settled.hint, image: settled.drawing, scale: settled.hint_scale, preprocess: false };
+  }
+  return body;
+}
+
+// As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
+const TEXTS = ["view", "dataset", "model", "label", "prompt", "guidance", "sampler", "variance", "hint", "over"];
+const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
+
+/** A settled choice → the query of a link that shows the same. */
+export function asQuery(settled) {
+  const query = new URLSearchParams();
+  for (const name of [...TEXTS, ...NUMBERS]) {
+    if (settled[name] !== null && settled[name] !== undefined) query.set(name, settled[name]);
+  }
+  if (settled.view === "generate") query.delete("view");
+  if (settled.asks === "each") query.set("labels", "each");
+  if (settled.values) query.set("values", settled.values.join(","));
+  if (settled.drawing) query.set("drawing", urlSafe(settled.drawing));
+  return query;
+}
+
+/** The other way. */
+export function fromQuery(query) {
+  const choice = {};
+  for (const name of TEXTS) if (query.has(name)) choice[name] = query.get(name);
+  for (const name of NUMBERS) if (query.has(name)) choice[name] = query.get(name);
+  choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
+  if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
+  if (query.has("values")) choice.values = query.get("values").split(",");
+  if (query.has("drawing")) choice.drawing = fromUrlSafe(query.get("drawing"));
+  return choice;
+}
+
+const urlSafe = (base64) => base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const fromUrlSafe = (text) => text.replaceAll("-", "+").replaceAll("_", "/").padEnd(Math.ceil(text.length / 4) * 4, "=");

@@ -1,0 +1,137 @@
+// Points on a canvas, over the real distribution.
+
+import { boundsOf, flat, placing, ticks } from "./axes.js";
+import { colour, make } from "./elements.js";
+
+export const COLOURS = 8; // in the style sheet; classes beyond begin anew
+const UNFINISHED = 0.02; // share of the points that may lie outside while nothing is known of the end
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const canvas of document.querySelectorAll(".cloud")) canvas.repaint();
+});
+
+export class Cloud {
+  /** small: without numbers at the axes, for many side by side. */
+  constructor({ small = false } = {}) {
+    this.small = small;
+    this.canvas = make("canvas", { className: "cloud", role: "img" });
+    this.element = make("div", { className: "points" }, this.canvas);
+    this.frames = [];
+    this.position = 0;
+    this.canvas.repaint = () => this.paint(this.position);
+    new ResizeObserver(this.canvas.repaint).observe(this.canvas);
+  }
+
+  /** settled: the choice; real: {points, classes} or null. */
+  begin(settled, classes, real) {
+    const { columns } = settled.can.dataset;
+    this.classes = classes;
+    this.real = real;
+    this.frames = [];
+    this.finished = false;
+    this.bounds = null;
+    this.names = columns;
+    this.labels = settled.can.model.labels.length ? settled.can.model.labels : settled.can.dataset.labels;
+    if (!this.pair || this.pair.some((axis) => axis >= columns.length)) this.pair = [0, columns.length > 1 ? 1 : null];
+    if (!this.small) this.describeAxes();
+    this.paint(0);
+  }
+
+  add({ points }) {
+    this.frames.push(points);
+    this.bounds = null;
+  }
+
+  done({ points }) {
+    this.finished = true;
+    this.add({ points });
+  }
+
+  describeAxes() {
+    this.element.querySelector(".axes")?.remove();
+    if (this.names.length < 3) return;
+    const select = (which) => {
+      const options = this.names.map((name, axis) => make("option", { value: axis, textContent: name }));
+      const list = make("select", { "aria-label": which ? "Upright" : "Across" }, ...options);
+      list.value = this.pair[which];
+      list.addEventListener("change", () => {
+        this.pair[which] = Number(list.value);
+        this.bounds = null;
+        this.paint(this.position);
+      });
+      return list;
+    };
+    this.element.append(make("p", { className: "axes" }, select(0), " across, ", select(1), " upright"));
+  }
+
+  around() {
+    if (this.real) return boundsOf(flat(this.real.points, this.pair));
+    return boundsOf(flat(this.frames.at(-1) ?? [], this.pair), this.finished ? 0 : UNFINISHED);
+  }
+
+  paint(position) {
+    this.position = position;
+    if (!this.names) return;
+    const ratio = devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
+    if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
+    const context = this.canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    this.bounds ??= this.around();
+    const place = placing(this.bounds, width, height);
+    if (!this.small) this.paintAxes(context, place, width, height);
+    if (this.real) {
+      context.fillStyle = colour("real");
+      dots(context, flat(this.real.points, this.pair).map(place), this.small ? 0.9 : 1.5);
+    }
+    if (this.frames.length) this.paintSamples(context, place, position);
+  }
+
+  paintSamples(context, place, position) {
+    const before = flat(this.frames[Math.floor(position)], this.pair);
+    const after = flat(this.frames[Math.min(Math.ceil(position), this.frames.length - 1)], this.pair);
+    const share = position % 1;
+    const places = before.map(([x, y], i) => place([x + share * (after[i][0] - x), y + share * (after[i][1] - y)]));
+    const radius = (this.small ? 0.6 : 1) * (places.length > 2000 ? 1.4 : places.length > 500 ? 2 : 2.6);
+    for (const number of new Set(this.classes)) {
+      context.fillStyle = number < 0 ? colour("accent") : colour(`class-${number % COLOURS}`);
+      dots(context, places.filter((_, i) => this.classes[i] === number), radius);
+    }
+  }
+
+  paintAxes(context, place, width, height) {
+    context.fillStyle = colour("faint-ink");
+    context.strokeStyle = colour("line");
+    context.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.lineWidth = 1;
+    const { x, y } = this.bounds;
+    const line = (...ends) => {
+      context.beginPath();
+      context.moveTo(...ends[0]);
+      context.lineTo(...ends[1]);
+      context.stroke();
+    };
+    for (const tick of ticks(x)) {
+      const [u] = place([tick, 0]);
+      line([u, 0], [u, height]);
+      context.fillText(tick, u + 4, height - 6);
+    }
+    if (this.pair[1] === null) return;
+    for (const tick of ticks(y)) {
+      const [, v] = place([0, tick]);
+      line([0, v], [width, v]);
+      context.fillText(tick, 6, v - 4);
+    }
+  }
+}
+
+function dots(context, places, radius) {
+  context.beginPath();
+  for (const [u, v] of places) {
+    context.moveTo(u + radius, v);
+    context.arc(u, v, radius, 0, 2 * Math.PI);
+  }
+  context.fill();
+}

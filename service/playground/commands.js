@@ -1,0 +1,82 @@
+// The same request as a command to paste: curl, Python's httpx, OpenAI's client.
+
+import { asRequest } from "./choice.js";
+import { key } from "./key.js";
+
+const MOST_OF_OPENAI = 10; // images
+const here = (path) => new URL(path, document.baseURI).href;
+
+/** For a POSIX shell. The body goes in by a here-document, so that nothing in it needs escaping. */
+export function curl(settled) {
+  const images = settled.can.dataset.kind === "images";
+  const file = images ? ` -o ${fileName(settled)}.png` : "";
+  const auth = key.value ? ` -H "Authorization: Bearer $SPIRALE_API_KEY"` : "";
+  return `curl --json @- ${here("sample")}${auth}${file} <<'END'\n${JSON.stringify(asRequest(settled))}\nEND\n`;
+}
+
+export function httpx(settled) {
+  const images = settled.can.dataset.kind === "images";
+  const auth = key.value ? `\n    headers={"Authorization": f"Bearer {os.environ['SPIRALE_API_KEY']}"},` : "";
+  const use = images
+    ? `open(${python(`${fileName(settled)}.png`)}, "wb").write(answer.content)`
+    : `points = answer.json()["points"]\nprint(len(points), "points, the first:", points[0])`;
+  return `${key.value ? "import os\n\n" : ""}import httpx
+
+answer = httpx.post(
+    ${python(here("sample"))},
+    json=${python(asRequest(settled), 1)},${auth}
+    timeout=120,
+)
+answer.raise_for_status()
+${use}
+`;
+}
+
+/** Why it cannot be asked through OpenAI's API; null where it can. */
+export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset } }) {
+  const usual = model.reads === "text" ? "classifier-free" : "clip";
+  const { defaults } = model;
+  if (dataset.kind !== "images" || asks !== "prompt") return "OpenAI's API has prompts for images only.";
+  if (view === "draw") return "OpenAI's API follows no drawings here.";
+  if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;
+  if (guidance !== usual) return `OpenAI's API takes this model with ${usual} guidance.`;
+  const same = sampler === defaults.sampler && (eta ?? defaults.eta) === defaults.eta
+    && (variance ?? defaults.variance) === defaults.variance;
+  return same ? null : "OpenAI's API takes this model with its own sampler.";
+}
+
+export function openai(settled) {
+  const { model, prompt, n, seed, steps, guidance_scale } = settled;
+  const secret = key.value ? `os.environ["SPIRALE_API_KEY"]` : `"none"`;
+  return `import base64
+${key.value ? "import os\n" : ""}
+import openai
+
+client = openai.OpenAI(base_url=${python(here("v1"))}, api_key=${secret})
+answer = client.images.generate(
+    model=${python(model)},
+    prompt=${python(prompt)},
+    n=${n},
+    response_format="b64_json",
+    extra_body=${python({ seed, steps, guidance_scale })},
+)
+for i, image in enumerate(answer.data):
+    open(f"${fileName(settled)}-{i}.png", "wb").write(base64.b64decode(image.b64_json))
+`;
+}
+
+/** JSON's values as Python's literals, one field a line at the outermost `depth`. */
+function python(value, depth = 0) {
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (value === null) return "None";
+  if (Array.isArray(value)) return `[${value.map((one) => python(one)).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const fields = Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${python(one)}`);
+  return depth ? `{\n        ${fields.join(",\n        ")},\n    }` : `{${fields.join(", ")}}`;
+}
+
+/** What is downloaded is called so: dataset and seed, of letters that every file system takes. */
+export function fileName({ dataset, seed }) {
+  return `${dataset.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "") || "samples"}-${seed}`;
+}

@@ -1,0 +1,123 @@
+// The same seeds, asked in several ways: a cell for each way, and what it cost.
+
+import { asProblem } from "./api.js";
+import { asRequest, at, classesOf } from "./choice.js";
+import { Cloud } from "./cloud.js";
+import { make } from "./elements.js";
+import { sampled } from "./events.js";
+import { bitmapOf, paint, tile } from "./pictures.js";
+
+export class Comparison {
+  /** `reference(settled)` → real points, or null. */
+  constructor(element, reference) {
+    this.element = element;
+    this.reference = reference;
+  }
+
+  /** Ask for all cells at once: the service puts them into the same batches. Throws the first Problem, or AbortError. */
+  async run(catalog, settled, signal) {
+    const points = settled.can.dataset.kind === "points";
+    const cell = (changes) => new (points ? CloudCell : ImageCell)(at(catalog, settled, changes));
+    let cells, grid;
+    if (settled.over === "sampler") {
+      const lines = settled.can.dataset.samplers.map((sampler) => ({
+        sampler, cells: settled.values.map((steps) => cell({ sampler, steps, eta: null, variance: null })),
+      }));
+      cells = lines.flatMap((line) => line.cells);
+      grid = matrix(settled, lines);
+    } else {
+      cells = settled.values.map((value) => cell({ [settled.over]: value }));
+      grid = points ? gallery(settled, cells) : list(settled, cells);
+    }
+    this.element.replaceChildren(grid, make("p", { className: "note" }, `The same ${seedsOf(settled)} everywhere; all asked at once.`));
+    this.element.setAttribute("aria-busy", "true");
+    const done = await Promise.allSettled(cells.map((one) => this.fill(one, signal)));
+    if (this.element.firstChild === grid) this.element.setAttribute("aria-busy", "false");
+    signal.throwIfAborted();
+    const failed = done.find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  async fill(cell, signal) {
+    try {
+      cell.begin(await this.reference(cell.settled));
+      const result = await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal });
+      await cell.done(result);
+      cell.time.textContent = seconds(result.timings.sample);
+    } catch (error) {
+      cell.time.textContent = asProblem(error) ? "failed" : "stopped";
+      throw error;
+    }
+  }
+}
+
+/** A line for each value, its images side by side. */
+function list(settled, cells) {
+  const lines = cells.map((cell, i) => make("tr", {},
+    make("th", { scope: "row" }, titleOf(settled, i), costOf(cell)), make("td", {}, cell.element)));
+  return make("table", { className: "list" }, make("tbody", {}, ...lines));
+}
+
+/** Clouds, as many in a line as there is room for. */
+function gallery(settled, cells) {
+  const figures = cells.map((cell, i) =>
+    make("figure", {}, cell.element, make("figcaption", {}, titleOf(settled, i), costOf(cell))));
+  return make("div", { className: "gallery" }, ...figures);
+}
+
+/** A line for each sampler, a column for each number of steps. */
+function matrix({ values }, lines) {
+  const steps = values.map((value) => make("th", { scope: "col" }, counted(value, "step")));
+  const rows = lines.map(({ sampler, cells }) => make("tr", {}, make("th", { scope: "row" }, sampler),
+    ...cells.map((cell) => make("td", {}, cell.element, make("small", {}, cell.time)))));
+  return make("table", { className: "matrix" },
+    make("thead", {}, make("tr", {}, make("td"), ...steps)), make("tbody", {}, ...rows));
+}
+
+class ImageCell {
+  constructor(settled) {
+    const { can, n, seed } = settled;
+    this.settled = settled;
+    this.time = make("span", {}, "…");
+    this.tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, `seed ${seed + i}`));
+    this.element = make("div", { className: "line" }, ...this.tiles);
+  }
+
+  begin() {}
+
+  async done({ images }) {
+    const bitmaps = await Promise.all(images.map((image) => bitmapOf(image.b64_png)));
+    bitmaps.forEach((bitmap, i) => paint(this.tiles[i], { bitmap }));
+  }
+}
+
+class CloudCell {
+  constructor(settled) {
+    this.settled = settled;
+    this.time = make("span", {}, "…");
+    this.cloud = new Cloud({ small: true });
+    this.cloud.canvas.setAttribute("aria-label", `${settled.n} points of ${settled.dataset}`);
+    this.element = this.cloud.element;
+  }
+
+  begin(real) {
+    this.cloud.begin(this.settled, classesOf(this.settled), real);
+  }
+
+  async done(result) {
+    this.cloud.done(result);
+    this.cloud.paint(0);
+  }
+}
+
+const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], "step") : `scale ${values[i]}`);
+const costOf = ({ settled, time }) => make("small", {}, `${counted(evaluations(settled), "evaluation")}, `, time);
+const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
+const seconds = (number) => (number < 1 ? `${Math.round(number * 1000)} ms` : `${number.toFixed(1)} s`);
+
+/** Network evaluations of a sample. */
+function evaluations({ steps, guidance, guidance_scale: scale }) {
+  const twice = guidance === "classifier-free" ? scale !== 0 && scale !== 1 : scale > 0; // a gradient is one more
+  return steps * (twice ? 2 : 1);
+}

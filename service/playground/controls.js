@@ -1,0 +1,127 @@
+// The column of controls: what the chosen dataset can do, and nothing else.
+
+import { Dial } from "./dial.js";
+import { make } from "./elements.js";
+import { Picker } from "./picker.js";
+
+const SAMPLERS = {
+  "dpmpp-2m": "DPM-Solver++(2M): few steps are enough",
+  ddim: "DDIM: deterministic while η is 0",
+  ddpm: "DDPM: new noise at every step; wants many",
+  renoise: "guess the end, noise it again: quick, and loses spread at every step",
+};
+const GUIDANCES = {
+  "classifier-free": "the model with and without being told, and the difference enlarged",
+  classifier: "an unconditional model, steered by the gradient of a classifier",
+  clip: "a model that knows no words, steered by the gradient of CLIP",
+  none: "the plain conditional model",
+};
+const SCALES = {
+  "classifier-free": "0 ignores what is asked, 1 is off, more is stronger",
+  classifier: "0 is off, more is stronger",
+  clip: "0 is off, more is stronger",
+};
+const HINTS = { sketch: "strokes", canny: "edges" };
+const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" };
+// What is forgotten when something else is chosen, because it belonged to that.
+const FORGOTTEN = {
+  dataset: ["model", "asks", "label", "prompt", "guidance", "guidance_scale", "sampler", "steps", "eta", "variance",
+    "n", "hint", "hint_scale", "drawing", "values"],
+  asks: ["model", "guidance", "guidance_scale", "label"],
+  guidance: ["model", "guidance_scale", "values"],
+  hint: ["model", "hint_scale", "drawing"],
+  model: ["guidance_scale", "sampler", "steps", "eta", "variance"],
+  sampler: ["eta", "variance"],
+  over: ["values"],
+};
+
+export class Controls {
+  /** `onChange(changes)`: {name: value, …}, undefined for what is forgotten. */
+  constructor(element, onChange) {
+    const without = (name) => Object.fromEntries((FORGOTTEN[name] ?? []).map((other) => [other, undefined]));
+    const change = (name) => (value) => onChange({ ...without(name), [name]: value });
+    this.dataset = new Picker("Dataset", change("dataset"));
+    this.over = new Picker("Compare across", change("over"));
+    this.values = this.list("values", change("values"));
+    this.hint = new Picker("Follow", change("hint"));
+    this.asks = new Picker("What", (key) => onChange({ ...without("asks"), ...this.possible[key] }));
+    this.prompt = this.words(change("prompt"));
+    this.guidance = new Picker("Guidance", change("guidance"));
+    this.scale = new Dial("Guidance scale", change("guidance_scale"));
+    this.hintScale = new Dial("How closely", change("hint_scale"));
+    this.model = new Picker("Model", change("model"));
+    this.sampler = new Picker("Sampler", change("sampler"));
+    this.variance = new Picker("Variance", change("variance"));
+    this.eta = new Dial("η", change("eta"));
+    this.steps = new Dial("Steps", change("steps"));
+    this.n = new Dial("How many", change("n"));
+    element.replaceChildren(
+      this.dataset.element, this.over.element, this.values.element, this.asks.element, this.prompt.element,
+      this.hint.element, this.hintScale.element, this.model.element, this.guidance.element, this.scale.element,
+      this.sampler.element, this.variance.element, this.eta.element, this.steps.element, this.n.element,
+    );
+  }
+
+  words(onWords) {
+    const input = make("input", { type: "text", id: "prompt", maxLength: 200, autocomplete: "off", required: true });
+    const examples = make("p", { className: "note" });
+    input.addEventListener("change", () => onWords(input.value.trim()));
+    const element = make("div", { className: "words" }, make("label", { htmlFor: "prompt" }, "In words"), input, examples);
+    return { element, input, examples, onWords };
+  }
+
+  list(id, onList) {
+    const input = make("input", { type: "text", id, autocomplete: "off", inputMode: "decimal" });
+    input.addEventListener("change", () => onList(input.value.split(/[\s,;]+/).filter(Boolean)));
+    return { element: make("div", { className: "words" }, make("label", { htmlFor: id }, "Values"), input), input };
+  }
+
+  show(settled) {
+    const { can, asks, label, guidance, over } = settled;
+    const { dataset } = can;
+    this.dataset.show(Object.keys(can.datasets).map((value) => ({ value, text: value })), settled.dataset);
+
+    this.over.show(over ? can.overs.map((value) => ({ value, text: OVERS[value] })) : [], over);
+    this.values.element.hidden = !over;
+    if (over) this.values.input.value = settled.values.join(", ");
+
+    this.possible = can.possible;
+    const chosen = can.possible.findIndex((one) => one.asks === asks && one.label === label);
+    this.asks.show(can.possible.map((one, key) => ({ value: String(key), text: said(one) })), String(chosen));
+
+    this.prompt.element.hidden = asks !== "prompt";
+    if (asks === "prompt") this.showPrompt(settled.prompt, dataset.prompts);
+
+    this.hint.show(dataset.controls.map((value) => ({ value, text: HINTS[value] ?? value })), settled.hint,
+      settled.hint ? 2 : Infinity);
+    this.hintScale.show(settled.hint && { min: 0, max: 2, handy: 2, step: 0.05 }, settled.hint_scale);
+
+    this.model.show(can.models.map(({ name }) => ({ value: name, text: name })), settled.model);
+    this.guidance.show(can.ways.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
+    this.scale.show(settled.guidance_scale === null || over === "guidance_scale" ? null
+      : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: SCALES[guidance] },
+      settled.guidance_scale);
+
+    const samplers = dataset.samplers.map((value) => ({ value, text: value, note: SAMPLERS[value] }));
+    this.sampler.show(over === "sampler" ? [] : samplers, settled.sampler);
+    const sampler = over === "sampler" ? null : settled.sampler;
+    this.variance.show(sampler === "ddpm" ? can.model.variances.map((value) => ({ value, text: value })) : [],
+      settled.variance);
+    this.eta.show(sampler === "ddim" ? { min: 0, max: 1, handy: 1, step: 0.05, note: "1 is as noisy as ddpm" } : null,
+      settled.eta);
+    this.steps.show(over === "steps" || over === "sampler" ? null
+      : { min: 1, max: can.model.T, handy: can.model.T, step: 1, log: can.model.T > 20 }, settled.steps);
+    this.n.show({ min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
+  }
+
+  showPrompt(prompt, { examples }) {
+    if (document.activeElement !== this.prompt.input) this.prompt.input.value = prompt;
+    const links = examples.map((text) =>
+      make("button", { type: "button", className: "quiet", onclick: () => this.prompt.onWords(text) }, text));
+    this.prompt.examples.replaceChildren(...links);
+  }
+}
+
+function said({ asks, label }) {
+  return { nothing: "anything", each: "every class", prompt: "in words" }[asks] ?? label;
+}

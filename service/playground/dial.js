@@ -1,0 +1,57 @@
+// A number, and a handle to turn it by. The number is the truth; the handle covers the handy part of its range.
+
+import { make } from "./elements.js";
+
+const TICKS = 200; // of a handle
+let made = 0;
+
+export class Dial {
+  /** `onTurn(number)` while it is turned. */
+  constructor(title, onTurn) {
+    const id = `dial-${++made}`;
+    this.onTurn = onTurn;
+    this.number = make("input", { type: "number", id, inputMode: "decimal", required: true });
+    this.handle = make("input", { type: "range", "aria-label": `${title}, handle`, min: 0, max: TICKS, tabIndex: -1 });
+    this.note = make("p", { className: "note", hidden: true });
+    this.element = make("div", { className: "dial" },
+      make("label", { htmlFor: id }, title), this.handle, this.number, this.note);
+    this.number.addEventListener("input", () => {
+      if (this.number.validity.valid) this.turned(this.number.valueAsNumber);
+    });
+    this.number.addEventListener("change", () => this.show(this.range, this.value)); // what is not valid goes back
+    this.handle.addEventListener("input", () => this.turned(this.atHandle(this.handle.valueAsNumber / TICKS)));
+  }
+
+  /** range: {min, max, handy, step, log, note}; the handle goes from min to handy, evenly or by ratios. */
+  show(range, value) {
+    this.range = range;
+    this.value = value;
+    this.element.hidden = range === null;
+    if (range === null) return;
+    const { min, max, step, note = "" } = range;
+    Object.assign(this.number, { min, max, step });
+    if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = value;
+    this.handle.value = Math.round(TICKS * this.share(value));
+    this.handle.setAttribute("aria-valuetext", value);
+    this.note.textContent = note;
+    this.note.hidden = !note;
+  }
+
+  turned(value) {
+    if (value === this.value) return;
+    this.show(this.range, value);
+    this.onTurn(value);
+  }
+
+  share(value) {
+    const { min, handy, log } = this.range;
+    const share = log ? Math.log(value / min) / Math.log(handy / min) : (value - min) / (handy - min);
+    return Math.min(1, Math.max(0, share));
+  }
+
+  atHandle(share) {
+    const { min, handy, step, log } = this.range;
+    const value = log ? min * (handy / min) ** share : min + share * (handy - min);
+    return Number((Math.round(value / step) * step).toFixed(2));
+  }
+}

@@ -1,0 +1,32 @@
+// The API key, where the service wants one. It is kept for this tab only, and sent to this service only.
+
+const NAME = "spirale-key";
+
+export const key = {
+  get value() {
+    return sessionStorage.getItem(NAME) ?? "";
+  },
+  set value(text) {
+    if (text) sessionStorage.setItem(NAME, text);
+    else sessionStorage.removeItem(NAME);
+  },
+};
+
+/** Shows the field for the key when it is needed; `onKey` is called when one was given. */
+export class KeyField {
+  constructor(form, onKey) {
+    this.form = form;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      key.value = form.elements.key.value.trim();
+      form.hidden = true;
+      onKey();
+    });
+  }
+
+  ask() {
+    this.form.hidden = false;
+    this.form.elements.key.value = key.value;
+    this.form.elements.key.focus();
+  }
+}

@@ -1,0 +1,118 @@
+// A pad to draw on: by mouse, by finger, and by keyboard.
+
+import { colour, make } from "./elements.js";
+
+const SIDE = 224; // pixels of the picture that is sent
+const PEN = 15; // pixels wide, about as MNIST's at that size
+const STRIDE = 8; // pixels that an arrow key moves the pen
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Pad {
+  /** `onDraw()` at every change. */
+  constructor(canvas, onDraw) {
+    this.canvas = canvas;
+    this.onDraw = onDraw;
+    this.strokes = [];
+    this.pen = { x: SIDE / 2, y: SIDE / 4, down: false, shown: false };
+    canvas.width = canvas.height = SIDE;
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.pen.shown = false;
+      this.start(this.under(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!canvas.hasPointerCapture(event.pointerId)) return;
+      for (const one of event.getCoalescedEvents?.() ?? [event]) this.extend(this.under(one));
+    });
+    canvas.addEventListener("keydown", (event) => this.pressed(event));
+    canvas.addEventListener("blur", () => {
+      this.pen.shown = this.pen.down = false;
+      this.paint();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    this.paint();
+  }
+
+  get empty() {
+    return this.strokes.length === 0;
+  }
+
+  clear() {
+    this.strokes = [];
+    this.changed();
+  }
+
+  undo() {
+    this.strokes.pop();
+    this.changed();
+  }
+
+  /** The drawing as a data URL of a PNG: black on white, whatever the theme. */
+  picture() {
+    const page = make("canvas", { width: SIDE, height: SIDE });
+    const context = page.getContext("2d");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, SIDE, SIDE);
+    this.ink(context, "black");
+    return page.toDataURL("image/png");
+  }
+
+  under({ clientX, clientY }) {
+    const box = this.canvas.getBoundingClientRect();
+    return [((clientX - box.left) / box.width) * SIDE, ((clientY - box.top) / box.height) * SIDE];
+  }
+
+  start(point) {
+    this.strokes.push([point]);
+    this.changed();
+  }
+
+  extend(point) {
+    this.strokes.at(-1).push(point);
+    this.changed();
+  }
+
+  /** Arrows move the pen, space puts it down and lifts it, Backspace takes the last stroke back. */
+  pressed(event) {
+    const arrow = ARROWS[event.key];
+    if (!arrow && event.key !== " " && event.key !== "Backspace") return;
+    event.preventDefault();
+    this.pen.shown = true;
+    if (event.key === "Backspace") return this.undo();
+    if (event.key === " ") {
+      this.pen.down = !this.pen.down;
+      return this.pen.down ? this.start([this.pen.x, this.pen.y]) : this.paint();
+    }
+    this.pen.x = Math.min(SIDE, Math.max(0, this.pen.x + STRIDE * arrow[0]));
+    this.pen.y = Math.min(SIDE, Math.max(0, this.pen.y + STRIDE * arrow[1]));
+    if (this.pen.down) this.extend([this.pen.x, this.pen.y]);
+    else this.paint();
+  }
+
+  changed() {
+    this.paint();
+    this.onDraw();
+  }
+
+  paint() {
+    const context = this.canvas.getContext("2d");
+    context.clearRect(0, 0, SIDE, SIDE);
+    this.ink(context, colour("ink"));
+    if (!this.pen.shown) return;
+    context.lineWidth = 2;
+    context.strokeStyle = colour("accent");
+    context.beginPath();
+    context.arc(this.pen.x, this.pen.y, this.pen.down ? 5 : 9, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  ink(context, style) {
+    Object.assign(context, { strokeStyle: style, lineWidth: PEN, lineCap: "round", lineJoin: "round" });
+    for (const stroke of this.strokes) {
+      context.beginPath();
+      context.moveTo(...stroke[0]);
+      for (const point of stroke) context.lineTo(...point);
+      context.stroke();
+    }
+  }
+}

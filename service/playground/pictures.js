@@ -1,0 +1,31 @@
+// Base64 PNGs → pixels on canvases.
+
+import { make } from "./elements.js";
+
+const SHEET_LINE = 1; // pixels between the images of a contact sheet, as the service makes it
+
+/** Base64 of a PNG → an ImageBitmap. */
+export async function bitmapOf(base64) {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return createImageBitmap(new Blob([bytes], { type: "image/png" }));
+}
+
+/** A contact sheet of n images → where the i-th is on it: {bitmap, x, y}. */
+export function cut(bitmap, n, [, height, width]) {
+  const columns = Math.ceil(Math.sqrt(n));
+  const at = (i) => ({
+    x: (i % columns) * (width + SHEET_LINE),
+    y: Math.floor(i / columns) * (height + SHEET_LINE),
+  });
+  return Array.from({ length: n }, (_, i) => ({ bitmap, ...at(i) }));
+}
+
+/** A canvas as large as the model's images: the style sheet enlarges it. */
+export function tile([, height, width], label) {
+  return make("canvas", { width, height, className: "tile", role: "img", "aria-label": label });
+}
+
+export function paint(canvas, { bitmap, x = 0, y = 0 }) {
+  const context = canvas.getContext("2d");
+  context.drawImage(bitmap, x, y, canvas.width, canvas.height, 0, 0, canvas.width, canvas.height);
+}

@@ -1,0 +1,33 @@
+// The handle that moves through a trajectory, and the button that plays it again.
+
+export class Scrubber {
+  /** element: the form with `at` (a range) and `play` (a button), and an output that tells the step. */
+  constructor(element) {
+    this.element = element;
+    const { at, play } = element.elements;
+    this.output = element.querySelector("output");
+    element.addEventListener("submit", (event) => event.preventDefault());
+    at.addEventListener("input", () => this.player.seek(at.valueAsNumber));
+    play.addEventListener("click", () => {
+      if (this.player.playing) this.player.pause();
+      else this.player.replay();
+      this.show(this.frames);
+    });
+  }
+
+  /** frames: [{step, of}] that are there. */
+  show(frames) {
+    this.frames = frames;
+    this.element.hidden = frames.length < 2;
+    if (!frames.length) return;
+    const { at, play } = this.element.elements;
+    const index = Math.min(frames.length - 1, Math.floor(this.player.position));
+    const { step, of } = frames[index];
+    at.max = frames.length - 1;
+    at.value = Math.round(this.player.position);
+    at.setAttribute("aria-valuetext", `step ${step} of ${of}`);
+    this.output.textContent = `step ${step} of ${of}`;
+    play.setAttribute("aria-label", this.player.playing ? "Pause" : "Replay");
+    play.classList.toggle("playing", this.player.playing);
+  }
+}

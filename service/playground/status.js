@@ -1,0 +1,79 @@
+// The quiet line at the bottom: what the device does, from /metrics.
+
+import { ask, asProblem } from "./api.js";
+
+const EVERY = 3000; // milliseconds
+
+export class Status {
+  constructor(element) {
+    this.element = element;
+    this.device = "";
+    this.turn = 0;
+    document.addEventListener("visibilitychange", () => this.turn && this.start());
+  }
+
+  /** Tell from now on, while the page can be seen; until a key is wanted that is not there. */
+  async start() {
+    const turn = ++this.turn;
+    while (turn === this.turn && !document.hidden) {
+      try {
+        await this.tell();
+      } catch (error) {
+        this.before = null;
+        const problem = asProblem(error);
+        this.element.textContent = problem?.message ?? "";
+        if (problem?.status === 401) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, EVERY));
+    }
+  }
+
+  async tell() {
+    await ask("readyz");
+    const now = { at: performance.now(), ...figures(await (await ask("metrics")).text()) };
+    this.element.textContent = told(now, this.before, this.device);
+    this.before = now;
+  }
+}
+
+/** The text format of Prometheus → what the line tells. Sums go over datasets and models. */
+export function figures(text) {
+  const found = { waiting: 0, active: 0, seconds: 0, evaluations: 0, latencies: new Map() };
+  for (const line of text.split("\n")) {
+    const [, name, labels = "", value] = /^(spirale_\w+)(\{.*\})? (\S+)$/.exec(line) ?? [];
+    if (name === "spirale_rows_queued") found.waiting = Number(value);
+    if (name === "spirale_rows_active") found.active = Number(value);
+    if (name === "spirale_queued_device_seconds") found.seconds = Number(value);
+    if (name === "spirale_evaluations_total") found.evaluations += Number(value);
+    if (name === "spirale_request_seconds_bucket") {
+      const bound = Number(/le="([^"]+)"/.exec(labels)[1].replace("+Inf", "Infinity"));
+      found.latencies.set(bound, (found.latencies.get(bound) ?? 0) + Number(value));
+    }
+  }
+  return found;
+}
+
+/** Where half of the requests lie below, between two bounds of a cumulative histogram {bound: count}; null of none. */
+export function median(latencies) {
+  const bounds = [...latencies].sort(([a], [b]) => a - b);
+  const half = (bounds.at(-1)?.[1] ?? 0) / 2;
+  let [low, below] = [0, 0];
+  for (const [bound, count] of bounds) {
+    if (count >= half && half > 0) return bound === Infinity ? low : low + ((half - below) / (count - below)) * (bound - low);
+    [low, below] = [bound, count];
+  }
+  return null;
+}
+
+function told(now, before, device) {
+  const p50 = median(now.latencies);
+  const passed = before ? (now.at - before.at) / 1000 : 0;
+  const rate = passed > 0 ? Math.max(0, now.evaluations - before.evaluations) / passed : 0;
+  const busy = now.active + now.waiting;
+  return [
+    device,
+    busy ? `${now.active} rows in work, ${now.waiting} waiting (${now.seconds.toFixed(1)} s)` : "idle",
+    rate >= 1 ? `${Math.round(rate).toLocaleString("en")} evaluations/s` : null,
+    p50 === null ? null : `p50 ${p50 < 1 ? `${Math.round(p50 * 1000)} ms` : `${p50.toFixed(1)} s`}`,
+  ].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,293 @@
+"""The playground with the shipped models, as somebody uses it."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from itertools import product
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.e2e.browser import PIXELS, Visit, as_array, as_pixels
+from tests.e2e.conftest import PROJECT, Process, services
+from training.evaluate.judge import load_judge
+
+PAUSE = 300  # milliseconds, after which the page has begun with what was drawn last
+
+
+@pytest.fixture(scope="module")
+def shipped(visit) -> Iterator[Process]:
+    with services() as start:
+        service = start()
+        service.wait_until_ready()
+        yield service
+
+
+@pytest.fixture
+def at(visit, shipped):
+    """Open a path there; it must be shown without a complaint, and without asking anybody else."""
+    opened: list[Visit] = []
+
+    def open_path(path: str = "/", **options) -> Visit:
+        opened.append(visit(shipped.url, path, **options))
+        return opened[-1]
+
+    yield open_path
+    for one in opened:
+        assert one.complaints == []
+        one.page.context.close()
+
+
+def read(pictures: list[np.ndarray]) -> list[int]:
+    """The digits that the judge sees."""
+    images = torch.from_numpy(np.stack(pictures)[..., 0]).unsqueeze(1)
+    return load_judge(PROJECT / "checkpoints" / "mnist-judge").look(images)[1].tolist()
+
+
+def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
+    visit = at()
+    visit.wait_until_done()
+    assert read(visit.pictures()) == list(range(10))  # what the page begins with: every class
+    visit.keep_picture("generate")
+    visit.choose("7")
+    visit.wait_for_address("label=7")
+    (seven,) = visit.pictures()
+    assert read([seven]) == [7]
+    visit.page.get_by_role("button", name="Surprise me").click()
+    visit.page.wait_for_function("before => document.querySelector('#seed').value !== before", arg="")
+    visit.wait_for_address("label=7", f"seed={visit.page.locator('#seed').input_value()}")
+    assert not np.array_equal(visit.pictures()[0], seven) and read(visit.pictures()) == [7]
+
+
+def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
+    visit = at("/?dataset=mnist&label=3&seed=1&n=2")
+    visit.wait_until_done()
+    scrubber = visit.page.get_by_role("slider", name="Trajectory")
+    final = visit.pictures()
+    assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"
+    scrubber.press("Home")
+    assert scrubber.get_attribute("aria-valuetext") == "step 1 of 20"
+    blurred = visit.pictures()
+    assert not any(np.array_equal(a, b) for a, b in zip(blurred, final, strict=True))
+    assert max(image.std() for image in blurred) < min(image.std() for image in final)  # a mean of many digits is pale
+    scrubber.press("End")
+    assert all(np.array_equal(a, b) for a, b in zip(visit.pictures(), final, strict=True))
+    # One of them alone: its own seed gives it again.
+    visit.page.get_by_role("button", name="3, seed 2").click()
+    visit.wait_for_address("seed=2", "n=1&")
+    np.testing.assert_array_equal(visit.pictures()[0], final[1])
+
+
+def test_a_link_gives_the_same_bytes(at, shipped):
+    first = at("/?dataset=mnist&labels=each&guidance_scale=3")
+    first.wait_until_done()
+    first.page.get_by_role("button", name="Link", exact=True).click()
+    link = first.page.evaluate("navigator.clipboard.readText()")
+    assert "seed=" in link and link.startswith(shipped.url)
+    again = at(link.removeprefix(shipped.url))
+    again.wait_until_done()
+    for one, other in zip(first.pictures(), again.pictures(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert first.download("zip") == again.download("zip")
+    again.choose("4")
+    again.wait_for_address("label=4")
+    # A link of one class is GET /sample's own query; what is downloaded are its bytes, in every form.
+    query = again.page.evaluate("location.search")
+    png = httpx.get(f"{shipped.url}/sample{query}").content
+    assert again.download("PNG") == png
+    numbers = np.load(io.BytesIO(again.download("npy")))
+    np.testing.assert_array_equal(numbers, np.stack(again.pictures())[..., 0])
+    with zipfile.ZipFile(io.BytesIO(again.download("zip"))) as archive:
+        assert len(archive.namelist()) == len(numbers) + 1
+        np.testing.assert_array_equal(as_pixels(archive.read("0000.png"))[..., 0], numbers[0])
+
+
+def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at):
+    visit = at("/?view=draw&seed=5")
+    pad = visit.page.locator("#pad")
+    box = pad.bounding_box()
+    across, top, height = box["x"] + box["width"] / 2, box["y"], box["height"]
+    visit.page.mouse.move(across, top + 0.2 * height)
+    visit.page.mouse.down()
+    for share in np.linspace(0.2, 0.8, 30):
+        visit.page.mouse.move(across, top + share * height)
+        visit.page.wait_for_timeout(15)
+    visit.page.mouse.up()
+    visit.page.wait_for_timeout(PAUSE)
+    visit.wait_for_address("drawing=")
+    assert read(visit.pictures()) == [1]
+    visit.keep_picture("draw")
+    again = at(visit.page.evaluate("location.pathname + location.search"))
+    again.wait_until_done()
+    np.testing.assert_array_equal(again.pictures()[0], visit.pictures()[0])
+
+
+def test_the_keyboard_draws_too(at):
+    visit = at("/?view=draw&seed=5")
+    pad = visit.page.locator("#pad")
+    pad.focus()
+    pad.press("Space")
+    for _ in range(14):
+        pad.press("ArrowDown")
+    pad.press("Space")
+    visit.page.wait_for_timeout(PAUSE)
+    visit.wait_for_address("drawing=")
+    assert read(visit.pictures()) == [1]
+
+
+def test_what_nobody_waits_for_any_more_is_freed(at, shipped):
+    def rows() -> float:
+        return shipped.metric("spirale_rows_active") + shipped.metric("spirale_rows_queued")
+
+    def until(reached) -> None:
+        deadline = time.monotonic() + 60
+        while not reached():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    until(lambda: rows() == 0)
+    cancelled = shipped.metric("spirale_cancelled_total")
+    visit = at("/?dataset=mnist&n=64&steps=1000&sampler=ddpm")
+    until(lambda: rows() == 64)
+    visit.page.get_by_role("button", name="Stop").click()
+    until(lambda: rows() == 0)
+    assert shipped.metric("spirale_cancelled_total") == cancelled + 1
+    # Another choice takes the place of the one before.
+    visit.page.get_by_role("button", name="Generate", exact=True).click()
+    until(lambda: rows() == 64)
+    visit.choose("spiral")
+    visit.wait_for_address("dataset=spiral")
+    until(lambda: rows() == 0)
+    assert shipped.metric("spirale_cancelled_total") == cancelled + 2
+
+
+def test_points_are_drawn_over_real_ones(at, shipped):
+    visit = at("/?dataset=spiral&labels=each&seed=3")
+    visit.wait_until_done()
+    visit.keep_picture("points")
+    assert visit.page.locator("#legend li").all_inner_texts() == ["0", "1", "2", "real"]
+    assert f"{shipped.url}/models/spiral-cfg/reference" in visit.asked
+    table = visit.download("CSV").decode().split()
+    assert table[0] == "x,y,label" and len(table) == 501
+    # Dragged back to its beginning, there is ink elsewhere.
+    canvas = visit.page.locator("#picture canvas")
+    end = canvas.evaluate("canvas => canvas.toDataURL()")
+    visit.page.get_by_role("slider", name="Trajectory").press("Home")
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != end
+
+
+def test_a_comparison_has_the_same_seeds_in_every_line(at, shipped):
+    visit = at("/?view=compare&dataset=mnist&label=7&seed=9&values=2,20")
+    visit.wait_until_done()
+    lines = visit.page.locator(".list tr").all()
+    assert [line.locator("th").inner_text().split("\n")[0] for line in lines] == ["2 steps", "20 steps"]
+    for steps, line in zip((2, 20), lines, strict=True):
+        fields = {"dataset": "mnist", "label": 7, "seed": 9, "n": 6, "steps": steps}
+        answer = httpx.post(f"{shipped.url}/sample", json=fields, headers={"Accept": "application/x-npy"}, timeout=60)
+        drawn = [as_array(canvas.evaluate(PIXELS)) for canvas in line.locator("canvas").all()]
+        np.testing.assert_array_equal(np.stack(drawn)[..., 0], np.load(io.BytesIO(answer.content)))
+
+
+def test_samplers_are_compared_over_steps(at):
+    visit = at("/?view=compare&dataset=spiral&over=sampler&labels=each&seed=3&values=1,5,25")
+    visit.wait_until_done()
+    visit.keep_picture("compare")
+    assert visit.page.locator(".matrix th[scope=col]").all_inner_texts() == ["1 step", "5 steps", "25 steps"]
+    assert len(visit.page.locator(".matrix td canvas").all()) == 12
+    assert "…" not in visit.page.locator(".matrix").inner_text()
+
+
+@pytest.mark.parametrize("path", [
+    "/?dataset=mnist&labels=each&seed=2",
+    "/?dataset=mnist&prompt=a+thin+seven&seed=2&n=2",
+    "/?dataset=gaussian&label=1&seed=2&guidance=classifier&n=50",
+])  # fmt: skip
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_copied_commands_work_as_pasted(at, shipped, tmp_path, path):
+    visit = at(path)
+    visit.wait_until_done()
+    images = "mnist" in path
+
+    def copied(name: str) -> str:
+        visit.page.get_by_role("button", name=name, exact=True).click()
+        text = visit.page.evaluate("navigator.clipboard.readText()")
+        assert visit.page.locator("pre code").inner_text() == text
+        return text
+
+    def python(code: str) -> str:
+        return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True).stdout
+
+    png = visit.download("PNG")
+    told = subprocess.run(["bash", "-c", copied("curl")], cwd=tmp_path, check=True, capture_output=True).stdout
+    if images:
+        assert (tmp_path / "mnist-2.png").read_bytes() == png
+        (tmp_path / "mnist-2.png").unlink()
+        python(copied("Python"))
+        assert (tmp_path / "mnist-2.png").read_bytes() == png
+    else:
+        assert len(json.loads(told)["points"]) == 50
+        assert python(copied("Python")).startswith(b"50 points, the first: [")
+    openai = visit.page.get_by_role("button", name="OpenAI")
+    if "prompt" in path:
+        python(copied("OpenAI"))
+        for i, picture in enumerate(visit.pictures()):
+            np.testing.assert_array_equal(as_pixels((tmp_path / f"mnist-2-{i}.png").read_bytes()), picture)
+    else:
+        openai.click()
+        assert "OpenAI's API has prompts for images only" in visit.page.locator("#take").inner_text()
+
+
+def test_the_status_line_tells_of_the_device(at):
+    visit = at("/?dataset=spiral&seed=1")
+    visit.wait_until_done()
+    visit.page.wait_for_function("() => /^cpu · .*p50 /.test(document.querySelector('#status').textContent)")
+
+
+VIEWS = {
+    "generate": "/?dataset=mnist&labels=each&seed=3",
+    "points": "/?dataset=spiral&labels=each&seed=3",
+    "words": "/?dataset=mnist&prompt=bold+3&seed=3&sampler=ddim",
+    "draw": "/?view=draw",
+    "compare": "/?view=compare&dataset=gaussian&seed=3&values=1,5",
+}
+
+
+@pytest.mark.parametrize(("view", "scheme"), list(product(VIEWS, ("light", "dark"))))
+def test_axe_finds_nothing_serious(at, view, scheme):
+    visit = at(VIEWS[view], color_scheme=scheme)
+    if view == "draw":
+        visit.page.wait_for_selector("#controls .chip")
+    else:
+        visit.wait_until_done()
+    found = Axe().run(visit.page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not serious, [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_stands_out_at_any_width(at, view):
+    visit = at(VIEWS[view], reduced_motion="reduce")
+    visit.page.wait_for_selector("#controls .chip")
+    if view != "draw":
+        visit.wait_until_done()
+    for width in (320, 390, 768, 1280, 1920):
+        visit.page.set_viewport_size({"width": width, "height": 850})
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        visit.keep_picture(f"{view}-{width}")
+
+
+def test_where_nothing_should_move_it_does_not(at):
+    visit = at("/?dataset=mnist&label=3&seed=1", reduced_motion="reduce")
+    visit.wait_until_done()
+    scrubber = visit.page.get_by_role("slider", name="Trajectory")
+    assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"
+    visit.page.get_by_role("button", name="Replay").click()  # one step at a time, from the beginning
+    assert scrubber.get_attribute("aria-valuetext") == "step 1 of 20"

@@ -1,0 +1,178 @@
+"""The playground where something is in the way, or is not as in the shipped models."""
+
+import re
+import signal
+import threading
+
+import httpx
+import pytest
+import torch
+
+from model.data import DataConfig
+from model.reference import MAX_REFERENCE, Reference, save_reference
+from tests.e2e.browser import REFUSED
+from tests.e2e.conftest import services
+from tests.tiny import IMAGES, POINTS, save_tiny
+
+COLOURED = DataConfig(
+    dataset="Flags & signs", kind="images", shape=(3, 12, 16), labels=("red, or so", "it's", '"green"'),
+    mean=(127.5,), std=(127.5,), clip=1.0,
+)  # fmt: skip
+SPACE = DataConfig(
+    dataset="space", kind="points", shape=(3,), labels=tuple(f"cluster {i}" for i in range(20)),
+    names=("length", "width", "weight"), std=(1.0, 2.0, 3.0),
+)  # fmt: skip
+
+
+def occupied(url: str) -> threading.Thread:
+    """Somebody else's long request, under way."""
+    fields = {"dataset": "mnist", "n": 64, "steps": 1000, "sampler": "ddpm"}
+    asking = threading.Thread(target=lambda: httpx.post(f"{url}/sample", json=fields, timeout=120))
+    asking.start()
+    return asking
+
+
+def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, visit, tmp_path):
+    save_tiny(tmp_path, IMAGES, T=1000)
+    service = start_service("--checkpoints", str(tmp_path), "--max-queued-seconds", "0.01")
+    service.wait_until_ready()
+    asking = occupied(service.url)
+    while not service.metric("spirale_rows_active"):
+        pass
+    visit = visit(service.url, "/?dataset=mnist&n=64&steps=500&seed=1")
+    notice = visit.page.get_by_role("alert")
+    again = notice.get_by_role("button")
+    notice.wait_for()
+    visit.keep_picture("full")
+    assert "the queue is full" in notice.inner_text()
+    assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
+    asking.join()
+    again.click()  # as soon as it can be
+    visit.wait_for_address("n=64", "steps=500")
+    assert notice.is_hidden() and len(visit.pictures()) == 64
+    assert all(REFUSED.match(one) and "429" in one for one in visit.complaints)
+
+
+def test_a_service_that_is_gone_is_said_and_found_again(start_service, visit, tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url)
+    visit.wait_until_done()
+    service.popen.send_signal(signal.SIGKILL)
+    service.popen.wait()
+    visit.page.get_by_role("button", name="Generate", exact=True).click()
+    notice = visit.page.get_by_role("alert")
+    notice.wait_for()
+    assert "The service does not answer" in notice.inner_text()
+    visit.page.wait_for_function("() => document.querySelector('#status').textContent.includes('does not answer')")
+    start_service("--checkpoints", str(tmp_path), "--port", service.url.rsplit(":", 1)[1]).wait_until_ready()
+    notice.get_by_role("button", name="Try again").click()
+    notice.wait_for(state="hidden")
+    visit.wait_until_done()
+    assert len(visit.pictures()) == 10
+
+
+def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    service = start_service("--checkpoints", str(tmp_path), "--api-key", "sesame")
+    service.wait_until_ready()
+    visit = visit(service.url, "/?dataset=mnist&label=7&seed=3")
+    for key in ("simsim", "sesame"):
+        field = visit.page.get_by_label("This service wants an API key")
+        field.wait_for()
+        field.fill(key)
+        field.press("Enter")
+    visit.wait_until_done()
+    assert len(visit.pictures()) == 1 and field.is_hidden()
+    assert all(REFUSED.match(one) and "401" in one for one in visit.complaints)
+    # The key itself gets neither into the commands nor into the link.
+    visit.page.get_by_role("button", name="curl", exact=True).click()
+    command = visit.page.evaluate("navigator.clipboard.readText()")
+    assert "$SPIRALE_API_KEY" in command and "sesame" not in command + visit.page.url
+
+
+def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
+    save_tiny(tmp_path, COLOURED, name="flags")
+    save_tiny(tmp_path, SPACE, name="space")
+    save_tiny(tmp_path, DataConfig(dataset="heights", kind="points", shape=(1,)), name="heights")
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url)
+    visit.wait_until_done()
+    pictures = visit.pictures()
+    assert [picture.shape for picture in pictures] == [(12, 16, 3)] * 3
+    assert any((picture[..., 0] != picture[..., 2]).any() for picture in pictures)
+    visit.keep_picture("own-images")
+    visit.choose("it's")
+    visit.wait_for_address("label=it%27s")
+    assert len(visit.pictures()) == 1
+
+    visit.choose("space")
+    visit.wait_for_address("dataset=space")
+    assert visit.page.get_by_label("What").locator("option").count() == 22  # too many for chips
+    visit.page.get_by_label("Upright").select_option("weight")
+    visit.keep_picture("own-points")
+    visit.choose("heights")
+    visit.wait_for_address("dataset=heights")
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("query", [
+    "?dataset=nothing&label=9", "?dataset=mnist&label=seventy&steps=1e9&seed=-3&n=0&sampler=euler&model=gone",
+    "?dataset=mnist&prompt=hello", "?view=draw", "?view=draw&drawing=%00%00", "?view=compare&over=colour&values=a,b,-1",
+    "?dataset=mnist&seed=9007199254740993",
+])  # fmt: skip
+def test_a_link_that_makes_no_sense_shows_what_there_is(tiny_service, visit, query):
+    visit = visit(tiny_service.url, "/" + query)
+    visit.page.wait_for_selector("#controls .chip, #notice:not([hidden])")
+    if "view=draw" not in query:
+        visit.wait_until_done()
+    assert visit.complaints == []
+
+
+@pytest.fixture(scope="module")
+def tiny_service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save_tiny(folder, IMAGES)
+    points = save_tiny(folder, POINTS)
+    save_reference(points, Reference(torch.randn(MAX_REFERENCE, 2), torch.zeros(MAX_REFERENCE, dtype=torch.int64)))
+    with services() as start:
+        service = start("--checkpoints", str(folder))
+        service.wait_until_ready()
+        yield service
+
+
+def test_events_are_read_however_their_bytes_come(tiny_service, visit):
+    """Cut after every byte, also within a letter of several; what is no event is passed over."""
+    text = ': still at it\n\nevent: progress\ndata: {"step": 1, "label": "séven"}\n\nevent: result\ndata: {"n": 2}\n\n'
+    read = """async ([text, size]) => {
+      const { eventsOf } = await import("./playground/events.js");
+      const bytes = new TextEncoder().encode(text);
+      const stream = new ReadableStream({ start(to) {
+        for (let i = 0; i < bytes.length; i += size) to.enqueue(bytes.slice(i, i + size));
+        to.close();
+      } });
+      const found = [];
+      for await (const event of eventsOf(stream)) found.push(event);
+      return found;
+    }"""
+    page = visit(tiny_service.url).page
+    expected = [{"name": "progress", "data": {"step": 1, "label": "séven"}}, {"name": "result", "data": {"n": 2}}]
+    for size in (1, 7, 1000):
+        assert page.evaluate(read, [text, size]) == expected
+
+
+def test_the_median_is_read_from_prometheus_buckets(tiny_service, visit):
+    text = "\n".join(
+        f'spirale_request_seconds_bucket{{dataset="{name}",le="{bound}"}} {count}'
+        for name, counts in {"a": (0, 2, 2, 2), "b": (0, 0, 2, 2)}.items()
+        for bound, count in zip(("0.1", "0.2", "0.4", "+Inf"), counts, strict=True)
+    )
+    read = """async (text) => {
+      const { figures, median } = await import("./playground/status.js");
+      return median(figures(text).latencies);
+    }"""
+    page = visit(tiny_service.url).page
+    assert page.evaluate(read, text) == pytest.approx(0.2)  # two of four lie below
+    assert page.evaluate(read, "") is None

@@ -1,0 +1,84 @@
+"""The page at /, its files, and the real points that it shows: without a browser."""
+
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.reference import Reference, save_reference
+from tests.tiny import IMAGES, POINTS, save_tiny
+
+PROJECT = Path(__file__).parents[2]
+FOLDER = PROJECT / "service" / "playground"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def test_the_page_and_all_that_it_names_are_there(client):
+    page = client.get("/")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    named = set(re.findall(r'(?:src|href)="(playground/[^"]+)"', page.text))
+    for path in named:
+        assert client.get("/" + path).status_code == 200
+    imported = {"main.js"}
+    for module in FOLDER.glob("*.js"):
+        imported |= set(re.findall(r'from "\./([^"]+)"', module.read_text()))
+    assert imported == {module.name for module in FOLDER.glob("*.js")}  # none is missing, none is left over
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in FOLDER.iterdir()))
+def test_a_file_comes_as_what_it_is_and_is_asked_for_again(client, file):
+    answer = client.get(f"/playground/{file}")
+    assert answer.headers["content-type"].split(";")[0] == TYPES[Path(file).suffix]
+    assert (
+        answer.headers["cache-control"] == "no-cache"
+        and "script-src 'self'" in answer.headers["content-security-policy"]
+    )
+    unchanged = client.get(f"/playground/{file}", headers={"If-None-Match": answer.headers["etag"]})
+    assert unchanged.status_code == 304 and unchanged.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+def test_nothing_comes_from_elsewhere_or_stands_inline(file):
+    text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://", text)
+    if file.suffix in (".html", ".js"):
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*src=)|innerHTML|eval\(", text)
+
+
+def test_only_its_own_files_are_served(client):
+    for path in ("/playground/", "/playground/nothing.js", "/playground/..%2Fapp.py", "/playground/../app.py"):
+        answer = client.get(path)
+        assert answer.status_code == 404 and answer.headers["content-type"] == "application/problem+json"
+
+
+def test_all_of_it_is_in_the_installed_package():
+    patterns = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["service"]
+    for path in FOLDER.rglob("*"):
+        assert any(fnmatch(str(path.relative_to(FOLDER.parent)), pattern) for pattern in patterns), path
+
+
+def test_the_page_is_open_where_a_key_is_wanted_and_nothing_else_is(make_client):
+    client = make_client(ready=False, api_key="sesame")
+    for path in ("/", "/playground/main.js"):
+        assert client.get(path).status_code == 200
+    for path in ("/models", "/models/spiral-tiny/reference", "/metrics", "/playgroundx", "/docs"):
+        assert client.get(path).status_code == 401, path
+
+
+def test_real_points_are_shown_as_they_were_kept(make_client, tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    kept = Reference(torch.randn(7, 2), torch.tensor([0, 1, 0, 1, 1, 0, -1]))
+    save_reference(save_tiny(tmp_path, POINTS), kept)
+    client = make_client(checkpoints=tmp_path)
+    datasets = client.get("/models").json()["datasets"]
+    assert [datasets[name]["models"][0]["reference"] for name in ("spiral", "mnist")] == [7, 0]
+    answer = client.get("/models/spiral-tiny/reference").json()
+    np.testing.assert_array_equal(np.float32(answer["points"]), kept.points.numpy())
+    assert answer["classes"] == kept.labels.tolist() and answer["columns"] == ["x", "y"]
+    for name in ("mnist-tiny", "nothing"):
+        missing = client.get(f"/models/{name}/reference")
+        assert missing.status_code == 404 and "spiral-tiny" in missing.json()["detail"]
