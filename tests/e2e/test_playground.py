@@ -180,7 +180,10 @@ def test_points_are_drawn_over_real_ones(at, shipped):
     # Dragged back to its beginning, there is ink elsewhere.
     canvas = visit.page.locator("#picture canvas")
     end = canvas.evaluate("canvas => canvas.toDataURL()")
-    visit.page.get_by_role("slider", name="Trajectory").press("Home")
+    scrubber = visit.page.get_by_role("slider", name="Trajectory")
+    scrubber.fill("5")
+    visit.keep_picture("forming")
+    scrubber.press("Home")
     assert canvas.evaluate("canvas => canvas.toDataURL()") != end
 
 
