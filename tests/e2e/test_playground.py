@@ -181,7 +181,7 @@ def test_points_are_drawn_over_real_ones(at, shipped):
     canvas = visit.page.locator("#picture canvas")
     end = canvas.evaluate("canvas => canvas.toDataURL()")
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
-    scrubber.fill("5")
+    scrubber.fill("9")
     visit.keep_picture("forming")
     scrubber.press("Home")
     assert canvas.evaluate("canvas => canvas.toDataURL()") != end
