@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 UV ?= uv
+PIP_AUDIT ?= pip-audit
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow train-env lint format lock clean
+.PHONY: help serve test test-slow train-env lint format readme lock audit clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,7 +18,7 @@ serve: $(VENV)/.serving ## Serve the shipped checkpoints on 127.0.0.1:8000
 test: $(VENV)/.everything ## Unit, integration and end-to-end tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(VENV)/.everything ## What takes long: containers, whole trainings
+test-slow: $(VENV)/.everything ## What takes long: faults, fuzzing, a soak, containers, whole trainings
 	$(BIN)/python -m pytest -m slow
 
 train-env: $(VENV)/.everything ## Install what `python -m training` needs
@@ -31,12 +32,21 @@ format: $(VENV)/.everything ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+readme: $(VENV)/.everything ## Write README's tables of settings and metrics anew
+	$(BIN)/python -m ops.reference
+
 lock: ## Make both locks anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make UV=/path/to/uv lock" >&2; exit 1; }
 	$(UV) pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements-dev.lock
 	$(UV) pip compile pyproject.toml -c requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
 	@! grep -n '://' requirements.lock requirements-dev.lock || { echo "the address of an index got into a lock" >&2; exit 1; }
 	@grep -q '^setuptools==' requirements.lock || { echo "setuptools, which builds the project, is not locked" >&2; exit 1; }
+
+# Exceptions, if ever there are any: --ignore-vuln ID, each with its reason beside it and in SECURITY.md.
+audit: ## Look for known vulnerabilities in what is locked (needs pip-audit, and the internet)
+	@command -v $(PIP_AUDIT) >/dev/null || { echo "make audit needs pip-audit: pip install pip-audit, or make PIP_AUDIT=/path/to/pip-audit audit" >&2; exit 1; }
+	$(PIP_AUDIT) --strict --require-hashes --disable-pip -r requirements.lock
+	$(PIP_AUDIT) --strict --require-hashes --disable-pip -r requirements-dev.lock
 
 clean: ## Remove the environment and caches; checkpoints and runs stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info

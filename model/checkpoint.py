@@ -28,6 +28,7 @@ from model.weights import CheckpointError, load_weights, save_weights
 FORMAT = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -165,15 +166,15 @@ def save_checkpoint(
 
 
 def save_config(folder: Path, config: BaseModel) -> None:
-    partial = folder / "config.json.partial"
+    partial = folder / f"{CONFIG}.partial"
     partial.write_text(json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
-    partial.replace(folder / "config.json")
+    partial.replace(folder / CONFIG)
 
 
 def read_role(folder: Path) -> str | None:
     """What its config.json says the folder is: denoiser, judge, …; None where it says nothing that can be read."""
     try:
-        return json.loads((folder / "config.json").read_text())["role"]
+        return json.loads((folder / CONFIG).read_text())["role"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -183,7 +184,7 @@ C = TypeVar("C", bound=BaseModel)
 
 def load_config(folder: Path, of: type[C] = Config) -> C:
     """config.json, read as that kind of checkpoint's. Raises CheckpointError."""
-    path = folder / "config.json"
+    path = folder / CONFIG
     try:
         return of.model_validate_json(path.read_text())
     except OSError as error:

@@ -10,10 +10,10 @@ def choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) 
     allowed = checkpoint.config.precisions
     if wanted != "auto":
         return wanted if wanted in allowed else "float32"
-    return "bfloat16" if "bfloat16" in allowed and _has_bfloat16(device) else "float32"
+    return "bfloat16" if "bfloat16" in allowed and has_bfloat16(device) else "float32"
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
     """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

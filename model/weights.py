@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 
@@ -23,9 +23,12 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Raises CheckpointError where the file cannot be read, or holds what is not finite."""
+    """Raises CheckpointError where the file cannot be read, or holds what is not finite.
+
+    The bytes are read, not mapped: a file that is written over meanwhile would end the process (SIGBUS).
+    """
     try:
-        weights = load_file(path)
+        weights = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path.parent.name}: cannot read {path.name}: {error}") from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
 
-from service import problems
+from service import __version__, problems
 from service.browsers import OtherOrigins, SecurityHeaders
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
@@ -65,6 +65,7 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, shelf, catalog, engine)
             app.state.spirale = State(engine, reloader, metrics, encoding, has_key=settings.api_key is not None)
+            _start_threads(encoding)
             engine.start()
             watch = asyncio.create_task(_watch(engine, on_engine_death))
             try:
@@ -72,12 +73,12 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
             finally:
                 grace = 0 if watch.done() else settings.drain_seconds  # an engine that died finishes nothing
                 watch.cancel()
-                await asyncio.to_thread(engine.stop, grace)
+                await asyncio.get_running_loop().run_in_executor(encoding, engine.stop, grace)
 
     app = FastAPI(
         title="Spirale",
         description="Samples of small diffusion models.",
-        version=version("spirale"),
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,  # of our own: service/routes/docs.py
         redoc_url=None,
@@ -95,6 +96,14 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     return app
+
+
+def _start_threads(pool: ThreadPoolExecutor) -> None:
+    """All of them, now: when memory has run out none could be started for the request that needs it first."""
+    together = threading.Barrier(ENCODING_THREADS + 1)
+    for _ in range(ENCODING_THREADS):
+        pool.submit(together.wait)
+    together.wait()
 
 
 async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:

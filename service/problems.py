@@ -92,6 +92,11 @@ def of_engine(error: EngineError) -> Problem:
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")
 
 
+def unreadable() -> Problem:
+    """A body that the framework could make nothing of."""
+    return Problem(422, "the body cannot be read as JSON: is it UTF-8, not too deep, its numbers short?")
+
+
 def unexpected() -> Problem:
     """What nobody expected: the trace is in the log only."""
     return Problem(500, "something failed in the service; its log has the X-Request-ID of this answer")
@@ -112,6 +117,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
 
     def openapi() -> dict[str, Any]:
         schema = without_problems()
+        _without_the_frameworks_own_errors(schema)
         definition = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas |= definition.pop("$defs", {}) | {"ProblemBody": definition}
@@ -137,9 +143,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
             return error.__cause__.response()
         path = request.url.path
         if error.status_code == 400:
-            return Problem(
-                422, "the body cannot be read as JSON: is it UTF-8, not too deep, its numbers short?"
-            ).response()
+            return unreadable().response()
         if error.status_code == 404:
             return Problem(404, f"there is no {path}; see /docs").response()
         if error.status_code == 405:
@@ -147,6 +151,18 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
             detail = f"{request.method} is not for {path}; use {allowed}"
             return Problem(405, detail, headers={"Allow": allowed}).response()
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
+
+
+def _without_the_frameworks_own_errors(schema: dict[str, Any]) -> None:
+    """FastAPI describes a 422 of its own for every route that reads something; here there is none but a problem."""
+    framework = {"$ref": "#/components/schemas/HTTPValidationError"}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            answer = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
+            if answer.get("schema") == framework:
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
 
 
 def _methods(request: Request) -> list[str]:

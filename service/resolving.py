@@ -184,11 +184,13 @@ def _guidance(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) 
         raise invalid("guidance_scale", "applies where there is a label or a prompt to steer to", scale)
     if scale is not None and guidance == "none":
         raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
+    steers: Asked = "text" if prompted else "label"
+    if asks and config.reads is None and steers in guides:  # a gradient is the only way to steer it
+        if guidance not in (None, BY_GRADIENT[steers]):
+            raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
+        guidance = BY_GRADIENT[steers]
     if not asks or guidance == "none":
         return "none", 1.0
-    steers: Asked = "text" if prompted else "label"
-    if guidance is None and config.reads is None and steers in guides:
-        guidance = BY_GRADIENT[steers]  # the only way in which an unconditional model can be steered
     if guidance == BY_GRADIENT[steers]:
         return guidance, guides[steers].default_scale if scale is None else scale
     return "classifier-free", config.sampling.guidance_scale if scale is None else scale
@@ -316,7 +318,7 @@ def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Word
             return prompt, vocabulary.read(prompt)
     except PromptError as error:
         raise invalid("prompt", str(error), request.prompt) from error
-    if label not in words.labels:
+    if words.labels != (label,):
         says = " and ".join(vocabulary.label_words[one][0] for one in words.labels)
         raise invalid("label", f"the prompt says {says}, the label something else: leave one away", request.label)
     return prompt, words

@@ -43,14 +43,20 @@ class Shelf:
 
 
 def read_shelf(folder: Path) -> Shelf:
-    """Everything in the folder. What is broken is named in the log and left out."""
+    """Everything in the folder. What is broken is named in the log and left out; a folder that cannot be read is
+    empty."""
     shelf = Shelf({}, {})
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        log.error("the folder of checkpoints cannot be read", folder=str(folder), reason=error.strerror)
+        return shelf
 
     def refuse(path: Path, reason: str) -> None:
         log.error("checkpoint left out", checkpoint=path.name, reason=reason)
         shelf.refused[path.name] = reason
 
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in paths:
         role = read_role(path)
         if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
             continue

@@ -26,7 +26,7 @@ class State:
         return self.reloader.catalog
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:  # async: for a plain function FastAPI goes to another thread and back
     return request.app.state.spirale
 
 

@@ -25,6 +25,14 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 DEFAULT_PREVIEWS = 10
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["progress", "result", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
 
 

@@ -9,44 +9,95 @@ import typer
 from accelerate import Accelerator
 
 from model.reference import REFERENCE
-from training.classifying import ClassifierTask
-from training.contrasting import ClipTask
-from training.controlling import ControlTask
-from training.data.training_set import DataError
-from training.denoising import DenoisingTask
+from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
     evaluate_checkpoint,
     evaluate_likelihood,
     evaluate_memorisation,
     evaluate_steered,
 )
-from training.judging import JudgeTask
+from training.init.command import Wishes
+from training.init.command import init as make_recipes
+from training.init.propose import Role
+from training.init.survey import left_out_lines
 from training.recipe import (
-    ClassifierRecipe,
-    ClipRecipe,
-    ControlRecipe,
-    DenoiserRecipe,
-    JudgeRecipe,
+    OWN_RECIPES,
     RecipeError,
     load_recipe,
     recipe_names,
 )
 from training.reference import keep_reference
 from training.report.command import CHAPTERS, make_report
+from training.tasks import find_checkpoint, make_task
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
-TASKS = {
-    DenoiserRecipe: DenoisingTask,
-    JudgeRecipe: JudgeTask,
-    ClassifierRecipe: ClassifierTask,
-    ClipRecipe: ClipTask,
-    ControlRecipe: ControlTask,
-}
-
 Checkpoints = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
+Recipes = Annotated[Path, typer.Option(help="Folder of your own recipes.")]
+
+
+@app.command()
+def init(
+    path: Annotated[str, typer.Argument(help="A folder of images, one folder a class or flat; or a CSV of numbers.")],
+    name: Annotated[str, typer.Option(help="What the data, and the recipe, are to be called.")],
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(help="What to train, may come several times. Default: conditional where there are classes."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Pixels a side, or HEIGHTxWIDTH. Default: by what is there.", metavar="SIZE")
+    ] = None,
+    grey: Annotated[bool | None, typer.Option("--grey/--colours", help="Default: by what is there.")] = None,
+    fit: Annotated[Literal["crop", "stretch"], typer.Option(help="How images of other shapes are fitted.")] = "crop",
+    labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Are folders, or a column, classes?")] = True,
+    label: Annotated[str | None, typer.Option(help="CSV: the column that names the class.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="CSV: leave this column out. May come several times.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Augment: mirror every other image.")] = False,
+    shift: Annotated[int, typer.Option(min=0, help="Augment: move images by up to so many pixels.")] = 0,
+    colour: Annotated[float, typer.Option(min=0, max=0.9, help="Augment: vary brightness, contrast, colour.")] = 0.0,
+    jitter: Annotated[float, typer.Option(min=0, max=0.9, help="CSV: add noise, in standard deviations.")] = 0.0,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Train for at most so long.")] = None,
+    base: Annotated[str | None, typer.Option(help="What a ControlNet is to steer. Default: NAME.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Take the network of this checkpoint, to begin with its weights.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over recipes that are there.")] = False,
+    recipes: Recipes = OWN_RECIPES,
+    checkpoints: Checkpoints = Path("checkpoints"),
+) -> None:
+    """Look at your own data, propose how to train on them, measure how long that takes, and write recipes/NAME.toml."""
+    wishes = Wishes(
+        roles=role or (),
+        size=None if size is None else parse_size(size),
+        channels=None if grey is None else 1 if grey else 3,
+        fit=fit,
+        labels=labels,
+        label=label,
+        without=without or (),
+        flip=flip,
+        shift=shift,
+        colour=colour,
+        jitter=jitter,
+        minutes=minutes,
+        base=base,
+        start_from=None if start_from is None else find_checkpoint(start_from, checkpoints),
+    )
+    written = make_recipes(
+        path,
+        name,
+        wishes,
+        recipes=recipes,
+        checkpoints=checkpoints,
+        force=force,
+        say=typer.echo,
+    )
+    begin = "" if start_from is None else f" --from {start_from}"
+    for recipe in written:
+        typer.echo(f"now: python -m training train {recipe.stem}{begin}")
 
 
 @app.command()
@@ -57,30 +108,37 @@ def train(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run instead of going on from it.")] = False,
     evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint when it is done.")] = True,
+    recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = Path("checkpoints"),
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
 ) -> None:
     """Train a recipe into checkpoints/<name>. Stopped by Ctrl-C or a kill, the same command goes on."""
-    made = load_recipe(recipe)
+    made = load_recipe(recipe, recipes)
     run = runs / made.name
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
-    if start_from is not None and newest_state(run) is not None and not fresh:
+    goes_on = newest_state(run) is not None and not fresh
+    if start_from is not None and goes_on:
         raise RecipeError(
             f"{run} holds a state of {made.name}: without --from that run goes on; with --from add --fresh to forget it"
         )
+    identity = run / "data"  # of what it was begun on
     begun = run / "started_from"  # a run that goes on is still one that began so
-    if start_from is None and not fresh and newest_state(run) is not None and begun.is_file():
+    if start_from is None and goes_on and begun.is_file():
         start_from = begun.read_text()
     with accelerator.local_main_process_first():  # one process downloads what is missing
-        sources = {"start_from": start_from}
-        sources |= {source: getattr(made, source, None) for source in ("text_from", "base")}
-        task = TASKS[type(made)](
-            made, **{name: find_checkpoint(of, checkpoints) for name, of in sources.items() if of is not None}
-        )
+        task = make_task(made, checkpoints, start_from)
+    own = task.data if isinstance(task.data, FiniteSet) else None
+    if own is not None and goes_on and identity.is_file() and identity.read_text() != own.identity:
+        raise RecipeError(f"{made.data.dataset} has changed since {run} was begun: add --fresh to begin anew")
+    if own is not None and accelerator.is_main_process:
+        for line in left_out_lines(own):
+            typer.echo(line)
     if accelerator.is_main_process:  # nothing is forgotten before all that can be wrong has been looked at
         if fresh:
             shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True, exist_ok=True)
+        if own is not None:
+            identity.write_text(own.identity)
         if start_from is not None:
             begun.write_text(start_from)
     accelerator.wait_for_everyone()
@@ -178,15 +236,17 @@ def reference(
 
 
 @app.command("list")
-def list_recipes() -> None:
-    """The shipped recipes."""
-    for name in recipe_names():
-        typer.echo(f"{name:20} {load_recipe(name).description}")
+def list_recipes(recipes: Recipes = OWN_RECIPES) -> None:
+    """Your own recipes and the shipped ones."""
+    for name in [*recipe_names(recipes), *recipe_names()]:
+        typer.echo(f"{name:20} {load_recipe(name, recipes).description}")
 
 
-def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
-    path = Path(name_or_path)
-    return path if path.is_dir() else checkpoints / name_or_path
+def parse_size(text: str) -> tuple[int, int]:
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise RecipeError(f"--size {text!r}: give pixels a side (32), or height x width (32x48)")
+    return int(sides[0]), int(sides[-1])
 
 
 def main() -> None:

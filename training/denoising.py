@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.checkpoint import WEIGHTS, Checkpoint, Config, load_config, read_role, save_checkpoint
 from model.clip import load_clip
-from model.conditions import NO_LABEL, Asked
+from model.conditions import NO_LABEL
 from model.schedule import make_schedule
 from model.text import TextEncoder
 from model.weights import CheckpointError, read_weights
@@ -23,6 +23,7 @@ from training.reference import kept_by_itself, reference_of
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
 OF_CONDITION = ("embedding.label.", "embedding.text.")  # weights that a network of another condition does not have
+LABELS = "embedding.label.weight"
 TIME_BIAS = "embedding.time.2.bias"
 
 
@@ -30,7 +31,7 @@ class DenoisingTask:
     """See `training.trainer.Task`."""
 
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
-        """`text_from`: the folder of the checkpoint that the recipe's `text` names."""
+        """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
         self.recipe = recipe
         self.text = None if text_from is None else _text_encoder(text_from, recipe.data.dataset)
         try:
@@ -66,8 +67,8 @@ class DenoisingTask:
         """Begin as another network. Raises RecipeError where the weights do not fit, or were trained to mean something
         else.
 
-        Where the two read different things, the other's unconditional half is begun with; where only one has learned a
-        variance, its output does without, or begins afresh.
+        Where the two read different things, the other's unconditional half is begun with, and so is a label that the
+        other does not have; where only one has learned a variance, its output does without, or begins afresh.
         """
         try:
             other = load_config(folder)
@@ -75,7 +76,7 @@ class DenoisingTask:
         except CheckpointError as error:
             raise RecipeError(f"--from: {error}") from error
         try:
-            self.network.load_state_dict(_adapted(weights, self.network.state_dict(), other.reads, self.config.reads))
+            self.network.load_state_dict(_adapted(weights, self.network.state_dict(), other, self.config))
         except RuntimeError as error:
             raise RecipeError(
                 f"--from: {folder.name}: {WEIGHTS} does not fit the recipe's network: {str(error).splitlines()[-1]}"
@@ -129,14 +130,15 @@ class DenoisingTask:
         write_denoiser_card(folder, self.config)
 
 
-def _adapted(
-    theirs: dict[str, Tensor], ours: dict[str, Tensor], they_read: Asked | None, we_read: Asked | None
-) -> dict[str, Tensor]:
+def _adapted(theirs: dict[str, Tensor], ours: dict[str, Tensor], they: Config, we: Config) -> dict[str, Tensor]:
     """Weights of one network for another that may read something else, and may have another number of outputs."""
     weights = dict(theirs)
-    if they_read != we_read:
-        if they_read is not None:  # what no label, or no text, adds to the embedding becomes a part of it
-            nothing = theirs["embedding.label.weight"][0] if they_read == "label" else theirs["embedding.text.bias"]
+    if they.reads == we.reads == "label":
+        rows = {label: index for index, label in enumerate(they.data.labels, start=1)}  # the first is that of no label
+        weights[LABELS] = theirs[LABELS][[0, *(rows.get(label, 0) for label in we.data.labels)]]
+    elif they.reads != we.reads:
+        if they.reads is not None:  # what no label, or no text, adds to the embedding becomes a part of it
+            nothing = theirs[LABELS][0] if they.reads == "label" else theirs["embedding.text.bias"]
             weights[TIME_BIAS] = theirs[TIME_BIAS] + nothing
         weights = {name: of for name, of in weights.items() if not name.startswith(OF_CONDITION)}
         weights |= {name: of for name, of in ours.items() if name.startswith(OF_CONDITION)}
@@ -152,10 +154,10 @@ def _text_encoder(folder: Path, dataset: str) -> TextEncoder:
     """Raises RecipeError where the folder has none, or one of other data's captions."""
     try:
         if read_role(folder) != "clip":
-            raise RecipeError(f"text: {folder.name} is no checkpoint of CLIP; train one, or name another")
+            raise RecipeError(f"text_from: {folder.name} is no checkpoint of CLIP; train one, or name another")
         clip = load_clip(folder)
         if clip.data.dataset != dataset:
-            raise RecipeError(f"text: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
+            raise RecipeError(f"text_from: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
         return clip.text
     except CheckpointError as error:
-        raise RecipeError(f"text: {error}") from error
+        raise RecipeError(f"text_from: {error}") from error

@@ -14,6 +14,7 @@ from model.schedule import make_schedule
 from training.data.section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
+OWN_RECIPES = Path("recipes")  # in the working directory: where `init` writes
 
 
 class RecipeError(Exception):
@@ -184,20 +185,22 @@ _BY_ROLE: dict[str, type[Recipe]] = {
 }
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """The recipe in that file, or the shipped one of that name.
+def load_recipe(name_or_path: str, own: Path = OWN_RECIPES) -> Recipe:
+    """The recipe in that file, or the one of that name in the folder `own`, or the shipped one.
 
     Raises RecipeError with the field and what to change, before anything is trained.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = RECIPES / f"{name_or_path}.toml"
+        path = own / f"{name_or_path}.toml"
+        if not path.is_file():
+            path = RECIPES / f"{name_or_path}.toml"
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:
         raise RecipeError(
             f"no recipe {name_or_path!r} ({error.strerror}); "
-            f"there are: {', '.join(recipe_names())}, or give a .toml file"
+            f"there are: {', '.join([*recipe_names(own), *recipe_names()])}, or give a .toml file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
@@ -216,5 +219,6 @@ def parse_recipe(document: dict, source: str) -> Recipe:
         raise RecipeError("\n".join([f"{source} cannot be trained:", *lines])) from error
 
 
-def recipe_names() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+def recipe_names(folder: Path = RECIPES) -> list[str]:
+    """Those that are shipped, or those in a folder of one's own."""
+    return sorted(path.stem for path in folder.glob("*.toml"))

@@ -60,6 +60,36 @@ class Interrupted(Exception):
     """Stopped by Ctrl-C or SIGTERM; the state is saved and the same command goes on from it."""
 
 
+class Steps:
+    """The network, its optimiser and its running average, and what a step does to them."""
+
+    def __init__(self, task: Task, accelerator: Accelerator):
+        options = task.recipe.optimisation
+        optimizer = torch.optim.AdamW(
+            task.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.network, self.optimizer = accelerator.prepare(task.network, optimizer)
+        self.average = AveragedModel(accelerator.unwrap_model(self.network), multi_avg_fn=_ema(options.ema_decay))
+        self._task, self._options, self._accelerator = task, options, accelerator
+
+    def take(self, step: int) -> tuple[Tensor, Tensor]:
+        """Step number `step`, from 0 on: (its loss, the norm of its gradient), still on the device."""
+        task, options, accelerator = self._task, self._options, self._accelerator
+        generator = _generator(task.recipe.seed, accelerator.process_index, step)
+        rows, labels = task.data.draw(options.batch_size, generator)
+        rows, labels = rows.to(accelerator.device), labels.to(accelerator.device)
+        with accelerator.autocast():
+            loss = task.loss(self.network, rows, labels, generator)
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(options, step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update_parameters(accelerator.unwrap_model(self.network))
+        return loss.detach(), norm
+
+
 def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     """Train to the recipe's last step, from the state in `run` where there is one; returns the averaged network.
 
@@ -69,11 +99,9 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     number of processes.
     """
     recipe, options = task.recipe, task.recipe.optimisation
-    optimizer = torch.optim.AdamW(task.network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-    network, optimizer = accelerator.prepare(task.network, optimizer)
-    average = AveragedModel(accelerator.unwrap_model(network), multi_avg_fn=_ema(options.ema_decay))
+    steps = Steps(task, accelerator)
     position = Position()
-    accelerator.register_for_checkpointing(average, position, *task.stateful)
+    accelerator.register_for_checkpointing(steps.average, position, *task.stateful)
     _restore(accelerator, run, recipe)
     if accelerator.is_main_process:
         _forget_log_after(run, position.step)
@@ -85,21 +113,9 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
         TrainingProgress(recipe.name, options.steps, position.step, accelerator.is_main_process) as progress,
     ):
         while position.step < options.steps:
-            generator = _generator(recipe.seed, accelerator.process_index, position.step)
-            rows, labels = task.data.draw(options.batch_size, generator)
-            rows, labels = rows.to(accelerator.device), labels.to(accelerator.device)
-            with accelerator.autocast():
-                loss = task.loss(network, rows, labels, generator)
-            accelerator.backward(loss)
-            norm = accelerator.clip_grad_norm_(network.parameters(), options.gradient_clip)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(options, position.step)
-            optimizer.step()
-            optimizer.zero_grad()
-            average.update_parameters(accelerator.unwrap_model(network))
-
+            loss, norm = steps.take(position.step)
             position.step += 1
-            loss_sum += loss.detach()
+            loss_sum += loss
             norm_sum += norm
             finished = position.step == options.steps
             due, stopping = _any_process(accelerator, progress.due(), stop.asked)
@@ -122,12 +138,12 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
             if position.step % options.sample_every == 0 or finished:
                 with _time_out_of(progress):
                     if accelerator.is_main_process:
-                        task.picture(average.module, run / "samples" / f"step-{position.step:06d}.png")
+                        task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
             if saving:
                 _save(accelerator, run, recipe, position.step)
             if stopping and not finished:
                 raise Interrupted(f"{recipe.name}: stopped at step {position.step} of {options.steps}")
-    return average.module
+    return steps.average.module
 
 
 def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:

@@ -11,6 +11,9 @@ from model.control import ControlCheckpoint
 from model.reader import Guide
 from model.weights import fingerprint
 
+# What changes no sample: advice for requests, and figures.
+ADVICE = {"sampling", "guidance_scale", "control_scale", "recipe", "metrics"}
+
 
 @dataclass(frozen=True, eq=False)
 class Served:
@@ -35,7 +38,7 @@ class Served:
         parts = (self.checkpoint, *self.guides.values(), *self.controls.values())
         digest = hashlib.sha256()
         for part in parts:
-            digest.update(part.config.model_dump_json(exclude={"sampling", "recipe", "metrics"}).encode())
+            digest.update(part.config.model_dump_json(exclude=ADVICE).encode())
             texts = [part.text.network] if getattr(part, "text", None) is not None else []
             for network in (part.network, *texts):
                 digest.update(fingerprint(network).encode())

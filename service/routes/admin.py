@@ -11,7 +11,7 @@ from service.state import AppState
 router = APIRouter(prefix="/admin", tags=["admin"])
 
 
-@router.post("/reload", responses=documented(401, 403, 503))
+@router.post("/reload", responses=documented(401, 403, 413, 415, 503))
 async def reload(state: AppState) -> dict[str, Any]:
     """Read the checkpoints' folder again. Running requests end on the weights that they began with; what is broken is
     refused, and the old one goes on being served."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +15,7 @@ from service import answers
 from service.answering import CountedRoute, counted, encoded, while_connected
 from service.catalog import Catalog
 from service.engine.job import EngineError
-from service.problems import Problem, invalid, of_engine, of_validation
+from service.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
 from service.resolving import resolve
 from service.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.state import AppState
@@ -40,9 +41,8 @@ class _OpenAIRoute(CountedRoute):
             except RequestValidationError as error:
                 return _error(of_validation(error, ranges()))
             except HTTPException as error:
-                if isinstance(error.__cause__, Problem):
-                    return _error(error.__cause__)
-                raise
+                # Raised while the framework read the body: by what stands before it, or by its own parser.
+                return _error(error.__cause__ if isinstance(error.__cause__, Problem) else unreadable())
 
         return handle_all
 
@@ -77,7 +77,31 @@ class ImagesResponse(BaseModel):
     data: list[ImageData]
 
 
-@router.post("/images/generations", response_class=Response, responses={200: {"model": ImagesResponse}})
+class ErrorBody(BaseModel):
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None = Field(description="The field that was wrong.")
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    error: ErrorBody
+
+
+def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These errors, in OpenAI's form, for a route's OpenAPI entry."""
+    return {status: {"model": ErrorResponse, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+# What is refused before a route is looked for is a problem here too.
+_RESPONSES = {
+    200: {"model": ImagesResponse},
+    **documented(401, 413, 415),
+    **_documented(400, 404, 408, 429, 500, 503, 504),
+}
+
+
+@router.post("/images/generations", response_class=Response, responses=_RESPONSES)
 async def generations(body: ImagesRequest, request: Request, state: AppState) -> Response:
     """Images of a prompt, as base64 PNGs."""
     model = _model(state.catalog, body.model)
@@ -94,13 +118,13 @@ async def generations(body: ImagesRequest, request: Request, state: AppState) ->
         return Response(answer, media_type="application/json", headers=headers)
 
 
-@router.get("/models")
+@router.get("/models", responses=documented(401))
 async def models(state: AppState) -> dict[str, Any]:
     """Those that understand prompts."""
     return {"object": "list", "data": [_described(name) for name in _prompted(state.catalog)]}
 
 
-@router.get("/models/{name}")
+@router.get("/models/{name}", responses={**documented(401), **_documented(404)})
 async def model(name: str, state: AppState) -> dict[str, Any]:
     return _described(_model(state.catalog, name))
 

@@ -28,10 +28,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/zip": _BINARY,
             "application/x-npy": _BINARY,
             "text/csv": {"schema": {"type": "string"}},
-            streaming.MEDIA_TYPE: {"schema": {"type": "string"}},
+            streaming.MEDIA_TYPE: {"itemSchema": streaming.EVENT_SCHEMA},
         },
     },
-    **documented(401, 404, 406, 413, 415, 422, 429, 500, 503, 504),
+    **documented(401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
 }
 
 

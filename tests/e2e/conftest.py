@@ -47,8 +47,15 @@ class Process:
         raise AssertionError("not ready:\n" + "".join(self.log))
 
     def metric(self, name: str) -> float:
+        """Its value; 0 for labels that nothing has been counted with yet."""
         text = httpx.get(f"{self.url}/metrics").text
-        return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)[1])
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        assert found or "{" in name, f"there is no metric {name}"
+        return float(found[1]) if found else 0.0
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> int:
+        self.popen.send_signal(number)
+        return self.popen.wait(60)
 
     def _read(self) -> None:
         for line in self.popen.stderr:
@@ -80,8 +87,7 @@ def services() -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        process.popen.send_signal(signal.SIGKILL)
-        process.popen.wait()
+        process.end()
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The containers: docker-compose.yml builds, serves a sample, and Prometheus reads the service's metrics."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -41,33 +44,68 @@ def eventually(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(1)
 
 
-@pytest.fixture
-def deployment() -> Iterator[tuple[str, str]]:
-    """The addresses of the service and of Prometheus, on ports and under a name that no other deployment has."""
+@dataclass
+class Deployment:
+    """Containers on ports and under a name that no other deployment has."""
+
+    command: list[str]
+    environment: dict[str, str]
+    service: str = field(init=False)  # addresses
+    prometheus: str = field(init=False)
+
+    def __post_init__(self):
+        self.service = f"http://127.0.0.1:{self.environment['SPIRALE_PORT']}"
+        self.prometheus = f"http://127.0.0.1:{self.environment['PROMETHEUS_PORT']}"
+
+    def compose(self, *arguments: str, timeout: float = 120) -> str:
+        told = subprocess.run(
+            [*self.command, *arguments], cwd=PROJECT, env=self.environment, timeout=timeout, check=True,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return told.stdout.strip()
+
+    @property
+    def container(self) -> str:
+        """The service's."""
+        return self.compose("ps", "--quiet", "service")
+
+    def execute(self, *arguments: str) -> subprocess.CompletedProcess:
+        return docker("exec", self.container, *arguments, check=False)
+
+
+def docker(*arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check, timeout=timeout)
+
+
+def inspected(container: str) -> dict:
+    return json.loads(docker("inspect", container).stdout)[0]
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
     service, prometheus = free_ports(2)
+    ports = {"SPIRALE_PORT": str(service), "PROMETHEUS_PORT": str(prometheus)}
     command = [*find_compose(), "--project-name", f"spirale-test-{service}"]
-    environment = {**os.environ, **BUILDKIT, "SPIRALE_PORT": str(service), "PROMETHEUS_PORT": str(prometheus)}
-
-    def compose(*arguments: str, timeout: float = 120) -> None:
-        subprocess.run([*command, *arguments], cwd=PROJECT, env=environment, timeout=timeout, check=True)
-
+    deployed = Deployment(command, {**os.environ, **BUILDKIT, **ports})
     try:
-        compose("up", "--build", "--detach", "service", "prometheus", timeout=BUILD_SECONDS)
-        yield f"http://127.0.0.1:{service}", f"http://127.0.0.1:{prometheus}"
+        deployed.compose("up", "--build", "--detach", "service", "prometheus", timeout=BUILD_SECONDS)
+        eventually(lambda: answers(deployed.service), seconds=180)
+        yield deployed
     finally:
-        compose("logs", "--no-color", "--tail", "50")  # pytest shows it when the test fails
-        compose("down", "--volumes", "--rmi", "local")
+        print(deployed.compose("logs", "--no-color", "--tail", "50"))  # pytest shows it when the test fails
+        deployed.compose("down", "--volumes", "--rmi", "local")
+
+
+def answers(service: str) -> bool:
+    """/readyz answers 200"""
+    try:
+        return httpx.get(f"{service}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_containers_serve_samples_and_are_scraped(deployment):
-    service, prometheus = deployment
-
-    def ready() -> bool:
-        """/readyz answers 200"""
-        try:
-            return httpx.get(f"{service}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
+    service, prometheus = deployment.service, deployment.prometheus
 
     def scraped() -> bool:
         """Prometheus has one target, and it is up"""
@@ -77,7 +115,6 @@ def test_containers_serve_samples_and_are_scraped(deployment):
             return False
         return [target["health"] for target in targets] == ["up"]
 
-    eventually(ready, seconds=120)
     answer = httpx.post(f"{service}/sample", json={"dataset": "spiral", "n": 5}, timeout=60)
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["points"]) == 5
@@ -93,3 +130,53 @@ def test_containers_serve_samples_and_are_scraped(deployment):
     eventually(latency_is_known, seconds=60)
     rules = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
     assert {group["name"] for group in rules} == {"spirale-latency", "spirale-engine"}
+
+
+def test_the_container_has_no_more_rights_than_it_needs(deployment):
+    assert deployment.execute("id", "-u").stdout.strip() == "10001"
+    refused = deployment.execute("touch", "/app/service/new.py")
+    assert refused.returncode != 0 and "Read-only file system" in refused.stderr
+    for compiler in ("cc", "gcc", "g++", "clang"):
+        assert deployment.execute("sh", "-c", f"command -v {compiler}").returncode != 0
+    host = inspected(deployment.container)["HostConfig"]
+    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and "no-new-privileges:true" in host["SecurityOpt"]
+    published = [binding["HostIp"] for bindings in host["PortBindings"].values() for binding in bindings]
+    assert published == ["127.0.0.1"]
+
+
+def test_the_container_is_found_healthy(deployment):
+    eventually(lambda: inspected(deployment.container)["State"]["Health"]["Status"] == "healthy", seconds=60)
+
+
+def test_a_change_of_code_copies_some_files_and_installs_nothing(deployment, tmp_path):
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (PROJECT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, tmp_path / name)
+    with open(tmp_path / "service" / "logs.py", "a") as code:
+        code.write("# changed\n")
+    told = subprocess.run(
+        ["docker", "build", "--progress", "plain", "--tag", "spirale-changed", str(tmp_path)],
+        env={**os.environ, **BUILDKIT}, capture_output=True, text=True, check=True, timeout=BUILD_SECONDS,
+    )  # fmt: skip
+    docker("rmi", "spirale-changed")
+    steps = re.split(r"\n\n", told.stderr + told.stdout)
+    [installing] = [step for step in steps if "requirements.lock; " in step and "RUN" in step]
+    assert "CACHED" in installing
+    assert [step for step in steps if "COPY service service" in step and "CACHED" not in step]
+
+
+def test_too_little_memory_ends_the_container_at_once(deployment):
+    if "false" in docker("info", "--format", "{{.MemoryLimit}}").stdout:
+        pytest.skip("this Docker engine cannot limit memory")
+    image = inspected(deployment.container)["Image"]
+    too_little = "100m"  # torch alone takes more
+    told = docker("run", "--rm", "--memory", too_little, "--memory-swap", too_little, image, check=False)
+    assert told.returncode == 137
+
+
+def test_stopping_is_clean(deployment):
+    container = deployment.container
+    deployment.compose("stop", "service")
+    assert inspected(container)["State"]["ExitCode"] == 0

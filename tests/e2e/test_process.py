@@ -1,6 +1,7 @@
 """The real process, over a real socket."""
 
 import contextlib
+import json
 import shutil
 import signal
 import socket
@@ -177,3 +178,24 @@ def test_a_port_that_is_taken_is_said_and_the_exit_is_not_clean(start_service, t
     time.sleep(0.1)
     log = "".join(service.log)
     assert "cannot listen on 127.0.0.1" in log and "Traceback" not in log
+
+
+def test_the_log_is_an_object_a_line_and_tells_neither_what_was_asked_nor_the_key(start_service, tiny):
+    service = start_service(*tiny, "--log-format", "json", "--api-key", "sesame")
+    service.wait_until_ready()
+    key, body = {"Authorization": "Bearer sesame", "X-Request-ID": "mine"}, {"dataset": "mnist", "model": "blackbird"}
+    assert httpx.post(f"{service.url}/sample", json=body, headers=key).status_code == 404
+    assert httpx.get(f"{service.url}/sample?dataset=mnist&model=blackbird", headers=key).status_code == 404
+    assert httpx.get(f"{service.url}/models", headers={"Authorization": "Bearer nightingale"}).status_code == 401
+    assert httpx.post(f"{service.url}/sample", content=b"{blackbird", headers=key).status_code == 415
+    assert service.end(signal.SIGTERM) == 0
+    time.sleep(0.1)
+    lines = [json.loads(line) for line in service.log]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    asked = [line for line in lines if line["event"] == "request" and line["path"] in ("/sample", "/models")]
+    assert [(line["method"], line["status"]) for line in asked] == [
+        ("POST", 404), ("GET", 404), ("GET", 401), ("POST", 415)
+    ]  # fmt: skip
+    assert [line["request_id"] for line in asked if line["path"] == "/sample"] == ["mine"] * 3
+    for secret in ("sesame", "blackbird", "nightingale"):
+        assert secret not in "".join(service.log)

@@ -2,11 +2,13 @@
 
 import base64
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from model.checkpoint import save_checkpoint
 from model.hints import given_hint
@@ -121,6 +123,21 @@ def test_a_png_tells_of_its_hint(client):
     assert '"kind": "sketch"' in Image.open(io.BytesIO(png)).text["Parameters"]
 
 
+def animation() -> str:
+    buffer = io.BytesIO()
+    frames = [Image.new("L", (30, 30), grey) for grey in (0, 255)]
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def bomb() -> str:
+    """A few bytes that say they are 3.6 gigapixels."""
+    content = bytearray(base64.b64decode(encoded(Image.new("L", (30, 30)))))
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return base64.b64encode(content).decode()
+
+
 def with_control(**fields) -> dict:
     return FOLLOWING | {"control": FOLLOWING["control"] | fields}
 
@@ -134,6 +151,9 @@ def with_control(**fields) -> dict:
         (with_control(image=drawing("GIF")), "control.image", "PNG or a JPEG"),
         (with_control(image=encoded(Image.new("L", (1, 1)))), "control.image", "1×1 pixels are too few"),
         (with_control(image=encoded(Image.new("L", (99, 99), 255))), "control.image", "empty"),
+        (with_control(image=encoded(ImageOps.expand(Image.new("L", (97, 97), 255), 1))), "control.image", "full"),
+        (with_control(image=animation()), "control.image", "animation"),
+        (with_control(image=bomb()), "control.image", "too many pixels: at most 1024×1024"),
         (with_control(image=encoded(Image.new("L", (2000, 9)))), "control.image", "at most 1024×1024"),
         (with_control(preprocess=False), "control.image", "8×8 pixels, not 120×120"),
         (with_control(image=""), "control.image", "at least 1 character"),

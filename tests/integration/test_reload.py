@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from model.checkpoint import save_checkpoint
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
+from model.checkpoint import save_checkpoint, save_config
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
 KEY = {"Authorization": "Bearer secret"}
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
@@ -71,6 +71,29 @@ def test_new_weights_are_served_and_the_old_ones_again(client, folder):
     while len(engine.describe()["models"]) > 2:  # … at the engine's next look
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_new_advice_is_given_and_loads_nothing(client, folder):
+    checkpoint, steers = tiny_checkpoint(IMAGES, "mnist-tiny"), tiny_classifier(IMAGES)
+    save_checkpoint(folder / steers.name, steers.config, steers.network)
+    control = tiny_control(checkpoint)
+    save_checkpoint(folder / control.name, control.config, control.network)
+    assert reload(client)["loaded"] == ["mnist-tiny"]  # it can be steered from now on
+
+    def advised() -> tuple:
+        (model,) = client.get("/models", headers=KEY).json()["datasets"]["mnist"]["models"]
+        return model["defaults"]["steps"], model["steered_by"][0]["guidance_scale"], model["follows"][0]["scale"]
+
+    before = advised()
+    sampling = checkpoint.config.sampling.model_copy(update={"steps": 9})
+    for name, config in (
+        ("mnist-tiny", checkpoint.config.model_copy(update={"sampling": sampling, "metrics": {"a": {"b": 1}}})),
+        (steers.name, steers.config.model_copy(update={"guidance_scale": 3.5})),
+        (control.name, control.config.model_copy(update={"control_scale": 1.25})),
+    ):
+        save_config(folder / name, config)
+    assert reload(client)["loaded"] == []
+    assert advised() == (9, 3.5, 1.25) != before
 
 
 def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):

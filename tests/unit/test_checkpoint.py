@@ -1,6 +1,9 @@
 """A checkpoint explains itself, comes back as it was, and says by name what is wrong with it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +13,8 @@ from model.checkpoint import Config, load_checkpoint, save_checkpoint
 from model.data import DataConfig, to_uint8
 from model.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("data", [IMAGES, POINTS])
@@ -72,6 +77,44 @@ def test_weights_cut_short_are_noticed(tmp_path):
         weights.write_bytes(whole[:length])
         with pytest.raises(CheckpointError):
             load_checkpoint(weights.parent)
+
+
+def test_weights_outlive_a_file_that_is_written_over(tmp_path):
+    """In a process of its own: where the file were mapped, that would end by SIGBUS."""
+    folder = save_tiny(tmp_path, POINTS)
+    told = subprocess.run(
+        [sys.executable, "-c", OVERWRITE, folder / "model.safetensors"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+OVERWRITE = """
+import os, sys
+from pathlib import Path
+from model.weights import read_weights
+path = Path(sys.argv[1])
+weights = read_weights(path)
+os.truncate(path, 10)
+assert all(float(tensor.abs().sum()) > 0 for tensor in weights.values())
+"""
+
+
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path):
+    """In a process of its own, whose files cannot grow larger than the weights are."""
+    folder = save_tiny(tmp_path, IMAGES)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    told = subprocess.run([sys.executable, "-c", FILL, tmp_path], cwd=PROJECT, capture_output=True, text=True)
+    assert told.returncode == 1 and "Error" in told.stderr.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from tests.tiny import IMAGES, save_tiny
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+save_tiny(Path(sys.argv[1]), IMAGES, T=40)
+"""
 
 
 def test_data_gets_into_the_networks_range_and_back():

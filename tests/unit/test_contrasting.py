@@ -147,7 +147,7 @@ def test_traits_are_drawn_with_their_images(drawn):
     [
         (CLIP, {"data": {"dataset": "spiral"}}, "spiral has no captions"),
         (CLIP, {"text": {"width": 10, "heads": 4}}, "is not a multiple of 4 heads"),
-        (TEXT_CFG, {"text_from": "nothing"}, "text: nothing is no checkpoint of CLIP"),
+        (TEXT_CFG, {"text_from": "nothing"}, "text_from: nothing is no checkpoint of CLIP"),
         (TEXT_CFG, {"objective": {"conditional": False}}, "objective.conditional is false"),
     ],
 )

@@ -9,10 +9,13 @@ import pytest
 import torch
 from scipy import linalg
 
-from model.checkpoint import SamplingConfig, load_config
-from tests.tiny import IMAGES, save_tiny
+from model.checkpoint import SamplingConfig, load_config, save_checkpoint
+from tests.folders import make_table
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
+from training.data import training_set
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
+from training.data.section import TableSection
 from training.evaluate import clouds, command
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
@@ -23,6 +26,7 @@ from training.evaluate.points import (
     read_right,
     sliced_wasserstein,
     sliced_wasserstein_within_labels,
+    spread_within_labels,
 )
 from training.recipe import RecipeError
 
@@ -206,6 +210,48 @@ def test_points_are_measured_and_the_card_written(tmp_path):
 
     again = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
     assert again == figures  # seeds are fixed
+
+
+@pytest.mark.parametrize("columns", [1, 64])
+def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch):
+    table = make_table(tmp_path / "own.csv", lines=120, columns=columns)
+    section = TableSection(dataset="own", table=str(table), label="kind")
+    data = training_set(section)
+    made = tiny_checkpoint(data.config, name="own")
+    recipe = {"data": section.model_dump(mode="json")}
+    save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert figures["samples"] == len(data.held_out) == 12
+    assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
+    remembered = load_config(tmp_path / "own").metrics["memorisation"]
+    assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
+    assert remembered["nearer_than_real"] < 0.2
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
+    # What only repeats what it was trained on, and what is far from it.
+    rows = data.examples.rows
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
+    evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
+    far = rows + 4 * torch.tensor(data.config.std)
+    monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert figures["two_sample_accuracy"] > 0.9 and figures["sliced_wasserstein_ratio"] > 2
+
+
+def test_dimensions_of_different_units_count_alike():
+    """A column in thousandths weighs as much as one in thousands."""
+    data = GaussianMixture.config.model_copy(update={"std": (1000.0, 0.001), "mean": (5.0, 0.0)})
+    points = normal(50, 2, seed=0) * torch.tensor([1000.0, 0.001]) + torch.tensor([5.0, 0.0])
+    torch.testing.assert_close(clouds._comparable(points, data), normal(50, 2, seed=0), rtol=1e-4, atol=1e-4)
+    assert torch.equal(clouds._comparable(points, GaussianMixture.config), points)  # of one unit: as they are
+
+
+def test_classes_of_one_point_have_no_spread_and_no_class_no_distance():
+    points, labels = normal(4, 2, seed=0), torch.tensor([0, 0, 1, 2])
+    assert spread_within_labels(2 * points, labels, points, labels) == pytest.approx(2)
+    assert math.isnan(spread_within_labels(points[2:], labels[2:], points[2:], labels[2:]))
+    assert math.isnan(sliced_wasserstein_within_labels(points, labels, points, labels + 9))
 
 
 def test_other_settings_are_measured_and_not_written(tmp_path):

@@ -1,5 +1,6 @@
 """Guidance by a classifier's gradient: DN21's two algorithms, and what an exact classifier must come to."""
 
+import gc
 import math
 
 import numpy as np
@@ -183,3 +184,18 @@ def test_gradients_are_those_of_the_rows_own_log_probability(data):
     slope = (gradient * direction).flatten(1).sum(1)
     np.testing.assert_allclose(slope.numpy(), ((forward - backward) / (2 * h)).detach().numpy(), rtol=5e-3, atol=2e-5)
     assert all(parameter.grad is None for parameter in classifier.network.parameters())
+
+
+def test_nothing_of_a_gradient_but_itself_is_kept():
+    classifier = tiny_classifier(IMAGES).classifier()
+    x, t, label = torch.randn(8, *IMAGES.shape), torch.full((8,), 20), torch.arange(8)
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    classifier.gradient(x, t, label)  # what the first call leaves behind is not its graph
+    before = tensors()
+    kept = [classifier.gradient(x, t, label) for _ in range(5)]
+    assert tensors() - before == len(kept)
+    assert not any(one.requires_grad for one in kept)

@@ -12,7 +12,7 @@ from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.schedule import make_schedule
 from tests.oracles import MixtureOracle
-from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_text_checkpoint
 from training.__main__ import app
 from training.data.points import GaussianMixture
 from training.evaluate import command
@@ -74,6 +74,17 @@ def test_a_denoiser_without_a_learned_variance_has_the_two_fixed_ones():
         "fixed-small",
         "fixed-large",
     }
+
+
+def test_a_denoiser_that_reads_prompts_is_asked_for_none():
+    checkpoint = tiny_text_checkpoint()
+    denoiser = checkpoint.denoiser()
+    shown = []
+    network = denoiser.network
+    denoiser.network = lambda x, t, text: (shown.append(text), network(x, t, text))[1]
+    rows = torch.zeros(3, 1, 8, 8)
+    assert bits_per_dimension(denoiser, checkpoint.config.data, rows, 2)["fixed-small"].rows.isfinite().all()
+    assert len(shown) == 2 and all(torch.equal(text, torch.zeros(3, 8)) for text in shown)
 
 
 @pytest.fixture

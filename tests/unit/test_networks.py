@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from model.checkpoint import load_checkpoint
 from model.conditions import NO_LABEL
@@ -15,8 +16,9 @@ from model.networks.attention import attend
 from model.networks.controlnet import ControlNet
 from model.networks.embedding import timestep_features
 from model.networks.mlp import Block
+from model.networks.norm import GroupNorm
 from model.networks.unet import Attention, ResidualBlock, UNet
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier
 
 UNET = UNetConfig(channels=(8, 16), blocks=1, groups=4)
 
@@ -32,6 +34,26 @@ def test_every_input_counts_and_rows_do_not_see_each_other(data):
         assert (moved > 1e-4).all()
     x[3] = 100.0
     torch.testing.assert_close(network(x, t, label)[:3], base[:3])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_a_readers_rows_do_not_see_each_other_even_while_it_is_trained(data, training):
+    """Which the statistics of a batch would make them."""
+    network = tiny_classifier(data).network.train(training)
+    x, t = torch.randn(4, *data.shape), torch.tensor([1, 10, 30, 50])
+    base = network(x, t)
+    assert (network(x + 0.1, t) - base).abs().amax(1).min() > 1e-4 < (network(x, t % 50 + 1) - base).abs().max()
+    x[3] = 100.0
+    torch.testing.assert_close(network(x, t)[:3], base[:3])
+
+
+def test_groups_are_normalised_in_float32_whatever_comes_in():
+    """Around 100 bfloat16's own sums would be off by a tenth of the deviation."""
+    norm = GroupNorm(2, 8).to(torch.bfloat16)
+    x = (100 + torch.randn(4, 8, 5, 5)).bfloat16()
+    exact = F.group_norm(x.double(), 2, eps=norm.eps)
+    assert ((norm(x) - exact).abs() <= 2**-8 * exact.abs() + 1e-4).all()
 
 
 def test_blocks_start_as_the_identity():

@@ -72,6 +72,9 @@ def test_defaults():
         ("sampling.sampler", "euler", "sampling.sampler"),
         ("prediction.learned_variance", True, "prediction.learned_variance"),
         ("objective.variance", "learned", "objective.variance"),
+        ("objective.loss", "hybrid", "prediction.learned_variance is false"),
+        ("objective.timesteps", "importance", "use it with loss = 'vlb'"),
+        ("sampling.variance", "learned", "sampling.variance is 'learned', but prediction.learned_variance is false"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(field, value, says):

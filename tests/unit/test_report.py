@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -89,7 +90,11 @@ def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
     assert known.drawn("a.png") and cell in known
     other = CellStore(tmp_path / "a.json", {"weights": "2"})
     assert cell not in other and not other.drawn("a.png")
-    assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"}, forget=True)
+    kept = Cell("ddim", 10, 1.5)
+    known.put(kept, of_quality(1.0))
+    known.forget([cell])
+    assert cell not in known and kept in known and not known.drawn("a.png")
+    assert cell in CellStore(tmp_path / "a.json", {"weights": "1"})  # nothing is lost before something takes its place
     (tmp_path / "a.json").write_text("{ half")
     assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"})
 
@@ -214,6 +219,63 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     assert len(made) == cells + 1
     report(full=True)
     assert len(made) == 2 * cells + 1
+
+
+def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
+    """Of images, whose figures are made up, and of points, of which there are pictures only."""
+    checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
+    points = POINTS.model_copy(update={"dataset": "gaussian"})
+    for one in (
+        tiny_checkpoint(IMAGES, name="mnist-cfg"),
+        tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", learned_variance=True),
+        tiny_checkpoint(points.model_copy(update={"labels": ()}), name="gaussian-ddpm", learned_variance=True),
+        tiny_classifier(IMAGES),
+        tiny_classifier(points),
+    ):
+        save(checkpoints, one)
+    judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(bench, "image_reference", lambda *_: None)
+    monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
+    made = []
+
+    def figures(checkpoint, reference, options, *, steering=None, **rest):
+        scale = steering.scale if steering else options.guidance_scale
+        made.append((checkpoint.config.name, steering and steering.guide.name, options.steps, scale))
+        asked = {"label_accuracy": 0.9 + scale / 100} if scale else {}
+        return of_quality(1 + scale) | asked, None
+
+    monkeypatch.setattr(bench, "evaluate_images", figures)
+    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "guidance")})
+
+    def report(**options):
+        command.make_report(checkpoints, reports, torch.device("cpu"), **options)
+        return (reports / "quality.md").read_text()
+
+    text = report()
+    for name in (
+        "mnist-cfg-steps.png", "mnist-cfg-by-steps.png", "mnist-cfg-forming.png", "mnist-cfg-forming-animated.png",
+        "mnist-ddpm-forming-animated.png", "gaussian-ddpm-forming-animated.png", "guidance.png",
+        "mnist-cfg-scales.png", "mnist-ddpm-scales.png", "gaussian-ddpm-fields.png",
+    ):  # fmt: skip
+        assert f"({name})" in text
+        with Image.open(reports / name) as picture:
+            assert picture.width > 50
+            assert getattr(picture, "n_frames", 1) == (4 if "animated" in name else 1)
+    for way in ("mnist-cfg, classifier-free", "mnist-cfg + mnist-classifier", "mnist-ddpm + mnist-classifier"):
+        assert f"### {way}" in text
+    assert "| dpmpp-2m | 4 | 8 | 2,000 |" in text and "98.00 %" in text
+    with Image.open(reports / "mnist-ddpm-scales.png") as picture:
+        lines = np.asarray(picture.convert("L"))[2:-2, 2:-2]
+    columns = [lines[:, 10 * label : 10 * label + 8] for label in range(10)]
+    assert not any(np.array_equal(columns[0][:8], of[:8]) for of in columns[1:])  # another seed each
+    assert not any(np.array_equal(of[:8], of[30:38]) for of in columns)  # scale 0, scale 10
+
+    # Anew, one chapter's cells: those of the other are kept.
+    first, made[:] = list(made), []
+    again = report(full=True, chapters=["guidance"])
+    assert made and set(made) < set(first)
+    assert again.count("| ddpm, learned |") == text.count("| ddpm, learned |") > 0
 
 
 @pytest.mark.usefixtures("mnist_files")

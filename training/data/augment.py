@@ -5,12 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from model.hints import grey
 from training.data.section import ImageSection
 from training.data.training_set import unchanged
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-
-GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as they are seen (ITU-R BT.601)
 
 
 def of_images(section: ImageSection) -> Augment:
@@ -65,6 +64,6 @@ def recoloured(images: Tensor, strength: float, generator: torch.Generator) -> T
     mean = images.mean((1, 2, 3), keepdim=True)
     images = ((images - mean) * contrast + mean).clamp(0, 255)
     if channels == 3:
-        grey = (images * torch.tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        images = ((images - grey) * saturation + grey).clamp(0, 255)
+        pale = grey(images).unsqueeze(1)
+        images = ((images - pale) * saturation + pale).clamp(0, 255)
     return images

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import Progress
 
 from model.data import DataConfig
 from training.data.augment import of_images
-from training.data.cache import cache_dir
+from training.data.cache import alone_in, cache_dir
 from training.data.folder import Folder, ImageFile, read_folder, shown
 from training.data.pixels import Unusable, quiet_pillow, read_pixels
 from training.data.section import ImageSection
@@ -57,7 +58,7 @@ def image_set(section: ImageSection) -> FiniteSet:
         Examples(rows[part], labels[part], names[part], captions[part])
         for part in (slice(None, trained), slice(trained, None))
     )
-    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out)
+    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out, identity=kept.name)
 
 
 def _kept(section: ImageSection, folder: Folder) -> Path:
@@ -65,18 +66,20 @@ def _kept(section: ImageSection, folder: Folder) -> Path:
     options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
     of = hashlib.sha256(json.dumps([VERSION, shown(folder.root), options]).encode()).hexdigest()[:16]
     place = cache_dir() / f"{section.dataset}-{of}"
+    place.mkdir(parents=True, exist_ok=True)
     state = place / _fingerprint(folder.files)
-    if not (state / "about.json").is_file():
-        partial = place / f"partial-{os.getpid()}"
-        partial.mkdir(parents=True, exist_ok=True)
-        try:
-            _make(partial, section, folder)
-            for old in place.iterdir():
-                if old != partial:
-                    shutil.rmtree(old)
+    with alone_in(place):
+        if not state.is_dir():
+            for old in place.glob("*/"):  # of other files, or half-made
+                shutil.rmtree(old)
+            partial = place / "partial"
+            partial.mkdir()
+            try:
+                _make(partial, section, folder)
+            except BaseException:
+                shutil.rmtree(partial)
+                raise
             partial.rename(state)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return state
 
 
@@ -84,7 +87,10 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
     """Of the files' names, sizes and times, and of what is said of them: it changes when any of them does."""
     found = hashlib.sha256()
     for file in files:
-        stat = file.path.stat()
+        try:
+            stat = file.path.stat()
+        except OSError as error:
+            raise DataError(f"{file.name}: {error.strerror} while the folder was looked at: start again") from error
         found.update(repr((file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption)).encode())
     return found.hexdigest()[:16]
 
@@ -139,12 +145,16 @@ def _decode(section: ImageSection, files: Sequence[ImageFile]) -> Iterator[tuple
         except Unusable as unusable:
             return unusable
 
-    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool, Progress(transient=True) as progress:
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool, _progress() as progress:
         task = progress.add_task("decoding", total=len(files))
         for start in range(0, len(files), CHUNK):
             chunk = files[start : start + CHUNK]
             yield from zip(chunk, pool.map(read, chunk), strict=True)
             progress.advance(task, len(chunk))
+
+
+def _progress() -> Progress:
+    return Progress(transient=True, disable=not Console().is_terminal)
 
 
 def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut]) -> None:
@@ -153,15 +163,15 @@ def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut
     because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
     if len(labels) < FEWEST:
         raise DataError(
-            f"{shown(folder.root)}: {len(labels)} usable images are too few to learn from: give at least {FEWEST}, "
-            f"better some hundreds{because}"
+            f"{shown(folder.root)}: too few usable images to learn from, {len(labels)}: give at least {FEWEST}, better "
+            f"some hundreds{because}"
         )
     counts = np.bincount(labels, minlength=len(folder.classes)) if folder.classes else np.array([len(labels)])
     for name, count in zip(folder.classes, counts, strict=False):
         if count < 2:
             raise DataError(
-                f"{shown(folder.root / name)}: {count} usable image{'s' * (count != 1)} are no class to learn: "
-                f"add some (one is held out), or take the folder away{because}"
+                f"{shown(folder.root / name)}: a class wants at least 2 usable images (one is held out), and has "
+                f"{count}: add some, or take the folder away{because}"
             )
 
 

@@ -101,7 +101,9 @@ def _vocabulary(real: FiniteSet) -> Vocabulary:
         words=tuple(words),
         label_words=names if one_word else (),
         length=max(LENGTH, longest),
-        examples=tuple([text for text, _ in said.most_common() if len(text) <= SHORT][:EXAMPLES]),
+        examples=tuple(
+            [text for text, _ in said.most_common() if len(text) <= SHORT][:EXAMPLES] or [min(said, key=len)]
+        ),
     )
 
 

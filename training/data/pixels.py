@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST = 2**26  # pixels of a file, 8192×8192: a decoder needs half a gigabyte for them
 GROUND = (255, 255, 255)  # what is seen through transparent pixels
 ORIENTATION = 0x0112  # of EXIF
@@ -44,7 +44,9 @@ def quiet_pillow() -> Iterator[None]:
 def read_header(path: Path) -> Header:
     """Raises Unusable."""
     with _opened(path) as image:
-        turn = image.getexif().get(ORIENTATION, 1)
+        # To look for EXIF in a PNG is to decode it, but for where it stands in front.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        turn = exif.get(ORIENTATION, 1)
         width, height = image.size if turn < 5 else image.size[::-1]
         return Header(width, height, image.mode, turn > 1, image.has_transparency_data)
 

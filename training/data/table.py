@@ -1,6 +1,7 @@
 """A CSV of numbers → a training set of points. Every line is read and checked."""
 
 import csv
+import hashlib
 import math
 from array import array
 from collections import Counter
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from model.conditions import NO_LABEL
-from model.data import DataConfig
+from model.data import MAX_DIMENSIONS, DataConfig
 from training.data.augment import of_points
 from training.data.folder import LONGEST_LABEL, natural, shown
 from training.data.section import TableSection
@@ -20,7 +21,6 @@ from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
 FEWEST = 16  # points to train on
-MOST_DIMENSIONS = 64
 MOST_NUMBERS = 2**28  # of a table: a gigabyte in memory
 WORDS = 0.5  # of a column's values: where more are no numbers, it is no column of numbers
 DELIMITERS = ",;\t"
@@ -94,7 +94,8 @@ def table_set(section: TableSection) -> FiniteSet:
         for part in (~held, held)
     )
     jitter = section.jitter * torch.tensor(config.std)
-    return FiniteSet(config, examples, held, of_points(jitter), tuple(points.left_out))
+    identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes()).hexdigest()[:16]
+    return FiniteSet(config, examples, held, of_points(jitter), tuple(points.left_out), identity)
 
 
 def read_columns(path: Path) -> Columns:
@@ -110,8 +111,8 @@ def read_columns(path: Path) -> Columns:
         raise DataError(f"{shown(path)}: the file is empty")
     delimiter = max(DELIMITERS, key=line.count)
     cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
-    headed = not any(_is_number(cell) for cell in cells)
-    names = tuple(cells) if headed else tuple(f"x{number}" for number in range(1, len(cells) + 1))
+    headed = not any(is_number(cell) for cell in cells)
+    names = tuple(cells) if headed else tuple(f"x{number}" for number in range(len(cells)))
     twice = [name for name, count in Counter(names).items() if count > 1 or not name]
     if twice:
         raise DataError(f"{shown(path)}: each column wants a name of its own, and {twice[0]!r} is none")
@@ -125,9 +126,9 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
             raise DataError(f"{shown(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
     other = {*section.without, section.label}
     numeric = [index for index, name in enumerate(columns.names) if name not in other]
-    if not 1 <= len(numeric) <= MOST_DIMENSIONS:
+    if not 1 <= len(numeric) <= MAX_DIMENSIONS:
         raise DataError(
-            f"{shown(columns.path)}: {len(numeric)} columns of numbers: points have 1 … {MOST_DIMENSIONS}; leave some "
+            f"{shown(columns.path)}: {len(numeric)} columns of numbers: points have 1 … {MAX_DIMENSIONS}; leave some "
             f"out: --without COLUMN (without = […] in the recipe)"
         )
     return numeric
@@ -146,7 +147,7 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
         if len(cells) != len(columns.names):
             points.left_out.append(LeftOut(name, f"{len(cells)} cells, not {len(columns.names)}"))
             continue
-        wrong = [columns.names[index] for index in numeric if not _is_number(cells[index])]
+        wrong = [columns.names[index] for index in numeric if not is_number(cells[index])]
         words.update(wrong)
         if wrong:
             cell = cells[columns.names.index(wrong[0])]
@@ -178,7 +179,7 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
     if n < FEWEST:
         because = "".join(f"; {one.name}: {one.reason}" for one in points.left_out[:3])
         raise DataError(
-            f"{shown(columns.path)}: {n} usable lines are too few to learn from: give at least {FEWEST}, better some "
+            f"{shown(columns.path)}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some "
             f"hundreds{because}"
         )
     constant = (points.numbers == points.numbers[0]).all(0)
@@ -203,7 +204,7 @@ def _constant(columns: Columns, names: Sequence[str]) -> DataError:
     )
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
         return math.isfinite(float(cell))
     except ValueError:

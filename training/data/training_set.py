@@ -79,6 +79,7 @@ class FiniteSet:
 
     augment   (rows float32 [n, …], generator) → the same, changed a little
     left_out  what lay beside the examples and cannot be trained on
+    identity  of somebody's own data: another one once they have changed
     """
 
     config: DataConfig
@@ -86,6 +87,7 @@ class FiniteSet:
     held_out: Examples
     augment: Callable[[Tensor, torch.Generator], Tensor] = unchanged
     left_out: tuple[LeftOut, ...] = ()
+    identity: str = ""
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
@@ -50,7 +49,7 @@ def bits_per_dimension(
     seed: int = 0,
     advance: Callable[[int], object] = lambda evaluations: None,
 ) -> dict[Variance, Bits]:
-    """The bound of `rows` over a chain of `steps` steps, no label given, for each variance that the denoiser has.
+    """The bound of `rows` over a chain of `steps` steps, nothing asked for, for each variance that the denoiser has.
 
     rows  [n, …] in the data's own units; row i draws the noise of seed + i, one x_t for every step
 
@@ -89,7 +88,7 @@ def _terms(
     noise = normal(seeds, torch.full_like(seeds, index), tuple(x0.shape[1:]))
     alpha_bar = torch.full((len(x0),), float(denoiser.schedule.alpha_bar[t]), device=x0.device)
     x_t = diffused(x0, noise, alpha_bar)
-    output = denoiser.network(x_t, times, torch.full_like(times, NO_LABEL))
+    output = denoiser.network(x_t, times, denoiser.no_condition(len(x0)).to(x0.device))
     output, learned = split_output(output, denoiser.learned_variance)
     believed = predicted_x0(denoiser.target, output, x_t, alpha_bar)
     at = torch.full((len(x0),), index)

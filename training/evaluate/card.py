@@ -1,6 +1,7 @@
 """The model card, checkpoints/<name>/README.md: its figures are those of config.json, measured by `evaluate`."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +18,6 @@ PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST)
 NAMED = 100  # labels or words that a card lists
 ACCURACY = "accuracy.png"  # of a classifier, against t
 CONTROL_SHEET = "followed.png"  # hints, and what a ControlNet makes of them
-
-WITHOUT_JUDGE = (
-    "There was no judge of such images. Where they have classes, a recipe of the role `judge` with the same `[data]` "
-    "makes one: `python -m training train` that, then evaluate this again for label accuracy, Fréchet distance, "
-    "precision and recall."
-)
 
 MEANING = {
     "test_accuracy": "share of the real images that were held out which are read right",
@@ -97,8 +92,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         "",
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
-        f"curl --json '{json.dumps(request)}' localhost:8000/sample"
-        + (" -o sample.png" if data.kind == "images" else ""),
+        f"curl --json {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
         "```",
         "",
         "| | |",
@@ -127,7 +121,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     ]
     lines += _measured(config.metrics)
     if config.data.kind == "images" and config.metrics and not any("judge" in of for of in config.metrics.values()):
-        lines += ["", WITHOUT_JUDGE]
+        lines += ["", _without_judge(config)]
     if (folder / NEAREST).is_file():
         lines += [
             "",
@@ -139,6 +133,16 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![where the bits come from]({LIKELIHOOD})"]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _without_judge(config: Config) -> str:
+    """Which figures are not there, and how to get them."""
+    dataset, images = config.data.dataset, config.recipe.get("data", {}).get("images")
+    init = f"`python -m training init {images} --name {dataset} --role judge` and " if images else ""
+    return (
+        "There was no judge of such images: label accuracy, Fréchet distance, precision and recall are not measured. "
+        f"Where they have classes, make one by {init}`python -m training train {dataset}-judge`, then evaluate again."
+    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:
@@ -183,7 +187,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"schedule to {steered}.",
         "",
         "```",
-        f"curl --json '{json.dumps({'dataset': data.dataset} | request)}' http://127.0.0.1:8000/sample -o "
+        f"curl --json {_quoted({'dataset': data.dataset} | request)} http://127.0.0.1:8000/sample -o "
         f"{data.dataset}.png",
         "```",
         "",
@@ -235,6 +239,11 @@ def _text_rows(text: TextConfig) -> list[str]:
         f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
         f"| words | {_listed(text.vocabulary.words)} |",
     ]
+
+
+def _quoted(request: dict) -> str:
+    """As an argument of a shell, whatever the labels are called."""
+    return shlex.quote(json.dumps(request, ensure_ascii=False))
 
 
 def _listed(names: Sequence[str]) -> str:

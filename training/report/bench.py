@@ -32,10 +32,9 @@ class Bench:
 
     def store(self, subject: Subject) -> CellStore:
         """What is known of it."""
-        return self._stores.setdefault(subject.name, self._open(subject))
-
-    def forget(self, subject: Subject) -> None:
-        self._stores[subject.name] = self._open(subject, forget=True)
+        if subject.name not in self._stores:
+            self._stores[subject.name] = self._open(subject)
+        return self._stores[subject.name]
 
     def measure(self, subject: Subject, cells: list[Cell]) -> None:
         """Those of the cells that are missing, the cheap ones first."""
@@ -82,10 +81,10 @@ class Bench:
             )
         return folder
 
-    def _open(self, subject: Subject, *, forget: bool = False) -> CellStore:
+    def _open(self, subject: Subject) -> CellStore:
         folder = self._library.folder
         identity = {part: weights_hash(folder / part) for part in subject.parts} | {"seed": str(SEED)}
         if subject.asked != "points":
             identity["judge"] = weights_hash(self._judge(subject))
             identity["computed in"] = choose_precision("auto", subject.checkpoint, self._device)
-        return CellStore(self._reports / "cells" / f"{subject.name}.json", identity, forget=forget)
+        return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ class CellStore:
               under another, it is forgotten.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str], *, forget: bool = False):
+    def __init__(self, path: Path, identity: Mapping[str, str]):
         self._path = path
         self._identity = dict(identity)
-        known = {} if forget else self._read()
+        known = self._read()
         self._figures = {Cell(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
         self._pictures: set[str] = set(known.get("pictures", []))
 
@@ -30,6 +30,11 @@ class CellStore:
 
     def __contains__(self, cell: Cell) -> bool:
         return cell in self._figures
+
+    def forget(self, cells: Collection[Cell]) -> None:
+        """So that these are measured again, and every picture drawn; the file keeps them until the first one is."""
+        self._figures = {cell: figures for cell, figures in self._figures.items() if cell not in cells}
+        self._pictures.clear()
 
     def put(self, cell: Cell, figures: dict[str, Any]) -> None:
         self._figures[cell] = figures

@@ -72,8 +72,8 @@ def make_report(
         if not only or subject.checkpoint.config.name in only
     ]
     if full:
-        for subject, _ in wanted:
-            bench.forget(subject)
+        for subject, cells in wanted:
+            bench.store(subject).forget(cells)
     for subject, cells in wanted:
         bench.measure(subject, cells)
     for subject in library.plain():

@@ -1,0 +1,64 @@
+"""The shipped checkpoints: a card has the figures of its config.json, and what belongs together fits."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from model.checkpoint import Config, load_config, read_role
+from model.classifier import ClassifierConfig
+from model.clip import ClipConfig
+from model.control import ControlConfig
+from model.loading import LOADERS
+from training.evaluate import card
+from training.evaluate.judge import JudgeConfig
+from training.recipe import load_recipe
+from training.report.subject import load_library
+
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+CONFIGS = {
+    "denoiser": Config, "judge": JudgeConfig, "classifier": ClassifierConfig, "clip": ClipConfig,
+    "control": ControlConfig,
+}  # fmt: skip
+WRITERS = {
+    "denoiser": card.write_denoiser_card,
+    "judge": card.write_judge_card,
+    "classifier": card.write_guide_card,
+    "clip": card.write_guide_card,
+    "control": card.write_control_card,
+}
+NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir())
+
+
+def table(folder: Path) -> list[str]:
+    """The figures of a card, a line each."""
+    _, measured = (folder / "README.md").read_text().split("## Measured")
+    return [line for line in measured.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_has_the_figures_of_its_config(name, tmp_path):
+    folder = tmp_path / name
+    shutil.copytree(CHECKPOINTS / name, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    role = read_role(folder)
+    config = load_config(folder, CONFIGS[role])
+    WRITERS[role](folder, config)
+    assert table(folder) == table(CHECKPOINTS / name)
+    assert config.name == name
+    assert config.recipe["name"] == load_recipe(name).name
+
+
+def test_every_guide_and_control_has_a_denoiser_that_it_fits():
+    library = load_library(CHECKPOINTS)
+    used = {subject.guide.name for subject in library.steered()} | {one.control.name for one in library.following()}
+    assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-ddpm")])
+def test_a_learned_variance_pays_no_more_than_a_fixed_one(name):
+    metrics = load_config(CHECKPOINTS / name).metrics
+    chains = [of for column, of in metrics.items() if column.startswith("likelihood")]
+    if not chains:
+        pytest.skip(f"{name} has no likelihood measured: evaluate {name} --likelihood")
+    for of in chains:
+        assert of["bits_learned"] <= min(of["bits_fixed_small"], of["bits_fixed_large"])

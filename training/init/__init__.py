@@ -1,0 +1,1 @@
+"""`init`: from somebody's own data to a recipe."""

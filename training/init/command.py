@@ -1,0 +1,255 @@
+"""`init`: look at somebody's own data, propose how to train on them, and write the recipes."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from accelerate import Accelerator, PartialState
+from pydantic import ValidationError
+
+from model.checkpoint import NAME_PATTERN, Config, load_config
+from model.weights import CheckpointError
+from training.data.folder import read_folder, shown
+from training.data.images import image_set
+from training.data.section import BUILT_IN, ImageSection, TableSection
+from training.data.split import digests
+from training.data.table import read_columns, table_set
+from training.data.training_set import DataError, FiniteSet
+from training.init.choices import HEAD, Choice, Choices, plain, to_toml
+from training.init.probe import seconds_a_step
+from training.init.propose import (
+    SUFFIXES,
+    Amount,
+    Impossible,
+    Role,
+    choose_size,
+    recipe_for,
+    standardisation,
+    with_steps,
+)
+from training.init.survey import count_lines, left_out_lines, survey_images, survey_table
+from training.recipe import RecipeError, parse_recipe, recipe_names
+from training.tasks import make_task, needed
+
+FEWEST_STEPS = 100
+
+Say = Callable[[str], None]
+S = TypeVar("S", ImageSection, TableSection)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is not to be chosen here. None, False, 0 or empty: it is.
+
+    size      (height, width)
+    minutes   that training may take, for each recipe
+    """
+
+    roles: Sequence[Role] = ()
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    fit: str = "crop"
+    labels: bool = True
+    label: str | None = None
+    without: Sequence[str] = ()
+    flip: bool = False
+    shift: int = 0
+    colour: float = 0.0
+    jitter: float = 0.0
+    minutes: float | None = None
+    base: str | None = None
+    start_from: Path | None = None
+
+
+def init(
+    path: str,
+    name: str,
+    wishes: Wishes,
+    *,
+    recipes: Path,
+    checkpoints: Path,
+    force: bool = False,
+    say: Say,
+) -> list[Path]:
+    """Write a recipe for each role, and return where they are.
+
+    Raises DataError and RecipeError with what to do.
+    """
+    _check_name(name)
+    taken_from = None if wishes.start_from is None else _begun_with(wishes.start_from)
+    device = PartialState().device
+    if Path(path).is_dir():
+        data, of = _of_folder(path, name, wishes, taken_from, device, say)
+    else:
+        data, of = _of_table(path, name, wishes, say)
+    captioned = bool(of.examples.captions)
+    amount = Amount(len(of), of.config, device, captioned, taken_from)
+    roles = wishes.roles or (Role.CONDITIONAL if of.config.labels else Role.UNCONDITIONAL,)
+    written = []
+    for role in dict.fromkeys(roles):
+        own_name = name if role == Role.CONDITIONAL or not wishes.roles else f"{name}-{SUFFIXES[role]}"
+        target = recipes / f"{own_name}.toml"
+        if target.exists() and not force:
+            raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
+        try:
+            recipe = recipe_for(role, own_name, data, amount, wishes.base or name)
+        except Impossible as error:
+            raise RecipeError(str(error)) from error
+        recipe, took = _timed(recipe, target, amount, wishes.minutes, checkpoints)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(_heading(path, of) + to_toml(recipe), encoding="utf-8")
+        written.append(target)
+        say(f"{target}: {took}")
+    return written
+
+
+def _of_folder(
+    path: str, name: str, wishes: Wishes, taken_from: Config | None, device: Any, say: Say
+) -> tuple[Choices, FiniteSet]:
+    folder = read_folder(Path(path), labels=wishes.labels)
+    survey = survey_images(folder)
+    for line in survey.lines():
+        say(line)
+    size = choose_size(survey, device)
+    channels = Choice(1 if survey.grey else 3, "they are grey" if survey.grey else "there are colours in them")
+    if taken_from is not None:
+        theirs, *sides = taken_from.data.shape
+        size, channels = (Choice(value, f"{taken_from.name}'s") for value in (sides, theirs))
+    if wishes.size is not None:
+        size = Choice(list(wishes.size), "as asked")
+    if wishes.channels is not None:
+        channels = Choice(wishes.channels, "as asked")
+    section: Choices = {
+        "dataset": Choice(name, "what requests call it"),
+        "images": Choice(_written(path), "as seen from where training is started"),
+        "size": Choice(size.value, f"height and width; {size.why}"),
+        "channels": channels,
+        "fit": Choice(wishes.fit, "the largest part around the middle" if wishes.fit == "crop" else "all, stretched"),
+        "labels": Choice(wishes.labels, "folders are classes" if folder.classes else "there are no folders of classes"),
+        "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
+    }
+    by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
+    section["standardise"] = standardisation(image_set(by_channel).config.std)
+    section |= {
+        "flip": Choice(wishes.flip, "mirrors every other image: wrong for letters and digits"),
+        "shift": Choice(wishes.shift, "pixels, at most, in each direction"),
+        "colour": Choice(wishes.colour, "brightness, contrast and saturation, times 1 ± this"),
+    }
+    of = image_set(_checked(ImageSection, section))
+    _report(of, say)
+    return section, of
+
+
+def _of_table(path: str, name: str, wishes: Wishes, say: Say) -> tuple[Choices, FiniteSet]:
+    columns = read_columns(Path(path))
+    survey = survey_table(columns, wishes.label)
+    without = {column: "as asked" for column in wishes.without}
+    for found, why in (
+        (survey.constant, "is the same in every line"),
+        (survey.of_words, "holds words"),
+        (survey.counting, "counts the lines"),
+    ):
+        without |= {column: why for column in found if column not in without}
+    label = wishes.label or (survey.label if wishes.labels else None)
+    section: Choices = {
+        "dataset": Choice(name, "what requests call it"),
+        "table": Choice(_written(path), "as seen from where training is started"),
+    }
+    if label is not None:
+        why = "as asked" if wishes.label else "it looks like the class; --label takes another one, --no-labels none"
+        section["label"] = Choice(label, why)
+        without.pop(label, None)
+    if without:
+        section["without"] = Choice(list(without), ", ".join(f"{column} {why}" for column, why in without.items()))
+        say("without  " + ", ".join(f"{column} ({why})" for column, why in without.items()))
+    section |= {
+        "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
+        "jitter": Choice(wishes.jitter, "noise added to what is drawn, in standard deviations of each column"),
+    }
+    of = table_set(_checked(TableSection, section))
+    say(f"columns  {', '.join(of.config.columns)}" + (f"; the label is {label}" if label else ""))
+    _report(of, say)
+    return section, of
+
+
+def _checked(section: type[S], choices: Choices) -> S:
+    """Raises RecipeError for what was asked and cannot be."""
+    try:
+        return section(**plain(choices))
+    except ValidationError as error:
+        raise RecipeError(
+            "; ".join(f"--{e['loc'][0]}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        ) from error
+
+
+def _report(of: FiniteSet, say: Say) -> None:
+    for line in (*count_lines(of), *left_out_lines(of)):
+        say(line)
+    kinds = [digests(part.rows.numpy()) for part in (of.examples, of.held_out)]
+    copies = len(of.examples) + len(of.held_out) - len(np.unique(np.concatenate(kinds)))
+    if copies:
+        say(f"copies: {copies:,} are the same as another")
+    say(f"{len(of.examples):,} to train on, {len(of.held_out):,} held out")
+
+
+def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, checkpoints: Path) -> tuple[Choices, str]:
+    """The recipe with a measured time in it, over fewer steps where it would take longer than `minutes`."""
+    made = parse_recipe(plain(recipe), str(target))
+    missing = [folder.name for folder in needed(made, checkpoints).values() if not folder.is_dir()]
+    if missing:
+        return recipe, f"{made.optimisation.steps:,} steps; train {' and '.join(missing)} first"
+    task = make_task(made, checkpoints)
+    size = sum(parameter.numel() for parameter in task.network.parameters())
+    accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
+    seconds = seconds_a_step(task, accelerator)
+    if minutes is not None and made.optimisation.steps * seconds > 60 * minutes:
+        steps = int(60 * minutes / seconds)
+        if steps < FEWEST_STEPS:
+            raise RecipeError(
+                f"{made.name}: a step takes {seconds:.2g} s here, so that {minutes:g} minutes are {steps} steps, too "
+                f"few to learn anything: allow at least {FEWEST_STEPS * seconds / 60:.0f} minutes"
+            )
+        recipe = with_steps(recipe, steps, of.rows)
+    steps = recipe["optimisation"]["steps"].value
+    took = f"about {_duration(steps * seconds)} on this {of.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+    recipe = recipe | {"optimisation": {HEAD: Choice(None, took)} | recipe["optimisation"]}
+    if "network" in recipe and HEAD not in recipe["network"]:
+        recipe["network"] = {HEAD: Choice(None, f"{size / 1e6:.2g} M parameters")} | recipe["network"]
+    return recipe, f"{steps:,} steps, {took}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _heading(path: str, of: FiniteSet) -> str:
+    n, classes = len(of.examples) + len(of.held_out), len(of.config.labels)
+    what = f"{n:,} {'images' if of.config.kind == 'images' else 'points'}"
+    return f"# Made by init from {_written(path)}: {what}{f' in {classes} classes' if classes else ''}.\n\n"
+
+
+def _check_name(name: str) -> None:
+    if not re.match(NAME_PATTERN, name):
+        raise RecipeError(f"--name {name!r}: small letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    if name in BUILT_IN or name in recipe_names():
+        raise RecipeError(f"--name {name!r} is taken by what comes with this package: take another")
+
+
+def _written(path: str) -> str:
+    """A path as it may stand in TOML. Raises DataError for one that is not UTF-8."""
+    if shown(path) != path:
+        raise DataError(f"{shown(path)}: the name is not UTF-8: rename it, or give another way to it")
+    return path
+
+
+def _begun_with(folder: Path) -> Config:
+    try:
+        return load_config(folder)
+    except CheckpointError as error:
+        raise RecipeError(f"--from: {error}") from error

@@ -1,0 +1,164 @@
+"""What is there: an own folder or table, looked at before anything is chosen."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from training.data.folder import Folder, ImageFile
+from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
+from training.data.table import Columns, is_number
+from training.data.training_set import DataError, FiniteSet
+
+GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all whose name begins with I
+COLOURFUL = 12  # of 255, between a pixel's channels: where all are nearer, an image is grey
+LOOKED_AT = 200  # images whose colours are looked at
+THUMBNAIL = (32, 32)
+SHOWN = 3  # sizes, in a report …
+NAMED = 20  # … and classes, and files or lines that are left out
+SCARCE = 20  # rows of a class: fewer are remembered rather than learned
+MOST_VALUES = 1000  # of a column that are told apart
+CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
+
+
+@dataclass(frozen=True)
+class ImageSurvey:
+    """folder: what its files are called; headers: what those that can be opened say of themselves."""
+
+    folder: Folder
+    headers: Sequence[Header]
+    grey: bool
+
+    @property
+    def shapes(self) -> Counter[tuple[int, int]]:
+        """(height, width) → how many."""
+        return Counter((header.height, header.width) for header in self.headers)
+
+    def lines(self) -> Iterator[str]:
+        """For a person."""
+        headers, sizes = self.headers, self.shapes
+        some = [f"{width}×{height} ({count:,})" for (height, width), count in sizes.most_common(SHOWN)]
+        more = len(sizes) - len(some)
+        yield "sizes    " + ", ".join(some) + (f" and {more:,} more" if more > 0 else "")
+        modes = ", ".join(f"{mode} ({count:,})" for mode, count in Counter(h.mode for h in headers).most_common())
+        turned, transparent = (sum(getattr(h, name) for h in headers) for name in ("turned", "transparent"))
+        yield f"modes    {modes}" + (", but all are grey" if self.grey and "RGB" in modes else "")
+        if turned:
+            yield f"turned   {turned:,} by EXIF: they are turned upright"
+        if transparent:
+            yield f"clear    {transparent:,} with transparency: they are laid on white"
+        if self.folder.captioned:
+            yield f"captions {sum(bool(file.caption) for file in self.folder.files):,}"
+
+
+def survey_images(folder: Folder) -> ImageSurvey:
+    """Every file is opened, none is decoded but some for their colours. Raises DataError where none can be opened."""
+
+    def look(file: ImageFile) -> Header | None:
+        try:
+            return read_header(file.path)
+        except Unusable:  # named when it is decoded
+            return None
+
+    files = folder.files
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        shown = Console().is_terminal
+        looked = track(pool.map(look, files), "looking", total=len(files), transient=True, disable=not shown)
+        headers = [header for header in looked if header is not None]
+        if not headers:
+            try:
+                read_header(files[0].path)
+            except Unusable as unusable:
+                raise DataError(
+                    f"{folder.root}: none of its {len(files):,} images can be read; {files[0].name}: {unusable}"
+                ) from unusable
+        grey = all(header.mode in GREY_MODES or header.mode.startswith("I") for header in headers) or not any(
+            pool.map(_colourful, files[:: max(1, len(files) // LOOKED_AT)])
+        )
+    return ImageSurvey(folder, headers, grey)
+
+
+def _colourful(file: ImageFile) -> bool:
+    try:
+        pixels = read_pixels(file.path, THUMBNAIL, channels=3, fit="stretch").astype(np.int16)
+    except Unusable:
+        return False
+    return bool((pixels.max(0) - pixels.min(0)).max() >= COLOURFUL)
+
+
+def count_lines(of: FiniteSet) -> Iterator[str]:
+    """How many examples there are, for a person."""
+    labels = np.concatenate([of.examples.labels.numpy(), of.held_out.labels.numpy()])
+    what = "images" if of.config.kind == "images" else f"points of {of.config.shape[0]} dimensions"
+    classes = of.config.labels
+    yield f"{len(labels):,} {what}" + (f" in {len(classes):,} classes" if classes else "")
+    if not classes:
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    width = max(len(name) for name in classes[:NAMED])
+    for name, count in zip(classes[:NAMED], counts, strict=False):
+        yield f"  {name:{width}} {count:8,}"
+    if len(classes) > NAMED:
+        yield f"  … and {len(classes) - NAMED:,} more, of {counts[NAMED:].min():,} to {counts[NAMED:].max():,}"
+    scarce = [name for name, count in zip(classes, counts, strict=True) if count < SCARCE]
+    if scarce:
+        some = ", ".join(scarce[:SHOWN]) + (" …" if len(scarce) > SHOWN else "")
+        yield f"few: of {some} there are less than {SCARCE}: what is drawn of them will be much like a copy"
+
+
+def left_out_lines(of: FiniteSet) -> Iterator[str]:
+    """What cannot be trained on, and why, for a person."""
+    if of.left_out:
+        yield f"left out: {len(of.left_out):,}, which cannot be trained on"
+    for one in of.left_out[:NAMED]:
+        yield f"  {one.name}: {one.reason}"
+    if len(of.left_out) > NAMED:
+        yield f"  … and {len(of.left_out) - NAMED:,} more"
+
+
+@dataclass(frozen=True)
+class TableSurvey:
+    """label: the column that seems to be the class; constant, of_words, counting: columns there is nothing to learn
+    of."""
+
+    columns: Columns
+    lines: int
+    label: str | None
+    constant: tuple[str, ...]
+    of_words: tuple[str, ...]
+    counting: tuple[str, ...]
+
+
+def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
+    """`label`: the column of classes, where it is known."""
+    names = columns.names
+    words, values = Counter[str](), [set[str]() for _ in names]
+    counting = [set[int]({0, 1}) for _ in names]  # where a column may have begun to count the lines
+    lines = 0
+    for _, cells in columns.lines():
+        for index, (name, cell) in enumerate(zip(names, cells, strict=False)):
+            words[name] += bool(cell) and not is_number(cell)
+            if len(values[index]) < MOST_VALUES:
+                values[index].add(cell)
+            counting[index] = {start for start in counting[index] if cell == str(lines + start)}
+        lines += 1
+    of_words = [name for name in names if words[name] > lines / 2]
+    if label is None:
+        repeated = [name for name, found in zip(names, values, strict=True) if len(found) <= lines / 2]
+        named = [name for name in repeated if name.lower() in CLASS_NAMES]
+        may_be = named or [name for name in repeated if name in of_words]
+        label = may_be[0] if len(may_be) == 1 else None
+    others = [(index, name) for index, name in enumerate(names) if name != label]
+    return TableSurvey(
+        columns,
+        lines,
+        label,
+        constant=tuple(name for index, name in others if len(values[index]) < 2),
+        of_words=tuple(name for _, name in others if name in of_words),
+        counting=tuple(name for index, name in others if counting[index] and lines > 1),
+    )

@@ -1,0 +1,40 @@
+"""A recipe of any role → what the trainer trains."""
+
+from pathlib import Path
+
+from model.checkpoint import CONFIG
+from training.classifying import ClassifierTask
+from training.contrasting import ClipTask
+from training.controlling import ControlTask
+from training.denoising import DenoisingTask
+from training.judging import JudgeTask
+from training.recipe import ClassifierRecipe, ClipRecipe, ControlRecipe, DenoiserRecipe, JudgeRecipe, Recipe
+from training.trainer import Task
+
+_TASKS = {
+    DenoiserRecipe: DenoisingTask,
+    JudgeRecipe: JudgeTask,
+    ClassifierRecipe: ClassifierTask,
+    ClipRecipe: ClipTask,
+    ControlRecipe: ControlTask,
+}
+
+
+def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
+    """Among the checkpoints, or a folder that holds one: somebody's data may lie here under the same name."""
+    path = Path(name_or_path)
+    return path if (path / CONFIG).is_file() else checkpoints / name_or_path
+
+
+def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
+    """The checkpoints that a recipe builds on, by the name of its field, whether they are there or not."""
+    of = {field: getattr(recipe, field, None) for field in ("text_from", "base")}
+    return {field: find_checkpoint(name, checkpoints) for field, name in of.items() if name is not None}
+
+
+def make_task(recipe: Recipe, checkpoints: Path, start_from: str | None = None) -> Task:
+    """Raises RecipeError and DataError where it cannot be trained."""
+    sources = needed(recipe, checkpoints)
+    if start_from is not None:
+        sources["start_from"] = find_checkpoint(start_from, checkpoints)
+    return _TASKS[type(recipe)](recipe, **sources)
