@@ -38,6 +38,10 @@ class DenoisingTask:
             self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
         except ValueError as error:
             raise RecipeError(f"{recipe.name}: data: {error}") from error
+        if self.text is not None and self.text.config.vocabulary.words != self.data.vocabulary.words:
+            raise RecipeError(
+                f"{recipe.name}: text_from: {text_from.name} knows other words than the captions: train it again"
+            )
         data = self.data.config
         if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Precision
-from model.conditions import HINT_KINDS, Conditions, Hints
+from model.conditions import HINT_KINDS, Conditions, HintKind, Hints
 from model.data import DataConfig, to_uint8
-from model.denoiser import Denoiser
+from model.denoiser import Denoiser, Network
 from model.noise import normal
 from model.reader import Guide
 from model.step import step
@@ -28,6 +28,7 @@ from service.engine.speed import SpeedCurve
 log = structlog.get_logger(__name__)
 
 WARM_PASSES = 4  # at each batch size; the fastest counts
+MOST_GRAPHS = 1_000  # that are compiled
 
 
 @dataclass(eq=False)
@@ -77,12 +78,16 @@ class Runner:
             controls[kind] = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
         denoiser.controls = controls
         if self._compiled:
-            denoiser.network = torch.compile(denoiser.network, dynamic=False)  # one graph for each size
+            denoiser.network = _compiled(denoiser.network)
         denoiser.network = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
         fastest = dict.fromkeys(denoiser.network.sizes, math.inf)
         for _ in range(WARM_PASSES):
             for size in fastest:
-                fastest[size] = min(fastest[size], _seconds(denoiser, data.shape, size))
+                fastest[size] = min(fastest[size], _seconds(denoiser, data.shape, Conditions.none(size)))
+                yield
+        for kind, of in list(served.controls.items())[:1]:  # what a hint adds is another graph for a compiled network
+            for size in fastest:
+                _seconds(denoiser, data.shape, _following(kind, of.example(), size))
                 yield
         self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(fastest), Arena(data.shape, self.device))
 
@@ -185,7 +190,7 @@ class Runner:
     def check(self, name: str) -> None:
         """One pass of a model over nothing in particular. Raises where the device does not compute any more."""
         model = self.models[name]
-        _seconds(model.denoiser, model.data.shape, model.curve.sizes[0])
+        _seconds(model.denoiser, model.data.shape, Conditions.none(model.curve.sizes[0]))
 
     def _begin(self, number: int, job: Job, arena: Arena) -> None:
         if self._plans.overgrown:
@@ -224,11 +229,25 @@ def _hints(jobs: Sequence[Job], counts: Sequence[int]) -> Hints | None:
     return Hints(*(torch.from_numpy(np.repeat(values, counts, axis=0)) for values in (images, kinds, scales)))
 
 
+def _compiled(network: Network) -> Network:
+    """By size, and apart where a hint adds something: one graph each, compiled when it is first called for.
+
+    Torch gives up after eight and says nothing; the limit is the calling thread's own.
+    """
+    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit = MOST_GRAPHS
+    return torch.compile(network, dynamic=False)
+
+
+def _following(kind: HintKind, image: Tensor, rows: int) -> Conditions:
+    kinds = torch.full((rows,), HINT_KINDS.index(kind))
+    return replace(Conditions.none(rows), hints=Hints(image.expand(rows, *image.shape), kinds, torch.ones(rows)))
+
+
 @torch.inference_mode()
-def _seconds(denoiser: Denoiser, shape: tuple[int, ...], rows: int) -> float:
+def _seconds(denoiser: Denoiser, shape: tuple[int, ...], conditions: Conditions) -> float:
     """That one pass takes."""
-    x = torch.zeros(rows, *shape, device=denoiser.device)
-    t = torch.ones(rows, dtype=torch.int64, device=denoiser.device)
+    x = torch.zeros(len(conditions), *shape, device=denoiser.device)
+    t = torch.ones(len(conditions), dtype=torch.int64, device=denoiser.device)
     started = time.perf_counter()
-    denoiser(x, t, Conditions.none(rows)).x0.sum().item()
+    denoiser(x, t, conditions).x0.sum().item()
     return time.perf_counter() - started

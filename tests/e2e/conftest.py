@@ -85,9 +85,11 @@ def services() -> Iterator[Callable[..., Process]]:
         threading.Thread(target=process._read, daemon=True).start()
         return process
 
-    yield start
-    for process in started:
-        process.end()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.end()
 
 
 @pytest.fixture

@@ -138,8 +138,8 @@ def test_a_stuck_engine_is_not_ready_and_ends_the_process(start_service, tiny, t
     service.wait_until_ready()
     asking = threading.Thread(target=_ask_and_be_left_alone, args=(service.url,))
     asking.start()
-    time.sleep(2)
-    answer = httpx.get(f"{service.url}/readyz")
+    while (answer := httpx.get(f"{service.url}/readyz")).status_code == 200:
+        time.sleep(0.05)
     assert answer.status_code == 503 and "has not moved" in answer.json()["detail"]
     assert service.popen.wait(20) == 1
     asking.join(10)

@@ -5,15 +5,15 @@ import contextlib
 import random
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
 from model.data import to_uint8
-from model.noise import sample_seeds
-from model.plan import make_plan
 from model.sample import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
@@ -21,32 +21,8 @@ from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, 
 from service.engine.options import EngineOptions
 from service.engine.served import Served
 from service.metrics import Metrics
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
-
-CHECKPOINTS = {
-    "images": tiny_checkpoint(IMAGES),
-    "points": tiny_checkpoint(POINTS),
-    "learned": tiny_checkpoint(IMAGES, learned_variance=True),
-    "plain": tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), learned_variance=True),
-    "text": tiny_text_checkpoint(IMAGES),
-}
-OF_IMAGES, CLIP = tiny_classifier(IMAGES), tiny_clip(IMAGES)
-CONTROLS = {kind: tiny_control(CHECKPOINTS["images"], kind) for kind in HINT_KINDS}
-SERVED = {
-    "images": Served(CHECKPOINTS["images"], {"label": OF_IMAGES}, CONTROLS),
-    "learned": Served(CHECKPOINTS["learned"], {"label": OF_IMAGES}),
-    "plain": Served(CHECKPOINTS["plain"], {"label": OF_IMAGES, "text": CLIP}),
-    "points": Served(CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}),
-    "text": Served(CHECKPOINTS["text"]),
-}
-SAMPLERS = [
-    dict(sampler="ddpm", variance="fixed-small"),
-    dict(sampler="ddpm", variance="fixed-large"),
-    dict(sampler="renoise"),
-    dict(sampler="ddim"),
-    dict(sampler="ddim", eta=0.7),
-    dict(sampler="dpmpp-2m"),
-]
+from tests.jobs import CHECKPOINTS, SERVED, make_job, random_job
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint
 
 
 @pytest.fixture
@@ -67,39 +43,6 @@ def make_engine():
     yield make
     for engine in engines:
         engine.stop(10)
-
-
-def make_job(
-    model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, hint=None, **sampler
-) -> Job:
-    plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
-    labels = np.full(n, NO_LABEL if label is None else label)
-    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text, hint)
-
-
-def make_hint(draw: random.Random) -> Hint:
-    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5))).numpy()
-    return Hint(draw.choice(HINT_KINDS), image, draw.choice([0.0, 0.5, 1.0, 2.0]))
-
-
-def random_job(draw: random.Random) -> Job:
-    model = draw.choice(list(CHECKPOINTS))
-    learned = model in ("learned", "plain")
-    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
-    vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
-    prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
-    return make_job(
-        model,
-        n=draw.choice([1, 1, 2, 3, 7]),
-        steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
-        seed=draw.randrange(2**63),
-        label=None if prompted else draw.choice([None, 0, 1]),
-        text=torch.nn.functional.normalize(vector, dim=0).numpy() if prompted and draw.random() < 0.8 else None,
-        scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
-        gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
-        hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
-        **draw.choice(samplers),
-    )
 
 
 def returned(generator):
@@ -378,6 +321,27 @@ def test_models_of_one_classifier_share_it(make_engine):
     models = make_engine()._worker.runner.models
     assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), ("images", (16,))])
+def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, monkeypatch, name, sizes):
+    """By a compiler that only records the graphs. Torch gives up after eight of them, unless it is told otherwise."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    engine = make_engine({name: SERVED[name]}, compile=True, batch_sizes=sizes)
+    kept = engine.describe()["models"][name]["batch_sizes"]
+    graphs = len(sizes) + (len(kept) if name == "images" else 0)  # another one for rows with hints
+    assert counters["stats"]["unique_graphs"] == graphs
+    draw = random.Random(2)
+    jobs = [job for job in (random_job(draw) for _ in range(200)) if job.model == name]
+
+    async def ask_all():
+        return await asyncio.gather(*(engine.sample(job) for job in jobs))
+
+    for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, engine)))
+    assert counters["stats"]["unique_graphs"] == graphs and not counters["unimplemented"]
 
 
 def test_an_engine_without_any_model_is_dead():

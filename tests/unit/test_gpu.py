@@ -13,31 +13,14 @@ from model.noise import normal
 from model.plan import make_plan
 from model.sample import sample
 from service.engine.engine import Engine
-from service.engine.job import Job
 from service.engine.options import EngineOptions
-from service.engine.served import Served
 from service.metrics import Metrics
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint
+from tests.jobs import CHECKPOINTS, SERVED, random_job
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the engine was not run on one"),
 ]
-CHECKPOINTS = {"images": tiny_checkpoint(IMAGES, learned_variance=True), "points": tiny_checkpoint(POINTS)}
-SERVED = {name: Served(checkpoint) for name, checkpoint in CHECKPOINTS.items()}
-SAMPLERS = [
-    dict(sampler="ddpm", variance="fixed-large"),
-    dict(sampler="renoise"),
-    dict(sampler="ddim", eta=0.5),
-    dict(sampler="dpmpp-2m"),
-]
-
-
-def random_job(draw: random.Random) -> Job:
-    model = draw.choice(list(CHECKPOINTS))
-    n = draw.choice([1, 2, 7, 40])
-    plan = make_plan(CHECKPOINTS[model].schedule, steps=draw.choice([1, 3, 10, 50]), **draw.choice(SAMPLERS))
-    return Job(model, plan, np.arange(n) + draw.randrange(2**31), np.full(n, 1), draw.choice([0.0, 1.0, 2.5]))
 
 
 def test_mixed_requests_give_the_bytes_that_each_gives_alone():
@@ -69,7 +52,7 @@ def test_noise_is_that_of_the_cpu_to_the_last_bit():
     assert torch.equal(normal(seeds.cuda(), steps.cuda(), (3, 5)).cpu(), on_cpu)
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("name", ["images", "points"])
 def test_samples_are_close_to_those_of_the_cpu(name):
     """Not the same bytes: the kernels round differently."""
     checkpoint = CHECKPOINTS[name]

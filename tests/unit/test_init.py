@@ -19,6 +19,7 @@ from training.__main__ import app
 from training.data.folder import read_folder
 from training.data.table import read_columns
 from training.init.choices import HEAD, Choice, plain, to_toml
+from training.init.probe import Pace
 from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
@@ -81,21 +82,20 @@ def amount(shape: tuple[int, ...], rows: int, device: str = "cpu", labels: int =
 
 OWN = {"dataset": Choice("mine"), "images": Choice("photos"), "size": Choice([32, 32]), "channels": Choice(3)}
 TABLE = {"dataset": Choice("mine"), "table": Choice("t.csv")}
-SIDES = [4, 8, 12, 16, 20, 24, 28, 32, 36, 48, 64, 96, 100, 128, 256]
+SIDES = [4, 8, 12, 16, 28, 32, 36, 48, 64, 100, 128, 256]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_network_can_be_built_for_every_size(device):
-    sizes = [(side, side) for side in SIDES] + list(itertools.permutations([8, 20, 28, 64], 2))
-    for (height, width), channels, rows in itertools.product(sizes, (1, 3), (50, 5_000)):
-        of = amount((channels, height, width), rows, device)
-        for role in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER):
+    sizes = [(side, side) for side in SIDES] + list(itertools.combinations([8, 20, 28, 64], 2))
+    for number, (height, width) in enumerate(sizes):
+        of = amount((3, height, width), (50, 5_000)[number % 2], device)
+        for role in (Role.CONDITIONAL, Role.CLASSIFIER):
             made = parse_recipe(plain(recipe_for(role, "mine", OWN, of, "mine")), "here")
-            with torch.device("meta"):
-                if isinstance(made, ClassifierRecipe):
-                    build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
-                    continue
-                network = build_network(made.network, shape=of.data.shape, labels=3, T=1000, learned_variance=False)
+            if isinstance(made, ClassifierRecipe):
+                build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
+                continue
+            network = build_network(made.network, shape=of.data.shape, labels=3, T=1000, learned_variance=False)
             *_, last = made.network.channels
             pixels = height * width // (made.network.patch * 2 ** (len(made.network.channels) - 1)) ** 2
             assert pixels <= 32**2  # of what the middle attends to
@@ -251,9 +251,12 @@ def test_init_of_a_table(tmp_path):
 
 def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
     make_table(tmp_path / "t.csv", lines=60)
-    monkeypatch.setattr("training.init.command.seconds_a_step", lambda *_: 0.1)
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(0.1, shared=True))
     assert run("init", "t.csv", "--name", "whole").exit_code == 0
     assert load_recipe("whole").optimisation.steps == 3_000
+    assert (
+        "# about 5 min on this CPU, 100 ms a step, measured while other work" in Path("recipes/whole.toml").read_text()
+    )
     assert run("init", "t.csv", "--name", "cut", "--minutes", "2").exit_code == 0
     cut = load_recipe("cut").optimisation
     assert cut.steps == 1_200

@@ -59,6 +59,13 @@ def test_copies_are_seen_and_fresh_draws_are_not():
     assert (fresh["samples"], fresh["held_out"], fresh["trained_on"]) == (400, 300, 600)
 
 
+def test_a_mirror_image_is_a_copy_where_training_images_were_mirrored():
+    data = own()
+    mirror_images = data.examples.rows[:100].flip(-1).float()
+    assert memorisation(mirror_images, data).figures["nearer_than_real"] < 0.1
+    assert memorisation(mirror_images, data, mirrored=True).figures["nearer_than_real"] == 1
+
+
 def test_what_is_checked_is_of_all_classes_and_no_more_than_that(monkeypatch):
     monkeypatch.setattr(module, "CHECKED", 50)
     data = own()

@@ -21,6 +21,8 @@ from tests.tiny import (
 )
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
+from training.data.digits import mnist
+from training.data.training_set import FiniteSet
 from training.evaluate.judge import JudgeConfig, JudgeNetwork
 from training.recipe import RecipeError
 from training.report import bench, command, grid, prompts, sheets
@@ -84,16 +86,16 @@ def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
     assert cell in again
     assert again.measured[cell]["frechet_ratio"] == 2.0
     assert Cell("ddpm", 10, 1.5, "fixed-small") not in again
-    assert not again.drawn("a.png")
-    again.put_picture("a.png")
+    assert not again.drawn("a.png", "ten steps")
+    again.put_picture("a.png", "ten steps")
     known = CellStore(tmp_path / "a.json", {"weights": "1"})
-    assert known.drawn("a.png") and cell in known
+    assert known.drawn("a.png", "ten steps") and not known.drawn("a.png", "twenty steps") and cell in known
     other = CellStore(tmp_path / "a.json", {"weights": "2"})
-    assert cell not in other and not other.drawn("a.png")
+    assert cell not in other and not other.drawn("a.png", "ten steps")
     kept = Cell("ddim", 10, 1.5)
     known.put(kept, of_quality(1.0))
     known.forget([cell])
-    assert cell not in known and kept in known and not known.drawn("a.png")
+    assert cell not in known and kept in known and not known.drawn("a.png", "ten steps")
     assert cell in CellStore(tmp_path / "a.json", {"weights": "1"})  # nothing is lost before something takes its place
     (tmp_path / "a.json").write_text("{ half")
     assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"})
@@ -277,6 +279,15 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     assert made and set(made) < set(first)
     assert again.count("| ddpm, learned |") == text.count("| ddpm, learned |") > 0
 
+    # Other advice, other samples: where they are drawn by it.
+    changed, same = reports / "mnist-cfg-by-steps.png", reports / "mnist-ddpm-scales.png"
+    before = changed.read_bytes(), same.stat().st_mtime_ns
+    config = load_config(checkpoints / "mnist-cfg")
+    sampling = config.sampling.model_copy(update={"guidance_scale": 9.0})
+    save_config(checkpoints / "mnist-cfg", config.model_copy(update={"sampling": sampling}))
+    report(chapters=["guidance"], only=["mnist-ddpm"])
+    assert changed.read_bytes() != before[0] and same.stat().st_mtime_ns == before[1]
+
 
 @pytest.mark.usefixtures("mnist_files")
 def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
@@ -288,6 +299,8 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "checkpoints" / "mnist-judge", judge, JudgeNetwork(judge))
+    few = mnist(train=False).some(200)  # of real images, so that the judge has soon looked at them
+    monkeypatch.setattr(bench, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
     made = []
     evaluate = bench.evaluate_control
     monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])

@@ -44,6 +44,12 @@ def _section(config: _Config) -> DataSection:
     return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
 
 
+def mirrored(config: _Config) -> bool:
+    """Were the images that a checkpoint was trained on mirrored now and then?"""
+    section = _section(config)
+    return isinstance(section, ImageSection) and section.flip
+
+
 def captioned_set(section: DataSection) -> CaptionedSet:
     """The same with what can be said of its rows. Raises DataError where nothing can."""
     if isinstance(section, ImageSection):

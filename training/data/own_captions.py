@@ -46,6 +46,10 @@ class CaptionedImages:
         if len(self._texts) < FEWEST:
             raise DataError(f"{self.config.dataset}: at least {FEWEST} different captions are needed to learn from")
         self._held_out_places, self._held_out_numbers = numbered(real.held_out)
+        if not len(self._held_out_places):
+            raise DataError(
+                f"{self.config.dataset}: no image that is held out has a caption to measure with: give more images one"
+            )
         named = [name for name in self.config.labels if _readable(name, self.vocabulary, whole=True)]
         self.label_prompts = self.config.labels if len(named) == len(self.config.labels) else ()
 
@@ -58,8 +62,6 @@ class CaptionedImages:
 
     def held_out_captions(self, n: int, seed: int) -> HeldOutCaptions:
         """Those that the held-out images have."""
-        if not len(self._held_out_places):
-            raise DataError(f"{self.config.dataset}: no image that is held out has a caption: give more of them one")
         order = torch.randperm(len(self._held_out_places), generator=torch.Generator().manual_seed(seed))[:n]
         traits = self._held_out_numbers[order]
         return HeldOutCaptions(self._held_out_places[order], traits, self.captions_of(traits, torch.Generator()))

@@ -22,11 +22,11 @@ from model.control import load_control
 from model.loading import GUIDES
 from model.reader import Guide
 from model.weights import CheckpointError
-from training.data import trained_on
+from training.data import mirrored, trained_on
 from training.data.drawings import DRAWN_OF
 from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
-from training.evaluate.clouds import POINT_STEPS, evaluate_points
+from training.evaluate.clouds import POINT_STEPS, evaluate_points, told_apart
 from training.evaluate.controls import evaluate_control, evaluate_drawings
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
@@ -105,11 +105,13 @@ def evaluate_checkpoint(
         return figures
 
     metrics = dict(config.metrics)
+    if config.data.kind == "points":
+        figures |= told_apart(drawn, data)
     metrics[column] = figures
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
         metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
-    remembered = memorisation(drawn.rows, data) if precision == "float32" else None
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config)) if precision == "float32" else None
     if remembered is not None:
         metrics[MEMORISATION] = remembered.figures
     precisions = config.precisions
@@ -142,7 +144,7 @@ def evaluate_memorisation(folder: Path, device: torch.device, *, samples: int | 
     if data.examples is None:
         raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
     drawn = draw(checkpoint, data, options, Drawing(seed, "float32", device), samples=samples or CHECKED)
-    remembered = memorisation(drawn.rows, data)
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config))
     if samples is None:
         config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: remembered.figures}})
         save_config(folder, config)
@@ -193,7 +195,7 @@ def evaluate_steered(
             figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
         else:
             figures, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
-    if not changed and samples is None:
+    if not changed and samples in (None, count):
         _tell(guide, steers, {f"steering {folder.name}": figures})
     return figures
 
@@ -284,10 +286,8 @@ def _evaluate_control(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    options, reference = (
-        _options(base, changed, precision),
-        image_reference(checkpoints, trained_on(base.config), device),
-    )
+    options = _options(base, changed, precision)
+    reference = image_reference(checkpoints, trained_on(base.config), device)
     common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
     common |= {"precision": precision, "device": device}
     figures, seen = evaluate_control(control, base, reference, options, samples=samples or HINTS, **common)

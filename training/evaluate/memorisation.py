@@ -38,17 +38,19 @@ class Memorisation:
     held_out: Nearest
 
 
-def memorisation(samples: Tensor, data: TrainingSet) -> Memorisation | None:
+def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) -> Memorisation | None:
     """Of samples [n, …] in the data's own units, as many as are checked. None where rows are drawn without end: then
     there is nothing to be remembered.
+
+    mirrored  training images were mirrored as well, so their mirror images count too
 
     What remembers nothing has about NEAR of its samples among the nearest NEAR of real rows, and distances alike.
     """
     if data.examples is None:
         return None
     real = data.held_out.some(CHECKED).rows
-    made = nearest(Examples(samples, torch.empty(len(samples))).some(CHECKED).rows, data.examples.rows, data.config)
-    held_out = nearest(real, data.examples.rows, data.config)
+    few = Examples(samples, torch.empty(len(samples))).some(CHECKED).rows
+    made, held_out = (nearest(rows, data.examples.rows, data.config, mirrored=mirrored) for rows in (few, real))
     near = held_out.distance.quantile(NEAR)
     figures: Figures = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
     for name, of in (("nearest_training", made), ("nearest_training_of_real", held_out)):
@@ -58,19 +60,17 @@ def memorisation(samples: Tensor, data: TrainingSet) -> Memorisation | None:
     return Memorisation(figures, made, held_out)
 
 
-def nearest(rows: Tensor, training: Tensor, data: DataConfig) -> Nearest:
+def nearest(rows: Tensor, training: Tensor, data: DataConfig, *, mirrored: bool = False) -> Nearest:
     """rows [n, …] and training [m, …] in the data's own units."""
     seen = data.standardise(rows.float()).flatten(1)
     squares = seen.square().sum(1, keepdim=True)
-    best, place = torch.full((len(rows),), torch.inf), torch.zeros(len(rows), dtype=torch.int64)
-    for start in range(0, len(training), CHUNK):
-        chunk = data.standardise(training[start : start + CHUNK].float()).flatten(1)
-        squared = squares - 2 * seen @ chunk.T + chunk.square().sum(1)
-        value, index = squared.min(1)
-        nearer = value < best
-        best = torch.where(nearer, value, best)
-        place = torch.where(nearer, start + index, place)
-    twins = training[place].float()
+    best, twins = torch.full((len(rows),), torch.inf), torch.zeros_like(rows, dtype=torch.float32)
+    for chunk in training.split(CHUNK):
+        for view in (chunk, chunk.flip(-1)) if mirrored else (chunk,):
+            known = data.standardise(view.float()).flatten(1)
+            value, index = (squares - 2 * seen @ known.T + known.square().sum(1)).min(1)
+            nearer = value < best
+            best[nearer], twins[nearer] = value[nearer], view[index[nearer]].float()
     # Once more, from the difference: the products above lose what is small.
     distance = (seen - data.standardise(twins).flatten(1)).square().mean(1).sqrt()
     return Nearest(rows.float(), distance, twins)

@@ -19,7 +19,7 @@ from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
 from training.init.choices import HEAD, Choice, Choices, plain, to_toml
-from training.init.probe import seconds_a_step
+from training.init.probe import measure_pace
 from training.init.propose import (
     SUFFIXES,
     Amount,
@@ -204,7 +204,8 @@ def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, che
     task = make_task(made, checkpoints)
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
-    seconds = seconds_a_step(task, accelerator)
+    pace = measure_pace(task, accelerator)
+    seconds = pace.seconds
     if minutes is not None and made.optimisation.steps * seconds > 60 * minutes:
         steps = int(60 * minutes / seconds)
         if steps < FEWEST_STEPS:
@@ -215,6 +216,8 @@ def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, che
         recipe = with_steps(recipe, steps, of.rows)
     steps = recipe["optimisation"]["steps"].value
     took = f"about {_duration(steps * seconds)} on this {of.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+    if pace.shared:
+        took += ", measured while other work ran on it: alone it is quicker"
     recipe = recipe | {"optimisation": {HEAD: Choice(None, took)} | recipe["optimisation"]}
     if "network" in recipe and HEAD not in recipe["network"]:
         recipe["network"] = {HEAD: Choice(None, f"{size / 1e6:.2g} M parameters")} | recipe["network"]

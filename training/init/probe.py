@@ -1,6 +1,7 @@
 """How long training takes here: a few of its own steps, timed."""
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,21 +12,32 @@ from training.trainer import Steps, Task
 SECONDS = 4.0  # that are spent on measuring
 FIRST = 2  # steps that are not counted: what is set up in them is set up once
 FEWEST, MOST = 3, 200  # steps that are
+ALONE = 0.7  # of the time: a thread that computes less has shared its core
 
 
-def seconds_a_step(task: Task, accelerator: Accelerator) -> float:
-    """The median over some steps of training. The task's network is changed by them."""
+@dataclass(frozen=True)
+class Pace:
+    """seconds: a step's, the median. shared: whether something else was computing here meanwhile."""
+
+    seconds: float
+    shared: bool
+
+
+def measure_pace(task: Task, accelerator: Accelerator) -> Pace:
+    """Some steps of training. The task's network is changed by them."""
     steps = Steps(task, accelerator)
+    on_cpu = accelerator.device.type == "cpu"
     took: list[float] = []
-    began = time.monotonic()
+    began, computed = time.monotonic(), time.thread_time()
     for number in range(FIRST + MOST):
         at = time.monotonic()
         steps.take(number)
-        if accelerator.device.type == "cuda":
+        if not on_cpu:
             torch.cuda.synchronize(accelerator.device)
         now = time.monotonic()
         if number >= FIRST:
             took.append(now - at)
         if len(took) >= FEWEST and now - began > SECONDS:
             break
-    return float(np.median(took))
+    share = (time.thread_time() - computed) / (time.monotonic() - began)
+    return Pace(float(np.median(took)), shared=on_cpu and share < ALONE)

@@ -22,7 +22,7 @@ class CellStore:
         self._identity = dict(identity)
         known = self._read()
         self._figures = {Cell(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
-        self._pictures: set[str] = set(known.get("pictures", []))
+        self._drawn: dict[str, str] = known.get("drawn", {})  # picture → the advice that it was drawn by
 
     @property
     def measured(self) -> Measured:
@@ -34,24 +34,24 @@ class CellStore:
     def forget(self, cells: Collection[Cell]) -> None:
         """So that these are measured again, and every picture drawn; the file keeps them until the first one is."""
         self._figures = {cell: figures for cell, figures in self._figures.items() if cell not in cells}
-        self._pictures.clear()
+        self._drawn.clear()
 
     def put(self, cell: Cell, figures: dict[str, Any]) -> None:
         self._figures[cell] = figures
         self._write()
 
-    def drawn(self, picture: str) -> bool:
-        """Was that picture made of the same weights?"""
-        return picture in self._pictures
+    def drawn(self, picture: str, advice: str) -> bool:
+        """Was that picture made of the same weights, by the same advice?"""
+        return self._drawn.get(picture) == advice
 
-    def put_picture(self, picture: str) -> None:
-        self._pictures.add(picture)
+    def put_picture(self, picture: str, advice: str) -> None:
+        self._drawn[picture] = advice
         self._write()
 
     def _write(self) -> None:
         document = {
             "identity": self._identity,
-            "pictures": sorted(self._pictures),
+            "drawn": self._drawn,
             "cells": [
                 {"cell": asdict(cell), "figures": figures}
                 for cell, figures in sorted(self._figures.items(), key=lambda item: repr(item[0]))

@@ -46,11 +46,12 @@ class Desk:
         return shown(name)
 
     def sheet(self, subject: Subject, name: str, draw: Callable[[Path], None]) -> str:
-        """Draw a picture of samples, unless that was done with the same weights; the Markdown that shows it."""
+        """Draw a picture of samples, unless that was done with the same weights and advice; the Markdown that shows
+        it."""
         store, path = self._bench.store(subject), self.reports / name
-        if not (store.drawn(name) and path.is_file()):
+        if not (store.drawn(name, subject.advice) and path.is_file()):
             draw(path)
-            store.put_picture(name)
+            store.put_picture(name, subject.advice)
         return shown(name)
 
 

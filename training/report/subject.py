@@ -27,6 +27,14 @@ class Subject:
         return "+".join(self.parts)
 
     @property
+    def advice(self) -> str:
+        """What the cards say of how to sample, which pictures follow."""
+        told = [self.checkpoint.config.sampling.model_dump_json()]
+        told += [f"guidance scale {self.guide.default_scale:g}"] if self.guide else []
+        told += [f"control scale {self.control.config.control_scale:g}"] if self.control else []
+        return "; ".join(told)
+
+    @property
     def asked(self) -> Literal["points", "labels", "prompts", "hints"]:
         """What its samples are measured against."""
         if self.checkpoint.config.data.kind == "points":

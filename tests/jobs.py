@@ -1,0 +1,71 @@
+"""Models of every kind that can be served, tiny, and jobs for them that agree in nothing."""
+
+import random
+
+import numpy as np
+import torch
+
+from model.conditions import HINT_KINDS, NO_LABEL
+from model.noise import sample_seeds
+from model.plan import make_plan
+from service.engine.job import Hint, Job
+from service.engine.served import Served
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
+
+CHECKPOINTS = {
+    "images": tiny_checkpoint(IMAGES),
+    "points": tiny_checkpoint(POINTS),
+    "learned": tiny_checkpoint(IMAGES, learned_variance=True),
+    "plain": tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), learned_variance=True),
+    "text": tiny_text_checkpoint(IMAGES),
+}
+OF_IMAGES, CLIP = tiny_classifier(IMAGES), tiny_clip(IMAGES)
+CONTROLS = {kind: tiny_control(CHECKPOINTS["images"], kind) for kind in HINT_KINDS}
+SERVED = {
+    "images": Served(CHECKPOINTS["images"], {"label": OF_IMAGES}, CONTROLS),
+    "learned": Served(CHECKPOINTS["learned"], {"label": OF_IMAGES}),
+    "plain": Served(CHECKPOINTS["plain"], {"label": OF_IMAGES, "text": CLIP}),
+    "points": Served(CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}),
+    "text": Served(CHECKPOINTS["text"]),
+}
+SAMPLERS = [
+    dict(sampler="ddpm", variance="fixed-small"),
+    dict(sampler="ddpm", variance="fixed-large"),
+    dict(sampler="renoise"),
+    dict(sampler="ddim"),
+    dict(sampler="ddim", eta=0.7),
+    dict(sampler="dpmpp-2m"),
+]
+
+
+def make_job(
+    model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, hint=None, **sampler
+) -> Job:
+    plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
+    labels = np.full(n, NO_LABEL if label is None else label)
+    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text, hint)
+
+
+def make_hint(draw: random.Random) -> Hint:
+    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5))).numpy()
+    return Hint(draw.choice(HINT_KINDS), image, draw.choice([0.0, 0.5, 1.0, 2.0]))
+
+
+def random_job(draw: random.Random) -> Job:
+    model = draw.choice(list(CHECKPOINTS))
+    learned = model in ("learned", "plain")
+    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
+    vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
+    prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
+    return make_job(
+        model,
+        n=draw.choice([1, 1, 2, 3, 7]),
+        steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
+        seed=draw.randrange(2**63),
+        label=None if prompted else draw.choice([None, 0, 1]),
+        text=torch.nn.functional.normalize(vector, dim=0).numpy() if prompted and draw.random() < 0.8 else None,
+        scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
+        gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
+        hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
+        **draw.choice(samplers),
+    )
