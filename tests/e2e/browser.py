@@ -100,7 +100,7 @@ def visits() -> Iterator[Callable[..., Visit]]:
             visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
             visit.page.on(
                 "console",
-                lambda said: said.type in ("error", "warning") and visit.complaints.append(said.text),
+                lambda said: said.type == "error" and visit.complaints.append(said.text),
             )
             visit.page.goto(url + path)
             visited.append(visit)
