@@ -114,7 +114,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
 def works(service: Process) -> bool:
     try:
         answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=60)
-    except httpx.NetworkError:  # a timeout is a hang, and raised
+    except (httpx.NetworkError, httpx.RemoteProtocolError):  # a timeout is a hang, and raised
         return False
     return answer.status_code == 200
 
