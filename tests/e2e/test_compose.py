@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.conftest import PROJECT, free_ports
 
 BUILD_SECONDS = 1800  # the first build downloads torch and what it needs of CUDA
+READY_SECONDS = 600  # all shipped checkpoints are warmed up, perhaps on a small machine
 # Compose 1 builds through the docker client, and so through BuildKit, only when told to.
 BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 
@@ -64,6 +65,17 @@ class Deployment:
         )  # fmt: skip
         return told.stdout.strip()
 
+    def ready(self) -> bool:
+        """/readyz answers 200"""
+        try:
+            return httpx.get(f"{self.service}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def healthy(self) -> bool:
+        """Docker finds the service's container healthy"""
+        return inspected(self.container)["State"]["Health"]["Status"] == "healthy"
+
     @property
     def container(self) -> str:
         """The service's."""
@@ -89,19 +101,11 @@ def deployment() -> Iterator[Deployment]:
     deployed = Deployment(command, {**os.environ, **BUILDKIT, **ports})
     try:
         deployed.compose("up", "--build", "--detach", "service", "prometheus", timeout=BUILD_SECONDS)
-        eventually(lambda: answers(deployed.service), seconds=180)
+        eventually(deployed.ready, READY_SECONDS)
         yield deployed
     finally:
         print(deployed.compose("logs", "--no-color", "--tail", "50"))  # pytest shows it when the test fails
         deployed.compose("down", "--volumes", "--rmi", "local")
-
-
-def answers(service: str) -> bool:
-    """/readyz answers 200"""
-    try:
-        return httpx.get(f"{service}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_containers_serve_samples_and_are_scraped(deployment):
@@ -145,7 +149,7 @@ def test_the_container_has_no_more_rights_than_it_needs(deployment):
 
 
 def test_the_container_is_found_healthy(deployment):
-    eventually(lambda: inspected(deployment.container)["State"]["Health"]["Status"] == "healthy", seconds=60)
+    eventually(deployment.healthy, seconds=60)
 
 
 def test_a_change_of_code_copies_some_files_and_installs_nothing(deployment, tmp_path):

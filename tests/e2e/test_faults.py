@@ -53,7 +53,7 @@ def wanted(seed: int) -> dict:
     return {
         "dataset": "mnist",
         "seed": seed,
-        "n": draw.randint(1, 64),
+        "n": draw.randint(1, 16),
         "steps": draw.randint(1, 50),
         "sampler": draw.choice(["ddpm", "ddim", "dpmpp-2m"]),
         "label": draw.choice([None, *range(10)]),
@@ -104,7 +104,7 @@ def post(fields: dict, accept: str = "*/*") -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
@@ -112,7 +112,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def works(service: Process) -> bool:
-    answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=60)
+    try:
+        answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=60)
+    except (httpx.NetworkError, httpx.RemoteProtocolError):  # a timeout is a hang, and raised
+        return False
     return answer.status_code == 200
 
 
@@ -374,9 +377,8 @@ def test_memory_that_runs_out_is_answered_or_ends_the_process_but_nothing_hangs(
 
     with load(ask):
         time.sleep(10)
-    print(sorted(map(str, set(statuses))), len(statuses))
+    wait_for(lambda: service.popen.poll() is not None or works(service))
     if service.popen.poll() is None:
-        assert works(service)
         assert service.end(signal.SIGTERM) == 0
     else:
         assert service.popen.returncode != 0
