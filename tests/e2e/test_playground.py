@@ -27,7 +27,7 @@ PAUSE = 300  # milliseconds, after which the page has begun with what was drawn 
 def shipped(visit) -> Iterator[Process]:
     with services() as start:
         service = start("--max-queued-seconds", "3600")  # nothing is refused, however slow the machine
-        service.wait_until_ready()
+        service.wait_until_ready(300)
         yield service
 
 
