@@ -27,7 +27,7 @@ from service.engine.speed import SpeedCurve
 
 log = structlog.get_logger(__name__)
 
-WARM_PASSES = 4  # at each batch size; the fastest counts
+WARM_PASSES = 2  # at each batch size, after those that compare bits; the faster counts, and ticks teach the rest
 MOST_GRAPHS = 1_000  # that are compiled
 
 
