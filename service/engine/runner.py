@@ -85,9 +85,10 @@ class Runner:
             for size in fastest:
                 fastest[size] = min(fastest[size], _seconds(denoiser, data.shape, Conditions.none(size)))
                 yield
-        for kind, of in list(served.controls.items())[:1]:  # what a hint adds is another graph for a compiled network
+        if self._compiled and served.controls:  # what a hint adds is another graph
+            kind, control = next(iter(served.controls.items()))
             for size in fastest:
-                _seconds(denoiser, data.shape, _following(kind, of.example(), size))
+                _seconds(denoiser, data.shape, _following(kind, control.example(), size))
                 yield
         self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(fastest), Arena(data.shape, self.device))
 

@@ -82,12 +82,13 @@ function show() {
 }
 
 function change(changes) {
+  stop(); // at once: what was asked before is freed when the next request comes
   choice = { ...choice, ...changes };
   show();
   soon(PAUSE);
 }
 
-/** Ask when nothing has changed for so long; what was asked before is not wanted any more. */
+/** Ask when nothing has changed for so long. */
 function soon(pause) {
   clearTimeout(timer);
   timer = setTimeout(run, pause);

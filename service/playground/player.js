@@ -38,9 +38,9 @@ export class Player {
   }
 
   replay() {
+    if (still()) return this.step();
     this.following = true;
     if (this.position >= this.count - 1) this.position = 0;
-    if (still()) return this.step();
     this.play();
   }
 

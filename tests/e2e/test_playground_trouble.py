@@ -125,7 +125,7 @@ def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
 ])  # fmt: skip
 def test_a_link_that_makes_no_sense_shows_what_there_is(tiny_service, visit, query):
     visit = visit(tiny_service.url, "/" + query)
-    visit.page.wait_for_selector("#controls .chip, #notice:not([hidden])")
+    visit.page.wait_for_selector("#controls .chip:visible, #notice:not([hidden])")
     if "view=draw" not in query:
         visit.wait_until_done()
     assert visit.complaints == []

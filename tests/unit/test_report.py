@@ -237,13 +237,13 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
         save(checkpoints, one)
     judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    monkeypatch.setattr(bench, "image_reference", lambda *_: None)
+    monkeypatch.setattr(bench.Bench, "_reference", lambda *_: None)
     monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
     made = []
 
-    def figures(checkpoint, reference, options, *, steering=None, **rest):
-        scale = steering.scale if steering else options.guidance_scale
-        made.append((checkpoint.config.name, steering and steering.guide.name, options.steps, scale))
+    def figures(checkpoint, reference, options, how, *, samples):
+        scale = how.steering.scale if how.steering else options.guidance_scale
+        made.append((checkpoint.config.name, how.steering and how.steering.guide.name, options.steps, scale))
         asked = {"label_accuracy": 0.9 + scale / 100} if scale else {}
         return of_quality(1 + scale) | asked, None
 

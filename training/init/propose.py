@@ -46,6 +46,7 @@ COMMON = 0.95  # of the images: where so many are of one small shape, they are t
 FLAT = 40.0  # standard deviation, of 0 … 255: less is stretched
 LAST_LEVEL = 8  # pixels a side, at most, where a network's last level attends
 ATTENDED = 32**2  # pixels of the last level, at most
+PASSES = 500  # over a table
 FEW = 2000  # images: for fewer the network is narrower
 
 
@@ -123,7 +124,7 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "width": Choice(16 if few else 24, "of the first level; twice and four times that follow"),
             "features": Choice(64 if few else 128, "width of the layer in which Fréchet distances are taken"),
             "data": data,
-            "optimisation": _optimisation(of, share=0.4, rate=2e-3, decay=0.02),
+            "optimisation": _optimisation(of, share=0.5, rate=2e-3, decay=0.02),
         }
     if role in (Role.CLASSIFIER, Role.CLIP):
         scale = Choice(2.0 if images else 1.0, "of the gradient; measure with --guide, and set what reads best")
@@ -245,10 +246,11 @@ def _optimisation(of: Amount, *, rate: float, decay: float, share: float = 1.0) 
     images = of.data.kind == "images"
     if of.taken_from is not None:
         share, rate = share / 2, rate / 2
-    # Twice the rows, √2 times the steps: a small set is seen often, a large one fewer times.
-    of_so_many = (3000 if images else 5000) * math.sqrt(of.rows / 2000)
-    steps = _round(min(max(of_so_many, 1500 if images else 3000), 40_000) * share)
     batch = (256 if of.on_gpu else 128) if images else min(512, 128 * math.ceil(of.rows / 128))
+    # Twice the images, √2 times the steps: a small set is seen often, a large one fewer times. A table that is passed
+    # over more often is known by heart.
+    enough = max(1500, 2200 * math.sqrt(of.rows / 2000)) if images else max(300, PASSES * of.rows / batch)
+    steps = _round(min(enough, 40_000) * share)
     precision = "bf16" if images and has_bfloat16(of.device) else "no"
     why = {"bf16": "this device multiplies in it", "no": "" if not images else "this device has no bfloat16"}[precision]
     return _lasting(steps, batch, of.rows) | {
