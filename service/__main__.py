@@ -24,11 +24,11 @@ def main() -> int:
         return 2
     logs.configure(settings.log_format)
     keep_freed_memory()
-    engine_died = False
+    died = False
 
     def end() -> None:
-        nonlocal engine_died
-        engine_died = True
+        nonlocal died
+        died = True
         config.timeout_graceful_shutdown = 1  # nothing that waits for the engine will ever be answered
         server.should_exit = True
 
@@ -38,7 +38,7 @@ def main() -> int:
             state.engine.drain()
 
     try:
-        app = create_app(settings, on_engine_death=end)
+        app = create_app(settings, on_death=end)
     except NothingToServe as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
@@ -70,7 +70,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     server.run(sockets=[listener])
-    return 1 if engine_died or not server.started else 0
+    return 1 if died or not server.started else 0
 
 
 def _explain(error: Exception) -> str:

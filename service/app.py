@@ -5,6 +5,8 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -35,11 +37,12 @@ class NothingToServe(Exception):
     """There is no usable checkpoint."""
 
 
-def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda: None) -> FastAPI:
+def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) -> FastAPI:
     """The service over the checkpoints of `settings`.
 
-    `on_engine_death` is called from the event loop when the engine's thread has ended by itself or does not move any
-    more: nothing can be sampled, and the process should end so that something restarts it.
+    `on_death` is called from the event loop when the engine's thread has ended by itself or does not move any more, or
+    when the event loop finds no memory: nothing can be answered, and the process should end so that something restarts
+    it.
 
     Raises NothingToServe.
     """
@@ -61,13 +64,14 @@ def create_app(settings: Settings, on_engine_death: Callable[[], None] = lambda:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
         engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, shelf, catalog, engine)
             app.state.spirale = State(engine, reloader, metrics, encoding, has_key=settings.api_key is not None)
             _start_threads(encoding)
             engine.start()
-            watch = asyncio.create_task(_watch(engine, on_engine_death))
+            watch = asyncio.create_task(_watch(engine, on_death))
             try:
                 yield
             finally:
@@ -106,10 +110,18 @@ def _start_threads(pool: ThreadPoolExecutor) -> None:
     together.wait()
 
 
-async def _watch(engine: Engine, on_engine_death: Callable[[], None]) -> None:
+def _on_loop_error(on_death: Callable[[], None], loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What is raised where nobody waits for it. Without memory to read what clients send, nobody would be answered."""
+    loop.default_exception_handler(context)
+    if isinstance(context.get("exception"), MemoryError):
+        log.critical("the event loop has no memory")
+        on_death()
+
+
+async def _watch(engine: Engine, on_death: Callable[[], None]) -> None:
     while engine.failure is None:
         if engine.heartbeat_age > (LOADING_SECONDS if engine.warming else STUCK_SECONDS):
             log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
             break
         await asyncio.sleep(WATCH_EVERY)
-    on_engine_death()
+    on_death()

@@ -62,7 +62,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
     from fastapi.testclient import TestClient
 
     told = threading.Event()
-    app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_engine_death=told.set)
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_death=told.set)
     with TestClient(app) as client:
         while client.get("/readyz").status_code != 200:
             time.sleep(0.01)
@@ -74,6 +74,22 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
         assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
         assert told.wait(10)
         assert client.get("/readyz").status_code == 503
+
+
+def test_an_event_loop_without_memory_is_told_to_the_process(checkpoints):
+    from fastapi.testclient import TestClient
+
+    told = threading.Event()
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_death=told.set)
+    with TestClient(app) as client:
+
+        async def raise_where_nobody_waits(error: Exception) -> None:
+            asyncio.get_running_loop().call_exception_handler({"message": "read error", "exception": error})
+
+        client.portal.call(raise_where_nobody_waits, ConnectionResetError())
+        assert not told.is_set()
+        client.portal.call(raise_where_nobody_waits, MemoryError())
+        assert told.is_set()
 
 
 def test_every_metric_of_the_contract_is_there_and_counts(make_client):
