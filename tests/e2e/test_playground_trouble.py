@@ -1,8 +1,10 @@
 """The playground where something is in the way, or is not as in the shipped models."""
 
+import contextlib
 import re
 import signal
 import threading
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -24,31 +26,44 @@ SPACE = DataConfig(
 )  # fmt: skip
 
 
-def occupied(url: str) -> threading.Thread:
-    """Somebody else's long request, under way."""
-    fields = {"dataset": "mnist", "n": 64, "steps": 1000, "sampler": "ddpm"}
-    asking = threading.Thread(target=lambda: httpx.post(f"{url}/sample", json=fields, timeout=120))
-    asking.start()
-    return asking
+@contextlib.contextmanager
+def occupied(url: str) -> Iterator[None]:
+    """Others ask all the time: while one is answered, the next stands ready."""
+    fields = {"dataset": "mnist", "n": 64, "steps": 500, "sampler": "ddpm"}
+    left = threading.Event()
+
+    def ask() -> None:
+        while not left.is_set():
+            httpx.post(f"{url}/sample", json=fields, timeout=120)
+            left.wait(0.01)
+
+    others = [threading.Thread(target=ask) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        yield
+    finally:
+        left.set()
+        for other in others:
+            other.join()
 
 
 def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, visit, tmp_path):
     save_tiny(tmp_path, IMAGES, T=1000)
     service = start_service("--checkpoints", str(tmp_path), "--max-queued-seconds", "0.01")
     service.wait_until_ready()
-    asking = occupied(service.url)
-    while not service.metric("spirale_rows_active"):
-        pass
-    visit = visit(service.url, "/?dataset=mnist&n=64&steps=500&seed=1")
-    notice = visit.page.get_by_role("alert")
-    again = notice.get_by_role("button")
-    notice.wait_for()
-    visit.keep_picture("full")
-    assert "the queue is full" in notice.inner_text()
-    assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
-    asking.join()
-    again.click()  # as soon as it can be
-    visit.wait_for_address("n=64", "steps=500")
+    with occupied(service.url):
+        while not service.metric("spirale_rows_active"):
+            pass
+        visit = visit(service.url, "/?dataset=mnist&n=64&steps=30&seed=1")
+        notice = visit.page.get_by_role("alert")
+        again = notice.get_by_role("button")
+        notice.wait_for()
+        visit.keep_picture("full")
+        assert "the queue is full" in notice.inner_text()
+        assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
+    again.click(timeout=120_000)  # as soon as it can be
+    visit.wait_for_address("n=64", "steps=30&")
     assert notice.is_hidden() and len(visit.pictures()) == 64
     assert all(REFUSED.match(one) and "429" in one for one in visit.complaints)
 
