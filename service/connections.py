@@ -27,7 +27,7 @@ RESERVED_FILES = 100  # file descriptors that are for other things than connecti
 
 @dataclass(frozen=True)
 class ClientLimits:
-    """client_seconds   to send the head of a request, and to read what was written
+    """client_seconds   to send the head of a request, and to read more of what was written
     max_connections  open at once; past it the one that has been idle longest is closed
     """
 
@@ -50,6 +50,7 @@ class Connection(H11Protocol):
         self._limits = limits
         self._waits_for_head: asyncio.TimerHandle | None = None
         self._waits_for_reader: asyncio.TimerHandle | None = None
+        self._unread = 0  # bytes, when the reader's time began
         self.quiet_since = time.monotonic()
 
     @property
@@ -122,7 +123,7 @@ class Connection(H11Protocol):
         self.close()
 
     def close(self) -> None:
-        """As soon as what was written is read, and no later than a client may take for that."""
+        """As soon as what was written is read, or nothing of it has been for as long as a client may take."""
         self.transport.close()
         self._await_reader()
 
@@ -141,12 +142,17 @@ class Connection(H11Protocol):
 
     def _await_reader(self) -> None:
         if self._waits_for_reader is None:
+            self._unread = self.transport.get_write_buffer_size()
             self._waits_for_reader = self.loop.call_later(self._limits.client_seconds, self._give_up_on_reader)
 
     def _give_up_on_reader(self) -> None:
         self._waits_for_reader = None
-        if self.transport.get_write_buffer_size():
-            log.info("connection closed: the client does not read", unread=self.transport.get_write_buffer_size())
+        unread = self.transport.get_write_buffer_size()
+        if unread < self._unread:  # it does read: an answer that was written in one piece may take as long as it takes
+            self._await_reader()
+            return
+        if unread:
+            log.info("connection closed: the client does not read", unread=unread)
         self.transport.abort()
 
 
