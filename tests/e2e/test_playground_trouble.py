@@ -176,3 +176,24 @@ def test_the_median_is_read_from_prometheus_buckets(tiny_service, visit):
     page = visit(tiny_service.url).page
     assert page.evaluate(read, text) == pytest.approx(0.2)  # two of four lie below
     assert page.evaluate(read, "") is None
+
+
+def test_images_that_come_late_stay_with_their_own_run(tiny_service, visit):
+    """Another run begins while the last one's images are being decoded: it has none of them."""
+    leftovers = """async () => {
+      const { Sheet } = await import("./playground/sheet.js");
+      const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+      const b64_png = canvas.toDataURL().split(",")[1];
+      const sheet = new Sheet(() => {});
+      const begin = () => {
+        const model = { labels: [] };
+        sheet.begin({ can: { model, dataset: { labels: [], shape: [1, 8, 8] } }, n: 1, seed: 0 }, [-1]);
+        return sheet.frames;
+      };
+      const before = begin();
+      const late = [sheet.add({ b64_png }), sheet.done({ images: [{ b64_png }] })];
+      const after = begin();
+      await Promise.all(late);
+      return [before.length, after.length];
+    }"""
+    assert visit(tiny_service.url).page.evaluate(leftovers) == [2, 0]
