@@ -197,3 +197,18 @@ def test_images_that_come_late_stay_with_their_own_run(tiny_service, visit):
       return [before.length, after.length];
     }"""
     assert visit(tiny_service.url).page.evaluate(leftovers) == [2, 0]
+
+
+def test_what_the_page_does_wrong_is_not_laid_on_the_service(tiny_service, visit):
+    """A TypeError is a broken connection where it comes from reading, and nowhere else."""
+    failing = """async () => {
+      const { eventsOf, sampled } = await import("./playground/events.js");
+      const onProgress = () => { throw new TypeError("cannot paint"); };
+      const body = { dataset: "mnist", label: "7", n: 1, seed: 1, previews: 2 };
+      const painting = await sampled(body, { onProgress }).catch((error) => error.message);
+      const cut = new ReadableStream({ start(to) { to.error(new TypeError("network error")); } });
+      const reading = await eventsOf(cut).next().catch((error) => error.message);
+      return { painting, reading };
+    }"""
+    told = visit(tiny_service.url).page.evaluate(failing)
+    assert told == {"painting": "cannot paint", "reading": "The service does not answer. Is it still running?"}
