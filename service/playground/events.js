@@ -2,13 +2,15 @@
 
 import { ask, Problem, silent } from "./api.js";
 
-/** The events of a text/event-stream, a ReadableStream of bytes: {name, data}, the data parsed as JSON. */
+/** The events of a text/event-stream, a ReadableStream of bytes: {name, data}, the data parsed as JSON.
+ *
+ * Throws Problem where the connection breaks. */
 export async function* eventsOf(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch(broken);
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
@@ -20,6 +22,11 @@ export async function* eventsOf(stream) {
   } finally {
     reader.cancel().catch(() => {}); // whoever stops listening early lets go of the connection
   }
+}
+
+/** TypeError is what the browser raises of a connection; an abort stays an AbortError. */
+function broken(error) {
+  throw error instanceof TypeError ? silent() : error;
 }
 
 function parse(block) {
@@ -34,14 +41,10 @@ function parse(block) {
  * Throws Problem. */
 export async function sampled(body, { onProgress = () => {}, signal } = {}) {
   const answer = await ask("sample", { body, accept: "text/event-stream", signal });
-  try {
-    for await (const { name, data } of eventsOf(answer.body)) {
-      if (name === "progress") await onProgress(data);
-      else if (name === "result") return data;
-      else if (name === "error") throw new Problem(data.status, data.detail);
-    }
-  } catch (error) {
-    throw error instanceof TypeError ? silent() : error; // what a broken connection raises
+  for await (const { name, data } of eventsOf(answer.body)) {
+    if (name === "progress") await onProgress(data);
+    else if (name === "result") return data;
+    else if (name === "error") throw new Problem(data.status, data.detail);
   }
   throw silent(); // it ended before it was done
 }

@@ -5,6 +5,7 @@ import { colour, make } from "./elements.js";
 const SIDE = 224; // pixels of the picture that is sent
 const PEN = 15; // pixels wide, about as MNIST's at that size
 const STRIDE = 8; // pixels that an arrow key moves the pen
+const KEYS = "keys";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Pad {
@@ -13,20 +14,22 @@ export class Pad {
     this.canvas = canvas;
     this.onDraw = onDraw;
     this.strokes = [];
-    this.pen = { x: SIDE / 2, y: SIDE / 4, down: false, shown: false };
+    this.held = new Map(); // what holds a pen down, a pointer's id or KEYS → the stroke that it draws
+    this.pen = { x: SIDE / 2, y: SIDE / 4, shown: false }; // the keyboard's
     canvas.width = canvas.height = SIDE;
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       this.pen.shown = false;
-      this.start(this.under(event));
+      this.start(event.pointerId, this.under(event));
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!canvas.hasPointerCapture(event.pointerId)) return;
-      for (const one of event.getCoalescedEvents?.() ?? [event]) this.extend(this.under(one));
+      for (const one of event.getCoalescedEvents?.() ?? [event]) this.extend(event.pointerId, this.under(one));
     });
+    canvas.addEventListener("lostpointercapture", (event) => this.held.delete(event.pointerId));
     canvas.addEventListener("keydown", (event) => this.pressed(event));
     canvas.addEventListener("blur", () => {
-      this.pen.shown = this.pen.down = false;
+      this.held.delete(KEYS);
+      this.pen.shown = false;
       this.paint();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
@@ -39,11 +42,14 @@ export class Pad {
 
   clear() {
     this.strokes = [];
+    this.held.clear();
     this.changed();
   }
 
+  /** Takes the last stroke back, and lifts every pen: what goes on being moved draws nothing until it is put down again. */
   undo() {
     this.strokes.pop();
+    this.held.clear();
     this.changed();
   }
 
@@ -62,13 +68,17 @@ export class Pad {
     return [((clientX - box.left) / box.width) * SIDE, ((clientY - box.top) / box.height) * SIDE];
   }
 
-  start(point) {
-    this.strokes.push([point]);
+  start(holder, point) {
+    const stroke = [point];
+    this.held.set(holder, stroke);
+    this.strokes.push(stroke);
     this.changed();
   }
 
-  extend(point) {
-    this.strokes.at(-1).push(point);
+  extend(holder, point) {
+    const stroke = this.held.get(holder);
+    if (!stroke) return;
+    stroke.push(point);
     this.changed();
   }
 
@@ -80,12 +90,11 @@ export class Pad {
     this.pen.shown = true;
     if (event.key === "Backspace") return this.undo();
     if (event.key === " ") {
-      this.pen.down = !this.pen.down;
-      return this.pen.down ? this.start([this.pen.x, this.pen.y]) : this.paint();
+      return this.held.delete(KEYS) ? this.paint() : this.start(KEYS, [this.pen.x, this.pen.y]);
     }
     this.pen.x = Math.min(SIDE, Math.max(0, this.pen.x + STRIDE * arrow[0]));
     this.pen.y = Math.min(SIDE, Math.max(0, this.pen.y + STRIDE * arrow[1]));
-    if (this.pen.down) this.extend([this.pen.x, this.pen.y]);
+    if (this.held.has(KEYS)) this.extend(KEYS, [this.pen.x, this.pen.y]);
     else this.paint();
   }
 
@@ -102,7 +111,7 @@ export class Pad {
     context.lineWidth = 2;
     context.strokeStyle = colour("accent");
     context.beginPath();
-    context.arc(this.pen.x, this.pen.y, this.pen.down ? 5 : 9, 0, 2 * Math.PI);
+    context.arc(this.pen.x, this.pen.y, this.held.has(KEYS) ? 5 : 9, 0, 2 * Math.PI);
     context.stroke();
   }
 

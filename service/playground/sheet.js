@@ -16,7 +16,7 @@ export class Sheet {
     const labels = can.model.labels.length ? can.model.labels : can.dataset.labels;
     this.shape = can.dataset.shape;
     this.n = n;
-    this.frames = [];
+    this.frames = []; // a new list: what is still being decoded of the run before goes into its own
     const same = this.element.children.length === n && this.key === JSON.stringify(this.shape);
     this.key = JSON.stringify(this.shape);
     if (!same) this.tiles = Array.from({ length: n }, () => tile(this.shape, ""));
@@ -32,12 +32,14 @@ export class Sheet {
   }
 
   async add({ b64_png: sheet }) {
-    this.frames.push(cut(await bitmapOf(sheet), this.n, this.shape));
+    const { frames, n, shape } = this;
+    frames.push(cut(await bitmapOf(sheet), n, shape));
   }
 
   async done({ images }) {
+    const { frames } = this;
     const bitmaps = await Promise.all(images.map((image) => bitmapOf(image.b64_png)));
-    this.frames.push(bitmaps.map((bitmap) => ({ bitmap })));
+    frames.push(bitmaps.map((bitmap) => ({ bitmap })));
   }
 
   paint(position) {

@@ -191,3 +191,100 @@ def test_the_median_is_read_from_prometheus_buckets(tiny_service, visit):
     page = visit(tiny_service.url).page
     assert page.evaluate(read, text) == pytest.approx(0.2)  # two of four lie below
     assert page.evaluate(read, "") is None
+
+
+def test_images_that_come_late_stay_with_their_own_run(tiny_service, visit):
+    """Another run begins while the last one's images are being decoded: it has none of them."""
+    leftovers = """async () => {
+      const { Sheet } = await import("./playground/sheet.js");
+      const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+      const b64_png = canvas.toDataURL().split(",")[1];
+      const sheet = new Sheet(() => {});
+      const begin = () => {
+        const model = { labels: [] };
+        sheet.begin({ can: { model, dataset: { labels: [], shape: [1, 8, 8] } }, n: 1, seed: 0 }, [-1]);
+        return sheet.frames;
+      };
+      const before = begin();
+      const late = [sheet.add({ b64_png }), sheet.done({ images: [{ b64_png }] })];
+      const after = begin();
+      await Promise.all(late);
+      return [before.length, after.length];
+    }"""
+    assert visit(tiny_service.url).page.evaluate(leftovers) == [2, 0]
+
+
+def test_what_the_page_does_wrong_is_not_laid_on_the_service(tiny_service, visit):
+    """A TypeError is a broken connection where it comes from reading, and nowhere else."""
+    failing = """async () => {
+      const { eventsOf, sampled } = await import("./playground/events.js");
+      const onProgress = () => { throw new TypeError("cannot paint"); };
+      const body = { dataset: "mnist", label: "7", n: 1, seed: 1, previews: 2 };
+      const painting = await sampled(body, { onProgress }).catch((error) => error.message);
+      const cut = new ReadableStream({ start(to) { to.error(new TypeError("network error")); } });
+      const reading = await eventsOf(cut).next().catch((error) => error.message);
+      return { painting, reading };
+    }"""
+    told = visit(tiny_service.url).page.evaluate(failing)
+    assert told == {"painting": "cannot paint", "reading": "The service does not answer. Is it still running?"}
+
+
+@pytest.fixture
+def pad(tiny_service, visit):
+    """A page with a pad of its own at its top left corner, as `pad`."""
+    visit = visit(tiny_service.url)
+    visit.page.evaluate("""async () => {
+      const { Pad } = await import("./playground/pad.js");
+      const canvas = Object.assign(document.createElement("canvas"), { tabIndex: 0 });
+      Object.assign(canvas.style, { position: "fixed", top: 0, left: 0, zIndex: 1, touchAction: "none" });
+      document.body.append(canvas);
+      window.pad = new Pad(canvas, () => {});
+    }""")
+    return visit
+
+
+def drag(page, *points: tuple[int, int]) -> None:
+    """The mouse goes down at the first point and to the others."""
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+
+
+def strokes(page) -> list[list[list[int]]]:
+    """The strokes on the pad, each as its [x, y]."""
+    return page.evaluate("pad.strokes.map((stroke) => stroke.map((point) => point.map(Math.round)))")
+
+
+def test_undo_takes_back_the_stroke_under_the_pen_and_lifts_it(pad):
+    page = pad.page
+    drag(page, (20, 20), (40, 40))
+    page.mouse.up()
+    kept = strokes(page)
+    assert kept[0][0] == [20, 20] and kept[0][-1] == [40, 40]
+    drag(page, (100, 100), (120, 120))
+    page.keyboard.press("Backspace")
+    page.mouse.move(140, 140)
+    page.mouse.up()
+    assert strokes(page) == kept
+    for key in ("Space", "ArrowDown", "Backspace", "ArrowDown"):
+        page.keyboard.press(key)
+    assert strokes(page) == kept
+    drag(page, (100, 100), (120, 120))
+    page.evaluate("pad.clear()")
+    page.mouse.move(140, 140)
+    page.mouse.up()
+    assert strokes(page) == [] and pad.complaints == []
+
+
+def test_mouse_and_keys_draw_a_stroke_each(pad):
+    page = pad.page
+    drag(page, (20, 20), (40, 40))
+    page.keyboard.press("Space")
+    page.mouse.move(60, 60)
+    page.keyboard.press("ArrowDown")
+    page.mouse.up()
+    page.mouse.move(80, 80)
+    by_mouse, by_keys = strokes(page)
+    assert by_mouse[0] == [20, 20] and by_mouse[-1] == [60, 60]
+    assert by_keys == [[112, 56], [112, 64]]
