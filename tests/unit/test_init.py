@@ -175,6 +175,7 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
     assert not survey_images(read_folder(tmp_path)).grey
 
 
+@pytest.mark.parametrize("count", [30, 3000])
 @pytest.mark.parametrize(
     ("head", "cells", "label", "without"),
     [
@@ -188,8 +189,8 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
         ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
     ],
 )
-def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without):
-    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(30)]
+def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without, count):
+    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(count)]
     (tmp_path / "t.csv").write_text("\n".join([head, *lines]))
     survey = survey_table(read_columns(tmp_path / "t.csv"))
     assert survey.label == label
