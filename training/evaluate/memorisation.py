@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from training.data.training_set import Examples, TrainingSet
+from training.data.training_set import TrainingSet, some_rows
 from training.evaluate.figures import Figures, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
@@ -49,7 +49,7 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
     if data.examples is None:
         return None
     real = data.held_out.some(CHECKED).rows
-    few = Examples(samples, torch.empty(len(samples))).some(CHECKED).rows
+    few = some_rows(samples, CHECKED)
     made, held_out = (nearest(rows, data.examples.rows, data.config, mirrored=mirrored) for rows in (few, real))
     near = held_out.distance.quantile(NEAR)
     figures: Figures = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
