@@ -274,6 +274,20 @@ def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
     assert "recipes/mine-control-canny.toml: " in result.output
     assert "train mine first" in result.output
     assert load_recipe("mine-control-canny").base == "mine"
+    assert "--minutes" not in result.output
+    asked = run("init", "mine", "--name", "mine", "--role", "control-canny", "--minutes", 1, "--force")
+    assert "train mine first, then init again with --force: --minutes is not kept" in " ".join(asked.output.split())
+
+
+def test_a_role_that_is_refused_leaves_no_recipe_of_another(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60)
+    roles = ["--role", "classifier", "--role", "judge"]
+    refused = run("init", "t.csv", "--name", "mine", *roles)
+    assert "--role judge: is of images only" in said(refused)
+    assert not list(Path("recipes").glob("*"))
+    result = run("init", "t.csv", "--name", "mine", *roles[:2])
+    assert result.exit_code == 0, said(result)
+    assert [path.name for path in Path("recipes").iterdir()] == ["mine-classifier.toml"]
 
 
 def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
