@@ -4,6 +4,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from training.__main__ import app
 from training.data.folder import read_folder
 from training.data.table import read_columns
 from training.init.choices import HEAD, Choice, plain, to_toml
-from training.init.probe import Pace
+from training.init.probe import Pace, measure_pace
 from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
@@ -265,6 +266,23 @@ def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
     assert isinstance(refused.exception, RecipeError)
     assert "allow at least" in said(refused)
     assert not Path("recipes/none.toml").exists()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_the_pace_waits_for_whatever_device_there_is(kind, monkeypatch):
+    device = torch.device(kind)
+
+    class Instant:
+        def __init__(self, task, accelerator): ...
+
+        def take(self, number: int) -> None: ...
+
+    waited = []
+    monkeypatch.setattr("training.init.probe.Steps", Instant)
+    monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
+    pace = measure_pace(None, SimpleNamespace(device=device))
+    assert set(waited) == (set() if kind == "cpu" else {device})
+    assert kind == "cpu" or not pace.shared
 
 
 def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
