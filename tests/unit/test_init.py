@@ -4,6 +4,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from training.__main__ import app
 from training.data.folder import read_folder
 from training.data.table import read_columns
 from training.init.choices import HEAD, Choice, plain, to_toml
-from training.init.probe import Pace
+from training.init.probe import Pace, measure_pace
 from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
@@ -175,6 +176,7 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
     assert not survey_images(read_folder(tmp_path)).grey
 
 
+@pytest.mark.parametrize("count", [30, 3000])
 @pytest.mark.parametrize(
     ("head", "cells", "label", "without"),
     [
@@ -188,8 +190,8 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
         ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
     ],
 )
-def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without):
-    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(30)]
+def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without, count):
+    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(count)]
     (tmp_path / "t.csv").write_text("\n".join([head, *lines]))
     survey = survey_table(read_columns(tmp_path / "t.csv"))
     assert survey.label == label
@@ -266,6 +268,23 @@ def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
     assert not Path("recipes/none.toml").exists()
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_the_pace_waits_for_whatever_device_there_is(kind, monkeypatch):
+    device = torch.device(kind)
+
+    class Instant:
+        def __init__(self, task, accelerator): ...
+
+        def take(self, number: int) -> None: ...
+
+    waited = []
+    monkeypatch.setattr("training.init.probe.Steps", Instant)
+    monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
+    pace = measure_pace(None, SimpleNamespace(device=device))
+    assert set(waited) == (set() if kind == "cpu" else {device})
+    assert kind == "cpu" or not pace.shared
+
+
 def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
     make_folder(tmp_path / "mine", {"a": 20, "b": 20})  # named as the checkpoint that is missing will be
     result = run("init", "mine", "--name", "mine", "--role", "control-canny")
@@ -273,6 +292,20 @@ def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
     assert "recipes/mine-control-canny.toml: " in result.output
     assert "train mine first" in result.output
     assert load_recipe("mine-control-canny").base == "mine"
+    assert "--minutes" not in result.output
+    asked = run("init", "mine", "--name", "mine", "--role", "control-canny", "--minutes", 1, "--force")
+    assert "train mine first, then init again with --force: --minutes is not kept" in " ".join(asked.output.split())
+
+
+def test_a_role_that_is_refused_leaves_no_recipe_of_another(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60)
+    roles = ["--role", "classifier", "--role", "judge"]
+    refused = run("init", "t.csv", "--name", "mine", *roles)
+    assert "--role judge: is of images only" in said(refused)
+    assert not list(Path("recipes").glob("*"))
+    result = run("init", "t.csv", "--name", "mine", *roles[:2])
+    assert result.exit_code == 0, said(result)
+    assert [path.name for path in Path("recipes").iterdir()] == ["mine-classifier.toml"]
 
 
 def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):

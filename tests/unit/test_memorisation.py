@@ -12,6 +12,8 @@ from training.evaluate.two_sample import two_sample_accuracy
 
 IMAGES = DataConfig(dataset="own", kind="images", shape=(3, 4, 4), mean=(127.5,), std=(127.5,), clip=1.0)
 
+POINTS = DataConfig(dataset="own", kind="points", shape=(2,))
+
 
 def noise(n: int, seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (n, *IMAGES.shape), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
@@ -57,6 +59,23 @@ def test_copies_are_seen_and_fresh_draws_are_not():
     half = memorisation(torch.cat([noise(200, 2), data.examples.rows[:200]]).float(), data).figures
     assert half["nearer_than_real"] == pytest.approx(0.5, abs=0.05)
     assert (fresh["samples"], fresh["held_out"], fresh["trained_on"]) == (400, 300, 600)
+
+
+@pytest.mark.parametrize("held_out", [1, 4, 8, 20, 300])
+def test_what_is_expected_by_chance_is_what_fresh_draws_have_in_the_mean(held_out):
+    found, expected = [], set()
+    for seed in range(400):
+        drawn = torch.rand(50 + held_out + 60, 2, generator=torch.Generator().manual_seed(seed)).split(
+            [50, held_out, 60]
+        )
+        training, real = (Examples(rows, torch.zeros(len(rows), dtype=torch.int64)) for rows in drawn[:2])
+        figures = memorisation(drawn[2], FiniteSet(POINTS, training, real)).figures
+        found.append(figures["nearer_than_real"])
+        expected.add(figures["nearer_than_real_by_chance"])
+    error = torch.tensor(found).std().item() / len(found) ** 0.5
+    assert len(expected) == 1
+    # Between the two nearest of few rows distances are not quite uniform.
+    assert sum(found) / len(found) == pytest.approx(expected.pop(), rel=0.1, abs=3 * error)
 
 
 def test_a_mirror_image_is_a_copy_where_training_images_were_mirrored():

@@ -95,6 +95,19 @@ def test_what_is_held_out_depends_on_content_alone_and_copies_stay_together():
     assert np.array_equal(held_out(digests(rows[order]), labels[order], 0.1), held[order])
 
 
+@pytest.mark.parametrize("shared", [1, 5, 50, 100])
+def test_a_row_of_two_classes_is_held_out_in_both_or_in_neither(shared):
+    """The second class has the first `shared` rows of the first class besides its own."""
+    rows = np.random.default_rng(0).integers(0, 256, (200, 4), dtype=np.uint8)
+    both = np.concatenate([rows[:100], rows[:shared], rows[100:]])[:200]
+    labels = np.arange(200) // 100
+    held = held_out(digests(both), labels, 0.1)
+    assert np.array_equal(held[:shared], held[100 : 100 + shared])
+    assert held.any()
+    for label in (0, 1):
+        assert (~held[labels == label]).sum() >= 90
+
+
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (4, 1), (5, 2), (16, 4), (39, 4), (50, 5), (1000, 100)])
 def test_small_classes_keep_a_few(count, held):
     rows = np.arange(count)[:, None]

@@ -17,14 +17,16 @@ def digests(rows: np.ndarray) -> np.ndarray:
 def held_out(of_rows: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
     """bool [n]: a share of every class, by the content of its rows, so that neither their order nor their names matter.
 
-    of_rows  `digests`. Copies of a row are held out together, or not at all: what is measured with was never seen
+    of_rows  `digests`. Copies of a row are held out together, or not at all, in whatever classes they lie: what is
+             measured with was never seen
     """
     share = min(share, MOST / max(1, len(labels)))
-    held = np.zeros(len(labels), dtype=bool)
+    kinds, kind = np.unique(of_rows, return_inverse=True)  # sorted, which for digests is at random
+    trained = np.zeros(len(kinds), dtype=bool)
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        kinds, kind = np.unique(of_rows[members], return_inverse=True)  # sorted, which for digests is at random
-        few = min(FEW, math.ceil(len(kinds) / 4))
-        count = min(max(few, math.floor(share * len(kinds))), len(kinds) - 1)
-        held[members] = kind < count
-    return held
+        members = np.unique(kind[labels == label])
+        few = min(FEW, math.ceil(len(members) / 4))
+        count = min(max(few, math.floor(share * len(members))), len(members) - 1)
+        # What lies in several classes is held out where all of them would: each keeps something to train on.
+        trained[members[count:]] = True
+    return ~trained[kind]

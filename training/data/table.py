@@ -24,6 +24,7 @@ FEWEST = 16  # points to train on
 MOST_NUMBERS = 2**28  # of a table: a gigabyte in memory
 WORDS = 0.5  # of a column's values: where more are no numbers, it is no column of numbers
 DELIMITERS = ",;\t"
+LARGEST = float(np.finfo(np.float32).max)  # what a table is held in
 
 
 @dataclass
@@ -150,9 +151,8 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
         wrong = [columns.names[index] for index in numeric if not is_number(cells[index])]
         words.update(wrong)
         if wrong:
-            cell = cells[columns.names.index(wrong[0])]
-            found = f"{cell[:40]!r} is no number" if cell else "nothing there"
-            points.left_out.append(LeftOut(name, f"column {wrong[0]!r}: {found}"))
+            why = _no_number(cells[columns.names.index(wrong[0])])
+            points.left_out.append(LeftOut(name, f"column {wrong[0]!r}: {why}"))
         elif of_label is not None and not cells[of_label]:
             points.left_out.append(LeftOut(name, f"column {label!r}: no label"))
         else:
@@ -205,10 +205,22 @@ def _constant(columns: Columns, names: Sequence[str]) -> DataError:
 
 
 def is_number(cell: str) -> bool:
+    """One that is finite, in float32 as well."""
     try:
-        return math.isfinite(float(cell))
+        return abs(float(cell)) <= LARGEST
     except ValueError:
         return False
+
+
+def _no_number(cell: str) -> str:
+    """Why a cell is none that `is_number`."""
+    if not cell:
+        return "nothing there"
+    try:
+        large = math.isfinite(float(cell))
+    except ValueError:
+        large = False
+    return f"{cell[:40]!r} is too large for float32" if large else f"{cell[:40]!r} is no number"
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

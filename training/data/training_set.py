@@ -33,12 +33,21 @@ class Examples:
         return len(self.rows)
 
     def some(self, n: int) -> "Examples":
-        """n of them, or all: those of a random order that is always the same, for they may lie class by class."""
+        """n of them, or all, as `some_rows`."""
         if n >= len(self):
             return self
-        index = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:n]
+        index = _some(len(self), n)
         names, captions = (tuple(of[i] for i in index.tolist()) if of else () for of in (self.names, self.captions))
         return Examples(self.rows[index], self.labels[index], names, captions)
+
+
+def some_rows(rows: Tensor, n: int) -> Tensor:
+    """n of them, or all: those of a random order that is always the same, for they may lie class by class."""
+    return rows if n >= len(rows) else rows[_some(len(rows), n)]
+
+
+def _some(count: int, n: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:n]
 
 
 class TrainingSet(Protocol):

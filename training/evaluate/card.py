@@ -71,8 +71,9 @@ MEANING = {
     "nearest_training": "median distance of samples to the nearest row that was trained on (root mean square, as the "
     "network sees them), and the first percentile of it",
     "nearest_training_of_real": "the same of real rows that were held out: samples that are much nearer are copies",
-    "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows are: 0.01 "
-    "where nothing is remembered",
+    "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows are",
+    "nearer_than_real_by_chance": "what is expected of it where nothing is remembered: the fewer rows are held out, "
+    "the more",
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from training.data.training_set import Examples, TrainingSet
+from training.data.training_set import TrainingSet, some_rows
 from training.evaluate.figures import Figures, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
@@ -44,12 +44,12 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
 
     mirrored  training images were mirrored as well, so their mirror images count too
 
-    What remembers nothing has about NEAR of its samples among the nearest NEAR of real rows, and distances alike.
+    What remembers nothing has distances like those of real rows, and as many nearer ones as by chance.
     """
     if data.examples is None:
         return None
     real = data.held_out.some(CHECKED).rows
-    few = Examples(samples, torch.empty(len(samples))).some(CHECKED).rows
+    few = some_rows(samples, CHECKED)
     made, held_out = (nearest(rows, data.examples.rows, data.config, mirrored=mirrored) for rows in (few, real))
     near = held_out.distance.quantile(NEAR)
     figures: Figures = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
@@ -57,7 +57,17 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
         figures[name] = rounded(of.distance.median().item())
         figures[f"{name}_first_percentile"] = rounded(of.distance.quantile(NEAR).item())
     figures["nearer_than_real"] = rounded((made.distance < near).double().mean().item())
+    figures["nearer_than_real_by_chance"] = rounded(_by_chance(len(real)))
     return Memorisation(figures, made, held_out)
+
+
+def _by_chance(held_out: int) -> float:
+    """The expected share of fresh real rows below the quantile NEAR of so many others.
+
+    k of n that are sorted have k / (n + 1) of all below them in the mean (order statistics of the uniform
+    distribution), and the quantile lies at k = 1 + NEAR (n − 1): of few rows that is much more than NEAR.
+    """
+    return (1 + NEAR * (held_out - 1)) / (held_out + 1)
 
 
 def nearest(rows: Tensor, training: Tensor, data: DataConfig, *, mirrored: bool = False) -> Nearest:

@@ -88,7 +88,7 @@ def init(
     captioned = bool(of.examples.captions)
     amount = Amount(len(of), of.config, device, captioned, taken_from)
     roles = wishes.roles or (Role.CONDITIONAL if of.config.labels else Role.UNCONDITIONAL,)
-    written = []
+    texts, reports = dict[Path, str](), []
     for role in dict.fromkeys(roles):
         own_name = name if role == Role.CONDITIONAL or not wishes.roles else f"{name}-{SUFFIXES[role]}"
         target = recipes / f"{own_name}.toml"
@@ -99,11 +99,15 @@ def init(
         except Impossible as error:
             raise RecipeError(str(error)) from error
         recipe, took = _timed(recipe, target, amount, wishes.minutes, checkpoints)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_heading(path, of) + to_toml(recipe), encoding="utf-8")
-        written.append(target)
-        say(f"{target}: {took}")
-    return written
+        texts[target] = _heading(path, of) + to_toml(recipe)
+        reports.append(f"{target}: {took}")
+    # All or none: what was written before a refusal would be in the way of the next try.
+    recipes.mkdir(parents=True, exist_ok=True)
+    for target, text in texts.items():
+        target.write_text(text, encoding="utf-8")
+    for report in reports:
+        say(report)
+    return list(texts)
 
 
 def _of_folder(
@@ -200,7 +204,10 @@ def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, che
     made = parse_recipe(plain(recipe), str(target))
     missing = [folder.name for folder in needed(made, checkpoints).values() if not folder.is_dir()]
     if missing:
-        return recipe, f"{made.optimisation.steps:,} steps; train {' and '.join(missing)} first"
+        first = f"train {' and '.join(missing)} first"
+        if minutes is not None:
+            first += ", then init again with --force: --minutes is not kept, for no step can be timed without it"
+        return recipe, f"{made.optimisation.steps:,} steps; {first}"
     task = make_task(made, checkpoints)
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)

@@ -33,7 +33,7 @@ def measure_pace(task: Task, accelerator: Accelerator) -> Pace:
         at = time.monotonic()
         steps.take(number)
         if not on_cpu:
-            torch.cuda.synchronize(accelerator.device)
+            torch.accelerator.synchronize(accelerator.device)
         now = time.monotonic()
         if number >= FIRST:
             took.append(now - at)

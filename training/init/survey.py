@@ -22,7 +22,7 @@ THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes, in a report …
 NAMED = 20  # … and classes, and files or lines that are left out
 SCARCE = 20  # rows of a class: fewer are remembered rather than learned
-MOST_VALUES = 1000  # of a column that are told apart
+MOST_VALUES = 1000  # of a column that are told apart: one that has so many is no class
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 
 
@@ -149,7 +149,8 @@ def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
         lines += 1
     of_words = [name for name in names if words[name] > lines / 2]
     if label is None:
-        repeated = [name for name, found in zip(names, values, strict=True) if len(found) <= lines / 2]
+        few = min(lines / 2, MOST_VALUES - 1)
+        repeated = [name for name, found in zip(names, values, strict=True) if len(found) <= few]
         named = [name for name in repeated if name.lower() in CLASS_NAMES]
         may_be = named or [name for name in repeated if name in of_words]
         label = may_be[0] if len(may_be) == 1 else None
