@@ -96,9 +96,10 @@ def inspected(container: str) -> dict:
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
     service, prometheus = free_ports(2)
-    ports = {"SPIRALE_PORT": str(service), "PROMETHEUS_PORT": str(prometheus)}
+    # One thread: several wait for each other on a machine that does something else too.
+    settings = {"SPIRALE_PORT": str(service), "PROMETHEUS_PORT": str(prometheus), "SPIRALE_THREADS": "1"}
     command = [*find_compose(), "--project-name", f"spirale-test-{service}"]
-    deployed = Deployment(command, {**os.environ, **BUILDKIT, **ports})
+    deployed = Deployment(command, {**os.environ, **BUILDKIT, **settings})
     try:
         deployed.compose("up", "--build", "--detach", "service", "prometheus", timeout=BUILD_SECONDS)
         eventually(deployed.ready, READY_SECONDS)
