@@ -314,3 +314,21 @@ def test_the_address_is_never_of_what_is_not_yet_shown(start_service, visit, tmp
     assert "seed=1" in query
     visit.wait_for_address("seed=3", "drawing=")
     assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("over", "told"), [
+    ("steps&values=1,4&guidance_scale=1", ["1 evaluation", "4 evaluations"]),
+    ("steps&values=1,4&guidance_scale=3", ["2 evaluations", "8 evaluations"]),
+    ("guidance_scale&values=0,1,2&steps=3", ["3 evaluations", "3 evaluations", "6 evaluations"]),
+    ("sampler&values=2,5&guidance_scale=1", ["2 evaluations", "5 evaluations"] * 4),
+])  # fmt: skip
+def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, visit, over, told):
+    def counted() -> float:
+        return tiny_service.metric('spirale_evaluations_total{model="mnist-tiny"}')
+
+    before = counted()
+    visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
+    visit.wait_until_done()
+    assert visit.page.locator("#comparison small").all_inner_texts() == told
+    assert counted() - before == 3 * sum(int(line.split()[0]) for line in told)  # three images of each
+    assert visit.complaints == []
