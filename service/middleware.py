@@ -14,7 +14,8 @@ from service.problems import Problem, unexpected
 log = structlog.get_logger("service.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*")  # the page has a field for the key
+# The page has a field for the key; the contract tells of no model, and no link can carry a key.
+OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*|/docs(/.*)?|/openapi\.json")
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -57,7 +58,7 @@ class RequestContext:
 
 
 class ApiKey:
-    """401 without `Authorization: Bearer <key>`, but for the health routes, and the page with what belongs to it."""
+    """401 without `Authorization: Bearer <key>`, but for the health routes, the page, and the contract it links to."""
 
     def __init__(self, app: ASGIApp, key: str):
         self.app = app

@@ -1,4 +1,4 @@
-// The same seeds, asked in several ways: a cell for each way, and what it cost.
+// The same seeds, asked in several ways: a cell for each way, and how many evaluations it took.
 
 import { asProblem } from "./api.js";
 import { asRequest, at, classesOf } from "./choice.js";
@@ -41,11 +41,10 @@ export class Comparison {
   async fill(cell, signal) {
     try {
       cell.begin(await this.reference(cell.settled));
-      const result = await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal });
-      await cell.done(result);
-      cell.time.textContent = seconds(result.timings.sample);
+      await cell.done(await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal }));
+      cell.cost.textContent = counted(evaluations(cell.settled), "evaluation"); // not its time: all share the batches
     } catch (error) {
-      cell.time.textContent = asProblem(error) ? "failed" : "stopped";
+      cell.cost.textContent = asProblem(error) ? "failed" : "stopped";
       throw error;
     }
   }
@@ -54,14 +53,14 @@ export class Comparison {
 /** A line for each value, its images side by side. */
 function list(settled, cells) {
   const lines = cells.map((cell, i) => make("tr", {},
-    make("th", { scope: "row" }, titleOf(settled, i), costOf(cell)), make("td", {}, cell.element)));
+    make("th", { scope: "row" }, titleOf(settled, i), cell.cost), make("td", {}, cell.element)));
   return make("table", { className: "list" }, make("tbody", {}, ...lines));
 }
 
 /** Clouds, as many in a line as there is room for. */
 function gallery(settled, cells) {
   const figures = cells.map((cell, i) =>
-    make("figure", {}, cell.element, make("figcaption", {}, titleOf(settled, i), costOf(cell))));
+    make("figure", {}, cell.element, make("figcaption", {}, titleOf(settled, i), cell.cost)));
   return make("div", { className: "gallery" }, ...figures);
 }
 
@@ -69,7 +68,7 @@ function gallery(settled, cells) {
 function matrix({ values }, lines) {
   const steps = values.map((value) => make("th", { scope: "col" }, counted(value, "step")));
   const rows = lines.map(({ sampler, cells }) => make("tr", {}, make("th", { scope: "row" }, sampler),
-    ...cells.map((cell) => make("td", {}, cell.element, make("small", {}, cell.time)))));
+    ...cells.map((cell) => make("td", {}, cell.element, cell.cost))));
   return make("table", { className: "matrix" },
     make("thead", {}, make("tr", {}, make("td"), ...steps)), make("tbody", {}, ...rows));
 }
@@ -78,7 +77,7 @@ class ImageCell {
   constructor(settled) {
     const { can, n, seed } = settled;
     this.settled = settled;
-    this.time = make("span", {}, "…");
+    this.cost = make("small", {}, "…");
     this.tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, `seed ${seed + i}`));
     this.element = make("div", { className: "line" }, ...this.tiles);
   }
@@ -94,7 +93,7 @@ class ImageCell {
 class CloudCell {
   constructor(settled) {
     this.settled = settled;
-    this.time = make("span", {}, "…");
+    this.cost = make("small", {}, "…");
     this.cloud = new Cloud({ small: true });
     this.cloud.canvas.setAttribute("aria-label", `${settled.n} points of ${settled.dataset}`);
     this.element = this.cloud.element;
@@ -111,10 +110,8 @@ class CloudCell {
 }
 
 const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], "step") : `scale ${values[i]}`);
-const costOf = ({ settled, time }) => make("small", {}, `${counted(evaluations(settled), "evaluation")}, `, time);
 const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
-const seconds = (number) => (number < 1 ? `${Math.round(number * 1000)} ms` : `${number.toFixed(1)} s`);
 
 /** Network evaluations of a sample. */
 function evaluations({ steps, guidance, guidance_scale: scale }) {

@@ -117,7 +117,7 @@ async function run({ remember = false } = {}) {
     } else {
       const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
       const result = await stage.run(settled, signal, { control, latest: view === "draw" });
-      if (result.control) await understood(result.control.image);
+      if (result.control) await understood(result.control.image, signal);
       if (result.unknown_words?.length) part("remark").textContent = `Not understood: ${result.unknown_words.join(", ")}`;
     }
     address(remember);
@@ -158,11 +158,12 @@ function failed(error) {
   else notice.show(problem);
 }
 
-/** The hint, as the model was given it: with it in the address the picture is the same. */
-async function understood(image) {
+/** The hint, as the model was given it: with it in the address the picture is the same. Throws AbortError. */
+async function understood(image, signal) {
+  const bitmap = await bitmapOf(image);
+  signal.throwIfAborted(); // by now the choice may be another
   choice.drawing = image;
   settled = settle(catalog, choice);
-  const bitmap = await bitmapOf(image);
   const canvas = part("understood").querySelector("canvas");
   Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   paint(canvas, { bitmap });

@@ -10,11 +10,12 @@ import httpx
 import pytest
 import torch
 
+from model.checkpoint import save_checkpoint
 from model.data import DataConfig
 from model.reference import MAX_REFERENCE, Reference, save_reference
 from tests.e2e.browser import REFUSED
 from tests.e2e.conftest import services
-from tests.tiny import IMAGES, POINTS, save_tiny
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
 COLOURED = DataConfig(
     dataset="Flags & signs", kind="images", shape=(3, 12, 16), labels=("red, or so", "it's", '"green"'),
@@ -288,3 +289,61 @@ def test_mouse_and_keys_draw_a_stroke_each(pad):
     by_mouse, by_keys = strokes(page)
     assert by_mouse[0] == [20, 20] and by_mouse[-1] == [60, 60]
     assert by_keys == [[112, 56], [112, 64]]
+
+
+def test_the_address_is_never_of_what_is_not_yet_shown(start_service, visit, tmp_path):
+    """Something else is chosen while the page decodes how a drawing was understood: then it writes no address."""
+    base = tiny_checkpoint(IMAGES, name="mnist-cfg")
+    follows = tiny_control(base, "sketch")
+    for one in (base, follows):
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url, "/?view=draw&seed=1")
+    page = visit.page
+    page.locator("#pad").focus()
+    for key in ("Space", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    visit.wait_for_address("seed=1", "drawing=")
+    page.evaluate("""() => {
+      const decode = createImageBitmap;
+      window.createImageBitmap = async (...given) => {
+        if (document.querySelector("#told").textContent.endsWith("seed 2")) { // all but the hint has been shown
+          window.createImageBitmap = decode;
+          await new Promise((go) => (window.go = go));
+        }
+        return decode(...given);
+      };
+    }""")
+    page.locator("#seed").fill("2")
+    page.locator("#seed").blur()
+    page.wait_for_function("() => window.go")
+    query = page.evaluate("""async () => {
+      const seed = document.querySelector("#seed");
+      seed.value = "3";
+      seed.dispatchEvent(new Event("change"));
+      go();
+      await new Promise((done) => setTimeout(done, 100)); // of the 250 ms for which a change may be followed by another
+      return location.search;
+    }""")
+    assert "seed=1" in query
+    visit.wait_for_address("seed=3", "drawing=")
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("over", "told"), [
+    ("steps&values=1,4&guidance_scale=1", ["1 evaluation", "4 evaluations"]),
+    ("steps&values=1,4&guidance_scale=3", ["2 evaluations", "8 evaluations"]),
+    ("guidance_scale&values=0,1,2&steps=3", ["3 evaluations", "3 evaluations", "6 evaluations"]),
+    ("sampler&values=2,5&guidance_scale=1", ["2 evaluations", "5 evaluations"] * 4),
+])  # fmt: skip
+def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, visit, over, told):
+    def counted() -> float:
+        return tiny_service.metric('spirale_evaluations_total{model="mnist-tiny"}')
+
+    before = counted()
+    visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
+    visit.wait_until_done()
+    assert visit.page.locator("#comparison small").all_inner_texts() == told
+    assert counted() - before == 3 * sum(int(line.split()[0]) for line in told)  # three images of each
+    assert visit.complaints == []

@@ -61,12 +61,23 @@ def test_all_of_it_is_in_the_installed_package():
         assert any(fnmatch(str(path.relative_to(FOLDER.parent)), pattern) for pattern in patterns), path
 
 
-def test_the_page_is_open_where_a_key_is_wanted_and_nothing_else_is(make_client):
+def test_the_page_and_the_contract_are_open_where_a_key_is_wanted_and_nothing_else_is(make_client):
     client = make_client(ready=False, api_key="sesame")
-    for path in ("/", "/playground/main.js"):
-        assert client.get(path).status_code == 200
-    for path in ("/models", "/models/spiral-tiny/reference", "/metrics", "/playgroundx", "/docs"):
+    linked = re.findall(r'<a href="(\w+)">', client.get("/").text)
+    assert linked == ["docs", "docs"]
+    parts = re.findall(r'(?:src|href)="(docs/[^"]+)"', client.get("/docs").text)
+    assert len(parts) == 3
+    for path in ("/", "/playground/main.js", "/docs", "/openapi.json", *("/" + part for part in parts)):
+        assert client.get(path).status_code == 200, path
+    for path in ("/models", "/models/spiral-tiny/reference", "/metrics", "/playgroundx", "/docsx", "/openapi-json"):
         assert client.get(path).status_code == 401, path
+
+
+def test_the_contract_tells_of_no_model(client, make_client, tmp_path):
+    secret = IMAGES.model_copy(update={"dataset": "hidden-data", "labels": ("hidden-label",)})
+    save_tiny(tmp_path, secret, name="hidden-model")
+    other = make_client(checkpoints=tmp_path, ready=False, api_key="sesame")
+    assert other.get("/openapi.json").json() == client.get("/openapi.json").json()
 
 
 def test_real_points_are_shown_as_they_were_kept(make_client, tmp_path):
