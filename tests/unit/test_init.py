@@ -148,6 +148,12 @@ def test_more_data_is_trained_on_longer_and_seen_less_often():
     assert taken[2] / 5_000 > taken[3] / 50_000
 
 
+@pytest.mark.parametrize(("rows", "averaged"), [(50, "149"), (5_000_000, "1,000")])
+def test_a_recipe_says_over_how_many_steps_weights_are_averaged(rows, averaged):
+    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]
+    assert options["ema_decay"].why == f"averages about the last {averaged} steps"
+
+
 @pytest.mark.parametrize(
     ("sides", "device", "size"),
     [

@@ -270,10 +270,11 @@ def with_steps(recipe: Choices, steps: int, rows: int) -> Choices:
 
 def _lasting(steps: int, batch: int, rows: int, why: str = "") -> Choices:
     """All that goes with the number of steps."""
+    decay = min(0.999, round(1 - 10 / steps, 4))
     return {
         "steps": Choice(steps, f"{why}{steps * batch / rows:,.0f} passes over the {rows:,} rows"),
         "warmup_steps": Choice(min(200, steps // 5)),
-        "ema_decay": Choice(min(0.999, round(1 - 10 / steps, 4)), "the last tenth of the run is what is averaged"),
+        "ema_decay": Choice(decay, f"averages about the last {1 / (1 - decay):,.0f} steps"),
         "save_every": Choice(max(1, steps // 10)),
         "sample_every": Choice(max(1, steps // 4)),
     }
