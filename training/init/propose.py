@@ -29,7 +29,6 @@ class Role(StrEnum):
 
 
 SUFFIXES: Mapping[Role, str] = {
-    Role.CONDITIONAL: "cfg",
     Role.UNCONDITIONAL: "ddpm",
     Role.CLASSIFIER: "classifier",
     Role.JUDGE: "judge",
@@ -38,7 +37,8 @@ SUFFIXES: Mapping[Role, str] = {
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
 }
-"""What a recipe of that role is called after the data, unless it is the first and has their name alone."""
+"""What a recipe of that role is called after the data's name. The conditional one has that name alone, and so has the
+one that is made where no role is asked for."""
 
 SIZES = (8, 16, 28, 32, 48, 64)  # pixels a side
 LARGEST = {"cpu": 32, "cuda": 64}  # that is proposed
