@@ -17,7 +17,7 @@ def shipped_checkpoints() -> Path:
 
 
 def _comma_separated(value: Any) -> Any:
-    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):

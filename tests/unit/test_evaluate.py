@@ -200,6 +200,7 @@ def test_points_are_measured_and_the_card_written(tmp_path):
     assert figures["seeds"] == clouds.POINT_SEEDS
     assert figures["steps"] == clouds.POINT_STEPS
     assert "label_accuracy" in figures
+    assert 0 < figures["sliced_wasserstein_standard_error"] < figures["sliced_wasserstein"]
     assert config.metrics["unconditional"]["guidance_scale"] == 0
     assert "label_accuracy" not in config.metrics["unconditional"]
     card = (folder / "README.md").read_text()
@@ -223,6 +224,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
     assert figures["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
+    assert "sliced_wasserstein_standard_error" not in figures  # every run has the same held-out points
     remembered = load_config(tmp_path / "own").metrics["memorisation"]
     assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
     assert remembered["nearer_than_real"] < 0.2

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from tests.unit.test_own_images import truncated
 from training.__main__ import app
 from training.data.folder import read_folder
 from training.data.table import read_columns
+from training.data.training_set import DataError
 from training.init.choices import HEAD, Choice, plain, to_toml
 from training.init.probe import Pace, measure_pace
 from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
@@ -148,6 +150,12 @@ def test_more_data_is_trained_on_longer_and_seen_less_often():
     assert taken[2] / 5_000 > taken[3] / 50_000
 
 
+@pytest.mark.parametrize(("rows", "averaged"), [(50, "149"), (5_000_000, "1,000")])
+def test_a_recipe_says_over_how_many_steps_weights_are_averaged(rows, averaged):
+    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]
+    assert options["ema_decay"].why == f"averages about the last {averaged} steps"
+
+
 @pytest.mark.parametrize(
     ("sides", "device", "size"),
     [
@@ -166,6 +174,14 @@ def test_the_size_is_their_own_or_about_as_large_as_they_are(tmp_path, sides, de
         noise(index, max(height, width), "L").crop((0, 0, width, height)).save(tmp_path / f"{index}.png")
     survey = survey_images(read_folder(tmp_path))
     assert choose_size(survey, torch.device(device)).value == size
+
+
+def test_a_folder_whose_images_cannot_be_read_is_named_as_it_may_be_printed(tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    root.mkdir()
+    (root / "0.png").write_text("no image")
+    with pytest.raises(DataError, match=r"caf\\xe9: none of its 1 images can be read; 0\.png: "):
+        survey_images(read_folder(root))
 
 
 def test_grey_images_in_colour_files_are_grey(tmp_path):

@@ -17,6 +17,11 @@ def test_the_environment_and_flags_say_the_same(monkeypatch):
     assert Settings(_cli_parse_args=["--batch-sizes", "8,2"]).batch_sizes == (2, 8)
 
 
+def test_a_list_may_have_spaces_after_its_commas(monkeypatch):
+    monkeypatch.setenv("SPIRALE_CORS_ORIGINS", "https://a.example, http://b.example:8080 ,")
+    assert Settings().cors_origins == ("https://a.example", "http://b.example:8080")
+
+
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
     monkeypatch.setenv("SPIRALE_API_KEY", "")
     monkeypatch.setenv("SPIRALE_PORT", "")

@@ -29,7 +29,6 @@ class Role(StrEnum):
 
 
 SUFFIXES: Mapping[Role, str] = {
-    Role.CONDITIONAL: "cfg",
     Role.UNCONDITIONAL: "ddpm",
     Role.CLASSIFIER: "classifier",
     Role.JUDGE: "judge",
@@ -38,7 +37,8 @@ SUFFIXES: Mapping[Role, str] = {
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
 }
-"""What a recipe of that role is called after the data, unless it is the first and has their name alone."""
+"""What a recipe of that role is called after the data's name. The conditional one has that name alone, and so has the
+one that is made where no role is asked for."""
 
 SIZES = (8, 16, 28, 32, 48, 64)  # pixels a side
 LARGEST = {"cpu": 32, "cuda": 64}  # that is proposed
@@ -270,10 +270,11 @@ def with_steps(recipe: Choices, steps: int, rows: int) -> Choices:
 
 def _lasting(steps: int, batch: int, rows: int, why: str = "") -> Choices:
     """All that goes with the number of steps."""
+    decay = min(0.999, round(1 - 10 / steps, 4))
     return {
         "steps": Choice(steps, f"{why}{steps * batch / rows:,.0f} passes over the {rows:,} rows"),
         "warmup_steps": Choice(min(200, steps // 5)),
-        "ema_decay": Choice(min(0.999, round(1 - 10 / steps, 4)), "the last tenth of the run is what is averaged"),
+        "ema_decay": Choice(decay, f"averages about the last {1 / (1 - decay):,.0f} steps"),
         "save_every": Choice(max(1, steps // 10)),
         "sample_every": Choice(max(1, steps // 4)),
     }

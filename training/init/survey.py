@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from training.data.folder import Folder, ImageFile
+from training.data.folder import Folder, ImageFile, shown
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
 from training.data.table import Columns, is_number
 from training.data.training_set import DataError, FiniteSet
@@ -67,15 +67,15 @@ def survey_images(folder: Folder) -> ImageSurvey:
 
     files = folder.files
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        shown = Console().is_terminal
-        looked = track(pool.map(look, files), "looking", total=len(files), transient=True, disable=not shown)
+        watched = Console().is_terminal
+        looked = track(pool.map(look, files), "looking", total=len(files), transient=True, disable=not watched)
         headers = [header for header in looked if header is not None]
         if not headers:
             try:
                 read_header(files[0].path)
             except Unusable as unusable:
                 raise DataError(
-                    f"{folder.root}: none of its {len(files):,} images can be read; {files[0].name}: {unusable}"
+                    f"{shown(folder.root)}: none of its {len(files):,} images can be read; {files[0].name}: {unusable}"
                 ) from unusable
         grey = all(header.mode in GREY_MODES or header.mode.startswith("I") for header in headers) or not any(
             pool.map(_colourful, files[:: max(1, len(files) // LOOKED_AT)])
