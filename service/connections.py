@@ -58,6 +58,11 @@ class Connection(H11Protocol):
         """Is no request being answered, nor an answer still unread?"""
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.get_write_buffer_size()
 
+    @property
+    def _between_requests(self) -> bool:
+        """Is the last request answered and read to its end, and nothing there of a next one?"""
+        return self.conn.our_state is self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
@@ -76,9 +81,14 @@ class Connection(H11Protocol):
             self._await_head()
         before = self.cycle
         super().data_received(data)
-        if self.cycle is not before and self._waits_for_head is not None:
-            self._waits_for_head.cancel()
-            self._waits_for_head = None
+        if self.cycle is not before:
+            self._stop_waiting_for_head()
+        elif self._waits_for_head is not None and self._between_requests:
+            # The rest of a body has come that was answered before: idle, as after any answer.
+            self._stop_waiting_for_head()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         self.quiet_since = time.monotonic()
@@ -130,6 +140,11 @@ class Connection(H11Protocol):
     def _await_head(self) -> None:
         if self._waits_for_head is None:
             self._waits_for_head = self.loop.call_later(self._limits.client_seconds, self._give_up_on_head)
+
+    def _stop_waiting_for_head(self) -> None:
+        if self._waits_for_head is not None:
+            self._waits_for_head.cancel()
+            self._waits_for_head = None
 
     def _give_up_on_head(self) -> None:
         self._waits_for_head = None

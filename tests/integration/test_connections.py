@@ -16,6 +16,7 @@ import uvicorn
 from service.connections import RESERVED_FILES, ClientLimits, Connection, connections_that_fit
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"  # and no body yet
 PATIENCE = 0.4  # seconds that a client may take which is to be given up …
 UNHURRIED = 2.0  # … and one whose bytes must come in time, on a busy machine too
 LONG = 20.0  # seconds after which a test is lost
@@ -85,6 +86,16 @@ def serve() -> Iterator[Callable[..., Served]]:
         thread.join(LONG)
 
 
+def read_hello(client: socket.socket) -> None:
+    """One answer of `hello`, and not a byte more than that."""
+    found = b""
+    while not found.endswith(b"hello"):
+        piece = client.recv(1)
+        assert piece, f"closed after {found!r}"
+        found += piece
+    assert found.startswith(b"HTTP/1.1 200")
+
+
 def everything(client: socket.socket) -> bytes:
     """What still comes until the connection is closed."""
     found = b""
@@ -110,9 +121,9 @@ def trickle(client: socket.socket, sent: bytes) -> None:
 
 @pytest.mark.parametrize("before", [b"", GET])
 def test_a_head_that_comes_a_byte_at_a_time_is_given_up(serve, before):
-    client = serve().connect(before)
+    client = serve(patience=UNHURRIED).connect(before)
     if before:
-        assert client.recv(1000).endswith(b"hello") or client.recv(1000).endswith(b"hello")
+        read_hello(client)
     trickle(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 30)
     answer = everything(client)
     assert answer.startswith(b"HTTP/1.1 408") and "head" in problem(answer)["detail"]
@@ -122,19 +133,23 @@ def test_a_connection_on_which_nothing_comes_is_closed_in_silence(serve):
     assert everything(serve().connect()) == b""
 
 
-def test_a_connection_that_is_idle_after_an_answer_is_kept_longer(serve):
-    client = serve(keep_alive=60).connect(GET)
-    time.sleep(3 * PATIENCE)
-    client.sendall(GET)
-    while (answer := client.recv(1000)).count(b"hello") == 0:
-        pass
-    assert answer
-    assert everything(serve(keep_alive=1).connect(GET)).count(b"HTTP/1.1 200") == 1
+@pytest.mark.parametrize(("sent", "rest"), [(GET, b""), (POST, b"x" * 1000)], ids=["GET", "POST"])
+def test_a_connection_that_is_idle_after_an_answer_is_kept_as_long_as_idle_ones_are(serve, sent, rest):
+    longer = serve(keep_alive=60, patience=UNHURRIED).connect(sent)
+    read_hello(longer)
+    longer.sendall(rest)  # of a body that was answered before it came
+    shorter = serve(keep_alive=1, patience=60).connect(sent)
+    read_hello(shorter)
+    shorter.sendall(rest)
+    assert everything(shorter) == b""
+    time.sleep(1.5 * UNHURRIED)
+    longer.sendall(GET)
+    read_hello(longer)
 
 
 def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for(serve):
     served = serve()
-    client = served.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    client = served.connect(POST)
     sending = threading.Thread(target=trickle, args=(client, b"x" * 60))
     sending.start()
     assert everything(client).endswith(b"hello")
@@ -166,13 +181,16 @@ def test_a_client_that_never_reads_is_let_go_and_the_app_hears_of_it(serve):
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
 def test_an_answer_that_is_never_read_is_let_go(serve, close):
+    answered = threading.Event()
+
     async def large(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"16000000")]})
         await send({"type": "http.response.body", "body": b"x" * 16_000_000})
+        answered.set()
 
     served = serve(large)
     served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", receive_buffer=4096)
-    served.wait_for(1)
+    assert answered.wait(LONG)
     served.wait_for(0)
 
 
@@ -197,35 +215,35 @@ def test_past_the_most_connections_the_one_idle_longest_makes_room(serve):
     clients = []
     for number in range(3):
         clients.append(served.connect(GET))
-        assert clients[-1].recv(1000)
+        read_hello(clients[-1])
         served.wait_for(number + 1)
     clients[0].sendall(GET)  # now the second has been idle longest
-    assert clients[0].recv(1000)
-    fourth = served.connect(GET)
-    assert b"200 OK" in fourth.recv(1000)
+    read_hello(clients[0])
+    read_hello(served.connect(GET))
     everything(clients[1])
     served.wait_for(3)
     for client in (clients[0], clients[2]):
         client.sendall(GET)
-        assert client.recv(1000)
+        read_hello(client)
 
 
 def test_where_all_are_busy_a_newcomer_is_told_so(serve):
-    release = threading.Event()
+    busied, release = threading.Semaphore(0), threading.Event()
 
     async def busy(scope, receive, send):
+        busied.release()
         await asyncio.to_thread(release.wait, LONG)
         await hello(scope, receive, send)
 
     served = serve(busy, max_connections=2)
     clients = [served.connect(GET) for _ in range(2)]
-    served.wait_for(2)
-    time.sleep(0.1)
+    assert busied.acquire(timeout=LONG) and busied.acquire(timeout=LONG)
     answer = everything(served.connect(GET))
     release.set()
     assert answer.startswith(b"HTTP/1.1 503") and b"retry-after: 5" in answer
     assert "too many connections" in problem(answer)["detail"]
-    assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
+    for client in clients:
+        read_hello(client)
 
 
 @pytest.mark.parametrize("sent", [b"HELLO\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000])
