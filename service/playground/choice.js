@@ -41,6 +41,7 @@ export function settle(catalog, choice) {
   const models = answering(dataset, asks, guidance, hint);
   const model = models.find((one) => one.name === choice.model) ?? models[0];
   const { defaults, T } = model;
+  const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
   const sampler = pick(choice.sampler, dataset.samplers, defaults.sampler);
   const advised = scaleOf(model, guidance);
@@ -65,7 +66,7 @@ export function settle(catalog, choice) {
     drawing: hint ? choice.drawing : undefined,
     over,
     values: over && values(over, choice.values, { guidance, T }),
-    can: { datasets, dataset, model, models, possible, ways, overs: overs(advised) },
+    can: { datasets, dataset, model, models, labels, possible, ways, overs: overs(advised) },
   };
 }
 
@@ -101,17 +102,15 @@ function whole(wanted, least, most, otherwise) {
 export const at = (catalog, settled, changes) => settle(catalog, { ...settled, ...changes });
 
 /** The class's number of each sample, -1 where none was asked for. */
-export function classesOf({ asks, label, n, can: { model, dataset } }) {
-  const labels = model.labels.length ? model.labels : dataset.labels;
+export function classesOf({ asks, label, n, can: { labels } }) {
   if (asks === "each") return Array.from({ length: n }, (_, i) => i % labels.length);
   return Array(n).fill(asks === "label" ? labels.indexOf(label) : -1);
 }
 
 /** A settled choice → the body of POST /sample. */
 export function asRequest(settled) {
-  const labels = settled.can.model.labels.length ? settled.can.model.labels : settled.can.dataset.labels;
   const body = { dataset: settled.dataset, model: settled.model };
-  if (settled.asks === "each") body.label = classesOf(settled).map((number) => labels[number]);
+  if (settled.asks === "each") body.label = classesOf(settled).map((number) => settled.can.labels[number]);
   if (settled.asks === "label") body.label = settled.label;
   if (settled.asks === "prompt") body.prompt = settled.prompt;
   for (const name of ["guidance", "guidance_scale", "sampler", "steps", "eta", "variance", "n", "seed"]) {

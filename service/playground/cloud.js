@@ -31,7 +31,6 @@ export class Cloud {
     this.finished = false;
     this.bounds = null;
     this.names = columns;
-    this.labels = settled.can.model.labels.length ? settled.can.model.labels : settled.can.dataset.labels;
     if (!this.pair || this.pair.some((axis) => axis >= columns.length)) this.pair = [0, columns.length > 1 ? 1 : null];
     if (!this.small) this.describeAxes();
     this.paint(0);

@@ -13,7 +13,6 @@ export class Sheet {
 
   begin(settled, classes) {
     const { can, n, seed } = settled;
-    const labels = can.model.labels.length ? can.model.labels : can.dataset.labels;
     this.shape = can.dataset.shape;
     this.n = n;
     this.frames = []; // a new list: what is still being decoded of the run before goes into its own
@@ -22,7 +21,7 @@ export class Sheet {
     if (!same) this.tiles = Array.from({ length: n }, () => tile(this.shape, ""));
     this.element.dataset.many = n === 1 ? "one" : n <= 4 ? "few" : n <= 16 ? "some" : "many";
     this.element.replaceChildren(...this.tiles.map((canvas, i) => {
-      const label = classes[i] < 0 ? null : labels[classes[i]];
+      const label = classes[i] < 0 ? null : can.labels[classes[i]];
       const what = label === null ? `Sample ${i + 1}, seed ${seed + i}` : `${label}, seed ${seed + i}`;
       canvas.setAttribute("aria-label", what);
       if (n === 1) return canvas;

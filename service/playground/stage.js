@@ -92,11 +92,10 @@ export class Stage {
   name({ can, n, dataset, asks }, classes) {
     const points = can.dataset.kind === "points";
     if (points) this.cloud.canvas.setAttribute("aria-label", `${n} points of ${dataset}, over real ones`);
-    const labels = can.model.labels.length ? can.model.labels : can.dataset.labels;
     const shown = points && asks !== "nothing" ? [...new Set(classes)].slice(0, COLOURS) : [];
     const chip = (key, text) => make("li", { className: key }, text);
     this.legend.replaceChildren(
-      ...shown.map((number) => chip(`class-${number}`, labels[number])),
+      ...shown.map((number) => chip(`class-${number}`, can.labels[number])),
       ...(points && can.model.reference ? [chip("real", "real")] : []),
     );
   }

@@ -202,8 +202,7 @@ def test_images_that_come_late_stay_with_their_own_run(tiny_service, visit):
       const b64_png = canvas.toDataURL().split(",")[1];
       const sheet = new Sheet(() => {});
       const begin = () => {
-        const model = { labels: [] };
-        sheet.begin({ can: { model, dataset: { labels: [], shape: [1, 8, 8] } }, n: 1, seed: 0 }, [-1]);
+        sheet.begin({ can: { labels: [], dataset: { shape: [1, 8, 8] } }, n: 1, seed: 0 }, [-1]);
         return sheet.frames;
       };
       const before = begin();
