@@ -55,11 +55,12 @@ def said(result) -> str:
 def test_what_is_written_is_what_is_meant():
     nasty = 'a "quoted" \\ name\twith \x7f and ü\n'
     choices = {
-        "name": Choice(nasty, "a reason"),
+        "name": Choice(nasty, f"a reason, {nasty}"),
         "description": Choice("long " * 30, "a reason that goes above the line"),
         "seed": Choice(0),
         "network": {
             HEAD: Choice(None, "2.5 M parameters"),
+            "blocks": Choice(2, f"{nasty} above the line" * 10),
             "channels": Choice((48, 96), "two"),
             "learned": Choice(True),
             "rate": Choice(5e-4),
@@ -265,6 +266,15 @@ def test_init_of_a_table(tmp_path):
     recipe = load_recipe("things")
     assert (recipe.data.label, recipe.data.without) == ("kind", ("id",))
     assert load_recipe("things-classifier").role == "classifier"
+
+
+def test_what_is_called_by_control_characters_does_not_break_the_recipe(tmp_path):
+    table = tmp_path / "a\nb.csv"
+    table.write_text("x,note\x01 [data]\n" + "".join(f"{i * 1.5},w{i}\n" for i in range(60)))
+    result = run("init", table.name, "--name", "things")
+    assert result.exit_code == 0, said(result)
+    recipe = load_recipe("things")
+    assert (recipe.data.table, recipe.data.without) == ("a\nb.csv", ("note\x01 [data]",))
 
 
 def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):

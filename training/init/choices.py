@@ -47,8 +47,14 @@ def _lines(values: dict[str, Choice]) -> list[str]:
 def _commented(line: str, why: str) -> list[str]:
     if not why:
         return [line]
-    whole = f"{line} # {why}"
-    return [whole] if len(whole) <= WIDTH else [f"# {why}", line]
+    whole = f"{line} {comment(why)}"
+    return [whole] if len(whole) <= WIDTH else [comment(why), line]
+
+
+def comment(text: str) -> str:
+    """On one line, whatever columns and paths are called: TOML has no control characters in comments."""
+    printable = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return f"# {''.join(printable)}"
 
 
 def _value(value: Any) -> str:

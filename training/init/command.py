@@ -18,7 +18,7 @@ from training.data.section import BUILT_IN, ImageSection, TableSection
 from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
-from training.init.choices import HEAD, Choice, Choices, plain, to_toml
+from training.init.choices import HEAD, Choice, Choices, comment, plain, to_toml
 from training.init.probe import measure_pace
 from training.init.propose import (
     SUFFIXES,
@@ -241,7 +241,8 @@ def _duration(seconds: float) -> str:
 def _heading(path: str, of: FiniteSet) -> str:
     n, classes = len(of.examples) + len(of.held_out), len(of.config.labels)
     what = f"{n:,} {'images' if of.config.kind == 'images' else 'points'}"
-    return f"# Made by init from {_written(path)}: {what}{f' in {classes} classes' if classes else ''}.\n\n"
+    made = f"Made by init from {_written(path)}: {what}{f' in {classes} classes' if classes else ''}."
+    return f"{comment(made)}\n\n"
 
 
 def _check_name(name: str) -> None:
