@@ -11,6 +11,7 @@ from training.data.points import GaussianMixture, Spiral
 from training.data.section import BuiltInSection
 from training.generate import labels_in_proportion
 from training.judging import distort
+from training.recipe import DistortionSection
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -76,7 +77,7 @@ def test_digits_are_whole_bytes_and_drawn_by_the_generator():
 def test_distorted_images_are_moved_a_little_and_never_flipped():
     images = -torch.ones(400, 1, 28, 28)
     images[:, :, 8:20, 16:20] = 1  # a bar right of the middle stays right of the middle
-    moved = distort(images, generator())
+    moved = distort(images, DistortionSection(), generator())
     assert moved.shape == images.shape
     assert (moved.min(), moved.max()) == (-1, 1)
     assert not torch.equal(moved[0], moved[1])
