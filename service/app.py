@@ -17,7 +17,7 @@ from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
 from service.metrics import Metrics
-from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext
+from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext, Unexpected
 from service.reloading import Reloader
 from service.routes import admin, docs, health, models, openai, playground, sample
 from service.schemas import ranges
@@ -95,6 +95,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
     if settings.api_key is not None:
         app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
+    app.add_middleware(Unexpected)
     if settings.cors_origins:
         app.add_middleware(OtherOrigins, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)

@@ -1,4 +1,4 @@
-"""What stands before every route: request id, access log, key, body limit, content type. Plain ASGI, no buffering."""
+"""What stands before every route: id, log, last resort, key, body limit, content type. Plain ASGI, no buffering."""
 
 import asyncio
 import re
@@ -21,10 +21,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class RequestContext:
-    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log.
-
-    What nobody expected ends here: 500, and the trace in the log only.
-    """
+    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -46,15 +43,36 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, with_id)
-        except Exception as error:
-            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
-            if status:
-                raise  # the answer has begun: all that is left is to break it off
-            await unexpected().response()(scope, receive, with_id)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+class Unexpected:
+    """What nobody expected ends here: 500, and the trace in the log only. What stands before this says of such an
+    answer what it says of any."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            if begun:
+                raise  # all that is left is to break it off
+            await unexpected().response()(scope, receive, send)
 
 
 class ApiKey:

@@ -30,6 +30,20 @@ def test_so_do_the_answers_that_no_route_gives(make_client):
     assert "access-control-allow-origin" not in client.get("/healthz", headers={"Origin": "https://a.example"}).headers
 
 
+def test_so_does_what_nobody_expected_and_pages_of_named_origins_may_read_it(make_client):
+    client = make_client(cors_origins=("https://a.example",))
+
+    async def fail(job):
+        raise RuntimeError("a secret")
+
+    client.app.state.spirale.engine.sample = fail
+    answer = client.post("/sample", json={"dataset": "mnist"}, headers={"Origin": "https://a.example"})
+    assert answer.status_code == 500 and answer.headers["x-request-id"]
+    assert policy(answer) == STRICT and answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+
+
 def test_docs_needs_nothing_from_elsewhere(client):
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
