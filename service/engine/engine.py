@@ -65,6 +65,11 @@ class Engine:
         return self._worker.loaded
 
     @property
+    def warmed(self) -> tuple[int, int]:
+        """How many models are ready, and of how many."""
+        return len(self._worker.curves), self._worker.total
+
+    @property
     def ready(self) -> bool:
         """Is work taken?"""
         return self._worker.loaded and not self._draining and not self._worker.ended
@@ -98,15 +103,16 @@ class Engine:
         if job.model not in self.keys:
             raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
         try:
-            self._worker.backlog.admit(job, self._options.max_queued_seconds)
+            short = self._worker.backlog.admit(job)
         except EngineFull:
             self._metrics.rejected.labels(reason="full").inc()
             raise
         loop = asyncio.get_running_loop()
         dataset = self._worker.runner.models[job.model].data.dataset
         ticket = Ticket(
-            loop.create_future(), loop, next(self._numbers), job, dataset, on_preview, time.monotonic(), job.evaluations
-        )
+            loop.create_future(), loop, next(self._numbers), job, dataset, on_preview, time.monotonic(),
+            evaluations_left=job.evaluations, short=short,
+        )  # fmt: skip
         self._inbox.put(ticket)
         if self._worker.ended:  # between the check above and here; the thread may not have seen the ticket
             raise EngineStopped("the engine stopped before the job was done")

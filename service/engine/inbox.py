@@ -49,6 +49,7 @@ class Ticket(Awaited):
     on_preview: OnPreview | None
     submitted: float
     evaluations_left: int
+    short: bool  # as the backlog has it
     started: float | None = None
     previews_shown: int = 0
 

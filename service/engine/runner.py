@@ -1,7 +1,5 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
-import math
-import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,7 +25,6 @@ from service.engine.speed import SpeedCurve
 
 log = structlog.get_logger(__name__)
 
-WARM_PASSES = 2  # at each batch size, after those that compare bits; the faster counts, and ticks teach the rest
 MOST_GRAPHS = 1_000  # that are compiled
 
 
@@ -75,22 +72,17 @@ class Runner:
         controls = {}
         for kind, of in served.controls.items():
             network, hint = of.control(self.device, precision), of.example()
-            controls[kind] = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
+            controls[kind], _ = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
         denoiser.controls = controls
         if self._compiled:
             denoiser.network = _compiled(denoiser.network)
-        denoiser.network = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
-        fastest = dict.fromkeys(denoiser.network.sizes, math.inf)
-        for _ in range(WARM_PASSES):
-            for size in fastest:
-                fastest[size] = min(fastest[size], _seconds(denoiser, data.shape, Conditions.none(size)))
-                yield
+        denoiser.network, seconds = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
         if self._compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
-            for size in fastest:
-                _seconds(denoiser, data.shape, _following(kind, control.example(), size))
+            for size in seconds:
+                _pass(denoiser, data.shape, _following(kind, control.example(), size))
                 yield
-        self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(fastest), Arena(data.shape, self.device))
+        self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(seconds), Arena(data.shape, self.device))
 
     def unload(self, key: str) -> None:
         """Give a model's memory back, and that of what steered it alone. Only where it holds no rows."""
@@ -103,7 +95,7 @@ class Runner:
         if guide not in self._gradients:
             gradient = guide.gradient(self.device)
             of_guide = sizes, guide.data, guide.schedule.T, guide.example()
-            self._gradients[guide] = yield from self._bucketed(guide.name, gradient, *of_guide)
+            self._gradients[guide], _ = yield from self._bucketed(guide.name, gradient, *of_guide)
         return self._gradients[guide]
 
     def _bucketed(
@@ -115,12 +107,12 @@ class Runner:
         T: int,
         example: Tensor,
         hint: Tensor | None = None,
-    ) -> Generator[None, None, BucketedNetwork]:
-        """At those of the sizes where a row's bits agree."""
-        agreeing = yield from bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
-        if agreeing != tuple(sorted(sizes)):
-            log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=agreeing)
-        return BucketedNetwork(network, agreeing, example)
+    ) -> Generator[None, None, tuple[BucketedNetwork, dict[int, float]]]:
+        """At those of the sizes where a row's bits agree; and the seconds of a pass at each."""
+        seconds = yield from bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
+        if len(seconds) < len(sizes):
+            log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=tuple(seconds))
+        return BucketedNetwork(network, tuple(seconds), example), seconds
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:
@@ -191,7 +183,7 @@ class Runner:
     def check(self, name: str) -> None:
         """One pass of a model over nothing in particular. Raises where the device does not compute any more."""
         model = self.models[name]
-        _seconds(model.denoiser, model.data.shape, Conditions.none(model.curve.sizes[0]))
+        _pass(model.denoiser, model.data.shape, Conditions.none(model.curve.sizes[0]))
 
     def _begin(self, number: int, job: Job, arena: Arena) -> None:
         if self._plans.overgrown:
@@ -245,10 +237,8 @@ def _following(kind: HintKind, image: Tensor, rows: int) -> Conditions:
 
 
 @torch.inference_mode()
-def _seconds(denoiser: Denoiser, shape: tuple[int, ...], conditions: Conditions) -> float:
-    """That one pass takes."""
+def _pass(denoiser: Denoiser, shape: tuple[int, ...], conditions: Conditions) -> None:
+    """One, of nothing in particular, done when this returns."""
     x = torch.zeros(len(conditions), *shape, device=denoiser.device)
     t = torch.ones(len(conditions), dtype=torch.int64, device=denoiser.device)
-    started = time.perf_counter()
     denoiser(x, t, conditions).x0.sum().item()
-    return time.perf_counter() - started

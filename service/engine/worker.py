@@ -34,10 +34,11 @@ class Worker:
     def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics, inbox: Inbox):
         self._options, self._metrics, self._inbox = options, metrics, inbox
         self._models = models  # to begin with
+        self.total = len(models)
         self.device = torch.device(choose_device(options.device))
         self.runner = Runner(self.device, options.compile)
         self.curves: dict[str, SpeedCurve] = {}  # of the models that are ready
-        self.backlog = Backlog(self.curves)
+        self.backlog = Backlog(self.curves, options.max_queued_seconds, options.deadline_seconds)
         self._scheduler = Scheduler(self.curves)
         self._tickets: dict[int, Ticket] = {}
         self._retired: set[str] = set()
@@ -97,6 +98,7 @@ class Worker:
             precision=precision,
             evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
             knee=curve.knee,
+            ready=f"{len(self.curves)} of {self.total}",
             seconds=round(time.monotonic() - started, 2),
         )
 
@@ -210,10 +212,9 @@ class Worker:
         self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
         self._metrics.evaluations.labels(model=model).inc(tick.evaluations)
         self._metrics.batch_slots.labels(model=model).inc(tick.size)
-        self.backlog.done(tick.model, tick.evaluations)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
-            ticket.evaluations_left -= len(piece) * ticket.job.evaluations_per_row
+            self._count_down(ticket, len(piece) * ticket.job.evaluations_per_row)
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
@@ -258,7 +259,11 @@ class Worker:
         ticket = self._tickets.pop(number)
         self._scheduler.remove(number)
         self.runner.drop(number)
-        self.backlog.done(ticket.job.model, ticket.evaluations_left)
+        self._count_down(ticket, ticket.evaluations_left)
+
+    def _count_down(self, ticket: Ticket, evaluations: int) -> None:
+        ticket.evaluations_left -= evaluations
+        self.backlog.done(ticket.job.model, evaluations, short=ticket.short)
 
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""

@@ -26,7 +26,9 @@ async def readyz(state: AppState) -> dict[str, str]:
     if engine.draining:
         raise Problem(503, "draining: no new work is taken")
     if not engine.ready:
-        raise Problem(503, "loading: the models are being warmed up", headers={"Retry-After": "2"})
+        ready, total = engine.warmed
+        told = f"loading: {ready} of {total} models are warmed up"
+        raise Problem(503, told, headers={"Retry-After": "2"})
     if engine.heartbeat_age > STALE_HEARTBEAT:
         raise Problem(503, f"the engine has not moved for {engine.heartbeat_age:.0f} s")
     return {"status": "ready"}

@@ -34,7 +34,9 @@ def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_cli
     assert client.get("/readyz").json() == {"status": "ready"}
     engine = client.app.state.spirale.engine
     engine._worker.loaded = False
-    assert client.get("/readyz").status_code == 503 and "loading" in client.get("/readyz").text
+    loading = client.get("/readyz")
+    total = len(engine.keys)
+    assert loading.status_code == 503 and f"loading: {total} of {total} models" in loading.json()["detail"]
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
     engine._worker.loaded = True
     engine._draining = True
