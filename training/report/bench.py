@@ -5,12 +5,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from model.checkpoint import load_config
 from model.precision import choose_precision
 from training.data import trained_on
 from training.evaluate.clouds import evaluate_points
 from training.evaluate.controls import evaluate_control
 from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
+from training.evaluate.judge import JudgeConfig
 from training.evaluate.reference import ImageReference, find_judge, image_reference
 from training.generate import Steering
 from training.recipe import RecipeError
@@ -83,8 +85,9 @@ class Bench:
 
     def _open(self, subject: Subject) -> CellStore:
         folder = self._library.folder
-        identity = {part: weights_hash(folder / part) for part in subject.parts} | {"seed": str(SEED)}
+        identity = {of.name: weights_hash(folder / of.name, of) for of in subject.configs} | {"seed": str(SEED)}
         if subject.asked != "points":
-            identity["judge"] = weights_hash(self._judge(subject))
+            judge = self._judge(subject)
+            identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig))
             identity["computed in"] = choose_precision("auto", subject.checkpoint, self._device)
         return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)

@@ -7,7 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from training.report.grid import Cell, Measured
+
+MEANING = {"data", "network", "schedule", "prediction", "text"}  # of a config: what its weights are read by
 
 
 class CellStore:
@@ -70,10 +74,13 @@ class CellStore:
         return document if document.get("identity") == self._identity else {}
 
 
-def weights_hash(folder: Path) -> str:
-    """Of a checkpoint's weights and of what its config says they mean; not of its card's figures or advice."""
-    config = json.loads((folder / "config.json").read_text())
-    meaning = {key: config[key] for key in ("data", "network", "schedule", "prediction", "text") if config.get(key)}
+def weights_hash(folder: Path, config: BaseModel) -> str:
+    """Of a checkpoint's weights and of what its config says they mean; not of its card's figures or advice.
+
+    What is left at its default does not count: a config.json that was written before a field was thought of means the
+    same as one written after.
+    """
+    meaning = config.model_dump(mode="json", include=MEANING, exclude_defaults=True)
     digest = hashlib.sha256()
     for weights in sorted(folder.glob("*.safetensors")):
         digest.update(weights.read_bytes())

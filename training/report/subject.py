@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from model.checkpoint import Checkpoint, load_checkpoint, read_role
 from model.control import ControlCheckpoint
@@ -18,13 +18,13 @@ class Subject:
     control: ControlCheckpoint | None = None
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the checkpoints that it is made of."""
-        return tuple(of.config.name for of in (self.checkpoint, self.guide, self.control) if of is not None)
+    def configs(self) -> tuple[Any, ...]:
+        """Of the checkpoints that it is made of."""
+        return tuple(of.config for of in (self.checkpoint, self.guide, self.control) if of is not None)
 
     @property
     def name(self) -> str:
-        return "+".join(self.parts)
+        return "+".join(config.name for config in self.configs)
 
     @property
     def advice(self) -> str:
