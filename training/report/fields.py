@@ -80,4 +80,5 @@ def _arrows(panel, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> No
         scale=longest / (1.5 * spacing),
     )  # fmt: skip
     panel.set_title(title, fontsize=9)
-    panel.set(aspect="equal", xticks=[], yticks=[])
+    reach = float(grid.max()) + spacing
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])

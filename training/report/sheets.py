@@ -35,6 +35,7 @@ STILLS = (0, 10, 25, 50)  # steps done of FORMING's images: noise, step 10, the 
 POINTS = 2_000
 FRAMES = 26  # of an animation; the last one stays
 FRAME_MS, LAST_MS = 80, 2000
+ZOOM = 2  # pixels of a sheet, a side, for each of an image's
 MARGIN = dict(padding=2, pad_value=0.3)
 PROMPTS = ("a bold eight standing upright", "a wide thin zero", "the digit four leaning left")  # beside the card's own
 NEAREST = 3
@@ -48,22 +49,32 @@ Draw = Callable[[Path], None]
 """Makes the picture at that path. All of them are of seeds 0, 1, …: nothing is picked."""
 
 
-def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, Draw]:
-    """Pictures by name: samples at more and more steps, and how they form."""
-    name = checkpoint.config.name
-    forming, animated = f"{name}-forming.png", f"{name}-forming-animated.png"
-    if checkpoint.config.data.kind == "points":
-        if len(checkpoint.config.data.columns) != 2:
+def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, tuple[str, Draw]]:
+    """What is said of each picture → its name and the picture: samples at more and more steps, and how they form."""
+    config = checkpoint.config
+    sampler, steps = FORMING[config.data.kind]
+    forming, animated = f"{config.name}-forming.png", f"{config.name}-forming-animated.png"
+    if config.data.kind == "points":
+        if len(config.data.columns) != 2:
             return {}
         return {
-            forming: lambda path: _points_stills(checkpoint, path, device),
-            animated: lambda path: _points_animation(checkpoint, path, device),
-        }
+            f"How they form, {sampler}, {steps} steps:": (
+                forming, lambda path: _points_stills(checkpoint, path, device),
+            ),
+            "The same, moving:": (animated, lambda path: _points_animation(checkpoint, path, device)),
+        }  # fmt: skip
+    more = f"The same seeds at {_listed(grid.STEPS)} steps of {config.sampling.sampler}:"
     return {
-        f"{name}-by-steps.png": lambda path: _by_steps(checkpoint, path, device),
-        forming: lambda path: _digits_stills(checkpoint, path, device),
-        animated: lambda path: _digits_animation(checkpoint, path, device),
-    }
+        more: (f"{config.name}-by-steps.png", lambda path: _by_steps(checkpoint, path, device)),
+        f"How they form, {sampler}, after {_listed(STILLS)} of {steps} steps:": (
+            forming, lambda path: _digits_stills(checkpoint, path, device),
+        ),
+        "The same, moving:": (animated, lambda path: _digits_animation(checkpoint, path, device)),
+    }  # fmt: skip
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tuple[str, Draw]:
@@ -74,7 +85,7 @@ def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tu
     def draw(path: Path) -> None:
         asked = (labelled(labels, options, Steering(steers, scale)) for scale in SCALES)
         lines = [generate(checkpoint, one, options, guide=steers, device=device) for one in asked]
-        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=len(labels), **MARGIN)
+        _save(torch.cat(lines), path, columns=len(labels))
 
     return f"{checkpoint.config.name}-scales.png", draw
 
@@ -94,7 +105,7 @@ def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, 
             generate(checkpoint, asked[start : start + SHEET], options, guide=guide, device=device)
             for start in range(0, len(asked), SHEET)
         ]
-        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
+        _save(torch.cat(lines), path, columns=SHEET)
 
     return f"{subject.name.replace('+', '-')}-prompts.png", prompts, draw
 
@@ -140,7 +151,7 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
         for hint in hints:
             every = made(hint.expand(len(classes), -1, -1, -1), classes)
             lines.append(torch.cat([255 * hint.expand_as(every[:1]), every]))
-        save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=1 + len(classes), **MARGIN)
+        _save(torch.cat(lines), path, columns=1 + len(classes))
 
     def by_hand(path: Path) -> None:
         """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
@@ -155,7 +166,7 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
                  made(hints, labels))  # fmt: skip
         half = len(drawn) // 2
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
-        save_image(torch.cat(halves).clamp(0, 255) / 255, path, nrow=half, **MARGIN)
+        _save(torch.cat(halves), path, columns=half)
 
     found = {}
     if labels := checkpoint.config.data.labels:
@@ -165,6 +176,16 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
         told = "Forty drawings by hand; their hints; what is made of them without a label; and with it:"
         found[told] = (f"{control.name}-drawings.png", by_hand)
     return found
+
+
+def _sheet(images: Tensor, columns: int) -> Tensor:
+    """Images [n, C, H, W] in 0 … 255, side by side and so large that one sees them: [3, …] in 0 … 1."""
+    large = F.interpolate(images.float().clamp(0, 255) / 255, scale_factor=ZOOM, mode="nearest")
+    return make_grid(large, nrow=columns, **MARGIN)
+
+
+def _save(images: Tensor, path: Path, columns: int) -> None:
+    save_image(_sheet(images, columns), path)
 
 
 def _at(guidance_scale: float = 1.0) -> SamplingConfig:
@@ -191,18 +212,18 @@ def _by_steps(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     """The same seeds at more and more steps: a line each, by the card's sampler."""
     sampler = checkpoint.config.sampling.sampler
     lines = [_states(checkpoint, sampler, steps, SHEET, device)[-1] for steps in grid.STEPS]
-    save_image(torch.cat(lines).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
+    _save(torch.cat(lines), path, columns=SHEET)
 
 
 def _digits_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     states = _states(checkpoint, *FORMING["images"], SHEET, device)
-    save_image(torch.cat([states[step] for step in STILLS]).clamp(0, 255) / 255, path, nrow=SHEET, **MARGIN)
+    _save(torch.cat([states[step] for step in STILLS]), path, columns=SHEET)
 
 
 def _digits_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     sampler, steps = FORMING["images"]
     states = _states(checkpoint, sampler, steps, 4 * SHEET, device)
-    sheets = (make_grid(states[i].clamp(0, 255) / 255, nrow=SHEET, **MARGIN) for i in _spread(steps))
+    sheets = (_sheet(states[i], columns=SHEET) for i in _spread(steps))
     frames = [Image.fromarray((sheet * 255).byte().permute(1, 2, 0).numpy()) for sheet in sheets]
     grey = checkpoint.config.data.shape[0] == 1
     _animate([frame.convert("L") if grey else frame for frame in frames], path)

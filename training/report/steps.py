@@ -48,8 +48,8 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
         ]
     if any(cell in measured for cell in grid.by_steps(config)):
         lines += [desk.plot(_against_steps(config, measured), f"{config.name}-steps.png"), ""]
-    for name, draw in sheets.of_steps(subject.checkpoint, desk.device).items():
-        lines += [desk.sheet(subject, name, draw), ""]
+    for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
+        lines += [told, "", desk.sheet(subject, name, draw), ""]
     columns = IMAGE_COLUMNS if config.data.kind == "images" else POINT_COLUMNS
     for title, cells in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
