@@ -147,7 +147,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
         if error.status_code == 404:
             return Problem(404, f"there is no {path}; see /docs").response()
         if error.status_code == 405:
-            allowed = ", ".join(_methods(request))
+            allowed = ", ".join(_methods(request)) or error.headers["Allow"]  # of a file, its folder says it
             detail = f"{request.method} is not for {path}; use {allowed}"
             return Problem(405, detail, headers={"Allow": allowed}).response()
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
@@ -168,7 +168,7 @@ def _without_the_frameworks_own_errors(schema: dict[str, Any]) -> None:
 def _methods(request: Request) -> list[str]:
     """Those of every route at this path; the framework names the first route's only."""
     found = set()
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
         scope = dict(request.scope, method=method)
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
             found.add(method)
