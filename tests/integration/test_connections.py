@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from service.connections import RESERVED_FILES, ClientLimits, Connection, connections_that_fit
+from tests.waiting import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"  # and no body yet
@@ -75,8 +76,7 @@ def serve() -> Iterator[Callable[..., Served]]:
         thread.start()
         served = Served(server, listener.getsockname()[1])
         running.append((server, thread, served))
-        while not server.started:
-            time.sleep(0.01)
+        wait_for(lambda: server.started, LONG, every=0.01)
         return served
 
     yield start

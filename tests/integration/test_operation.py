@@ -13,6 +13,7 @@ from service.app import NothingToServe, create_app
 from service.problems import ProblemBody
 from service.schemas import ImagesAnswer, PointsAnswer
 from service.settings import Settings
+from tests.integration.conftest import wait_until_ready
 
 
 def test_models_say_what_may_be_asked(client):
@@ -64,8 +65,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
     told = threading.Event()
     app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_death=told.set)
     with TestClient(app) as client:
-        while client.get("/readyz").status_code != 200:
-            time.sleep(0.01)
+        wait_until_ready(client)
 
         def die(*_):
             raise SystemExit
