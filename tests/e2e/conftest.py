@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.browser import CHROMIUM, Visit, visits
+from tests.e2e.browser import CHROMIUM, NEEDED, Visit, visits
 
 PROJECT = Path(__file__).parents[2]
 
@@ -111,6 +111,7 @@ def start_service() -> Iterator[Callable[..., Process]]:
 def visit() -> Iterator[Callable[..., Visit]]:
     """Open a page of a running service in a browser, with these options of a browser context."""
     if not CHROMIUM.is_file():
-        pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
+        leave = pytest.fail if NEEDED else pytest.skip
+        leave(f"there is no {CHROMIUM}: install Debian's package chromium")
     with visits() as open_page:
         yield open_page
