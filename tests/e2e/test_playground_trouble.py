@@ -227,6 +227,28 @@ def test_what_the_page_does_wrong_is_not_laid_on_the_service(tiny_service, visit
     assert told == {"painting": "cannot paint", "reading": "The service does not answer. Is it still running?"}
 
 
+def test_real_points_are_asked_for_once_and_again_only_after_a_failure(tiny_service, visit):
+    asking = """async () => {
+      const { Stage } = await import("./playground/stage.js");
+      const stage = { references: new Map() };
+      const reference = () =>
+        Stage.prototype.reference.call(stage, { model: "spiral-tiny", can: { model: { reference: 1 } } });
+      const fetch = window.fetch;
+      let [asked, broken] = [0, true];
+      window.fetch = (...given) => {
+        if (!given[0].endsWith("/reference")) return fetch(...given);
+        asked += 1;
+        return broken ? Promise.reject(new TypeError("network error")) : fetch(...given);
+      };
+      const failed = await Promise.allSettled([reference(), reference()]);
+      broken = false;
+      const [one, other] = await Promise.all([reference(), reference()]);
+      return { asked, failed: failed.map(({ status }) => status), points: one.points.length, same: one === other };
+    }"""
+    told = visit(tiny_service.url).page.evaluate(asking)
+    assert told == {"asked": 2, "failed": ["rejected", "rejected"], "points": MAX_REFERENCE, "same": True}
+
+
 @pytest.fixture
 def pad(tiny_service, visit):
     """A page with a pad of its own at its top left corner, as `pad`."""
