@@ -121,6 +121,8 @@ def test_openapi_describes_the_answers(client):
     assert set(post["responses"]["200"]["content"]) == {
         "application/json", "image/png", "application/zip", "application/x-npy", "text/csv", "text/event-stream"
     }  # fmt: skip
+    for told in (post, document["paths"]["/v1/images/generations"]["post"]):
+        assert {"X-Seed", "X-Model", "X-Unknown-Words"} == told["responses"]["200"]["headers"].keys()
     for status in ("401", "404", "406", "413", "415", "422", "429", "500", "503", "504"):
         content = post["responses"][status]["content"]
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
