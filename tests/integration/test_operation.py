@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.app import NothingToServe, create_app
 from service.problems import ProblemBody
@@ -191,6 +192,25 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
 def test_a_sane_request_id_is_kept_and_another_replaced(client):
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "a b\t<"}).headers["x-request-id"] != "a b\t<"
+
+
+def test_the_log_is_not_full_of_those_who_poll(make_client):
+    def told(client, path: str) -> str:
+        """At which level a request of it is."""
+        with capture_logs() as lines:
+            client.get(path)
+        (line,) = (line for line in lines if line["event"] == "request")
+        return line["log_level"]
+
+    client = make_client(api_key="sesame")
+    engine = client.app.state.spirale.engine
+    assert [told(client, path) for path in ("/healthz", "/readyz")] == ["debug", "debug"]
+    assert [told(client, path) for path in ("/metrics", "/")] == ["info", "info"]  # of these one wants the key
+    engine._worker.loaded = False
+    assert told(client, "/readyz") == "debug"
+    engine._worker.loaded, engine._draining = True, True
+    assert told(client, "/readyz") == "info"
+    assert told(make_client(ready=False), "/metrics") == "debug"
 
 
 def test_nothing_to_serve_is_said_at_once(tmp_path):
