@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -78,7 +80,8 @@ def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):
     service.wait_until_ready()
     assert httpx.post(f"{service.url}/sample", json={"dataset": "spiral"}).status_code == 404
     save_tiny(tmp_path, POINTS)
-    service.popen.send_signal(signal.SIGHUP)
+    [pid] = re.findall(r"Started server process \[(\d+)\]", "".join(service.log))  # as README says where it is
+    os.kill(int(pid), signal.SIGHUP)
     wait_for(lambda: httpx.post(f"{service.url}/sample", json={"dataset": "spiral"}).status_code == 200)
     assert any("reloaded" in line for line in service.log)
 
