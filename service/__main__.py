@@ -10,7 +10,7 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
-from service.connections import ClientLimits, Connection, connections_that_fit
+from service.connections import Clients, Connection, connections_that_fit
 from service.engine.hardware import keep_freed_memory
 from service.server import Server
 from service.settings import Settings
@@ -42,12 +42,12 @@ def main() -> int:
     except NothingToServe as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
-    limits = ClientLimits(settings.client_seconds, connections_that_fit(settings.max_connections))
+    clients = Clients(settings.client_seconds, connections_that_fit(settings.max_connections))
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=partial(Connection, limits),
+        http=partial(Connection, clients),
         ws="none",
         log_config=None,
         access_log=False,  # RequestContext writes one line a request, with its id

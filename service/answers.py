@@ -4,6 +4,8 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,6 +14,8 @@ from service import media, plots
 from service.resolving import Resolved
 from service.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
 
+MAX_TOLD = 1000  # characters of a header
+
 Encoder = Callable[[Resolved, np.ndarray, int], bytes]
 """(what was asked, `Samples.data`, zoom) → the body. Runs in a pool, off the event loop."""
 
@@ -19,6 +23,27 @@ Encoder = Callable[[Resolved, np.ndarray, int], bytes]
 def encoders(kind: str) -> Mapping[str, Encoder]:
     """The media types that samples of this kind come as, the default first."""
     return _OF_IMAGES if kind == "images" else _OF_POINTS
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Seed": {"description": "That of the first sample.", "schema": {"type": "string"}},
+    "X-Model": {"description": "The checkpoint that answered.", "schema": {"type": "string"}},
+    "X-Unknown-Words": {
+        "description": "Those of the prompt that were not understood, each percent-encoded, with commas between; not "
+        f"there without any. What would go beyond {MAX_TOLD} characters is left out.",
+        "schema": {"type": "string"},
+    },
+}
+"""What `headers` tells, for a route's OpenAPI entry."""
+
+
+def headers(resolved: Resolved) -> dict[str, str]:
+    """What an answer tells whatever it comes as."""
+    told = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
+    words = ",".join(quote(word, safe="") for word in resolved.unknown_words)
+    if len(words) > MAX_TOLD:
+        words = words[: MAX_TOLD + 1].rpartition(",")[0]
+    return told | ({"X-Unknown-Words": words} if words else {})
 
 
 def _records(resolved: Resolved) -> list[dict]:

@@ -87,7 +87,9 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         docs_url=None,  # of our own: service/routes/docs.py
         redoc_url=None,
     )
-    problems.install(app, ranges())
+    problems.install(
+        app, lambda: ranges() | {"dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"}
+    )
     for routes in (sample, models, openai, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.

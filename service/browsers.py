@@ -17,7 +17,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-SAID_IN_HEADERS = ("X-Request-ID", "X-Seed", "X-Model", "Server-Timing", "Retry-After")
+SAID_IN_HEADERS = ("X-Request-ID", "X-Seed", "X-Model", "X-Unknown-Words", "Server-Timing", "Retry-After")
 
 
 class SecurityHeaders:

@@ -6,9 +6,8 @@ for a head that comes a byte at a time, and for a client that does not read.
 
 import asyncio
 import resource
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -26,13 +25,17 @@ RESERVED_FILES = 100  # file descriptors that are for other things than connecti
 
 
 @dataclass(frozen=True)
-class ClientLimits:
-    """client_seconds   to send the head of a request, and to read more of what was written
+class Clients:
+    """What the connections of one server share.
+
+    client_seconds   to send the head of a request, and to read more of what was written
     max_connections  open at once; past it the one that has been idle longest is closed
+    unasked          those with no request to answer, the one that has had none for longest first
     """
 
     client_seconds: float
     max_connections: int
+    unasked: OrderedDict["Connection", None] = field(default_factory=OrderedDict)
 
 
 class Connection(H11Protocol):
@@ -40,23 +43,22 @@ class Connection(H11Protocol):
 
     def __init__(
         self,
-        limits: ClientLimits,
+        clients: Clients,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ):
         super().__init__(config, server_state, app_state, _loop)
-        self._limits = limits
+        self._clients = clients
         self._waits_for_head: asyncio.TimerHandle | None = None
         self._waits_for_reader: asyncio.TimerHandle | None = None
         self._unread = 0  # bytes, when the reader's time began
-        self.quiet_since = time.monotonic()
 
     @property
     def idle(self) -> bool:
-        """Is no request being answered, nor an answer still unread?"""
-        return (self.cycle is None or self.cycle.response_complete) and not self.transport.get_write_buffer_size()
+        """Of one that is unasked: is no answer still unread?"""
+        return not self.transport.get_write_buffer_size() and not self.transport.is_closing()
 
     @property
     def _between_requests(self) -> bool:
@@ -66,14 +68,18 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
-        if len(self.connections) > self._limits.max_connections and not _close_idlest(self.connections - {self}):
+        if len(self.connections) > self._clients.max_connections and not _close_idlest(self._clients.unasked):
             log.warning("connection refused: there are too many", connections=len(self.connections))
             self.refuse(Problem(503, "there are too many connections; try again later", headers={"Retry-After": "5"}))
+        else:
+            self._clients.unasked[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._waits_for_head, self._waits_for_reader):
             if timer is not None:
                 timer.cancel()
+        self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset the connection
+        self._clients.unasked.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -82,6 +88,7 @@ class Connection(H11Protocol):
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
+            self._clients.unasked.pop(self, None)
             self._stop_waiting_for_head()
         elif self._waits_for_head is not None and self._between_requests:
             # The rest of a body has come that was answered before: idle, as after any answer.
@@ -91,8 +98,9 @@ class Connection(H11Protocol):
             )
 
     def on_response_complete(self) -> None:
-        self.quiet_since = time.monotonic()
         super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():  # it may have asked again meanwhile
+            self._clients.unasked[self] = None
         if self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
             self._await_head()  # answered before the whole body came: the rest is not waited for any longer than that
         if self.transport.is_closing():
@@ -134,12 +142,13 @@ class Connection(H11Protocol):
 
     def close(self) -> None:
         """As soon as what was written is read, or nothing of it has been for as long as a client may take."""
+        self._clients.unasked.pop(self, None)
         self.transport.close()
         self._await_reader()
 
     def _await_head(self) -> None:
         if self._waits_for_head is None:
-            self._waits_for_head = self.loop.call_later(self._limits.client_seconds, self._give_up_on_head)
+            self._waits_for_head = self.loop.call_later(self._clients.client_seconds, self._give_up_on_head)
 
     def _stop_waiting_for_head(self) -> None:
         if self._waits_for_head is not None:
@@ -151,14 +160,14 @@ class Connection(H11Protocol):
         begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
         if begun:
             log.info("connection closed: the head of a request came too slowly")
-            self.refuse(Problem(408, f"the request's head did not come within {self._limits.client_seconds:g} s"))
+            self.refuse(Problem(408, f"the request's head did not come within {self._clients.client_seconds:g} s"))
         else:
             self.close()
 
     def _await_reader(self) -> None:
         if self._waits_for_reader is None:
             self._unread = self.transport.get_write_buffer_size()
-            self._waits_for_reader = self.loop.call_later(self._limits.client_seconds, self._give_up_on_reader)
+            self._waits_for_reader = self.loop.call_later(self._clients.client_seconds, self._give_up_on_reader)
 
     def _give_up_on_reader(self) -> None:
         self._waits_for_reader = None
@@ -171,13 +180,13 @@ class Connection(H11Protocol):
         self.transport.abort()
 
 
-def _close_idlest(connections: Iterable[Connection]) -> bool:
-    """Close the one that has been idle longest, if any is."""
-    idle = [one for one in connections if one.idle and not one.transport.is_closing()]
-    if not idle:
-        return False
-    min(idle, key=lambda one: one.quiet_since).close()
-    return True
+def _close_idlest(unasked: OrderedDict[Connection, None]) -> bool:
+    """Close the one that has been idle longest, if any is; without a look at all of them, in a flood of new ones."""
+    for one in unasked:
+        if one.idle:
+            one.close()
+            return True
+    return False
 
 
 def connections_that_fit(wanted: int) -> int:

@@ -16,12 +16,14 @@ log = structlog.get_logger("service.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # The page has a field for the key; the contract tells of no model, and no link can carry a key.
 OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*|/docs(/.*)?|/openapi\.json")
+POLLED = ("/healthz", "/readyz", "/metrics")
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class RequestContext:
-    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log."""
+    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log; of whoever polls
+    only what is not as it should be."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -32,20 +34,24 @@ class RequestContext:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        started, status = time.perf_counter(), 0
+        started, status, later = time.perf_counter(), 0, False
 
         async def with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, later
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                status, later = message["status"], "retry-after" in headers
             await send(message)
 
         try:
             await self.app(scope, receive, with_id)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            # /readyz says when to try again while models are loading, and not where anything is wrong.
+            quiet = scope["path"] in POLLED and (0 < status < 400 or later)
+            tell = log.debug if quiet else log.info
+            tell("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
             structlog.contextvars.unbind_contextvars("request_id")
 
 

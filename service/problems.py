@@ -1,7 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`, with what to do in `detail`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -108,10 +108,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
+def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]]) -> None:
     """Every error of the app, also the framework's own, becomes a problem, in OpenAPI too.
 
-    `ranges` says of a request's fields what they may be, where a number's type and one bound would not.
+    `ranges` says of a request's fields what they may be, as of now, where a type and one bound would not.
     """
     without_problems = app.openapi
 
@@ -135,7 +135,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error, ranges).response()
+        return of_validation(error, ranges()).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -147,7 +147,7 @@ def install(app: FastAPI, ranges: Mapping[str, str]) -> None:
         if error.status_code == 404:
             return Problem(404, f"there is no {path}; see /docs").response()
         if error.status_code == 405:
-            allowed = ", ".join(_methods(request))
+            allowed = ", ".join(_methods(request)) or error.headers["Allow"]  # of a file, its folder says it
             detail = f"{request.method} is not for {path}; use {allowed}"
             return Problem(405, detail, headers={"Allow": allowed}).response()
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
@@ -168,7 +168,7 @@ def _without_the_frameworks_own_errors(schema: dict[str, Any]) -> None:
 def _methods(request: Request) -> list[str]:
     """Those of every route at this path; the framework names the first route's only."""
     found = set()
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
         scope = dict(request.scope, method=method)
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
             found.add(method)
@@ -176,7 +176,7 @@ def _methods(request: Request) -> list[str]:
 
 
 def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> Problem:
-    """422, field by field; `ranges` as for `install`."""
+    """422, field by field; `ranges` is what that of `install` gives."""
     fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":
@@ -189,9 +189,12 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> P
             detail = "a JSON object is needed, such as " + json.dumps({"dataset": "mnist", "label": 7})
         elif entry["type"] == "extra_forbidden":
             detail = "unknown field; the fields are listed at /docs"
+        elif entry["type"] == "missing":
+            detail = f"needed: {ranges[field]}" if field in ranges else "needed"
         else:
             detail = f"{ranges[field]}. {entry['msg']}" if field in ranges else entry["msg"]
-        found = InvalidField(field=_shown(field), detail=detail, given=_shown(entry.get("input")))
+        given = None if entry["type"] == "missing" else entry.get("input")  # there it is all the other fields
+        found = InvalidField(field=_shown(field), detail=detail, given=_shown(given))
         same = fields.setdefault(field, found)
         if detail not in same.detail:
             same.detail += f"; or: {detail}"

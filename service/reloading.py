@@ -85,7 +85,8 @@ class Reloader:
             removed=sorted(before.served.keys() - catalog.served.keys()),
             refused=shelf.refused,
         )
-        log.info("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
+        tell = log.warning if done.refused else log.info
+        tell("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
         return done
 
 

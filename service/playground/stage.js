@@ -24,7 +24,7 @@ export class Stage {
     this.player = new Player((position) => this.painter.paint(position), () => this.scrubber.show(this.frames));
     this.scrubber.player = this.player;
     this.frames = [];
-    this.references = new Map();
+    this.references = new Map(); // of promises: what is on its way is not asked for again
   }
 
   /** Sample what was chosen, and show how. control: of a request, where a picture is followed. Resolves to the result.
@@ -84,7 +84,9 @@ export class Stage {
   async reference({ model, can }) {
     if (!can.model.reference) return null;
     if (!this.references.has(model)) {
-      this.references.set(model, await askJson(`models/${encodeURIComponent(model)}/reference`));
+      const asked = askJson(`models/${encodeURIComponent(model)}/reference`);
+      asked.catch(() => this.references.delete(model)); // the next run asks again
+      this.references.set(model, asked);
     }
     return this.references.get(model);
   }

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from model.checkpoint import Checkpoint
+from service.answering import off_the_loop
 from service.problems import Problem, documented
 from service.state import AppState
 
@@ -26,12 +28,22 @@ async def models(state: AppState) -> dict[str, Any]:
     return state.catalog.describe(state.engine.describe())
 
 
-@router.get("/models/{name}/reference", responses=documented(401, 404))
-async def reference(name: str, state: AppState) -> ReferenceAnswer:
+@router.get(
+    "/models/{name}/reference",
+    response_class=Response,
+    responses={200: {"model": ReferenceAnswer}, **documented(401, 404)},
+)
+async def reference(name: str, state: AppState) -> Response:
     """Up to 2,000 real points, to see how near samples come; for models that have some."""
     having = {name: of.checkpoint for name, of in state.catalog.served.items() if of.checkpoint.reference is not None}
     if name not in having:
         raise Problem(404, f"there are no reference points of {name!r}; of these there are: {', '.join(having) or '–'}")
-    kept = having[name].reference
-    columns = having[name].config.data.columns
-    return ReferenceAnswer(model=name, columns=list(columns), points=kept.points.tolist(), classes=kept.labels.tolist())
+    return Response(await off_the_loop(state, _reference, having[name]), media_type="application/json")
+
+
+def _reference(of: Checkpoint) -> bytes:
+    kept, columns = of.reference, list(of.config.data.columns)
+    answer = ReferenceAnswer(
+        model=of.config.name, columns=columns, points=kept.points.tolist(), classes=kept.labels.tolist()
+    )
+    return answer.model_dump_json().encode()

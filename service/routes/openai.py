@@ -95,7 +95,7 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 # What is refused before a route is looked for is a problem here too.
 _RESPONSES = {
-    200: {"model": ImagesResponse},
+    200: {"model": ImagesResponse, "headers": answers.HEADERS},
     **documented(401, 413, 415),
     **_documented(400, 404, 408, 429, 500, 503, 504),
 }
@@ -114,8 +114,7 @@ async def generations(body: ImagesRequest, request: Request, state: AppState) ->
         resolved = resolve(state.catalog, SampleRequest(dataset=config.data.dataset, model=model, **wanted))
         samples = await while_connected(request, state.engine.sample(resolved.job))
         answer, _ = await encoded(state, answers.openai_json, resolved, samples.data, zoom)
-        headers = {"X-Seed": str(resolved.seed), "X-Model": model}
-        return Response(answer, media_type="application/json", headers=headers)
+        return Response(answer, media_type="application/json", headers=answers.headers(resolved))
 
 
 @router.get("/models", responses=documented(401))

@@ -22,6 +22,6 @@ router = APIRouter(include_in_schema=False)
 router.routes.append(Mount("/playground", _Files(directory=FOLDER)))
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def page() -> Response:
     return FileResponse(FOLDER / "index.html", headers=UNKEPT)

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service import negotiation, streaming
+from service import answers, negotiation, streaming
 from service.answering import CountedRoute, counted, encoded, off_the_loop, while_connected
-from service.answers import encoders
 from service.following import hint_of
 from service.problems import Problem, documented, invalid
 from service.resolving import resolve
@@ -23,6 +22,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The samples, in the representation that Accept asks for. Images are PNG by default "
         "(a contact sheet for more than one), points JSON.",
         "model": ImagesAnswer | PointsAnswer,
+        "headers": answers.HEADERS,
         "content": {
             "image/png": _BINARY,
             "application/zip": _BINARY,
@@ -55,7 +55,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if wanted.control is not None:
             hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, resolved.control)
             resolved = resolved.following(hint)
-        offered = encoders(resolved.checkpoint.config.data.kind)
+        offered = answers.encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, streaming.MEDIA_TYPE])
         if media_type is None:
@@ -66,7 +66,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             )
         if wanted.axes is not None and media_type != "image/png":
             raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
-        headers = {"Vary": "Accept", "X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
+        headers = {"Vary": "Accept"} | answers.headers(resolved)
         if media_type == streaming.MEDIA_TYPE:
             previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)

@@ -17,6 +17,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 )  # fmt: skip
+NEEDED = "SPIRALE_NEEDS_CHROMIUM" in os.environ  # without chromium tests fail, and are not skipped
 SCREENSHOTS = os.environ.get("SPIRALE_SCREENSHOTS")  # a folder that pictures of the page are kept in
 SECONDS = 120.0
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (401|422|429|503)")

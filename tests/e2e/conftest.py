@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.browser import CHROMIUM, Visit, visits
+from tests.e2e.browser import CHROMIUM, NEEDED, Visit, visits
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,6 +36,10 @@ class Process:
     url: str = ""
     log: list[str] = field(default_factory=list)
 
+    def __post_init__(self):
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
     def wait_until_ready(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -55,10 +59,16 @@ class Process:
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         self.popen.send_signal(number)
-        return self.popen.wait(60)
+        return self.wait()
+
+    def wait(self, seconds: float = 60) -> int:
+        """Its status; all that it said is in `log` by then."""
+        status = self.popen.wait(seconds)
+        self._reader.join(seconds)
+        return status
 
     def _read(self) -> None:
-        for line in self.popen.stderr:
+        for line in self.popen.stderr or ():  # none where it writes to a file
             self.log.append(line)
             found = re.search(r"running on (http://127\.0\.0\.1:\d+)", line)
             if found:
@@ -82,7 +92,6 @@ def services() -> Iterator[Callable[..., Process]]:
         )
         process = Process(popen)
         started.append(process)
-        threading.Thread(target=process._read, daemon=True).start()
         return process
 
     try:
@@ -102,6 +111,7 @@ def start_service() -> Iterator[Callable[..., Process]]:
 def visit() -> Iterator[Callable[..., Visit]]:
     """Open a page of a running service in a browser, with these options of a browser context."""
     if not CHROMIUM.is_file():
-        pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
+        leave = pytest.fail if NEEDED else pytest.skip
+        leave(f"there is no {CHROMIUM}: install Debian's package chromium")
     with visits() as open_page:
         yield open_page

@@ -19,6 +19,7 @@ import pytest
 from model.checkpoint import save_checkpoint
 from tests.e2e.conftest import PROJECT, Process, free_ports
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -104,13 +105,6 @@ def post(fields: dict, accept: str = "*/*") -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.05)
-
-
 def works(service: Process) -> bool:
     try:
         answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=60)
@@ -177,7 +171,6 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(start):
     with load(ask):
         wait_for(lambda: len(answered) > 100)
         assert service.end(signal.SIGTERM) == 0
-    time.sleep(0.2)
     logged = {
         line["request_id"]: line["status"]
         for line in map(json.loads, service.log)
@@ -337,8 +330,8 @@ def test_an_engine_that_raises_ends_the_process_and_whoever_waits_is_told(start,
     service = start(script=tmp_path / "dying.py")
     answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist"}, timeout=60)
     assert answer.status_code == 503 and "the engine stopped" in answer.json()["detail"]
-    assert service.popen.wait(30) == 1
-    wait_for(lambda: any("the engine died" in line for line in service.log))
+    assert service.wait(30) == 1
+    assert any("the engine died" in line for line in service.log)
 
 
 CRAMPED = """

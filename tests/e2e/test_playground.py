@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from itertools import product
@@ -18,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.e2e.browser import PIXELS, Visit, as_array, as_pixels
 from tests.e2e.conftest import PROJECT, Process, services
+from tests.waiting import wait_for
 from training.evaluate.judge import load_judge
 
 PAUSE = 300  # milliseconds, after which the page has begun with what was drawn last
@@ -147,25 +147,19 @@ def test_what_nobody_waits_for_any_more_is_freed(at, shipped):
     def rows() -> float:
         return shipped.metric("spirale_rows_active") + shipped.metric("spirale_rows_queued")
 
-    def until(reached) -> None:
-        deadline = time.monotonic() + 60
-        while not reached():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    until(lambda: rows() == 0)
+    wait_for(lambda: rows() == 0)
     cancelled = shipped.metric("spirale_cancelled_total")
     visit = at("/?dataset=mnist&n=64&steps=1000&sampler=ddpm")
-    until(lambda: rows() == 64)
+    wait_for(lambda: rows() == 64, every=0.02)
     visit.page.get_by_role("button", name="Stop").click()
-    until(lambda: rows() == 0)
+    wait_for(lambda: rows() == 0)
     assert shipped.metric("spirale_cancelled_total") == cancelled + 1
     # Another choice takes the place of the one before.
     visit.page.get_by_role("button", name="Generate", exact=True).click()
-    until(lambda: rows() == 64)
+    wait_for(lambda: rows() == 64, every=0.02)
     visit.choose("spiral")
     visit.wait_for_address("dataset=spiral")
-    until(lambda: rows() == 0)
+    wait_for(lambda: rows() == 0)
     assert shipped.metric("spirale_cancelled_total") == cancelled + 2
 
 

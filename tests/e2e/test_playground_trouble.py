@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -16,6 +15,7 @@ from model.reference import MAX_REFERENCE, Reference, save_reference
 from tests.e2e.browser import REFUSED
 from tests.e2e.conftest import services
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
+from tests.waiting import wait_for
 
 COLOURED = DataConfig(
     dataset="Flags & signs", kind="images", shape=(3, 12, 16), labels=("red, or so", "it's", '"green"'),
@@ -46,7 +46,7 @@ def occupied(url: str) -> Iterator[None]:
     finally:
         left.set()
         for other in others:
-            other.join()
+            other.join(180)
 
 
 def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, visit, tmp_path):
@@ -54,8 +54,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
     service = start_service("--checkpoints", str(tmp_path), "--max-queued-seconds", "0.01")
     service.wait_until_ready()
     with occupied(service.url):
-        while not service.metric("spirale_rows_active"):
-            pass
+        wait_for(lambda: service.metric("spirale_rows_active") > 0)
         visit = visit(service.url, "/?dataset=mnist&n=64&steps=30&seed=1")
         notice = visit.page.get_by_role("alert")
         again = notice.get_by_role("button")
@@ -75,8 +74,7 @@ def test_a_service_that_is_gone_is_said_and_found_again(start_service, visit, tm
     service.wait_until_ready()
     visit = visit(service.url)
     visit.wait_until_done()
-    service.popen.send_signal(signal.SIGKILL)
-    service.popen.wait()
+    service.end()
     visit.page.get_by_role("button", name="Generate", exact=True).click()
     notice = visit.page.get_by_role("alert")
     notice.wait_for()
@@ -227,6 +225,28 @@ def test_what_the_page_does_wrong_is_not_laid_on_the_service(tiny_service, visit
     }"""
     told = visit(tiny_service.url).page.evaluate(failing)
     assert told == {"painting": "cannot paint", "reading": "The service does not answer. Is it still running?"}
+
+
+def test_real_points_are_asked_for_once_and_again_only_after_a_failure(tiny_service, visit):
+    asking = """async () => {
+      const { Stage } = await import("./playground/stage.js");
+      const stage = { references: new Map() };
+      const reference = () =>
+        Stage.prototype.reference.call(stage, { model: "spiral-tiny", can: { model: { reference: 1 } } });
+      const fetch = window.fetch;
+      let [asked, broken] = [0, true];
+      window.fetch = (...given) => {
+        if (!given[0].endsWith("/reference")) return fetch(...given);
+        asked += 1;
+        return broken ? Promise.reject(new TypeError("network error")) : fetch(...given);
+      };
+      const failed = await Promise.allSettled([reference(), reference()]);
+      broken = false;
+      const [one, other] = await Promise.all([reference(), reference()]);
+      return { asked, failed: failed.map(({ status }) => status), points: one.points.length, same: one === other };
+    }"""
+    told = visit(tiny_service.url).page.evaluate(asking)
+    assert told == {"asked": 2, "failed": ["rejected", "rejected"], "points": MAX_REFERENCE, "same": True}
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,13 +7,11 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.settings import Settings
 from tests.tiny import IMAGES, POINTS, save_tiny
+from tests.waiting import wait_for
 
 
 def wait_until_ready(client: TestClient) -> None:
-    deadline = time.monotonic() + 180
-    while client.get("/readyz").status_code != 200:
-        assert time.monotonic() < deadline, client.get("/readyz").text
-        time.sleep(0.02)
+    wait_for(lambda: client.get("/readyz").status_code == 200, every=0.02)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import contextlib
 import json
 import resource
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from functools import partial
 import pytest
 import uvicorn
 
-from service.connections import RESERVED_FILES, ClientLimits, Connection, connections_that_fit
+from service.connections import RESERVED_FILES, Clients, Connection, connections_that_fit
+from tests.waiting import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"  # and no body yet
@@ -31,8 +33,9 @@ async def hello(scope, receive, send):
 class Served:
     """A server, and sockets to it that are closed in the end."""
 
-    def __init__(self, server: uvicorn.Server, port: int):
-        self._server, self._port = server, port
+    def __init__(self, server: uvicorn.Server, port: int, clients: Clients):
+        self.server, self.clients = server, clients
+        self._port = port
         self._sockets: list[socket.socket] = []
 
     def connect(self, sent: bytes = b"", receive_buffer: int | None = None) -> socket.socket:
@@ -47,7 +50,7 @@ class Served:
 
     @property
     def connections(self) -> int:
-        return len(self._server.server_state.connections)
+        return len(self.server.server_state.connections)
 
     def wait_for(self, connections: int) -> None:
         deadline = time.monotonic() + LONG
@@ -65,18 +68,18 @@ def serve() -> Iterator[Callable[..., Served]]:
     running = []
 
     def start(app=hello, max_connections: int = 100, keep_alive: int = 60, patience: float = PATIENCE) -> Served:
+        clients = Clients(patience, max_connections)
         config = uvicorn.Config(
-            app, http=partial(Connection, ClientLimits(patience, max_connections)), ws="none", log_config=None,
+            app, http=partial(Connection, clients), ws="none", log_config=None,
             timeout_keep_alive=keep_alive, timeout_graceful_shutdown=1, lifespan="off", port=0,
         )  # fmt: skip
         listener = config.bind_socket()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        served = Served(server, listener.getsockname()[1])
+        served = Served(server, listener.getsockname()[1], clients)
         running.append((server, thread, served))
-        while not server.started:
-            time.sleep(0.01)
+        wait_for(lambda: server.started, LONG, every=0.01)
         return served
 
     yield start
@@ -225,6 +228,33 @@ def test_past_the_most_connections_the_one_idle_longest_makes_room(serve):
     for client in (clients[0], clients[2]):
         client.sendall(GET)
         read_hello(client)
+
+
+def test_room_is_made_without_a_look_at_all_that_there_are(serve, monkeypatch):
+    served = serve(max_connections=50, patience=LONG)
+    for number in range(50):
+        served.connect()
+        served.wait_for(number + 1)
+    looks, idle = [], Connection.idle
+    monkeypatch.setattr(Connection, "idle", property(lambda one: looks.append(one) or idle.fget(one)))
+    for _ in range(50):
+        read_hello(served.connect(GET))
+    assert len(looks) == 50
+    served.wait_for(50)
+    served.end()
+    served.wait_for(0)
+    assert not served.clients.unasked
+
+
+def test_of_a_connection_that_is_reset_nothing_stays(serve):
+    served = serve()
+    client = served.connect(GET)
+    read_hello(client)
+    (connection,) = served.server.server_state.connections
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    served.wait_for(0)
+    assert connection.timeout_keep_alive_task is None and not served.clients.unasked
 
 
 def test_where_all_are_busy_a_newcomer_is_told_so(serve):

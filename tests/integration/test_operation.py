@@ -8,11 +8,13 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.app import NothingToServe, create_app
 from service.problems import ProblemBody
 from service.schemas import ImagesAnswer, PointsAnswer
 from service.settings import Settings
+from tests.integration.conftest import wait_until_ready
 
 
 def test_models_say_what_may_be_asked(client):
@@ -66,8 +68,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
     told = threading.Event()
     app = create_app(Settings(checkpoints=checkpoints, device="cpu"), on_death=told.set)
     with TestClient(app) as client:
-        while client.get("/readyz").status_code != 200:
-            time.sleep(0.01)
+        wait_until_ready(client)
 
         def die(*_):
             raise SystemExit
@@ -123,6 +124,8 @@ def test_openapi_describes_the_answers(client):
     assert set(post["responses"]["200"]["content"]) == {
         "application/json", "image/png", "application/zip", "application/x-npy", "text/csv", "text/event-stream"
     }  # fmt: skip
+    for told in (post, document["paths"]["/v1/images/generations"]["post"]):
+        assert {"X-Seed", "X-Model", "X-Unknown-Words"} == told["responses"]["200"]["headers"].keys()
     for status in ("401", "404", "406", "413", "415", "422", "429", "500", "503", "504"):
         content = post["responses"][status]["content"]
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
@@ -191,6 +194,25 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
 def test_a_sane_request_id_is_kept_and_another_replaced(client):
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "a b\t<"}).headers["x-request-id"] != "a b\t<"
+
+
+def test_the_log_is_not_full_of_those_who_poll(make_client):
+    def told(client, path: str) -> str:
+        """At which level a request of it is."""
+        with capture_logs() as lines:
+            client.get(path)
+        (line,) = (line for line in lines if line["event"] == "request")
+        return line["log_level"]
+
+    client = make_client(api_key="sesame")
+    engine = client.app.state.spirale.engine
+    assert [told(client, path) for path in ("/healthz", "/readyz")] == ["debug", "debug"]
+    assert [told(client, path) for path in ("/metrics", "/")] == ["info", "info"]  # of these one wants the key
+    engine._worker.loaded = False
+    assert told(client, "/readyz") == "debug"
+    engine._worker.loaded, engine._draining = True, True
+    assert told(client, "/readyz") == "info"
+    assert told(make_client(ready=False), "/metrics") == "debug"
 
 
 def test_nothing_to_serve_is_said_at_once(tmp_path):

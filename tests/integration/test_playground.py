@@ -55,6 +55,17 @@ def test_only_its_own_files_are_served(client):
         assert answer.status_code == 404 and answer.headers["content-type"] == "application/problem+json"
 
 
+def test_only_reading_is_for_the_page_and_its_files(client):
+    for path in ("/", "/playground/main.js"):
+        answer = client.delete(path)
+        assert answer.status_code == 405 and answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["allow"] == "GET, HEAD" and answer.json()["detail"].endswith("use GET, HEAD")
+        whole, head = client.get(path), client.head(path)
+        assert head.status_code == 200 and head.content == b""
+        for name in ("content-type", "etag", "cache-control"):
+            assert head.headers[name] == whole.headers[name]
+
+
 def test_all_of_it_is_in_the_installed_package():
     patterns = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["service"]
     for path in FOLDER.rglob("*"):

@@ -111,6 +111,14 @@ def test_a_body_full_of_errors_is_answered_with_few_of_them_at_once(client, fiel
     assert len(answer.content) < 5000
 
 
+def test_a_field_that_is_needed_says_what_it_may_be(client):
+    for answer in (client.post("/sample", json={}), client.get("/sample"), client.post("/sample", json={"label": 7})):
+        needed = {"field": "dataset", "detail": "needed: one of mnist, spiral"}
+        assert problem(answer, 422)["errors"] == [needed]
+    body = problem(client.post("/sample", json={"dataset": "mnist", "control": {"image": "x"}}), 422)
+    assert body["errors"] == [{"field": "control.kind", "detail": "needed"}]
+
+
 def test_nan_and_infinity_are_not_numbers(client):
     for value in ("NaN", "Infinity", "1e999"):
         body = f'{{"dataset": "mnist", "label": 1, "guidance_scale": {value}}}'
@@ -223,10 +231,8 @@ def test_what_the_engine_refuses(make_client, error, status):
 
 
 def test_a_key_that_is_needed(make_client):
-    client = make_client(ready=False, api_key="sesame")
-    while client.get("/readyz").status_code != 200:
-        pass
-    assert client.get("/healthz").status_code == 200
+    client = make_client(api_key="sesame")
+    assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
     for headers in (
         {},
         {"Authorization": "Bearer open"},

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from urllib.parse import unquote
 
 import numpy as np
 import openai
@@ -141,6 +142,20 @@ def test_links_streams_and_files_tell_the_prompt(client):
     events = client.post("/sample", json=ASKED | {"previews": 2}, headers={"Accept": "text/event-stream"}).text
     assert ask(client, ASKED)["images"][0]["b64_png"] in events
     assert '"unknown_words": ["a"]' in events
+
+
+def test_words_that_were_not_understood_are_told_whatever_the_answer_comes_as(client):
+    asked = ASKED | {"prompt": "drôle de, 雨 seven"}
+    for accept in ("image/png", "application/json", "application/zip", "text/event-stream"):
+        answer = client.post("/sample", json=asked, headers={"Accept": accept})
+        words = answer.headers["x-unknown-words"].split(",")
+        assert answer.status_code == 200 and [unquote(word) for word in words] == ["drôle", "de", "雨"]
+    by_openai = client.post("/v1/images/generations", json={"prompt": asked["prompt"]})
+    assert by_openai.headers["x-unknown-words"] == answer.headers["x-unknown-words"]
+    for understood in ({"prompt": "thin seven"}, {"prompt": None, "label": 7}):
+        assert "x-unknown-words" not in client.post("/sample", json=ASKED | understood).headers
+    long = client.post("/sample", json=ASKED | {"prompt": f"{'雨' * 50} {'雪' * 100} 7"}).headers["x-unknown-words"]
+    assert unquote(long) == "雨" * 50  # the other would make it too long
 
 
 def test_models_tell_what_is_understood(client):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from model.checkpoint import save_checkpoint, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
@@ -116,7 +117,9 @@ def test_a_broken_one_is_refused_and_the_old_one_stays(client, folder):
     weights = folder / "mnist-tiny" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
-    answer = reload(client)
+    with capture_logs() as lines:
+        answer = reload(client)
+    assert [line["log_level"] for line in lines if line["event"] == "reloaded"] == ["warning"]
     assert "cannot read model.safetensors" in answer["refused"]["mnist-tiny"]
     assert answer["serving"] == ["mnist-tiny", "spiral-tiny"] and draw(client) == before
     weights.write_bytes(whole)
