@@ -270,12 +270,12 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     assert_same_bits(weights(task.network), weights(first))
 
     # A rate of nearly nothing leaves them where they are.
-    result = command(tmp_path, "--from", "tiny", "--fresh", steps=3, learning_rate="1e-12")
+    result = command(tmp_path, "--from", "tiny", "--fresh", steps=6, learning_rate="1e-12")
     assert result.exit_code == 0, result.exception
     after = load_checkpoint(tmp_path / "checkpoints" / "tiny").network
     for name, tensor in weights(first).items():
         torch.testing.assert_close(after.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
-    assert command(tmp_path, steps=3, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
+    assert command(tmp_path, steps=6, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
     assert load_checkpoint(tmp_path / "checkpoints" / "tiny").config.recipe["started_from"] == "tiny"
 
 
