@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from model.checkpoint import load_checkpoint
@@ -243,6 +244,13 @@ def test_a_loss_that_is_not_finite_says_what_to_lower_and_is_not_saved(tmp_path)
 
 
 # The command line
+
+
+def test_every_command_and_option_says_what_it_does():
+    for name, of in get_command(app).commands.items():
+        assert of.help, name
+        for option in of.params:
+            assert option.help, f"{name} {option.name}"
 
 
 def command(tmp_path: Path, *arguments: str, **changes):
