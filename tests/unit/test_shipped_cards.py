@@ -1,6 +1,10 @@
 """The shipped checkpoints: a card has the figures of its config.json, and what belongs together fits."""
 
+import base64
+import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,6 +50,17 @@ def test_a_card_has_the_figures_of_its_config(name, tmp_path):
     assert table(folder) == table(CHECKPOINTS / name)
     assert config.name == name
     assert config.recipe["name"] == load_recipe(name).name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "-control-" in name])
+def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_path):
+    drawing = bytes(range(256))  # of more than a line in base64
+    (tmp_path / "drawing.png").write_bytes(drawing)
+    card = (CHECKPOINTS / name / "README.md").read_text()
+    command = re.search(r"^curl --json (.*) localhost:8000/sample", card, re.MULTILINE)[1]
+    sent = subprocess.run(["sh", "-c", f"printf %s {command}"], cwd=tmp_path, capture_output=True, check=True).stdout
+    assert base64.b64decode(json.loads(sent)["control"]["image"]) == drawing
+    assert "base64 -w" not in command  # of GNU alone
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
