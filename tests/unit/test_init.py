@@ -121,6 +121,7 @@ def test_every_role_is_a_recipe_of_images(role):
     assert made.description
     if isinstance(made, DenoiserRecipe):
         assert made.prediction.learned_variance == (role == Role.UNCONDITIONAL)
+        assert (made.sampling.variance == "learned") == made.prediction.learned_variance
         assert made.objective.conditional == (role != Role.UNCONDITIONAL)
 
 

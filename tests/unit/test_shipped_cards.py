@@ -69,6 +69,16 @@ def test_every_guide_and_control_has_a_denoiser_that_it_fits():
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
+def test_who_has_learned_a_variance_advises_it(name):
+    config = load_config(CHECKPOINTS / name)
+    learned = config.prediction.learned_variance
+    assert (load_recipe(name).sampling.variance == "learned") == learned
+    if config.sampling.sampler != "ddpm":  # else the best of its variances, as they were measured
+        assert (config.sampling.variance == "learned") == learned
+        assert ("ddpm with the learned variance" in (CHECKPOINTS / name / "README.md").read_text()) == learned
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-ddpm")])
 def test_a_learned_variance_pays_no_more_than_a_fixed_one(name):
     metrics = load_config(CHECKPOINTS / name).metrics

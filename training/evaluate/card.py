@@ -112,6 +112,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         + "; averaged weights |",
         f"| advised | {sampling.sampler}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
+        + ("; ddpm with the learned variance" if sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",

@@ -155,6 +155,8 @@ def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -
     else:
         objective["label_drop"] = Choice(0.1, "so often no label is shown, for classifier-free guidance")
     sampling: Choices = {"sampler": Choice("dpmpp-2m"), "steps": Choice(20 if images else 25)}
+    if learned:
+        sampling["variance"] = Choice("learned", "of the sampler ddpm, where a request asks for it")
     if labelled:
         scale = 1.5 if images else 1.0
         sampling["guidance_scale"] = Choice(scale, "1 is plainly conditional; more is truer to its class, less varied")
