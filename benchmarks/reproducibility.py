@@ -1,21 +1,28 @@
 """The same request, the same bytes: under load, alone, streamed, and after a restart."""
 
 import asyncio
+import base64
 import hashlib
+import io
 import json
 import random
+from collections.abc import Callable, Container, Mapping
 
+from PIL import Image, ImageDraw
 from rich.table import Table
 
 from benchmarks import load, machine
-from benchmarks.engine import mixed_request
+from benchmarks.engine import SAMPLERS, mixed_request
 from benchmarks.server import spirale
+
+PROMPTS = ["a thin seven leaning right", "bold 3", "the digit eight, wide and upright"]
 
 
 def run(requests: int) -> None:
     machine.console.print(f"[bold]reproducibility[/] · {machine.describe()}")
     draw = random.Random(0)
-    bodies = [_request(draw) for _ in range(requests)]
+    kinds = [list(KINDS)[number % len(KINDS)] for number in range(requests)]
+    bodies = [KINDS[kind](draw) for kind in kinds]
     with spirale("--max-queued-seconds", "3600", "--deadline-seconds", "3600") as (url, _):
         crowd = asyncio.run(_ask(url, bodies, at_once=True))
         streamed = asyncio.run(_ask(url, bodies, at_once=True, streamed=True))
@@ -23,18 +30,25 @@ def run(requests: int) -> None:
     with spirale() as (url, _):
         alone = asyncio.run(_ask(url, bodies, at_once=False))
     table = Table(
-        "", "equal to the one alone, after a restart", title=f"{requests} seeded requests, shipped checkpoints"
+        "equal to the one alone, after a restart",
+        *("all at once", "all at once, streamed"),
+        title=f"{requests} seeded requests, shipped checkpoints",
     )
-    for name, answers in (("all at once", crowd), ("all at once, streamed", streamed)):
-        same = sum(one == other for one, other in zip(answers, alone, strict=True))
-        table.add_row(name, f"[bold]{same} of {requests}[/]")
+    for kind in KINDS:
+        table.add_row(kind, *(_equal(answers, alone, kinds, {kind}) for answers in (crowd, streamed)))
+    table.add_row(
+        "[bold]all[/]", *(f"[bold]{_equal(answers, alone, kinds, KINDS)}[/]" for answers in (crowd, streamed))
+    )
     machine.console.print(table)
     machine.console.print(f"/models says: {held}")
 
 
-def _request(draw: random.Random) -> dict:
-    if draw.random() < 0.5:
-        return mixed_request(draw)
+def _equal(answers: list[str], alone: list[str], kinds: list[str], wanted: Container[str]) -> str:
+    same = [one == other for one, other, kind in zip(answers, alone, kinds, strict=True) if kind in wanted]
+    return f"{sum(same)} of {len(same)}"
+
+
+def _points(draw: random.Random) -> dict:
     return {
         "dataset": draw.choice(["gaussian", "spiral"]),
         "n": draw.choice([1, 10, 500, 3000]),
@@ -42,6 +56,57 @@ def _request(draw: random.Random) -> dict:
         "sampler": draw.choice(["ddpm", "ddim", "dpmpp-2m"]),
         "steps": draw.choice([5, 20, 50]),
     }
+
+
+def _images(draw: random.Random) -> dict:
+    return {
+        "dataset": "mnist",
+        "n": draw.choice([1, 2, 8, 32]),
+        "seed": draw.randrange(2**31),
+        "sampler": draw.choice(SAMPLERS),
+        "steps": draw.choice([5, 10, 20]),
+    }
+
+
+def _prompt(draw: random.Random) -> dict:
+    return _images(draw) | {
+        "model": "mnist-text-cfg",
+        "prompt": draw.choice(PROMPTS),
+        "guidance_scale": draw.choice([1, 1.5, 3]),
+    }
+
+
+def _clip(draw: random.Random) -> dict:
+    return _images(draw) | {"prompt": draw.choice(PROMPTS), "guidance": "clip", "guidance_scale": draw.choice([1, 3])}
+
+
+def _classifier(draw: random.Random) -> dict:
+    fields = {"guidance": "classifier", "label": draw.randrange(2), "guidance_scale": draw.choice([1, 3])}
+    return _images(draw) | {"dataset": draw.choice(["mnist", "spiral"])} | fields
+
+
+def _hint(draw: random.Random) -> dict:
+    control = {"kind": draw.choice(["canny", "sketch"]), "image": _drawing(draw), "scale": draw.choice([0.5, 1])}
+    return _images(draw) | {"control": control} | draw.choice([{}, {"label": draw.randrange(10)}])
+
+
+def _drawing(draw: random.Random) -> str:
+    """Three strokes on white, a PNG in base64."""
+    picture, buffer = Image.new("L", (56, 56), 255), io.BytesIO()
+    ImageDraw.Draw(picture).line([(draw.randrange(8, 48), draw.randrange(8, 48)) for _ in range(4)], 0, 5)
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+KINDS: Mapping[str, Callable[[random.Random], dict]] = {
+    "labels": mixed_request,
+    "points": _points,
+    "prompts": _prompt,
+    "CLIP": _clip,
+    "classifier": _classifier,
+    "hints": _hint,
+}
+"""What is asked for, in turn."""
 
 
 async def _ask(url: str, bodies: list[dict], *, at_once: bool, streamed: bool = False) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
+from model.plan import Sampler
 from model.reference import REFERENCE
 from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
@@ -41,29 +42,52 @@ Recipes = Annotated[Path, typer.Option(help="Folder of your own recipes.")]
 @app.command()
 def init(
     path: Annotated[str, typer.Argument(help="A folder of images, one folder a class or flat; or a CSV of numbers.")],
-    name: Annotated[str, typer.Option(help="What the data, and the recipe, are to be called.")],
+    name: Annotated[
+        str, typer.Option(help="What the data are to be called in requests, and the recipe.", metavar="NAME")
+    ],
     role: Annotated[
         list[Role] | None,
-        typer.Option(help="What to train, may come several times. Default: conditional where there are classes."),
+        typer.Option(
+            help=f"What to train: {', '.join(Role)}. May come several times. Default: conditional where there are "
+            "classes, else unconditional.",
+            metavar="ROLE",
+        ),
     ] = None,
     size: Annotated[
         str | None, typer.Option(help="Pixels a side, or HEIGHTxWIDTH. Default: by what is there.", metavar="SIZE")
     ] = None,
-    grey: Annotated[bool | None, typer.Option("--grey/--colours", help="Default: by what is there.")] = None,
-    fit: Annotated[Literal["crop", "stretch"], typer.Option(help="How images of other shapes are fitted.")] = "crop",
-    labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Are folders, or a column, classes?")] = True,
-    label: Annotated[str | None, typer.Option(help="CSV: the column that names the class.")] = None,
+    grey: Annotated[
+        bool | None, typer.Option("--grey/--colours", help="One channel or three. Default: by what is there.")
+    ] = None,
+    fit: Annotated[
+        Literal["crop", "stretch"],
+        typer.Option(help="Of images of another shape: crop takes the largest part around the middle, stretch all."),
+    ] = "crop",
+    labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Whether folders, or a column, are classes.")
+    ] = True,
+    label: Annotated[
+        str | None, typer.Option(help="CSV: the column of classes. Default: one that looks like it.", metavar="COLUMN")
+    ] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="CSV: leave this column out. May come several times.")
+        list[str] | None,
+        typer.Option(help="CSV: leave this column out. May come several times.", metavar="COLUMN"),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Augment: mirror every other image.")] = False,
     shift: Annotated[int, typer.Option(min=0, help="Augment: move images by up to so many pixels.")] = 0,
     colour: Annotated[float, typer.Option(min=0, max=0.9, help="Augment: vary brightness, contrast, colour.")] = 0.0,
     jitter: Annotated[float, typer.Option(min=0, max=0.9, help="CSV: add noise, in standard deviations.")] = 0.0,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="Train for at most so long.")] = None,
-    base: Annotated[str | None, typer.Option(help="What a ControlNet is to steer. Default: NAME.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Train for at most so long. Default: for as long as there is to learn."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="The checkpoint that a ControlNet is to steer. Default: what --name says.", metavar="NAME"),
+    ] = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Take the network of this checkpoint, to begin with its weights.")
+        str | None,
+        typer.Option("--from", help="Take the network of this checkpoint, to begin with its weights.", metavar="NAME"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over recipes that are there.")] = False,
     recipes: Recipes = OWN_RECIPES,
@@ -102,9 +126,10 @@ def init(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, your own or shipped (see list); or a TOML file.")],
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Begin with this checkpoint's weights (a name, or a folder).")
+        str | None,
+        typer.Option("--from", help="Begin with this checkpoint's weights (a name, or a folder).", metavar="NAME"),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run instead of going on from it.")] = False,
     evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint when it is done.")] = True,
@@ -112,7 +137,7 @@ def train(
     checkpoints: Checkpoints = Path("checkpoints"),
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
 ) -> None:
-    """Train a recipe into checkpoints/<name>. Stopped by Ctrl-C or a kill, the same command goes on."""
+    """Train a recipe into checkpoints/NAME. Where it was stopped, by Ctrl-C or a kill, the same command goes on."""
     made = load_recipe(recipe, recipes)
     run = runs / made.name
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
@@ -156,19 +181,24 @@ def evaluate(
     name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
     samples: Annotated[
         int | None,
-        typer.Option(min=10, help="Default: as many images as are held out, 1,000 … 10,000; or 5,000 points × 10."),
+        typer.Option(
+            min=10, help="How many. Default: as many images as are held out, 1,000 … 10,000; or 10 × 5,000 points."
+        ),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Default: the card's, as for the two that follow.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1)] = None,
-    guidance_scale: Annotated[float | None, typer.Option(min=0, max=20)] = None,
+    sampler: Annotated[Sampler | None, typer.Option(help="Default: the card's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Default: the card's; of points 50.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(min=0, max=20, help="Default: the card's.")] = None,
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),
     ] = "float32",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same samples.")] = 0,
     guide: Annotated[
         str | None,
-        typer.Option(help="Steer by this classifier's or CLIP's gradient; --guidance-scale is then the gradient's."),
+        typer.Option(
+            help="Steer by this classifier's or CLIP's gradient; --guidance-scale is then the gradient's.",
+            metavar="NAME",
+        ),
     ] = None,
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Bits per dimension instead, over 50 steps and over all of them.")
@@ -211,15 +241,21 @@ def evaluate(
 
 @app.command()
 def report(
-    only: Annotated[list[str] | None, typer.Argument(help="Measure these checkpoints only.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Argument(help="Measure these checkpoints only. Default: all.", metavar="NAME")
+    ] = None,
     chapter: Annotated[
-        list[str] | None, typer.Option(help=f"Measure for these only: {', '.join(CHAPTERS)}. May come several times.")
+        list[str] | None,
+        typer.Option(
+            help=f"Measure for this one only: {', '.join(CHAPTERS)}. May come several times. Default: for all.",
+            metavar="CHAPTER",
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make every cell again, also those that are known.")] = False,
     checkpoints: Checkpoints = Path("checkpoints"),
     reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its cells.")] = Path("reports"),
 ) -> None:
-    """The quality report. What is measured is kept: stopped, the same command goes on."""
+    """Measure, and write the quality report. Where it was stopped, the same command goes on."""
     device = Accelerator().device
     make_report(checkpoints, reports, device, full=full, only=only or (), chapters=chapter or ())
 
@@ -229,15 +265,17 @@ def reference(
     name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
-    """Keep up to 2,000 real points beside a checkpoint of points. The playground shows its samples over them, and
-    whoever may use the service may read them."""
+    """Keep up to 2,000 real points beside a checkpoint of points.
+
+    The playground shows its samples over them, and whoever may use the service may read them.
+    """
     folder = find_checkpoint(name, checkpoints)
     typer.echo(f"{folder}: {keep_reference(folder):,} real points are kept in {REFERENCE}")
 
 
 @app.command("list")
 def list_recipes(recipes: Recipes = OWN_RECIPES) -> None:
-    """Your own recipes and the shipped ones."""
+    """List the recipes, your own and the shipped ones."""
     for name in [*recipe_names(recipes), *recipe_names()]:
         typer.echo(f"{name:20} {load_recipe(name, recipes).description}")
 

@@ -50,6 +50,15 @@ class OptimisationSection(_Section):
     save_every: int = Field(1000, ge=1)  # steps between resumable states
     sample_every: int = Field(1000, ge=1)  # steps between sample pictures
 
+    @model_validator(mode="after")
+    def _warms_up(self) -> "OptimisationSection":
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps = {self.warmup_steps} is not less than steps = {self.steps}: training would be over "
+                f"before it has warmed up; set warmup_steps = {self.steps // 5}, or more steps"
+            )
+        return self
+
 
 class DenoiserRecipe(_Section):
     role: Literal["denoiser"] = "denoiser"

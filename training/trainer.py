@@ -157,7 +157,7 @@ def learning_rate(options: OptimisationSection, step: int) -> float:
     """Linear warm-up, then a cosine from learning_rate down to final_learning_rate · learning_rate."""
     if step < options.warmup_steps:
         return options.learning_rate * (step + 1) / options.warmup_steps
-    done = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    done = (step - options.warmup_steps) / (options.steps - options.warmup_steps)
     cosine = (1 + math.cos(math.pi * done)) / 2
     return options.learning_rate * (options.final_learning_rate + (1 - options.final_learning_rate) * cosine)
 

@@ -90,10 +90,11 @@ def test_its_gradient_points_to_the_component(trained):
         assert (sign * gradient[unsure] @ toward > 0).float().mean() > 0.95
 
 
-def test_a_quick_look_is_not_written_down(trained):
+def test_a_quick_look_is_announced_and_not_written_down(trained, capsys):
     folder = trained / "checkpoints" / "tiny-classifier"
     before = (folder / "config.json").read_bytes()
     evaluate_checkpoint(folder, trained, CPU, samples=50)
+    assert "evaluating tiny-classifier: at most 50 held-out rows …" in capsys.readouterr().err
     assert (folder / "config.json").read_bytes() == before
 
 

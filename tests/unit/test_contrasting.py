@@ -166,7 +166,7 @@ def begun(folder, data, **changed) -> DenoisingTask:
         "data": {"dataset": "mnist"},
         "network": network,
         "schedule": {"T": 50},
-        "optimisation": {"steps": 1},
+        "optimisation": {"steps": 1, "warmup_steps": 0},
         **changed,
     }
     task = object.__new__(DenoisingTask)
@@ -225,7 +225,8 @@ def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
 
 
 def test_the_config_says_what_was_trained(drawn, tmp_path):
-    assert train(tmp_path, CLIP | {"optimisation": CLIP["optimisation"] | {"steps": 1}}).exit_code == 0
+    optimisation = CLIP["optimisation"] | {"steps": 1, "warmup_steps": 0}
+    assert train(tmp_path, CLIP | {"optimisation": optimisation}).exit_code == 0
     config = load_config(tmp_path / "checkpoints" / "mnist-clip", ClipConfig)
     assert config.recipe["optimisation"]["steps"] == 1
     assert config.text.vocabulary.label_words[7] == ("seven", "7")

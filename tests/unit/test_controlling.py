@@ -152,13 +152,14 @@ def test_the_loss_falls(trained):
     assert loss(load_control(trained / "checkpoints" / "tiny-control").network) < 0.95 * loss(task.network)
 
 
-def test_it_is_measured_and_its_card_tells(trained, monkeypatch):
+def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
     monkeypatch.setattr(
         "training.evaluate.command.image_reference",
         lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
     )
     folder = trained / "checkpoints" / "tiny-control"
     figures = evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=20)
+    assert "evaluating tiny-control: 20 hints …" in capsys.readouterr().err
     assert figures["agreement_ceiling"] == 1.0
     assert 0 <= figures["agreement_floor"] <= 1 and figures["base"] == "mnist-base"
     # The judge of this test sees a seven everywhere.

@@ -191,9 +191,10 @@ def gaussian_checkpoint(folder: Path) -> Path:
     return save_tiny(folder, GaussianMixture.config, name="gaussian-tiny")
 
 
-def test_points_are_measured_and_the_card_written(tmp_path):
+def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     folder = gaussian_checkpoint(tmp_path)
     figures = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
+    assert f"evaluating gaussian-tiny: {clouds.POINT_SEEDS} × 50 samples …\n" in capsys.readouterr().err
     config = load_config(folder)
     assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
     assert figures["samples"] == 50
@@ -214,7 +215,7 @@ def test_points_are_measured_and_the_card_written(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [1, 64])
-def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch):
+def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch, capsys):
     table = make_table(tmp_path / "own.csv", lines=120, columns=columns)
     section = TableSection(dataset="own", table=str(table), label="kind")
     data = training_set(section)
@@ -222,6 +223,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     recipe = {"data": section.model_dump(mode="json")}
     save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
     figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    assert f"evaluating own: {clouds.POINT_SEEDS} × 12 samples …" in capsys.readouterr().err
     assert figures["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
     assert "sliced_wasserstein_standard_error" not in figures  # every run has the same held-out points

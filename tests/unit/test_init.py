@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,12 @@ def run(*arguments: object):
 def said(result) -> str:
     """What a person is told: the report, or the error that stopped it."""
     return result.output if result.exception is None else f"{result.output}{result.exception}"
+
+
+def shortened(recipe: str) -> str:
+    """The same TOML over three steps."""
+    shorter = re.sub(r"^steps = \d+ #", "steps = 3 #", recipe, flags=re.MULTILINE)
+    return re.sub(r"^warmup_steps = \d+", "warmup_steps = 0", shorter, flags=re.MULTILINE)
 
 
 # The TOML
@@ -114,6 +121,7 @@ def test_every_role_is_a_recipe_of_images(role):
     assert made.description
     if isinstance(made, DenoiserRecipe):
         assert made.prediction.learned_variance == (role == Role.UNCONDITIONAL)
+        assert (made.sampling.variance == "learned") == made.prediction.learned_variance
         assert made.objective.conditional == (role != Role.UNCONDITIONAL)
 
 
@@ -149,6 +157,15 @@ def test_more_data_is_trained_on_longer_and_seen_less_often():
     assert taken == sorted(taken)
     assert taken[0] == 1500 and taken[-1] == 40_000
     assert taken[2] / 5_000 > taken[3] / 50_000
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("shape", [(5,), (3, 32, 32)])
+@pytest.mark.parametrize(("rows", "batch"), [(3, 8), (72, 64), (128, 128), (200, 128), (50_000, None)])
+def test_a_batch_is_a_power_of_two_and_no_more_than_the_rows(shape, device, rows, batch):
+    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount(shape, rows, device), "m")["optimisation"]
+    largest = 512 if len(shape) == 1 else 256 if device == "cuda" else 128
+    assert options["batch_size"].value == (batch or largest)
 
 
 @pytest.mark.parametrize(("rows", "averaged"), [(50, "149"), (5_000_000, "1,000")])
@@ -244,8 +261,7 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     assert not (recipe.data.flip or recipe.data.shift or recipe.data.colour)
     assert "flowers" in run("list").output
 
-    short = text.replace("steps = 1500 #", "steps = 3 #")
-    Path("recipes/flowers.toml").write_text(short)
+    Path("recipes/flowers.toml").write_text(shortened(text))
     result = run("train", "flowers", "--no-evaluate")
     assert result.exit_code == 0, said(result)
     assert "rose/cut.png" in result.output
@@ -281,17 +297,24 @@ def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
     make_table(tmp_path / "t.csv", lines=60)
     monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(0.1, shared=True))
     assert run("init", "t.csv", "--name", "whole").exit_code == 0
-    assert load_recipe("whole").optimisation.steps == 300
+    assert load_recipe("whole").optimisation.steps == 810
     text = Path("recipes/whole.toml").read_text()
-    assert "# about 30 s on this CPU, 100 ms a step, measured while other work ran on it" in text
+    assert "# about 81 s on this CPU, 100 ms a step, measured while other work ran on it" in text
     assert run("init", "t.csv", "--name", "cut", "--minutes", "0.4").exit_code == 0
     cut = load_recipe("cut").optimisation
     assert cut.steps == 240
     assert cut.warmup_steps < cut.steps and cut.save_every < cut.steps
     refused = run("init", "t.csv", "--name", "none", "--minutes", "0.1")
     assert isinstance(refused.exception, RecipeError)
-    assert "allow at least" in said(refused)
+    assert said(refused).endswith("allow at least --minutes 0.2")  # a table has no --size
     assert not Path("recipes/none.toml").exists()
+
+
+def test_minutes_that_are_too_few_for_images_may_be_enough_for_smaller_ones(tmp_path, monkeypatch):
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(1.0, shared=False))
+    refused = run("init", "of", "--name", "none", "--minutes", "1")
+    assert said(refused).endswith("allow at least --minutes 1.7, or take smaller pictures by --size")
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
@@ -377,7 +400,7 @@ def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     make_table(tmp_path / "t.csv", lines=60)
     assert run("init", "t.csv", "--name", "mine").exit_code == 0
     recipe = Path("recipes/mine.toml")
-    recipe.write_text(recipe.read_text().replace("steps = 300 #", "steps = 3 #"))
+    recipe.write_text(shortened(recipe.read_text()))
     for _ in range(2):  # the second finds it done
         assert run("train", "mine", "--no-evaluate").exit_code == 0
     make_table(tmp_path / "t.csv", lines=61)

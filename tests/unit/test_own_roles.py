@@ -29,7 +29,7 @@ COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 230)}
 SIDE = 16
 UNET = {"kind": "unet", "channels": [8, 16], "blocks": 1, "attention": [], "groups": 4}
 ENCODER = {"kind": "image-encoder", "channels": [8, 16], "blocks": 1, "attention": [], "groups": 4}
-QUICK = {"batch_size": 32, "learning_rate": 3e-3, "warmup_steps": 5, "ema_decay": 0.9}
+QUICK = {"batch_size": 32, "learning_rate": 3e-3, "warmup_steps": 0, "ema_decay": 0.9}
 
 
 def squares(root: Path, each: int = 60) -> Path:

@@ -20,9 +20,14 @@ POINTS = {
     "name": "tiny",
     "data": {"dataset": "gaussian"},
     "network": {"kind": "mlp", "width": 16, "blocks": 1},
-    "optimisation": {"steps": 10},
+    "optimisation": {"steps": 10, "warmup_steps": 2},
 }
-JUDGE = {"role": "judge", "name": "tiny-judge", "data": {"dataset": "mnist"}, "optimisation": {"steps": 10}}
+JUDGE = {
+    "role": "judge",
+    "name": "tiny-judge",
+    "data": {"dataset": "mnist"},
+    "optimisation": {"steps": 10, "warmup_steps": 2},
+}
 
 
 def changed(field: str, value: object, document: dict = POINTS) -> dict:
@@ -58,6 +63,8 @@ def test_defaults():
         ("optimisation.stepz", 5, "optimisation.stepz: Extra inputs"),
         ("network.depth", 5, "network.mlp.depth: Extra inputs"),
         ("optimisation.steps", 0, "optimisation.steps"),
+        ("optimisation.steps", 2, "optimisation: .*warmup_steps = 2 is not less than steps = 2: .* warmup_steps = 0"),
+        ("optimisation", {"steps": 400}, "warmup_steps = 500 is not less than steps = 400: .* set warmup_steps = 80"),
         ("optimisation.ema_decay", 1.0, "optimisation.ema_decay"),
         ("optimisation.learning_rate", -1.0, "optimisation.learning_rate"),
         ("objective.label_drop", 1.5, "objective.label_drop"),
@@ -88,7 +95,7 @@ CLASSIFIER = {
     "name": "tiny-classifier",
     "data": {"dataset": "gaussian"},
     "network": {"kind": "point-encoder"},
-    "optimisation": {"steps": 10},
+    "optimisation": {"steps": 10, "warmup_steps": 2},
 }
 
 

@@ -1,6 +1,10 @@
 """The shipped checkpoints: a card has the figures of its config.json, and what belongs together fits."""
 
+import base64
+import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,10 +52,31 @@ def test_a_card_has_the_figures_of_its_config(name, tmp_path):
     assert config.recipe["name"] == load_recipe(name).name
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "-control-" in name])
+def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_path):
+    drawing = bytes(range(256))  # of more than a line in base64
+    (tmp_path / "drawing.png").write_bytes(drawing)
+    card = (CHECKPOINTS / name / "README.md").read_text()
+    command = re.search(r"^curl --json (.*) localhost:8000/sample", card, re.MULTILINE)[1]
+    sent = subprocess.run(["sh", "-c", f"printf %s {command}"], cwd=tmp_path, capture_output=True, check=True).stdout
+    assert base64.b64decode(json.loads(sent)["control"]["image"]) == drawing
+    assert "base64 -w" not in command  # of GNU alone
+
+
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
     library = load_library(CHECKPOINTS)
     used = {subject.guide.name for subject in library.steered()} | {one.control.name for one in library.following()}
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
+def test_who_has_learned_a_variance_advises_it(name):
+    config = load_config(CHECKPOINTS / name)
+    learned = config.prediction.learned_variance
+    assert (load_recipe(name).sampling.variance == "learned") == learned
+    if config.sampling.sampler != "ddpm":  # else the best of its variances, as they were measured
+        assert (config.sampling.variance == "learned") == learned
+        assert ("ddpm with the learned variance" in (CHECKPOINTS / name / "README.md").read_text()) == learned
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-ddpm")])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from model.checkpoint import load_checkpoint
@@ -245,6 +246,13 @@ def test_a_loss_that_is_not_finite_says_what_to_lower_and_is_not_saved(tmp_path)
 # The command line
 
 
+def test_every_command_and_option_says_what_it_does():
+    for name, of in get_command(app).commands.items():
+        assert of.help, name
+        for option in of.params:
+            assert option.help, f"{name} {option.name}"
+
+
 def command(tmp_path: Path, *arguments: str, **changes):
     values = {"steps": 20, "learning_rate": "1e-2", "save_every": 1000} | changes
     (tmp_path / "tiny.toml").write_text(RECIPE % values)
@@ -270,12 +278,12 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     assert_same_bits(weights(task.network), weights(first))
 
     # A rate of nearly nothing leaves them where they are.
-    result = command(tmp_path, "--from", "tiny", "--fresh", steps=3, learning_rate="1e-12")
+    result = command(tmp_path, "--from", "tiny", "--fresh", steps=6, learning_rate="1e-12")
     assert result.exit_code == 0, result.exception
     after = load_checkpoint(tmp_path / "checkpoints" / "tiny").network
     for name, tensor in weights(first).items():
         torch.testing.assert_close(after.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
-    assert command(tmp_path, steps=3, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
+    assert command(tmp_path, steps=6, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
     assert load_checkpoint(tmp_path / "checkpoints" / "tiny").config.recipe["started_from"] == "tiny"
 
 

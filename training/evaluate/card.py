@@ -112,6 +112,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         + "; averaged weights |",
         f"| advised | {sampling.sampler}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
+        + ("; ddpm with the learned variance" if sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
@@ -217,8 +218,8 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"{config.recipe.get('description') or config.name}. Given {what}, it makes {config.base.name} follow it.",
         "",
         "```",
-        f"""curl --json '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 """
-        """-w0 drawing.png)'"}}' localhost:8000/sample -o followed.png""",
+        f"""curl --json '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 < """
+        """drawing.png | tr -d '\\n')'"}}' localhost:8000/sample -o followed.png""",
         "```",
         "",
         "| | |",

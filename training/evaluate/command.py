@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from rich.console import Console
 
 from model.checkpoint import (
     Checkpoint,
@@ -26,7 +27,7 @@ from training.data import mirrored, trained_on
 from training.data.drawings import DRAWN_OF
 from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
-from training.evaluate.clouds import POINT_STEPS, evaluate_points, told_apart
+from training.evaluate.clouds import POINT_SEEDS, POINT_STEPS, evaluate_points, told_apart
 from training.evaluate.controls import evaluate_control, evaluate_drawings
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
@@ -53,6 +54,8 @@ MEMORISATION = "memorisation"
 # bfloat16 loses nothing where shares that are right differ by less than two standard errors, and Fréchet distances by
 # less than this share of float32's.
 FRECHET_TOLERANCE = 0.1
+
+console = Console(stderr=True, highlight=False)  # beside the figures, which others may read from standard output
 
 
 def evaluate_checkpoint(
@@ -91,8 +94,11 @@ def evaluate_checkpoint(
     if precision == "bfloat16" and not changed:
         _comparable(options, count, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
+        fewer = count if data.examples is None else min(count, len(data.held_out))
+        _announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
         figures, drawn = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
     else:
+        _announce(config.name, f"{count:,} samples")
         reference, how = image_reference(checkpoints, data, device), Drawing(seed, precision, device)
         if config.reads == "text":
             clip = _clip_beside(checkpoint, checkpoints)
@@ -251,6 +257,7 @@ def evaluate_likelihood(
 
 def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
     judge = load_judge(folder, device)
+    _announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
     figures = evaluate_judge(judge)
     config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
     save_config(folder, config)
@@ -261,7 +268,9 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
 def _evaluate_guide(folder: Path, device: torch.device, *, samples: int | None, seed: int) -> Figures:
     guide = GUIDES[read_role(folder)](folder)
     measure = evaluate_clip if isinstance(guide, ClipCheckpoint) else evaluate_classifier
-    figures, accuracies = measure(guide, samples=samples or CLASSIFIED, seed=seed, device=device)
+    count = samples or CLASSIFIED
+    _announce(guide.name, f"at most {count:,} held-out rows")
+    figures, accuracies = measure(guide, samples=count, seed=seed, device=device)
     if samples is None:
         pictures.save_accuracy_picture(folder, guide.config, accuracies)
         _tell(folder, guide, {HEADLINE: figures})
@@ -290,7 +299,9 @@ def _evaluate_control(
     reference = image_reference(checkpoints, trained_on(base.config), device)
     common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
     common |= {"precision": precision, "device": device}
-    figures, seen = evaluate_control(control, base, reference, options, samples=samples or HINTS, **common)
+    count = min(samples or HINTS, len(reference.data.held_out))
+    _announce(folder.name, f"{count:,} hints")
+    figures, seen = evaluate_control(control, base, reference, options, samples=count, **common)
     drawn = None
     if reference.judged is not None and base.config.data.dataset == DRAWN_OF:
         of_drawings, drawn = evaluate_drawings(control, base, reference.judged, options, **common)
@@ -303,6 +314,11 @@ def _evaluate_control(
     pictures.save_control_sheet(folder, seen, drawn)
     card.write_control_card(folder, config)
     return figures
+
+
+def _announce(name: str, what: str) -> None:
+    """It may take minutes."""
+    console.print(f"evaluating {name}: {what} …", soft_wrap=True)
 
 
 def _count(config: Config, data: TrainingSet, steers: Asked | None = None) -> int:

@@ -1,5 +1,6 @@
 """`init`: look at somebody's own data, propose how to train on them, and write the recipes."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -216,9 +217,11 @@ def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, che
     if minutes is not None and made.optimisation.steps * seconds > 60 * minutes:
         steps = int(60 * minutes / seconds)
         if steps < FEWEST_STEPS:
+            enough = math.ceil(FEWEST_STEPS * seconds / 6) / 10
+            smaller = ", or take smaller pictures by --size" if of.data.kind == "images" and "data" in recipe else ""
             raise RecipeError(
                 f"{made.name}: a step takes {seconds:.2g} s here, so that {minutes:g} minutes are {steps} steps, too "
-                f"few to learn anything: allow at least {FEWEST_STEPS * seconds / 60:.0f} minutes"
+                f"few to learn anything: allow at least --minutes {enough:g}{smaller}"
             )
         recipe = with_steps(recipe, steps, of.rows)
     steps = recipe["optimisation"]["steps"].value

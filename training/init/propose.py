@@ -155,6 +155,8 @@ def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -
     else:
         objective["label_drop"] = Choice(0.1, "so often no label is shown, for classifier-free guidance")
     sampling: Choices = {"sampler": Choice("dpmpp-2m"), "steps": Choice(20 if images else 25)}
+    if learned:
+        sampling["variance"] = Choice("learned", "of the sampler ddpm, where a request asks for it")
     if labelled:
         scale = 1.5 if images else 1.0
         sampling["guidance_scale"] = Choice(scale, "1 is plainly conditional; more is truer to its class, less varied")
@@ -246,7 +248,7 @@ def _optimisation(of: Amount, *, rate: float, decay: float, share: float = 1.0) 
     images = of.data.kind == "images"
     if of.taken_from is not None:
         share, rate = share / 2, rate / 2
-    batch = (256 if of.on_gpu else 128) if images else min(512, 128 * math.ceil(of.rows / 128))
+    batch = min((256 if of.on_gpu else 128) if images else 512, _power_of_two(of.rows))
     # Twice the images, √2 times the steps: a small set is seen often, a large one fewer times. A table that is passed
     # over more often is known by heart.
     enough = max(1500, 2200 * math.sqrt(of.rows / 2000)) if images else max(300, PASSES * of.rows / batch)
@@ -259,6 +261,11 @@ def _optimisation(of: Amount, *, rate: float, decay: float, share: float = 1.0) 
         "weight_decay": Choice(decay),
         "mixed_precision": Choice(precision, why),
     }
+
+
+def _power_of_two(rows: int) -> int:
+    """The largest that is no more than the rows, from 8 on."""
+    return max(8, 2 ** (rows.bit_length() - 1))
 
 
 def with_steps(recipe: Choices, steps: int, rows: int) -> Choices:
