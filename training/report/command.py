@@ -93,7 +93,9 @@ def _advise(folder: Path, subject: Subject, bench: Bench) -> None:
     if best is None:
         return
     config = load_config(folder)
-    advice = {"sampler": best.sampler, "steps": best.steps, "variance": best.variance}
+    advice = {"sampler": best.sampler, "steps": best.steps}
+    if best.sampler == "ddpm":  # of the others it says nothing, and what is advised to `ddpm` stays
+        advice["variance"] = best.variance
     if config.sampling.model_dump(include=set(advice)) != advice:
         console.print(f"{config.name}: now advises {best.method}, {best.steps} steps")
         config = config.model_copy(update={"sampling": config.sampling.model_copy(update=advice)})
