@@ -74,6 +74,8 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
         Cell("dpmpp-2m", 20, 3.0): of_quality(0.1),
     }
     assert grid.cheapest(CONFIG, measured) == other
+    measured[fifty] = of_quality(0.5)  # nearer than real: luck
+    assert grid.cheapest(CONFIG, measured) == other
     del measured[ten]  # half a comparison chooses nothing
     assert grid.cheapest(CONFIG, measured) is None
 

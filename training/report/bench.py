@@ -21,7 +21,7 @@ from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
 SEED = 0
-POINT_SEEDS = 3
+POINT_SEEDS = 10  # draws that a cell of points is the mean of: one differs from the next by half
 
 console = Console(highlight=False)
 
@@ -86,7 +86,9 @@ class Bench:
     def _open(self, subject: Subject) -> CellStore:
         folder = self._library.folder
         identity = {of.name: weights_hash(folder / of.name, of) for of in subject.configs} | {"seed": str(SEED)}
-        if subject.asked != "points":
+        if subject.asked == "points":
+            identity["draws"] = str(POINT_SEEDS)
+        else:
             judge = self._judge(subject)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig))
             identity["computed in"] = choose_precision("auto", subject.checkpoint, self._device)

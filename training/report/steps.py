@@ -1,5 +1,7 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
+from matplotlib.ticker import LogLocator, StrMethodFormatter
+
 from model.checkpoint import Config
 from training.pictures import plt
 from training.report import grid, sheets
@@ -42,7 +44,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
     if grid.cheapest(config, measured) is not None:
         lines += [
             f"Advised: **{config.sampling.sampler}, {config.sampling.steps} steps**: of sampler × steps the fewest "
-            f"steps within {grid.WITHIN:.0%} of the best"
+            f"steps within {grid.WITHIN:.0%} of the best, or of real data where the best is nearer than that"
             + (f", at guidance scale {config.sampling.guidance_scale:g}." if config.data.labels else "."),
             "",
         ]
@@ -74,6 +76,8 @@ def _against_steps(config: Config, measured: grid.Measured):
     axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ticks = sorted({step for points in lines.values() for step, _ in points})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
