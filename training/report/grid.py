@@ -101,7 +101,8 @@ def quality(figures: Mapping[str, Any]) -> float:
 def cheapest(config: Config, measured: Measured) -> Cell | None:
     """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
 
-    Nearer than real data is to itself is luck, and counts as being as near. Cells of fewer samples do not count: their figures are noisier. None until all of them have been measured.
+    Nearer than real data is to itself is luck, and counts as being as near. Cells of fewer samples do not count: their
+    figures are noisier. None until all of them have been measured.
     """
     compared = [cell for cell in by_steps(config) if cell.samples == SAMPLES]
     if not all(cell in measured for cell in compared):
