@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 
-TIMEOUT = 300.0
+TIMEOUT = 300.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Answered:
     came: float  # since the load began
 
 
-def client(url: str) -> httpx.AsyncClient:
+def client(url: str, timeout: float | None = TIMEOUT) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits)
+    return httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits)
 
 
 async def poisson(

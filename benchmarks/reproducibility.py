@@ -111,7 +111,7 @@ KINDS: Mapping[str, Callable[[random.Random], dict]] = {
 
 async def _ask(url: str, bodies: list[dict], *, at_once: bool, streamed: bool = False) -> list[str]:
     """A digest of each answer's samples, as JSON has them."""
-    async with load.client(url) as http:
+    async with load.client(url, timeout=None) as http:  # the last of all at once waits for all others
 
         async def one(body: dict) -> str:
             accept = "text/event-stream" if streamed else "application/json"

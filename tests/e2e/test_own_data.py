@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model.checkpoint import load_checkpoint
 from tests.e2e.conftest import PROJECT
+from tests.tiny import POINTS, save_tiny
 from training.data import trained_on
 from training.evaluate.judge import load_judge
 from training.generate import generate, labelled, labels_in_proportion
@@ -102,6 +103,7 @@ def test_a_folder_of_digits_becomes_an_endpoint(training, tmp_path, start_servic
     monkeypatch.chdir(tmp_path)
     training("init", "digits", "--name", "mine", "--role", "conditional", "--role", "judge")
     training("train", "mine-judge", "--no-evaluate")
+    save_tiny(tmp_path / "checkpoints", POINTS)  # something that is served before
     service = start_service("--checkpoints", str(tmp_path / "checkpoints"), "--api-key", "secret")
     service.wait_until_ready()
     training("train", "mine", "--no-evaluate")
