@@ -16,7 +16,7 @@ from training.data import training_set
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
 from training.data.section import TableSection
-from training.evaluate import clouds, command
+from training.evaluate import bfloat16, clouds
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
@@ -289,22 +289,22 @@ def test_what_is_not_there_is_refused_by_name(tmp_path):
 def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
     settings = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "seed": 0}
     reference = settings | {"label_accuracy": 0.99, "frechet": 1.0}
-    assert command._as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
+    assert bfloat16.as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
 
 
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
     figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
-    command._comparable(options, 10_000, 0, figures)
+    bfloat16.check_comparable(options, 10_000, 0, figures)
     with pytest.raises(RecipeError, match="same settings"):
-        command._comparable(options, 10_000, 0, None if measured is None else figures | measured)
+        bfloat16.check_comparable(options, 10_000, 0, None if measured is None else figures | measured)
 
 
 def test_bfloat16_is_not_compared_where_nothing_was_judged():
     figures = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
     with pytest.raises(RecipeError, match="there was none"):
-        command._comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, figures)
+        bfloat16.check_comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, figures)
 
 
 # The judge

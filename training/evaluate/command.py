@@ -1,6 +1,5 @@
 """`evaluate`: measure a checkpoint folder, and write down what was found."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from training.data import mirrored, trained_on
 from training.data.drawings import DRAWN_OF
 from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
+from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, POINT_STEPS, evaluate_points, told_apart
 from training.evaluate.controls import evaluate_control, evaluate_drawings
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
@@ -50,10 +50,6 @@ HINTS = 2_000
 HEADLINE = "measured"  # the column of the card at its own settings, in float32
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
 MEMORISATION = "memorisation"
-
-# bfloat16 loses nothing where shares that are right differ by less than two standard errors, and Fréchet distances by
-# less than this share of float32's.
-FRECHET_TOLERANCE = 0.1
 
 console = Console(stderr=True, highlight=False)  # beside the figures, which others may read from standard output
 
@@ -92,7 +88,7 @@ def evaluate_checkpoint(
     data = trained_on(config)
     count = samples or _count(config, data)
     if precision == "bfloat16" and not changed:
-        _comparable(options, count, seed, config.metrics.get(HEADLINE))
+        check_comparable(options, count, seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
         fewer = count if data.examples is None else min(count, len(data.held_out))
         _announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
@@ -122,7 +118,7 @@ def evaluate_checkpoint(
         metrics[MEMORISATION] = remembered.figures
     precisions = config.precisions
     if precision == "bfloat16":
-        loses = not _as_good(figures, metrics[HEADLINE])
+        loses = not as_good(figures, metrics[HEADLINE])
         precisions = ("float32",) if loses else ("float32", "bfloat16")
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
@@ -341,24 +337,3 @@ def _clip_beside(checkpoint: Checkpoint, checkpoints: Path) -> ClipCheckpoint | 
     except CheckpointError:
         return None
     return clip if clip.text.config == checkpoint.config.text else None
-
-
-def _comparable(options: SamplingConfig, samples: int, seed: int, reference: Figures | None) -> None:
-    """Raises RecipeError where float32 was not measured at these settings, before anything is sampled."""
-    wanted = {"samples": samples, "seed": seed} | options.model_dump(include={"sampler", "steps", "guidance_scale"})
-    if reference is None or any(reference.get(key) != value for key, value in wanted.items()):
-        raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
-    if "judge" not in reference:
-        raise RecipeError(
-            "bfloat16 is compared with float32 by what a judge reads, and there was none: train one first"
-        )
-
-
-def _as_good(figures: Figures, reference: Figures) -> bool:
-    n = reference["samples"]
-    for share in ("label_accuracy", "digit", "thickness", "slant"):
-        p = reference.get(share, 1.0)
-        error = math.sqrt(2 * max(p * (1 - p), 1 / n) / n)
-        if share in figures and p - figures[share] > 2 * error:
-            return False
-    return "frechet" not in figures or figures["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"]

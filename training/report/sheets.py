@@ -41,8 +41,6 @@ PROMPTS = ("a bold eight standing upright", "a wide thin zero", "the digit four 
 NEAREST = 3
 HINTED = 200  # test images that hints are taken of
 CAPTIONS, CAPTIONED = 2_000, 8  # captions to choose from, images to choose for
-
-
 SCALES = (0.0, 1.0, 3.0, 10.0)  # of a gradient
 
 Draw = Callable[[Path], None]
