@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Precision
+from model.compilation import compiled
 from model.conditions import HINT_KINDS, Conditions, HintKind, Hints
 from model.data import DataConfig, to_uint8
-from model.denoiser import Denoiser, Network
+from model.denoiser import Denoiser
 from model.noise import normal
 from model.reader import Guide
 from model.step import step
@@ -24,8 +25,6 @@ from service.engine.served import Served
 from service.engine.speed import SpeedCurve
 
 log = structlog.get_logger(__name__)
-
-MOST_GRAPHS = 1_000  # that are compiled
 
 
 @dataclass(eq=False)
@@ -75,7 +74,7 @@ class Runner:
             controls[kind], _ = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
         denoiser.controls = controls
         if self._compiled:
-            denoiser.network = _compiled(denoiser.network)
+            denoiser.network = compiled(denoiser.network)
         denoiser.network, seconds = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
         if self._compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
@@ -220,15 +219,6 @@ def _hints(jobs: Sequence[Job], counts: Sequence[int]) -> Hints | None:
     kinds = np.array([HINT_KINDS.index(hint.kind) for hint in hints])
     scales = np.array([hint.scale for hint in hints], np.float32)
     return Hints(*(torch.from_numpy(np.repeat(values, counts, axis=0)) for values in (images, kinds, scales)))
-
-
-def _compiled(network: Network) -> Network:
-    """By size, and apart where a hint adds something: one graph each, compiled when it is first called for.
-
-    Torch gives up after eight and says nothing; the limit is the calling thread's own.
-    """
-    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit = MOST_GRAPHS
-    return torch.compile(network, dynamic=False)
 
 
 def _following(kind: HintKind, image: Tensor, rows: int) -> Conditions:

@@ -1,11 +1,13 @@
 """The report's cells, what follows from them, and the whole of it on tiny checkpoints."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._dynamo.utils import counters
 
 from model.checkpoint import load_config, save_checkpoint, save_config
 from tests.tiny import (
@@ -332,12 +334,20 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(sheets, "HINTED", 5)
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("prompts", "control")})
 
-    def report():
+    def report(**options):
         command.make_report(
-            tmp_path / "checkpoints", tmp_path / "reports", torch.device("cpu"), chapters=["prompts", "control"]
+            tmp_path / "checkpoints",
+            tmp_path / "reports",
+            torch.device("cpu"),
+            chapters=["prompts", "control"],
+            **options,
         )
 
-    report()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    report(compile=True)
+    assert counters["stats"]["unique_graphs"] == 2  # that of hints, with and without what they add
     assert len(made) == 1 + 1 + 2  # a scale each, and two of the hint
     text = (tmp_path / "reports" / "quality.md").read_text()
     for name in (

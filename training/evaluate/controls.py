@@ -41,6 +41,7 @@ def evaluate_control(
     seed: int,
     precision: Precision,
     device: torch.device,
+    compile: bool = False,
 ) -> tuple[Figures, Followed]:
     """(how well hints of held-out images are followed, with their label and with none, what came of it)
 
@@ -65,6 +66,7 @@ def evaluate_control(
                 seed=seed,
                 device=device,
                 precision=precision,
+                compile=compile,
                 advance=lambda rows: progress.advance(task, rows),
             )
             made[way] = images.round().clamp(0, 255)

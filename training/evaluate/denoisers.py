@@ -28,12 +28,14 @@ PIXEL_ROWS = 1_000  # images of each sort whose pixels are compared
 
 @dataclass(frozen=True)
 class Drawing:
-    """How samples are drawn: the seed of the first, in which precision, where, and what steers them besides."""
+    """How samples are drawn: the seed of the first, in which precision, where, what steers them besides, and whether
+    the network is compiled."""
 
     seed: int
     precision: Precision
     device: torch.device
     steering: Steering | None = None
+    compile: bool = False
 
 
 def evaluate_images(
@@ -128,6 +130,7 @@ def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingCo
             seed=how.seed,
             device=how.device,
             precision=how.precision,
+            compile=how.compile,
             advance=lambda rows: progress.advance(task, rows),
         )
     return samples.round().clamp(0, 255) if checkpoint.config.data.kind == "images" else samples

@@ -27,8 +27,8 @@ console = Console(highlight=False)
 
 
 class Bench:
-    def __init__(self, library: Library, reports: Path, device: torch.device):
-        self._library, self._reports, self._device = library, reports, device
+    def __init__(self, library: Library, reports: Path, device: torch.device, *, compile: bool = False):
+        self._library, self._reports, self._device, self._compile = library, reports, device, compile
         self._references: dict[str, ImageReference] = {}  # by dataset, each made when the first image is measured
         self._stores: dict[str, CellStore] = {}
 
@@ -59,10 +59,10 @@ class Bench:
         if subject.asked == "hints":
             return evaluate_control(
                 subject.control, checkpoint, reference, cell.options, scale=cell.control_scale, samples=cell.samples,
-                seed=SEED, precision=precision, device=self._device,
+                seed=SEED, precision=precision, device=self._device, compile=self._compile,
             )[0]  # fmt: skip
         evaluate = evaluate_prompts if subject.asked == "prompts" else evaluate_images
-        how = Drawing(SEED, precision, self._device, steering)
+        how = Drawing(SEED, precision, self._device, steering, self._compile)
         return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
 
     def _reference(self, subject: Subject) -> ImageReference:

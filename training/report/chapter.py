@@ -100,6 +100,8 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
 )
 POINT_COLUMNS: tuple[Column, ...] = (
     ("sliced Wasserstein", lambda f: f"{f['sliced_wasserstein']:.4f}"),
+    ("±", lambda f: f"{f['sliced_wasserstein_standard_error']:.4f}"),
+    ("real", lambda f: f"{f['sliced_wasserstein_floor']:.4f}"),
     ("÷ real", lambda f: f"**{f['sliced_wasserstein_ratio']:.2f}**"),
     ("MMD", lambda f: f"{f['mmd']:.4f}"),
     ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),

@@ -28,9 +28,10 @@ samples and the 60,000 real training images, labels in the training proportions,
 real images that lie among the samples (3 nearest neighbours). *Accuracy*: how often the judge reads what was asked
 for.
 
-**Points.** *Sliced Wasserstein ÷ real*: samples against real points, over real points against real points of the same
-count. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one distribution stay.
-*Energy ÷ real*: as the first.
+**Points.** Means of ten draws. *Sliced Wasserstein*: samples against real points, and its standard error; *real*: real
+points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how many points
+fall to each class. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one distribution
+stay. *Energy ÷ real*: as the first.
 """
 
 
@@ -42,11 +43,13 @@ def make_report(
     full: bool = False,
     only: Collection[str] = (),
     chapters: Collection[str] = (),
+    compile: bool = False,
 ) -> None:
     """Measure what the chapters want and is not known yet; write quality.md with all that is known.
 
     only      names of denoisers; others are told of, but not measured
     chapters  likewise
+    compile   the networks of images, for measuring
 
     Raises RecipeError where there is nothing to measure, a checkpoint is broken, or there is no judge for images.
     """
@@ -63,7 +66,7 @@ def make_report(
     if strange := sorted(set(chapters) - set(CHAPTERS)):
         raise RecipeError(f"no chapter {', '.join(strange)}: there are {', '.join(CHAPTERS)}")
 
-    bench = Bench(library, reports, device)
+    bench = Bench(library, reports, device, compile=compile)
     wanted = [
         (subject, cells)
         for name, chapter in CHAPTERS.items()
