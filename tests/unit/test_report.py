@@ -40,7 +40,14 @@ UNCONDITIONAL = tiny_checkpoint(
 
 
 def of_quality(value: float) -> dict:
-    return {"frechet_ratio": value, "frechet": value, "frechet_floor": 1.0, "precision": 0.9, "recall": 0.8}
+    return {
+        "samples": 2000,
+        "frechet_ratio": value,
+        "frechet": value,
+        "frechet_floor": 1.0,
+        "precision": 0.9,
+        "recall": 0.8,
+    }
 
 
 def test_the_grid_has_every_sampler_and_variance_at_every_step_count():

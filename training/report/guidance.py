@@ -1,5 +1,7 @@
 """What does guidance buy? Fidelity against diversity along the scale, classifier-free and by a classifier."""
 
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
 from model.checkpoint import Config
 from training.pictures import plt
 from training.report import fields, grid, sheets
@@ -37,7 +39,7 @@ def tells(desk: Desk) -> list[str]:
     if ways:
         sampler, steps = grid.SCALES_AT
         lines += [
-            f"Along the scale, {sampler}, {steps} steps.",
+            f"Along the scale, {sampler}, {steps} steps. Where no sample was misread, half a one is drawn.",
             "",
             desk.plot(_trade_off(desk, ways), "guidance.png"),
             "",
@@ -63,19 +65,23 @@ def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
     for (subject, cells, title), colour in zip(ways, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
         measured = {cell: desk.measured(subject)[cell] for cell in cells if cell.samples == grid.SAMPLES}
         asked = {cell: of for cell, of in measured.items() if "label_accuracy" in of}
-        recall, accuracy = (
-            [of["recall"] for of in asked.values()],
-            [100 * of["label_accuracy"] for of in asked.values()],
-        )
-        trade_off.plot(recall, accuracy, "o-", color=colour, linewidth=1.6, markersize=4, label=title)
-        for cell, x, y in zip(asked, recall, accuracy, strict=True):
-            offset = dict(textcoords="offset points", xytext=(5, -9), fontsize=7)
+        recall = [of["recall"] for of in asked.values()]
+        # None of so many misread: half a sample, since a logarithm has no place for none.
+        misread = [100 * max(1 - of["label_accuracy"], 0.5 / of["samples"]) for of in asked.values()]
+        trade_off.plot(recall, misread, "o-", color=colour, linewidth=1.6, markersize=4, label=title)
+        for cell, x, y in zip(asked, recall, misread, strict=True):
+            offset = dict(textcoords="offset points", xytext=(4, 4), fontsize=7, color=colour)
             trade_off.annotate(f"{cell.guidance_scale:g}", (x, y), **offset)
         scales, ratios = [cell.guidance_scale for cell in measured], [of["frechet_ratio"] for of in measured.values()]
         distance.plot(scales, ratios, "o-", color=colour, linewidth=1.6, markersize=4)
-    trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="label accuracy, %")
-    trade_off.legend(frameon=False, fontsize=8)
+    trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="misread by the judge, %", yscale="log")
+    trade_off.invert_yaxis()  # up is better, as along the recall
+    trade_off.legend(frameon=False, fontsize=8, loc="lower left")
     distance.set(xlabel="guidance scale", ylabel="Fréchet distance ÷ floor", yscale="log")
+    for axes in (trade_off, distance):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     figure.suptitle("fidelity against diversity along the guidance scale", fontsize=11)
     return figure
 
