@@ -48,7 +48,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
             + (f", at guidance scale {config.sampling.guidance_scale:g}." if config.data.labels else "."),
             "",
         ]
-    if any(cell in measured for cell in grid.by_steps(config)):
+    if sum(cell in measured for cell in grid.by_steps(config)) > 1:
         lines += [desk.plot(_against_steps(config, measured), f"{config.name}-steps.png"), ""]
     for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
         lines += [told, "", desk.sheet(subject, name, draw), ""]
