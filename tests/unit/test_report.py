@@ -354,7 +354,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     torch._dynamo.reset()
     counters.clear()
     report(compile=True)
-    assert counters["stats"]["unique_graphs"] == 2  # that of hints, with and without what they add
+    assert counters["stats"]["unique_graphs"] == 4  # labelled and alone, each with and without what a hint adds
     assert len(made) == 1 + 1 + 2  # a scale each, and two of the hint
     text = (tmp_path / "reports" / "quality.md").read_text()
     for name in (

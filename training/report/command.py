@@ -96,9 +96,13 @@ def _advise(folder: Path, subject: Subject, bench: Bench) -> None:
     if best is None:
         return
     config = load_config(folder)
-    advice = {"sampler": best.sampler, "steps": best.steps}
-    if best.sampler == "ddpm":  # of the others it says nothing, and what is advised to `ddpm` stays
-        advice["variance"] = best.variance
+    learned = config.prediction.learned_variance
+    to_ddpm = "learned" if learned else "fixed-small"  # where it is not the best, and a request asks for it
+    advice = {
+        "sampler": best.sampler,
+        "steps": best.steps,
+        "variance": best.variance if best.sampler == "ddpm" else to_ddpm,
+    }
     if config.sampling.model_dump(include=set(advice)) != advice:
         console.print(f"{config.name}: now advises {best.method}, {best.steps} steps")
         config = config.model_copy(update={"sampling": config.sampling.model_copy(update=advice)})
