@@ -25,7 +25,7 @@ from training.evaluate.points import (
 from training.evaluate.two_sample import two_sample_accuracy
 from training.generate import Steering, generate, labelled
 
-POINT_SEEDS = 10
+POINT_SEEDS = 10  # draws that figures are the mean of: one differs from the next by half
 POINT_STEPS = 50  # at which checkpoints of points are measured, whatever they are served at
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from model.checkpoint import load_config
 from model.precision import choose_precision
 from training.data import trained_on
-from training.evaluate.clouds import evaluate_points
+from training.evaluate.clouds import POINT_SEEDS, evaluate_points
 from training.evaluate.controls import evaluate_control
 from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
@@ -21,7 +21,6 @@ from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
 SEED = 0
-POINT_SEEDS = 10  # draws that a cell of points is the mean of: one differs from the next by half
 
 console = Console(highlight=False)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from training.pictures import plt
 from training.report.bench import Bench
@@ -53,6 +55,13 @@ class Desk:
             draw(path)
             store.put_picture(name, subject.advice)
         return shown(name)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers as one says them along a logarithm, at 1, 2, 5, 10 …"""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def shown(name: str) -> str:

@@ -1,11 +1,9 @@
 """What does guidance buy? Fidelity against diversity along the scale, classifier-free and by a classifier."""
 
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-
 from model.checkpoint import Config
 from training.pictures import plt
 from training.report import fields, grid, sheets
-from training.report.chapter import IMAGE_COLUMNS, Chapter, Desk, Wanted, settings, table
+from training.report.chapter import IMAGE_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
 from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
@@ -79,9 +77,7 @@ def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
     trade_off.legend(frameon=False, fontsize=8, loc="lower left")
     distance.set(xlabel="guidance scale", ylabel="Fréchet distance ÷ floor", yscale="log")
     for axes in (trade_off, distance):
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        plain_ticks(axes.yaxis)
     figure.suptitle("fidelity against diversity along the guidance scale", fontsize=11)
     return figure
 

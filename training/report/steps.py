@@ -1,11 +1,9 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
-from matplotlib.ticker import LogLocator, StrMethodFormatter
-
 from model.checkpoint import Config
 from training.pictures import plt
 from training.report import grid, sheets
-from training.report.chapter import IMAGE_COLUMNS, POINT_COLUMNS, Chapter, Desk, Wanted, settings, table
+from training.report.chapter import IMAGE_COLUMNS, POINT_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
 from training.report.subject import Library, Subject
 
 COLOURS = {
@@ -76,8 +74,7 @@ def _against_steps(config: Config, measured: grid.Measured):
     axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    plain_ticks(axes.yaxis)
     ticks = sorted({step for points in lines.values() for step, _ in points})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
