@@ -1,5 +1,9 @@
 """Kernels made for a network and each size of its batches, by torch.compile."""
 
+import os
+import shutil
+import sys
+
 import torch
 
 from model.denoiser import Network
@@ -7,10 +11,23 @@ from model.denoiser import Network
 MOST_GRAPHS = 1_000
 
 
+class CompilerMissing(ValueError):
+    """There is nothing to compile with; the message says what to do."""
+
+
+def need_compiler() -> None:
+    """Raises CompilerMissing where there is no C++ compiler: torch says so late, when a network is first called."""
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name) is None:
+        raise CompilerMissing(
+            f"there is no C++ compiler {name} here: install it, set CXX to another, or do not compile"
+        )
+
+
 def compiled(network: Network) -> Network:
     """By size, and apart where a hint adds something: one graph each, compiled when it is first called for.
 
-    Torch gives up after eight and says nothing; the limit is the calling thread's own. Needs a C++ compiler.
+    Torch gives up after eight and says nothing; the limit is the calling thread's own. See `need_compiler`.
     """
     torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit = MOST_GRAPHS
     return torch.compile(network, dynamic=False)

@@ -106,12 +106,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"an origin is such as https://a.example or http://b.example:8080, not {origin!r}")
         return origins
 
+    @field_validator("compile")
+    @classmethod
+    def _can_compile(cls, wanted: bool) -> bool:
+        if wanted:
+            from model.compilation import need_compiler  # imports torch: slow, and not needed for a help text
+
+            need_compiler()
+        return wanted
+
     @field_validator("device")
     @classmethod
     def _exists(cls, device: str) -> str:
         if device in ("auto", "cpu"):
             return device
-        import torch  # slow to import, and not needed for a help text
+        import torch  # as above
 
         try:
             chosen = torch.device(device)

@@ -1,6 +1,7 @@
 """The report's cells, what follows from them, and the whole of it on tiny checkpoints."""
 
 import json
+import sys
 from functools import partial
 
 import numpy as np
@@ -351,6 +352,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
         )
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setenv("CXX", sys.executable)  # looked for, and not called by this backend
     torch._dynamo.reset()
     counters.clear()
     report(compile=True)
@@ -372,9 +374,12 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
 
 
-def test_unknown_checkpoints_and_chapters_are_named(tmp_path):
+def test_what_there_is_not_is_named(tmp_path, monkeypatch):
     save_tiny(tmp_path, POINTS)
     with pytest.raises(RecipeError, match=r"no checkpoint spiral-cfg .* there are spiral-tiny"):
         command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), only=["spiral-cfg"])
     with pytest.raises(RecipeError, match=r"no chapter costs: there are steps, guidance, prompts, control"):
         command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), chapters=["costs"])
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(RecipeError, match=r"no C\+\+ compiler no-such-compiler here: install it"):
+        command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), compile=True)

@@ -31,9 +31,11 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
 @pytest.mark.parametrize(
     "flags",
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],
-     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"]],
+     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"],
+     ["--compile"]],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr("sys.argv", ["service", *flags])
     assert command.main() == 2
     told = capsys.readouterr().err
