@@ -137,9 +137,9 @@ def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep
     top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
     cut = ink[top : rows[-1] + 2, left : columns[-1] + 2]
     scale = frame * min(size) / max(cut.shape)
-    if keep_lines and scale < 1:
-        cut = ndimage.maximum_filter(cut, size=max(1, round(1 / scale)))
     height, width = (max(1, round(scale * side)) for side in cut.shape)
+    if keep_lines:  # no line may fall between the places that are looked at
+        cut = ndimage.maximum_filter(cut, size=(-(-cut.shape[0] // height), -(-cut.shape[1] // width)))
     small = resize(cut, (height, width), order=1, anti_aliasing=scale < 1 and not keep_lines)
     small *= 255 / max(float(small.max()), 1e-6)
     across, down = np.meshgrid(np.arange(width), np.arange(height))

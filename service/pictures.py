@@ -11,7 +11,9 @@ from PIL import Image, ImageOps
 FORMATS = ("PNG", "JPEG")
 MAX_BYTES = 1024 * 1024
 MAX_SIDE = 1024
-MAX_BASE64 = 4 * -(-MAX_BYTES // 3) + 100  # characters: a data URL's head and line ends besides
+MAX_SCANS = 100  # of a JPEG: each goes over all pixels, and may be a few bytes; cameras and editors make about ten
+MAX_BASE64 = 4 * -(-MAX_BYTES // 3) * 78 // 76 + 100  # characters: line ends after each 76, a data URL's head
+START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; not within a scan, where FF is followed by 00
 DATA_URL = re.compile(r"data:image/(png|jpeg);base64,")
 
 
@@ -31,8 +33,8 @@ def from_base64(text: str) -> bytes:
 def decoded(content: bytes) -> np.ndarray:
     """uint8 [H, W]: what the picture looks like in grey, upright, on a ground that its ink stands out from.
 
-    Raises PictureError for what is no PNG or JPEG, is broken, animated, or larger than MAX_BYTES or MAX_SIDE; nothing
-    is decompressed before its size is known.
+    Raises PictureError for what is no PNG or JPEG, is broken, animated, or larger than MAX_BYTES, MAX_SIDE or
+    MAX_SCANS; nothing is decompressed before its size is known.
     """
     if len(content) > MAX_BYTES:
         raise PictureError(f"{len(content):,} bytes are too many: at most {MAX_BYTES:,}")
@@ -42,6 +44,8 @@ def decoded(content: bytes) -> np.ndarray:
                 raise PictureError(f"{image.width}×{image.height} pixels are too many: at most {MAX_SIDE}×{MAX_SIDE}")
             if getattr(image, "n_frames", 1) > 1:
                 raise PictureError("an animation: give one picture")
+            if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
+                raise PictureError(f"a JPEG of too many scans: at most {MAX_SCANS}")
             image.load()
             return _grey(ImageOps.exif_transpose(image))
     except PictureError:

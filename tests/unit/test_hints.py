@@ -67,6 +67,15 @@ def test_a_line_however_thin_becomes_a_stroke():
         assert overlap(given_hint(seven(side, pen), "sketch", SIZE), expected) > 0.6
 
 
+@pytest.mark.parametrize("gap", [2, 16, 40])
+def test_lines_however_long_and_near_are_strokes(gap):
+    """Shrunk to a line or two of pixels: what lies between those that are looked at is seen too."""
+    picture = np.full((1024, 1024), 255)
+    picture[500, 2:1022] = picture[500 + gap, 2:1022] = 0
+    for drawn in (picture, picture.T):
+        assert max(np.ptp(along) for along in np.nonzero(given_hint(drawn, "sketch", SIZE) >= INK)) >= 17
+
+
 @pytest.mark.parametrize("kind", ["canny", "sketch"])
 def test_ink_is_scaled_and_centred_as_mnist_does_it(kind):
     hint = given_hint(seven(ink=0, ground=255, at=(-30, 35)), kind, SIZE)

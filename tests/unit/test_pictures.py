@@ -1,17 +1,23 @@
 """Bytes made into pixels: any bytes."""
 
 import base64
+import contextlib
 import io
 import random
 import resource
 import struct
+import textwrap
 import zlib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from service.pictures import MAX_BYTES, PictureError, decoded, from_base64
+from model.conditions import HINT_KINDS
+from model.hints import HintError, given_hint
+from service.pictures import MAX_BASE64, MAX_BYTES, START_OF_SCAN, PictureError, decoded, from_base64
 
 GREY = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2
 
@@ -81,27 +87,57 @@ def test_an_animation_is_refused():
         decoded(saved(frames[0], save_all=True, append_images=frames[1:]))
 
 
-def test_a_bomb_is_not_decompressed():
+def bombs() -> list[bytes]:
     """A gigabyte of zeros behind a small header, as pixels and as text."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bomb = zlib.compressobj(9)
     packed = b"".join(bomb.compress(bytes(2**20)) for _ in range(1024)) + bomb.flush()
-    decoded(png_of(30, 30, packed[: MAX_BYTES // 2]) if len(packed) > MAX_BYTES else png_of(30, 30, packed))
     text = png_of(30, 30, zlib.compress(bytes(30 * 31)))
     text = text[:33] + chunk(b"zTXt", b"a\x00\x00" + packed[: MAX_BYTES // 2]) + text[33:]
+    return [png_of(30, 30, packed[: MAX_BYTES // 2]), text]
+
+
+def grown_by(files: list[bytes]) -> int:
+    """KiB by which the process that decodes them grew."""
+    decoded(saved(Image.fromarray(GREY)))  # what Pillow loads the first time
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for content in files:
+        with contextlib.suppress(PictureError):
+            decoded(content)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+def test_a_bomb_is_not_decompressed():
+    pixels, text = bombs()
+    assert decoded(pixels).shape == (30, 30)
     with pytest.raises(PictureError):
         decoded(text)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
+    # In a process of its own: the most that this one ever took is beyond what a bomb would take.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(grown_by, [pixels, text]).result() < 100 * 1024
+
+
+def test_scans_that_cost_more_than_they_weigh_are_refused():
+    content = saved(Image.fromarray(GREY), "JPEG", progressive=True)
+    last = content.rindex(START_OF_SCAN)
+    assert decoded(content).shape == GREY.shape
+    with pytest.raises(PictureError, match="too many scans: at most 100"):
+        decoded(content[:last] + 100 * content[last:-2] + content[-2:])
 
 
 def test_base64_as_it_is_written_everywhere():
     content = saved(Image.fromarray(GREY))
     plain = base64.b64encode(content).decode()
-    for text in (plain, "data:image/png;base64," + plain, "\n".join([plain[:76], plain[76:]])):
+    for text in (plain, "data:image/png;base64," + plain, "\r\n".join(textwrap.wrap(plain, 76))):
         assert from_base64(text) == content
     for text in ("a", "####", plain[:-1] + "é", "data:text/html;base64," + plain, "data:image/png,abc"):
         with pytest.raises(PictureError, match="not base64"):
             from_base64(text)
+
+
+def test_the_largest_picture_may_be_in_lines():
+    lines = base64.encodebytes(bytes(MAX_BYTES)).decode().replace("\n", "\r\n")
+    assert len("data:image/jpeg;base64," + lines) <= MAX_BASE64
+    assert len(from_base64(lines)) == MAX_BYTES
 
 
 def fuzz(count: int) -> int:
@@ -136,6 +172,8 @@ def fuzz(count: int) -> int:
             continue
         pictures += 1
         assert pixels.dtype == np.uint8 and pixels.ndim == 2 and max(pixels.shape) <= 1024
+        with contextlib.suppress(HintError):
+            given_hint(pixels, draw.choice(HINT_KINDS), (28, 28))
     return pictures
 
 
