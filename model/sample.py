@@ -33,7 +33,11 @@ def sampling_states(
 
     seeds  [rows] int64, one a row; x_T is each row's noise at step 0
     shape  of one row
+
+    Raises ValueError where the plan's variance is one that the model has not learned.
     """
+    if plan.column("learned").any() and not denoiser.learned_variance:
+        raise ValueError("this model has learned no variance: make a plan with fixed-small or fixed-large")
     rows, device = len(seeds), denoiser.device
     seeds = seeds.to(device)
     coefficients = torch.tensor(plan.coefficients, dtype=torch.float32, device=device)

@@ -14,6 +14,7 @@ SPECIAL = 2
 MOST_WORDS = 10_000  # of a vocabulary
 LONGEST = 256  # words of a prompt
 NAMED = 200  # words that an error lists
+WHITE = "\t\n\r"  # of the control characters, what people write
 
 
 def words_of(text: str) -> list[str]:
@@ -61,7 +62,7 @@ class Vocabulary(BaseModel):
 
     def read(self, prompt: str) -> "Words":
         """Raises PromptError for control characters, too many words, and where no word is known."""
-        if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in prompt):
+        if any(unicodedata.category(c) in ("Cc", "Cs") and c not in WHITE for c in prompt):
             raise PromptError(f"it has control characters; such prompts are understood: {self._such_as()}")
         found = words_of(prompt)
         if len(found) > self.length:

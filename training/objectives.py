@@ -84,7 +84,7 @@ class ImportantTimesteps:
 
     def observe(self, t: Tensor, losses: Tensor) -> None:
         """What was measured at t, both [rows]: of L_vlb alone, and of every process."""
-        t, losses = gather(t), gather(losses.detach().double())
+        t, losses = gather(t.to(losses.device)), gather(losses.detach().double())  # NCCL takes what is on a GPU
         for index, loss in zip((t - 1).tolist(), losses.tolist(), strict=True):
             self._losses[index, self._seen[index] % self.HISTORY] = loss
             self._seen[index] += 1

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -206,22 +205,28 @@ def test_the_same_reading_keeps_every_weight(tmp_path):
 def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
     """A drawn picture of what is asked is right, one of something else is wrong, each in what it has wrong."""
     from training.evaluate.prompts import adherence
+    from training.evaluate.reference import Judged
 
     data = captioned_mnist()
     wanted = [captions.Caption("", (*row[:3], *[-1] * 3)) for row in data.traits.tolist()]
 
-    class Judge:
+    class Judge:  # of how much ink there is
         def look(self, images):
-            return None, drawn.labels
+            return images.flatten(1).mean(1, keepdim=True), drawn.labels
 
-    shares = adherence(drawn.rows.float(), wanted, Judge(), data.bounds)
+    features, _ = Judge().look(drawn.rows.float())
+    judged = Judged(Judge(), features, features)
+    shares = adherence(drawn.rows.float(), wanted, judged, data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 1, 1, 1)
+    assert shares["among real"] == shares["all three, among real"] == 1
+    strange = adherence(drawn.rows.float(), wanted, Judged(Judge(), 1000 + features, features), data.bounds)
+    assert (strange["all three"], strange["among real"], strange["all three, among real"]) == (1, 0, 0)
     other = [dataclasses.replace(one, asks=(one.asks[0], (one.asks[1] + 1) % 3, *one.asks[2:])) for one in wanted]
-    shares = adherence(drawn.rows.float(), other, Judge(), data.bounds)
+    shares = adherence(drawn.rows.float(), other, judged, data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 0, 1, 0)
     assert math.isclose(shares["thickness and slant"], 0)
-    blank = adherence(torch.zeros(240, 1, 28, 28), wanted, Judge(), data.bounds)
-    assert np.isfinite(list(blank.values())).all()
+    blank = adherence(torch.zeros(240, 1, 28, 28), wanted, judged, data.bounds)
+    assert (blank["thickness"], blank["slant"]) == (0, 0)
 
 
 def test_the_config_says_what_was_trained(drawn, tmp_path):

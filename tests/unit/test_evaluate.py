@@ -107,6 +107,16 @@ def test_image_figures_of_real_images_are_the_floor():
     assert figures.frechet_ratio == pytest.approx(1)
 
 
+def test_the_floor_has_classes_as_often_as_samples_in_proportion_have():
+    """Two far classes: how many happen to fall to each would else be all that the floor measures."""
+    classes = torch.arange(4000) % 2
+    train, test = (normal(4000, 6, seed=seed) + 10 * classes.view(-1, 1) for seed in (0, 1))
+    figures = image_figures(test[:200], train, test, classes)  # each class as often as the other
+    assert figures.frechet_floor < image_figures(test[:200], train, test).frechet_floor / 2
+    assert 0.5 < figures.frechet_ratio < 2
+    assert image_figures(test, train, test, classes).frechet_ratio == pytest.approx(1)
+
+
 def test_as_many_images_are_compared_as_there_are_real_ones():
     train, test = normal(300, 6, seed=0), normal(60, 6, seed=1)
     class_by_class = torch.cat([normal(500, 6, seed=2), normal(500, 6, seed=3) + 3])

@@ -84,10 +84,19 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
         Cell("dpmpp-2m", 20, 3.0): of_quality(0.1),
     }
     assert grid.cheapest(CONFIG, measured) == other
-    measured[fifty] = of_quality(0.5)  # nearer than real: luck
-    assert grid.cheapest(CONFIG, measured) == other
+    measured[fifty] = of_quality(0.5)  # nearer than other real images are
+    assert grid.cheapest(CONFIG, measured) == fifty
     del measured[ten]  # half a comparison chooses nothing
     assert grid.cheapest(CONFIG, measured) is None
+
+
+def test_points_nearer_than_real_ones_are_so_by_luck():
+    config = tiny_checkpoint(POINTS, T=1000).config
+    measured = {cell: {"sliced_wasserstein_ratio": 3.0} for cell in grid.by_steps(config)}
+    scale = config.sampling.guidance_scale
+    measured[Cell("ddim", 10, scale)] = {"sliced_wasserstein_ratio": 1.08}
+    measured[Cell("ddim", 50, scale)] = {"sliced_wasserstein_ratio": 0.5}
+    assert grid.cheapest(config, measured) == Cell("ddim", 10, scale)
 
 
 def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
@@ -323,7 +332,8 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     made = []
     evaluate = bench.evaluate_control
     monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
-    followed = dict.fromkeys((*prompts.TRAITS, "all three"), 0.5)  # the tiny vocabulary is too small for real prompts
+    # The tiny vocabulary is too small for real prompts.
+    followed = dict.fromkeys((*prompts.TRAITS, "all three", "among real", prompts.WHOLE), 0.5)
     monkeypatch.setattr(bench, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
     monkeypatch.setattr(
         sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]
@@ -366,12 +376,40 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     ):  # fmt: skip
         assert f"({name})" in text
         assert Image.open(tmp_path / "reports" / name).width > 50
+    assert "mnist-text-cfg** at scale 1 (50.0 %), then of **mnist-ddpm + mnist-clip** at scale 2 (50.0 %)" in text
     assert "| control scale | samples | agreement |" in text and "| 1 | 20 |" in text
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
     report()
     assert len(made) == 4
     assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
+
+
+def test_hints_are_measured_at_what_the_same_report_advises(tmp_path, small, monkeypatch):
+    checkpoints = tmp_path / "checkpoints"
+    base = tiny_checkpoint(IMAGES, name="mnist-cfg")
+    for one in (base, tiny_control(base, "canny")):
+        save(checkpoints, one)
+    judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(bench.Bench, "_reference", lambda *_: None)
+    monkeypatch.setattr(
+        bench, "evaluate_images", lambda _, __, options, *___, **____: (of_quality(9 - options.steps), None)
+    )
+    at = []
+
+    def hints(control, checkpoint, reference, options, **_):
+        at.append((options.sampler, options.steps))
+        keys = ("agreement", "agreement_floor", "agreement_ceiling", "agreement_alone")
+        return dict.fromkeys((*keys, "label_accuracy", "label_accuracy_alone"), 0.5), None
+
+    monkeypatch.setattr(bench, "evaluate_control", hints)
+    monkeypatch.setattr(sheets, "of_hints", lambda *_: {})
+    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
+    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
+    before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
+    assert set(at) == {(after.sampler, after.steps)} != {(before.sampler, before.steps)}
+    assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()
 
 
 def test_what_there_is_not_is_named(tmp_path, monkeypatch):

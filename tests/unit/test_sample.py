@@ -252,6 +252,12 @@ def test_a_run_starts_from_its_seeds_noise_and_shows_every_step():
     assert torch.equal(run[-1].x, run[-1].x0)  # the last step arrives at x̂0
 
 
+def test_a_variance_that_was_not_learned_is_refused():
+    plan = make_plan(SCHEDULE, "ddpm", 3, variance="learned")
+    with pytest.raises(ValueError, match="has learned no variance: make a plan with fixed-small"):
+        sample(ORACLE.denoiser(), plan, Conditions.none(2), seeds(2), (2,))
+
+
 def test_update_k_draws_the_noise_of_step_k():
     plan = make_plan(SCHEDULE, "ddpm", 3)
     run = list(sampling_states(ORACLE.denoiser(), plan, Conditions.none(2), seeds(2), (2,)))

@@ -51,6 +51,9 @@ def test_the_classes_that_a_prompt_names():
         ("🙂", "no word of it is known"),
         ("thin\x00 7", "control characters"),
         ("\x1b[31mthin 7", "control characters"),
+        ("thin\x0b7", "control characters"),
+        ("thin\x1c7", "control characters"),
+        ("thin\x857", "control characters"),
         ("thin \ud83d 7", "control characters"),  # half a surrogate pair
         ("7 " * 7, "at most 6"),
     ],

@@ -157,11 +157,13 @@ def label_words() -> tuple[tuple[str, ...], ...]:
 
 
 def traits_of(labels: np.ndarray, measured: Morphometry, bounds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """[n, len(TRAITS)] int64: the label, and in which third of its class each measure is."""
+    """[n, len(TRAITS)] int64: the label, and in which third of its class each measure is; UNSAID where a blank image
+    has none."""
     columns = [labels]
     for measure in MEASURES:
         value, bound = getattr(measured, measure), bounds[measure][labels]
-        columns.append((value > bound[:, 0]).astype(np.int64) + (value > bound[:, 1]))
+        third = (value > bound[:, 0]).astype(np.int64) + (value > bound[:, 1])
+        columns.append(np.where(np.isnan(value), UNSAID, third))
     return np.stack(columns, axis=1).astype(np.int64)
 
 

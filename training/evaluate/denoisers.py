@@ -67,7 +67,7 @@ def evaluate_prompts(
         raise RecipeError("prompts for digits are measured by a judge, and there is none: `train mnist-judge`")
     drawn, prompts = draw_prompted(checkpoint, data, options, how, samples=samples)
     if isinstance(data, CaptionedDigits):
-        figures = adherence(drawn.rows, prompts, reference.judged.judge, data.bounds) | reference.judge_name
+        figures = adherence(drawn.rows, prompts, reference.judged, data.bounds) | reference.judge_name
     else:
         figures = {}
         if clip is not None:
@@ -147,7 +147,8 @@ def _against_real(images: Tensor, asked: np.ndarray | None, reference: ImageRefe
     figures: Figures = dict(reference.judge_name)
     if asked is not None:
         figures["label_accuracy"] = rounded(float((classes.numpy() == asked).mean()))
-    found = image_figures(features, reference.judged.train_features, reference.judged.test_features)
+    in_proportion = reference.data.held_out.labels if asked is not None else None
+    found = image_figures(features, reference.judged.train_features, reference.judged.test_features, in_proportion)
     if found is None:
         return figures
     figures |= {name: rounded(value) for name, value in asdict(found).items()} | {"compared": found.compared}

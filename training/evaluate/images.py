@@ -7,6 +7,8 @@ import torch
 from scipy import linalg
 from torch import Tensor
 
+from training.generate import labels_in_proportion
+
 NEIGHBOURS = 3  # k of the k-NN precision and recall (Kynkäänniemi 2019, section 3.1)
 CHUNK = 1000
 SUBSET_SEED = 0
@@ -48,17 +50,24 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = NEIGHBOURS) -> tu
 
 
 def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
+    return among(points, reference, k).double().mean().item()
+
+
+def among(points: Tensor, reference: Tensor, k: int = NEIGHBOURS) -> Tensor:
+    """Which features [n, d] lie among others [m, d], bool [n]; see `precision_recall`."""
     radius = torch.cat(
         [torch.cdist(chunk, reference).kthvalue(k + 1, dim=1).values for chunk in reference.split(CHUNK)]
     )
     inside = [(torch.cdist(chunk, reference) <= radius).any(1) for chunk in points.split(CHUNK)]
-    return torch.cat(inside).double().mean().item()
+    return torch.cat(inside)
 
 
-def image_figures(features: Tensor, train: Tensor, test: Tensor) -> ImageFigures | None:
+def image_figures(features: Tensor, train: Tensor, test: Tensor, classes: Tensor | None = None) -> ImageFigures | None:
     """Figures of generated images, by the features [n, d] that the judge finds in them.
 
     train, test  features of real images; n of `test` make the floor, n of `train` precision and recall
+    classes      of the rows of `test`, for samples that have classes in proportion: so has the floor then, or how many
+                 fell to each class would be most of it
 
     Where there are fewer of either than n, as many are compared; None for fewer than FEWEST. They are drawn at random:
     samples lie class by class, and the first half of MNIST's test images is the easier one.
@@ -66,17 +75,30 @@ def image_figures(features: Tensor, train: Tensor, test: Tensor) -> ImageFigures
     n = min(len(features), len(train), len(test))
     if n < FEWEST:
         return None
-    features = features if len(features) == n else _subset(features, n)
-    precision, recall = precision_recall(_subset(train, n), features)
+    features = features if len(features) == n else some(features, n)
+    precision, recall = precision_recall(some(train, n), features)
+    floor = some(test, n) if classes is None else test[_in_proportion(classes, n)]
     return ImageFigures(
         compared=n,
         frechet=frechet_distance(features.numpy(), train.numpy()),
-        frechet_floor=frechet_distance(_subset(test, n).numpy(), train.numpy()),
+        frechet_floor=frechet_distance(floor.numpy(), train.numpy()),
         precision=precision,
         recall=recall,
     )
 
 
-def _subset(features: Tensor, n: int) -> Tensor:
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(SUBSET_SEED))
-    return features[order[:n]]
+def some(features: Tensor, n: int) -> Tensor:
+    """n rows, or all where there are fewer, at random and always the same."""
+    return features[_shuffled(len(features))[:n]]
+
+
+def _in_proportion(classes: Tensor, n: int) -> Tensor:
+    """Places of n rows, each class as often as among all."""
+    order = _shuffled(len(classes))
+    wanted = labels_in_proportion(np.bincount(classes.numpy()), n)
+    of_class = [order[classes[order] == label][:count] for label, count in enumerate(np.bincount(wanted))]
+    return torch.cat(of_class)
+
+
+def _shuffled(n: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(SUBSET_SEED))

@@ -15,7 +15,8 @@ from training.data.digit_captions import HELD_OUT_COMBINATIONS, TRAITS, traits_o
 from training.data.morphometry import measure
 from training.evaluate.clip import nearest_captions
 from training.evaluate.figures import rounded
-from training.evaluate.judge import Judge
+from training.evaluate.images import among, some
+from training.evaluate.reference import Judged
 
 ASKED = ("digit", "thickness", "slant")  # of every held-out prompt
 
@@ -43,15 +44,16 @@ def recalled(
 
 
 def adherence(
-    images: Tensor, prompts: Sequence[Caption], judge: Judge, bounds: Mapping[str, np.ndarray]
+    images: Tensor, prompts: Sequence[Caption], judged: Judged, bounds: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Shares of images [n, 1, H, W] in 0 … 255 that show what their prompt asks for: each of ASKED, thickness and slant
-    both, all three; and all three among the prompts whose combination training never said.
+    both, all three; all three among the prompts whose combination training never said; shares that lie among as many
+    real images, in the judge's features, and that do so and show all three.
 
     Thickness and slant count where they are in the asked third *of the asked digit's* real images.
     """
     asked = np.array([prompt.asks for prompt in prompts])
-    _, read = judge.look(images)
+    features, read = judged.judge.look(images)
     traits = traits_of(asked[:, 0], measure(images), bounds)
     right = {
         "digit": read.numpy() == asked[:, 0],
@@ -59,6 +61,8 @@ def adherence(
     }
     right["thickness and slant"] = right["thickness"] & right["slant"]
     right["all three"] = right["digit"] & right["thickness and slant"]
+    right["among real"] = among(features, some(judged.train_features, len(features))).numpy()
+    right["all three, among real"] = right["all three"] & right["among real"]
     new = np.array([prompt.asks[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
     shares = {name: rounded(float(of.mean())) for name, of in right.items()}
     if new.any():

@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import load_config
-from model.precision import choose_precision
+from model.checkpoint import Precision, load_config
 from training.data import trained_on
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points
 from training.evaluate.controls import evaluate_control
@@ -18,7 +17,7 @@ from training.generate import Steering
 from training.recipe import RecipeError
 from training.report.cells import CellStore, weights_hash
 from training.report.grid import Cell
-from training.report.subject import Library, Subject
+from training.report.subject import Subject
 
 SEED = 0
 
@@ -26,10 +25,11 @@ console = Console(highlight=False)
 
 
 class Bench:
-    def __init__(self, library: Library, reports: Path, device: torch.device, *, compile: bool = False):
-        self._library, self._reports, self._device, self._compile = library, reports, device, compile
+    def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
+        self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
         self._references: dict[str, ImageReference] = {}  # by dataset, each made when the first image is measured
         self._stores: dict[str, CellStore] = {}
+        self._made: set[tuple[str, Cell]] = set()  # by this bench, of whom
 
     def store(self, subject: Subject) -> CellStore:
         """What is known of it."""
@@ -37,9 +37,11 @@ class Bench:
             self._stores[subject.name] = self._open(subject)
         return self._stores[subject.name]
 
-    def measure(self, subject: Subject, cells: list[Cell]) -> None:
-        """Those of the cells that are missing, the cheap ones first."""
+    def measure(self, subject: Subject, cells: list[Cell], *, anew: bool = False) -> None:
+        """Those of the cells that are missing, the cheap ones first; `anew` those too that this bench did not make."""
         store = self.store(subject)
+        if anew:
+            store.forget([cell for cell in cells if (subject.name, cell) not in self._made])
         missing = sorted((cell for cell in cells if cell not in store), key=lambda cell: cell.samples * cell.steps)
         for number, cell in enumerate(missing, 1):
             control = f", control {cell.control_scale:g}" if subject.control else ""
@@ -48,13 +50,14 @@ class Bench:
                 f"scale {cell.guidance_scale:g}{control}, {cell.samples:,} samples"
             )
             store.put(cell, self._figures(subject, cell))
+            self._made.add((subject.name, cell))
 
     def _figures(self, subject: Subject, cell: Cell) -> Figures:
         checkpoint, steering = subject.checkpoint, subject.guide and Steering(subject.guide, cell.guidance_scale)
         if subject.asked == "points":
             common = dict(samples=cell.samples, seed=SEED, device=self._device)
             return evaluate_points(checkpoint, cell.options, seeds=POINT_SEEDS, steering=steering, **common)[0]
-        reference, precision = self._reference(subject), choose_precision("auto", checkpoint, self._device)
+        reference, precision = self._reference(subject), _precision(subject)
         if subject.asked == "hints":
             return evaluate_control(
                 subject.control, checkpoint, reference, cell.options, scale=cell.control_scale, samples=cell.samples,
@@ -68,27 +71,32 @@ class Bench:
         data = subject.checkpoint.config.data.dataset
         if data not in self._references:
             trained = trained_on(subject.checkpoint.config)
-            self._references[data] = image_reference(self._library.folder, trained, self._device)
+            self._references[data] = image_reference(self._checkpoints, trained, self._device)
         return self._references[data]
 
     def _judge(self, subject: Subject) -> Path:
         """Raises RecipeError where there is none."""
         config = subject.checkpoint.config
-        folder = find_judge(self._library.folder, config.data)
+        folder = find_judge(self._checkpoints, config.data)
         if folder is None:
             raise RecipeError(
-                f"{config.name}: there is no judge of {config.data.dataset} in {self._library.folder}: train one (a "
+                f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
                 f"recipe of the role judge with its [data]), or name other checkpoints to report on"
             )
         return folder
 
     def _open(self, subject: Subject) -> CellStore:
-        folder = self._library.folder
-        identity = {of.name: weights_hash(folder / of.name, of) for of in subject.configs} | {"seed": str(SEED)}
+        identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in subject.configs}
+        identity["seed"] = str(SEED)
         if subject.asked == "points":
             identity["draws"] = str(POINT_SEEDS)
         else:
             judge = self._judge(subject)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig))
-            identity["computed in"] = choose_precision("auto", subject.checkpoint, self._device)
+            identity["computed in"] = _precision(subject)
         return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)
+
+
+def _precision(subject: Subject) -> Precision:
+    """The fastest that is allowed, also on a machine that would serve another: what is known there is known here."""
+    return "bfloat16" if "bfloat16" in subject.checkpoint.config.precisions else "float32"

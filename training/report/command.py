@@ -19,15 +19,17 @@ CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, 
 
 INTRODUCTION = """# Quality
 
-Made by `python -m training report`; every number and picture here comes from that command, seeds are fixed, and
-samples are not picked. The numbers compare with each other and with nothing else.
+Made by `python -m training report`; every number and picture here comes from that command, seeds are fixed (samples
+have seed 0 and those that follow), and samples are not picked. The numbers compare with each other and with nothing
+else.
 
 **Images.** The judge is a classifier that reads real test images and never guides a sample
-([its card](../checkpoints/mnist-judge/README.md)). *Fréchet ÷ floor*: the distance on the judge's features between the
-samples and the 60,000 real training images, labels in the training proportions, over that of as many real test images:
-1 is as near as real images are. *Precision*: the share of samples that lie among real images; *recall*: the share of
-real images that lie among the samples (3 nearest neighbours). *Accuracy*: how often the judge reads what was asked
-for.
+([its card](../checkpoints/mnist-judge/README.md) tells how well, and how wide its features are). *Fréchet ÷ floor*: the
+distance on the judge's features between the samples and the 60,000 real training images, labels in the training
+proportions, over that of as many real test images, so that 1 is as near as those are. Both shrink the more samples
+there are, though not alike: ratios compare where counts are the same. *Precision*: the share of samples that lie among
+real images; *recall*: the share of real images that lie among the samples (3 nearest neighbours). *Accuracy*: how often
+the judge reads what was asked for. Networks run in bfloat16 where their cards allow it.
 
 **Points.** Means of ten draws. *Sliced Wasserstein*: samples against real points, and its standard error; *real*: real
 points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how many points
@@ -70,25 +72,17 @@ def make_report(
     if strange := sorted(set(chapters) - set(CHAPTERS)):
         raise RecipeError(f"no chapter {', '.join(strange)}: there are {', '.join(CHAPTERS)}")
 
-    bench = Bench(library, reports, device, compile=compile)
-    wanted = [
-        (subject, cells)
-        for name, chapter in CHAPTERS.items()
-        if not chapters or name in chapters
-        for subject, cells in chapter.wants(library)
-        if not only or subject.checkpoint.config.name in only
-    ]
-    if full:
-        for subject, cells in wanted:
-            bench.store(subject).forget(cells)
-    for subject, cells in wanted:
-        bench.measure(subject, cells)
-    for subject in library.plain():
-        _advise(checkpoints / subject.name, subject, bench)
+    bench = Bench(checkpoints, reports, device, compile=compile)
+    for name, chapter in CHAPTERS.items():
+        for subject, cells in chapter.wants(library) if not chapters or name in chapters else []:
+            if not only or subject.checkpoint.config.name in only:
+                bench.measure(subject, cells, anew=full)
+        for subject in library.plain():
+            _advise(checkpoints / subject.name, subject, bench)
+        library = load_library(checkpoints)  # with that advice: what chapters that follow want depends on it
 
     reports.mkdir(parents=True, exist_ok=True)
-    library = load_library(checkpoints)  # with the advice that has just been written
-    desk = Desk(library, Bench(library, reports, device), reports, device)
+    desk = Desk(library, bench, reports, device)
     told = [line for chapter in CHAPTERS.values() for line in chapter.tells(desk)]
     (reports / "quality.md").write_text("\n".join([INTRODUCTION, *told]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")

@@ -101,12 +101,14 @@ def quality(figures: Mapping[str, Any]) -> float:
 def cheapest(config: Config, measured: Measured) -> Cell | None:
     """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
 
-    Nearer than real data is to itself is luck, and counts as being as near. Cells of fewer samples do not count: their
-    figures are noisier. None until all of them have been measured.
+    Points that are nearer than real ones are to each other are so by luck, and count as being as near; of images, whose
+    floor is what other real images are, they may well be nearer. Cells of fewer samples do not count: their figures are
+    noisier. None until all of them have been measured.
     """
     compared = [cell for cell in by_steps(config) if cell.samples == SAMPLES]
     if not all(cell in measured for cell in compared):
         return None
-    known = {cell: max(1.0, quality(measured[cell])) for cell in compared}
+    nearest = 0.0 if config.data.kind == "images" else 1.0
+    known = {cell: max(nearest, quality(measured[cell])) for cell in compared}
     good = [cell for cell, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
     return min(good, key=lambda cell: (cell.steps, quality(measured[cell])))

@@ -8,7 +8,13 @@ from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
 TRAITS = ("digit", "thickness", "slant", "thickness and slant")
-COLUMNS: tuple[Column, ...] = tuple(share(trait, trait) for trait in (*TRAITS, "all three"))
+WHOLE = "all three, among real"  # what a prompt is for: an image that shows what it asks, as real ones would
+COLUMNS: tuple[Column, ...] = (
+    *(share(trait, trait) for trait in (*TRAITS, "all three")),
+    share("of new combinations", "all three, new combinations"),
+    share("among real", "among real"),
+    share("**all three, among real**", WHOLE),
+)
 
 
 def wants(library: Library) -> Wanted:
@@ -41,7 +47,11 @@ def tells(desk: Desk) -> list[str]:
         "## Prompts",
         "",
         f"Held-out prompts along the guidance scale, {sampler}, {steps} steps: the share that is followed. "
-        "*Thickness*, *slant*: in the third of that digit's real images that was asked for.",
+        "*Thickness*, *slant*: in the third of that digit's real images that was asked for. *All three*: these and the "
+        "digit; *of new combinations*: where training never said those three of an image. *Among real*: precision, as "
+        "above.",
+        "",
+        _verdict(desk, known),
         "",
         desk.plot(_against_scale(desk, known), "prompts.png"),
         "",
@@ -57,13 +67,28 @@ def tells(desk: Desk) -> list[str]:
     return lines
 
 
+def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
+    """Each way where it is best."""
+    best = [
+        (desk.measured(subject)[cell][WHOLE], subject, cell)
+        for subject, cells in known
+        for cell in [max(cells, key=lambda one: desk.measured(subject)[one][WHOLE])]
+    ]
+    told = [
+        f"**{subject.name.replace('+', ' + ')}** at scale {cell.guidance_scale:g} ({100 * value:.1f} %)"
+        for value, subject, cell in sorted(best, key=lambda one: -one[0])
+    ]
+    return f"Images that show all three and lie among real ones are most of {', then of '.join(told)}."
+
+
 def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
     figure, panels = plt.subplots(1, len(known), figsize=(5.5 * len(known), 4), dpi=110, sharey=True, squeeze=False)
     for panel, (subject, cells) in zip(panels[0], known, strict=True):
         scales = [cell.guidance_scale for cell in cells]
-        for trait in TRAITS:
+        for trait in (*TRAITS, WHOLE):
             shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
-            panel.plot(scales, shares, "o-", label=trait, linewidth=1.6, markersize=4)
+            style = dict(color="black", linewidth=2.2) if trait == WHOLE else dict(linewidth=1.6)
+            panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
         panel.set(xlabel="guidance scale", title=subject.name.replace("+", " + "))
     panels[0][0].set_ylabel("followed, %")
     panels[0][-1].legend(frameon=False, fontsize=8)

@@ -42,7 +42,8 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
     if grid.cheapest(config, measured) is not None:
         lines += [
             f"Advised: **{config.sampling.sampler}, {config.sampling.steps} steps**: of sampler × steps the fewest "
-            f"steps within {grid.WITHIN:.0%} of the best, or of real data where the best is nearer than that"
+            f"steps within {grid.WITHIN:.0%} of the best"
+            + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
             + (f", at guidance scale {config.sampling.guidance_scale:g}." if config.data.labels else "."),
             "",
         ]
