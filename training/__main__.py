@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
+from model.compilation import CompilerMissing, need_compiler
 from model.plan import Sampler
 from model.reference import REFERENCE
 from training.data.training_set import DataError, FiniteSet
@@ -37,6 +38,22 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 
 Checkpoints = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 Recipes = Annotated[Path, typer.Option(help="Folder of your own recipes.")]
+
+
+def _can_compile(wanted: bool) -> bool:
+    if wanted:
+        need_compiler()
+    return wanted
+
+
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        callback=_can_compile,
+        help="Compile the networks of images: a third faster, for thousands of samples; needs a C++ compiler.",
+    ),
+]
 
 
 @app.command()
@@ -206,22 +223,27 @@ def evaluate(
     memorisation: Annotated[
         bool, typer.Option("--memorisation", help="How near samples are to what was trained on, instead.")
     ] = False,
+    compile: Compile = False,
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
     others = bool(sampler or steps or guide or guidance_scale is not None)
     if memorisation:
         if others or likelihood or precision != "float32":
-            raise RecipeError("--memorisation goes with --samples and --seed only: it is of the card's own settings")
+            raise RecipeError(
+                "--memorisation goes with --samples, --seed and --compile only: it is of the card's own settings"
+            )
         folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-        figures = evaluate_memorisation(folder, device, samples=samples, seed=seed)
+        figures = evaluate_memorisation(folder, device, samples=samples, seed=seed, compile=compile)
         typer.echo(json.dumps(figures, indent=2))
         return
     if likelihood:
         if others:
-            raise RecipeError("--likelihood goes with --samples, --precision and --seed only: it draws no samples")
+            raise RecipeError(
+                "--likelihood goes with --samples, --precision, --seed and --compile only: it draws no samples"
+            )
         folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-        figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed)
+        figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed, compile=compile)
         typer.echo(json.dumps(figures, indent=2))
         return
     changed = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
@@ -230,6 +252,7 @@ def evaluate(
         "changed": {key: value for key, value in changed.items() if value is not None},
         "precision": precision,
         "seed": seed,
+        "compile": compile,
     }
     folder, device = find_checkpoint(name, checkpoints), Accelerator().device
     if guide is not None:
@@ -252,9 +275,7 @@ def report(
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make every cell again, also those that are known.")] = False,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the networks of images: a third faster; needs a C++ compiler.")
-    ] = False,
+    compile: Compile = False,
     checkpoints: Checkpoints = Path("checkpoints"),
     reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its cells.")] = Path("reports"),
 ) -> None:
@@ -293,7 +314,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def main() -> None:
     try:
         app()
-    except (RecipeError, DataError) as error:
+    except (RecipeError, DataError, CompilerMissing) as error:
         raise SystemExit(f"error: {error}") from None
     except Interrupted as interruption:
         typer.echo(f"{interruption}; the same command (without --from or --fresh) goes on from there")

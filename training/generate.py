@@ -77,6 +77,7 @@ def generate(
     )
     if compile:
         denoiser.network = compiled(denoiser.network)
+        denoiser.controls = {kind: compiled(network) for kind, network in denoiser.controls.items()}
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []

@@ -13,7 +13,7 @@ from model.denoiser import Denoiser
 from model.schedule import make_schedule
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_text_checkpoint
-from training.__main__ import app
+from training.__main__ import app, main
 from training.data.points import GaussianMixture
 from training.evaluate import command
 from training.evaluate.bits import bits_per_dimension
@@ -99,7 +99,7 @@ def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, f
     arguments = ["evaluate", "gaussian-tiny", "--likelihood", "--checkpoints", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.exception
-    figures = json.loads(result.output)
+    figures = json.loads(result.stdout)
     assert {name: of["samples"] for name, of in figures.items()} == {
         "likelihood, 5 steps": 60,
         "likelihood, 50 steps": 30,
@@ -113,6 +113,29 @@ def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, f
     for variance in ("learned", "fixed-small", "fixed-large"):
         found = figures["likelihood, 5 steps"][f"bits_{variance.replace('-', '_')}"]
         assert found == pytest.approx(bits[variance].mean, rel=1e-4)
+
+
+def test_a_chain_that_is_done_is_kept_whatever_becomes_of_the_next(tmp_path, few_rows, monkeypatch):
+    folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
+    measure = command.measure_likelihood
+
+    def only_the_first(checkpoint, steps, **rest):
+        if steps == 50:
+            raise KeyboardInterrupt
+        return measure(checkpoint, steps, **rest)
+
+    monkeypatch.setattr(command, "measure_likelihood", only_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        command.evaluate_likelihood(folder, torch.device("cpu"))
+    assert list(load_config(folder).metrics) == ["likelihood, 5 steps"]
+
+
+def test_what_cannot_be_compiled_is_said_before_anything_is_measured(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for asked in ("evaluate any", "report"):
+        monkeypatch.setattr("sys.argv", ["training", *asked.split(), "--compile"])
+        with pytest.raises(SystemExit, match=r"no C\+\+ compiler no-such-compiler here: install it"):
+            main()
 
 
 def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):

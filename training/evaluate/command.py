@@ -63,6 +63,7 @@ def evaluate_checkpoint(
     changed: dict[str, Any] | None = None,
     precision: Precision = "float32",
     seed: int = 0,
+    compile: bool = False,
 ) -> Figures:
     """Measure a checkpoint; at its card's own settings (nothing in `changed`) also write config.json and README.md.
 
@@ -72,8 +73,9 @@ def evaluate_checkpoint(
         role = read_role(folder)
         if role == "control":
             return _evaluate_control(
-                folder, checkpoints, device, samples=samples, changed=changed or {}, precision=precision, seed=seed
-            )
+                folder, checkpoints, device,
+                samples=samples, changed=changed or {}, precision=precision, seed=seed, compile=compile,
+            )  # fmt: skip
         if role in ("judge", *GUIDES) and (changed or precision != "float32"):
             raise RecipeError(f"{folder.name} is a {role}: it draws no samples, and is measured in float32")
         if role == "judge":
@@ -95,7 +97,8 @@ def evaluate_checkpoint(
         figures, drawn = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
     else:
         _announce(config.name, f"{count:,} samples")
-        reference, how = image_reference(checkpoints, data, device), Drawing(seed, precision, device)
+        reference = image_reference(checkpoints, data, device)
+        how = Drawing(seed, precision, device, compile=compile)
         if config.reads == "text":
             clip = _clip_beside(checkpoint, checkpoints)
             figures, drawn = evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
@@ -131,7 +134,9 @@ def evaluate_checkpoint(
     return figures
 
 
-def evaluate_memorisation(folder: Path, device: torch.device, *, samples: int | None = None, seed: int = 0) -> Figures:
+def evaluate_memorisation(
+    folder: Path, device: torch.device, *, samples: int | None = None, seed: int = 0, compile: bool = False
+) -> Figures:
     """How near samples, drawn anew by the card's own settings, are to what was trained on; but for a quick look it goes
     into config.json and the card.
 
@@ -145,7 +150,8 @@ def evaluate_memorisation(folder: Path, device: torch.device, *, samples: int | 
     data = trained_on(config)
     if data.examples is None:
         raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
-    drawn = draw(checkpoint, data, options, Drawing(seed, "float32", device), samples=samples or CHECKED)
+    how = Drawing(seed, "float32", device, compile=compile)
+    drawn = draw(checkpoint, data, options, how, samples=samples or CHECKED)
     remembered = memorisation(drawn.rows, data, mirrored=mirrored(config))
     if samples is None:
         config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: remembered.figures}})
@@ -166,6 +172,7 @@ def evaluate_steered(
     changed: dict[str, Any] | None = None,
     precision: Precision = "float32",
     seed: int = 0,
+    compile: bool = False,
 ) -> Figures:
     """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
     tells of it.
@@ -192,7 +199,8 @@ def evaluate_steered(
             checkpoint, options, samples=samples or count, seed=seed, device=device, steering=steering
         )
     else:
-        reference, how = image_reference(checkpoints, data, device), Drawing(seed, precision, device, steering)
+        reference = image_reference(checkpoints, data, device)
+        how = Drawing(seed, precision, device, steering, compile)
         if steers.steers == "text":
             figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
         else:
@@ -226,9 +234,16 @@ def _options(checkpoint: Checkpoint, changed: dict[str, Any], precision: Precisi
 
 
 def evaluate_likelihood(
-    folder: Path, device: torch.device, *, samples: int | None = None, precision: Precision = "float32", seed: int = 0
+    folder: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+    compile: bool = False,
 ) -> dict[str, Figures]:
-    """Bits per dimension over a respaced and over the full chain; into config.json and the card but for a quick look.
+    """Bits per dimension over a respaced and over the full chain; but for a quick look each goes into config.json and
+    the card when it is done.
 
     Raises RecipeError where there is no such checkpoint.
     """
@@ -239,15 +254,17 @@ def evaluate_likelihood(
     chains = {min(RESPACED, checkpoint.schedule.T): LIKELIHOOD_ROWS, checkpoint.schedule.T: FULL_CHAIN_ROWS}
     found, columns = {}, {}
     for steps, rows in chains.items():
+        count = min(rows, samples or rows)
+        _announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
         found[steps] = measure_likelihood(
-            checkpoint, steps, rows=min(rows, samples or rows), seed=seed, precision=precision, device=device
+            checkpoint, steps, rows=count, seed=seed, precision=precision, device=device, compile=compile
         )
         columns[f"likelihood, {steps} steps"] = found[steps].figures
-    if samples is None:
-        config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
-        save_config(folder, config)
-        pictures.save_likelihood_picture(folder, config, found)
-        card.write_denoiser_card(folder, config)
+        if samples is None:
+            config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
+            save_config(folder, config)
+            pictures.save_likelihood_picture(folder, config, found)
+            card.write_denoiser_card(folder, config)
     return columns
 
 
@@ -282,6 +299,7 @@ def _evaluate_control(
     changed: dict[str, Any],
     precision: Precision,
     seed: int,
+    compile: bool,
 ) -> Figures:
     """A ControlNet, beside the denoiser that it steers, at the latter's own settings."""
     control = load_control(folder)
@@ -297,7 +315,7 @@ def _evaluate_control(
     common |= {"precision": precision, "device": device}
     count = min(samples or HINTS, len(reference.data.held_out))
     _announce(folder.name, f"{count:,} hints")
-    figures, seen = evaluate_control(control, base, reference, options, samples=count, **common)
+    figures, seen = evaluate_control(control, base, reference, options, samples=count, compile=compile, **common)
     drawn = None
     if reference.judged is not None and base.config.data.dataset == DRAWN_OF:
         of_drawings, drawn = evaluate_drawings(control, base, reference.judged, options, **common)

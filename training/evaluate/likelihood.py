@@ -7,6 +7,7 @@ import torch
 from rich.progress import Progress
 
 from model.checkpoint import Checkpoint, Precision
+from model.compilation import compiled
 from model.plan import Variance, trailing_timesteps
 from training.data import trained_on
 from training.evaluate.bits import Bits, bits_per_dimension
@@ -23,15 +24,24 @@ class Likelihood:
 
 
 def measure_likelihood(
-    checkpoint: Checkpoint, steps: int, *, rows: int, seed: int, precision: Precision, device: torch.device
+    checkpoint: Checkpoint,
+    steps: int,
+    *,
+    rows: int,
+    seed: int,
+    precision: Precision,
+    device: torch.device,
+    compile: bool = False,
 ) -> Likelihood:
     """Bits per dimension of rows that were not trained on, over a chain of `steps` steps."""
-    data = checkpoint.config.data
+    data, denoiser = checkpoint.config.data, checkpoint.denoiser(device, precision)
+    if compile:
+        denoiser.network = compiled(denoiser.network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)
         bits = bits_per_dimension(
-            checkpoint.denoiser(device, precision),
+            denoiser,
             data,
             x,
             steps,

@@ -22,6 +22,7 @@ from training.pictures import plane, plot_points, plt, save_picture
 SHEET_COLUMNS = 10
 MOST_CLASSES = 20  # lines of a sheet; of more classes some are shown
 SHOWN_POINTS = 5_000
+SMALLEST_BITS = 1e-6  # that are told from none
 
 
 def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, found: Accuracies | None) -> None:
@@ -100,14 +101,18 @@ def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: 
 
 
 def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
-    """Where the bits come from: the terms over t, a panel a chain."""
+    """Where the bits come from, a panel a chain: the terms over t, the decoder at their end, the prior at T."""
     figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
     for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
+        t = likelihood.timesteps
         for variance, bits in likelihood.bits.items():
             label = f"{variance}: {bits.mean:.3f} ± {bits.standard_error:.3f}"
-            panel.plot(likelihood.timesteps, bits.terms.clamp(min=1e-9), label=label, linewidth=1.2)
+            (line,) = panel.plot(t[:-1], bits.terms[:-1], label=label, linewidth=1.2)
+            panel.plot(t[-1:], bits.terms[-1:], "s", color=line.get_color(), markersize=4)
+        panel.plot([], [], "s", color="grey", markersize=4, label="… its decoder")
+        panel.plot([config.schedule.T], [bits.prior], "D", color="black", markersize=4, label="prior")
         panel.set_xscale("log")
-        panel.set_yscale("log")
+        panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative
         panel.set_xlabel("t (log)")
         panel.set_ylabel("bits per dimension")
         panel.set_title(f"{config.name}, {steps} steps", fontsize=10)

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_config, save_config
-from model.compilation import CompilerMissing, need_compiler
 from model.weights import CheckpointError
 from training.evaluate import card
 from training.recipe import RecipeError
@@ -54,14 +53,11 @@ def make_report(
     chapters  likewise
     compile   the networks of images, for measuring
 
-    Raises RecipeError where there is nothing to measure, a checkpoint is broken, there is no judge for images, or no
-    compiler.
+    Raises RecipeError where there is nothing to measure, a checkpoint is broken, or there is no judge for images.
     """
     try:
-        if compile:
-            need_compiler()
         library = load_library(checkpoints)
-    except (CheckpointError, CompilerMissing) as error:
+    except CheckpointError as error:
         raise RecipeError(str(error)) from error
     names = [checkpoint.config.name for checkpoint in library.denoisers]
     unknown = sorted(set(only) - set(names))
