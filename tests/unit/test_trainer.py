@@ -60,7 +60,10 @@ class StoppedData:
         return self.real.draw(rows, generator)
 
 
-def tiny_task(start_from: Path | None = None, *, seed: int = 0, **optimisation) -> DenoisingTask:
+def tiny_task(
+    start_from: Path | None = None, *, seed: int = 0, objective: dict | None = None, **optimisation
+) -> DenoisingTask:
+    """With an `objective` the variance is learned."""
     recipe = {
         "name": "tiny",
         "seed": seed,
@@ -79,6 +82,8 @@ def tiny_task(start_from: Path | None = None, *, seed: int = 0, **optimisation) 
             **optimisation,
         },
     }
+    if objective is not None:
+        recipe |= {"prediction": {"target": "v", "learned_variance": True}, "objective": objective}
     return DenoisingTask(parse_recipe(recipe, "here"), start_from)
 
 
@@ -118,6 +123,25 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, straight, number, at):
     assert_same_bits(weights(average), straight[1])
     assert_same_bits(weights(resumed.network), straight[2])
     assert raw_bytes(tmp_path) == raw_bytes(straight[0])
+
+
+@pytest.mark.parametrize(
+    "objective", [{"loss": "hybrid"}, {"loss": "vlb", "timesteps": "importance"}], ids=["hybrid", "vlb"]
+)
+def test_so_does_one_that_learns_a_variance(tmp_path_factory, objective):
+    """Importance sampling remembers the losses of each t; at step 31 it draws by them."""
+    straight, stopped = tmp_path_factory.mktemp("straight"), tmp_path_factory.mktemp("stopped")
+    expected = weights(train(tiny_task(objective=objective), straight, Accelerator()))
+    task = tiny_task(objective=objective)
+    task.data = StoppedData(31, signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        train(task, stopped, Accelerator())
+    resumed = tiny_task(objective=objective)
+    assert_same_bits(weights(train(resumed, stopped, Accelerator())), expected)
+    if "timesteps" in objective:
+        assert resumed.stateful and not torch.allclose(
+            resumed.stateful[0].probabilities, torch.full((50,), 1 / 50, dtype=torch.float64)
+        )
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, straight):
