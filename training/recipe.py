@@ -176,10 +176,8 @@ class ControlRecipe(_Section):
     seed: int = Field(0, ge=0)
     base: str  # the checkpoint that it steers, which must be there when this is trained
     hint: HintKind
-    weighting: Literal["simple", "vlb", "min-snr"] = "min-snr"  # of the loss over t
-    label_drop: float = Field(
-        0.5, ge=0, le=1
-    )  # as often as not, so that the hint alone says enough (ZRA23 section 3.4)
+    weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the loss over t
+    label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
     optimisation: OptimisationSection
     control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises
 

@@ -113,7 +113,6 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
         return head | {
             "base": Choice(base, "its data, network and schedule are this one's; train it first"),
             "hint": Choice(role.removeprefix("control-")),
-            "weighting": Choice("min-snr"),
             "label_drop": Choice(0.5, "as often as not, so that the hint alone says enough"),
             "control_scale": Choice(1.0),
             "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.01),
@@ -144,7 +143,7 @@ def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -
     if of.taken_from is not None:
         target = of.taken_from.prediction.target
     prediction: Choices = {"target": Choice(target)}
-    objective: Choices = {"weighting": Choice("min-snr" if images else "simple")}
+    objective: Choices = {"weighting": Choice("simple", "min-snr looks less at the noise in which shape is decided")}
     if learned:
         prediction["learned_variance"] = Choice(True, "few steps of the ancestral sampler, and a likelihood (ND21)")
         objective = {
