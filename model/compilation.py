@@ -1,6 +1,7 @@
 """Kernels made for a network and each size of its batches, by torch.compile."""
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -17,10 +18,11 @@ class CompilerMissing(ValueError):
 
 def need_compiler() -> None:
     """Raises CompilerMissing where there is no C++ compiler: torch says so late, when a network is first called."""
-    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(name) is None:
+    command = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    program = next(iter(shlex.split(command)), "")
+    if shutil.which(program) is None:
         raise CompilerMissing(
-            f"there is no C++ compiler {name} here: install it, set CXX to another, or do not compile"
+            f"there is no C++ compiler {command!r} here: install it, set CXX to another, or do not compile"
         )
 
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from model.conditions import HintKind
 from model.noise import MAX_SEED
 from model.plan import Sampler, Variance
-from service.pictures import MAX_BASE64, MAX_BYTES, MAX_SIDE
+from service.pictures import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
 
 Guidance = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
@@ -84,7 +84,7 @@ class ControlRequest(BaseModel):
     image: str = Field(
         min_length=1, max_length=MAX_BASE64,
         description=f"A PNG or a JPEG in base64 (or a data URL), at most {MAX_BYTES:,} bytes and {MAX_SIDE}×{MAX_SIDE} "
-        "pixels: grey, colour or with alpha, dark on light or light on dark.",
+        f"pixels (a JPEG: {MAX_SCANS} scans): grey, colour or with alpha, dark on light or light on dark.",
     )  # fmt: skip
     scale: float | None = Field(
         None, ge=0, le=2, allow_inf_nan=False, description="How strongly: 0 is off. Default: the model card's."

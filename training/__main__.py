@@ -41,8 +41,11 @@ Recipes = Annotated[Path, typer.Option(help="Folder of your own recipes.")]
 
 
 def _can_compile(wanted: bool) -> bool:
-    if wanted:
-        need_compiler()
+    try:
+        if wanted:
+            need_compiler()
+    except CompilerMissing as error:
+        raise typer.BadParameter(str(error)) from error
     return wanted
 
 
@@ -314,7 +317,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def main() -> None:
     try:
         app()
-    except (RecipeError, DataError, CompilerMissing) as error:
+    except (RecipeError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
     except Interrupted as interruption:
         typer.echo(f"{interruption}; the same command (without --from or --fresh) goes on from there")

@@ -94,7 +94,6 @@ class DenoisingTask:
                     f"--from: {folder.name} was trained with another {name} ({theirs}) than the recipe asks for "
                     f"({ours}); give the recipe that one"
                 )
-        self.config = self.config.model_copy(update={"recipe": self.config.recipe | {"started_from": other.name}})
 
     def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """`labels` are traits where the network reads text: a caption is made of each."""

@@ -34,7 +34,10 @@ def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
 
 def make_task(recipe: Recipe, checkpoints: Path, start_from: str | None = None) -> Task:
     """Raises RecipeError and DataError where it cannot be trained."""
-    sources = needed(recipe, checkpoints)
-    if start_from is not None:
-        sources["start_from"] = find_checkpoint(start_from, checkpoints)
-    return _TASKS[type(recipe)](recipe, **sources)
+    sources, kind = needed(recipe, checkpoints), _TASKS[type(recipe)]
+    if start_from is None:
+        return kind(recipe, **sources)
+    folder = find_checkpoint(start_from, checkpoints)
+    task = kind(recipe, **sources, start_from=folder)
+    task.config = task.config.model_copy(update={"recipe": task.config.recipe | {"started_from": folder.name}})
+    return task

@@ -71,6 +71,8 @@ class Runner:
         controls = {}
         for kind, of in served.controls.items():
             network, hint = of.control(self.device, precision), of.example()
+            if self._compiled:
+                network = compiled(network)
             controls[kind], _ = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
         denoiser.controls = controls
         if self._compiled:

@@ -346,7 +346,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     )
     monkeypatch.setattr(sheets, "PROMPTS", ())
     monkeypatch.setattr(sheets, "SHEET", 2)
-    monkeypatch.setattr(sheets, "CAPTIONED", 2)
+    monkeypatch.setattr(sheets, "CAPTIONED", (1, 2))
     monkeypatch.setattr(sheets, "NEAREST", 1)
     monkeypatch.setattr(sheets, "HINTED", 5)
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("prompts", "control")})
@@ -375,7 +375,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     ):  # fmt: skip
         assert f"({name})" in text
         assert Image.open(tmp_path / "reports" / name).width > 50
-    assert "mnist-text-cfg** at scale 1 (50.0 %), then of **mnist-ddpm + mnist-clip** at scale 2 (50.0 %)" in text
+    assert "mnist-text-cfg** at scale 1 (50.0 %), then with **mnist-ddpm + mnist-clip** at scale 2 (50.0 %)" in text
     assert "| control scale | samples | agreement |" in text and "| 1 | 20 |" in text
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns

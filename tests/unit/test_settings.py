@@ -1,6 +1,7 @@
 """What an operator may set, and what is said of a wrong value."""
 
 import socket
+import sys
 import threading
 
 import pytest
@@ -31,15 +32,24 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
 @pytest.mark.parametrize(
     "flags",
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],
-     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"],
-     ["--compile"]],
+     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"]],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags, monkeypatch, capsys):
-    monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr("sys.argv", ["service", *flags])
     assert command.main() == 2
     told = capsys.readouterr().err
     assert flags[0] in told and "Traceback" not in told
+
+
+def test_what_cannot_be_compiled_is_said_before_anything_is_started(monkeypatch, capsys):
+    for compiler in ("no-such-compiler", "no-such-cache g++"):
+        monkeypatch.setenv("CXX", compiler)
+        monkeypatch.setattr("sys.argv", ["service", "--compile"])
+        assert command.main() == 2
+        told = capsys.readouterr().err
+        assert "--compile" in told and f"no C++ compiler '{compiler}' here" in told
+    monkeypatch.setenv("CXX", f"{sys.executable} g++")  # a wrapper, as ccache is one
+    assert Settings(compile=True).compile
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(tmp_path, monkeypatch, caplog, capsys):

@@ -15,6 +15,7 @@ from model.clip import ClipConfig
 from model.control import ControlConfig
 from model.loading import LOADERS
 from training.evaluate import card
+from training.evaluate.figures import settings_of
 from training.evaluate.judge import JudgeConfig
 from training.recipe import load_recipe
 from training.report.subject import load_library
@@ -31,6 +32,16 @@ WRITERS = {
     "clip": card.write_guide_card,
     "control": card.write_control_card,
 }
+AT_LEAST = {  # of the cards' figures
+    "mnist-judge": {"test_accuracy": 0.995},
+    "mnist-cfg": {"label_accuracy": 0.995},
+    "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
+    "mnist-clip": {"accuracy at t/T = 0": 0.985},
+    "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
+    "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985},
+}
+AT_MOST = {"mnist-cfg": {"frechet_ratio": 2.0}}
+
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir())
 
 
@@ -38,6 +49,11 @@ def table(folder: Path) -> list[str]:
     """The figures of a card, a line each."""
     _, measured = (folder / "README.md").read_text().split("## Measured")
     return [line for line in measured.splitlines() if line.startswith("|")]
+
+
+def _columns(config: Config) -> list[dict]:
+    """Of samples at the card's own settings."""
+    return [config.metrics[name] for name in ("measured", "bfloat16") if name in config.metrics]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +77,32 @@ def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_
     sent = subprocess.run(["sh", "-c", f"printf %s {command}"], cwd=tmp_path, capture_output=True, check=True).stdout
     assert base64.b64decode(json.loads(sent)["control"]["image"]) == drawing
     assert "base64 -w" not in command  # of GNU alone
+
+
+@pytest.mark.parametrize("name", sorted(AT_LEAST | AT_MOST))
+def test_cards_tell_of_what_is_good_enough(name):
+    measured = load_config(CHECKPOINTS / name, CONFIGS[read_role(CHECKPOINTS / name)]).metrics["measured"]
+    assert {key: measured[key] for key, least in AT_LEAST.get(name, {}).items() if measured[key] < least} == {}
+    assert {key: measured[key] for key, most in AT_MOST.get(name, {}).items() if measured[key] > most} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
+def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(name):
+    config = load_config(CHECKPOINTS / name)
+    assert load_recipe(name).sampling == config.sampling
+    if config.data.kind == "images":
+        assert {of["computed_in"] for of in _columns(config)} >= set(config.precisions)
+        assert all(settings_of(config.sampling, None).items() <= of.items() for of in _columns(config))
+
+
+def test_a_control_was_measured_beside_what_its_base_advises():
+    following = list(load_library(CHECKPOINTS).following())
+    assert following
+    for subject in following:
+        config, sampling = subject.control.config, subject.checkpoint.config.sampling
+        measured = config.metrics["measured"]
+        assert settings_of(sampling, None).items() <= measured.items(), config.name
+        assert measured["control_scale"] == config.control_scale
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():

@@ -136,12 +136,10 @@ def test_so_does_one_that_learns_a_variance(tmp_path_factory, objective):
     task.data = StoppedData(31, signal.SIGTERM)
     with pytest.raises(Interrupted):
         train(task, stopped, Accelerator())
-    resumed = tiny_task(objective=objective)
-    assert_same_bits(weights(train(resumed, stopped, Accelerator())), expected)
-    if "timesteps" in objective:
-        assert resumed.stateful and not torch.allclose(
-            resumed.stateful[0].probabilities, torch.full((50,), 1 / 50, dtype=torch.float64)
-        )
+    for important in task.stateful:
+        assert important.probabilities.max() > 1.1 * important.probabilities.min()
+    assert len(task.stateful) == ("timesteps" in objective)
+    assert_same_bits(weights(train(tiny_task(objective=objective), stopped, Accelerator())), expected)
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, straight):

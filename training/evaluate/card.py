@@ -2,8 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from model.checkpoint import Config
 from model.classifier import ClassifierConfig
@@ -83,8 +84,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
-    options = recipe.get("optimisation", {})
-    seen, started = options.get("steps", 0) * options.get("batch_size", 0), recipe.get("started_from")
+    started = recipe.get("started_from")
     picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
         f"# {config.name}",
@@ -107,9 +107,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
-        f"| trained on | {options.get('steps', 0):,} steps, {seen:,} rows in all, per process"
-        + (f", from the weights of {started}" if started else "")
-        + "; averaged weights |",
+        _trained_on(recipe),
         f"| advised | {sampling.sampler}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
         + ("; ddpm with the learned variance" if sampling.variance == "learned" else "")
@@ -148,8 +146,6 @@ def _without_judge(config: Config) -> str:
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:
-    options = config.recipe.get("optimisation", {})
-    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
     lines = [
         f"# {config.name}",
         "",
@@ -160,7 +156,7 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         f"| data | {config.data.dataset}: training images, {_distorted(config)} |",
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
-        f"| trained on | {steps:,} steps, {rows:,} images in all, per process; averaged weights |",
+        _trained_on(config.recipe),
         "",
         *_measured(config.metrics),
     ]
@@ -176,8 +172,7 @@ def _distorted(config: JudgeConfig) -> str:
 
 def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> None:
     """Of what steers denoisers: a classifier, or CLIP."""
-    data, options = config.data, config.recipe.get("optimisation", {})
-    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
+    data = config.data
     if config.role == "classifier":
         request, steered = {"label": data.labels[-1], "guidance": "classifier"}, "a label"
     else:
@@ -200,7 +195,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         *(_text_rows(config.text) if config.role == "clip" else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| advised | guidance scale {config.guidance_scale:g} |",
-        f"| trained on | {steps:,} steps, {rows:,} rows in all, per process; averaged weights |",
+        _trained_on(config.recipe),
         "",
         *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),
         *_measured(config.metrics),
@@ -209,8 +204,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
 
 
 def write_control_card(folder: Path, config: ControlConfig) -> None:
-    data, options = config.data, config.recipe.get("optimisation", {})
-    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
+    data = config.data
     what = {"canny": "the edges of a picture", "sketch": "a rough drawing"}[config.hint]
     lines = [
         f"# {config.name}",
@@ -228,12 +222,19 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| network | a copy of the downward half of its UNet, {_inline(config.network.model_dump(mode='json'))} |",
         f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
         f"| advised | control scale {config.control_scale:g} |",
-        f"| trained on | {steps:,} steps, {rows:,} rows in all, per process; averaged weights |",
+        _trained_on(config.recipe),
         "",
         *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *_measured(config.metrics),
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _trained_on(recipe: Mapping[str, Any]) -> str:
+    options, started = recipe.get("optimisation", {}), recipe.get("started_from")
+    steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
+    begun = f", from the weights of {started}" if started else ""
+    return f"| trained on | {steps:,} steps, {rows:,} rows in all, per process{begun}; averaged weights |"
 
 
 def _text_rows(text: TextConfig) -> list[str]:

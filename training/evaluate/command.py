@@ -30,7 +30,7 @@ from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, POINT_STEPS, evaluate_points, told_apart
 from training.evaluate.controls import evaluate_control, evaluate_drawings
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
-from training.evaluate.figures import Figures
+from training.evaluate.figures import Figures, settings_of
 from training.evaluate.judge import load_judge
 from training.evaluate.likelihood import measure_likelihood
 from training.evaluate.memorisation import CHECKED, memorisation
@@ -76,8 +76,10 @@ def evaluate_checkpoint(
                 folder, checkpoints, device,
                 samples=samples, changed=changed or {}, precision=precision, seed=seed, compile=compile,
             )  # fmt: skip
-        if role in ("judge", *GUIDES) and (changed or precision != "float32"):
-            raise RecipeError(f"{folder.name} is a {role}: it draws no samples, and is measured in float32")
+        if role in ("judge", *GUIDES) and (changed or precision != "float32" or compile):
+            raise RecipeError(
+                f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"
+            )
         if role == "judge":
             return _evaluate_judge(folder, device)
         if role in GUIDES:
@@ -123,6 +125,9 @@ def evaluate_checkpoint(
     if precision == "bfloat16":
         loses = not as_good(figures, metrics[HEADLINE])
         precisions = ("float32",) if loses else ("float32", "bfloat16")
+    elif not settings_of(options, None).items() <= metrics.get("bfloat16", figures).items():
+        del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
+        precisions = ("float32",)
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
     if config.data.kind == "points":
@@ -263,7 +268,8 @@ def evaluate_likelihood(
         if samples is None:
             config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
             save_config(folder, config)
-            pictures.save_likelihood_picture(folder, config, found)
+            if len(found) == len(chains):
+                pictures.save_likelihood_picture(folder, config, found)
             card.write_denoiser_card(folder, config)
     return columns
 

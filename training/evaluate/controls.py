@@ -15,7 +15,7 @@ from model.hints import OF_IMAGE, given_hint, grey
 from training.data.drawings import drawings
 from training.data.hinted import rough
 from training.evaluate.agreement import agreement, another_of_the_class
-from training.evaluate.figures import Figures, rounded, settings_of
+from training.evaluate.figures import Figures, computed, rounded, settings_of
 from training.evaluate.reference import ImageReference, Judged
 from training.generate import followed, generate, labelled
 
@@ -80,7 +80,7 @@ def evaluate_control(
     for name, way in (("label_accuracy", "labelled"), ("label_accuracy_alone", "alone")):
         if reference.judged is not None:
             figures[name] = _read_right(made[way], labels, reference.judged)
-    settings = {"samples": samples, "seed": seed, "computed_in": precision, "base": base.config.name}
+    settings = {"samples": samples, "seed": seed, **computed(precision, compile), "base": base.config.name}
     return {
         **settings,
         **settings_of(options, None),

@@ -15,7 +15,7 @@ from training.data.captions import Caption, CaptionedSet
 from training.data.digit_captions import CaptionedDigits
 from training.data.training_set import TrainingSet
 from training.evaluate.drawn import Drawn, asks_for_labels
-from training.evaluate.figures import Figures, rounded, settings_of
+from training.evaluate.figures import Figures, computed, rounded, settings_of
 from training.evaluate.images import image_figures
 from training.evaluate.points import energy_distance
 from training.evaluate.prompts import adherence, recalled
@@ -114,8 +114,8 @@ def _said(checkpoint: Checkpoint, how: Drawing) -> CaptionedSet:
 
 def _settings(options: SamplingConfig, how: Drawing, samples: int) -> Figures:
     """Beside the figures, among which "precision" is the k-NN measure."""
-    computed = {"samples": samples, "seed": how.seed, "computed_in": how.precision}
-    return computed | settings_of(options, how.steering)
+    drawn: Figures = {"samples": samples, "seed": how.seed, **computed(how.precision, how.compile)}
+    return drawn | settings_of(options, how.steering)
 
 
 def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingConfig, how: Drawing) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model.checkpoint import SamplingConfig
+from model.checkpoint import Precision, SamplingConfig
 from training.generate import Steering
 
 Figures = dict[str, Any]
@@ -15,6 +15,11 @@ def settings_of(options: SamplingConfig, steering: Steering | None) -> dict[str,
     if steering is not None:
         settings |= {"guidance_scale": steering.scale, "guide": steering.guide.name}
     return settings
+
+
+def computed(precision: Precision, compile: bool) -> Figures:
+    """In which precision, and by compiled kernels if so: either changes the last bits."""
+    return {"computed_in": precision} | ({"compiled": True} if compile else {})
 
 
 def rounded(value: float) -> float:

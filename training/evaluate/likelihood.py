@@ -11,7 +11,7 @@ from model.compilation import compiled
 from model.plan import Variance, trailing_timesteps
 from training.data import trained_on
 from training.evaluate.bits import Bits, bits_per_dimension
-from training.evaluate.figures import Figures, rounded
+from training.evaluate.figures import Figures, computed, rounded
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def measure_likelihood(
 ) -> Likelihood:
     """Bits per dimension of rows that were not trained on, over a chain of `steps` steps."""
     data, denoiser = checkpoint.config.data, checkpoint.denoiser(device, precision)
+    compile = compile and data.kind == "images"
     if compile:
         denoiser.network = compiled(denoiser.network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
@@ -49,7 +50,7 @@ def measure_likelihood(
             advance=lambda evaluations: progress.advance(task, evaluations),
         )
     best = bits.get("learned", bits["fixed-small"])
-    figures: Figures = {"samples": len(x), "seed": seed, "computed_in": precision, "steps": steps}
+    figures: Figures = {"samples": len(x), "seed": seed, **computed(precision, compile), "steps": steps}
     figures["prior"], figures["decoder"] = rounded(best.prior), rounded(best.terms[-1].item())
     for variance, of in bits.items():
         figures[f"bits_{variance.replace('-', '_')}"] = rounded(of.mean)

@@ -110,7 +110,8 @@ def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Like
             (line,) = panel.plot(t[:-1], bits.terms[:-1], label=label, linewidth=1.2)
             panel.plot(t[-1:], bits.terms[-1:], "s", color=line.get_color(), markersize=4)
         panel.plot([], [], "s", color="grey", markersize=4, label="… its decoder")
-        panel.plot([config.schedule.T], [bits.prior], "D", color="black", markersize=4, label="prior")
+        prior = likelihood.figures["prior"]  # whatever the variance
+        panel.plot([config.schedule.T], [prior], "D", color="black", markersize=4, label="prior")
         panel.set_xscale("log")
         panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative
         panel.set_xlabel("t (log)")

@@ -143,7 +143,9 @@ def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -
     if of.taken_from is not None:
         target = of.taken_from.prediction.target
     prediction: Choices = {"target": Choice(target)}
-    objective: Choices = {"weighting": Choice("simple", "min-snr looks less at the noise in which shape is decided")}
+    objective: Choices = {
+        "weighting": Choice("simple", "min-snr hardly looks at the noise in which shape is decided" if images else "")
+    }
     if learned:
         prediction["learned_variance"] = Choice(True, "few steps of the ancestral sampler, and a likelihood (ND21)")
         objective = {

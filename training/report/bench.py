@@ -20,6 +20,7 @@ from training.report.grid import Cell
 from training.report.subject import Subject
 
 SEED = 0
+VERSION = "2"  # of the figures of images: another number where what is measured, or how, changes
 
 console = Console(highlight=False)
 
@@ -94,9 +95,10 @@ class Bench:
             judge = self._judge(subject)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig))
             identity["computed in"] = _precision(subject)
+            identity["version"] = VERSION
         return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)
 
 
 def _precision(subject: Subject) -> Precision:
-    """The fastest that is allowed, also on a machine that would serve another: what is known there is known here."""
+    """The fastest that is allowed, whatever this machine has: so cells that were measured elsewhere are known here."""
     return "bfloat16" if "bfloat16" in subject.checkpoint.config.precisions else "float32"

@@ -12,7 +12,7 @@ from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, steps
 from training.report.bench import Bench, console
 from training.report.chapter import Desk
-from training.report.subject import Subject, load_library
+from training.report.subject import Library, Subject, load_library
 
 CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, prompts, control)}
 
@@ -55,10 +55,7 @@ def make_report(
 
     Raises RecipeError where there is nothing to measure, a checkpoint is broken, or there is no judge for images.
     """
-    try:
-        library = load_library(checkpoints)
-    except CheckpointError as error:
-        raise RecipeError(str(error)) from error
+    library = _library(checkpoints)
     names = [checkpoint.config.name for checkpoint in library.denoisers]
     unknown = sorted(set(only) - set(names))
     if unknown or not names:
@@ -70,18 +67,28 @@ def make_report(
 
     bench = Bench(checkpoints, reports, device, compile=compile)
     for name, chapter in CHAPTERS.items():
-        for subject, cells in chapter.wants(library) if not chapters or name in chapters else []:
+        if chapters and name not in chapters:
+            continue
+        for subject, cells in chapter.wants(library):
             if not only or subject.checkpoint.config.name in only:
                 bench.measure(subject, cells, anew=full)
-        for subject in library.plain():
-            _advise(checkpoints / subject.name, subject, bench)
-        library = load_library(checkpoints)  # with that advice: what chapters that follow want depends on it
+        if chapter is steps.CHAPTER:  # the first: what the others want follows from what it advises
+            for subject in library.plain():
+                _advise(checkpoints / subject.name, subject, bench)
+            library = _library(checkpoints)
 
     reports.mkdir(parents=True, exist_ok=True)
     desk = Desk(library, bench, reports, device)
     told = [line for chapter in CHAPTERS.values() for line in chapter.tells(desk)]
     (reports / "quality.md").write_text("\n".join([INTRODUCTION, *told]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")
+
+
+def _library(checkpoints: Path) -> Library:
+    try:
+        return load_library(checkpoints)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _advise(folder: Path, subject: Subject, bench: Bench) -> None:

@@ -68,17 +68,16 @@ def tells(desk: Desk) -> list[str]:
 
 
 def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
-    """Each way where it is best."""
-    best = [
-        (desk.measured(subject)[cell][WHOLE], subject, cell)
-        for subject, cells in known
-        for cell in [max(cells, key=lambda one: desk.measured(subject)[one][WHOLE])]
-    ]
-    told = [
-        f"**{subject.name.replace('+', ' + ')}** at scale {cell.guidance_scale:g} ({100 * value:.1f} %)"
-        for value, subject, cell in sorted(best, key=lambda one: -one[0])
-    ]
-    return f"Images that show all three and lie among real ones are most of {', then of '.join(told)}."
+    """The best scale of each way, the best way first."""
+    told = []
+    for subject, cells in known:
+        whole = {cell.guidance_scale: desk.measured(subject)[cell][WHOLE] for cell in cells}
+        scale = max(whole, key=whole.get)
+        name = subject.name.replace("+", " + ")
+        told.append((whole[scale], f"**{name}** at scale {scale:g} ({100 * whole[scale]:.1f} %)"))
+    told.sort(key=lambda one: -one[0])
+    ways = ", then with ".join(text for _, text in told)
+    return f"The share of images that show all three and lie among real ones is largest with {ways}."
 
 
 def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):

@@ -1,5 +1,6 @@
 """Pictures of samples: sheets, and how they form."""
 
+import math
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,7 @@ MARGIN = dict(padding=2, pad_value=0.3)
 PROMPTS = ("a bold eight standing upright", "a wide thin zero", "the digit four leaning left")  # beside the card's own
 NEAREST = 3
 HINTED = 200  # test images that hints are taken of
-CAPTIONS, CAPTIONED, CAPTIONED_A_LINE = 2_000, 8, 4  # captions to choose from, images to choose for
+CAPTIONS, CAPTIONED = 2_000, (2, 4)  # captions to choose from; lines × columns of images to choose for
 SCALES = (0.0, 1.0, 3.0, 10.0)  # of a gradient
 
 Draw = Callable[[Path], None]
@@ -115,14 +116,11 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
 
     def draw(path: Path) -> None:
         options = _at()
-        images = generate(subject.checkpoint, Conditions.none(CAPTIONED), options, seed=SHEET, device=device)
+        images = generate(subject.checkpoint, Conditions.none(math.prod(CAPTIONED)), options, seed=SHEET, device=device)
         nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
-        lines = -(-CAPTIONED // CAPTIONED_A_LINE)
-        figure, panels = plt.subplots(lines, CAPTIONED_A_LINE, figsize=(3 * CAPTIONED_A_LINE, 3.4 * lines), dpi=90)
-        for panel in panels.flat:
-            panel.set_axis_off()
-        for panel, image, found in zip(panels.flat, images, nearest, strict=False):
-            panel.set_axis_on()
+        lines, columns = CAPTIONED
+        figure, panels = plt.subplots(lines, columns, figsize=(3 * columns, 3.4 * lines), dpi=90, squeeze=False)
+        for panel, image, found in zip(panels.flat, images, nearest, strict=True):
             panel.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255)
             told = (textwrap.fill(captions[one], 44, subsequent_indent="   ") for one in found)
             panel.set_xlabel("\n".join(told), fontsize=7.5, loc="left")

@@ -49,7 +49,6 @@ class Subject:
 class Library:
     """The checkpoints of a folder."""
 
-    folder: Path
     denoisers: tuple[Checkpoint, ...]  # of images first
     guides: tuple[Guide, ...]
     controls: tuple[ControlCheckpoint, ...]
@@ -80,7 +79,6 @@ def load_library(folder: Path) -> Library:
     denoisers = [load_checkpoint(path) for path, role in found.items() if role == "denoiser"]
     others = [LOADERS[role](path) for path, role in found.items() if role != "denoiser"]
     return Library(
-        folder,
         tuple(sorted(denoisers, key=lambda of: (of.config.data.kind != "images", of.config.name))),
         tuple(of for of in others if not isinstance(of, ControlCheckpoint)),
         tuple(of for of in others if isinstance(of, ControlCheckpoint)),
