@@ -125,7 +125,7 @@ def evaluate_checkpoint(
     if precision == "bfloat16":
         loses = not as_good(figures, metrics[HEADLINE])
         precisions = ("float32",) if loses else ("float32", "bfloat16")
-    elif not settings_of(options, None).items() <= metrics.get("bfloat16", figures).items():
+    elif "bfloat16" in metrics and not settings_of(options, None).items() <= metrics["bfloat16"].items():
         del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
         precisions = ("float32",)
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
