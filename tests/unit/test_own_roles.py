@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model.checkpoint import load_checkpoint, load_config, save_checkpoint
+from model.checkpoint import load_checkpoint, load_config, save_checkpoint, save_config
 from model.classifier import ClassifierConfig
 from model.clip import load_clip
 from model.control import load_control
@@ -19,6 +19,7 @@ from training.data.section import ImageSection
 from training.data.training_set import DataError
 from training.evaluate import command
 from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_memorisation, evaluate_steered
+from training.evaluate.figures import settings_of
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.reference import find_judge
 from training.recipe import RecipeError, parse_recipe
@@ -224,6 +225,21 @@ def test_images_of_which_nothing_is_said_have_no_prompts(shop, tmp_path):
     (bare / "metadata.jsonl").write_text(json.dumps({"file_name": "red/0.png", "text": "word " * 300}))
     with pytest.raises(DataError, match=r"red/0\.png: its caption has more than 256 words"):
         captioned_set(section)
+
+
+def test_what_bfloat16_loses_is_known_at_its_settings_only(shop, denoiser, tmp_path):
+    made, folder = load_checkpoint(shop.checkpoints / denoiser), tmp_path / "squares"
+    known = settings_of(made.config.sampling, None) | {"computed_in": "bfloat16"}
+    allowed = {"precisions": ("float32", "bfloat16"), "metrics": {"bfloat16": known}}
+    save_checkpoint(folder, made.config.model_copy(update=allowed), made.network)
+    evaluate_checkpoint(folder, tmp_path, CPU, samples=20)
+    config = load_config(folder)
+    assert set(config.metrics) == {"measured", "bfloat16", "memorisation"} and "bfloat16" in config.precisions
+    fewer = config.sampling.model_copy(update={"steps": config.sampling.steps - 1})
+    save_config(folder, config.model_copy(update={"sampling": fewer}))
+    evaluate_checkpoint(folder, tmp_path, CPU, samples=20)
+    config = load_config(folder)
+    assert "bfloat16" not in config.metrics and config.precisions == ("float32",)
 
 
 def test_own_data_that_went_away_is_named(shop, denoiser, tmp_path):
