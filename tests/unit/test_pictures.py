@@ -178,10 +178,5 @@ def fuzz(count: int) -> int:
     return pictures
 
 
-def test_mutated_files_are_pictures_or_say_why():
-    assert 50 < fuzz(1_000) < 950
-
-
-@pytest.mark.slow
 def test_twenty_thousand_mutated_files_are_pictures_or_say_why():
     assert 1_000 < fuzz(20_000) < 19_000
