@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from training.report.grid import Cell, Measured
 
-MEANING = {"data", "network", "schedule", "prediction", "text"}  # of a config: what its weights are read by
+# Of a config: what its weights are read by, and a picture made into what they read.
+MEANING = {"data", "network", "schedule", "prediction", "text", "hint", "framing", "frame"}
 
 
 class CellStore:
