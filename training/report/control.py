@@ -35,11 +35,13 @@ def tells(desk: Desk) -> list[str]:
             lines += [text, "", desk.sheet(subject, file, draw), ""]
     if not lines:
         return []
-    return ["## Hints", "", "Hints of real test images, given with their label and with none. *Agreement*: F1 of the "
-            "edges of what was drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their "
-            "own, of the strokes); *real image*: of the image that the "
-            "hint is from, the ceiling; *with another's hint*: of what was drawn with the hint of another image of its "
-            "class, the lower bound.", "", *lines]  # fmt: skip
+    told = (
+        "Hints of real test images, given with their label and with none. *Agreement*: F1 of the edges of what was "
+        "drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
+        "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what "
+        "was drawn with the hint of another image of its class, the lower bound."
+    )
+    return ["## Hints", "", told, "", *lines]
 
 
 def _against_scale(desk: Desk, subject: Subject, cells: list[Cell]):

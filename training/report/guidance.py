@@ -25,7 +25,7 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
             advised = subject.guide.default_scale
             whole = Cell(*grid.SCALES_AT, advised, samples=grid.HEADLINE_SAMPLES)
             cells = [*grid.by_scale(grid.GRADIENT_SCALES, advised), whole]
-            found.append((subject, cells, f"{subject.checkpoint.config.name} + {subject.guide.name}"))
+            found.append((subject, cells, subject.title))
     return found
 
 
@@ -53,7 +53,7 @@ def tells(desk: Desk) -> list[str]:
         config: Config = subject.checkpoint.config
         if subject.asked == "points" and config.reads is None and len(config.data.columns) == 2:
             name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
-            lines += [f"### {config.name} + {subject.guide.name}", "", desk.sheet(subject, name, draw), ""]
+            lines += [f"### {subject.title}", "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 
 

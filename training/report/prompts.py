@@ -58,7 +58,7 @@ def tells(desk: Desk) -> list[str]:
     ]
     for subject, cells in known:
         rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
-        lines += [f"### {subject.name.replace('+', ' + ')}", "", *table(rows, COLUMNS)]
+        lines += [f"### {subject.title}", "", *table(rows, COLUMNS)]
         name, prompts, draw = sheets.of_prompts(subject, desk.device)
         lines += [f"A line each: {'; '.join(prompts)}.", "", desk.sheet(subject, name, draw), ""]
         if subject.guide is not None:
@@ -73,8 +73,7 @@ def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
     for subject, cells in known:
         whole = {cell.guidance_scale: desk.measured(subject)[cell][WHOLE] for cell in cells}
         scale = max(whole, key=whole.get)
-        name = subject.name.replace("+", " + ")
-        told.append((whole[scale], f"**{name}** at scale {scale:g} ({100 * whole[scale]:.1f} %)"))
+        told.append((whole[scale], f"**{subject.title}** at scale {scale:g} ({100 * whole[scale]:.1f} %)"))
     told.sort(key=lambda one: -one[0])
     ways = ", then with ".join(text for _, text in told)
     return f"The share of images that show all three and lie among real ones is largest with {ways}."
@@ -88,7 +87,7 @@ def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
             shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
             style = dict(color="black", linewidth=2.2) if trait == WHOLE else dict(linewidth=1.6)
             panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
-        panel.set(xlabel="guidance scale", title=subject.name.replace("+", " + "))
+        panel.set(xlabel="guidance scale", title=subject.title)
     panels[0][0].set_ylabel("followed, %")
     panels[0][-1].legend(frameon=False, fontsize=8)
     return figure

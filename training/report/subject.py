@@ -27,6 +27,11 @@ class Subject:
         return "+".join(config.name for config in self.configs)
 
     @property
+    def title(self) -> str:
+        """Its name, for people."""
+        return self.name.replace("+", " + ")
+
+    @property
     def advice(self) -> str:
         """What the cards say of how to sample, which pictures follow."""
         told = [self.checkpoint.config.sampling.model_dump_json()]
