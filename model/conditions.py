@@ -1,6 +1,6 @@
 """What is asked of each row: a label or a prompt, a hint, and how strongly each steers."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import torch
@@ -39,9 +39,18 @@ class Hints(_Rows):
     kind: Tensor
     scale: Tensor
 
+    @property
+    def followed(self) -> Tensor:
+        """[rows] bool"""
+        return (self.kind != NO_HINT) & (self.scale != 0)
+
     def of(self, kind: HintKind) -> Tensor:
         """Indices of the rows [k] int64 that follow a hint of that kind."""
-        return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & (self.scale != 0)).flatten()
+        return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & self.followed).flatten()
+
+    def kept(self, rows: Tensor) -> "Hints":
+        """The same, but that the others than these rows [rows] bool follow none."""
+        return replace(self, kind=torch.where(rows, self.kind, NO_HINT))
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,8 @@ class Conditions(_Rows):
     """What is asked of each row. Kept on the host: which networks run on which rows is decided there, without a sync.
 
     label           [rows] int64, NO_LABEL where none is asked for
-    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided
+    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It is of the label
+                    or the prompt, and a hint stays in both halves; where there is neither, it is of the hint
     gradient_scale  [rows] float32, of a classifier's or CLIP's gradient: 0 is off, None off for all
     text            [rows, d] float32 unit vectors, zeros where no prompt is asked for; None where there is none at all
     hints           None where no row has one
@@ -79,12 +89,17 @@ class Conditions(_Rows):
         return self.asks("label") | self.asks("text")
 
     @property
+    def guided(self) -> Tensor:
+        """[rows] bool: is there anything that guidance_scale is of?"""
+        return self.asks_anything if self.hints is None else self.asks_anything | self.hints.followed
+
+    @property
     def wants_conditional(self) -> Tensor:
-        return self.asks_anything & (self.guidance_scale != 0)
+        return self.guided & (self.guidance_scale != 0)
 
     @property
     def wants_unconditional(self) -> Tensor:
-        return ~self.asks_anything | (self.guidance_scale != 1)
+        return ~self.guided | (self.guidance_scale != 1)
 
     def wants_gradient(self, of: Asked) -> Tensor:
         if self.gradient_scale is None:
@@ -95,8 +110,10 @@ class Conditions(_Rows):
 def evaluations(asks: bool, guidance_scale: float, gradient_scale: float = 0.0, control_scale: float = 0.0) -> int:
     """Network evaluations a row with these conditions costs at each step.
 
-    One, one more for classifier-free guidance; as many for a ControlNet, which is half a network and a little, counted
-    as a whole one; one more for a gradient: what gives it is half a network, taken forward and backward.
+    One, one more for classifier-free guidance; one for a ControlNet, which is half a network and a little, wherever the
+    hint is in; one more for a gradient: what gives it is half a network, taken forward and backward.
     """
-    denoisings = 1 + (asks and guidance_scale not in (0, 1))
-    return denoisings * (1 + (control_scale != 0)) + (asks and gradient_scale != 0)
+    follows = control_scale != 0
+    denoisings = 1 + ((asks or follows) and guidance_scale not in (0, 1))
+    controls = denoisings if asks else guidance_scale != 0
+    return denoisings + (follows and controls) + (asks and gradient_scale != 0)

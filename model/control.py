@@ -8,7 +8,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Checkpoint, Precision, ScheduleConfig, load_config
+from model.checkpoint import (
+    FORMAT,
+    NAME_PATTERN,
+    WEIGHTS,
+    Checkpoint,
+    Precision,
+    SamplingConfig,
+    ScheduleConfig,
+    load_config,
+)
 from model.conditions import HintKind
 from model.data import DataConfig
 from model.denoiser import Control
@@ -46,7 +55,8 @@ class ControlConfig(BaseModel):
     network: UNetConfig
     text: int = Field(0, ge=0)
     schedule: ScheduleConfig
-    control_scale: float = Field(1.0, ge=0, le=2)  # what its card advises
+    control_scale: float = Field(1.0, ge=0, le=2)  # what its card advises …
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and of the hint, where neither label nor prompt is given
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -64,6 +74,10 @@ class ControlConfig(BaseModel):
             schedule=config.schedule,
             **fields,
         )
+
+    def alone(self, sampling: SamplingConfig) -> SamplingConfig:
+        """Those settings of the base, for hints that are given with neither label nor prompt."""
+        return sampling.model_copy(update={"guidance_scale": self.guidance_scale})
 
     def build_network(self) -> ControlNet:
         return ControlNet(

@@ -95,17 +95,17 @@ class Denoiser:
         return nothing if asked is None else torch.where(per_row(conditions.wants_conditional, nothing), asked, nothing)
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        shown = self._shown(conditions)
+        shown, hints = self._shown(conditions), conditions.hints
         both = torch.nonzero(conditions.wants_conditional & conditions.wants_unconditional).flatten()
+        if hints is not None:  # in both halves; where nothing else is asked for, it is what is guided: in the one alone
+            asks, every = conditions.asks_anything, torch.cat([torch.arange(len(conditions)), both])
+            hints = hints[every].kept(torch.cat([asks | conditions.wants_conditional, asks[both]]))
         if not len(both):
-            return self._controlled_output(x_t, t, shown.to(self.device), conditions.hints)
+            return self._controlled_output(x_t, t, shown.to(self.device), hints)
 
         # One batch: every row once (conditional where it is asked for), then the unconditional halves of guided rows.
         guided = both.to(self.device)
         shown = torch.cat([shown, self.no_condition(len(both))]).to(self.device)
-        hints = conditions.hints  # the same in both halves: what is guided is the label
-        if hints is not None:
-            hints = hints[torch.cat([torch.arange(len(conditions)), both])]
         output = self._controlled_output(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), shown, hints)
         output, unconditional_half = output[: len(x_t)], output[len(x_t) :]
         scale = conditions.guidance_scale[both].to(self.device)

@@ -124,6 +124,7 @@ class Catalog:
                     "name": control.name,
                     "kind": kind,
                     "scale": control.config.control_scale,
+                    "guidance_scale": control.config.guidance_scale,
                     "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }

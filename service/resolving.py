@@ -73,8 +73,8 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     checkpoint = _choose(catalog, request)
     config = checkpoint.config
     n = _count(request, config.data.kind)
-    guidance, scale = _guidance(catalog, request, checkpoint)
     control, control_scale = _control(catalog, request, checkpoint)
+    guidance, scale = _guidance(catalog, request, checkpoint, control)
     labels, names, words = None, config.data.labels, None
     if request.prompt is not None:
         encoder = checkpoint.text or catalog.served[config.name].guides["text"].text
@@ -106,13 +106,13 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
     plan = cached_plan(checkpoint.schedule, sampler, steps, eta=eta or 0.0, variance=variance or "fixed-small")
     numbers = np.full(n, NO_LABEL, dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64)
-    asks = labels is not None or words is not None
+    steered = labels is not None or words is not None or control is not None
     job = Job(
         catalog.served[config.name].key,
         plan,
         sample_seeds(seed, n),
         numbers,
-        guidance_scale=scale if guidance == "classifier-free" else float(asks),
+        guidance_scale=scale if guidance == "classifier-free" else float(steered),
         gradient_scale=scale if guidance in BY_GRADIENT.values() else 0.0,
         text=None if words is None else encoder.embed([words])[0].numpy(),
     )
@@ -162,8 +162,10 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
     return (reading or candidates)[0]
 
 
-def _guidance(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> tuple[Guidance, float]:
-    """(how label or prompt steers, how strongly)"""
+def _guidance(
+    catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint, control: ControlConfig | None
+) -> tuple[Guidance, float]:
+    """(how label or prompt steers, or a hint where it is alone, how strongly)"""
     config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
     guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
     asks = prompted or request.label is not None
@@ -178,10 +180,12 @@ def _guidance(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) 
         raise invalid("guidance", "clip needs a prompt to steer to", guidance)
     if guidance == "classifier" and prompted:
         raise invalid("guidance", "classifier needs a label; a prompt steers by classifier-free or clip", guidance)
-    if guidance in ("classifier-free", "classifier") and not asks:
-        raise invalid("guidance", f"{guidance} needs a label to steer to", guidance)
-    if scale is not None and not asks:
-        raise invalid("guidance_scale", "applies where there is a label or a prompt to steer to", scale)
+    if guidance == "classifier" and not asks:
+        raise invalid("guidance", "classifier needs a label to steer to", guidance)
+    if guidance == "classifier-free" and not asks and control is None:
+        raise invalid("guidance", "classifier-free needs a label, a prompt or a hint to steer to", guidance)
+    if scale is not None and not asks and control is None:
+        raise invalid("guidance_scale", "applies where there is a label, a prompt or a hint to steer to", scale)
     if scale is not None and guidance == "none":
         raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
     steers: Asked = "text" if prompted else "label"
@@ -189,8 +193,10 @@ def _guidance(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) 
         if guidance not in (None, BY_GRADIENT[steers]):
             raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
         guidance = BY_GRADIENT[steers]
-    if not asks or guidance == "none":
+    if guidance == "none" or (not asks and control is None):
         return "none", 1.0
+    if not asks:
+        return "classifier-free", control.guidance_scale if scale is None else scale
     if guidance == BY_GRADIENT[steers]:
         return guidance, guides[steers].default_scale if scale is None else scale
     return "classifier-free", config.sampling.guidance_scale if scale is None else scale

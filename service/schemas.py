@@ -39,13 +39,15 @@ class _Fields(BaseModel):
     )  # fmt: skip
     guidance: Guidance | None = Field(
         None, description="How a label or a prompt steers; by default classifier-free. `none` with one of them is the "
-        "plain conditional model, the same as a scale of 1. `classifier` steers to a label by the gradient of a "
+        "plain conditional model, the same as a scale of 1. A hint with neither is guided in the label's place: "
+        "classifier-free, or `none`. `classifier` steers to a label by the gradient of a "
         "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
     )  # fmt: skip
     guidance_scale: float | None = Field(
         None, ge=0, le=20, allow_inf_nan=False,
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
-        "1). Classifier, clip: of the gradient, 0 is off. Default: the model card's.",
+        "1); of the hint where neither label nor prompt is given. Classifier, clip: of the gradient, 0 is off. "
+        "Default: the model card's, or that of the hint's.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the model card's."

@@ -34,6 +34,7 @@ class ControlTask:
                 name=recipe.name,
                 hint=recipe.hint,
                 control_scale=recipe.control_scale,
+                guidance_scale=recipe.guidance_scale,
                 recipe=recipe.model_dump(mode="json"),
             )
             if self.base.config.reads == "text":
@@ -80,9 +81,12 @@ class ControlTask:
         generator = torch.Generator().manual_seed(self.recipe.seed)
         rows, labels = self.data.draw(PICTURED, generator)
         images, hints = rows[:, :-1], rows[:, -1:]
-        options, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
+        advised, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
         lines = [images, 255 * hints.expand_as(images)]
-        for shown in (labels, torch.full_like(labels, NO_LABEL)):
+        for shown, options in (
+            (labels, advised),
+            (torch.full_like(labels, NO_LABEL), self.config.alone(advised)),
+        ):
             conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
             device = next(network.parameters()).device
             lines.append(generate(self.base, conditions, options, control=control, device=device))

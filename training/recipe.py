@@ -179,7 +179,8 @@ class ControlRecipe(_Section):
     weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the loss over t
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
     optimisation: OptimisationSection
-    control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises
+    control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises …
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and where neither label nor prompt is given: of the hint
 
 
 Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe

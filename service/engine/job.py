@@ -24,7 +24,7 @@ class Job:
     model             name of a checkpoint that the engine holds
     seeds             [n] int64, one a sample
     labels            [n] int64; NO_LABEL (−1) in all of them where none is asked for
-    guidance_scale    classifier-free
+    guidance_scale    classifier-free: of label or text; of the hint where there is neither
     gradient_scale    of the gradient of what steers the model by label or text; 0 where nothing does
     text              [d] float32, a prompt as the model's text encoder (or what steers it) has it; None for none
     hint              for a ControlNet of the model; None for none

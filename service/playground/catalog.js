@@ -18,9 +18,9 @@ export function answering(dataset, asks, guidance, hint) {
   return reading.length || asks !== "nothing" ? reading : models;
 }
 
-/** How labels or prompts can steer there, the usual way first. */
+/** How labels or prompts can steer there, or a hint where there is neither; the usual way first. */
 export function guidances(dataset, asks, hint) {
-  if (asks === "nothing") return [];
+  if (asks === "nothing") return hint ? ["classifier-free", "none"] : [];
   const known = ["classifier-free", BY_GRADIENT[asks], "none"];
   return known.filter((guidance) => answering(dataset, asks, guidance, hint).length);
 }
@@ -38,9 +38,10 @@ export function askable(dataset, hint) {
   return found;
 }
 
-/** The scale that a model's card advises, and its range; null where nothing is scaled. */
-export function scaleOf(model, guidance) {
+/** The scale that a card advises: the model's, or that of what follows a hint alone; null where nothing is scaled. */
+export function scaleOf(model, guidance, asks, hint) {
   if (guidance === null || guidance === "none") return null;
+  if (asks === "nothing") return model.follows.find((control) => control.kind === hint).guidance_scale;
   if (guidance === "classifier-free") return model.defaults.guidance_scale;
   return model.steered_by.find((guide) => guide.guidance === guidance).guidance_scale;
 }

@@ -44,7 +44,7 @@ export function settle(catalog, choice) {
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
   const sampler = pick(choice.sampler, dataset.samplers, defaults.sampler);
-  const advised = scaleOf(model, guidance);
+  const advised = scaleOf(model, guidance, asks, hint);
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
   return {
     view,

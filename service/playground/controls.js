@@ -29,7 +29,7 @@ const FORGOTTEN = {
     "n", "hint", "hint_scale", "drawing", "values"],
   asks: ["model", "guidance", "guidance_scale", "label"],
   guidance: ["model", "guidance_scale", "values"],
-  hint: ["model", "hint_scale", "drawing"],
+  hint: ["model", "guidance_scale", "hint_scale", "drawing"],
   model: ["guidance_scale", "sampler", "steps", "eta", "variance"],
   sampler: ["eta", "variance"],
   over: ["values"],

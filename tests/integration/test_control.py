@@ -96,6 +96,18 @@ def test_every_sampler_and_guidance_follows(client, sampler, more):
     assert pixels(ask(client, fields | {"control": FOLLOWING["control"]})) != pixels(ask(client, fields))
 
 
+def test_a_hint_alone_is_guided_in_the_label_s_place(client):
+    """At the scale that its card advises; 0 is without it, and none is 1."""
+    answer = ask(client, FOLLOWING)
+    assert (answer["guidance"], answer["guidance_scale"]) == ("classifier-free", 1.5)
+    assert pixels(answer) == pixels(ask(client, FOLLOWING | {"guidance_scale": 1.5}))
+    plainly = ask(client, FOLLOWING | {"guidance": "none"})
+    assert (plainly["guidance"], plainly["guidance_scale"]) == ("none", None)
+    assert pixels(plainly) == pixels(ask(client, FOLLOWING | {"guidance_scale": 1})) != pixels(answer)
+    without = {"dataset": "mnist", "seed": 3, "model": "mnist-cfg"}
+    assert pixels(ask(client, FOLLOWING | {"guidance_scale": 0})) == pixels(ask(client, without))
+
+
 def test_it_goes_with_a_classifier_too(client):
     fields = FOLLOWING | {"label": 7, "guidance": "classifier", "guidance_scale": 2}
     answer = ask(client, fields)

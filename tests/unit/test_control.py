@@ -78,16 +78,32 @@ def test_the_hint_stays_in_both_halves_of_guidance():
     torch.testing.assert_close(output(3.0), output(0.0) + 3 * (output(1.0) - output(0.0)), rtol=1e-4, atol=1e-4)
 
 
+def test_a_hint_that_is_alone_is_what_guidance_is_of():
+    """u + s·(c − u) with the hint in c alone; s = 0 is without it to the bit, and s = 1 is c."""
+    x, t, image = rows()
+    nothing, hints = torch.full((N,), NO_LABEL), Hints(image, torch.ones(N, dtype=torch.int64), torch.full((N,), 0.5))
+
+    def output(scale: float) -> torch.Tensor:
+        return DENOISE._guided_output(x, t, Conditions(nothing, torch.full((N,), scale), hints=hints))
+
+    without = DENOISE._guided_output(x, t, Conditions(nothing, torch.ones(N)))
+    assert torch.equal(output(0.0), without)
+    added = CONTROLS["sketch"](x, t, nothing, image)
+    followed = BASE.network(x, t, nothing, *(0.5 * one for one in added))
+    torch.testing.assert_close(output(1.0), followed, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output(3.0), without + 3 * (followed - without), rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_added_is_scaled_and_each_kind_is_its_own():
     x, t, image = rows()
     condition = torch.full((N,), NO_LABEL)
     given = CONTROLS["canny"](x, t, condition, image)
     expected = BASE.network(x, t, condition, *(0.25 * one for one in given))
     hints = Hints(image, torch.zeros(N, dtype=torch.int64), torch.full((N,), 0.25))
-    found = DENOISE._guided_output(x, t, Conditions(condition, torch.zeros(N), hints=hints))
+    found = DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=hints))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     other = replace(hints, kind=torch.ones(N, dtype=torch.int64))
-    assert not torch.equal(DENOISE._guided_output(x, t, Conditions(condition, torch.zeros(N), hints=other)), found)
+    assert not torch.equal(DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=other)), found)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
@@ -103,6 +119,10 @@ def test_every_sampler_follows(sampler):
 
 def test_what_a_row_with_a_hint_costs():
     assert evaluations(False, 1.0, control_scale=1.0) == 2
+    assert evaluations(False, 2.0, control_scale=1.0) == 3  # the hint is in the one half alone
+    assert evaluations(False, 0.0, control_scale=1.0) == 1
+    assert evaluations(False, 2.0, control_scale=0.0) == 1
+    assert evaluations(True, 0.0, control_scale=1.0) == 2
     assert evaluations(True, 1.5, control_scale=1.0) == 4
     assert evaluations(True, 1.5, 2.0, control_scale=0.5) == 5
     assert evaluations(True, 1.5, control_scale=0.0) == 2

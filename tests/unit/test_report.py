@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,7 +65,6 @@ def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     assert [cell.guidance_scale for cell in grid.by_scale(grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
     settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(grid.SCALES, 2)}
     assert settings == {("dpmpp-2m", 20, 2000)}
-    assert [cell.control_scale for cell in grid.by_control_scale(CONFIG)] == [0, 0.25, 0.5, 0.75, 1, 1.5, 2]
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == []
     short = tiny_checkpoint(POINTS, T=20).config
@@ -316,6 +316,19 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     assert changed.read_bytes() != before[0] and same.stat().st_mtime_ns == before[1]
 
 
+def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise():
+    control = tiny_control(tiny_checkpoint(IMAGES)).config
+    cells = grid.by_control_scale(CONFIG, control)
+    assert {(cell.alone, cell.guidance_scale) for cell in cells} == {
+        (False, CONFIG.sampling.guidance_scale),
+        (True, control.guidance_scale),
+    }
+    assert [cell.control_scale for cell in cells] == 2 * [0, 0.5, 1, 1.5, 2]
+    guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"guidance_scale": 2.5}))
+    assert [cell.guidance_scale for cell in guided] == [1, 1.5, 2, 2.5, 3, 5]
+    assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
+
+
 @pytest.mark.usefixtures("mnist_files")
 def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
     """The whole way, on tiny checkpoints whose figures mean nothing."""
@@ -342,8 +355,10 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
     monkeypatch.setattr(grid, "by_scale", lambda scales, advised: [Cell("ddim", 2, s, samples=20) for s in scales])
     monkeypatch.setattr(
-        grid, "by_control_scale", lambda config: [Cell("ddim", 2, 1.5, samples=20, control_scale=s) for s in (0.0, 1.0)]
+        grid, "_followed", lambda of, scale, alone: Cell("ddim", 2, of.guidance_scale, "fixed-small", 20, scale, alone)
     )
+    monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
+    monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
     monkeypatch.setattr(sheets, "PROMPTS", ())
     monkeypatch.setattr(sheets, "SHEET", 2)
     monkeypatch.setattr(sheets, "CAPTIONED", (1, 2))
@@ -366,7 +381,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     report(compile=True)
     # Labelled and alone, each with what a hint adds and without; and what adds it, for either.
     assert counters["stats"]["unique_graphs"] == 6
-    assert len(made) == 1 + 1 + 2  # a scale each, and two of the hint
+    assert len(made) == 1 + 1 + 2 + 2 + 1  # a scale each; two of the hint, with a label and alone; one of its guidance
     text = (tmp_path / "reports" / "quality.md").read_text()
     for name in (
         "prompts.png", "mnist-text-cfg-prompts.png", "mnist-ddpm-mnist-clip-prompts.png",
@@ -376,11 +391,12 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
         assert f"({name})" in text
         assert Image.open(tmp_path / "reports" / name).width > 50
     assert "mnist-text-cfg** at scale 1 (50.0 %), then with **mnist-ddpm + mnist-clip** at scale 2 (50.0 %)" in text
-    assert "| control scale | samples | agreement |" in text and "| 1 | 20 |" in text
+    assert "| given | control scale | guidance scale | samples | agreement |" in text
+    assert all(f"| {row} | 20 |" in text for row in ("hint and label | 0 | 1.5", "the hint alone | 0.5 | 1"))
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
     report()
-    assert len(made) == 4
+    assert len(made) == 7
     assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
 
 
@@ -391,16 +407,17 @@ def test_hints_are_measured_at_what_the_same_report_advises(tmp_path, small, mon
         save(checkpoints, one)
     judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    monkeypatch.setattr(bench.Bench, "_reference", lambda *_: None)
+    monkeypatch.setattr(bench.Bench, "_reference", lambda *_: SimpleNamespace(data=None))
     monkeypatch.setattr(
         bench, "evaluate_images", lambda _, __, options, *___, **____: (of_quality(9 - options.steps), None)
     )
     at = []
 
-    def hints(control, checkpoint, reference, options, **_):
+    def hints(control, checkpoint, shown, reference, options, **_):
         at.append((options.sampler, options.steps))
-        keys = ("agreement", "agreement_floor", "agreement_ceiling", "agreement_alone")
-        return dict.fromkeys((*keys, "label_accuracy", "label_accuracy_alone"), 0.5), None
+        return dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5), None
+
+    monkeypatch.setattr(bench, "of_held_out", lambda *_: None)
 
     monkeypatch.setattr(bench, "evaluate_control", hints)
     monkeypatch.setattr(sheets, "of_hints", lambda *_: {})

@@ -38,7 +38,7 @@ AT_LEAST = {  # of the cards' figures
     "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
     "mnist-clip": {"accuracy at t/T = 0": 0.985},
     "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
-    "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985},
+    "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
 }
 AT_MOST = {"mnist-cfg": {"frechet_ratio": 2.0}}
 
@@ -103,6 +103,7 @@ def test_a_control_was_measured_beside_what_its_base_advises():
         measured = config.metrics["measured"]
         assert settings_of(sampling, None).items() <= measured.items(), config.name
         assert measured["control_scale"] == config.control_scale
+        assert measured["guidance_scale_alone"] == config.guidance_scale
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():

@@ -56,8 +56,10 @@ MEANING = {
     "are such, the nearest is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
     "agreement": "F1 of the sample's edges (or strokes) with the hint's, within one pixel",
+    "guidance_scale_alone": "of the hint itself, where no label was given with it",
     "agreement_ceiling": "the same of the image that the hint was made from",
     "agreement_floor": "the same of the sample with the hint of another image of its class",
+    "agreement_alone": "the agreement where no label was given",
     "label_accuracy_alone": "share of samples that are what the hint was made from, where no label was given (as the "
     "judge reads them)",
     "drawings_alone": "the same of 40 drawings by hand that are not from the data",
@@ -221,7 +223,8 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| beside | {config.base.name}, with the weights {config.base.weights} and no others |",
         f"| network | a copy of the downward half of its UNet, {_inline(config.network.model_dump(mode='json'))} |",
         f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
-        f"| advised | control scale {config.control_scale:g} |",
+        f"| advised | control scale {config.control_scale:g}; "
+        f"without a label guidance scale {config.guidance_scale:g}, of the hint |",
         _trained_on(config.recipe),
         "",
         *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),

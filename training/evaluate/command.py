@@ -28,7 +28,7 @@ from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
 from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, POINT_STEPS, evaluate_points, told_apart
-from training.evaluate.controls import evaluate_control, evaluate_drawings
+from training.evaluate.controls import evaluate_control, of_drawings, of_held_out
 from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures, settings_of
 from training.evaluate.judge import load_judge
@@ -307,7 +307,8 @@ def _evaluate_control(
     seed: int,
     compile: bool,
 ) -> Figures:
-    """A ControlNet, beside the denoiser that it steers, at the latter's own settings."""
+    """A ControlNet, beside the denoiser that it steers, at the latter's own settings: hints with their labels, and
+    alone, guided as the ControlNet's card advises; a guidance scale in `changed` is of both."""
     control = load_control(folder)
     base = load_checkpoint(checkpoints / control.config.base.name)
     if not control.fits(base):
@@ -316,24 +317,44 @@ def _evaluate_control(
             f"train it again"
         )
     options = _options(base, changed, precision)
+    options_alone = options if "guidance_scale" in changed else control.config.alone(options)
     reference = image_reference(checkpoints, trained_on(base.config), device)
-    common: dict[str, Any] = {"scale": control.config.control_scale, "seed": seed}
-    common |= {"precision": precision, "device": device}
-    count = min(samples or HINTS, len(reference.data.held_out))
-    _announce(folder.name, f"{count:,} hints")
-    figures, seen = evaluate_control(control, base, reference, options, samples=count, compile=compile, **common)
-    drawn = None
-    if reference.judged is not None and base.config.data.dataset == DRAWN_OF:
-        of_drawings, drawn = evaluate_drawings(control, base, reference.judged, options, **common)
-        figures |= of_drawings
+    shown = of_held_out(control.hint, reference.data, samples or HINTS, seed)
+    _announce(folder.name, f"{len(shown):,} hints")
+    parts = {"": shown}
+    if base.config.data.dataset == DRAWN_OF:
+        parts["drawings"] = of_drawings(control.config)
+    figures, seen = {}, []
+    for part, of in parts.items():
+        by_way, made = [], []
+        for alone, at in ((False, options), (True, options_alone)):
+            found, images = evaluate_control(
+                control, base, of, reference, at, scale=control.config.control_scale, alone=alone, seed=seed,
+                precision=precision, device=device, compile=compile,
+            )  # fmt: skip
+            by_way.append(found)
+            made.append(images)
+        figures |= _of_drawings(*by_way) if part else _of_hints(*by_way)
+        seen.append((of, made))
     column = HEADLINE if precision == "float32" else precision
     if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
         return figures
     config = control.config.model_copy(update={"metrics": control.config.metrics | {column: figures}})
     save_config(folder, config)
-    pictures.save_control_sheet(folder, seen, drawn)
+    pictures.save_control_sheet(folder, seen)
     card.write_control_card(folder, config)
     return figures
+
+
+def _of_hints(labelled: Figures, alone: Figures) -> Figures:
+    told = {"guidance_scale", "agreement", "label_accuracy"} & alone.keys()
+    return labelled | {f"{name}_alone": alone[name] for name in alone if name in told}
+
+
+def _of_drawings(labelled: Figures, alone: Figures) -> Figures:
+    """Nothing where there is no judge who reads them."""
+    both = {"drawings": labelled.get("label_accuracy"), "drawings_alone": alone.get("label_accuracy")}
+    return {name: share for name, share in both.items() if share is not None}
 
 
 def _announce(name: str, what: str) -> None:

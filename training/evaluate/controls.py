@@ -9,117 +9,100 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.checkpoint import Checkpoint, Precision, SamplingConfig
-from model.conditions import NO_LABEL
-from model.control import ControlCheckpoint
+from model.conditions import NO_LABEL, HintKind
+from model.control import ControlCheckpoint, ControlConfig
 from model.hints import OF_IMAGE, given_hint, grey
 from training.data.drawings import drawings
 from training.data.hinted import rough
+from training.data.training_set import TrainingSet
 from training.evaluate.agreement import agreement, another_of_the_class
 from training.evaluate.figures import Figures, computed, rounded, settings_of
-from training.evaluate.reference import ImageReference, Judged
+from training.evaluate.reference import ImageReference
 from training.generate import followed, generate, labelled
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
-    """Hints [n, 1, H, W] in 0 … 1, and what was made of them: images [n, C, H, W] in 0 … 255."""
+class Shown:
+    """Hints [n, 1, H, W] in 0 … 1, the images [n, C, H, W] in 0 … 255 that they are of, and these' labels [n]."""
 
     sources: Tensor
+    labels: Tensor
     hints: Tensor
-    labelled: Tensor
-    alone: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def of_held_out(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> Shown:
+    """Hints of so many held-out images, or of as many as there are."""
+    real = data.held_out.some(samples)
+    hints = torch.stack([torch.from_numpy(OF_IMAGE[kind](image)) for image in grey(real.rows).numpy()]).unsqueeze(1)
+    if kind == "sketch":
+        hints = rough(hints, torch.Generator().manual_seed(seed))
+    return Shown(real.rows, real.labels, hints)
+
+
+def of_drawings(control: ControlConfig) -> Shown:
+    """Digits drawn by hand, through what a request's picture goes through."""
+    drawn, (_, *size) = drawings(), control.data.shape
+    framing = {"framing": control.framing, "frame": control.frame}
+    hints = np.stack([given_hint(one.picture, control.hint, tuple(size), **framing) for one in drawn])
+    papers = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
+    return Shown(
+        255 - F.interpolate(papers, size, mode="area"),
+        torch.tensor([one.digit for one in drawn]),
+        torch.from_numpy(hints).unsqueeze(1),
+    )
 
 
 def evaluate_control(
     control: ControlCheckpoint,
     base: Checkpoint,
+    shown: Shown,
     reference: ImageReference,
     options: SamplingConfig,
     *,
     scale: float,
-    samples: int,
+    alone: bool,
     seed: int,
     precision: Precision,
     device: torch.device,
     compile: bool = False,
-) -> tuple[Figures, Followed]:
-    """(how well hints of held-out images are followed, with their label and with none, what came of it)
+) -> tuple[Figures, Tensor]:
+    """(how well the hints are followed, what was made of them [n, C, H, W] in 0 … 255)
 
-    samples  hints; fewer where fewer images are held out
+    scale  of what the ControlNet adds
+    alone  without their labels: the options' guidance scale is of the hint then
     """
-    real = reference.data.held_out.some(samples)
-    samples, sources, labels = len(real), real.rows, real.labels
-    hints = torch.stack([torch.from_numpy(OF_IMAGE[control.hint](image)) for image in grey(sources).numpy()])
-    hints = hints.unsqueeze(1)
-    if control.hint == "sketch":
-        hints = rough(hints, torch.Generator().manual_seed(seed))
-    made = {}
-    shown = {"labelled": labels, "alone": torch.full_like(labels, NO_LABEL)}
+    labels = torch.full_like(shown.labels, NO_LABEL) if alone else shown.labels
     with Progress(transient=True) as progress:
-        task = progress.add_task("sampling", total=2 * samples)
-        for way, asked in shown.items():
-            images = generate(
-                base,
-                followed(labelled(asked.numpy(), options), hints, control.hint, scale),
-                options,
-                control=control,
-                seed=seed,
-                device=device,
-                precision=precision,
-                compile=compile,
-                advance=lambda rows: progress.advance(task, rows),
-            )
-            made[way] = images.round().clamp(0, 255)
-    others = hints[another_of_the_class(labels.numpy())]
+        task = progress.add_task("sampling", total=len(shown))
+        made = generate(
+            base,
+            followed(labelled(labels.numpy(), options), shown.hints, control.hint, scale),
+            options,
+            control=control,
+            seed=seed,
+            device=device,
+            precision=precision,
+            compile=compile,
+            advance=lambda rows: progress.advance(task, rows),
+        )
+    made = made.round().clamp(0, 255)
+    others = shown.hints[another_of_the_class(shown.labels.numpy())]
     figures = {
-        "agreement": agreement(made["labelled"], hints, control.hint),
-        "agreement_alone": agreement(made["alone"], hints, control.hint),
-        "agreement_ceiling": agreement(sources, hints, control.hint),
-        "agreement_floor": agreement(made["labelled"], others, control.hint),
+        "agreement": agreement(made, shown.hints, control.hint),
+        "agreement_ceiling": agreement(shown.sources, shown.hints, control.hint),
+        "agreement_floor": agreement(made, others, control.hint),
     }
-    for name, way in (("label_accuracy", "labelled"), ("label_accuracy_alone", "alone")):
-        if reference.judged is not None:
-            figures[name] = _read_right(made[way], labels, reference.judged)
-    settings = {"samples": samples, "seed": seed, **computed(precision, compile), "base": base.config.name}
+    if reference.judged is not None:
+        _, classes = reference.judged.judge.look(made)
+        figures["label_accuracy"] = (classes == shown.labels).double().mean().item()
+    settings = {"samples": len(shown), "seed": seed, **computed(precision, compile), "base": base.config.name}
     return {
         **settings,
         **settings_of(options, None),
         "control_scale": scale,
         **reference.judge_name,
         **{name: rounded(value) for name, value in figures.items()},
-    }, Followed(sources, hints, **made)
-
-
-def evaluate_drawings(
-    control: ControlCheckpoint,
-    base: Checkpoint,
-    judged: Judged,
-    options: SamplingConfig,
-    *,
-    scale: float,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-) -> tuple[Figures, Followed]:
-    """The same of digits drawn by hand, through what a request's picture goes through."""
-    drawn = drawings()
-    labels = torch.tensor([one.digit for one in drawn])
-    _, *size = base.config.data.shape
-    config = control.config
-    framing = {"framing": config.framing, "frame": config.frame}
-    hints = np.stack([given_hint(one.picture, control.hint, tuple(size), **framing) for one in drawn])
-    hints = torch.from_numpy(hints).unsqueeze(1)
-    made = []
-    for asked in (labels, torch.full_like(labels, NO_LABEL)):
-        conditions = followed(labelled(asked.numpy(), options), hints, control.hint, scale)
-        images = generate(base, conditions, options, control=control, seed=seed, device=device, precision=precision)
-        made.append(images.round().clamp(0, 255))
-    right = [_read_right(images, labels, judged) for images in made]
-    sources = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
-    figures = {"drawings": rounded(right[0]), "drawings_alone": rounded(right[1])}
-    return figures, Followed(255 - F.interpolate(sources, size, mode="area"), hints, *made)
-
-
-def _read_right(images: Tensor, labels: Tensor, judged: Judged) -> float:
-    _, classes = judged.judge.look(images)
-    return (classes == labels).double().mean().item()
+    }, made

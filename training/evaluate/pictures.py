@@ -1,9 +1,11 @@
 """The pictures of a model card."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torchvision.utils import save_image
 
 from model.checkpoint import Config
@@ -11,7 +13,7 @@ from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.card import ACCURACY, CONTROL_SHEET, LIKELIHOOD, NEAREST
-from training.evaluate.controls import Followed
+from training.evaluate.controls import Shown
 from training.evaluate.drawn import Drawn
 from training.evaluate.likelihood import Likelihood
 from training.evaluate.memorisation import PAIRS, Memorisation
@@ -65,18 +67,15 @@ def save_nearest_picture(folder: Path, remembered: Memorisation | None) -> None:
     save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
 
 
-def save_control_sheet(folder: Path, seen: Followed, drawn: Followed | None) -> None:
-    """Source, hint, what became of it with the label, and without: of held-out images, and of drawings if there are."""
-    count = min(2 * SHEET_COLUMNS, len(seen.hints))
-    shown = [(seen, slice(None))]
-    if drawn is not None:
-        shown.append((drawn, slice(None, None, max(1, len(drawn.hints) // count))))
-    lines = [
-        lines[rows][:count].expand_as(followed.labelled[:count])
-        for followed, rows in shown
-        for lines in (followed.sources.float(), 255 * followed.hints, followed.labelled, followed.alone)
-    ]
-    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=len(lines[0]), padding=2, pad_value=0.3)
+def save_control_sheet(folder: Path, parts: Sequence[tuple[Shown, Sequence[Tensor]]]) -> None:
+    """Of each part some sources, their hints, and what became of them: a line for each way [n, C, H, W] that it has."""
+    columns = min(2 * SHEET_COLUMNS, len(parts[0][0]))
+    lines = []
+    for shown, made in parts:
+        some = torch.from_numpy(spread(len(shown), columns))
+        of_part = (shown.sources.float(), 255 * shown.hints, *made)
+        lines += [line[some].expand_as(made[0][some]) for line in of_part]
+    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=columns, padding=2, pad_value=0.3)
 
 
 def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: Drawn) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from model.checkpoint import Precision, load_config
 from training.data import trained_on
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points
-from training.evaluate.controls import evaluate_control
+from training.evaluate.controls import evaluate_control, of_held_out
 from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
 from training.evaluate.judge import JudgeConfig
@@ -45,7 +45,7 @@ class Bench:
             store.forget([cell for cell in cells if (subject.name, cell) not in self._made])
         missing = sorted((cell for cell in cells if cell not in store), key=lambda cell: cell.samples * cell.steps)
         for number, cell in enumerate(missing, 1):
-            control = f", control {cell.control_scale:g}" if subject.control else ""
+            control = f", control {cell.control_scale:g}{' alone' * cell.alone}" if subject.control else ""
             console.print(
                 f"{subject.name} {number}/{len(missing)}: {cell.method}, {cell.steps} steps, "
                 f"scale {cell.guidance_scale:g}{control}, {cell.samples:,} samples"
@@ -60,9 +60,10 @@ class Bench:
             return evaluate_points(checkpoint, cell.options, seeds=POINT_SEEDS, steering=steering, **common)[0]
         reference, precision = self._reference(subject), _precision(subject)
         if subject.asked == "hints":
+            shown = of_held_out(subject.control.hint, reference.data, cell.samples, SEED)
             return evaluate_control(
-                subject.control, checkpoint, reference, cell.options, scale=cell.control_scale, samples=cell.samples,
-                seed=SEED, precision=precision, device=self._device, compile=self._compile,
+                subject.control, checkpoint, shown, reference, cell.options, scale=cell.control_scale,
+                alone=cell.alone, seed=SEED, precision=precision, device=self._device, compile=self._compile,
             )[0]  # fmt: skip
         evaluate = evaluate_prompts if subject.asked == "prompts" else evaluate_images
         how = Drawing(SEED, precision, self._device, steering, self._compile)

@@ -11,53 +11,81 @@ COLUMNS: tuple[Column, ...] = (
     ("with another's hint", lambda f: f"{f['agreement_floor']:.3f}"),
     ("real image", lambda f: f"{f['agreement_ceiling']:.3f}"),
     share("label accuracy", "label_accuracy"),
-    ("agreement, no label", lambda f: f"{f['agreement_alone']:.3f}"),
-    share("accuracy, no label", "label_accuracy_alone"),
 )
 
 
 def wants(library: Library) -> Wanted:
-    return [(subject, grid.by_control_scale(subject.checkpoint.config)) for subject in library.following()]
+    return [(subject, [*_by_scale(subject), *_by_guidance(subject)]) for subject in library.following()]
 
 
 def tells(desk: Desk) -> list[str]:
     lines = []
-    for subject, cells in wants(desk.library):
+    for subject in desk.library.following():
         measured = desk.measured(subject)
-        rows = [({"control scale": f"{cell.control_scale:g}", "samples": f"{cell.samples:,}"}, measured[cell])
-                for cell in cells if cell in measured]  # fmt: skip
-        if not rows:
+        scales = [cell for cell in _by_scale(subject) if cell in measured]
+        guidances = [cell for cell in _by_guidance(subject) if cell in measured]
+        if not scales:
             continue
         name = subject.control.name
-        lines += [f"### {name}", "", desk.plot(_against_scale(desk, subject, cells), f"{name}-scale.png"), ""]
-        lines += table(rows, COLUMNS)
+        lines += [f"### {name}", "", desk.plot(_plotted(desk, subject, scales, guidances), f"{name}-scale.png"), ""]
+        lines += table([(_settings(cell), measured[cell]) for cell in [*scales, *guidances]], COLUMNS)
         for text, (file, draw) in sheets.of_hints(subject, desk.device).items():
             lines += [text, "", desk.sheet(subject, file, draw), ""]
     if not lines:
         return []
     told = (
-        "Hints of real test images, given with their label and with none. *Agreement*: F1 of the edges of what was "
+        "Hints of real test images, given with their label and alone. *Agreement*: F1 of the edges of what was "
         "drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
         "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what "
-        "was drawn with the hint of another image of its class, the lower bound."
+        "was drawn with the hint of another image of its class, the lower bound. *Guidance scale* is of the label; "
+        "where the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and "
+        "beyond."
     )
     return ["## Hints", "", told, "", *lines]
 
 
-def _against_scale(desk: Desk, subject: Subject, cells: list[Cell]):
-    measured = {cell.control_scale: desk.measured(subject)[cell] for cell in cells if cell in desk.measured(subject)}
-    figure, axes = plt.subplots(figsize=(7, 4), dpi=110)
-    for key, label, style in (
-        ("agreement", "agreement with the hint", "o-"),
-        ("agreement_floor", "… with another's of the class", "o:"),
-        ("label_accuracy", "label accuracy", "s-"),
-        ("label_accuracy_alone", "label accuracy, no label given", "s--"),
+def _by_scale(subject: Subject) -> list[Cell]:
+    return grid.by_control_scale(subject.checkpoint.config, subject.control.config)
+
+
+def _by_guidance(subject: Subject) -> list[Cell]:
+    """But for the one that stands among the control scales."""
+    cells = grid.by_hint_guidance(subject.checkpoint.config, subject.control.config)
+    return [cell for cell in cells if cell not in _by_scale(subject)]
+
+
+def _settings(cell: Cell) -> dict[str, str]:
+    return {
+        "given": "the hint alone" if cell.alone else "hint and label",
+        "control scale": f"{cell.control_scale:g}",
+        "guidance scale": f"{cell.guidance_scale:g}",
+        "samples": f"{cell.samples:,}",
+    }
+
+
+def _plotted(desk: Desk, subject: Subject, scales: list[Cell], guidances: list[Cell]):
+    measured, control = desk.measured(subject), subject.control.config
+    advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
+    along = sorted([*guidances, *advised], key=lambda cell: cell.guidance_scale)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4), dpi=110, sharey=True)
+    for panel, cells, x, styles in (
+        (panels[0], [c for c in scales if not c.alone], "control_scale", ("o-", "o:", "s-", ", with the label")),
+        (panels[0], [c for c in scales if c.alone], "control_scale", ("o--", None, "s--", ", alone")),
+        (panels[1], along, "guidance_scale", ("o--", "o:", "s--", ", alone")),
     ):
-        axes.plot(
-            list(measured), [of[key] for of in measured.values()], style, label=label, linewidth=1.6, markersize=4
-        )
-    axes.set(xlabel="control scale", ylim=(0, 1.02), title=subject.control.name)
-    axes.legend(frameon=False, fontsize=8)
+        of_agreement, of_floor, of_label, given = styles
+        for key, label, style in (
+            ("agreement", f"agreement{given}", of_agreement),
+            ("agreement_floor", "… with another's hint", of_floor),
+            ("label_accuracy", f"label accuracy{given}", of_label),
+        ):
+            if style is not None and all(key in measured[cell] for cell in cells):
+                at, of = [getattr(cell, x) for cell in cells], [measured[cell][key] for cell in cells]
+                panel.plot(at, of, style, label=label, linewidth=1.6, markersize=4)
+    panels[0].set(xlabel="control scale", ylim=(0, 1.02), title=subject.control.name)
+    panels[1].set(xlabel="guidance scale of the hint, alone")
+    for panel in panels:
+        panel.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Config, SamplingConfig
+from model.control import ControlConfig
 from model.plan import Sampler, Variance
 
 STEPS = (4, 6, 10, 20, 50)
 DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier, of CLIP
-CONTROL_SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
+HINT_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)  # of guidance, where a hint is alone
 SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
@@ -27,10 +29,11 @@ class Cell:
 
     sampler: Sampler
     steps: int
-    guidance_scale: float  # of the gradient, where the subject is steered by one
+    guidance_scale: float  # of the gradient, where the subject is steered by one; of the hint, where it is alone
     variance: Variance = "fixed-small"
     samples: int = SAMPLES
     control_scale: float = 0.0  # of the hint, where the subject follows one
+    alone: bool = False  # no label is given with the hint
 
     @property
     def method(self) -> str:
@@ -73,13 +76,22 @@ def by_scale(scales: tuple[float, ...], advised: float) -> list[Cell]:
     return [Cell(*SCALES_AT, scale) for scale in sorted({*scales, advised})]
 
 
-def by_control_scale(config: Config) -> list[Cell]:
-    """Scales of a hint, at the settings that the card of the denoiser advises."""
-    sampling = config.sampling
-    return [
-        Cell(sampling.sampler, sampling.steps, sampling.guidance_scale, sampling.variance, control_scale=scale)
-        for scale in CONTROL_SCALES
-    ]
+def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
+    """Scales of a hint, with its label and alone, at the settings that the cards advise."""
+    advised = ((False, base.sampling), (True, control.alone(base.sampling)))
+    return [_followed(of, scale, alone) for alone, of in advised for scale in CONTROL_SCALES]
+
+
+def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
+    """Guidance scales of a hint that is alone, at the control scale that its card advises."""
+    scales = sorted({*HINT_SCALES, control.guidance_scale})
+    of = [base.sampling.model_copy(update={"guidance_scale": scale}) for scale in scales]
+    return [_followed(one, control.control_scale, alone=True) for one in of]
+
+
+def _followed(sampling: SamplingConfig, control_scale: float, alone: bool) -> Cell:
+    options = (sampling.sampler, sampling.steps, sampling.guidance_scale, sampling.variance)
+    return Cell(*options, control_scale=control_scale, alone=alone)
 
 
 def headline(config: Config) -> list[Cell]:

@@ -15,17 +15,17 @@ from torchvision.utils import make_grid, save_image
 
 from model.checkpoint import Checkpoint, SamplingConfig
 from model.conditions import NO_LABEL, Conditions
-from model.hints import given_hint
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
 from model.reader import Guide
 from model.sample import sampling_states
 from training.data import trained_on
 from training.data.digit_captions import held_out_prompts
-from training.data.drawings import DRAWN_OF, drawings
+from training.data.drawings import DRAWN_OF
 from training.data.hinted import HintedImages
 from training.data.training_set import FiniteSet
 from training.evaluate.clip import nearest_captions
+from training.evaluate.controls import of_drawings
 from training.generate import Steering, followed, generate, labelled, prompted, spread
 from training.pictures import plt
 from training.report import grid
@@ -135,9 +135,9 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
 def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
     """What is said of each picture → its name and the picture."""
     checkpoint, control = subject.checkpoint, subject.control
-    options, scale = checkpoint.config.sampling, control.config.control_scale
+    advised, scale = checkpoint.config.sampling, control.config.control_scale
 
-    def made(hints: Tensor, labels: Tensor) -> Tensor:
+    def made(hints: Tensor, labels: Tensor, options: SamplingConfig = advised) -> Tensor:
         conditions = followed(labelled(labels.numpy(), options), hints, control.hint, scale)
         return generate(checkpoint, conditions, options, control=control, device=device)
 
@@ -158,16 +158,10 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
 
     def by_hand(path: Path) -> None:
         """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
-        drawn = drawings()
-        size = checkpoint.config.data.shape[1:]
-        framing = {"framing": control.config.framing, "frame": control.config.frame}
-        hints = np.stack([given_hint(one.picture, control.hint, size, **framing) for one in drawn])
-        hints = torch.from_numpy(hints).unsqueeze(1)
-        labels = torch.tensor([one.digit for one in drawn])
-        papers = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
-        lines = (F.interpolate(papers, size, mode="area"), 255 * hints, made(hints, torch.full_like(labels, NO_LABEL)),
-                 made(hints, labels))  # fmt: skip
-        half = len(drawn) // 2
+        drawn = of_drawings(control.config)
+        alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.alone(advised))
+        lines = (255 - drawn.sources, 255 * drawn.hints, alone, made(drawn.hints, drawn.labels))
+        half = len(drawn.labels) // 2
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
         _save(torch.cat(halves), path, columns=half)
 

@@ -36,7 +36,11 @@ class Subject:
         """What the cards say of how to sample, which pictures follow."""
         told = [self.checkpoint.config.sampling.model_dump_json()]
         told += [f"guidance scale {self.guide.default_scale:g}"] if self.guide else []
-        told += [f"control scale {self.control.config.control_scale:g}"] if self.control else []
+        if self.control:
+            config = self.control.config
+            told.append(
+                f"control scale {config.control_scale:g}, guidance scale {config.guidance_scale:g} of hints alone"
+            )
         return "; ".join(told)
 
     @property
