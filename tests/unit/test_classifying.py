@@ -105,7 +105,7 @@ def test_from_begins_with_its_weights_and_refuses_another_schedule(trained):
 
 
 def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypatch):
-    monkeypatch.setattr("training.evaluate.command.POINTS", 40)
+    monkeypatch.setattr("training.evaluate.command.asked.POINTS", 40)
     unconditional = GaussianMixture.config.model_copy(update={"labels": ()})
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
     steers = trained / "checkpoints" / "tiny-classifier"

@@ -170,7 +170,7 @@ def test_the_base_is_locked(trained):
 
 def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
     monkeypatch.setattr(
-        "training.evaluate.command.image_reference",
+        "training.evaluate.command.control.image_reference",
         lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
     )
     folder = trained / "checkpoints" / "tiny-control"
@@ -187,7 +187,12 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
     assert "| agreement ceiling | 1.0 |" in card and "](followed.png)" in card and "mnist-base" in card
     assert Image.open(folder / "followed.png").size == (20 * 30 + 2, 8 * 30 + 2)
     before = (folder / "config.json").read_bytes()
-    assert evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=10, changed={"steps": 3})["steps"] == 3
+    changed = {"steps": 3, "guidance_scale": 2.5}
+    otherwise = evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=10, changed=changed)
+    assert (figures["guidance_scale"], figures["guidance_scale_alone"]) == (1.5, 1.0)  # of the base, of the ControlNet
+    assert {name: otherwise[name] for name in (*changed, "guidance_scale_alone")} == changed | {
+        "guidance_scale_alone": 2.5
+    }
     assert (folder / "config.json").read_bytes() == before
 
 

@@ -15,8 +15,8 @@ from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_text_checkpoint
 from training.__main__ import app
 from training.data.points import GaussianMixture
-from training.evaluate import command
 from training.evaluate.bits import bits_per_dimension
+from training.evaluate.command import likelihood
 from training.recipe import RecipeError
 
 SCHEDULE = make_schedule("cosine", 1000)
@@ -89,9 +89,9 @@ def test_a_denoiser_that_reads_prompts_is_asked_for_none():
 
 @pytest.fixture
 def few_rows(monkeypatch):
-    monkeypatch.setattr(command, "RESPACED", 5)
-    monkeypatch.setattr(command, "LIKELIHOOD_ROWS", 60)
-    monkeypatch.setattr(command, "FULL_CHAIN_ROWS", 30)
+    monkeypatch.setattr(likelihood, "RESPACED", 5)
+    monkeypatch.setattr(likelihood, "LIKELIHOOD_ROWS", 60)
+    monkeypatch.setattr(likelihood, "FULL_CHAIN_ROWS", 30)
 
 
 def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, few_rows):
@@ -117,16 +117,16 @@ def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, f
 
 def test_a_chain_that_is_done_is_kept_whatever_becomes_of_the_next(tmp_path, few_rows, monkeypatch):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
-    measure = command.measure_likelihood
+    measure = likelihood.measure_likelihood
 
     def only_the_first(checkpoint, steps, **rest):
         if steps == 50:
             raise KeyboardInterrupt
         return measure(checkpoint, steps, **rest)
 
-    monkeypatch.setattr(command, "measure_likelihood", only_the_first)
+    monkeypatch.setattr(likelihood, "measure_likelihood", only_the_first)
     with pytest.raises(KeyboardInterrupt):
-        command.evaluate_likelihood(folder, torch.device("cpu"))
+        likelihood.evaluate_likelihood(folder, torch.device("cpu"))
     assert list(load_config(folder).metrics) == ["likelihood, 5 steps"]
 
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_compiled_is_said_before_anything_is_measured(monkeypatch
 
 def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
-    command.evaluate_likelihood(folder, torch.device("cpu"), samples=20)
+    likelihood.evaluate_likelihood(folder, torch.device("cpu"), samples=20)
     assert load_config(folder).metrics == {} and not (folder / "likelihood.png").exists()
 
 

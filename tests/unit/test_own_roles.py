@@ -17,8 +17,13 @@ from training.data import captioned_set, trained_on
 from training.data.captions import true_of
 from training.data.section import ImageSection
 from training.data.training_set import DataError
-from training.evaluate import command
-from training.evaluate.command import evaluate_checkpoint, evaluate_likelihood, evaluate_memorisation, evaluate_steered
+from training.evaluate.command import (
+    asked,
+    evaluate_checkpoint,
+    evaluate_likelihood,
+    evaluate_memorisation,
+    evaluate_steered,
+)
 from training.evaluate.figures import settings_of
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.reference import find_judge
@@ -57,7 +62,7 @@ def shop(tmp_path_factory):
     place = tmp_path_factory.mktemp("shop")
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-    patch.setattr(command, "FEWEST_IMAGES", 40)
+    patch.setattr(asked, "FEWEST_IMAGES", 40)
     yield Shop(place, squares(place / "squares"))
     patch.undo()
 

@@ -1,0 +1,51 @@
+"""`evaluate`: measure a checkpoint folder, and write down what was found."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import Precision, read_role
+from model.loading import GUIDES
+from model.weights import CheckpointError
+from training.evaluate.command.control import evaluate_beside
+from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memorisation
+from training.evaluate.command.likelihood import evaluate_likelihood
+from training.evaluate.command.reader import evaluate_reader
+from training.evaluate.command.steered import evaluate_steered
+from training.evaluate.figures import Figures
+from training.recipe import RecipeError
+
+__all__ = ["evaluate_checkpoint", "evaluate_likelihood", "evaluate_memorisation", "evaluate_steered"]
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    changed: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+    compile: bool = False,
+) -> Figures:
+    """Measure a checkpoint; at its card's own settings (nothing in `changed`) also write config.json and README.md.
+
+    Raises RecipeError where there is no such checkpoint or the settings cannot be.
+    """
+    try:
+        role = read_role(folder)
+        if role in ("judge", *GUIDES):
+            if changed or precision != "float32" or compile:
+                raise RecipeError(
+                    f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"
+                )
+            return evaluate_reader(folder, role, device, samples=samples, seed=seed)
+        evaluate = evaluate_beside if role == "control" else evaluate_denoiser
+        return evaluate(
+            folder, checkpoints, device,
+            samples=samples, changed=changed or {}, precision=precision, seed=seed, compile=compile,
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error

@@ -1,0 +1,128 @@
+"""Measure a denoiser: what it draws by its card's settings, and how near that is to what it was trained on."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import Checkpoint, Precision, load_checkpoint, save_config
+from model.clip import ClipCheckpoint, load_clip
+from model.weights import CheckpointError
+from training.data import mirrored, trained_on
+from training.evaluate import card, pictures
+from training.evaluate.bfloat16 import as_good, check_comparable
+from training.evaluate.clouds import POINT_SEEDS, evaluate_points, told_apart
+from training.evaluate.command.asked import HEADLINE, announce, count_of, options_of
+from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
+from training.evaluate.figures import Figures, settings_of
+from training.evaluate.memorisation import CHECKED, memorisation
+from training.evaluate.reference import image_reference
+from training.recipe import RecipeError
+
+UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
+MEMORISATION = "memorisation"
+
+
+def evaluate_denoiser(
+    folder: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None,
+    changed: dict[str, Any],
+    precision: Precision,
+    seed: int,
+    compile: bool,
+) -> Figures:
+    """Raises CheckpointError, and RecipeError where the settings cannot be."""
+    checkpoint = load_checkpoint(folder)
+    config = checkpoint.config
+    options = options_of(checkpoint, changed, precision)
+    data = trained_on(config)
+    count = samples or count_of(config, data)
+    if precision == "bfloat16" and not changed:
+        check_comparable(options, count, seed, config.metrics.get(HEADLINE))
+    if config.data.kind == "points":
+        fewer = count if data.examples is None else min(count, len(data.held_out))
+        announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
+        figures, drawn = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
+    else:
+        announce(config.name, f"{count:,} samples")
+        reference = image_reference(checkpoints, data, device)
+        how = Drawing(seed, precision, device, compile=compile)
+        if config.reads == "text":
+            clip = _clip_beside(checkpoint, checkpoints)
+            figures, drawn = evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
+        else:
+            figures, drawn = evaluate_images(checkpoint, reference, options, how, samples=count)
+    column = HEADLINE if precision == "float32" else precision
+    # A quick look does not take the place of a measurement that was made with more samples.
+    if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
+        return figures
+
+    metrics = dict(config.metrics)
+    if config.data.kind == "points":
+        figures |= told_apart(drawn, data)
+    metrics[column] = figures
+    if config.data.kind == "points" and config.data.labels:
+        options = options.model_copy(update={"guidance_scale": 0.0})
+        metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config)) if precision == "float32" else None
+    if remembered is not None:
+        metrics[MEMORISATION] = remembered.figures
+    precisions = config.precisions
+    if precision == "bfloat16":
+        loses = not as_good(figures, metrics[HEADLINE])
+        precisions = ("float32",) if loses else ("float32", "bfloat16")
+    elif "bfloat16" in metrics and not settings_of(options, None).items() <= metrics["bfloat16"].items():
+        del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
+        precisions = ("float32",)
+    config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
+    save_config(folder, config)
+    if config.data.kind == "points":
+        pictures.save_points_picture(folder, config, data, drawn)
+    elif precision == "float32":
+        pictures.save_image_sheet(folder, config, drawn)
+        pictures.save_nearest_picture(folder, remembered)
+    card.write_denoiser_card(folder, config)
+    return figures
+
+
+def evaluate_memorisation(
+    folder: Path, device: torch.device, *, samples: int | None = None, seed: int = 0, compile: bool = False
+) -> Figures:
+    """How near samples, drawn anew by the card's own settings, are to what was trained on; but for a quick look it goes
+    into config.json and the card.
+
+    Raises RecipeError where there is no such checkpoint, or nothing that could be remembered.
+    """
+    try:
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    config, options = checkpoint.config, options_of(checkpoint, {}, "float32")
+    data = trained_on(config)
+    if data.examples is None:
+        raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
+    how = Drawing(seed, "float32", device, compile=compile)
+    drawn = draw(checkpoint, data, options, how, samples=samples or CHECKED)
+    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config))
+    if samples is None:
+        config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: remembered.figures}})
+        save_config(folder, config)
+        if config.data.kind == "images":
+            pictures.save_nearest_picture(folder, remembered)
+        card.write_denoiser_card(folder, config)
+    return remembered.figures
+
+
+def _clip_beside(checkpoint: Checkpoint, checkpoints: Path) -> ClipCheckpoint | None:
+    """The CLIP whose text encoder it reads, if that is there, and reads it still."""
+    name = checkpoint.config.recipe.get("text_from")
+    if name is None:
+        return None
+    try:
+        clip = load_clip(checkpoints / name)
+    except CheckpointError:
+        return None
+    return clip if clip.text.config == checkpoint.config.text else None

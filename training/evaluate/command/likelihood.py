@@ -1,0 +1,53 @@
+"""Measure the bits of a denoiser, over a respaced chain and over the full one."""
+
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import Precision, load_checkpoint, save_config
+from model.weights import CheckpointError
+from training.evaluate import card, pictures
+from training.evaluate.command.asked import announce
+from training.evaluate.figures import Figures
+from training.evaluate.likelihood import measure_likelihood
+from training.recipe import RecipeError
+
+LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
+RESPACED = 50
+FULL_CHAIN_ROWS = 1_000  # … and over all T
+
+
+def evaluate_likelihood(
+    folder: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+    compile: bool = False,
+) -> dict[str, Figures]:
+    """Bits per dimension over a respaced and over the full chain; but for a quick look each goes into config.json and
+    the card when it is done.
+
+    Raises RecipeError where there is no such checkpoint.
+    """
+    try:
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    chains = {min(RESPACED, checkpoint.schedule.T): LIKELIHOOD_ROWS, checkpoint.schedule.T: FULL_CHAIN_ROWS}
+    found, columns = {}, {}
+    for steps, rows in chains.items():
+        count = min(rows, samples or rows)
+        announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
+        found[steps] = measure_likelihood(
+            checkpoint, steps, rows=count, seed=seed, precision=precision, device=device, compile=compile
+        )
+        columns[f"likelihood, {steps} steps"] = found[steps].figures
+        if samples is None:
+            config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
+            save_config(folder, config)
+            if len(found) == len(chains):
+                pictures.save_likelihood_picture(folder, config, found)
+            card.write_denoiser_card(folder, config)
+    return columns

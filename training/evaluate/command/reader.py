@@ -1,0 +1,50 @@
+"""Measure what reads rows: a judge, and what steers by its reading, a classifier or CLIP."""
+
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import save_config
+from model.clip import ClipCheckpoint
+from model.loading import GUIDES
+from model.reader import Guide
+from training.data import trained_on
+from training.evaluate import card, pictures
+from training.evaluate.command.asked import HEADLINE, announce
+from training.evaluate.figures import Figures
+from training.evaluate.judge import load_judge
+from training.evaluate.readers import evaluate_classifier, evaluate_clip, evaluate_judge
+
+CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
+
+
+def evaluate_reader(folder: Path, role: str, device: torch.device, *, samples: int | None, seed: int) -> Figures:
+    """Raises CheckpointError."""
+    if role == "judge":
+        return _evaluate_judge(folder, device)
+    guide = GUIDES[role](folder)
+    measure = evaluate_clip if isinstance(guide, ClipCheckpoint) else evaluate_classifier
+    count = samples or CLASSIFIED
+    announce(guide.name, f"at most {count:,} held-out rows")
+    figures, accuracies = measure(guide, samples=count, seed=seed, device=device)
+    if samples is None:
+        pictures.save_accuracy_picture(folder, guide.config, accuracies)
+        tell_of(folder, guide, {HEADLINE: figures})
+    return figures
+
+
+def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
+    judge = load_judge(folder, device)
+    announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
+    figures = evaluate_judge(judge)
+    config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
+    save_config(folder, config)
+    card.write_judge_card(folder, config)
+    return figures
+
+
+def tell_of(folder: Path, guide: Guide, columns: dict[str, Figures]) -> None:
+    """Write figures into the config and the card of what steers."""
+    config = guide.config.model_copy(update={"metrics": guide.metrics | columns})
+    save_config(folder, config)
+    card.write_guide_card(folder, config)

@@ -1,0 +1,67 @@
+"""Measure a denoiser that a classifier or CLIP steers."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import Precision, load_checkpoint, read_role
+from model.loading import GUIDES
+from model.weights import CheckpointError
+from training.data import trained_on
+from training.evaluate.clouds import evaluate_points
+from training.evaluate.command.asked import count_of, options_of
+from training.evaluate.command.reader import tell_of
+from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
+from training.evaluate.figures import Figures
+from training.evaluate.reference import image_reference
+from training.generate import Steering
+from training.recipe import RecipeError
+
+
+def evaluate_steered(
+    folder: Path,
+    guide: Path,
+    checkpoints: Path,
+    device: torch.device,
+    *,
+    samples: int | None = None,
+    changed: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+    compile: bool = False,
+) -> Figures:
+    """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
+    tells of it.
+
+    `changed["guidance_scale"]` is the gradient's; by default the one that the card of what steers advises.
+
+    Raises RecipeError where the two do not fit, or the settings cannot be.
+    """
+    try:
+        checkpoint, role = load_checkpoint(folder), read_role(guide)
+        if role not in GUIDES:
+            raise RecipeError(f"{guide.name} steers nothing: it is no classifier, and no CLIP")
+        steers = GUIDES[role](guide)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    if not steers.fits(checkpoint.config):
+        raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
+    options = options_of(checkpoint, changed or {}, precision)
+    steering = Steering(steers, (changed or {}).get("guidance_scale", steers.default_scale))
+    config, data = checkpoint.config, trained_on(checkpoint.config)
+    count = count_of(config, data, steers.steers)
+    if config.data.kind == "points":
+        figures, _ = evaluate_points(
+            checkpoint, options, samples=samples or count, seed=seed, device=device, steering=steering
+        )
+    else:
+        reference = image_reference(checkpoints, data, device)
+        how = Drawing(seed, precision, device, steering, compile)
+        if steers.steers == "text":
+            figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
+        else:
+            figures, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
+    if not changed and samples in (None, count):
+        tell_of(guide, steers, {f"steering {folder.name}": figures})
+    return figures
