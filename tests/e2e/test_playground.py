@@ -110,7 +110,7 @@ def test_a_link_gives_the_same_bytes(at, shipped):
         np.testing.assert_array_equal(as_pixels(archive.read("0000.png"))[..., 0], numbers[0])
 
 
-def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at):
+def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipped):
     visit = at("/?view=draw&seed=5")
     pad = visit.page.locator("#pad")
     box = pad.bounding_box()
@@ -125,7 +125,11 @@ def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at):
     visit.wait_for_address("drawing=")
     assert read(visit.pictures()) == [1]
     visit.keep_picture("draw")
-    again = at(visit.page.evaluate("location.pathname + location.search"))
+    link = visit.page.evaluate("location.pathname + location.search")
+    models = httpx.get(f"{shipped.url}/models").json()["datasets"]["mnist"]["models"]
+    [sketch] = [of for model in models for of in model["follows"] if of["kind"] == "sketch"]
+    assert f"guidance_scale={sketch['guidance_scale']:g}&" in link  # of the hint, since nothing else is asked for
+    again = at(link)
     again.wait_until_done()
     np.testing.assert_array_equal(again.pictures()[0], visit.pictures()[0])
 
