@@ -87,7 +87,8 @@ def _classifier(draw: random.Random) -> dict:
 
 def _hint(draw: random.Random) -> dict:
     control = {"kind": draw.choice(["canny", "sketch"]), "image": _drawing(draw), "scale": draw.choice([0.5, 1])}
-    return _images(draw) | {"control": control} | draw.choice([{}, {"label": draw.randrange(10)}])
+    beside = draw.choice([{}, {"guidance_scale": 1}, {"label": draw.randrange(10)}])
+    return _images(draw) | {"control": control} | beside
 
 
 def _drawing(draw: random.Random) -> str:

@@ -14,13 +14,15 @@ from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
+from model.plan import Sampler
 from model.reader import NoisyReader, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.weights import CheckpointError, load_weights
 
 
 class ClassifierConfig(BaseModel):
-    """Its config.json. `schedule` must be that of the denoiser it steers; `guidance_scale` is what its card advises."""
+    """Its config.json. `schedule` must be that of the denoiser it steers. What its card advises:
+    `guidance_scale`, `sampler` and `preferred`, as `Guide` has them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,6 +33,8 @@ class ClassifierConfig(BaseModel):
     network: AnyEncoderConfig
     schedule: ScheduleConfig
     guidance_scale: float = Field(1.0, ge=0, le=20)
+    sampler: Sampler | None = None
+    preferred: bool = False
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -70,6 +74,14 @@ class ClassifierCheckpoint:
     @property
     def default_scale(self) -> float:
         return self.config.guidance_scale
+
+    @property
+    def sampler(self) -> Sampler | None:
+        return self.config.sampler
+
+    @property
+    def preferred(self) -> bool:
+        return self.config.preferred
 
     @property
     def metrics(self) -> dict[str, Any]:

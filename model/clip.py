@@ -14,6 +14,7 @@ from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
+from model.plan import Sampler
 from model.reader import NoisyReader, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.text import TextConfig, TextEncoder, load_text
@@ -24,7 +25,8 @@ LARGEST_LOGIT_SCALE = 100.0  # … where it is also held below this
 
 
 class ClipConfig(BaseModel):
-    """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers."""
+    """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers. What its card
+    advises: `guidance_scale`, `sampler` and `preferred`, as `Guide` has them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,6 +38,8 @@ class ClipConfig(BaseModel):
     text: TextConfig
     schedule: ScheduleConfig
     guidance_scale: float = Field(1.0, ge=0, le=20)
+    sampler: Sampler | None = None
+    preferred: bool = False
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -95,6 +99,14 @@ class ClipCheckpoint:
     @property
     def default_scale(self) -> float:
         return self.config.guidance_scale
+
+    @property
+    def sampler(self) -> Sampler | None:
+        return self.config.sampler
+
+    @property
+    def preferred(self) -> bool:
+        return self.config.preferred
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class Hints(_Rows):
         """The same, but that the others than these rows [rows] bool follow none."""
         return replace(self, kind=torch.where(rows, self.kind, NO_HINT))
 
+    def __add__(self, others: "Hints") -> "Hints":
+        """Those of these rows, then of others."""
+        return Hints(*(torch.cat([getattr(of, field.name) for of in (self, others)]) for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Conditions(_Rows):
@@ -100,6 +104,14 @@ class Conditions(_Rows):
     @property
     def wants_unconditional(self) -> Tensor:
         return ~self.guided | (self.guidance_scale != 1)
+
+    def hints_in_halves(self, both: Tensor) -> Hints | None:
+        """Those of every row once, then of the unconditional halves of these rows [k] int64. A hint is in both halves;
+        where it is alone, it is what is guided: in the conditional one only."""
+        if self.hints is None:
+            return None
+        once = self.hints.kept(self.asks_anything | self.wants_conditional)
+        return once + self.hints[both].kept(self.asks_anything[both]) if len(both) else once
 
     def wants_gradient(self, of: Asked) -> Tensor:
         if self.gradient_scale is None:

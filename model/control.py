@@ -24,6 +24,7 @@ from model.denoiser import Control
 from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
+from model.plan import Sampler
 from model.weights import CheckpointError, fingerprint, load_weights
 
 
@@ -56,7 +57,8 @@ class ControlConfig(BaseModel):
     text: int = Field(0, ge=0)
     schedule: ScheduleConfig
     control_scale: float = Field(1.0, ge=0, le=2)  # what its card advises …
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and of the hint, where neither label nor prompt is given
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # … of the hint, where neither label nor prompt is given …
+    sampler: Sampler | None = None  # … and there, instead of what the base advises
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -77,7 +79,8 @@ class ControlConfig(BaseModel):
 
     def alone(self, sampling: SamplingConfig) -> SamplingConfig:
         """Those settings of the base, for hints that are given with neither label nor prompt."""
-        return sampling.model_copy(update={"guidance_scale": self.guidance_scale})
+        sampler = self.sampler or sampling.sampler
+        return sampling.model_copy(update={"guidance_scale": self.guidance_scale, "sampler": sampler})
 
     def build_network(self) -> ControlNet:
         return ControlNet(

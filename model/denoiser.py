@@ -95,11 +95,9 @@ class Denoiser:
         return nothing if asked is None else torch.where(per_row(conditions.wants_conditional, nothing), asked, nothing)
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        shown, hints = self._shown(conditions), conditions.hints
+        shown = self._shown(conditions)
         both = torch.nonzero(conditions.wants_conditional & conditions.wants_unconditional).flatten()
-        if hints is not None:  # in both halves; where nothing else is asked for, it is what is guided: in the one alone
-            asks, every = conditions.asks_anything, torch.cat([torch.arange(len(conditions)), both])
-            hints = hints[every].kept(torch.cat([asks | conditions.wants_conditional, asks[both]]))
+        hints = conditions.hints_in_halves(both)
         if not len(both):
             return self._controlled_output(x_t, t, shown.to(self.device), hints)
 

@@ -10,6 +10,7 @@ from model.checkpoint import Config
 from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
+from model.plan import Sampler
 from model.prediction import per_row
 from model.schedule import NoiseSchedule
 
@@ -72,6 +73,16 @@ class Guide(Protocol):
     @property
     def default_scale(self) -> float:
         """What its card advises."""
+        ...
+
+    @property
+    def sampler(self) -> Sampler | None:
+        """What its card advises where it steers; None is what the denoiser's advises."""
+        ...
+
+    @property
+    def preferred(self) -> bool:
+        """Does it steer where a request names no guidance, although a denoiser reads what is asked by itself?"""
         ...
 
     @property

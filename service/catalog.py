@@ -7,7 +7,6 @@ from model.conditions import Asked
 from model.control import ControlCheckpoint
 from model.plan import SAMPLERS
 from model.reader import Guide
-from model.text import TextEncoder
 from service.engine.served import Served
 from service.schemas import MAX_IMAGES, MAX_POINTS, Guidance
 
@@ -41,15 +40,10 @@ class Catalog:
             self.datasets.setdefault(served.checkpoint.config.data.dataset, []).append(served.checkpoint)
         self.by_key: Mapping[str, Served] = {served.key: served for served in self.served.values()}
 
-    def text_encoder(self, dataset: str) -> TextEncoder | None:
-        """What reads a prompt there, of the model that answers it by default."""
-        for checkpoint in self.datasets[dataset]:
-            if checkpoint.text is not None:
-                return checkpoint.text
-        for checkpoint in self.datasets[dataset]:
-            if "text" in self.served[checkpoint.config.name].guides:
-                return self.served[checkpoint.config.name].guides["text"].text
-        return None
+    def understanding(self, dataset: str) -> list[Served]:
+        """Models that understand prompts there, the one that answers by default first."""
+        found = (self.served[checkpoint.config.name] for checkpoint in self.datasets[dataset])
+        return sorted((of for of in found if of.text is not None), key=lambda of: of.rank("text"))
 
     def guidances(self, dataset: str) -> list[Guidance]:
         """How a label or a prompt can steer there."""
@@ -81,7 +75,8 @@ class Catalog:
         data = checkpoints[0].config.data
         steering = [guide for c in checkpoints for guide in self.served[c.config.name].guides.values()]
         labels = [of.labels for of in (*(c.config.data for c in checkpoints), *(g.data for g in steering)) if of.labels]
-        text = self.text_encoder(dataset)
+        understanding = self.understanding(dataset)
+        text = understanding[0].text if understanding else None
         return {
             "kind": data.kind,
             "shape": list(data.shape),
@@ -115,6 +110,8 @@ class Catalog:
                     "name": guide.name,
                     "guidance": BY_GRADIENT[steers],
                     "guidance_scale": guide.default_scale,
+                    "sampler": guide.sampler or config.sampling.sampler,
+                    "preferred": guide.preferred,
                     "metrics": guide.metrics,
                 }
                 for steers, guide in self.served[config.name].guides.items()
@@ -125,6 +122,7 @@ class Catalog:
                     "kind": kind,
                     "scale": control.config.control_scale,
                     "guidance_scale": control.config.guidance_scale,
+                    "sampler": control.config.sampler or config.sampling.sampler,
                     "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }

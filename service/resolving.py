@@ -74,10 +74,10 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     config = checkpoint.config
     n = _count(request, config.data.kind)
     control, control_scale = _control(catalog, request, checkpoint)
-    guidance, scale = _guidance(catalog, request, checkpoint, control)
+    guidance, scale, advised = _guidance(catalog, request, checkpoint, control)
     labels, names, words = None, config.data.labels, None
     if request.prompt is not None:
-        encoder = checkpoint.text or catalog.served[config.name].guides["text"].text
+        encoder = catalog.served[config.name].text
         prompt, words = _understood(request, encoder)
     elif request.label is not None:
         if guidance == "classifier":
@@ -88,7 +88,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     steps = request.steps if request.steps is not None else config.sampling.steps
     if not 1 <= steps <= T:
         raise invalid("steps", f"1 … {T} for {config.name}", request.steps)
-    sampler = request.sampler or config.sampling.sampler
+    sampler = request.sampler or advised or config.sampling.sampler
     eta, variance = request.eta, request.variance
     if eta is not None and sampler != "ddim":
         raise invalid("eta", f"applies to the sampler ddim only; the sampler is {sampler}", eta)
@@ -156,20 +156,19 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
                 raise invalid("guidance", f"one of {guidances}: {request.dataset} has no {name}", name)
     if request.control is not None:
         candidates = _following(catalog, request, candidates)
-    reading = [c for c in candidates if c.config.reads == asked]
-    if asked == "text" and not reading:
-        reading = [c for c in candidates if "text" in catalog.served[c.config.name].guides]
-    return (reading or candidates)[0]
+    named = request.guidance is not None
+    return min(candidates, key=lambda c: catalog.served[c.config.name].rank(asked, guidance_is_named=named))
 
 
 def _guidance(
     catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint, control: ControlConfig | None
-) -> tuple[Guidance, float]:
-    """(how label or prompt steers, or a hint where it is alone, how strongly)"""
+) -> tuple[Guidance, float, Sampler | None]:
+    """(how label or prompt steers, or a hint where it is alone; how strongly; by which sampler that is best done, if
+    that is another than the model's)"""
     config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
     guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
     asks = prompted or request.label is not None
-    if prompted and not catalog.served[checkpoint.config.name].understands_words:
+    if prompted and catalog.served[checkpoint.config.name].text is None:
         raise invalid("prompt", f"{config.name} understands no words; {_who_understands(catalog)}", request.prompt)
     if not prompted and config.reads == "text" and asks:
         raise invalid("label", f"{config.name} reads a prompt, not a label", request.label)
@@ -193,13 +192,15 @@ def _guidance(
         if guidance not in (None, BY_GRADIENT[steers]):
             raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
         guidance = BY_GRADIENT[steers]
-    if guidance == "none" or (not asks and control is None):
-        return "none", 1.0
-    if not asks:
-        return "classifier-free", control.guidance_scale if scale is None else scale
     if guidance == BY_GRADIENT[steers]:
-        return guidance, guides[steers].default_scale if scale is None else scale
-    return "classifier-free", config.sampling.guidance_scale if scale is None else scale
+        scale = guides[steers].default_scale if scale is None else scale
+        return guidance, scale, guides[steers].sampler
+    if not asks and control is None:
+        return "none", 1.0, None
+    of = config.sampling if asks else control.alone(config.sampling)
+    if guidance == "none":
+        return "none", 1.0, of.sampler
+    return "classifier-free", of.guidance_scale if scale is None else scale, of.sampler
 
 
 def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:
@@ -211,7 +212,7 @@ def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkp
         detail = f"there are hints of {', '.join(there)}" if there else "no model of it follows hints"
         steered = f", guided by {request.guidance}," if request.guidance in BY_GRADIENT.values() else ""
         raise invalid("control.kind", f"nothing{steered} follows {kind} in {request.dataset}: {detail}", kind)
-    if request.prompt is not None and not any(catalog.served[c.config.name].understands_words for c in found):
+    if request.prompt is not None and all(catalog.served[c.config.name].text is None for c in found):
         raise invalid("control", "goes with a label here: no model that understands prompts follows hints")
     return found
 
@@ -230,7 +231,7 @@ def _control(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -
 
 
 def _who_understands(catalog: Catalog) -> str:
-    understanding = [name for name in catalog.datasets if catalog.text_encoder(name) is not None]
+    understanding = [name for name in catalog.datasets if catalog.understanding(name)]
     return f"prompts are for {', '.join(understanding)}" if understanding else "no model here does"
 
 

@@ -38,7 +38,8 @@ class _Fields(BaseModel):
         examples=["a thin seven leaning right"],
     )  # fmt: skip
     guidance: Guidance | None = Field(
-        None, description="How a label or a prompt steers; by default classifier-free. `none` with one of them is the "
+        None, description="How a label or a prompt steers; by default classifier-free, or the gradient of what is "
+        "`preferred` at /models. `none` with one of them is the "
         "plain conditional model, the same as a scale of 1. A hint with neither is guided in the label's place: "
         "classifier-free, or `none`. `classifier` steers to a label by the gradient of a "
         "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
@@ -47,14 +48,15 @@ class _Fields(BaseModel):
         None, ge=0, le=20, allow_inf_nan=False,
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
         "1); of the hint where neither label nor prompt is given. Classifier, clip: of the gradient, 0 is off. "
-        "Default: the model card's, or that of the hint's.",
+        "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the model card's."
     )
     sampler: Sampler | None = Field(
-        None, description="Default: the model card's. `renoise` is quick and biased: it loses spread at every step."
-    )
+        None, description="Default: the card's, of what steers by its gradient, of the ControlNet where a hint is "
+        "alone, or else of the model. `renoise` is quick and biased: it loses spread at every step."
+    )  # fmt: skip
     eta: float | None = Field(
         None, ge=0, le=1, allow_inf_nan=False, description="For ddim: 0 is deterministic, 1 as noisy as ddpm."
     )

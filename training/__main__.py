@@ -207,7 +207,10 @@ def evaluate(
     ] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="Default: the card's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Default: the card's; of points 50.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(min=0, max=20, help="Default: the card's.")] = None,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(min=0, max=20, help="Default: the card's. With hints of the label, and of hints alone."),
+    ] = None,
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),

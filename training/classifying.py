@@ -33,6 +33,8 @@ class ClassifierTask:
             network=recipe.network,
             schedule=recipe.schedule,
             guidance_scale=recipe.guidance_scale,
+            sampler=recipe.sampler,
+            preferred=recipe.preferred,
             recipe=recipe.model_dump(mode="json"),
         )
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)

@@ -35,6 +35,7 @@ class ControlTask:
                 hint=recipe.hint,
                 control_scale=recipe.control_scale,
                 guidance_scale=recipe.guidance_scale,
+                sampler=recipe.sampler,
                 recipe=recipe.model_dump(mode="json"),
             )
             if self.base.config.reads == "text":

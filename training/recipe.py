@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model.checkpoint import NAME_PATTERN, PredictionConfig, SamplingConfig, ScheduleConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
-from model.plan import Variance
+from model.plan import Sampler, Variance
 from model.schedule import make_schedule
 from training.data.section import DataSection
 
@@ -129,7 +129,9 @@ class ClassifierRecipe(_Section):
     network: AnyEncoderConfig
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises …
+    sampler: Sampler | None = None  # … instead of what the denoiser's does …
+    preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
 
     @model_validator(mode="after")
     def _trainable(self) -> "ClassifierRecipe":
@@ -159,7 +161,9 @@ class ClipRecipe(_Section):
     text: TextSection = TextSection()
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises …
+    sampler: Sampler | None = None  # … instead of what the denoiser's does …
+    preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
 
     @model_validator(mode="after")
     def _trainable(self) -> "ClipRecipe":
@@ -180,7 +184,8 @@ class ControlRecipe(_Section):
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
     optimisation: OptimisationSection
     control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises …
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and where neither label nor prompt is given: of the hint
+    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and where neither label nor prompt is given: of the hint …
+    sampler: Sampler | None = None  # … and instead of what the base's does
 
 
 Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe

@@ -1,7 +1,7 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.checkpoint import Precision
 from model.compilation import compiled
-from model.conditions import HINT_KINDS, Conditions, HintKind, Hints
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
 from model.noise import normal
@@ -225,7 +225,8 @@ def _hints(jobs: Sequence[Job], counts: Sequence[int]) -> Hints | None:
 
 def _following(kind: HintKind, image: Tensor, rows: int) -> Conditions:
     kinds = torch.full((rows,), HINT_KINDS.index(kind))
-    return replace(Conditions.none(rows), hints=Hints(image.expand(rows, *image.shape), kinds, torch.ones(rows)))
+    hints = Hints(image.expand(rows, *image.shape), kinds, torch.ones(rows))
+    return Conditions(torch.full((rows,), NO_LABEL), torch.ones(rows), hints=hints)
 
 
 @torch.inference_mode()

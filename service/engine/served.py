@@ -9,10 +9,11 @@ from model.checkpoint import Checkpoint
 from model.conditions import Asked, HintKind
 from model.control import ControlCheckpoint
 from model.reader import Guide
+from model.text import TextEncoder
 from model.weights import fingerprint
 
 # What changes no sample: advice for requests, and figures.
-ADVICE = {"sampling", "guidance_scale", "control_scale", "recipe", "metrics"}
+ADVICE = {"sampling", "guidance_scale", "control_scale", "sampler", "preferred", "recipe", "metrics"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,16 @@ class Served:
         return self.checkpoint.config.name
 
     @property
-    def understands_words(self) -> bool:
-        return self.checkpoint.config.reads == "text" or "text" in self.guides
+    def text(self) -> TextEncoder | None:
+        """What reads prompts: its own, or that of what steers it."""
+        return self.checkpoint.text or getattr(self.guides.get("text"), "text", None)
+
+    def rank(self, asked: Asked | None, *, guidance_is_named: bool = False) -> tuple[bool, bool, bool]:
+        """Who answers where no model is named: the least. One that is steered by what is preferred, unless the request
+        names its guidance; then one that reads what is asked; then one that is steered to it."""
+        reads, guide = self.checkpoint.config.reads, self.guides.get(asked)
+        preferred = guide is not None and guide.preferred and reads is None and not guidance_is_named
+        return not preferred, reads != asked, guide is None
 
     @cached_property
     def key(self) -> str:

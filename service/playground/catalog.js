@@ -21,7 +21,10 @@ export function answering(dataset, asks, guidance, hint) {
 /** How labels or prompts can steer there, or a hint where there is neither; the usual way first. */
 export function guidances(dataset, asks, hint) {
   if (asks === "nothing") return hint ? ["classifier-free", "none"] : [];
-  const known = ["classifier-free", BY_GRADIENT[asks], "none"];
+  const by = BY_GRADIENT[asks];
+  const preferred = dataset.models.some((model) =>
+    model.reads === null && model.steered_by.some((guide) => guide.guidance === by && guide.preferred));
+  const known = preferred ? [by, "classifier-free", "none"] : ["classifier-free", by, "none"];
   return known.filter((guidance) => answering(dataset, asks, guidance, hint).length);
 }
 
@@ -38,10 +41,18 @@ export function askable(dataset, hint) {
   return found;
 }
 
-/** The scale that a card advises: the model's, or that of what follows a hint alone; null where nothing is scaled. */
-export function scaleOf(model, guidance, asks, hint) {
+/** The scale that a card advises, null where nothing is scaled, and the sampler. */
+export function scaleOf(model, { guidance, asks, hint }) {
   if (guidance === null || guidance === "none") return null;
-  if (asks === "nothing") return model.follows.find((control) => control.kind === hint).guidance_scale;
-  if (guidance === "classifier-free") return model.defaults.guidance_scale;
-  return model.steered_by.find((guide) => guide.guidance === guidance).guidance_scale;
+  return steering(model, { guidance, asks, hint })?.guidance_scale ?? model.defaults.guidance_scale;
+}
+
+export function samplerOf(model, { guidance, asks, hint }) {
+  return steering(model, { guidance, asks, hint })?.sampler ?? model.defaults.sampler;
+}
+
+/** What steers the model besides itself, if anything: by its gradient, or by a hint that is alone. */
+function steering(model, { guidance, asks, hint }) {
+  if (hint && asks === "nothing") return model.follows.find((control) => control.kind === hint);
+  return model.steered_by.find((guide) => guide.guidance === guidance);
 }

@@ -2,7 +2,7 @@
 //
 // A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
 
-import { answering, askable, guidances, scaleOf } from "./catalog.js";
+import { answering, askable, guidances, samplerOf, scaleOf } from "./catalog.js";
 
 export const VIEWS = ["generate", "draw", "compare"];
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
@@ -43,8 +43,8 @@ export function settle(catalog, choice) {
   const { defaults, T } = model;
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
-  const sampler = pick(choice.sampler, dataset.samplers, defaults.sampler);
-  const advised = scaleOf(model, guidance, asks, hint);
+  const sampler = pick(choice.sampler, dataset.samplers, samplerOf(model, { guidance, asks, hint }));
+  const advised = scaleOf(model, { guidance, asks, hint });
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
   return {
     view,

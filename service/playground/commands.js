@@ -1,5 +1,6 @@
 // The same request as a command to paste: curl, Python's httpx, OpenAI's client.
 
+import { samplerOf } from "./catalog.js";
 import { asRequest } from "./choice.js";
 import { key } from "./key.js";
 
@@ -40,7 +41,7 @@ export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, c
   if (view === "draw") return "OpenAI's API follows no drawings here.";
   if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;
   if (guidance !== usual) return `OpenAI's API takes this model with ${usual} guidance.`;
-  const same = sampler === defaults.sampler && (eta ?? defaults.eta) === defaults.eta
+  const same = sampler === samplerOf(model, { guidance }) && (eta ?? defaults.eta) === defaults.eta
     && (variance ?? defaults.variance) === defaults.variance;
   return same ? null : "OpenAI's API takes this model with its own sampler.";
 }

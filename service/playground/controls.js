@@ -11,10 +11,10 @@ const SAMPLERS = {
   renoise: "guess the end, noise it again: quick, and loses spread at every step",
 };
 const GUIDANCES = {
-  "classifier-free": "the model with and without being told, and the difference enlarged",
+  "classifier-free": "the model with and without what is asked, and the difference enlarged",
   classifier: "an unconditional model, steered by the gradient of a classifier",
   clip: "a model that knows no words, steered by the gradient of CLIP",
-  none: "the plain conditional model",
+  none: "what is asked, and nothing enlarged",
 };
 const SCALES = {
   "classifier-free": "0 ignores what is asked, 1 is off, more is stronger",
@@ -29,7 +29,7 @@ const FORGOTTEN = {
     "n", "hint", "hint_scale", "drawing", "values"],
   asks: ["model", "guidance", "guidance_scale", "label"],
   guidance: ["model", "guidance_scale", "values"],
-  hint: ["model", "guidance_scale", "hint_scale", "drawing"],
+  hint: ["model", "hint_scale", "drawing"],
   model: ["guidance_scale", "sampler", "steps", "eta", "variance"],
   sampler: ["eta", "variance"],
   over: ["values"],

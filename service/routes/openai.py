@@ -134,9 +134,9 @@ def _described(name: str) -> dict[str, Any]:
 
 def _prompted(catalog: Catalog) -> list[str]:
     """Models of images that understand prompts; of each dataset the one first that answers by default."""
-    images = {name: of for name, of in catalog.served.items() if of.checkpoint.config.data.kind == "images"}
-    reading = [name for name, of in images.items() if of.checkpoint.config.reads == "text"]
-    return reading + [name for name, of in images.items() if "text" in of.guides]
+    of_images = (name for name, (of, *_) in catalog.datasets.items() if of.config.data.kind == "images")
+    ranked = [of for name in of_images for of in catalog.understanding(name)]
+    return [of.name for of in ranked]
 
 
 def _model(catalog: Catalog, name: str | None) -> str:

@@ -80,7 +80,7 @@ def test_without_a_hint_there_is_no_control_in_the_answer(client):
 
 
 def test_a_hint_changes_the_samples_and_scale_0_does_not(client):
-    plain = pixels(ask(client, {"dataset": "mnist", "seed": 3, "model": "mnist-cfg"}))
+    plain = pixels(ask(client, {"dataset": "mnist", "seed": 3, "model": "mnist-cfg", "sampler": "ddim"}))
     followed = pixels(ask(client, FOLLOWING))
     stronger = pixels(ask(client, FOLLOWING | {"control": FOLLOWING["control"] | {"scale": 2}}))
     assert plain != followed and followed != stronger
@@ -105,7 +105,30 @@ def test_a_hint_alone_is_guided_in_the_label_s_place(client):
     assert (plainly["guidance"], plainly["guidance_scale"]) == ("none", None)
     assert pixels(plainly) == pixels(ask(client, FOLLOWING | {"guidance_scale": 1})) != pixels(answer)
     without = {"dataset": "mnist", "seed": 3, "model": "mnist-cfg"}
-    assert pixels(ask(client, FOLLOWING | {"guidance_scale": 0})) == pixels(ask(client, without))
+    assert pixels(ask(client, FOLLOWING | {"guidance_scale": 0, "sampler": "dpmpp-2m"})) == pixels(ask(client, without))
+
+
+def test_a_hint_alone_is_sampled_as_its_card_advises_and_with_a_label_as_the_model_s(client):
+    assert {ask(client, FOLLOWING | more)["sampler"] for more in ({}, {"guidance": "none"})} == {"ddim"}
+    assert ask(client, FOLLOWING | {"label": 7})["sampler"] == "dpmpp-2m"
+    assert ask(client, FOLLOWING | {"sampler": "ddpm"})["sampler"] == "ddpm"
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "says"),
+    [
+        ({"guidance": "classifier"}, "guidance", "needs a label"),
+        ({"guidance": "clip"}, "guidance", "has no clip"),
+        ({"guidance": "none", "guidance_scale": 2}, "guidance_scale", "does not go with"),
+        ({"guidance": "classifier-free", "control": None}, "guidance", "a label, a prompt or a hint"),
+        ({"guidance_scale": 2, "control": None}, "guidance_scale", "a label, a prompt or a hint"),
+    ],
+)
+def test_guidance_of_what_is_not_there_is_refused(client, more, field, says):
+    answer = client.post("/sample", json=FOLLOWING | more)
+    assert answer.status_code == 422, answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert says in answer.json()["detail"]
 
 
 def test_it_goes_with_a_classifier_too(client):

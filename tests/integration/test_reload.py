@@ -83,18 +83,24 @@ def test_new_advice_is_given_and_loads_nothing(client, folder):
 
     def advised() -> tuple:
         (model,) = client.get("/models", headers=KEY).json()["datasets"]["mnist"]["models"]
-        return model["defaults"]["steps"], model["steered_by"][0]["guidance_scale"], model["follows"][0]["scale"]
+        steers, follows = model["steered_by"][0], model["follows"][0]
+        return (
+            model["defaults"]["steps"],
+            *(steers[name] for name in ("guidance_scale", "sampler", "preferred")),
+            *(follows[name] for name in ("scale", "guidance_scale", "sampler")),
+        )
 
     before = advised()
     sampling = checkpoint.config.sampling.model_copy(update={"steps": 9})
     for name, config in (
         ("mnist-tiny", checkpoint.config.model_copy(update={"sampling": sampling, "metrics": {"a": {"b": 1}}})),
-        (steers.name, steers.config.model_copy(update={"guidance_scale": 3.5})),
-        (control.name, control.config.model_copy(update={"control_scale": 1.25})),
+        (steers.name, steers.config.model_copy(update={"guidance_scale": 3.5, "sampler": "ddpm", "preferred": True})),
+        (control.name, control.config.model_copy(update={"control_scale": 1.25, "guidance_scale": 2, "sampler": None})),
     ):
         save_config(folder / name, config)
     assert reload(client)["loaded"] == []
-    assert advised() == (9, 3.5, 1.25) != before
+    assert before[1:] == (before[1], "dpmpp-2m", False, 0.5, 1.5, "ddim")
+    assert advised() == (9, 3.5, "ddpm", True, 1.25, 2, "dpmpp-2m")
 
 
 def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):

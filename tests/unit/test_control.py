@@ -22,8 +22,9 @@ DENOISE = BASE.denoiser(controls=CONTROLS)
 N = 12
 LABEL = torch.tensor([3, NO_LABEL, 7] * 4)
 SCALE = torch.tensor([1.5, 1.0, 0.0, 4.0] * 3)
-KIND = torch.tensor([NO_HINT, 0, 1, 0, 1, NO_HINT, 0, 0, 1, 1, NO_HINT, 0])
+KIND = torch.tensor([NO_HINT, 0, 1, 0, 1, NO_HINT, 0, 0, 1, 1, 0, 0])
 CONTROL_SCALE = torch.tensor([0.0, 1.0, 1.0, 0.0, 0.5, 0.0, 2.0, 1.0, 0.0, 1.0, 1.0, 0.3])
+FREE = (KIND == NO_HINT) | (CONTROL_SCALE == 0) | ((LABEL == NO_LABEL) & (SCALE == 0))  # of any hint
 
 
 def rows(seed: int = 0):
@@ -60,9 +61,8 @@ def test_rows_of_every_sort_share_a_batch_and_are_what_they_are_alone():
 def test_rows_without_a_hint_and_those_at_scale_0_do_not_change_by_a_bit():
     x, t, image = rows()
     plain, together = DENOISE(x, t, Conditions(LABEL, SCALE)).x0, DENOISE(x, t, mixed(image)).x0
-    free = (KIND == NO_HINT) | (CONTROL_SCALE == 0)
-    assert torch.equal(together[free], plain[free])
-    assert ((together - plain).flatten(1).abs().amax(1)[~free] > 1e-3).all()
+    assert torch.equal(together[FREE], plain[FREE])
+    assert ((together - plain).flatten(1).abs().amax(1)[~FREE] > 1e-3).all()
 
 
 def test_the_hint_stays_in_both_halves_of_guidance():
@@ -112,9 +112,8 @@ def test_every_sampler_follows(sampler):
     _, _, image = rows()
     followed = sample(DENOISE, plan, mixed(image), seeds, IMAGES.shape)
     plain = sample(DENOISE, plan, Conditions(LABEL, SCALE), seeds, IMAGES.shape)
-    free = (KIND == NO_HINT) | (CONTROL_SCALE == 0)
-    assert torch.equal(followed[free], plain[free])
-    assert ((followed - plain).flatten(1).abs().amax(1)[~free] > 0).all()
+    assert torch.equal(followed[FREE], plain[FREE])
+    assert ((followed - plain).flatten(1).abs().amax(1)[~FREE] > 0).all()
 
 
 def test_what_a_row_with_a_hint_costs():
@@ -123,6 +122,21 @@ def test_what_a_row_with_a_hint_costs():
     assert evaluations(False, 0.0, control_scale=1.0) == 1
     assert evaluations(False, 2.0, control_scale=0.0) == 1
     assert evaluations(True, 0.0, control_scale=1.0) == 2
+
+
+@pytest.mark.parametrize("label", [NO_LABEL, 7])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("control_scale", [0.0, 1.0])
+def test_a_row_costs_what_is_evaluated_for_it(label, scale, control_scale):
+    seen = []
+    control = CONTROLS["canny"]
+    denoise = BASE.denoiser(controls={"canny": lambda x, *others: (seen.append(len(x)), control(x, *others))[1]})
+    network = denoise.network
+    denoise.network = lambda x, *others: (seen.append(len(x)), network(x, *others))[1]
+    x, t, image = (of[:1] for of in rows())
+    hints = Hints(image, torch.zeros(1, dtype=torch.int64), torch.tensor([control_scale]))
+    denoise(x, t, Conditions(torch.tensor([label]), torch.tensor([scale]), hints=hints))
+    assert sum(seen) == evaluations(label != NO_LABEL, scale, control_scale=control_scale)
     assert evaluations(True, 1.5, control_scale=1.0) == 4
     assert evaluations(True, 1.5, 2.0, control_scale=0.5) == 5
     assert evaluations(True, 1.5, control_scale=0.0) == 2

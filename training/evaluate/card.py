@@ -56,7 +56,8 @@ MEANING = {
     "are such, the nearest is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
     "agreement": "F1 of the sample's edges (or strokes) with the hint's, within one pixel",
-    "guidance_scale_alone": "of the hint itself, where no label was given with it",
+    "sampler_alone": "the sampler where no label was given with the hint",
+    "guidance_scale_alone": "there, of the hint itself",
     "agreement_ceiling": "the same of the image that the hint was made from",
     "agreement_floor": "the same of the sample with the hint of another image of its class",
     "agreement_alone": "the agreement where no label was given",
@@ -196,7 +197,10 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"| network | {_inline(config.network.model_dump(mode='json'))} |",
         *(_text_rows(config.text) if config.role == "clip" else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
-        f"| advised | guidance scale {config.guidance_scale:g} |",
+        f"| advised | guidance scale {config.guidance_scale:g}"
+        + (f", the sampler {config.sampler}" if config.sampler else "")
+        + ("; also where a request names no guidance" if config.preferred else "")
+        + " |",
         _trained_on(config.recipe),
         "",
         *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),

@@ -115,7 +115,7 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "hint": Choice(role.removeprefix("control-")),
             "label_drop": Choice(0.5, "as often as not, so that the hint alone says enough"),
             "control_scale": Choice(1.0),
-            "guidance_scale": Choice(1.0, "of the hint where no label is given; more follows it more surely"),
+            "guidance_scale": Choice(1.0, "of the hint where no label is given; measure, and set what reads best"),
             "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.01),
         }
     if role == Role.JUDGE:

@@ -1,7 +1,7 @@
 """Which measurements the report has, and what follows from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from model.checkpoint import Config, SamplingConfig
@@ -13,7 +13,7 @@ DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring a
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier, of CLIP
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
-HINT_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)  # of guidance, where a hint is alone
+HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # of guidance, where a hint is alone
 SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
@@ -76,17 +76,28 @@ def by_scale(scales: tuple[float, ...], advised: float) -> list[Cell]:
     return [Cell(*SCALES_AT, scale) for scale in sorted({*scales, advised})]
 
 
+def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: float) -> list[Cell]:
+    """The same in as many steps of the ancestral sampler, whose noise mends what was steered wrongly before."""
+    cells = by_scale(scales, advised)
+    return [replace(cell, sampler="ddpm", variance=config.sampling.variance) for cell in cells]
+
+
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
     """Scales of a hint, with its label and alone, at the settings that the cards advise."""
-    advised = ((False, base.sampling), (True, control.alone(base.sampling)))
-    return [_followed(of, scale, alone) for alone, of in advised for scale in CONTROL_SCALES]
+    advised = [(True, control.alone(base.sampling))]
+    if base.reads == "label":
+        advised.insert(0, (False, base.sampling))
+    scales = sorted({*CONTROL_SCALES, control.control_scale})
+    return [_followed(of, scale, alone) for alone, of in advised for scale in scales]
 
 
 def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
     """Guidance scales of a hint that is alone, at the control scale that its card advises."""
     scales = sorted({*HINT_SCALES, control.guidance_scale})
-    of = [base.sampling.model_copy(update={"guidance_scale": scale}) for scale in scales]
-    return [_followed(one, control.control_scale, alone=True) for one in of]
+    advised = control.alone(base.sampling)
+    samplers = sorted({base.sampling.sampler, advised.sampler})
+    of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
+    return [_followed(advised.model_copy(update=one), control.control_scale, alone=True) for one in of]
 
 
 def _followed(sampling: SamplingConfig, control_scale: float, alone: bool) -> Cell:

@@ -20,10 +20,10 @@ COLUMNS: tuple[Column, ...] = (
 def wants(library: Library) -> Wanted:
     found = []
     for subject in _subjects(library):
-        if subject.guide is None:
-            found.append((subject, grid.by_scale(grid.SCALES, subject.checkpoint.config.sampling.guidance_scale)))
-        else:
-            found.append((subject, grid.by_scale(grid.GRADIENT_SCALES, subject.guide.default_scale)))
+        config, guide = subject.checkpoint.config, subject.guide
+        scales = (grid.SCALES, config.sampling.guidance_scale) if guide is None else (
+            grid.GRADIENT_SCALES, guide.default_scale)  # fmt: skip
+        found.append((subject, [*grid.by_scale(*scales), *grid.by_scale_with_noise(config, *scales)]))
     return found
 
 
@@ -42,11 +42,11 @@ def tells(desk: Desk) -> list[str]:
     known = [(subject, cells) for subject, cells in known if cells]
     if not known:
         return []
-    sampler, steps = grid.SCALES_AT
+    _, steps = grid.SCALES_AT
     lines = [
         "## Prompts",
         "",
-        f"Held-out prompts along the guidance scale, {sampler}, {steps} steps: the share that is followed. "
+        f"Held-out prompts along the guidance scale, {steps} steps: the share that is followed. "
         "*Thickness*, *slant*: in the third of that digit's real images that was asked for. *All three*: these and the "
         "digit; *of new combinations*: where training never said those three of an image. *Among real*: precision, as "
         "above.",
@@ -68,26 +68,31 @@ def tells(desk: Desk) -> list[str]:
 
 
 def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
-    """The best scale of each way, the best way first."""
+    """The best settings of each way, the best way first."""
     told = []
     for subject, cells in known:
-        whole = {cell.guidance_scale: desk.measured(subject)[cell][WHOLE] for cell in cells}
-        scale = max(whole, key=whole.get)
-        told.append((whole[scale], f"**{subject.title}** at scale {scale:g} ({100 * whole[scale]:.1f} %)"))
+        whole = {cell: desk.measured(subject)[cell][WHOLE] for cell in cells}
+        best = max(whole, key=whole.get)
+        by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
+        told.append((whole[best], f"**{subject.title}** {by}"))
     told.sort(key=lambda one: -one[0])
     ways = ", then with ".join(text for _, text in told)
     return f"The share of images that show all three and lie among real ones is largest with {ways}."
 
 
 def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
-    figure, panels = plt.subplots(1, len(known), figsize=(5.5 * len(known), 4), dpi=110, sharey=True, squeeze=False)
-    for panel, (subject, cells) in zip(panels[0], known, strict=True):
+    """A panel for each way and sampler."""
+    shown = [(subject, [cell for cell in cells if cell.method == method])
+             for subject, cells in known for method in dict.fromkeys(cell.method for cell in cells)]  # fmt: skip
+    figure, panels = plt.subplots(1, len(shown), figsize=(4 * len(shown), 4), dpi=110, sharey=True, squeeze=False)
+    for panel, (subject, cells) in zip(panels[0], shown, strict=True):
         scales = [cell.guidance_scale for cell in cells]
         for trait in (*TRAITS, WHOLE):
             shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
             style = dict(color="black", linewidth=2.2) if trait == WHOLE else dict(linewidth=1.6)
             panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
-        panel.set(xlabel="guidance scale", title=subject.title)
+        panel.set_xlabel("guidance scale")
+        panel.set_title(f"{subject.title}\n{cells[0].method}", fontsize=10)
     panels[0][0].set_ylabel("followed, %")
     panels[0][-1].legend(frameon=False, fontsize=8)
     return figure

@@ -8,7 +8,7 @@ import torch
 from model.checkpoint import Precision, read_role
 from model.loading import GUIDES
 from model.weights import CheckpointError
-from training.evaluate.command.control import evaluate_beside
+from training.evaluate.command.control import evaluate_control_card
 from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memorisation
 from training.evaluate.command.likelihood import evaluate_likelihood
 from training.evaluate.command.reader import evaluate_reader
@@ -42,7 +42,7 @@ def evaluate_checkpoint(
                     f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"
                 )
             return evaluate_reader(folder, role, device, samples=samples, seed=seed)
-        evaluate = evaluate_beside if role == "control" else evaluate_denoiser
+        evaluate = evaluate_control_card if role == "control" else evaluate_denoiser
         return evaluate(
             folder, checkpoints, device,
             samples=samples, changed=changed or {}, precision=precision, seed=seed, compile=compile,

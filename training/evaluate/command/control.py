@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.checkpoint import Precision, load_checkpoint, save_config
 from model.control import load_control
@@ -11,15 +12,16 @@ from training.data import trained_on
 from training.data.drawings import DRAWN_OF
 from training.evaluate import card, pictures
 from training.evaluate.command.asked import HEADLINE, announce, options_of
-from training.evaluate.controls import evaluate_control, of_drawings, of_held_out
+from training.evaluate.controls import Shown, evaluate_control, of_drawings, of_held_out
 from training.evaluate.figures import Figures
 from training.evaluate.reference import image_reference
 from training.recipe import RecipeError
 
 HINTS = 2_000
+ALONE = ("sampler", "guidance_scale", "agreement", "label_accuracy")
 
 
-def evaluate_beside(
+def evaluate_control_card(
     folder: Path,
     checkpoints: Path,
     device: torch.device,
@@ -30,8 +32,11 @@ def evaluate_beside(
     seed: int,
     compile: bool,
 ) -> Figures:
-    """A ControlNet, beside the denoiser that it steers, at the latter's own settings: hints with their labels, and
-    alone, guided as the ControlNet's card advises; a guidance scale in `changed` is of both."""
+    """A ControlNet beside the denoiser that it steers: hints with their labels, where that reads any, by its own
+    settings, and hints alone, as the ControlNet's card advises. What is in `changed` is of both.
+
+    Raises CheckpointError, and RecipeError where the two do not fit or the settings cannot be.
+    """
     control = load_control(folder)
     base = load_checkpoint(checkpoints / control.config.base.name)
     if not control.fits(base):
@@ -39,26 +44,31 @@ def evaluate_beside(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    options = options_of(base, changed, precision)
-    options_alone = options if "guidance_scale" in changed else control.config.alone(options)
+    own = options_of(base, changed, precision)
+    ways = [(True, control.config.alone(own).model_copy(update=changed))]
+    if base.config.reads == "label":
+        ways.insert(0, (False, own))
     reference = image_reference(checkpoints, trained_on(base.config), device)
+
+    def measured(shown: Shown, compile: bool) -> tuple[list[Figures], list[Tensor]]:
+        """By each way (how well they are followed, what was made of them)."""
+        common = {"scale": control.config.control_scale, "seed": seed, "precision": precision, "device": device}
+        made = (
+            evaluate_control(control, base, shown, reference, options, alone=alone, compile=compile, **common)
+            for alone, options in ways
+        )
+        found, images = zip(*made, strict=True)
+        return list(found), list(images)
+
     shown = of_held_out(control.hint, reference.data, samples or HINTS, seed)
     announce(folder.name, f"{len(shown):,} hints")
-    parts = {"": shown}
-    if base.config.data.dataset == DRAWN_OF:
-        parts["drawings"] = of_drawings(control.config)
-    figures, seen = {}, []
-    for part, of in parts.items():
-        by_way, made = [], []
-        for alone, at in ((False, options), (True, options_alone)):
-            found, images = evaluate_control(
-                control, base, of, reference, at, scale=control.config.control_scale, alone=alone, seed=seed,
-                precision=precision, device=device, compile=compile,
-            )  # fmt: skip
-            by_way.append(found)
-            made.append(images)
-        figures |= _of_drawings(*by_way) if part else _of_hints(*by_way)
-        seen.append((of, made))
+    found, made = measured(shown, compile)
+    figures, seen = _in_one(found, ALONE), [(shown, made)]
+    if base.config.data.dataset == DRAWN_OF and reference.judged is not None:
+        shown = of_drawings(control.config)
+        found, made = measured(shown, compile=False)  # so few that it would not pay
+        figures |= _in_one([{"drawings": of["label_accuracy"]} for of in found], ("drawings",))
+        seen.append((shown, made))
     column = HEADLINE if precision == "float32" else precision
     if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
         return figures
@@ -69,12 +79,7 @@ def evaluate_beside(
     return figures
 
 
-def _of_hints(labelled: Figures, alone: Figures) -> Figures:
-    told = {"guidance_scale", "agreement", "label_accuracy"} & alone.keys()
-    return labelled | {f"{name}_alone": alone[name] for name in alone if name in told}
-
-
-def _of_drawings(labelled: Figures, alone: Figures) -> Figures:
-    """Nothing where there is no judge who reads them."""
-    both = {"drawings": labelled.get("label_accuracy"), "drawings_alone": alone.get("label_accuracy")}
-    return {name: share for name, share in both.items() if share is not None}
+def _in_one(found: list[Figures], of_alone: tuple[str, ...]) -> Figures:
+    """Figures of the first way, and these of the second, if there is one: of hints alone."""
+    first, *others = found
+    return first | {f"{name}_alone": other[name] for other in others for name in of_alone if name in other}

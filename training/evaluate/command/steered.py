@@ -47,8 +47,9 @@ def evaluate_steered(
         raise RecipeError(str(error)) from error
     if not steers.fits(checkpoint.config):
         raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
-    options = options_of(checkpoint, changed or {}, precision)
-    steering = Steering(steers, (changed or {}).get("guidance_scale", steers.default_scale))
+    advised = {"guidance_scale": steers.default_scale} | ({"sampler": steers.sampler} if steers.sampler else {})
+    options = options_of(checkpoint, advised | (changed or {}), precision)
+    steering = Steering(steers, options.guidance_scale)
     config, data = checkpoint.config, trained_on(checkpoint.config)
     count = count_of(config, data, steers.steers)
     if config.data.kind == "points":
