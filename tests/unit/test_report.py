@@ -325,7 +325,8 @@ def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise
     }
     assert [cell.control_scale for cell in cells] == 2 * [0, 0.5, 1, 1.5, 2]
     guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"guidance_scale": 2.5}))
-    assert [cell.guidance_scale for cell in guided] == [1, 2, 2.5, 3, 5]
+    at = [(cell.sampler, cell.guidance_scale) for cell in guided]
+    assert at == [(sampler, scale) for sampler in ("ddim", "dpmpp-2m") for scale in (1, 2, 2.5, 3, 5)]
     assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
 
 
@@ -381,8 +382,8 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     report(compile=True)
     # Labelled and alone, each with what a hint adds and without; and what adds it, for either.
     assert counters["stats"]["unique_graphs"] == 6
-    # A scale of either way by two samplers; two of the hint, with a label and alone; one of its guidance.
-    assert len(made) == 2 + 2 + 2 + 2 + 1
+    # Either way by two samplers; two scales of the hint, with a label and alone; its guidance by two samplers.
+    assert len(made) == 2 + 2 + 2 + 2 + 2
     text = (tmp_path / "reports" / "quality.md").read_text()
     for name in (
         "prompts.png", "mnist-text-cfg-prompts.png", "mnist-ddpm-mnist-clip-prompts.png",
@@ -397,7 +398,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
     report()
-    assert len(made) == 9
+    assert len(made) == 10
     assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
 
 
@@ -425,7 +426,9 @@ def test_hints_are_measured_at_what_the_same_report_advises(tmp_path, small, mon
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
     command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
     before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
-    assert set(at) == {(after.sampler, after.steps)} != {(before.sampler, before.steps)}
+    alone = tiny_control(base).config.sampler
+    assert set(at) == {(sampler, after.steps) for sampler in (after.sampler, alone)}
+    assert (after.sampler, after.steps) != (before.sampler, before.steps)
     assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()
 
 
