@@ -103,7 +103,8 @@ def test_a_control_was_measured_beside_what_its_base_advises():
         measured = config.metrics["measured"]
         assert settings_of(sampling, None).items() <= measured.items(), config.name
         assert measured["control_scale"] == config.control_scale
-        assert measured["guidance_scale_alone"] == config.guidance_scale
+        alone = config.alone(sampling)
+        assert (measured["sampler_alone"], measured["guidance_scale_alone"]) == (alone.sampler, alone.guidance_scale)
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():

@@ -228,7 +228,9 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| network | a copy of the downward half of its UNet, {_inline(config.network.model_dump(mode='json'))} |",
         f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
         f"| advised | control scale {config.control_scale:g}; "
-        f"without a label guidance scale {config.guidance_scale:g}, of the hint |",
+        f"without a label guidance scale {config.guidance_scale:g}, of the hint"
+        + (f", and the sampler {config.sampler}" if config.sampler else "")
+        + " |",
         _trained_on(config.recipe),
         "",
         *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
