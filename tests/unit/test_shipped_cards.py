@@ -35,8 +35,8 @@ WRITERS = {
 AT_LEAST = {  # of the cards' figures
     "mnist-judge": {"test_accuracy": 0.995},
     "mnist-cfg": {"label_accuracy": 0.995},
-    "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
     "mnist-clip": {"accuracy at t/T = 0": 0.985},
+    "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
     "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
     "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
 }
@@ -93,6 +93,13 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
     if config.data.kind == "images":
         assert {of["computed_in"] for of in _columns(config)} >= set(config.precisions)
         assert all(settings_of(config.sampling, None).items() <= of.items() for of in _columns(config))
+
+
+def test_a_clip_steers_as_its_card_advises_and_draws_what_is_said():
+    config = load_config(CHECKPOINTS / "mnist-clip", ClipConfig)
+    steering = config.metrics["steering mnist-ddpm"]
+    assert (steering["sampler"], steering["guidance_scale"]) == (config.sampler, config.guidance_scale)
+    assert steering["digit"] >= 0.97 and steering["thickness and slant"] >= 0.65
 
 
 def test_a_control_was_measured_beside_what_its_base_advises():
