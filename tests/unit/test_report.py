@@ -393,8 +393,10 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
         assert f"({name})" in text
         assert Image.open(tmp_path / "reports" / name).width > 50
     assert "mnist-text-cfg** by ddim at scale 1 (50.0 %), then with **mnist-ddpm + mnist-clip** by ddim at" in text
-    assert "| given | control scale | guidance scale | samples | agreement |" in text
-    assert all(f"| {row} | 20 |" in text for row in ("hint and label | 0 | 1.5", "the hint alone | 0.5 | 1"))
+    assert "| given | sampler | control scale | guidance scale | samples | agreement |" in text
+    assert all(
+        f"| {row} | 20 |" in text for row in ("hint and label | ddim | 0 | 1.5", "the hint alone | ddim | 0.5 | 1")
+    )
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
     report()

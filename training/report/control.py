@@ -57,6 +57,7 @@ def _by_guidance(subject: Subject) -> list[Cell]:
 def _settings(cell: Cell) -> dict[str, str]:
     return {
         "given": "the hint alone" if cell.alone else "hint and label",
+        "sampler": cell.method,
         "control scale": f"{cell.control_scale:g}",
         "guidance scale": f"{cell.guidance_scale:g}",
         "samples": f"{cell.samples:,}",
@@ -66,7 +67,8 @@ def _settings(cell: Cell) -> dict[str, str]:
 def _plotted(desk: Desk, subject: Subject, scales: list[Cell], guidances: list[Cell]):
     measured, control = desk.measured(subject), subject.control.config
     advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
-    along = sorted([*guidances, *advised], key=lambda cell: cell.guidance_scale)
+    of_advised = [c for c in guidances if c.sampler == control.alone(subject.checkpoint.config.sampling).sampler]
+    along = sorted([*of_advised, *advised], key=lambda cell: cell.guidance_scale)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), dpi=110, sharey=True)
     for panel, cells, x, styles in (
         (panels[0], [c for c in scales if not c.alone], "control_scale", ("o-", "o:", "s-", ", with the label")),
