@@ -15,14 +15,14 @@ from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
 from model.plan import Sampler
-from model.reader import NoisyReader, gradient_of_sum, same_rows
+from model.reader import NoisyReader, OfConfig, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.weights import CheckpointError, load_weights
 
 
 class ClassifierConfig(BaseModel):
     """Its config.json. `schedule` must be that of the denoiser it steers. What its card advises:
-    `guidance_scale`, `sampler` and `preferred`, as `Guide` has them."""
+    `guidance_scale`, `sampler` (None: the denoiser's own) and `preferred`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,37 +55,13 @@ class Classifier(NoisyReader):
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifierCheckpoint:
+class ClassifierCheckpoint(OfConfig):
     """A loaded classifier, a `Guide`: its config, its schedule and its network in float32 on the CPU."""
 
     config: ClassifierConfig
     schedule: NoiseSchedule
     network: nn.Module
     steers: Asked = "label"
-
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
-    def data(self) -> DataConfig:
-        return self.config.data
-
-    @property
-    def default_scale(self) -> float:
-        return self.config.guidance_scale
-
-    @property
-    def sampler(self) -> Sampler | None:
-        return self.config.sampler
-
-    @property
-    def preferred(self) -> bool:
-        return self.config.preferred
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.config.metrics
 
     def fits(self, denoiser: Config) -> bool:
         """As `Guide` has it; and the same labels, where the denoiser reads some."""

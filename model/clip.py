@@ -15,7 +15,7 @@ from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
 from model.plan import Sampler
-from model.reader import NoisyReader, gradient_of_sum, same_rows
+from model.reader import NoisyReader, OfConfig, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.text import TextConfig, TextEncoder, load_text
 from model.weights import CheckpointError, load_weights
@@ -26,7 +26,7 @@ LARGEST_LOGIT_SCALE = 100.0  # … where it is also held below this
 
 class ClipConfig(BaseModel):
     """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers. What its card
-    advises: `guidance_scale`, `sampler` and `preferred`, as `Guide` has them."""
+    advises: `guidance_scale`, `sampler` (None: the denoiser's own) and `preferred`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -79,7 +79,7 @@ class Clip(NoisyReader):
 
 
 @dataclass(frozen=True, eq=False)
-class ClipCheckpoint:
+class ClipCheckpoint(OfConfig):
     """A loaded CLIP, a `Guide`: its config, its schedule and both towers in float32 on the CPU."""
 
     config: ClipConfig
@@ -87,30 +87,6 @@ class ClipCheckpoint:
     network: ImageTower
     text: TextEncoder
     steers: Asked = "text"
-
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
-    def data(self) -> DataConfig:
-        return self.config.data
-
-    @property
-    def default_scale(self) -> float:
-        return self.config.guidance_scale
-
-    @property
-    def sampler(self) -> Sampler | None:
-        return self.config.sampler
-
-    @property
-    def preferred(self) -> bool:
-        return self.config.preferred
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.config.metrics
 
     def fits(self, denoiser: Config) -> bool:
         """As `Guide` has it; the denoiser is not conditioned on anything itself."""

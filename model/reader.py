@@ -6,11 +6,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.checkpoint import Config
+from model.checkpoint import Config, SamplingConfig
 from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
-from model.plan import Sampler
 from model.prediction import per_row
 from model.schedule import NoiseSchedule
 
@@ -76,17 +75,16 @@ class Guide(Protocol):
         ...
 
     @property
-    def sampler(self) -> Sampler | None:
-        """What its card advises where it steers; None is what the denoiser's advises."""
-        ...
-
-    @property
     def preferred(self) -> bool:
         """Does it steer where a request names no guidance, although a denoiser reads what is asked by itself?"""
         ...
 
     @property
     def metrics(self) -> Mapping[str, Any]: ...
+
+    def steered(self, sampling: SamplingConfig) -> SamplingConfig:
+        """Those settings that a denoiser's card advises, as this one's advises them where it steers."""
+        ...
 
     def fits(self, denoiser: Config) -> bool:
         """Can it steer that denoiser: the same rows in the same range, the same noise at every t?"""
@@ -97,6 +95,34 @@ class Guide(Protocol):
     def example(self) -> Tensor:
         """Something that may be asked of a row, on the CPU: a label [] int64, or a text vector [d]."""
         ...
+
+
+class OfConfig:
+    """What a `Guide` tells of itself: all of it stands in its config."""
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def data(self) -> DataConfig:
+        return self.config.data
+
+    @property
+    def default_scale(self) -> float:
+        return self.config.guidance_scale
+
+    @property
+    def preferred(self) -> bool:
+        return self.config.preferred
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        return self.config.metrics
+
+    def steered(self, sampling: SamplingConfig) -> SamplingConfig:
+        sampler = self.config.sampler or sampling.sampler
+        return sampling.model_copy(update={"guidance_scale": self.config.guidance_scale, "sampler": sampler})
 
 
 def same_rows(ours: DataConfig, theirs: DataConfig) -> bool:

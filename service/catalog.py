@@ -110,7 +110,7 @@ class Catalog:
                     "name": guide.name,
                     "guidance": BY_GRADIENT[steers],
                     "guidance_scale": guide.default_scale,
-                    "sampler": guide.sampler or config.sampling.sampler,
+                    "sampler": guide.steered(config.sampling).sampler,
                     "preferred": guide.preferred,
                     "metrics": guide.metrics,
                 }
@@ -122,7 +122,7 @@ class Catalog:
                     "kind": kind,
                     "scale": control.config.control_scale,
                     "guidance_scale": control.config.guidance_scale,
-                    "sampler": control.config.sampler or config.sampling.sampler,
+                    "sampler": control.config.alone(config.sampling).sampler,
                     "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }

@@ -88,7 +88,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     steps = request.steps if request.steps is not None else config.sampling.steps
     if not 1 <= steps <= T:
         raise invalid("steps", f"1 … {T} for {config.name}", request.steps)
-    sampler = request.sampler or advised or config.sampling.sampler
+    sampler = request.sampler or advised
     eta, variance = request.eta, request.variance
     if eta is not None and sampler != "ddim":
         raise invalid("eta", f"applies to the sampler ddim only; the sampler is {sampler}", eta)
@@ -162,9 +162,8 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
 
 def _guidance(
     catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint, control: ControlConfig | None
-) -> tuple[Guidance, float, Sampler | None]:
-    """(how label or prompt steers, or a hint where it is alone; how strongly; by which sampler that is best done, if
-    that is another than the model's)"""
+) -> tuple[Guidance, float, Sampler]:
+    """(how label or prompt steers, or a hint where it is alone; how strongly; by which sampler that is best done)"""
     config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
     guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
     asks = prompted or request.label is not None
@@ -192,15 +191,15 @@ def _guidance(
         if guidance not in (None, BY_GRADIENT[steers]):
             raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
         guidance = BY_GRADIENT[steers]
-    if guidance == BY_GRADIENT[steers]:
-        scale = guides[steers].default_scale if scale is None else scale
-        return guidance, scale, guides[steers].sampler
     if not asks and control is None:
-        return "none", 1.0, None
-    of = config.sampling if asks else control.alone(config.sampling)
-    if guidance == "none":
-        return "none", 1.0, of.sampler
-    return "classifier-free", of.guidance_scale if scale is None else scale, of.sampler
+        return "none", 1.0, config.sampling.sampler
+    if guidance == BY_GRADIENT[steers]:
+        advised = guides[steers].steered(config.sampling)
+    else:
+        advised = config.sampling if asks else control.alone(config.sampling)
+        guidance = guidance or "classifier-free"
+    default = 1.0 if guidance == "none" else advised.guidance_scale
+    return guidance, default if scale is None else scale, advised.sampler
 
 
 def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:

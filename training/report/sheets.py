@@ -96,8 +96,8 @@ def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, 
     encoder = guide.text if guide else checkpoint.text
     prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
     options = _at(checkpoint.config.sampling.guidance_scale)
-    if guide and guide.sampler:
-        options = checkpoint.config.sampling.model_copy(update={"sampler": guide.sampler, "steps": options.steps})
+    if guide:
+        options = guide.steered(checkpoint.config.sampling).model_copy(update={"steps": options.steps})
 
     def draw(path: Path) -> None:
         text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])

@@ -35,7 +35,7 @@ class Subject:
     def advice(self) -> str:
         """What the cards say of how to sample, which pictures follow."""
         told = [self.checkpoint.config.sampling.model_dump_json()]
-        told += [f"guidance scale {self.guide.default_scale:g}, {self.guide.sampler}"] if self.guide else []
+        told += [self.guide.steered(self.checkpoint.config.sampling).model_dump_json()] if self.guide else []
         if self.control:
             config = self.control.config
             told.append(

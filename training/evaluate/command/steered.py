@@ -47,7 +47,7 @@ def evaluate_steered(
         raise RecipeError(str(error)) from error
     if not steers.fits(checkpoint.config):
         raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
-    advised = {"guidance_scale": steers.default_scale} | ({"sampler": steers.sampler} if steers.sampler else {})
+    advised = steers.steered(checkpoint.config.sampling).model_dump(include={"guidance_scale", "sampler"})
     options = options_of(checkpoint, advised | (changed or {}), precision)
     steering = Steering(steers, options.guidance_scale)
     config, data = checkpoint.config, trained_on(checkpoint.config)
