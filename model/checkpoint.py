@@ -56,6 +56,25 @@ class SamplingConfig(_Config):
     variance: Variance = "fixed-small"
 
 
+class Advice(_Config):
+    """What the card of what steers a denoiser advises where it does; None is what the denoiser's own card advises."""
+
+    guidance_scale: float = Field(1.0, ge=0, le=20)
+    sampler: Sampler | None = None
+    steps: int | None = Field(None, ge=1)
+
+    def over(self, sampling: SamplingConfig) -> SamplingConfig:
+        """That of the denoiser's card, as far as this advises nothing else."""
+        return sampling.model_copy(update=self.model_dump(exclude_none=True))
+
+
+def check_steps(config: Any) -> Any:
+    """A validator of whatever has `sampling` and `schedule`: no more steps are advised than there are."""
+    if config.sampling.steps is not None and config.sampling.steps > config.schedule.T:
+        raise ValueError(f"sampling.steps is at most T = {config.schedule.T}")
+    return config
+
+
 class Config(_Config):
     """config.json: everything that a network's weights do not say.
 
@@ -75,10 +94,10 @@ class Config(_Config):
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
+    _steps_are_possible = model_validator(mode="after")(check_steps)
+
     @model_validator(mode="after")
     def _sampling_is_possible(self) -> "Config":
-        if self.sampling.steps > self.schedule.T:
-            raise ValueError(f"sampling.steps is at most T = {self.schedule.T}")
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text is not None and self.data.labels:

@@ -5,24 +5,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Config, ScheduleConfig, load_config
+from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Advice, Config, ScheduleConfig, check_steps, load_config
 from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
-from model.plan import Sampler
 from model.reader import NoisyReader, OfConfig, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.weights import CheckpointError, load_weights
 
 
 class ClassifierConfig(BaseModel):
-    """Its config.json. `schedule` must be that of the denoiser it steers. What its card advises:
-    `guidance_scale`, `sampler` (None: the denoiser's own) and `preferred`."""
+    """Its config.json. `schedule` must be that of the denoiser it steers. `sampling` and `preferred` are advice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,11 +30,12 @@ class ClassifierConfig(BaseModel):
     data: DataConfig
     network: AnyEncoderConfig
     schedule: ScheduleConfig
-    guidance_scale: float = Field(1.0, ge=0, le=20)
-    sampler: Sampler | None = None
+    sampling: Advice = Advice()
     preferred: bool = False
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     def build_network(self) -> nn.Module:
         return build_encoder(self.network, shape=self.data.shape, outputs=len(self.data.labels), T=self.schedule.T)

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Config, ScheduleConfig, load_config
+from model.checkpoint import FORMAT, NAME_PATTERN, WEIGHTS, Advice, Config, ScheduleConfig, check_steps, load_config
 from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
-from model.plan import Sampler
 from model.reader import NoisyReader, OfConfig, gradient_of_sum, same_rows
 from model.schedule import NoiseSchedule, make_schedule
 from model.text import TextConfig, TextEncoder, load_text
@@ -25,8 +24,8 @@ LARGEST_LOGIT_SCALE = 100.0  # … where it is also held below this
 
 
 class ClipConfig(BaseModel):
-    """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers. What its card
-    advises: `guidance_scale`, `sampler` (None: the denoiser's own) and `preferred`."""
+    """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers.
+    `sampling` and `preferred` are advice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,11 +36,12 @@ class ClipConfig(BaseModel):
     network: AnyEncoderConfig
     text: TextConfig
     schedule: ScheduleConfig
-    guidance_scale: float = Field(1.0, ge=0, le=20)
-    sampler: Sampler | None = None
+    sampling: Advice = Advice()
     preferred: bool = False
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     def build_network(self) -> "ImageTower":
         encoder = build_encoder(self.network, shape=self.data.shape, outputs=self.text.outputs, T=self.schedule.T)

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from model.checkpoint import (
     FORMAT,
     NAME_PATTERN,
     WEIGHTS,
+    Advice,
     Checkpoint,
     Precision,
-    SamplingConfig,
     ScheduleConfig,
+    check_steps,
     load_config,
 )
 from model.conditions import HintKind
@@ -24,7 +25,6 @@ from model.denoiser import Control
 from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
-from model.plan import Sampler
 from model.weights import CheckpointError, fingerprint, load_weights
 
 
@@ -41,6 +41,8 @@ class ControlConfig(BaseModel):
     """Its config.json. data, network, text (the length of the vectors it reads) and schedule are the base's.
 
     framing, frame  how a request's picture becomes one like those that it was trained on: see `given_hint`
+    control_scale   advice
+    sampling        advice for hints that are given with neither label nor prompt; the guidance is theirs, then
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,11 +58,12 @@ class ControlConfig(BaseModel):
     network: UNetConfig
     text: int = Field(0, ge=0)
     schedule: ScheduleConfig
-    control_scale: float = Field(1.0, ge=0, le=2)  # what its card advises …
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # … of the hint, where neither label nor prompt is given …
-    sampler: Sampler | None = None  # … and there, instead of what the base advises
+    control_scale: float = Field(1.0, ge=0, le=2)
+    sampling: Advice = Advice()
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @staticmethod
     def beside(base: Checkpoint, **fields: Any) -> "ControlConfig":
@@ -76,11 +79,6 @@ class ControlConfig(BaseModel):
             schedule=config.schedule,
             **fields,
         )
-
-    def alone(self, sampling: SamplingConfig) -> SamplingConfig:
-        """Those settings of the base, for hints that are given with neither label nor prompt."""
-        sampler = self.sampler or sampling.sampler
-        return sampling.model_copy(update={"guidance_scale": self.guidance_scale, "sampler": sampler})
 
     def build_network(self) -> ControlNet:
         return ControlNet(

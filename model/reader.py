@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.checkpoint import Config, SamplingConfig
+from model.checkpoint import Advice, Config
 from model.conditions import Asked
 from model.data import DataConfig
 from model.denoiser import Gradient
@@ -70,8 +70,8 @@ class Guide(Protocol):
     def data(self) -> DataConfig: ...
 
     @property
-    def default_scale(self) -> float:
-        """What its card advises."""
+    def advice(self) -> Advice:
+        """What its card advises where it steers."""
         ...
 
     @property
@@ -81,10 +81,6 @@ class Guide(Protocol):
 
     @property
     def metrics(self) -> Mapping[str, Any]: ...
-
-    def steered(self, sampling: SamplingConfig) -> SamplingConfig:
-        """Those settings that a denoiser's card advises, as this one's advises them where it steers."""
-        ...
 
     def fits(self, denoiser: Config) -> bool:
         """Can it steer that denoiser: the same rows in the same range, the same noise at every t?"""
@@ -109,8 +105,8 @@ class OfConfig:
         return self.config.data
 
     @property
-    def default_scale(self) -> float:
-        return self.config.guidance_scale
+    def advice(self) -> Advice:
+        return self.config.sampling
 
     @property
     def preferred(self) -> bool:
@@ -119,10 +115,6 @@ class OfConfig:
     @property
     def metrics(self) -> Mapping[str, Any]:
         return self.config.metrics
-
-    def steered(self, sampling: SamplingConfig) -> SamplingConfig:
-        sampler = self.config.sampler or sampling.sampler
-        return sampling.model_copy(update={"guidance_scale": self.config.guidance_scale, "sampler": sampler})
 
 
 def same_rows(ours: DataConfig, theirs: DataConfig) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Advice, Checkpoint, SamplingConfig
 from model.conditions import Asked
 from model.control import ControlCheckpoint
 from model.plan import SAMPLERS
@@ -109,8 +109,7 @@ class Catalog:
                 {
                     "name": guide.name,
                     "guidance": BY_GRADIENT[steers],
-                    "guidance_scale": guide.default_scale,
-                    "sampler": guide.steered(config.sampling).sampler,
+                    **_of_advice(guide.advice, config.sampling),
                     "preferred": guide.preferred,
                     "metrics": guide.metrics,
                 }
@@ -121,8 +120,7 @@ class Catalog:
                     "name": control.name,
                     "kind": kind,
                     "scale": control.config.control_scale,
-                    "guidance_scale": control.config.guidance_scale,
-                    "sampler": control.config.alone(config.sampling).sampler,
+                    **_of_advice(control.config.sampling, config.sampling),
                     "framing": control.config.framing,
                     "metrics": control.config.metrics,
                 }
@@ -130,3 +128,7 @@ class Catalog:
             ],
             "engine": engine.get(self.served[config.name].key),
         }
+
+
+def _of_advice(advice: Advice, sampling: SamplingConfig) -> dict:
+    return advice.over(sampling).model_dump(mode="json", include=set(Advice.model_fields))

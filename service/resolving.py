@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, SamplingConfig
 from model.conditions import NO_LABEL, Asked
 from model.control import ControlConfig
 from model.data import DataConfig
@@ -85,19 +85,19 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         labels = _labels(request.label, names, n)
 
     T = checkpoint.schedule.T
-    steps = request.steps if request.steps is not None else config.sampling.steps
+    steps = request.steps if request.steps is not None else advised.steps
     if not 1 <= steps <= T:
         raise invalid("steps", f"1 … {T} for {config.name}", request.steps)
-    sampler = request.sampler or advised
+    sampler = request.sampler or advised.sampler
     eta, variance = request.eta, request.variance
     if eta is not None and sampler != "ddim":
         raise invalid("eta", f"applies to the sampler ddim only; the sampler is {sampler}", eta)
     if variance is not None and sampler != "ddpm":
         raise invalid("variance", f"applies to the sampler ddpm only; the sampler is {sampler}", variance)
     if sampler == "ddim" and eta is None:
-        eta = config.sampling.eta
+        eta = advised.eta
     if sampler == "ddpm" and variance is None:
-        variance = config.sampling.variance
+        variance = advised.variance
     if variance == "learned" and not config.prediction.learned_variance:
         raise invalid("variance", f"{config.name} has learned none: fixed-small or fixed-large", variance)
     if request.zoom is not None:
@@ -162,8 +162,8 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
 
 def _guidance(
     catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint, control: ControlConfig | None
-) -> tuple[Guidance, float, Sampler]:
-    """(how label or prompt steers, or a hint where it is alone; how strongly; by which sampler that is best done)"""
+) -> tuple[Guidance, float, SamplingConfig]:
+    """(how label or prompt steers, or a hint where it is alone; how strongly; what is advised besides)"""
     config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
     guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
     asks = prompted or request.label is not None
@@ -192,14 +192,14 @@ def _guidance(
             raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
         guidance = BY_GRADIENT[steers]
     if not asks and control is None:
-        return "none", 1.0, config.sampling.sampler
+        return "none", 1.0, config.sampling
     if guidance == BY_GRADIENT[steers]:
-        advised = guides[steers].steered(config.sampling)
+        advised = guides[steers].advice.over(config.sampling)
     else:
-        advised = config.sampling if asks else control.alone(config.sampling)
+        advised = config.sampling if asks else control.sampling.over(config.sampling)
         guidance = guidance or "classifier-free"
     default = 1.0 if guidance == "none" else advised.guidance_scale
-    return guidance, default if scale is None else scale, advised.sampler
+    return guidance, default if scale is None else scale, advised
 
 
 def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:

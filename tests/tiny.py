@@ -4,7 +4,15 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import Checkpoint, Config, PredictionConfig, SamplingConfig, ScheduleConfig, save_checkpoint
+from model.checkpoint import (
+    Advice,
+    Checkpoint,
+    Config,
+    PredictionConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    save_checkpoint,
+)
 from model.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.clip import ClipCheckpoint, ClipConfig
 from model.conditions import HINT_KINDS, HintKind
@@ -61,7 +69,7 @@ def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpo
         data=data,
         network=network,
         schedule=ScheduleConfig(T=T),
-        guidance_scale=2.0,
+        sampling=Advice(guidance_scale=2.0),
     )
     torch.manual_seed(1)
     module = config.build_network()
@@ -112,7 +120,7 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
         network=ImageEncoderConfig(channels=(8, 16), blocks=1, groups=4),
         text=text.config,
         schedule=ScheduleConfig(T=T),
-        guidance_scale=3.0,
+        sampling=Advice(guidance_scale=3.0),
     )
     torch.manual_seed(4)
     module = config.build_network()
@@ -123,7 +131,7 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
 
 def tiny_control(base: Checkpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
     """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
-    advice = {"control_scale": 0.5, "guidance_scale": 1.5, "sampler": "ddim"}
+    advice = {"control_scale": 0.5, "sampling": Advice(guidance_scale=1.5, sampler="ddim")}
     config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, **advice)
     torch.manual_seed(5 + HINT_KINDS.index(hint))
     module = config.build_network()

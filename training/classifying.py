@@ -32,8 +32,7 @@ class ClassifierTask:
             data=self.data.config,
             network=recipe.network,
             schedule=recipe.schedule,
-            guidance_scale=recipe.guidance_scale,
-            sampler=recipe.sampler,
+            sampling=recipe.sampling,
             preferred=recipe.preferred,
             recipe=recipe.model_dump(mode="json"),
         )

@@ -59,8 +59,7 @@ class ClipTask:
             network=recipe.network,
             text=text,
             schedule=recipe.schedule,
-            guidance_scale=recipe.guidance_scale,
-            sampler=recipe.sampler,
+            sampling=recipe.sampling,
             preferred=recipe.preferred,
             recipe=recipe.model_dump(mode="json"),
         )

@@ -34,8 +34,7 @@ class ControlTask:
                 name=recipe.name,
                 hint=recipe.hint,
                 control_scale=recipe.control_scale,
-                guidance_scale=recipe.guidance_scale,
-                sampler=recipe.sampler,
+                sampling=recipe.sampling,
                 recipe=recipe.model_dump(mode="json"),
             )
             if self.base.config.reads == "text":
@@ -86,7 +85,7 @@ class ControlTask:
         lines = [images, 255 * hints.expand_as(images)]
         for shown, options in (
             (labels, advised),
-            (torch.full_like(labels, NO_LABEL), self.config.alone(advised)),
+            (torch.full_like(labels, NO_LABEL), self.config.sampling.over(advised)),
         ):
             conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
             device = next(network.parameters()).device

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model.checkpoint import NAME_PATTERN, PredictionConfig, SamplingConfig, ScheduleConfig
+from model.checkpoint import NAME_PATTERN, Advice, PredictionConfig, SamplingConfig, ScheduleConfig, check_steps
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
-from model.plan import Sampler, Variance
+from model.plan import Variance
 from model.schedule import make_schedule
 from training.data.section import DataSection
 
@@ -129,9 +129,10 @@ class ClassifierRecipe(_Section):
     network: AnyEncoderConfig
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises …
-    sampler: Sampler | None = None  # … instead of what the denoiser's does …
+    sampling: Advice = Advice()  # what the card advises instead of what the denoiser's does …
     preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @model_validator(mode="after")
     def _trainable(self) -> "ClassifierRecipe":
@@ -161,9 +162,10 @@ class ClipRecipe(_Section):
     text: TextSection = TextSection()
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # what the card advises …
-    sampler: Sampler | None = None  # … instead of what the denoiser's does …
+    sampling: Advice = Advice()  # what the card advises instead of what the denoiser's does …
     preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @model_validator(mode="after")
     def _trainable(self) -> "ClipRecipe":
@@ -184,8 +186,7 @@ class ControlRecipe(_Section):
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
     optimisation: OptimisationSection
     control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises …
-    guidance_scale: float = Field(1.0, ge=0, le=20)  # … and where neither label nor prompt is given: of the hint …
-    sampler: Sampler | None = None  # … and instead of what the base's does
+    sampling: Advice = Advice()  # … and where neither label nor prompt is given; the guidance is of the hint, then
 
 
 Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe

@@ -13,7 +13,7 @@ from model.text import TextEncoder
 from model.weights import fingerprint
 
 # What changes no sample: advice for requests, and figures.
-ADVICE = {"sampling", "guidance_scale", "control_scale", "sampler", "preferred", "recipe", "metrics"}
+ADVICE = {"sampling", "control_scale", "preferred", "recipe", "metrics"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,14 +41,11 @@ export function askable(dataset, hint) {
   return found;
 }
 
-/** The scale that a card advises, null where nothing is scaled, and the sampler. */
-export function scaleOf(model, { guidance, asks, hint }) {
-  if (guidance === null || guidance === "none") return null;
-  return steering(model, { guidance, asks, hint })?.guidance_scale ?? model.defaults.guidance_scale;
-}
-
-export function samplerOf(model, { guidance, asks, hint }) {
-  return steering(model, { guidance, asks, hint })?.sampler ?? model.defaults.sampler;
+/** What the cards advise: {sampler, steps, eta, variance, guidance_scale}, the last null where nothing is scaled. */
+export function adviceFor(model, { guidance, asks, hint }) {
+  const { guidance_scale, sampler, steps } = { ...model.defaults, ...steering(model, { guidance, asks, hint }) };
+  const unscaled = guidance === null || guidance === "none";
+  return { ...model.defaults, sampler, steps, guidance_scale: unscaled ? null : guidance_scale };
 }
 
 /** What steers the model besides itself, if anything: by its gradient, or by a hint that is alone. */

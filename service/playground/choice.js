@@ -2,7 +2,7 @@
 //
 // A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
 
-import { answering, askable, guidances, samplerOf, scaleOf } from "./catalog.js";
+import { adviceFor, answering, askable, guidances } from "./catalog.js";
 
 export const VIEWS = ["generate", "draw", "compare"];
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
@@ -40,11 +40,11 @@ export function settle(catalog, choice) {
   const guidance = ways.length ? pick(choice.guidance, ways, ways[0]) : null;
   const models = answering(dataset, asks, guidance, hint);
   const model = models.find((one) => one.name === choice.model) ?? models[0];
-  const { defaults, T } = model;
+  const { T } = model;
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
-  const sampler = pick(choice.sampler, dataset.samplers, samplerOf(model, { guidance, asks, hint }));
-  const advised = scaleOf(model, { guidance, asks, hint });
+  const advised = adviceFor(model, { guidance, asks, hint });
+  const sampler = pick(choice.sampler, dataset.samplers, advised.sampler);
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
   return {
     view,
@@ -54,11 +54,12 @@ export function settle(catalog, choice) {
     label,
     prompt: asks === "prompt" ? (choice.prompt ?? dataset.prompts.examples[0] ?? "") : undefined,
     guidance,
-    guidance_scale: advised === null ? null : within(choice.guidance_scale, 0, 20, advised),
+    guidance_scale:
+      advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale),
     sampler,
-    steps: whole(choice.steps, 1, T, defaults.steps),
-    eta: sampler === "ddim" ? within(choice.eta, 0, 1, defaults.eta) : null,
-    variance: sampler === "ddpm" ? pick(choice.variance, model.variances, defaults.variance) : null,
+    steps: whole(choice.steps, 1, T, advised.steps),
+    eta: sampler === "ddim" ? within(choice.eta, 0, 1, advised.eta) : null,
+    variance: sampler === "ddpm" ? pick(choice.variance, model.variances, advised.variance) : null,
     n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
     seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
     hint,
@@ -76,7 +77,8 @@ function usualN(view, dataset, asks, over) {
   return asks === "each" ? Math.min(dataset.labels.length, MOST_EACH, dataset.max_n) : dataset.default_n;
 }
 
-const overs = (advised) => (advised === null ? ["steps", "sampler"] : ["steps", "guidance_scale", "sampler"]);
+const overs = ({ guidance_scale }) =>
+  (guidance_scale === null ? ["steps", "sampler"] : ["steps", "guidance_scale", "sampler"]);
 
 /** What is compared: guidance scales, or numbers of steps, also those of each sampler. */
 function values(over, chosen, { guidance, T }) {

@@ -1,6 +1,6 @@
 // The same request as a command to paste: curl, Python's httpx, OpenAI's client.
 
-import { samplerOf } from "./catalog.js";
+import { adviceFor } from "./catalog.js";
 import { asRequest } from "./choice.js";
 import { key } from "./key.js";
 
@@ -36,13 +36,13 @@ ${use}
 /** Why it cannot be asked through OpenAI's API; null where it can. */
 export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset } }) {
   const usual = model.reads === "text" ? "classifier-free" : "clip";
-  const { defaults } = model;
   if (dataset.kind !== "images" || asks !== "prompt") return "OpenAI's API has prompts for images only.";
   if (view === "draw") return "OpenAI's API follows no drawings here.";
   if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;
   if (guidance !== usual) return `OpenAI's API takes this model with ${usual} guidance.`;
-  const same = sampler === samplerOf(model, { guidance }) && (eta ?? defaults.eta) === defaults.eta
-    && (variance ?? defaults.variance) === defaults.variance;
+  const advised = adviceFor(model, { guidance, asks });
+  const same = sampler === advised.sampler && (eta ?? advised.eta) === advised.eta
+    && (variance ?? advised.variance) === advised.variance;
   return same ? null : "OpenAI's API takes this model with its own sampler.";
 }
 

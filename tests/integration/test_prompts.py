@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from model.checkpoint import save_checkpoint
+from model.checkpoint import Advice, save_checkpoint
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -177,19 +177,22 @@ def test_without_a_model_that_reads_it_a_prompt_goes_to_clip(tmp_path):
     client.__exit__(None, None, None)
 
 
-def test_a_clip_that_is_preferred_answers_where_no_guidance_is_named_by_its_own_sampler(tmp_path):
+def test_a_clip_that_is_preferred_answers_where_no_guidance_is_named_as_it_advises(tmp_path):
     save_tiny(tmp_path, IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", learned_variance=True)
     clip, reading = tiny_clip(), tiny_text_checkpoint()
-    preferred = clip.config.model_copy(update={"preferred": True, "sampler": "ddpm"})
+    advice = Advice(guidance_scale=3, sampler="ddpm", steps=6)
+    preferred = clip.config.model_copy(update={"preferred": True, "sampling": advice})
     save_checkpoint(tmp_path / "clip", preferred, clip.network, clip.text)
     save_checkpoint(tmp_path / "text", reading.config, reading.network, reading.text)
     client = serve(tmp_path)
     answer = ask(client, ASKED)
     assert (answer["model"], answer["guidance"], answer["sampler"]) == ("mnist-ddpm", "clip", "ddpm")
-    assert pixels(answer) == pixels(ask(client, ASKED | {"guidance": "clip", "sampler": "ddpm", "guidance_scale": 3}))
+    given = {"guidance": "clip", "sampler": "ddpm", "guidance_scale": 3, "steps": 6}
+    assert pixels(answer) == pixels(ask(client, ASKED | given)) != pixels(ask(client, ASKED | {"steps": 4}))
     named = ask(client, ASKED | {"guidance": "classifier-free"})
-    assert (named["model"], named["sampler"]) == ("mnist-text-cfg", "dpmpp-2m")
-    assert ask(client, {"dataset": "mnist"})["sampler"] == "dpmpp-2m"  # nothing steers it
+    unsteered = ask(client, {"dataset": "mnist"})
+    assert named["model"] == "mnist-text-cfg"
+    assert [(one["sampler"], one["steps"]) for one in (named, unsteered)] == 2 * [("dpmpp-2m", 4)]
     assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["mnist-ddpm", "mnist-text-cfg"]
     image = client.post("/v1/images/generations", json={"prompt": ASKED["prompt"], "seed": ASKED["seed"]}).json()
     assert image["data"][0]["b64_json"] == answer["images"][0]["b64_png"]

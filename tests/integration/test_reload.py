@@ -7,7 +7,7 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from model.checkpoint import save_checkpoint, save_config
+from model.checkpoint import Advice, save_checkpoint, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
 KEY = {"Authorization": "Bearer secret"}
@@ -86,21 +86,21 @@ def test_new_advice_is_given_and_loads_nothing(client, folder):
         steers, follows = model["steered_by"][0], model["follows"][0]
         return (
             model["defaults"]["steps"],
-            *(steers[name] for name in ("guidance_scale", "sampler", "preferred")),
-            *(follows[name] for name in ("scale", "guidance_scale", "sampler")),
+            *(steers[name] for name in ("guidance_scale", "sampler", "steps", "preferred")),
+            *(follows[name] for name in ("scale", "guidance_scale", "sampler", "steps")),
         )
 
-    before = advised()
+    before, stronger = advised(), Advice(guidance_scale=3.5, sampler="ddpm", steps=7)
     sampling = checkpoint.config.sampling.model_copy(update={"steps": 9})
     for name, config in (
         ("mnist-tiny", checkpoint.config.model_copy(update={"sampling": sampling, "metrics": {"a": {"b": 1}}})),
-        (steers.name, steers.config.model_copy(update={"guidance_scale": 3.5, "sampler": "ddpm", "preferred": True})),
-        (control.name, control.config.model_copy(update={"control_scale": 1.25, "guidance_scale": 2, "sampler": None})),
+        (steers.name, steers.config.model_copy(update={"sampling": stronger, "preferred": True})),
+        (control.name, control.config.model_copy(update={"control_scale": 1.25, "sampling": Advice(guidance_scale=2)})),
     ):
         save_config(folder / name, config)
     assert reload(client)["loaded"] == []
-    assert before[1:] == (before[1], "dpmpp-2m", False, 0.5, 1.5, "ddim")
-    assert advised() == (9, 3.5, "ddpm", True, 1.25, 2, "dpmpp-2m")
+    assert before[1:] == (before[1], "dpmpp-2m", 4, False, 0.5, 1.5, "ddim", 4)
+    assert advised() == (9, 3.5, "ddpm", 7, True, 1.25, 2, "dpmpp-2m", 9)
 
 
 def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):

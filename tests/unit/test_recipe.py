@@ -106,7 +106,8 @@ CLASSIFIER = {
         ("network.kind", "mlp", "network: .*point-encoder"),
         ("schedule.T", 0, "schedule.T"),
         ("schedule", {"name": "linear", "T": 5}, "more than 20 timesteps"),
-        ("guidance_scale", 21, "guidance_scale"),
+        ("sampling.guidance_scale", 21, "sampling.guidance_scale"),
+        ("sampling.steps", 2000, "sampling.steps is at most T = 1000"),
         ("role", "oracle", "role: one of denoiser, judge, classifier, clip, control, not 'oracle'"),
     ],
 )

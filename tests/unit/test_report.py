@@ -321,10 +321,11 @@ def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise
     cells = grid.by_control_scale(CONFIG, control)
     assert {(cell.alone, cell.guidance_scale) for cell in cells} == {
         (False, CONFIG.sampling.guidance_scale),
-        (True, control.guidance_scale),
+        (True, control.sampling.guidance_scale),
     }
     assert [cell.control_scale for cell in cells] == 2 * [0, 0.5, 1, 1.5, 2]
-    guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"guidance_scale": 2.5}))
+    advice = control.sampling.model_copy(update={"guidance_scale": 2.5})
+    guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"sampling": advice}))
     at = [(cell.sampler, cell.guidance_scale) for cell in guided]
     assert at == [(sampler, scale) for sampler in ("ddim", "dpmpp-2m") for scale in (1, 2, 2.5, 3, 5)]
     assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
@@ -428,7 +429,7 @@ def test_hints_are_measured_at_what_the_same_report_advises(tmp_path, small, mon
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
     command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
     before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
-    alone = tiny_control(base).config.sampler
+    alone = tiny_control(base).config.sampling.sampler
     assert set(at) == {(sampler, after.steps) for sampler in (after.sampler, alone)}
     assert (after.sampler, after.steps) != (before.sampler, before.steps)
     assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import Config
+from model.checkpoint import Advice, Config
 from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from model.control import ControlConfig
@@ -197,8 +197,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"| network | {_inline(config.network.model_dump(mode='json'))} |",
         *(_text_rows(config.text) if config.role == "clip" else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
-        f"| advised | guidance scale {config.guidance_scale:g}"
-        + (f", the sampler {config.sampler}" if config.sampler else "")
+        f"| advised | {_advised(config.sampling)}"
         + ("; also where a request names no guidance" if config.preferred else "")
         + " |",
         _trained_on(config.recipe),
@@ -228,15 +227,20 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| network | a copy of the downward half of its UNet, {_inline(config.network.model_dump(mode='json'))} |",
         f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
         f"| advised | control scale {config.control_scale:g}; "
-        f"without a label guidance scale {config.guidance_scale:g}, of the hint"
-        + (f", and the sampler {config.sampler}" if config.sampler else "")
-        + " |",
+        f"without a label {_advised(config.sampling, ' of the hint')} |",
         _trained_on(config.recipe),
         "",
         *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *_measured(config.metrics),
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _advised(advice: Advice, of: str = "") -> str:
+    told = [f"guidance scale {advice.guidance_scale:g}{of}"]
+    told += [f"the sampler {advice.sampler}"] if advice.sampler else []
+    told += [f"{advice.steps} steps"] if advice.steps else []
+    return ", ".join(told)
 
 
 def _trained_on(recipe: Mapping[str, Any]) -> str:

@@ -115,8 +115,10 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "hint": Choice(role.removeprefix("control-")),
             "label_drop": Choice(0.5, "as often as not, so that the hint alone says enough"),
             "control_scale": Choice(1.0),
-            "guidance_scale": Choice(1.0, "of the hint where no label is given; measure, and set what reads best"),
             "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.01),
+            "sampling": {
+                "guidance_scale": Choice(1.0, "of the hint where no label is given; measure, and set what reads best")
+            },
         }
     if role == Role.JUDGE:
         few = of.rows < 3 * FEW
@@ -131,9 +133,10 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
         text: Choices = {"outputs": Choice(64), "width": Choice(64), "layers": Choice(2), "heads": Choice(4)}
         return (
             head
-            | {"guidance_scale": scale, "data": data, "network": _encoder(of)}
+            | {"data": data, "network": _encoder(of)}
             | ({"text": text} if role == Role.CLIP else {})
             | {"schedule": _schedule(of), "optimisation": _optimisation(of, share=0.5, rate=1e-3, decay=0.05)}
+            | {"sampling": {"guidance_scale": scale}}
         )
     return _denoiser(role, head, data, of, base)
 

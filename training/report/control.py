@@ -67,7 +67,8 @@ def _settings(cell: Cell) -> dict[str, str]:
 def _plotted(desk: Desk, subject: Subject, scales: list[Cell], guidances: list[Cell]):
     measured, control = desk.measured(subject), subject.control.config
     advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
-    of_advised = [c for c in guidances if c.sampler == control.alone(subject.checkpoint.config.sampling).sampler]
+    sampler = control.sampling.over(subject.checkpoint.config.sampling).sampler
+    of_advised = [c for c in guidances if c.sampler == sampler]
     along = sorted([*of_advised, *advised], key=lambda cell: cell.guidance_scale)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), dpi=110, sharey=True)
     for panel, cells, x, styles in (

@@ -84,7 +84,7 @@ def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: floa
 
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
     """Scales of a hint, with its label and alone, at the settings that the cards advise."""
-    advised = [(True, control.alone(base.sampling))]
+    advised = [(True, control.sampling.over(base.sampling))]
     if base.reads == "label":
         advised.insert(0, (False, base.sampling))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
@@ -93,8 +93,8 @@ def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
 
 def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
     """Guidance scales of a hint that is alone, at the control scale that its card advises."""
-    scales = sorted({*HINT_SCALES, control.guidance_scale})
-    advised = control.alone(base.sampling)
+    scales = sorted({*HINT_SCALES, control.sampling.guidance_scale})
+    advised = control.sampling.over(base.sampling)
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
     return [_followed(advised.model_copy(update=one), control.control_scale, alone=True) for one in of]

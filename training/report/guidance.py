@@ -22,7 +22,7 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
             found.append((subject, cells, f"{config.name}, classifier-free"))
     for subject in library.steered():
         if subject.asked == "labels":
-            advised = subject.guide.default_scale
+            advised = subject.guide.advice.guidance_scale
             whole = Cell(*grid.SCALES_AT, advised, samples=grid.HEADLINE_SAMPLES)
             cells = [*grid.by_scale(grid.GRADIENT_SCALES, advised), whole]
             found.append((subject, cells, subject.title))

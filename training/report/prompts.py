@@ -22,7 +22,7 @@ def wants(library: Library) -> Wanted:
     for subject in _subjects(library):
         config, guide = subject.checkpoint.config, subject.guide
         scales = (grid.SCALES, config.sampling.guidance_scale) if guide is None else (
-            grid.GRADIENT_SCALES, guide.default_scale)  # fmt: skip
+            grid.GRADIENT_SCALES, guide.advice.guidance_scale)  # fmt: skip
         found.append((subject, [*grid.by_scale(*scales), *grid.by_scale_with_noise(config, *scales)]))
     return found
 

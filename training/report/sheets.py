@@ -95,13 +95,13 @@ def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, 
     checkpoint, guide = subject.checkpoint, subject.guide
     encoder = guide.text if guide else checkpoint.text
     prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
-    options = _at(checkpoint.config.sampling.guidance_scale)
-    if guide:
-        options = guide.steered(checkpoint.config.sampling).model_copy(update={"steps": options.steps})
+    advised = checkpoint.config.sampling
+    options = guide.advice.over(advised) if guide else _at(advised.guidance_scale)
 
     def draw(path: Path) -> None:
         text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])
-        asked = prompted(text.repeat_interleave(SHEET, dim=0), options, guide and Steering(guide, guide.default_scale))
+        steering = guide and Steering(guide, options.guidance_scale)
+        asked = prompted(text.repeat_interleave(SHEET, dim=0), options, steering)
         # The same seeds in every line.
         lines = [
             generate(checkpoint, asked[start : start + SHEET], options, guide=guide, device=device)
@@ -161,7 +161,7 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
     def by_hand(path: Path) -> None:
         """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
         drawn = of_drawings(control.config)
-        alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.alone(advised))
+        alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.sampling.over(advised))
         lines = (255 - drawn.sources, 255 * drawn.hints, alone, made(drawn.hints, drawn.labels))
         half = len(drawn.labels) // 2
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]

@@ -35,12 +35,11 @@ class Subject:
     def advice(self) -> str:
         """What the cards say of how to sample, which pictures follow."""
         told = [self.checkpoint.config.sampling.model_dump_json()]
-        told += [self.guide.steered(self.checkpoint.config.sampling).model_dump_json()] if self.guide else []
+        if self.guide:
+            told.append(self.guide.advice.model_dump_json())
         if self.control:
             config = self.control.config
-            told.append(
-                f"control scale {config.control_scale:g}, guidance scale {config.guidance_scale:g} of hints alone"
-            )
+            told.append(f"control scale {config.control_scale:g}, alone {config.sampling.model_dump_json()}")
         return "; ".join(told)
 
     @property

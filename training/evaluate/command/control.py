@@ -45,7 +45,7 @@ def evaluate_control_card(
             f"train it again"
         )
     own = options_of(base, changed, precision)
-    ways = [(True, control.config.alone(own).model_copy(update=changed))]
+    ways = [(True, control.config.sampling.over(own).model_copy(update=changed))]
     if base.config.reads == "label":
         ways.insert(0, (False, own))
     reference = image_reference(checkpoints, trained_on(base.config), device)

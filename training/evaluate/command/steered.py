@@ -47,7 +47,7 @@ def evaluate_steered(
         raise RecipeError(str(error)) from error
     if not steers.fits(checkpoint.config):
         raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
-    advised = steers.steered(checkpoint.config.sampling).model_dump(include={"guidance_scale", "sampler"})
+    advised = steers.advice.model_dump(exclude_none=True)
     options = options_of(checkpoint, advised | (changed or {}), precision)
     steering = Steering(steers, options.guidance_scale)
     config, data = checkpoint.config, trained_on(checkpoint.config)
