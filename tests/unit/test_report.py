@@ -1,6 +1,7 @@
 """The report's cells, what follows from them, and the whole of it on tiny checkpoints."""
 
 import json
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from model.checkpoint import load_config, save_checkpoint, save_config
+from model.checkpoint import SamplingConfig, load_config, save_checkpoint, save_config
 from tests.tiny import (
     IMAGES,
     POINTS,
@@ -67,6 +68,9 @@ def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     assert settings == {("dpmpp-2m", 20, 2000)}
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == []
+    advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
+    assert grid.steered(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
+    assert grid.steered(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
     short = tiny_checkpoint(POINTS, T=20).config
     assert max(cell.steps for cell in grid.by_steps(short)) == 20
 
@@ -294,6 +298,10 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     for way in ("mnist-cfg, classifier-free", "mnist-cfg + mnist-classifier", "mnist-ddpm + mnist-classifier"):
         assert f"### {way}" in text
     assert "| dpmpp-2m | 4 | 8 | 2,000 |" in text and "98.00 %" in text
+    # An unconditional one is steered by the ancestral sampler besides, as in the papers.
+    _, conditional, unconditional = re.split(r"^### .*mnist-classifier$", text, flags=re.MULTILINE)
+    assert "| ddpm, fixed-small | 4 |" not in conditional
+    assert "| ddpm, fixed-small | 4 | 8 | 2,000 |" in unconditional
     with Image.open(reports / "mnist-ddpm-scales.png") as picture:
         lines = np.asarray(picture.convert("L"))[2:-2, 2:-2]
     columns = [lines[:, 10 * label : 10 * label + 8] for label in range(10)]

@@ -82,6 +82,13 @@ def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: floa
     return [replace(cell, sampler="ddpm", variance=config.sampling.variance) for cell in cells]
 
 
+def steered(advised: SamplingConfig) -> Cell:
+    """As the card of what steers advises, with as many samples as there are real test images."""
+    options = (advised.sampler, advised.steps, advised.guidance_scale)
+    variance = {"variance": advised.variance} if advised.sampler == "ddpm" else {}
+    return Cell(*options, **variance, samples=HEADLINE_SAMPLES)
+
+
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
     """Scales of a hint, with its label and alone, at the settings that the cards advise."""
     advised = [(True, control.sampling.over(base.sampling))]

@@ -22,10 +22,11 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
             found.append((subject, cells, f"{config.name}, classifier-free"))
     for subject in library.steered():
         if subject.asked == "labels":
-            advised = subject.guide.advice.guidance_scale
-            whole = Cell(*grid.SCALES_AT, advised, samples=grid.HEADLINE_SAMPLES)
-            cells = [*grid.by_scale(grid.GRADIENT_SCALES, advised), whole]
-            found.append((subject, cells, subject.title))
+            config, advice = subject.checkpoint.config, subject.guide.advice
+            cells = grid.by_scale(grid.GRADIENT_SCALES, advice.guidance_scale)
+            if config.reads is None:  # as in the papers
+                cells += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
+            found.append((subject, [*cells, grid.steered(advice.over(config.sampling))], subject.title))
     return found
 
 
@@ -37,7 +38,8 @@ def tells(desk: Desk) -> list[str]:
     if ways:
         sampler, steps = grid.SCALES_AT
         lines += [
-            f"Along the scale, {sampler}, {steps} steps. Where no sample was misread, half a one is drawn.",
+            f"Along the scale, {steps} steps, by {sampler} unless it says otherwise. Where no sample was misread, half "
+            "a one is drawn.",
             "",
             desk.plot(_trade_off(desk, ways), "guidance.png"),
             "",
@@ -58,10 +60,15 @@ def tells(desk: Desk) -> list[str]:
 
 
 def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
-    """As DN21 figure 4, a line each way of guiding."""
+    """As DN21 figure 4, a line each way of guiding and sampler."""
     figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
-    for (subject, cells, title), colour in zip(ways, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
-        measured = {cell: desk.measured(subject)[cell] for cell in cells if cell.samples == grid.SAMPLES}
+    lines = []
+    for subject, cells, title in ways:
+        for method in dict.fromkeys(cell.method for cell in cells):
+            along = [cell for cell in cells if cell.method == method and cell.samples == grid.SAMPLES]
+            lines.append((subject, along, title if method == grid.SCALES_AT[0] else f"{title}, {method}"))
+    for (subject, cells, title), colour in zip(lines, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+        measured = {cell: desk.measured(subject)[cell] for cell in cells}
         asked = {cell: of for cell, of in measured.items() if "label_accuracy" in of}
         recall = [of["recall"] for of in asked.values()]
         # None of so many misread: half a sample, since a logarithm has no place for none.

@@ -1,0 +1,26 @@
+"""The shipped report: it tells of the shipped weights, and shows what it says that it shows."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from training.report.bench import Bench
+from training.report.command import CHAPTERS
+from training.report.subject import load_library
+
+ROOT = Path(__file__).parents[2]
+REPORTS = ROOT / "reports"
+
+
+def test_what_was_measured_is_of_these_weights():
+    """Where weights, judge or precision are others, a store has forgotten its cells."""
+    library, bench = load_library(ROOT / "checkpoints"), Bench(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
+    wanted = [(subject, cells) for chapter in CHAPTERS.values() for subject, cells in chapter.wants(library)]
+    unknown = {subject.name for subject, cells in wanted if not any(cell in bench.store(subject) for cell in cells)}
+    assert unknown == set()
+
+
+def test_every_picture_is_there_and_none_besides():
+    shown = set(re.findall(r"!\[[^]]*\]\(([^)]+\.png)\)", (REPORTS / "quality.md").read_text()))
+    assert shown == {path.name for path in REPORTS.glob("*.png")}
