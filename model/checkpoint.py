@@ -57,7 +57,8 @@ class SamplingConfig(_Config):
 
 
 class Advice(_Config):
-    """What the card of what steers a denoiser advises where it does; None is what the denoiser's own card advises."""
+    """What the card of what steers a denoiser advises where it does; None is what the denoiser's own card advises, as
+    are eta and the variance, which may be one that it has learned."""
 
     guidance_scale: float = Field(1.0, ge=0, le=20)
     sampler: Sampler | None = None

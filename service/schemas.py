@@ -51,7 +51,7 @@ class _Fields(BaseModel):
         "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
     )  # fmt: skip
     steps: int | None = Field(
-        None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: as of `sampler`."
+        None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the card's, as of sampler."
     )
     sampler: Sampler | None = Field(
         None, description="Default: the card's, of what steers by its gradient, of the ControlNet where a hint is "

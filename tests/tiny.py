@@ -131,7 +131,7 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
 
 def tiny_control(base: Checkpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
     """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
-    advice = {"control_scale": 0.5, "sampling": Advice(guidance_scale=1.5, sampler="ddim")}
+    advice = {"control_scale": 0.5, "sampling": Advice(guidance_scale=1.5, sampler="ddim", steps=3)}
     config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, **advice)
     torch.manual_seed(5 + HINT_KINDS.index(hint))
     module = config.build_network()

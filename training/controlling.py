@@ -29,6 +29,9 @@ class ControlTask:
         self.recipe = recipe
         try:
             self.base: Checkpoint = load_checkpoint(base)
+            T = self.base.schedule.T
+            if (recipe.sampling.steps or 0) > T:
+                raise RecipeError(f"{recipe.name}: sampling.steps is at most T = {T} of {base.name}")
             config = ControlConfig.beside(
                 self.base,
                 name=recipe.name,

@@ -90,9 +90,9 @@ class DenoiserRecipe(_Section):
             raise ValueError("text_from is for a conditional network, but objective.conditional is false")
         if self.objective.variance == "learned":
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
-        if self.sampling.steps > self.schedule.T:
-            raise ValueError(f"sampling.steps is at most schedule.T = {self.schedule.T}")
         return self
+
+    _steps_are_possible = model_validator(mode="after")(check_steps)
 
 
 class DistortionSection(_Section):

@@ -5,6 +5,9 @@
 const READS = { nothing: null, label: "label", each: "label", prompt: "text" };
 const BY_GRADIENT = { label: "classifier", each: "classifier", prompt: "clip" };
 
+/** Are both answered in the same way, each class in turn as one of them? */
+export const alike = (asks, other) => READS[asks] === READS[other];
+
 /** The models that can answer, the one that does by default first.
  *
  * hint  the kind of picture that is to be followed, if any */
@@ -43,9 +46,9 @@ export function askable(dataset, hint) {
 
 /** What the cards advise: {sampler, steps, eta, variance, guidance_scale}, the last null where nothing is scaled. */
 export function adviceFor(model, { guidance, asks, hint }) {
-  const { guidance_scale, sampler, steps } = { ...model.defaults, ...steering(model, { guidance, asks, hint }) };
-  const unscaled = guidance === null || guidance === "none";
-  return { ...model.defaults, sampler, steps, guidance_scale: unscaled ? null : guidance_scale };
+  const { sampler, steps, guidance_scale } = steering(model, { guidance, asks, hint }) ?? model.defaults;
+  const scaled = guidance !== null && guidance !== "none";
+  return { ...model.defaults, sampler, steps, guidance_scale: scaled ? guidance_scale : null };
 }
 
 /** What steers the model besides itself, if anything: by its gradient, or by a hint that is alone. */

@@ -43,7 +43,7 @@ export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, c
   const advised = adviceFor(model, { guidance, asks });
   const same = sampler === advised.sampler && (eta ?? advised.eta) === advised.eta
     && (variance ?? advised.variance) === advised.variance;
-  return same ? null : "OpenAI's API takes this model with its own sampler.";
+  return same ? null : "OpenAI's API takes this model with the sampler that is advised.";
 }
 
 export function openai(settled) {

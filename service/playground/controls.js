@@ -1,5 +1,6 @@
 // The column of controls: what the chosen dataset can do, and nothing else.
 
+import { alike } from "./catalog.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
@@ -27,9 +28,9 @@ const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" 
 const FORGOTTEN = {
   dataset: ["model", "asks", "label", "prompt", "guidance", "guidance_scale", "sampler", "steps", "eta", "variance",
     "n", "hint", "hint_scale", "drawing", "values"],
-  asks: ["model", "guidance", "guidance_scale", "label"],
-  guidance: ["model", "guidance_scale", "values"],
-  hint: ["model", "hint_scale", "drawing"],
+  asks: ["model", "guidance", "guidance_scale", "sampler", "steps", "eta", "variance"],
+  guidance: ["model", "guidance_scale", "sampler", "steps", "eta", "variance", "values"],
+  hint: ["model", "guidance_scale", "sampler", "steps", "eta", "variance", "hint_scale", "drawing"],
   model: ["guidance_scale", "sampler", "steps", "eta", "variance"],
   sampler: ["eta", "variance"],
   over: ["values"],
@@ -44,7 +45,10 @@ export class Controls {
     this.over = new Picker("Compare across", change("over"));
     this.values = this.list("values", change("values"));
     this.hint = new Picker("Follow", change("hint"));
-    this.asks = new Picker("What", (key) => onChange({ ...without("asks"), ...this.possible[key] }));
+    this.asks = new Picker("What", (key) => {
+      const next = this.possible[key];
+      onChange({ ...(alike(next.asks, this.asked) ? {} : without("asks")), label: undefined, ...next });
+    });
     this.prompt = this.words(change("prompt"));
     this.guidance = new Picker("Guidance", change("guidance"));
     this.scale = new Dial("Guidance scale", change("guidance_scale"));
@@ -86,6 +90,7 @@ export class Controls {
     if (over) this.values.input.value = settled.values.join(", ");
 
     this.possible = can.possible;
+    this.asked = asks;
     const chosen = can.possible.findIndex((one) => one.asks === asks && one.label === label);
     this.asks.show(can.possible.map((one, key) => ({ value: String(key), text: said(one) })), String(chosen));
 

@@ -110,6 +110,20 @@ def test_a_link_gives_the_same_bytes(at, shipped):
         np.testing.assert_array_equal(as_pixels(archive.read("0000.png"))[..., 0], numbers[0])
 
 
+def test_what_is_asked_otherwise_is_sampled_as_the_cards_advise_for_that(at):
+    """Not as for what was asked before, which a link names; of another digit it stays as it was."""
+    visit = at("/?dataset=mnist&model=mnist-ddpm&sampler=ddpm&steps=3&variance=fixed-large&n=2&seed=1")
+    visit.wait_until_done()
+    visit.choose("in words")
+    visit.wait_for_address("guidance=clip", "sampler=ddpm", "variance=fixed-small", "steps=20")
+    visit.choose("4")
+    visit.wait_for_address("model=mnist-cfg", "sampler=dpmpp-2m", "steps=20")
+    visit = at("/?dataset=mnist&label=4&sampler=ddim&steps=3&guidance_scale=2&seed=1")
+    visit.wait_until_done()
+    visit.choose("5")
+    visit.wait_for_address("label=5", "sampler=ddim", "guidance_scale=2", "steps=3")
+
+
 def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipped):
     visit = at("/?view=draw&seed=5")
     pad = visit.page.locator("#pad")

@@ -80,7 +80,7 @@ def test_without_a_hint_there_is_no_control_in_the_answer(client):
 
 
 def test_a_hint_changes_the_samples_and_scale_0_does_not(client):
-    plain = pixels(ask(client, {"dataset": "mnist", "seed": 3, "model": "mnist-cfg", "sampler": "ddim"}))
+    plain = pixels(ask(client, {"dataset": "mnist", "seed": 3, "model": "mnist-cfg", "sampler": "ddim", "steps": 3}))
     followed = pixels(ask(client, FOLLOWING))
     stronger = pixels(ask(client, FOLLOWING | {"control": FOLLOWING["control"] | {"scale": 2}}))
     assert plain != followed and followed != stronger
@@ -105,13 +105,18 @@ def test_a_hint_alone_is_guided_in_the_label_s_place(client):
     assert (plainly["guidance"], plainly["guidance_scale"]) == ("none", None)
     assert pixels(plainly) == pixels(ask(client, FOLLOWING | {"guidance_scale": 1})) != pixels(answer)
     without = {"dataset": "mnist", "seed": 3, "model": "mnist-cfg"}
-    assert pixels(ask(client, FOLLOWING | {"guidance_scale": 0, "sampler": "dpmpp-2m"})) == pixels(ask(client, without))
+    unheard = {"guidance_scale": 0, "sampler": "dpmpp-2m", "steps": 4}
+    assert pixels(ask(client, FOLLOWING | unheard)) == pixels(ask(client, without))
 
 
 def test_a_hint_alone_is_sampled_as_its_card_advises_and_with_a_label_as_the_model_s(client):
-    assert {ask(client, FOLLOWING | more)["sampler"] for more in ({}, {"guidance": "none"})} == {"ddim"}
-    assert ask(client, FOLLOWING | {"label": 7})["sampler"] == "dpmpp-2m"
-    assert ask(client, FOLLOWING | {"sampler": "ddpm"})["sampler"] == "ddpm"
+    def sampled(more):
+        answer = ask(client, FOLLOWING | more)
+        return answer["sampler"], answer["steps"]
+
+    assert sampled({}) == sampled({"guidance": "none"}) == ("ddim", 3)
+    assert sampled({"label": 7}) == ("dpmpp-2m", 4)
+    assert sampled({"sampler": "ddpm", "steps": 2}) == ("ddpm", 2)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_new_advice_is_given_and_loads_nothing(client, folder):
     ):
         save_config(folder / name, config)
     assert reload(client)["loaded"] == []
-    assert before[1:] == (before[1], "dpmpp-2m", 4, False, 0.5, 1.5, "ddim", 4)
+    assert before[1:] == (before[1], "dpmpp-2m", 4, False, 0.5, 1.5, "ddim", 3)
     assert advised() == (9, 3.5, "ddpm", 7, True, 1.25, 2, "dpmpp-2m", 9)
 
 

@@ -3,16 +3,17 @@
 import json
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoint import Config, load_checkpoint, save_checkpoint
+from model.checkpoint import Config, load_checkpoint, load_config, save_checkpoint, save_config
 from model.data import DataConfig, to_uint8
 from model.weights import CheckpointError
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control
 
 PROJECT = Path(__file__).parents[2]
 
@@ -68,6 +69,16 @@ def test_a_folder_that_is_no_checkpoint_is_named_and_says_why(tmp_path, harm, sa
     with pytest.raises(CheckpointError, match=says) as error:
         load_checkpoint(folder)
     assert "mnist-tiny" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "of", [tiny_classifier(), tiny_clip(), tiny_control(tiny_checkpoint())], ids=attrgetter("name")
+)
+def test_what_steers_advises_no_more_steps_than_there_are(tmp_path, of):
+    save_config(tmp_path, of.config)
+    edited(tmp_path, lambda d: d["sampling"].update(steps=51))
+    with pytest.raises(CheckpointError, match=r"sampling\.steps is at most T = 50"):
+        load_config(tmp_path, type(of.config))
 
 
 def test_weights_cut_short_are_noticed(tmp_path):

@@ -132,6 +132,16 @@ def test_what_is_trained_fits_its_base_and_learns(trained):
     assert picture.size == (16 * 30 + 2, 4 * 30 + 2)
 
 
+def test_more_steps_than_its_base_has_are_refused_before_any_training(trained):
+    from training.controlling import ControlTask
+    from training.recipe import load_recipe
+
+    many = trained / "many.toml"
+    many.write_text((trained / "tiny.toml").read_text() + "\n[sampling]\nsteps = 51\n")
+    with pytest.raises(RecipeError, match=r"tiny-control: sampling\.steps is at most T = 50 of mnist-base"):
+        ControlTask(load_recipe(str(many)), trained / "checkpoints" / "mnist-base")
+
+
 def test_the_loss_falls(trained):
     """By more than a run that begins with what was learned could still do."""
     from training.controlling import ControlTask

@@ -75,7 +75,7 @@ def test_defaults():
         ("schedule.name", "sigmoid", "schedule.name"),
         ("schedule.T", 0, "schedule.T"),
         ("schedule.T", 1, "does not end in noise|sampling.steps"),
-        ("sampling.steps", 2000, "sampling.steps is at most schedule.T = 1000"),
+        ("sampling.steps", 2000, "sampling.steps is at most T = 1000"),
         ("sampling.sampler", "euler", "sampling.sampler"),
         ("prediction.learned_variance", True, "prediction.learned_variance"),
         ("objective.variance", "learned", "objective.variance"),

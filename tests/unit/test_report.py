@@ -69,8 +69,8 @@ def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == []
     advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
-    assert grid.steered(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
-    assert grid.steered(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
+    assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
+    assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
     short = tiny_checkpoint(POINTS, T=20).config
     assert max(cell.steps for cell in grid.by_steps(short)) == 20
 
@@ -402,9 +402,10 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
         assert f"({name})" in text
         assert Image.open(tmp_path / "reports" / name).width > 50
     assert "mnist-text-cfg** by ddim at scale 1 (50.0 %), then with **mnist-ddpm + mnist-clip** by ddim at" in text
-    assert "| given | sampler | control scale | guidance scale | samples | agreement |" in text
+    assert "| given | sampler | steps | control scale | guidance scale | samples | agreement |" in text
     assert all(
-        f"| {row} | 20 |" in text for row in ("hint and label | ddim | 0 | 1.5", "the hint alone | ddim | 0.5 | 1")
+        f"| {row} | 20 |" in text
+        for row in ("hint and label | ddim | 2 | 0 | 1.5", "the hint alone | ddim | 2 | 0.5 | 1")
     )
     assert "thin seven; the digit 3." in text
     before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
@@ -437,8 +438,8 @@ def test_hints_are_measured_at_what_the_same_report_advises(tmp_path, small, mon
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
     command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
     before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
-    alone = tiny_control(base).config.sampling.sampler
-    assert set(at) == {(sampler, after.steps) for sampler in (after.sampler, alone)}
+    alone = tiny_control(base).config.sampling
+    assert set(at) == {(after.sampler, after.steps), (alone.sampler, alone.steps), (after.sampler, alone.steps)}
     assert (after.sampler, after.steps) != (before.sampler, before.steps)
     assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()
 

@@ -45,25 +45,20 @@ AT_MOST = {"mnist-cfg": {"frechet_ratio": 2.0}}
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir())
 
 
-def table(folder: Path) -> list[str]:
-    """The figures of a card, a line each."""
-    _, measured = (folder / "README.md").read_text().split("## Measured")
-    return [line for line in measured.splitlines() if line.startswith("|")]
-
-
 def _columns(config: Config) -> list[dict]:
     """Of samples at the card's own settings."""
     return [config.metrics[name] for name in ("measured", "bfloat16") if name in config.metrics]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_card_has_the_figures_of_its_config(name, tmp_path):
+def test_a_card_is_what_its_config_says(name, tmp_path):
     folder = tmp_path / name
     shutil.copytree(CHECKPOINTS / name, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    written = (folder / "README.md").read_text()
     role = read_role(folder)
     config = load_config(folder, CONFIGS[role])
     WRITERS[role](folder, config)
-    assert table(folder) == table(CHECKPOINTS / name)
+    assert (folder / "README.md").read_text() == written
     assert config.name == name
     assert config.recipe["name"] == load_recipe(name).name
 
@@ -95,10 +90,16 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
         assert all(settings_of(config.sampling, None).items() <= of.items() for of in _columns(config))
 
 
-def test_a_clip_steers_as_its_card_advises_and_draws_what_is_said():
-    config = load_config(CHECKPOINTS / "mnist-clip", ClipConfig)
-    steering = config.metrics["steering mnist-ddpm"]
-    assert config.sampling.model_dump(exclude_none=True).items() <= steering.items()
+def test_what_steers_images_was_measured_steering_as_the_cards_advise():
+    steered = [of for of in load_library(CHECKPOINTS).steered() if of.checkpoint.config.name == "mnist-ddpm"]
+    assert {subject.guide.name for subject in steered} == {"mnist-classifier", "mnist-clip"}
+    for subject in steered:
+        advised = subject.guide.advice.over(subject.checkpoint.config.sampling)
+        assert settings_of(advised, None).items() <= subject.guide.metrics["steering mnist-ddpm"].items()
+
+
+def test_a_clip_draws_what_is_said():
+    steering = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["steering mnist-ddpm"]
     assert steering["digit"] >= 0.97 and steering["thickness and slant"] >= 0.65
 
 
@@ -121,10 +122,10 @@ def test_every_guide_and_control_has_a_denoiser_that_it_fits():
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
-def test_who_has_learned_a_variance_advises_it(name):
+def test_a_variance_that_was_learned_is_advised_for_ddpm_unless_they_were_compared(name):
     config = load_config(CHECKPOINTS / name)
     learned = config.prediction.learned_variance
-    if config.sampling.sampler != "ddpm":  # else the best of its variances, as they were measured
+    if config.sampling.sampler != "ddpm":
         assert (config.sampling.variance == "learned") == learned
         assert ("ddpm with the learned variance" in (CHECKPOINTS / name / "README.md").read_text()) == learned
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import Advice, Config
+from model.checkpoint import Advice, Config, SamplingConfig
 from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from model.control import ControlConfig
@@ -57,6 +57,8 @@ MEANING = {
     "image recall at 1": "share of such captions that are true of the nearest image",
     "agreement": "F1 of the sample's edges (or strokes) with the hint's, within one pixel",
     "sampler_alone": "the sampler where no label was given with the hint",
+    "steps_alone": "there",
+    "variance_alone": "there",
     "guidance_scale_alone": "there, of the hint itself",
     "agreement_ceiling": "the same of the image that the hint was made from",
     "agreement_floor": "the same of the sample with the hint of another image of its class",
@@ -87,6 +89,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
+    to_ddpm = sampling.model_copy(update={"sampler": "ddpm"})  # where a request does
     started = recipe.get("started_from")
     picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
@@ -111,9 +114,9 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
         _trained_on(recipe),
-        f"| advised | {sampling.sampler}, {sampling.steps} steps"
+        f"| advised | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
-        + ("; ddpm with the learned variance" if sampling.variance == "learned" else "")
+        + (f"; {_sampler(to_ddpm)}" if to_ddpm != sampling and sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
@@ -234,6 +237,11 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         *_measured(config.metrics),
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _sampler(sampling: SamplingConfig) -> str:
+    of = {"learned": "the learned variance", "fixed-small": "the variance β̃", "fixed-large": "the variance β"}
+    return f"ddpm with {of[sampling.variance]}" if sampling.sampler == "ddpm" else sampling.sampler
 
 
 def _advised(advice: Advice, of: str = "") -> str:

@@ -58,6 +58,7 @@ def _settings(cell: Cell) -> dict[str, str]:
     return {
         "given": "the hint alone" if cell.alone else "hint and label",
         "sampler": cell.method,
+        "steps": f"{cell.steps:,}",
         "control scale": f"{cell.control_scale:g}",
         "guidance scale": f"{cell.guidance_scale:g}",
         "samples": f"{cell.samples:,}",

@@ -82,11 +82,9 @@ def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: floa
     return [replace(cell, sampler="ddpm", variance=config.sampling.variance) for cell in cells]
 
 
-def steered(advised: SamplingConfig) -> Cell:
-    """As the card of what steers advises, with as many samples as there are real test images."""
-    options = (advised.sampler, advised.steps, advised.guidance_scale)
-    variance = {"variance": advised.variance} if advised.sampler == "ddpm" else {}
-    return Cell(*options, **variance, samples=HEADLINE_SAMPLES)
+def as_advised(sampling: SamplingConfig) -> Cell:
+    """As the cards advise, with as many samples as there are real test images."""
+    return _cell(sampling, samples=HEADLINE_SAMPLES)
 
 
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
@@ -108,8 +106,12 @@ def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
 
 
 def _followed(sampling: SamplingConfig, control_scale: float, alone: bool) -> Cell:
-    options = (sampling.sampler, sampling.steps, sampling.guidance_scale, sampling.variance)
-    return Cell(*options, control_scale=control_scale, alone=alone)
+    return _cell(sampling, control_scale=control_scale, alone=alone)
+
+
+def _cell(sampling: SamplingConfig, **fields: Any) -> Cell:
+    variance = {"variance": sampling.variance} if sampling.sampler == "ddpm" else {}
+    return Cell(sampling.sampler, sampling.steps, sampling.guidance_scale, **variance, **fields)
 
 
 def headline(config: Config) -> list[Cell]:

@@ -1,5 +1,7 @@
 """What does guidance buy? Fidelity against diversity along the scale, classifier-free and by a classifier."""
 
+from itertools import cycle
+
 from model.checkpoint import Config
 from training.pictures import plt
 from training.report import fields, grid, sheets
@@ -24,9 +26,9 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
         if subject.asked == "labels":
             config, advice = subject.checkpoint.config, subject.guide.advice
             cells = grid.by_scale(grid.GRADIENT_SCALES, advice.guidance_scale)
-            if config.reads is None:  # as in the papers
+            if config.reads is None:  # DN21 steer an unconditional one, by ancestral sampling
                 cells += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
-            found.append((subject, [*cells, grid.steered(advice.over(config.sampling))], subject.title))
+            found.append((subject, [*cells, grid.as_advised(advice.over(config.sampling))], subject.title))
     return found
 
 
@@ -60,14 +62,15 @@ def tells(desk: Desk) -> list[str]:
 
 
 def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
-    """As DN21 figure 4, a line each way of guiding and sampler."""
+    """As DN21 figure 4, a line for each way of guiding and each sampler."""
     figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
-    lines = []
+    lines, colours = [], plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for subject, cells, title in ways:
-        for method in dict.fromkeys(cell.method for cell in cells):
-            along = [cell for cell in cells if cell.method == method and cell.samples == grid.SAMPLES]
-            lines.append((subject, along, title if method == grid.SCALES_AT[0] else f"{title}, {method}"))
-    for (subject, cells, title), colour in zip(lines, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
+        along = [cell for cell in cells if cell.samples == grid.SAMPLES]
+        for method in dict.fromkeys(cell.method for cell in along):
+            called = title if method == grid.SCALES_AT[0] else f"{title}, {method}"
+            lines.append((subject, [cell for cell in along if cell.method == method], called))
+    for (subject, cells, title), colour in zip(lines, cycle(colours), strict=False):
         measured = {cell: desk.measured(subject)[cell] for cell in cells}
         asked = {cell: of for cell, of in measured.items() if "label_accuracy" in of}
         recall = [of["recall"] for of in asked.values()]

@@ -91,12 +91,12 @@ def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tu
 
 
 def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
-    """(name, prompts, picture): a line each prompt, a column each seed, at the scale that the card advises."""
+    """(name, prompts, picture): a line each prompt, a column each seed, as the cards advise."""
     checkpoint, guide = subject.checkpoint, subject.guide
     encoder = guide.text if guide else checkpoint.text
     prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
     advised = checkpoint.config.sampling
-    options = guide.advice.over(advised) if guide else _at(advised.guidance_scale)
+    options = guide.advice.over(advised) if guide else advised
 
     def draw(path: Path) -> None:
         text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])
@@ -187,10 +187,10 @@ def _save(images: Tensor, path: Path, columns: int) -> None:
     save_image(_sheet(images, columns), path)
 
 
-def _at(guidance_scale: float = 1.0) -> SamplingConfig:
+def _at() -> SamplingConfig:
     """The settings at which scales are compared."""
     sampler, steps = grid.SCALES_AT
-    return SamplingConfig(sampler=sampler, steps=steps, guidance_scale=guidance_scale)
+    return SamplingConfig(sampler=sampler, steps=steps)
 
 
 def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:

@@ -18,7 +18,7 @@ from training.evaluate.reference import image_reference
 from training.recipe import RecipeError
 
 HINTS = 2_000
-ALONE = ("sampler", "guidance_scale", "agreement", "label_accuracy")
+ALONE = ("sampler", "steps", "variance", "guidance_scale", "agreement", "label_accuracy")
 
 
 def evaluate_control_card(

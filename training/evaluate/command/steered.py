@@ -34,7 +34,8 @@ def evaluate_steered(
     """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
     tells of it.
 
-    `changed["guidance_scale"]` is the gradient's; by default the one that the card of what steers advises.
+    Sampler, steps and guidance scale are by default what the card of what steers advises, as far as it does;
+    `changed["guidance_scale"]` is the gradient's.
 
     Raises RecipeError where the two do not fit, or the settings cannot be.
     """
