@@ -24,14 +24,14 @@ const SCALES = {
 };
 const HINTS = { sketch: "strokes", canny: "edges" };
 const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" };
+const ADVISED = ["guidance_scale", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["model", "asks", "label", "prompt", "guidance", "guidance_scale", "sampler", "steps", "eta", "variance",
-    "n", "hint", "hint_scale", "drawing", "values"],
-  asks: ["model", "guidance", "guidance_scale", "sampler", "steps", "eta", "variance"],
-  guidance: ["model", "guidance_scale", "sampler", "steps", "eta", "variance", "values"],
-  hint: ["model", "guidance_scale", "sampler", "steps", "eta", "variance", "hint_scale", "drawing"],
-  model: ["guidance_scale", "sampler", "steps", "eta", "variance"],
+  dataset: ["model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "values"],
+  asks: ["model", "guidance", ...ADVISED],
+  guidance: ["model", ...ADVISED, "values"],
+  hint: ["model", ...ADVISED, "hint_scale", "drawing"],
+  model: ADVISED,
   sampler: ["eta", "variance"],
   over: ["values"],
 };

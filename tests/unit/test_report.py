@@ -364,9 +364,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
     monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
     monkeypatch.setattr(grid, "by_scale", lambda scales, advised: [Cell("ddim", 2, s, samples=20) for s in scales])
-    monkeypatch.setattr(
-        grid, "_followed", lambda of, scale, alone: Cell("ddim", 2, of.guidance_scale, "fixed-small", 20, scale, alone)
-    )
+    monkeypatch.setattr(grid, "_cell", lambda of, **fields: Cell("ddim", 2, of.guidance_scale, samples=20, **fields))
     monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
     monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
     monkeypatch.setattr(sheets, "PROMPTS", ())

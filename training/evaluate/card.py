@@ -89,7 +89,6 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
-    to_ddpm = sampling.model_copy(update={"sampler": "ddpm"})  # where a request does
     started = recipe.get("started_from")
     picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
@@ -116,7 +115,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         _trained_on(recipe),
         f"| advised | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
-        + (f"; {_sampler(to_ddpm)}" if to_ddpm != sampling and sampling.variance == "learned" else "")
+        + ("; ddpm with the learned variance" if sampling.sampler != "ddpm" and sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",

@@ -93,7 +93,7 @@ def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
     if base.reads == "label":
         advised.insert(0, (False, base.sampling))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
-    return [_followed(of, scale, alone) for alone, of in advised for scale in scales]
+    return [_cell(of, control_scale=scale, alone=alone) for alone, of in advised for scale in scales]
 
 
 def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
@@ -102,11 +102,7 @@ def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
     advised = control.sampling.over(base.sampling)
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
-    return [_followed(advised.model_copy(update=one), control.control_scale, alone=True) for one in of]
-
-
-def _followed(sampling: SamplingConfig, control_scale: float, alone: bool) -> Cell:
-    return _cell(sampling, control_scale=control_scale, alone=alone)
+    return [_cell(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
 
 
 def _cell(sampling: SamplingConfig, **fields: Any) -> Cell:
