@@ -33,13 +33,13 @@ def tells(desk: Desk) -> list[str]:
             lines += [text, "", desk.sheet(subject, file, draw), ""]
     if not lines:
         return []
+    _, steps = grid.SCALES_AT
     told = (
-        "Hints of real test images, given with their label and alone. *Agreement*: F1 of the edges of what was "
-        "drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
-        "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what "
-        "was drawn with the hint of another image of its class, the lower bound. *Guidance scale* is of the label; "
-        "where the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and "
-        "beyond."
+        f"Hints of real test images, given with their label and alone, {steps} steps. *Agreement*: F1 of the edges of "
+        "what was drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
+        "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what was "
+        "drawn with the hint of another image of its class, the lower bound. *Guidance scale* is of the label; where "
+        "the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and beyond."
     )
     return ["## Hints", "", told, "", *lines]
 

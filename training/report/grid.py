@@ -88,21 +88,27 @@ def as_advised(sampling: SamplingConfig) -> Cell:
 
 
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
-    """Scales of a hint, with its label and alone, at the settings that the cards advise."""
-    advised = [(True, control.sampling.over(base.sampling))]
+    """Scales of a hint, with its label and alone, as the cards advise but for the steps, as many as of any scale."""
+    ways = [(True, _at_steps(control.sampling.over(base.sampling)))]
     if base.reads == "label":
-        advised.insert(0, (False, base.sampling))
+        ways.insert(0, (False, _at_steps(base.sampling)))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
-    return [_cell(of, control_scale=scale, alone=alone) for alone, of in advised for scale in scales]
+    return [_cell(of, control_scale=scale, alone=alone) for alone, of in ways for scale in scales]
 
 
 def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
-    """Guidance scales of a hint that is alone, at the control scale that its card advises."""
+    """Guidance scales of a hint that is alone, at the control scale that its card advises and in as many steps."""
     scales = sorted({*HINT_SCALES, control.sampling.guidance_scale})
-    advised = control.sampling.over(base.sampling)
+    advised = _at_steps(control.sampling.over(base.sampling))
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
     return [_cell(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
+
+
+def _at_steps(sampling: SamplingConfig) -> SamplingConfig:
+    """In as many steps as scales are compared at."""
+    _, steps = SCALES_AT
+    return sampling.model_copy(update={"steps": steps})
 
 
 def _cell(sampling: SamplingConfig, **fields: Any) -> Cell:
