@@ -67,7 +67,7 @@ def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(grid.SCALES, 2)}
     assert settings == {("dpmpp-2m", 20, 2000)}
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
-    assert grid.headline(tiny_checkpoint(POINTS).config) == []
+    assert grid.headline(tiny_checkpoint(POINTS).config) == grid.headline(tiny_text_checkpoint(IMAGES).config) == []
     advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
     assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
     assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
@@ -91,6 +91,14 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
     assert grid.cheapest(CONFIG, measured) == fifty
     del measured[ten]  # half a comparison chooses nothing
     assert grid.cheapest(CONFIG, measured) is None
+
+
+def test_of_prompts_what_is_missed_is_compared():
+    config = tiny_text_checkpoint(DIGITS, T=1000).config
+    ten, twenty, fifty = (Cell("dpmpp-2m", steps, config.sampling.guidance_scale) for steps in (10, 20, 50))
+    measured = {cell: {grid.FOLLOWED: 0.5} for cell in grid.by_steps(config)}
+    measured |= {cell: {grid.FOLLOWED: share} for cell, share in ((ten, 0.88), (twenty, 0.89), (fifty, 0.9))}
+    assert grid.cheapest(config, measured) == twenty  # misses 11 % where the best misses 10, not 12
 
 
 def test_points_nearer_than_real_ones_are_so_by_luck():
@@ -181,7 +189,12 @@ def test_every_chapter_wants_its_subjects(tmp_path):
         for name, chapter in command.CHAPTERS.items()
     }
     assert wanted == {
-        "steps": [("mnist-cfg", "labels"), ("mnist-ddpm", "labels"), ("spiral-tiny", "points")],
+        "steps": [
+            ("mnist-cfg", "labels"),
+            ("mnist-ddpm", "labels"),
+            ("mnist-text-cfg", "prompts"),
+            ("spiral-tiny", "points"),
+        ],
         "guidance": [
             ("mnist-cfg", "labels"),
             ("mnist-cfg+mnist-classifier", "labels"),
@@ -339,6 +352,42 @@ def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise
     assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
 
 
+def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeypatch):
+    checkpoints = tmp_path / "checkpoints"
+    save(checkpoints, tiny_text_checkpoint(DIGITS))
+    own = IMAGES.model_copy(update={"dataset": "flowers", "labels": ()})
+    save(checkpoints, tiny_text_checkpoint(own, name="flowers-text-cfg"))  # of which nobody knows what its images show
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(bench.Bench, "_reference", lambda *_: None)
+    made = []
+
+    def figures(checkpoint, _, options, how, *, samples):
+        made.append((checkpoint.config.name, options.sampler, options.variance, options.steps))
+        share = {("dpmpp-2m", 2): 0.75, ("dpmpp-2m", 3): 0.8}.get((options.sampler, options.steps), 0.5)
+        return dict.fromkeys((*prompts.TRAITS, "all three", "among real"), 0.9) | {grid.FOLLOWED: share}, None
+
+    monkeypatch.setattr(bench, "evaluate_prompts", figures)
+    monkeypatch.setattr(command, "CHAPTERS", {"steps": command.CHAPTERS["steps"]})
+    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
+    assert len(set(made)) == len(made) == 5 * 2 + 2 and {name for name, *_ in made} == {"mnist-text-cfg"}
+    text = (tmp_path / "reports" / "quality.md").read_text()
+    assert "(mnist-text-cfg-steps.png)" in text and "flowers" not in text
+    assert "Advised: **dpmpp-2m, 3 steps**" in text and "| dpmpp-2m | 2 | 1.5 | 40 |" in text
+    assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
+
+
+def test_where_there_is_no_judge_points_are_measured(tmp_path, small):
+    checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
+    save_tiny(checkpoints, POINTS.model_copy(update={"dataset": "gaussian"}), name="gaussian-tiny")
+    save_tiny(checkpoints, IMAGES.model_copy(update={"dataset": "flowers"}), name="flowers")
+    with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
+        command.make_report(checkpoints, reports, torch.device("cpu"))
+    assert not (reports / "cells" / "flowers.json").exists()
+    command.make_report(checkpoints, reports, torch.device("cpu"), only=["gaussian-tiny"])
+    assert "### gaussian-tiny\n\nAdvised" in (reports / "quality.md").read_text()
+
+
 @pytest.mark.usefixtures("mnist_files")
 def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
     """The whole way, on tiny checkpoints whose figures mean nothing."""
@@ -355,7 +404,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     evaluate = bench.evaluate_control
     monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
     # The tiny vocabulary is too small for real prompts.
-    followed = dict.fromkeys((*prompts.TRAITS, "all three", "among real", prompts.WHOLE), 0.5)
+    followed = dict.fromkeys((*prompts.TRAITS, "all three", "among real", grid.FOLLOWED), 0.5)
     monkeypatch.setattr(bench, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
     monkeypatch.setattr(
         sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]

@@ -44,6 +44,12 @@ class Bench:
         if anew:
             store.forget([cell for cell in cells if (subject.name, cell) not in self._made])
         missing = sorted((cell for cell in cells if cell not in store), key=lambda cell: cell.samples * cell.steps)
+        if missing and subject.asked != "points" and self._judge(subject) is None:
+            config = subject.checkpoint.config
+            raise RecipeError(
+                f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
+                f"recipe of the role judge with its [data]), or name other checkpoints to report on"
+            )
         for number, cell in enumerate(missing, 1):
             control = f", control {cell.control_scale:g}{' alone' * cell.alone}" if subject.control else ""
             console.print(
@@ -76,16 +82,9 @@ class Bench:
             self._references[data] = image_reference(self._checkpoints, trained, self._device)
         return self._references[data]
 
-    def _judge(self, subject: Subject) -> Path:
-        """Raises RecipeError where there is none."""
-        config = subject.checkpoint.config
-        folder = find_judge(self._checkpoints, config.data)
-        if folder is None:
-            raise RecipeError(
-                f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
-                f"recipe of the role judge with its [data]), or name other checkpoints to report on"
-            )
-        return folder
+    def _judge(self, subject: Subject) -> Path | None:
+        """The folder of what reads its images, if there is one."""
+        return find_judge(self._checkpoints, subject.checkpoint.config.data)
 
     def _open(self, subject: Subject) -> CellStore:
         identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in subject.configs}
@@ -94,7 +93,7 @@ class Bench:
             identity["draws"] = str(POINT_SEEDS)
         else:
             judge = self._judge(subject)
-            identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig))
+            identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
             identity["computed in"] = _precision(subject)
             identity["version"] = VERSION
         return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from training.pictures import plt
 from training.report.bench import Bench
-from training.report.grid import Cell, Measured
+from training.report.grid import FOLLOWED, Cell, Measured
 from training.report.subject import Library, Subject
 
 Wanted = list[tuple[Subject, list[Cell]]]
@@ -115,4 +115,11 @@ POINT_COLUMNS: tuple[Column, ...] = (
     ("MMD", lambda f: f"{f['mmd']:.4f}"),
     ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),
     ("energy ÷ real", lambda f: f"{f['energy'] / f['energy_floor']:.2f}"),
+)
+TRAITS = ("digit", "thickness", "slant", "thickness and slant")
+PROMPT_COLUMNS: tuple[Column, ...] = (
+    *(share(trait, trait) for trait in (*TRAITS, "all three")),
+    share("of new combinations", "all three, new combinations"),
+    share("among real", "among real"),
+    share(f"**{FOLLOWED}**", FOLLOWED),
 )

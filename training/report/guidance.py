@@ -66,7 +66,7 @@ def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
     figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
     lines, colours = [], plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for subject, cells, title in ways:
-        along = [cell for cell in cells if cell.samples == grid.SAMPLES]
+        along = [cell for cell in cells if cell.samples < grid.HEADLINE_SAMPLES]
         for method in dict.fromkeys(cell.method for cell in along):
             called = title if method == grid.SCALES_AT[0] else f"{title}, {method}"
             lines.append((subject, [cell for cell in along if cell.method == method], called))

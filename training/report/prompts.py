@@ -1,20 +1,10 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
-from training.data.digits import CONFIG
 from training.pictures import plt
 from training.report import grid, sheets
-from training.report.chapter import Chapter, Column, Desk, Wanted, settings, share, table
+from training.report.chapter import PROMPT_COLUMNS, TRAITS, Chapter, Desk, Wanted, settings, table
 from training.report.grid import Cell
 from training.report.subject import Library, Subject
-
-TRAITS = ("digit", "thickness", "slant", "thickness and slant")
-WHOLE = "all three, among real"  # what a prompt is for: an image that shows what it asks, as real ones would
-COLUMNS: tuple[Column, ...] = (
-    *(share(trait, trait) for trait in (*TRAITS, "all three")),
-    share("of new combinations", "all three, new combinations"),
-    share("among real", "among real"),
-    share("**all three, among real**", WHOLE),
-)
 
 
 def wants(library: Library) -> Wanted:
@@ -28,12 +18,8 @@ def wants(library: Library) -> Wanted:
 
 
 def _subjects(library: Library) -> list[Subject]:
-    """Of digits, whose traits are measured; the denoisers that read words first: a request's default."""
-    return [
-        subject
-        for subject in (*library.plain(), *library.steered())
-        if subject.asked == "prompts" and subject.checkpoint.config.data.dataset == CONFIG.dataset
-    ]
+    """The denoisers that read words first: a request's default."""
+    return [subject for subject in (*library.plain(), *library.steered()) if subject.traits_are_measured]
 
 
 def tells(desk: Desk) -> list[str]:
@@ -58,7 +44,7 @@ def tells(desk: Desk) -> list[str]:
     ]
     for subject, cells in known:
         rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
-        lines += [f"### {subject.title}", "", *table(rows, COLUMNS)]
+        lines += [f"### {subject.title}", "", *table(rows, PROMPT_COLUMNS)]
         name, prompts, draw = sheets.of_prompts(subject, desk.device)
         lines += [f"A line each: {'; '.join(prompts)}.", "", desk.sheet(subject, name, draw), ""]
         if subject.guide is not None:
@@ -71,7 +57,7 @@ def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
     """The best settings of each way, the best way first."""
     told = []
     for subject, cells in known:
-        whole = {cell: desk.measured(subject)[cell][WHOLE] for cell in cells}
+        whole = {cell: desk.measured(subject)[cell][grid.FOLLOWED] for cell in cells}
         best = max(whole, key=whole.get)
         by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
         told.append((whole[best], f"**{subject.title}** {by}"))
@@ -87,9 +73,9 @@ def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
     figure, panels = plt.subplots(1, len(shown), figsize=(4 * len(shown), 4), dpi=110, sharey=True, squeeze=False)
     for panel, (subject, cells) in zip(panels[0], shown, strict=True):
         scales = [cell.guidance_scale for cell in cells]
-        for trait in (*TRAITS, WHOLE):
+        for trait in (*TRAITS, grid.FOLLOWED):
             shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
-            style = dict(color="black", linewidth=2.2) if trait == WHOLE else dict(linewidth=1.6)
+            style = dict(color="black", linewidth=2.2) if trait == grid.FOLLOWED else dict(linewidth=1.6)
             panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
         panel.set_xlabel("guidance scale")
         panel.set_title(f"{subject.title}\n{cells[0].method}", fontsize=10)

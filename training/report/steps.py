@@ -1,11 +1,26 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
-from model.checkpoint import Config
 from training.pictures import plt
 from training.report import grid, sheets
-from training.report.chapter import IMAGE_COLUMNS, POINT_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
+from training.report.chapter import (
+    IMAGE_COLUMNS,
+    POINT_COLUMNS,
+    PROMPT_COLUMNS,
+    Chapter,
+    Desk,
+    Wanted,
+    plain_ticks,
+    settings,
+    table,
+)
 from training.report.subject import Library, Subject
 
+COLUMNS = {"points": POINT_COLUMNS, "labels": IMAGE_COLUMNS, "prompts": PROMPT_COLUMNS}
+QUALITY = {
+    "points": "sliced Wasserstein ÷ real",
+    "labels": "Fréchet distance ÷ floor",
+    "prompts": "share of prompts that are missed",
+}
 COLOURS = {
     "ddpm, fixed-small": "#9ecae1",
     "ddpm, fixed-large": "#4292c6",
@@ -32,8 +47,8 @@ def tells(desk: Desk) -> list[str]:
 
 
 def _subjects(library: Library) -> list[Subject]:
-    """Those that are measured against data; prompts have a chapter of their own."""
-    return [subject for subject in library.plain() if subject.asked != "prompts"]
+    """Denoisers by themselves."""
+    return [subject for subject in library.plain() if subject.asked != "prompts" or subject.traits_are_measured]
 
 
 def _section(desk: Desk, subject: Subject) -> list[str]:
@@ -44,25 +59,27 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
             f"Advised: **{config.sampling.sampler}, {config.sampling.steps} steps**: of sampler × steps the fewest "
             f"steps within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
-            + (f", at guidance scale {config.sampling.guidance_scale:g}." if config.data.labels else "."),
+            + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.reads else "")
+            + ("; the best misses the fewest prompts." if subject.asked == "prompts" else "."),
             "",
         ]
     if sum(cell in measured for cell in grid.by_steps(config)) > 1:
-        lines += [desk.plot(_against_steps(config, measured), f"{config.name}-steps.png"), ""]
-    for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
-        lines += [told, "", desk.sheet(subject, name, draw), ""]
-    columns = IMAGE_COLUMNS if config.data.kind == "images" else POINT_COLUMNS
+        lines += [desk.plot(_against_steps(subject, measured), f"{config.name}-steps.png"), ""]
+    if subject.asked != "prompts":  # whose pictures are in a chapter of their own
+        for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
+            lines += [told, "", desk.sheet(subject, name, draw), ""]
     for title, cells in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
         ("Sampler × steps", grid.by_steps(config)),
     ):
-        rows = [(settings(cell, scaled=bool(config.data.labels)), measured[cell]) for cell in cells if cell in measured]
+        rows = [(settings(cell, scaled=config.reads is not None), measured[cell]) for cell in cells if cell in measured]
         if rows:
-            lines += [f"**{title}**", "", *table(rows, columns)]
+            lines += [f"**{title}**", "", *table(rows, COLUMNS[subject.asked])]
     return lines
 
 
-def _against_steps(config: Config, measured: grid.Measured):
+def _against_steps(subject: Subject, measured: grid.Measured):
+    config = subject.checkpoint.config
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
     lines: dict[str, list[tuple[int, float]]] = {}
     for cell in grid.by_steps(config):
@@ -71,8 +88,9 @@ def _against_steps(config: Config, measured: grid.Measured):
     for method, points in lines.items():
         steps, values = zip(*sorted(points), strict=True)
         axes.plot(steps, values, "o-", color=COLOURS[method], label=method, linewidth=1.8, markersize=4)
-    axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
+    if subject.asked != "prompts":
+        axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+        axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
@@ -80,7 +98,7 @@ def _against_steps(config: Config, measured: grid.Measured):
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("steps")
-    axes.set_ylabel("Fréchet distance ÷ floor" if config.data.kind == "images" else "sliced Wasserstein ÷ real")
+    axes.set_ylabel(QUALITY[subject.asked])
     axes.set_title(f"{config.name}: quality against steps", fontsize=11)
     axes.legend(frameon=False, fontsize=8)
     return figure

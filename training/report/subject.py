@@ -9,6 +9,7 @@ from model.checkpoint import Checkpoint, load_checkpoint, read_role
 from model.control import ControlCheckpoint
 from model.loading import LOADERS
 from model.reader import Guide
+from training.data.digits import CONFIG
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,11 @@ class Subject:
             return "hints"
         steers = self.checkpoint.config.reads if self.guide is None else self.guide.steers
         return "prompts" if steers == "text" else "labels"
+
+    @property
+    def traits_are_measured(self) -> bool:
+        """Is it asked for digits in words, so that strokes tell whether those are followed?"""
+        return self.asked == "prompts" and self.checkpoint.config.data.dataset == CONFIG.dataset
 
 
 @dataclass(frozen=True, eq=False)
