@@ -26,6 +26,11 @@ SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned", "x0_gradient")
 
 
+def variances_of(learned: bool) -> tuple[Variance, ...]:
+    """What `ddpm` may use: the two fixed ones, and the model's own if it has learned one."""
+    return get_args(Variance) if learned else ("fixed-small", "fixed-large")
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The whole of a sampling run, laid out before it starts.

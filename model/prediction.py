@@ -14,15 +14,15 @@ class Prediction:
     """What a denoiser believes of rows x_t.
 
     x0        [rows, …]  the posterior mean of the data, x̂0
-    variance  [rows, …] or None  ND21's v (eq. 15): where between β̃ (0) and β (1) the log variance of a step lies,
-              per element, unconstrained
+    v         [rows, …] or None  of ND21 eq. 15: where between β̃ (0) and β (1) the log variance of a step lies, per
+              element, unconstrained
     gradient  [rows, …] or None  s·∇ log p(y|x_t), 0 in rows that no gradient steers; x0 knows nothing of it yet,
               because what it does depends on the sampler
     clip      bound on |x̂0|, also once the gradient has moved it; None for none
     """
 
     x0: Tensor
-    variance: Tensor | None = None
+    v: Tensor | None = None
     gradient: Tensor | None = None
     clip: float | None = None
 

@@ -27,8 +27,7 @@ def step(
     if gradient is not None:
         x0 = guidance.steered_x0(prediction, column["x0_gradient"])
     deviation = column["noise"]
-    if prediction.variance is not None:
-        v = prediction.variance
+    if (v := prediction.v) is not None:
         log_variance = v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]
         deviation = torch.where(column["learned"] > 0, torch.exp(log_variance / 2), deviation)
     mean = column["x"] * x + column["x0"] * x0 + column["x0_before"] * x0_before

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from model.checkpoint import Advice, Checkpoint, SamplingConfig
 from model.conditions import Asked
 from model.control import ControlCheckpoint
-from model.plan import SAMPLERS
+from model.plan import SAMPLERS, variances_of
 from model.reader import Guide
 from service.engine.served import Served
 from service.schemas import MAX_IMAGES, MAX_POINTS, Guidance
@@ -95,13 +95,12 @@ class Catalog:
 
     def _describe_model(self, checkpoint: Checkpoint, engine: Mapping) -> dict:
         config = checkpoint.config
-        learned = ["learned"] if config.prediction.learned_variance else []
         return {
             "name": config.name,
             "reads": config.reads,
             "labels": list(config.data.labels),
             "T": checkpoint.schedule.T,
-            "variances": ["fixed-small", "fixed-large", *learned],
+            "variances": list(variances_of(config.prediction.learned_variance)),
             "defaults": config.sampling.model_dump(mode="json"),
             "metrics": config.metrics,
             "reference": 0 if checkpoint.reference is None else len(checkpoint.reference.labels),

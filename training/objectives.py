@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from model.checkpoint import PredictionConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
-from model.plan import Variance
+from model.plan import Variance, make_plan
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
 from model.schedule import NoiseSchedule
 from training.recipe import ObjectiveSection
@@ -33,10 +33,8 @@ def loss_weights(
     alpha_bar, beta = schedule.alpha_bar[1:], schedule.beta
     snr = alpha_bar / (1 - alpha_bar)
     if weighting == "vlb":
-        sigma2 = beta
-        if variance == "fixed-small":
-            sigma2 = (1 - schedule.alpha_bar[:-1]) / (1 - alpha_bar) * beta
-            sigma2[0] = sigma2[1] if schedule.T > 1 else beta[0]
+        plan = make_plan(schedule, "ddpm", schedule.T, variance="learned")  # T first; it has the columns of both
+        sigma2 = np.exp(plan.column("log_beta" if variance == "fixed-large" else "log_beta_tilde"))[::-1]
         of_epsilon = beta**2 / (2 * sigma2 * (1 - beta) * (1 - alpha_bar))
     elif weighting == "min-snr":
         of_epsilon = np.minimum(snr, MIN_SNR_GAMMA) / snr
@@ -142,10 +140,10 @@ class DenoisingLoss:
             error = output - regression_target(target, x0, noise, alpha_bar)
             loss = loss + error.square().flatten(1).mean(1) * self._weights[t].to(x0.device)
         if self.objective.loss != "regression":
-            believed = predicted_x0(target, output, x_t, alpha_bar)  # not clipped: the bound's mean is the network's
+            x0_hat = predicted_x0(target, output, x_t, alpha_bar)  # not clipped: the bound's mean is the network's
             if self.objective.loss == "hybrid":
-                believed = believed.detach()
-            bits = self._bound.term(x0, T - t, believed, v)
+                x0_hat = x0_hat.detach()
+            bits = self._bound.term(x0, T - t, x0_hat, v)
             if self.important is not None:
                 self.important.observe(t, bits)
             # One term of T was looked at: T times it estimates their sum.

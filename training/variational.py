@@ -30,23 +30,23 @@ class VariationalBound:
             name: torch.from_numpy(self.plan.column(name).copy()) for name in ("x0", "log_beta", "log_beta_tilde")
         }
 
-    def term(self, x0: Tensor, index: Tensor, predicted_x0: Tensor, v: Tensor) -> Tensor:
+    def term(self, x0: Tensor, index: Tensor, x0_hat: Tensor, v: Tensor) -> Tensor:
         """L of step plan[index] for each row, [rows]: D_KL(q(x_s|x_t,x_0) ‖ p(x_s|x_t)), or −log p(x_0|x_t) at s = 0.
 
-        x0, predicted_x0  [rows, …] standardised; the means of q and p lie B·(x_0 − x̂_0) apart, as B·x̂_0 is all
-                          that differs between them
-        index             [rows] int64, on the CPU
-        v                 like x0, or [rows, 1, …]: the variance of p (ND21 eq. 15), see `fixed_v`
+        x0, x0_hat  [rows, …] standardised; the means of q and p lie B·(x_0 − x̂_0) apart, as B·x̂_0 is all that
+                    differs between them
+        index       [rows] int64, on the CPU
+        v           like x0, or [rows, 1, …]: the variance of p (ND21 eq. 15), see `fixed_v`
         """
         column = {name: per_row(values[index].to(x0.device, x0.dtype), x0) for name, values in self._columns.items()}
         log_variance = (v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]).expand_as(x0)
-        apart = column["x0"] * (x0 - predicted_x0)
-        ratio = column["log_beta_tilde"] - log_variance
-        nats = (ratio.exp() - 1 - ratio + apart.square() * torch.exp(-log_variance)) / 2
+        apart = column["x0"] * (x0 - x0_hat)
+        log_ratio = column["log_beta_tilde"] - log_variance
+        nats = (log_ratio.exp() - 1 - log_ratio + apart.square() * torch.exp(-log_variance)) / 2
         # The rows that arrive are picked out, not masked: elsewhere the likelihood's gradient overflows: 0·∞ is NaN.
         arrives = (index == self._last).nonzero().flatten().to(x0.device)
         if len(arrives):
-            likelihood = self._log_likelihood(x0[arrives], predicted_x0[arrives], log_variance[arrives])
+            likelihood = self._log_likelihood(x0[arrives], x0_hat[arrives], log_variance[arrives])
             nats = nats.index_copy(0, arrives, -likelihood)
         return _bits(nats)
 

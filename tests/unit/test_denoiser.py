@@ -160,11 +160,11 @@ def test_a_learned_variance_is_the_conditional_halfs(shape):
     conditions = Conditions(torch.tensor([1, 1, 0, NO_LABEL]), torch.tensor([4.0, 1.0, 2.0, 0.0]))
     prediction = denoise(torch.randn(4, *shape), torch.tensor([1, 500, 900, 1000]), conditions)
     expected = torch.tensor([1, 1, 0.5, 0])  # v = (raw + 1)/2
-    assert torch.equal(prediction.variance, per_row(expected, prediction.variance).expand(4, *shape))
+    assert torch.equal(prediction.v, per_row(expected, prediction.v).expand(4, *shape))
 
 
 def test_without_a_learned_variance_there_is_none():
-    assert MixtureOracle(SCHEDULE, MEANS, 0.25).denoiser()(*rows(3), Conditions.none(3)).variance is None
+    assert MixtureOracle(SCHEDULE, MEANS, 0.25).denoiser()(*rows(3), Conditions.none(3)).v is None
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])

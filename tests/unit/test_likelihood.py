@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_text_checkpoint
 from training.__main__ import app
 from training.data.points import GaussianMixture
+from training.data.training_set import Examples
 from training.evaluate.bits import bits_per_dimension
 from training.evaluate.command import likelihood
 from training.recipe import RecipeError
@@ -141,6 +143,32 @@ def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
     likelihood.evaluate_likelihood(folder, torch.device("cpu"), samples=20)
     assert load_config(folder).metrics == {} and not (folder / "likelihood.png").exists()
+
+
+def test_of_a_chain_as_short_as_the_respaced_one_all_rows_are_measured_once(tmp_path, few_rows):
+    folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", T=5)
+    found = likelihood.evaluate_likelihood(folder, torch.device("cpu"))
+    assert {name: of["samples"] for name, of in found.items()} == {"likelihood, 5 steps": 60}
+    assert (folder / "likelihood.png").exists()
+
+
+def test_a_likelihood_of_points_is_measured_in_float32(tmp_path, few_rows):
+    folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny")
+    with pytest.raises(RecipeError, match="points are measured and served in float32"):
+        likelihood.evaluate_likelihood(folder, torch.device("cpu"), precision="bfloat16")
+
+
+def test_a_likelihood_in_bfloat16_does_not_take_the_place_of_that_in_float32(tmp_path, few_rows, monkeypatch):
+    folder = save_tiny(tmp_path, name="mnist-tiny", T=5)
+    images = torch.zeros(60, 1, 8, 8)
+    monkeypatch.setattr(
+        "training.evaluate.likelihood.trained_on",
+        lambda config: SimpleNamespace(held_out=Examples(images, torch.zeros(60, dtype=torch.long))),
+    )
+    found = likelihood.evaluate_likelihood(folder, torch.device("cpu"), precision="bfloat16")
+    assert found["likelihood, 5 steps"]["computed_in"] == "bfloat16" and load_config(folder).metrics == {}
+    likelihood.evaluate_likelihood(folder, torch.device("cpu"))
+    assert load_config(folder).metrics["likelihood, 5 steps"]["computed_in"] == "float32"
 
 
 def test_likelihood_takes_no_sampling_options(tmp_path):

@@ -189,8 +189,8 @@ def test_the_hybrid_loss_is_the_regression_and_a_little_of_the_bound():
     regression = loss_of(schedule, "epsilon")(lambda x_t, t, label: 0.5 * x_t, x0, labels, generator())
     x_t, t = asked[0]
     alpha_bar = per_row(torch.from_numpy(schedule.alpha_bar).float()[t], x_t)
-    believed = (x_t - (1 - alpha_bar).sqrt() * 0.5 * x_t) / alpha_bar.sqrt()
-    bound = VariationalBound(schedule, 100, POINTS).term(x0, 100 - t, believed, (0.3 * x_t + 1) / 2)
+    x0_hat = (x_t - (1 - alpha_bar).sqrt() * 0.5 * x_t) / alpha_bar.sqrt()
+    bound = VariationalBound(schedule, 100, POINTS).term(x0, 100 - t, x0_hat, (0.3 * x_t + 1) / 2)
     assert hybrid.item() == pytest.approx((regression + 0.001 * 100 * bound.mean()).item(), rel=1e-5)
 
 
@@ -274,8 +274,38 @@ def test_importance_is_fed_the_bound_of_each_row_at_its_own_timestep():
     ((x_t, asked_t),), ((t, bits),) = asked, seen
     assert torch.equal(t, asked_t)
     alpha_bar = per_row(torch.from_numpy(schedule.alpha_bar).float()[t], x_t)
-    believed = (x_t - (1 - alpha_bar).sqrt() * x_t) / alpha_bar.sqrt()
-    torch.testing.assert_close(bits, VariationalBound(schedule, T, POINTS).term(x0, T - t, believed, (x_t + 1) / 2))
+    x0_hat = (x_t - (1 - alpha_bar).sqrt() * x_t) / alpha_bar.sqrt()
+    torch.testing.assert_close(bits, VariationalBound(schedule, T, POINTS).term(x0, T - t, x0_hat, (x_t + 1) / 2))
+
+
+@pytest.mark.parametrize("timesteps", ["uniform", "importance"])
+def test_the_bound_alone_is_estimated_by_its_term_at_the_drawn_timesteps(timesteps):
+    """E over t of T·weight·L_t is Σ_t L_t, in bits per dimension (ND21 eq. 18)."""
+    T, schedule, x0 = 20, make_schedule("cosine", 20), torch.randn(128, 2)
+    loss = loss_of(schedule, "epsilon", True, loss="vlb", timesteps=timesteps)
+    weight = torch.ones(128)
+    if loss.important is not None:
+        for k in range(ImportantTimesteps.HISTORY):
+            loss.important.observe(
+                torch.arange(1, T + 1), torch.rand(T, generator=generator(k)) / torch.arange(1, T + 1)
+            )
+        probabilities = loss.important.probabilities
+        _, weight = loss.important.draw(128, generator())
+        assert weight.std() > 0.1
+    asked = []
+
+    def network(x_t, t, label):
+        asked.append((x_t, t))
+        return torch.cat([0.5 * x_t, x_t], dim=1)
+
+    found = loss(network, x0, torch.zeros(128, dtype=torch.long), generator())
+    ((x_t, t),) = asked
+    if loss.important is not None:
+        torch.testing.assert_close(weight.double(), 1 / (T * probabilities[t - 1]), rtol=1e-5, atol=0)
+    alpha_bar = per_row(torch.from_numpy(schedule.alpha_bar).float()[t], x_t)
+    x0_hat = (x_t - (1 - alpha_bar).sqrt() * 0.5 * x_t) / alpha_bar.sqrt()
+    bits = VariationalBound(schedule, T, POINTS).term(x0, T - t, x0_hat, (x_t + 1) / 2)
+    torch.testing.assert_close(found, (T * weight * bits).mean())
 
 
 def test_a_saved_history_goes_on_as_if_it_had_not_stopped():
@@ -290,7 +320,7 @@ def test_a_saved_history_goes_on_as_if_it_had_not_stopped():
 
 
 def test_the_variance_learned_on_a_standard_normal_is_beta():
-    """Of x_s given x_t it is β exactly where the data is N(0, 1): v = 1 at every t (but the last, where β̃ is 0)."""
+    """Of x_s given x_t it is β exactly where the data is N(0, 1): v = 1 at every t."""
     torch.manual_seed(0)
     T, schedule = 10, make_schedule("cosine", 10)
     alpha_bar = torch.from_numpy(schedule.alpha_bar).float()

@@ -74,7 +74,11 @@ def test_defaults():
         ("prediction.target", "noise", "prediction.target"),
         ("schedule.name", "sigmoid", "schedule.name"),
         ("schedule.T", 0, "schedule.T"),
-        ("schedule.T", 1, "does not end in noise|sampling.steps"),
+        (
+            "schedule",
+            {"name": "linear", "T": 1},
+            "the linear schedule with T = 1 does not end in noise: .* use a larger T",
+        ),
         ("sampling.steps", 2000, "sampling.steps is at most T = 1000"),
         ("sampling.sampler", "euler", "sampling.sampler"),
         ("prediction.learned_variance", True, "prediction.learned_variance"),
@@ -121,6 +125,13 @@ def test_a_classifier_that_cannot_read_its_data_is_refused():
     recipe = parse_recipe(changed("network", {"kind": "image-encoder"}, CLASSIFIER), "here")
     with pytest.raises(RecipeError, match="network: image-encoder cannot read rows of the shape"):
         ClassifierTask(recipe)
+
+
+def test_importance_is_of_the_bound_alone():
+    document = changed("objective", {"loss": "hybrid", "timesteps": "importance"})
+    document = changed("prediction", {"learned_variance": True}, document)
+    with pytest.raises(RecipeError, match="measured on L_vlb alone: use it with loss = 'vlb'"):
+        parse_recipe(document, "here")
 
 
 def test_a_schedule_that_does_not_end_in_noise_is_refused():

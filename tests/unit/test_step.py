@@ -99,7 +99,7 @@ def variance_before_the_last_step(steps: int, raw: float) -> float:
     return variance
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5, 50, 1000])
+@pytest.mark.parametrize("steps", [2, 5, 50, 1000])
 def test_for_a_standard_normal_v_1_is_the_optimum_and_keeps_its_variance_at_any_step_count(steps):
     """x_s = √α x_t + √β z is N(0, 1) again. A step rounds by 1e-7 in float32, 1000 steps by less than 1e-5."""
     assert variance_before_the_last_step(steps, raw=1.0) == pytest.approx(1, abs=1e-5)

@@ -72,6 +72,8 @@ def test_digits_are_whole_bytes_and_drawn_by_the_generator():
     assert set(labels.tolist()) <= set(range(10))
     seen = data.config.standardise(images)
     assert (seen.min(), seen.max()) == (-1, 1)
+    of_label = data.examples.rows[data.examples.labels == labels[0]]
+    assert (of_label == images[0]).flatten(1).all(1).any()  # as it is: a mirrored digit is none
 
 
 def test_distorted_images_are_moved_a_little_and_never_flipped():

@@ -28,7 +28,7 @@ def test_a_term_is_the_divergence_of_posterior_and_model(name, T, steps, v):
     """HJA20 eq. 6 and 7 for q, ND21 eq. 15 for p's variance; both as distributions."""
     schedule = make_schedule(name, T)
     bound = VariationalBound(schedule, steps, POINTS)
-    x0, believed, x_t = (torch.randn(1, 3, dtype=torch.float64) for _ in range(3))
+    x0, x0_hat, x_t = (torch.randn(1, 3, dtype=torch.float64) for _ in range(3))
     for index in (0, steps // 2, steps - 2):
         alpha_bar_t, alpha_bar_s, beta = stride(schedule, bound, index)
         beta_tilde = (1 - alpha_bar_s) / (1 - alpha_bar_t) * beta
@@ -38,9 +38,9 @@ def test_a_term_is_the_divergence_of_posterior_and_model(name, T, steps, v):
             return of_x0 * x + math.sqrt(1 - beta) * (1 - alpha_bar_s) / (1 - alpha_bar_t) * x_t
 
         sigma = math.exp((v * math.log(beta) + (1 - v) * math.log(beta_tilde)) / 2)
-        q, p = Normal(mean(x0), math.sqrt(beta_tilde)), Normal(mean(believed), sigma)
+        q, p = Normal(mean(x0), math.sqrt(beta_tilde)), Normal(mean(x0_hat), sigma)
         expected = kl_divergence(q, p).mean() / math.log(2)
-        term = bound.term(x0, torch.tensor([index]), believed, torch.full((1, 3), v, dtype=torch.float64))
+        term = bound.term(x0, torch.tensor([index]), x0_hat, torch.full((1, 3), v, dtype=torch.float64))
         assert term.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-12)
 
 
@@ -78,13 +78,13 @@ def test_the_decoder_of_images_gives_the_mass_of_each_pixels_bin(v):
 def test_the_decoder_stays_finite_and_steep_where_a_pixel_was_never_expected():
     bound = VariationalBound(make_schedule("cosine", 1000), 1000, IMAGES)
     x0 = torch.tensor([-1.0, 1.0, 0.0039, -1.0]).view(4, 1, 1, 1)
-    believed = torch.tensor([1.0, -1.0, 1.0, 30.0]).view(4, 1, 1, 1).requires_grad_()
+    x0_hat = torch.tensor([1.0, -1.0, 1.0, 30.0]).view(4, 1, 1, 1).requires_grad_()
     v = torch.full((4, 1, 1, 1), 0.5, requires_grad=True)
-    bits = bound.term(x0, torch.full((4,), 999), believed, v)
+    bits = bound.term(x0, torch.full((4,), 999), x0_hat, v)
     bits.sum().backward()
     assert bits.isfinite().all()
     assert (bits > 100).all()
-    for gradient in (believed.grad, v.grad):
+    for gradient in (x0_hat.grad, v.grad):
         assert gradient.isfinite().all()
         assert (gradient != 0).all()
 
@@ -102,11 +102,11 @@ def test_a_batch_in_which_no_row_arrives_and_one_in_which_some_do_have_finite_gr
 def test_the_decoder_of_points_is_a_density_in_the_datas_own_units():
     data = DataConfig(dataset="test", kind="points", shape=(2,), mean=(3.0, -1.0), std=(2.0, 0.5))
     bound = VariationalBound(make_schedule("cosine", 100), 100, data)
-    x0, believed = torch.randn(2, 5, 2, dtype=torch.float64)
+    x0, x0_hat = torch.randn(2, 5, 2, dtype=torch.float64)
     sigma = math.exp(bound.plan.column("log_beta_tilde")[-1] / 2)
     std, mean = torch.tensor([2.0, 0.5]), torch.tensor([3.0, -1.0])
-    likelihood = Normal(believed * std + mean, sigma * std).log_prob(x0 * std + mean)
-    bits = bound.term(x0, torch.full((5,), 99), believed, torch.zeros_like(x0))
+    likelihood = Normal(x0_hat * std + mean, sigma * std).log_prob(x0 * std + mean)
+    bits = bound.term(x0, torch.full((5,), 99), x0_hat, torch.zeros_like(x0))
     torch.testing.assert_close(bits, -likelihood.mean(1) / math.log(2), rtol=1e-5, atol=1e-6)
 
 
@@ -123,8 +123,8 @@ def test_the_exact_model_of_a_gaussian_pays_its_entropy_over_any_number_of_steps
         x_t = math.sqrt(alpha_bar_t) * x0 + math.sqrt(1 - alpha_bar_t) * torch.randn(
             x0.shape, generator=generator, dtype=torch.float64
         )
-        believed = math.sqrt(alpha_bar_t) * x_t
-        total += bound.term(x0, torch.full((len(x0),), index), believed, torch.ones_like(x0))
+        x0_hat = math.sqrt(alpha_bar_t) * x_t
+        total += bound.term(x0, torch.full((len(x0),), index), x0_hat, torch.ones_like(x0))
     entropy = math.log2(2 * math.pi * math.e) / 2
     assert total.mean().item() == pytest.approx(entropy, abs=0.02)
 
@@ -134,8 +134,8 @@ def test_fixed_variances_are_the_ends_of_the_learned_one():
     index = torch.arange(4)
     assert bound.fixed_v("fixed-small", index).tolist() == [0, 0, 0, 0]
     assert bound.fixed_v("fixed-large", index).tolist() == [1, 1, 1, 0]
-    x0, believed = torch.rand(2, 4, 1, 4, 4) * 2 - 1
-    per_pixel = bound.term(x0, index, believed, per_row(bound.fixed_v("fixed-large", index), x0).expand_as(x0))
+    x0, x0_hat = torch.rand(2, 4, 1, 4, 4) * 2 - 1
+    per_pixel = bound.term(x0, index, x0_hat, per_row(bound.fixed_v("fixed-large", index), x0).expand_as(x0))
     torch.testing.assert_close(
-        bound.term(x0, index, believed, per_row(bound.fixed_v("fixed-large", index), x0)), per_pixel
+        bound.term(x0, index, x0_hat, per_row(bound.fixed_v("fixed-large", index), x0)), per_pixel
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
-from model.plan import Variance
+from model.plan import Variance, variances_of
 from model.prediction import diffused, per_row, predicted_x0, split_output
 from training.variational import VariationalBound
 
@@ -57,7 +57,7 @@ def bits_per_dimension(
     batch's network evaluations.
     """
     bound = VariationalBound(denoiser.schedule, steps, data)
-    variances: list[Variance] = ["fixed-small", "fixed-large"] + ["learned"] * denoiser.learned_variance
+    variances = variances_of(denoiser.learned_variance)
     found = {
         variance: Bits(torch.zeros(len(rows), dtype=torch.float64), torch.zeros(steps, dtype=torch.float64))
         for variance in variances
@@ -90,12 +90,12 @@ def _terms(
     x_t = diffused(x0, noise, alpha_bar)
     output = denoiser.network(x_t, times, denoiser.no_condition(len(x0)).to(x0.device))
     output, learned = split_output(output, denoiser.learned_variance)
-    believed = predicted_x0(denoiser.target, output, x_t, alpha_bar)
+    x0_hat = predicted_x0(denoiser.target, output, x_t, alpha_bar)
     at = torch.full((len(x0),), index)
     terms = {
-        variance: bound.term(x0, at, believed, per_row(bound.fixed_v(variance, at).to(x0.device), x0))
-        for variance in ("fixed-small", "fixed-large")
+        variance: bound.term(x0, at, x0_hat, per_row(bound.fixed_v(variance, at).to(x0.device), x0))
+        for variance in variances_of(learned=False)
     }
     if learned is not None:
-        terms["learned"] = bound.term(x0, at, believed, learned)
+        terms["learned"] = bound.term(x0, at, x0_hat, learned)
     return {variance: bits.double().cpu() for variance, bits in terms.items()}

@@ -113,8 +113,8 @@ def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Like
         panel.plot([config.schedule.T], [prior], "D", color="black", markersize=4, label="prior")
         panel.set_xscale("log")
         panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative
-        terms = torch.stack([bits.terms for bits in likelihood.bits.values()])
-        panel.set_ylim(2 * min(0, terms.min()), 2 * terms.max())
+        terms = [term for bits in likelihood.bits.values() for term in bits.terms.tolist()]
+        panel.set_ylim(2 * min(0, *terms), 2 * max(terms))
         panel.set_xlabel("t (log)")
         panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
         panel.legend(frameon=False, fontsize=8)

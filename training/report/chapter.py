@@ -38,6 +38,10 @@ class Desk:
     def measured(self, subject: Subject) -> Measured:
         return self._bench.store(subject).measured
 
+    def known(self, subject: Subject, cells: list[Cell]) -> list[Cell]:
+        """Those of the cells that have been measured."""
+        return [cell for cell in cells if cell in self.measured(subject)]
+
     def plot(self, figure, name: str) -> str:
         """Keep a plot of figures; the Markdown that shows it."""
         for axes in figure.axes:

@@ -22,8 +22,7 @@ def tells(desk: Desk) -> list[str]:
     lines = []
     for subject in desk.library.following():
         measured = desk.measured(subject)
-        scales = [cell for cell in _by_scale(subject) if cell in measured]
-        guidances = [cell for cell in _by_guidance(subject) if cell in measured]
+        scales, guidances = desk.known(subject, _by_scale(subject)), desk.known(subject, _by_guidance(subject))
         if not scales:
             continue
         name = subject.control.name

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.checkpoint import Config, SamplingConfig
 from model.control import ControlConfig
-from model.plan import Sampler, Variance
+from model.plan import Sampler, Variance, variances_of
 
 STEPS = (4, 6, 10, 20, 50)
 DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
@@ -53,10 +53,9 @@ Measured = Mapping[Cell, Mapping[str, Any]]
 
 def methods(config: Config) -> list[tuple[Sampler, Variance]]:
     """Every sampler, and `ddpm` with every variance that the checkpoint has."""
-    variances: list[Variance] = ["fixed-small", "fixed-large"]
-    if config.prediction.learned_variance:
-        variances.append("learned")
-    of_ddpm: list[tuple[Sampler, Variance]] = [("ddpm", variance) for variance in variances]
+    of_ddpm: list[tuple[Sampler, Variance]] = [
+        ("ddpm", variance) for variance in variances_of(config.prediction.learned_variance)
+    ]
     return [*of_ddpm, ("renoise", "fixed-small"), ("ddim", "fixed-small"), ("dpmpp-2m", "fixed-small")]
 
 

@@ -2,7 +2,6 @@
 
 from itertools import cycle
 
-from model.checkpoint import Config
 from training.pictures import plt
 from training.report import fields, grid, sheets
 from training.report.chapter import IMAGE_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
@@ -11,7 +10,8 @@ from training.report.subject import Library, Subject
 
 
 def wants(library: Library) -> Wanted:
-    return [(subject, cells) for subject, cells, _ in _ways(library)]
+    pictured = [(subject, []) for subject in _in_the_plane(library)]
+    return [(subject, cells) for subject, cells, _ in _ways(library)] + pictured
 
 
 def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
@@ -32,10 +32,20 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
     return found
 
 
+def _in_the_plane(library: Library) -> list[Subject]:
+    """Unconditional denoisers of points, with the classifier that steers them: both of their arrows can be drawn."""
+    return [
+        subject
+        for subject in library.steered()
+        if subject.asked == "points"
+        and subject.checkpoint.config.reads is None
+        and len(subject.checkpoint.config.data.columns) == 2
+    ]
+
+
 def tells(desk: Desk) -> list[str]:
     lines = []
-    ways = [(subject, [cell for cell in cells if cell in desk.measured(subject)], title)
-            for subject, cells, title in _ways(desk.library)]  # fmt: skip
+    ways = [(subject, desk.known(subject, cells), title) for subject, cells, title in _ways(desk.library)]
     ways = [way for way in ways if way[1]]
     if ways:
         sampler, steps = grid.SCALES_AT
@@ -53,11 +63,9 @@ def tells(desk: Desk) -> list[str]:
             name, draw = sheets.of_scales(subject.checkpoint, subject.guide, desk.device)
             lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sheets.SCALES)}:", ""]
             lines += [desk.sheet(subject, name, draw), ""]
-    for subject in desk.library.steered():
-        config: Config = subject.checkpoint.config
-        if subject.asked == "points" and config.reads is None and len(config.data.columns) == 2:
-            name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
-            lines += [f"### {subject.title}", "", desk.sheet(subject, name, draw), ""]
+    for subject in _in_the_plane(desk.library):
+        name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
+        lines += [f"### {subject.title}", "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 
 

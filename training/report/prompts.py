@@ -23,8 +23,7 @@ def _subjects(library: Library) -> list[Subject]:
 
 
 def tells(desk: Desk) -> list[str]:
-    known = [(subject, [cell for cell in cells if cell in desk.measured(subject)])
-             for subject, cells in wants(desk.library)]  # fmt: skip
+    known = [(subject, desk.known(subject, cells)) for subject, cells in wants(desk.library)]
     known = [(subject, cells) for subject, cells in known if cells]
     if not known:
         return []

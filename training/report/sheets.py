@@ -196,8 +196,7 @@ def _at() -> SamplingConfig:
 def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:
     """x at every step from the noise on, in the data's own units: steps + 1 times [n, …]."""
     data, config = checkpoint.config.data, checkpoint.config
-    learned = sampler == "ddpm" and config.prediction.learned_variance
-    plan = make_plan(checkpoint.schedule, sampler, steps, variance="learned" if learned else "fixed-small")
+    plan = make_plan(checkpoint.schedule, sampler, steps, variance=config.sampling.variance)
     labels = np.arange(n) % len(data.labels) if data.labels else np.full(n, NO_LABEL)
     conditions = Conditions(torch.from_numpy(labels), torch.full((n,), config.sampling.guidance_scale))
     seeds = torch.from_numpy(sample_seeds(0, n))

@@ -54,9 +54,9 @@ def _subjects(library: Library) -> list[Subject]:
 def _section(desk: Desk, subject: Subject) -> list[str]:
     config, measured = subject.checkpoint.config, desk.measured(subject)
     lines = [f"### {config.name}", ""]
-    if grid.cheapest(config, measured) is not None:
+    if best := grid.cheapest(config, measured):
         lines += [
-            f"Advised: **{config.sampling.sampler}, {config.sampling.steps} steps**: of sampler × steps the fewest "
+            f"Advised: **{best.method}, {best.steps} steps**: of sampler × steps the fewest "
             f"steps within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
             + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.reads else "")
@@ -72,7 +72,9 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
         ("Sampler × steps", grid.by_steps(config)),
     ):
-        rows = [(settings(cell, scaled=config.reads is not None), measured[cell]) for cell in cells if cell in measured]
+        rows = [
+            (settings(cell, scaled=config.reads is not None), measured[cell]) for cell in desk.known(subject, cells)
+        ]
         if rows:
             lines += [f"**{title}**", "", *table(rows, COLUMNS[subject.asked])]
     return lines
@@ -81,20 +83,26 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
 def _against_steps(subject: Subject, measured: grid.Measured):
     config = subject.checkpoint.config
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
+    known = {cell: grid.quality(measured[cell]) for cell in grid.by_steps(config) if cell in measured}
     lines: dict[str, list[tuple[int, float]]] = {}
-    for cell in grid.by_steps(config):
-        if cell in measured:
-            lines.setdefault(cell.method, []).append((cell.steps, grid.quality(measured[cell])))
+    for cell, value in known.items():
+        if cell.samples == grid.SAMPLES:
+            lines.setdefault(cell.method, []).append((cell.steps, value))
+        else:  # not joined to the others: the floor of fewer samples is higher
+            axes.plot(cell.steps, value, "o", color=COLOURS[cell.method], markersize=4, markerfacecolor="none")
     for method, points in lines.items():
         steps, values = zip(*sorted(points), strict=True)
         axes.plot(steps, values, "o-", color=COLOURS[method], label=method, linewidth=1.8, markersize=4)
+    if any(cell.samples < grid.SAMPLES for cell in known):
+        hollow = dict(color="grey", markersize=4, markerfacecolor="none")
+        axes.plot([], [], "o", label=f"of {grid.FULL_CHAIN_SAMPLES:,} samples", **hollow)
     if subject.asked != "prompts":
         axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
         axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
-    ticks = sorted({step for points in lines.values() for step, _ in points})
+    ticks = sorted({cell.steps for cell in known})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("steps")

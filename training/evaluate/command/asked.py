@@ -22,17 +22,23 @@ console = Console(stderr=True, highlight=False)  # beside the figures, which oth
 def options_of(checkpoint: Checkpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
     """The card's own settings but for what is changed. Raises RecipeError where they cannot be."""
     config = checkpoint.config
-    points = config.data.kind == "points"
-    own = config.sampling.model_dump() | ({"steps": POINT_STEPS} if points else {})
+    own = config.sampling.model_dump()
+    if config.data.kind == "points":
+        own["steps"] = min(POINT_STEPS, checkpoint.schedule.T)
     try:
         options = SamplingConfig(**(own | changed))
     except ValidationError as error:
         raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
     if options.steps > checkpoint.schedule.T:
         raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
-    if points and precision != "float32":
-        raise RecipeError("precision: points are measured and served in float32")
+    check_precision(config, precision)
     return options
+
+
+def check_precision(config: Config, precision: Precision) -> None:
+    """Raises RecipeError where its data is not measured in that."""
+    if config.data.kind == "points" and precision != "float32":
+        raise RecipeError("precision: points are measured and served in float32")
 
 
 def count_of(config: Config, data: TrainingSet, steers: Asked | None = None) -> int:

@@ -7,7 +7,7 @@ import torch
 from model.checkpoint import Precision, load_checkpoint, save_config
 from model.weights import CheckpointError
 from training.evaluate import card, pictures
-from training.evaluate.command.asked import announce
+from training.evaluate.command.asked import announce, check_precision
 from training.evaluate.figures import Figures
 from training.evaluate.likelihood import measure_likelihood
 from training.recipe import RecipeError
@@ -26,16 +26,18 @@ def evaluate_likelihood(
     seed: int = 0,
     compile: bool = False,
 ) -> dict[str, Figures]:
-    """Bits per dimension over a respaced and over the full chain; but for a quick look each goes into config.json and
-    the card when it is done.
+    """Bits per dimension over a respaced and over the full chain; but for a quick look, and where bfloat16 is tried,
+    each goes into config.json and the card when it is done.
 
-    Raises RecipeError where there is no such checkpoint.
+    Raises RecipeError where there is no such checkpoint, or the precision is not for its data.
     """
     try:
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    chains = {min(RESPACED, checkpoint.schedule.T): LIKELIHOOD_ROWS, checkpoint.schedule.T: FULL_CHAIN_ROWS}
+    T = checkpoint.schedule.T
+    check_precision(checkpoint.config, precision)
+    chains = {min(RESPACED, T): LIKELIHOOD_ROWS} | ({T: FULL_CHAIN_ROWS} if T > RESPACED else {})
     found, columns = {}, {}
     for steps, rows in chains.items():
         count = min(rows, samples or rows)
@@ -44,7 +46,7 @@ def evaluate_likelihood(
             checkpoint, steps, rows=count, seed=seed, precision=precision, device=device, compile=compile
         )
         columns[f"likelihood, {steps} steps"] = found[steps].figures
-        if samples is None:
+        if samples is None and precision == "float32":
             config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
             save_config(folder, config)
             if len(found) == len(chains):
