@@ -18,6 +18,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
     evaluate_steered,
 )
+from training.evaluate.drawn import Drawing
 from training.init.command import Wishes
 from training.init.command import init as make_recipes
 from training.init.propose import Role
@@ -193,7 +194,7 @@ def train(
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
         if evaluate:
-            evaluate_checkpoint(folder, checkpoints, accelerator.device)
+            evaluate_checkpoint(folder, checkpoints, Drawing(accelerator.device))
 
 
 @app.command()
@@ -234,37 +235,25 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
     others = bool(sampler or steps or guide or guidance_scale is not None)
-    if memorisation:
-        if others or likelihood or precision != "float32":
-            raise RecipeError(
-                "--memorisation goes with --samples, --seed and --compile only: it is of the card's own settings"
-            )
-        folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-        figures = evaluate_memorisation(folder, device, samples=samples, seed=seed, compile=compile)
-        typer.echo(json.dumps(figures, indent=2))
-        return
-    if likelihood:
-        if others:
-            raise RecipeError(
-                "--likelihood goes with --samples, --precision, --seed and --compile only: it draws no samples"
-            )
-        folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-        figures = evaluate_likelihood(folder, device, samples=samples, precision=precision, seed=seed, compile=compile)
-        typer.echo(json.dumps(figures, indent=2))
-        return
+    if memorisation and (others or likelihood or precision != "float32"):
+        raise RecipeError(
+            "--memorisation goes with --samples, --seed and --compile only: it is of the card's own settings"
+        )
+    if likelihood and others:
+        raise RecipeError(
+            "--likelihood goes with --samples, --precision, --seed and --compile only: it draws no samples"
+        )
     changed = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
-    options = {
-        "samples": samples,
-        "changed": {key: value for key, value in changed.items() if value is not None},
-        "precision": precision,
-        "seed": seed,
-        "compile": compile,
-    }
-    folder, device = find_checkpoint(name, checkpoints), Accelerator().device
-    if guide is not None:
-        figures = evaluate_steered(folder, find_checkpoint(guide, checkpoints), checkpoints, device, **options)
+    asked = {"samples": samples, "changed": {key: value for key, value in changed.items() if value is not None}}
+    folder, how = find_checkpoint(name, checkpoints), Drawing(Accelerator().device, seed, precision, compile)
+    if memorisation:
+        figures = evaluate_memorisation(folder, how, samples=samples)
+    elif likelihood:
+        figures = evaluate_likelihood(folder, how, samples=samples)
+    elif guide is not None:
+        figures = evaluate_steered(folder, find_checkpoint(guide, checkpoints), checkpoints, how, **asked)
     else:
-        figures = evaluate_checkpoint(folder, checkpoints, device, **options)
+        figures = evaluate_checkpoint(folder, checkpoints, how, **asked)
     typer.echo(json.dumps(figures, indent=2))
 
 

@@ -17,6 +17,7 @@ from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifi
 from training.__main__ import app
 from training.data.points import GaussianMixture
 from training.evaluate.command import evaluate_checkpoint, evaluate_steered
+from training.evaluate.drawn import Drawing
 from training.evaluate.points import spread_within_labels
 from training.recipe import RecipeError
 
@@ -93,7 +94,7 @@ def test_its_gradient_points_to_the_component(trained):
 def test_a_quick_look_is_announced_and_not_written_down(trained, capsys):
     folder = trained / "checkpoints" / "tiny-classifier"
     before = (folder / "config.json").read_bytes()
-    evaluate_checkpoint(folder, trained, CPU, samples=50)
+    evaluate_checkpoint(folder, trained, Drawing(CPU), samples=50)
     assert "evaluating tiny-classifier: at most 50 held-out rows …" in capsys.readouterr().err
     assert (folder / "config.json").read_bytes() == before
 
@@ -109,13 +110,13 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
     unconditional = GaussianMixture.config.model_copy(update={"labels": ()})
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
     steers = trained / "checkpoints" / "tiny-classifier"
-    figures = evaluate_steered(denoiser, steers, trained / "checkpoints", CPU)
+    figures = evaluate_steered(denoiser, steers, trained / "checkpoints", Drawing(CPU))
     assert (figures["guide"], figures["guidance_scale"], figures["samples"]) == ("tiny-classifier", 1.0, 40)
     assert "label_accuracy" in figures and "spread" in figures
     config = load_config(steers, ClassifierConfig)
     assert json.loads(json.dumps(figures)) == config.metrics["steering gaussian-tiny"]
     assert "measured" in config.metrics and "steering gaussian-tiny" in (steers / "README.md").read_text()
-    off = evaluate_steered(denoiser, steers, trained, CPU, changed={"guidance_scale": 0.0})
+    off = evaluate_steered(denoiser, steers, trained, Drawing(CPU), changed={"guidance_scale": 0.0})
     assert "label_accuracy" not in off
     assert load_config(steers, ClassifierConfig) == config
 
@@ -123,7 +124,7 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
 def test_a_classifier_that_does_not_fit_is_refused(trained):
     denoiser = save_tiny(trained / "other", POINTS)
     with pytest.raises(RecipeError, match="other data or another schedule than spiral-tiny"):
-        evaluate_steered(denoiser, trained / "checkpoints" / "tiny-classifier", trained, CPU)
+        evaluate_steered(denoiser, trained / "checkpoints" / "tiny-classifier", trained, Drawing(CPU))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_it_fits_denoisers_of_the_same_rows_noise_and_labels(changed, fits):
 def test_evaluate_says_what_does_not_go_with_a_classifier(trained):
     folder = trained / "checkpoints" / "tiny-classifier"
     with pytest.raises(RecipeError, match="is a classifier: it draws no samples"):
-        evaluate_checkpoint(folder, trained, CPU, changed={"steps": 3})
+        evaluate_checkpoint(folder, trained, Drawing(CPU), changed={"steps": 3})
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from training.data.hinted import HintedImages, rough
 from training.data.training_set import Examples, FiniteSet
 from training.evaluate.agreement import agreement, another_of_the_class, f1
 from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.drawn import Drawing
 from training.evaluate.reference import ImageReference, Judged
 from training.recipe import RecipeError
 
@@ -184,7 +185,7 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
         lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
     )
     folder = trained / "checkpoints" / "tiny-control"
-    figures = evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=20)
+    figures = evaluate_checkpoint(folder, trained / "checkpoints", Drawing(CPU), samples=20)
     assert "evaluating tiny-control: 20 hints …" in capsys.readouterr().err
     assert figures["agreement_ceiling"] == 1.0
     assert 0 <= figures["agreement_floor"] <= 1 and figures["base"] == "mnist-base"
@@ -198,7 +199,7 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
     assert Image.open(folder / "followed.png").size == (20 * 30 + 2, 8 * 30 + 2)
     before = (folder / "config.json").read_bytes()
     changed = {"steps": 3, "guidance_scale": 2.5}
-    otherwise = evaluate_checkpoint(folder, trained / "checkpoints", CPU, samples=10, changed=changed)
+    otherwise = evaluate_checkpoint(folder, trained / "checkpoints", Drawing(CPU), samples=10, changed=changed)
     assert (figures["guidance_scale"], figures["guidance_scale_alone"]) == (1.5, 1.0)  # of the base, of the ControlNet
     assert {name: otherwise[name] for name in (*changed, "guidance_scale_alone")} == changed | {
         "guidance_scale_alone": 2.5
@@ -235,4 +236,4 @@ def test_a_base_that_cannot_be_is_named(tmp_path, base, data, says):
 def test_another_base_than_it_was_trained_beside_is_refused(trained, tmp_path):
     save_tiny(tmp_path, CONFIG.model_copy(update={"labels": ()}), name="mnist-base")
     with pytest.raises(RecipeError, match="beside other weights of mnist-base"):
-        evaluate_checkpoint(trained / "checkpoints" / "tiny-control", tmp_path, CPU)
+        evaluate_checkpoint(trained / "checkpoints" / "tiny-control", tmp_path, Drawing(CPU))

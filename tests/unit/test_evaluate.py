@@ -18,6 +18,7 @@ from training.data.points import GaussianMixture
 from training.data.section import TableSection
 from training.evaluate import bfloat16, clouds
 from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.drawn import Drawing
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.points import (
@@ -203,7 +204,7 @@ def gaussian_checkpoint(folder: Path) -> Path:
 
 def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     folder = gaussian_checkpoint(tmp_path)
-    figures = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
+    figures = evaluate_checkpoint(folder, tmp_path, Drawing(torch.device("cpu")), samples=50)
     assert f"evaluating gaussian-tiny: {clouds.POINT_SEEDS} × 50 samples …\n" in capsys.readouterr().err
     config = load_config(folder)
     assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
@@ -220,7 +221,7 @@ def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     assert str(figures["sliced_wasserstein"]) in card
     assert (folder / "points.png").stat().st_size < 200_000
 
-    again = evaluate_checkpoint(folder, tmp_path, torch.device("cpu"), samples=50)
+    again = evaluate_checkpoint(folder, tmp_path, Drawing(torch.device("cpu")), samples=50)
     assert again == figures  # seeds are fixed
 
 
@@ -232,7 +233,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     made = tiny_checkpoint(data.config, name="own")
     recipe = {"data": section.model_dump(mode="json")}
     save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
-    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
     assert f"evaluating own: {clouds.POINT_SEEDS} × 12 samples …" in capsys.readouterr().err
     assert figures["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
@@ -245,11 +246,11 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     # What only repeats what it was trained on, and what is far from it.
     rows = data.examples.rows
     monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
-    evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
     assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
     far = rows + 4 * torch.tensor(data.config.std)
     monkeypatch.setattr(clouds, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
-    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, torch.device("cpu"))
+    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
     assert figures["two_sample_accuracy"] > 0.9 and figures["sliced_wasserstein_ratio"] > 2
 
 
@@ -272,7 +273,7 @@ def test_other_settings_are_measured_and_not_written(tmp_path):
     folder = gaussian_checkpoint(tmp_path)
     before = (folder / "config.json").read_bytes()
     figures = evaluate_checkpoint(
-        folder, tmp_path, torch.device("cpu"), samples=20, changed={"sampler": "ddim", "steps": 3}
+        folder, tmp_path, Drawing(torch.device("cpu")), samples=20, changed={"sampler": "ddim", "steps": 3}
     )
     assert (figures["sampler"], figures["steps"]) == ("ddim", 3)
     assert (folder / "config.json").read_bytes() == before
@@ -285,12 +286,14 @@ def test_other_settings_are_measured_and_not_written(tmp_path):
 )
 def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
     with pytest.raises(RecipeError, match=says):
-        evaluate_checkpoint(gaussian_checkpoint(tmp_path), tmp_path, torch.device("cpu"), samples=20, changed=changed)
+        evaluate_checkpoint(
+            gaussian_checkpoint(tmp_path), tmp_path, Drawing(torch.device("cpu")), samples=20, changed=changed
+        )
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(RecipeError, match="nothing"):
-        evaluate_checkpoint(tmp_path / "nothing", tmp_path, torch.device("cpu"))
+        evaluate_checkpoint(tmp_path / "nothing", tmp_path, Drawing(torch.device("cpu")))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
     evaluate_steered,
 )
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import settings_of
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.reference import find_judge
@@ -90,7 +91,7 @@ class Shop:
         return task
 
     def measured(self, name: str, **options) -> dict:
-        return evaluate_checkpoint(self.checkpoints / name, self.checkpoints, CPU, **options)
+        return evaluate_checkpoint(self.checkpoints / name, self.checkpoints, Drawing(CPU), **options)
 
     def card(self, name: str) -> str:
         return (self.checkpoints / name / "README.md").read_text()
@@ -139,9 +140,9 @@ def test_a_judge_of_own_images_reads_those_that_were_held_out_and_then_the_sampl
 
 
 def test_likelihood_and_memorisation_by_themselves(shop, denoiser):
-    columns = evaluate_likelihood(shop.checkpoints / denoiser, CPU, samples=10)
+    columns = evaluate_likelihood(shop.checkpoints / denoiser, Drawing(CPU), samples=10)
     assert all(np.isfinite(column["bits_fixed_small"]) for column in columns.values())
-    assert evaluate_memorisation(shop.checkpoints / denoiser, CPU, samples=20)["samples"] == 20
+    assert evaluate_memorisation(shop.checkpoints / denoiser, Drawing(CPU), samples=20)["samples"] == 20
 
 
 def test_a_classifier_is_measured_on_held_out_images_and_steers(shop, denoiser):
@@ -151,7 +152,7 @@ def test_a_classifier_is_measured_on_held_out_images_and_steers(shop, denoiser):
     figures = shop.measured("squares-classifier")
     assert figures["accuracy at t/T = 0"] >= 0.9
     folder = shop.checkpoints / "squares-classifier"
-    steered = evaluate_steered(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, CPU)
+    steered = evaluate_steered(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, Drawing(CPU))
     assert "steering squares-ddpm" in load_config(folder, ClassifierConfig).metrics
     assert steered["guide"] == "squares-classifier"
 
@@ -237,12 +238,12 @@ def test_what_bfloat16_loses_is_known_at_its_settings_only(shop, denoiser, tmp_p
     known = settings_of(made.config.sampling, None) | {"computed_in": "bfloat16"}
     allowed = {"precisions": ("float32", "bfloat16"), "metrics": {"bfloat16": known}}
     save_checkpoint(folder, made.config.model_copy(update=allowed), made.network)
-    evaluate_checkpoint(folder, tmp_path, CPU, samples=20)
+    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
     config = load_config(folder)
     assert set(config.metrics) == {"measured", "bfloat16", "memorisation"} and "bfloat16" in config.precisions
     fewer = config.sampling.model_copy(update={"steps": config.sampling.steps - 1})
     save_config(folder, config.model_copy(update={"sampling": fewer}))
-    evaluate_checkpoint(folder, tmp_path, CPU, samples=20)
+    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
     config = load_config(folder)
     assert "bfloat16" not in config.metrics and config.precisions == ("float32",)
 
@@ -252,7 +253,7 @@ def test_own_data_that_went_away_is_named(shop, denoiser, tmp_path):
     gone = made.config.recipe | {"data": shop.data | {"images": str(tmp_path / "gone")}}
     save_checkpoint(tmp_path / "squares", made.config.model_copy(update={"recipe": gone}), made.network)
     with pytest.raises(DataError, match="gone: no such folder"):
-        evaluate_checkpoint(tmp_path / "squares", tmp_path, CPU)
+        evaluate_checkpoint(tmp_path / "squares", tmp_path, Drawing(CPU))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 64, 64), (3, 16, 48)])

@@ -227,11 +227,11 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     made = []
     evaluate = bench.evaluate_points
 
-    def counted(checkpoint, options, **rest):
+    def counted(checkpoint, options, how, **rest):
         made.append(options)
         if len(made) == 3:
             raise KeyboardInterrupt
-        return evaluate(checkpoint, options, **rest)
+        return evaluate(checkpoint, options, how, **rest)
 
     monkeypatch.setattr(bench, "evaluate_points", counted)
 
@@ -476,7 +476,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
     )
     at = []
 
-    def hints(control, checkpoint, shown, reference, options, **_):
+    def hints(control, checkpoint, shown, reference, options, how, **_):
         at.append((options.sampler, options.steps))
         return dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5), None
 

@@ -12,7 +12,7 @@ from model.conditions import NO_LABEL
 from model.data import DataConfig
 from training.data import trained_on
 from training.data.training_set import Examples, TrainingSet
-from training.evaluate.drawn import Drawn, asks_for_labels
+from training.evaluate.drawn import Drawing, Drawn, asks_for_labels
 from training.evaluate.figures import Figures, rounded, settings_of
 from training.evaluate.points import (
     energy_distance,
@@ -23,7 +23,7 @@ from training.evaluate.points import (
     spread_within_labels,
 )
 from training.evaluate.two_sample import two_sample_accuracy
-from training.generate import Steering, generate, labelled
+from training.generate import generate, labelled
 
 POINT_SEEDS = 10  # draws that figures are the mean of: one differs from the next by half
 POINT_STEPS = 50  # at which checkpoints of points are measured, whatever they are served at
@@ -32,19 +32,18 @@ POINT_STEPS = 50  # at which checkpoints of points are measured, whatever they a
 def evaluate_points(
     checkpoint: Checkpoint,
     options: SamplingConfig,
+    how: Drawing,
     *,
     samples: int,
-    seed: int,
-    device: torch.device,
     seeds: int = POINT_SEEDS,
-    steering: Steering | None = None,
 ) -> tuple[Figures, Drawn]:
     """(means over `seeds` runs (2 or more) of `samples` points, the points of all runs)
 
-    Of a finite set there are at most as many points a run as are held out. Where dimensions are measured in different
-    units, distances are taken as the network sees them.
+    In float32, not compiled, whatever `how` says: the networks are small, and figures of points compare with one
+    another. Of a finite set there are at most as many points a run as are held out. Where dimensions are measured in
+    different units, distances are taken as the network sees them.
     """
-    data = trained_on(checkpoint.config)
+    data, seed, steering = trained_on(checkpoint.config), how.seed, how.steering
     runs: list[dict[str, float]] = []
     drawn: list[Drawn] = []
     for run in range(seeds):
@@ -60,7 +59,7 @@ def evaluate_points(
             options,
             guide=steering and steering.guide,
             seed=seed + run * samples,
-            device=device,
+            device=how.device,
         )
         drawn.append(Drawn(points, other.labels))
         made = _comparable(points, data.config)

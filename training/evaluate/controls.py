@@ -8,7 +8,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.checkpoint import Checkpoint, Precision, SamplingConfig
+from model.checkpoint import Checkpoint, SamplingConfig
 from model.conditions import NO_LABEL, HintKind
 from model.control import ControlCheckpoint, ControlConfig
 from model.hints import OF_IMAGE, given_hint, grey
@@ -16,6 +16,7 @@ from training.data.drawings import drawings
 from training.data.hinted import rough
 from training.data.training_set import TrainingSet
 from training.evaluate.agreement import agreement, another_of_the_class
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures, computed, rounded, settings_of
 from training.evaluate.reference import ImageReference
 from training.generate import followed, generate, labelled
@@ -61,13 +62,10 @@ def evaluate_control(
     shown: Shown,
     reference: ImageReference,
     options: SamplingConfig,
+    how: Drawing,
     *,
     scale: float,
     alone: bool,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-    compile: bool = False,
 ) -> tuple[Figures, Tensor]:
     """(how well the hints are followed, what was made of them [n, C, H, W] in 0 … 255)
 
@@ -82,10 +80,10 @@ def evaluate_control(
             followed(labelled(labels.numpy(), options), shown.hints, control.hint, scale),
             options,
             control=control,
-            seed=seed,
-            device=device,
-            precision=precision,
-            compile=compile,
+            seed=how.seed,
+            device=how.device,
+            precision=how.precision,
+            compile=how.compile,
             advance=lambda rows: progress.advance(task, rows),
         )
     made = made.round().clamp(0, 255)
@@ -98,7 +96,7 @@ def evaluate_control(
     if reference.judged is not None:
         _, classes = reference.judged.judge.look(made)
         figures["label_accuracy"] = (classes == shown.labels).double().mean().item()
-    settings = {"samples": len(shown), "seed": seed, **computed(precision, compile), "base": base.config.name}
+    settings = {"samples": len(shown), "seed": how.seed, **computed(how), "base": base.config.name}
     return {
         **settings,
         **settings_of(options, None),

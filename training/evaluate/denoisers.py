@@ -1,41 +1,29 @@
 """Measure a denoiser of images: samples drawn by its own settings or by a cell's, and compared with real ones."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Precision, SamplingConfig
+from model.checkpoint import Checkpoint, SamplingConfig
 from model.clip import ClipCheckpoint
 from model.conditions import NO_LABEL, Conditions
 from training.data import captioned_as_trained
 from training.data.captions import Caption, CaptionedSet
 from training.data.digit_captions import CaptionedDigits
 from training.data.training_set import TrainingSet
-from training.evaluate.drawn import Drawn, asks_for_labels
+from training.evaluate.drawn import Drawing, Drawn, asks_for_labels
 from training.evaluate.figures import Figures, computed, rounded, settings_of
 from training.evaluate.images import image_figures
 from training.evaluate.points import energy_distance
 from training.evaluate.prompts import adherence, recalled
 from training.evaluate.reference import ImageReference
-from training.generate import Steering, generate, labelled, labels_in_proportion, prompted
+from training.generate import generate, labelled, labels_in_proportion, prompted
 from training.recipe import RecipeError
 
 PIXEL_ROWS = 1_000  # images of each sort whose pixels are compared
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How samples are drawn: the seed of the first, in which precision, where, what steers them besides, and whether
-    the network is compiled."""
-
-    seed: int
-    precision: Precision
-    device: torch.device
-    steering: Steering | None = None
-    compile: bool = False
 
 
 def evaluate_images(
@@ -114,8 +102,7 @@ def _said(checkpoint: Checkpoint, how: Drawing) -> CaptionedSet:
 
 def _settings(options: SamplingConfig, how: Drawing, samples: int) -> Figures:
     """Beside the figures, among which "precision" is the k-NN measure."""
-    drawn: Figures = {"samples": samples, "seed": how.seed, **computed(how.precision, how.compile)}
-    return drawn | settings_of(options, how.steering)
+    return {"samples": samples, "seed": how.seed, **computed(how)} | settings_of(options, how.steering)
 
 
 def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingConfig, how: Drawing) -> Tensor:

@@ -1,10 +1,11 @@
-"""Samples that are measured."""
+"""Samples that are measured, and how they are drawn."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, SamplingConfig
+from model.checkpoint import Checkpoint, Precision, SamplingConfig
 from training.generate import Steering
 
 
@@ -14,6 +15,18 @@ class Drawn:
 
     rows: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where samples are drawn, the seed of the first, in which precision, by compiled networks or not, and what steers
+    them besides."""
+
+    device: torch.device
+    seed: int = 0
+    precision: Precision = "float32"
+    compile: bool = False
+    steering: Steering | None = None
 
 
 def asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:

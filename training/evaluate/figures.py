@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from model.checkpoint import Precision, SamplingConfig
+from model.checkpoint import SamplingConfig
+from training.evaluate.drawn import Drawing
 from training.generate import Steering
 
 Figures = dict[str, Any]
@@ -17,9 +18,9 @@ def settings_of(options: SamplingConfig, steering: Steering | None) -> dict[str,
     return settings
 
 
-def computed(precision: Precision, compile: bool) -> Figures:
+def computed(how: Drawing) -> Figures:
     """In which precision, and by compiled kernels if so: either changes the last bits."""
-    return {"computed_in": precision} | ({"compiled": True} if compile else {})
+    return {"computed_in": how.precision} | ({"compiled": True} if how.compile else {})
 
 
 def rounded(value: float) -> float:

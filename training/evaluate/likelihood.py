@@ -1,16 +1,16 @@
 """Measure the likelihood that a denoiser gives to data that it was not trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from rich.progress import Progress
 
-from model.checkpoint import Checkpoint, Precision
+from model.checkpoint import Checkpoint
 from model.compilation import compiled
 from model.plan import Variance, trailing_timesteps
 from training.data import trained_on
 from training.evaluate.bits import Bits, bits_per_dimension
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures, computed, rounded
 
 
@@ -23,20 +23,11 @@ class Likelihood:
     bits: dict[Variance, Bits]
 
 
-def measure_likelihood(
-    checkpoint: Checkpoint,
-    steps: int,
-    *,
-    rows: int,
-    seed: int,
-    precision: Precision,
-    device: torch.device,
-    compile: bool = False,
-) -> Likelihood:
-    """Bits per dimension of rows that were not trained on, over a chain of `steps` steps."""
-    data, denoiser = checkpoint.config.data, checkpoint.denoiser(device, precision)
-    compile = compile and data.kind == "images"
-    if compile:
+def measure_likelihood(checkpoint: Checkpoint, steps: int, how: Drawing, *, rows: int) -> Likelihood:
+    """Bits per dimension of rows that were not trained on, over a chain of `steps` steps; `how` draws the noise."""
+    data, denoiser = checkpoint.config.data, checkpoint.denoiser(how.device, how.precision)
+    how = replace(how, compile=how.compile and data.kind == "images")
+    if how.compile:
         denoiser.network = compiled(denoiser.network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
@@ -46,11 +37,11 @@ def measure_likelihood(
             data,
             x,
             steps,
-            seed=seed,
+            seed=how.seed,
             advance=lambda evaluations: progress.advance(task, evaluations),
         )
     best = bits.get("learned", bits["fixed-small"])
-    figures: Figures = {"samples": len(x), "seed": seed, **computed(precision, compile), "steps": steps}
+    figures: Figures = {"samples": len(x), "seed": how.seed, **computed(how), "steps": steps}
     figures["prior"], figures["decoder"] = rounded(best.prior), rounded(best.terms[-1].item())
     for variance, of in bits.items():
         figures[f"bits_{variance.replace('-', '_')}"] = rounded(of.mean)

@@ -61,18 +61,17 @@ class Bench:
 
     def _figures(self, subject: Subject, cell: Cell) -> Figures:
         checkpoint, steering = subject.checkpoint, subject.guide and Steering(subject.guide, cell.guidance_scale)
+        how = Drawing(self._device, SEED, _precision(subject), self._compile, steering)
         if subject.asked == "points":
-            common = dict(samples=cell.samples, seed=SEED, device=self._device)
-            return evaluate_points(checkpoint, cell.options, seeds=POINT_SEEDS, steering=steering, **common)[0]
-        reference, precision = self._reference(subject), _precision(subject)
+            return evaluate_points(checkpoint, cell.options, how, samples=cell.samples, seeds=POINT_SEEDS)[0]
+        reference = self._reference(subject)
         if subject.asked == "hints":
             shown = of_held_out(subject.control.hint, reference.data, cell.samples, SEED)
+            scale, alone = cell.control_scale, cell.alone
             return evaluate_control(
-                subject.control, checkpoint, shown, reference, cell.options, scale=cell.control_scale,
-                alone=cell.alone, seed=SEED, precision=precision, device=self._device, compile=self._compile,
-            )[0]  # fmt: skip
+                subject.control, checkpoint, shown, reference, cell.options, how, scale=scale, alone=alone
+            )[0]
         evaluate = evaluate_prompts if subject.asked == "prompts" else evaluate_images
-        how = Drawing(SEED, precision, self._device, steering, self._compile)
         return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
 
     def _reference(self, subject: Subject) -> ImageReference:

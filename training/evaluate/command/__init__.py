@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from model.checkpoint import Precision, read_role
+from model.checkpoint import read_role
 from model.loading import GUIDES
 from model.weights import CheckpointError
 from training.evaluate.command.control import evaluate_control_card
@@ -13,6 +11,7 @@ from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memor
 from training.evaluate.command.likelihood import evaluate_likelihood
 from training.evaluate.command.reader import evaluate_reader
 from training.evaluate.command.steered import evaluate_steered
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.recipe import RecipeError
 
@@ -22,13 +21,10 @@ __all__ = ["evaluate_checkpoint", "evaluate_likelihood", "evaluate_memorisation"
 def evaluate_checkpoint(
     folder: Path,
     checkpoints: Path,
-    device: torch.device,
+    how: Drawing,
     *,
     samples: int | None = None,
     changed: dict[str, Any] | None = None,
-    precision: Precision = "float32",
-    seed: int = 0,
-    compile: bool = False,
 ) -> Figures:
     """Measure a checkpoint; at its card's own settings (nothing in `changed`) also write config.json and README.md.
 
@@ -37,15 +33,12 @@ def evaluate_checkpoint(
     try:
         role = read_role(folder)
         if role in ("judge", *GUIDES):
-            if changed or precision != "float32" or compile:
+            if changed or how.precision != "float32" or how.compile:
                 raise RecipeError(
                     f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"
                 )
-            return evaluate_reader(folder, role, device, samples=samples, seed=seed)
+            return evaluate_reader(folder, role, how, samples=samples)
         evaluate = evaluate_control_card if role == "control" else evaluate_denoiser
-        return evaluate(
-            folder, checkpoints, device,
-            samples=samples, changed=changed or {}, precision=precision, seed=seed, compile=compile,
-        )  # fmt: skip
+        return evaluate(folder, checkpoints, how, samples=samples, changed=changed or {})
     except CheckpointError as error:
         raise RecipeError(str(error)) from error

@@ -1,18 +1,19 @@
 """Measure a ControlNet beside the denoiser that it steers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from model.checkpoint import Precision, load_checkpoint, save_config
+from model.checkpoint import load_checkpoint, save_config
 from model.control import load_control
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF
 from training.evaluate import card, pictures
 from training.evaluate.command.asked import HEADLINE, announce, options_of
 from training.evaluate.controls import Shown, evaluate_control, of_drawings, of_held_out
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.evaluate.reference import image_reference
 from training.recipe import RecipeError
@@ -24,13 +25,10 @@ ALONE = ("sampler", "steps", "variance", "guidance_scale", "agreement", "label_a
 def evaluate_control_card(
     folder: Path,
     checkpoints: Path,
-    device: torch.device,
+    how: Drawing,
     *,
     samples: int | None,
     changed: dict[str, Any],
-    precision: Precision,
-    seed: int,
-    compile: bool,
 ) -> Figures:
     """A ControlNet beside the denoiser that it steers: hints with their labels, where that reads any, by its own
     settings, and hints alone, as the ControlNet's card advises. What is in `changed` is of both.
@@ -44,32 +42,32 @@ def evaluate_control_card(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    own = options_of(base, changed, precision)
+    own = options_of(base, changed, how.precision)
     ways = [(True, control.config.sampling.over(own).model_copy(update=changed))]
     if base.config.reads == "label":
         ways.insert(0, (False, own))
-    reference = image_reference(checkpoints, trained_on(base.config), device)
+    reference = image_reference(checkpoints, trained_on(base.config), how.device)
 
-    def measured(shown: Shown, compile: bool) -> tuple[list[Figures], list[Tensor]]:
+    def measured(shown: Shown, how: Drawing) -> tuple[list[Figures], list[Tensor]]:
         """By each way (how well they are followed, what was made of them)."""
-        common = {"scale": control.config.control_scale, "seed": seed, "precision": precision, "device": device}
+        scale = control.config.control_scale
         made = (
-            evaluate_control(control, base, shown, reference, options, alone=alone, compile=compile, **common)
+            evaluate_control(control, base, shown, reference, options, how, scale=scale, alone=alone)
             for alone, options in ways
         )
         found, images = zip(*made, strict=True)
         return list(found), list(images)
 
-    shown = of_held_out(control.hint, reference.data, samples or HINTS, seed)
+    shown = of_held_out(control.hint, reference.data, samples or HINTS, how.seed)
     announce(folder.name, f"{len(shown):,} hints")
-    found, made = measured(shown, compile)
+    found, made = measured(shown, how)
     figures, seen = _in_one(found, ALONE), [(shown, made)]
     if base.config.data.dataset == DRAWN_OF and reference.judged is not None:
         shown = of_drawings(control.config)
-        found, made = measured(shown, compile=False)  # so few that it would not pay
+        found, made = measured(shown, replace(how, compile=False))  # so few that it would not pay
         figures |= _in_one([{"drawings": of["label_accuracy"]} for of in found], ("drawings",))
         seen.append((shown, made))
-    column = HEADLINE if precision == "float32" else precision
+    column = HEADLINE if how.precision == "float32" else how.precision
     if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
         return figures
     config = control.config.model_copy(update={"metrics": control.config.metrics | {column: figures}})

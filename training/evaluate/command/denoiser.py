@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from model.checkpoint import Checkpoint, Precision, load_checkpoint, save_config
+from model.checkpoint import Checkpoint, load_checkpoint, save_config
 from model.clip import ClipCheckpoint, load_clip
 from model.weights import CheckpointError
 from training.data import mirrored, trained_on
@@ -13,7 +11,8 @@ from training.evaluate import card, pictures
 from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points, told_apart
 from training.evaluate.command.asked import HEADLINE, announce, count_of, options_of
-from training.evaluate.denoisers import Drawing, draw, evaluate_images, evaluate_prompts
+from training.evaluate.denoisers import draw, evaluate_images, evaluate_prompts
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures, settings_of
 from training.evaluate.memorisation import CHECKED, memorisation
 from training.evaluate.reference import image_reference
@@ -26,30 +25,26 @@ MEMORISATION = "memorisation"
 def evaluate_denoiser(
     folder: Path,
     checkpoints: Path,
-    device: torch.device,
+    how: Drawing,
     *,
     samples: int | None,
     changed: dict[str, Any],
-    precision: Precision,
-    seed: int,
-    compile: bool,
 ) -> Figures:
     """Raises CheckpointError, and RecipeError where the settings cannot be."""
     checkpoint = load_checkpoint(folder)
-    config = checkpoint.config
+    config, precision = checkpoint.config, how.precision
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
     count = samples or count_of(config, data)
     if precision == "bfloat16" and not changed:
-        check_comparable(options, count, seed, config.metrics.get(HEADLINE))
+        check_comparable(options, count, how.seed, config.metrics.get(HEADLINE))
     if config.data.kind == "points":
         fewer = count if data.examples is None else min(count, len(data.held_out))
         announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
-        figures, drawn = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
+        figures, drawn = evaluate_points(checkpoint, options, how, samples=count)
     else:
         announce(config.name, f"{count:,} samples")
-        reference = image_reference(checkpoints, data, device)
-        how = Drawing(seed, precision, device, compile=compile)
+        reference = image_reference(checkpoints, data, how.device)
         if config.reads == "text":
             clip = _clip_beside(checkpoint, checkpoints)
             figures, drawn = evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
@@ -66,7 +61,7 @@ def evaluate_denoiser(
     metrics[column] = figures
     if config.data.kind == "points" and config.data.labels:
         options = options.model_copy(update={"guidance_scale": 0.0})
-        metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, samples=count, seed=seed, device=device)
+        metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, how, samples=count)
     remembered = memorisation(drawn.rows, data, mirrored=mirrored(config)) if precision == "float32" else None
     if remembered is not None:
         metrics[MEMORISATION] = remembered.figures
@@ -88,9 +83,7 @@ def evaluate_denoiser(
     return figures
 
 
-def evaluate_memorisation(
-    folder: Path, device: torch.device, *, samples: int | None = None, seed: int = 0, compile: bool = False
-) -> Figures:
+def evaluate_memorisation(folder: Path, how: Drawing, *, samples: int | None = None) -> Figures:
     """How near samples, drawn anew by the card's own settings, are to what was trained on; but for a quick look it goes
     into config.json and the card.
 
@@ -100,11 +93,10 @@ def evaluate_memorisation(
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    config, options = checkpoint.config, options_of(checkpoint, {}, "float32")
+    config, options = checkpoint.config, options_of(checkpoint, {}, how.precision)
     data = trained_on(config)
     if data.examples is None:
         raise RecipeError(f"{config.name}: {config.data.dataset} is drawn without end: there is nothing to remember")
-    how = Drawing(seed, "float32", device, compile=compile)
     drawn = draw(checkpoint, data, options, how, samples=samples or CHECKED)
     remembered = memorisation(drawn.rows, data, mirrored=mirrored(config))
     if samples is None:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import torch
-
-from model.checkpoint import Precision, load_checkpoint, save_config
+from model.checkpoint import load_checkpoint, save_config
 from model.weights import CheckpointError
 from training.evaluate import card, pictures
 from training.evaluate.command.asked import announce, check_precision
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.evaluate.likelihood import measure_likelihood
 from training.recipe import RecipeError
@@ -17,15 +16,7 @@ RESPACED = 50
 FULL_CHAIN_ROWS = 1_000  # … and over all T
 
 
-def evaluate_likelihood(
-    folder: Path,
-    device: torch.device,
-    *,
-    samples: int | None = None,
-    precision: Precision = "float32",
-    seed: int = 0,
-    compile: bool = False,
-) -> dict[str, Figures]:
+def evaluate_likelihood(folder: Path, how: Drawing, *, samples: int | None = None) -> dict[str, Figures]:
     """Bits per dimension over a respaced and over the full chain; but for a quick look, and where bfloat16 is tried,
     each goes into config.json and the card when it is done.
 
@@ -36,17 +27,15 @@ def evaluate_likelihood(
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     T = checkpoint.schedule.T
-    check_precision(checkpoint.config, precision)
+    check_precision(checkpoint.config, how.precision)
     chains = {min(RESPACED, T): LIKELIHOOD_ROWS} | ({T: FULL_CHAIN_ROWS} if T > RESPACED else {})
     found, columns = {}, {}
     for steps, rows in chains.items():
         count = min(rows, samples or rows)
         announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
-        found[steps] = measure_likelihood(
-            checkpoint, steps, rows=count, seed=seed, precision=precision, device=device, compile=compile
-        )
+        found[steps] = measure_likelihood(checkpoint, steps, how, rows=count)
         columns[f"likelihood, {steps} steps"] = found[steps].figures
-        if samples is None and precision == "float32":
+        if samples is None and how.precision == "float32":
             config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
             save_config(folder, config)
             if len(found) == len(chains):

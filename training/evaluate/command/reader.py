@@ -11,6 +11,7 @@ from model.reader import Guide
 from training.data import trained_on
 from training.evaluate import card, pictures
 from training.evaluate.command.asked import HEADLINE, announce
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.evaluate.judge import load_judge
 from training.evaluate.readers import evaluate_classifier, evaluate_clip, evaluate_judge
@@ -18,15 +19,15 @@ from training.evaluate.readers import evaluate_classifier, evaluate_clip, evalua
 CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
 
 
-def evaluate_reader(folder: Path, role: str, device: torch.device, *, samples: int | None, seed: int) -> Figures:
+def evaluate_reader(folder: Path, role: str, how: Drawing, *, samples: int | None) -> Figures:
     """Raises CheckpointError."""
     if role == "judge":
-        return _evaluate_judge(folder, device)
+        return _evaluate_judge(folder, how.device)
     guide = GUIDES[role](folder)
     measure = evaluate_clip if isinstance(guide, ClipCheckpoint) else evaluate_classifier
     count = samples or CLASSIFIED
     announce(guide.name, f"at most {count:,} held-out rows")
-    figures, accuracies = measure(guide, samples=count, seed=seed, device=device)
+    figures, accuracies = measure(guide, samples=count, seed=how.seed, device=how.device)
     if samples is None:
         pictures.save_accuracy_picture(folder, guide.config, accuracies)
         tell_of(folder, guide, {HEADLINE: figures})

@@ -1,18 +1,18 @@
 """Measure a denoiser that a classifier or CLIP steers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from model.checkpoint import Precision, load_checkpoint, read_role
+from model.checkpoint import load_checkpoint, read_role
 from model.loading import GUIDES
 from model.weights import CheckpointError
 from training.data import trained_on
 from training.evaluate.clouds import evaluate_points
 from training.evaluate.command.asked import count_of, options_of
 from training.evaluate.command.reader import tell_of
-from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
+from training.evaluate.denoisers import evaluate_images, evaluate_prompts
+from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.evaluate.reference import image_reference
 from training.generate import Steering
@@ -23,13 +23,10 @@ def evaluate_steered(
     folder: Path,
     guide: Path,
     checkpoints: Path,
-    device: torch.device,
+    how: Drawing,
     *,
     samples: int | None = None,
     changed: dict[str, Any] | None = None,
-    precision: Precision = "float32",
-    seed: int = 0,
-    compile: bool = False,
 ) -> Figures:
     """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
     tells of it.
@@ -49,17 +46,14 @@ def evaluate_steered(
     if not steers.fits(checkpoint.config):
         raise RecipeError(f"{guide.name} was trained on other data or another schedule than {folder.name}")
     advised = steers.advice.model_dump(exclude_none=True)
-    options = options_of(checkpoint, advised | (changed or {}), precision)
-    steering = Steering(steers, options.guidance_scale)
+    options = options_of(checkpoint, advised | (changed or {}), how.precision)
+    how = replace(how, steering=Steering(steers, options.guidance_scale))
     config, data = checkpoint.config, trained_on(checkpoint.config)
     count = count_of(config, data, steers.steers)
     if config.data.kind == "points":
-        figures, _ = evaluate_points(
-            checkpoint, options, samples=samples or count, seed=seed, device=device, steering=steering
-        )
+        figures, _ = evaluate_points(checkpoint, options, how, samples=samples or count)
     else:
-        reference = image_reference(checkpoints, data, device)
-        how = Drawing(seed, precision, device, steering, compile)
+        reference = image_reference(checkpoints, data, how.device)
         if steers.steers == "text":
             figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
         else:
