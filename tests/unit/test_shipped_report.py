@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from training.report import grid
 from training.report.bench import Bench
 from training.report.command import CHAPTERS
 from training.report.subject import load_library
@@ -19,6 +20,22 @@ def test_what_was_measured_is_of_these_weights():
     wanted = [(subject, cells) for chapter in CHAPTERS.values() for subject, cells in chapter.wants(library)]
     unknown = {subject.name for subject, cells in wanted if not any(cell in bench.store(subject) for cell in cells)}
     assert unknown == set()
+
+
+def test_what_is_advised_is_the_cheapest_that_is_good_enough():
+    library, bench = load_library(ROOT / "checkpoints"), Bench(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
+    compared = {}
+    for subject in library.plain():
+        config = subject.checkpoint.config
+        if best := grid.cheapest(config, bench.store(subject).measured):
+            advised = config.sampling
+            variance = advised.variance if advised.sampler == "ddpm" else "fixed-small"
+            compared[subject.name] = (advised.sampler, variance, advised.steps) == (
+                best.sampler,
+                best.variance,
+                best.steps,
+            )
+    assert len(compared) >= 6 and all(compared.values()), compared
 
 
 def test_every_picture_is_there_and_none_besides():

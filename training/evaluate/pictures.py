@@ -57,10 +57,8 @@ def save_image_sheet(folder: Path, config: Config, drawn: Drawn) -> None:
     save_picture(folder / "samples.png", config.data, images[chosen], np.zeros(len(chosen)), columns=SHEET_COLUMNS)
 
 
-def save_nearest_picture(folder: Path, remembered: Memorisation | None) -> None:
+def save_nearest_picture(folder: Path, remembered: Memorisation) -> None:
     """Two lines: samples that are nearest to what was trained on, above that; and two of held-out images likewise."""
-    if remembered is None:
-        return
     lines = [line for of in (remembered.samples, remembered.held_out) for line in of.closest(PAIRS)]
     columns = min(len(line) for line in lines)
     images = torch.cat([line[:columns] for line in lines]).clamp(0, 255) / 255

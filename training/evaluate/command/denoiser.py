@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_config
+from model.checkpoint import Checkpoint, SamplingConfig, load_checkpoint, save_config
 from model.clip import ClipCheckpoint, load_clip
 from model.weights import CheckpointError
 from training.data import mirrored, trained_on
+from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
 from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points, told_apart
 from training.evaluate.command.asked import HEADLINE, announce, count_of, options_of
 from training.evaluate.denoisers import draw, evaluate_images, evaluate_prompts
-from training.evaluate.drawn import Drawing
+from training.evaluate.drawn import Drawing, Drawn
 from training.evaluate.figures import Figures, settings_of
 from training.evaluate.memorisation import CHECKED, memorisation
 from training.evaluate.reference import image_reference
@@ -38,49 +39,52 @@ def evaluate_denoiser(
     count = samples or count_of(config, data)
     if precision == "bfloat16" and not changed:
         check_comparable(options, count, how.seed, config.metrics.get(HEADLINE))
-    if config.data.kind == "points":
-        fewer = count if data.examples is None else min(count, len(data.held_out))
-        announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
-        figures, drawn = evaluate_points(checkpoint, options, how, samples=count)
-    else:
-        announce(config.name, f"{count:,} samples")
-        reference = image_reference(checkpoints, data, how.device)
-        if config.reads == "text":
-            clip = _clip_beside(checkpoint, checkpoints)
-            figures, drawn = evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
-        else:
-            figures, drawn = evaluate_images(checkpoint, reference, options, how, samples=count)
+    figures, drawn = _measured(checkpoint, data, checkpoints, options, how, count)
     column = HEADLINE if precision == "float32" else precision
     # A quick look does not take the place of a measurement that was made with more samples.
     if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
         return figures
 
-    metrics = dict(config.metrics)
-    if config.data.kind == "points":
-        figures |= told_apart(drawn, data)
-    metrics[column] = figures
-    if config.data.kind == "points" and config.data.labels:
-        options = options.model_copy(update={"guidance_scale": 0.0})
-        metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, options, how, samples=count)
-    remembered = memorisation(drawn.rows, data, mirrored=mirrored(config)) if precision == "float32" else None
-    if remembered is not None:
-        metrics[MEMORISATION] = remembered.figures
-    precisions = config.precisions
+    metrics, precisions = config.metrics | {column: figures}, config.precisions
     if precision == "bfloat16":
-        loses = not as_good(figures, metrics[HEADLINE])
-        precisions = ("float32",) if loses else ("float32", "bfloat16")
-    elif "bfloat16" in metrics and not settings_of(options, None).items() <= metrics["bfloat16"].items():
-        del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
-        precisions = ("float32",)
+        precisions = ("float32", "bfloat16") if as_good(figures, metrics[HEADLINE]) else ("float32",)
+    else:
+        if "bfloat16" in metrics and not settings_of(options, None).items() <= metrics["bfloat16"].items():
+            del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
+            precisions = ("float32",)
+        if config.data.kind == "points":
+            figures |= told_apart(drawn, data)
+            if config.data.labels:
+                unasked = options.model_copy(update={"guidance_scale": 0.0})
+                metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, unasked, how, samples=count)
+            pictures.save_points_picture(folder, config, data, drawn)
+        else:
+            pictures.save_image_sheet(folder, config, drawn)
+        if remembered := memorisation(drawn.rows, data, mirrored=mirrored(config)):
+            metrics[MEMORISATION] = remembered.figures
+            if config.data.kind == "images":
+                pictures.save_nearest_picture(folder, remembered)
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
-    if config.data.kind == "points":
-        pictures.save_points_picture(folder, config, data, drawn)
-    elif precision == "float32":
-        pictures.save_image_sheet(folder, config, drawn)
-        pictures.save_nearest_picture(folder, remembered)
     card.write_denoiser_card(folder, config)
     return figures
+
+
+def _measured(
+    checkpoint: Checkpoint, data: TrainingSet, checkpoints: Path, options: SamplingConfig, how: Drawing, count: int
+) -> tuple[Figures, Drawn]:
+    """By whatever measures what it draws and reads."""
+    config = checkpoint.config
+    if config.data.kind == "points":
+        fewer = count if data.examples is None else min(count, len(data.held_out))
+        announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
+        return evaluate_points(checkpoint, options, how, samples=count)
+    announce(config.name, f"{count:,} samples")
+    reference = image_reference(checkpoints, data, how.device)
+    if config.reads == "text":
+        clip = _clip_beside(checkpoint, checkpoints)
+        return evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)
+    return evaluate_images(checkpoint, reference, options, how, samples=count)
 
 
 def evaluate_memorisation(folder: Path, how: Drawing, *, samples: int | None = None) -> Figures:
