@@ -63,7 +63,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
             + ("; the best misses the fewest prompts." if subject.asked == "prompts" else "."),
             "",
         ]
-    if sum(cell in measured for cell in grid.by_steps(config)) > 1:
+    if len({cell.steps for cell in desk.known(subject, grid.by_steps(config))}) > 1:
         lines += [desk.plot(_against_steps(subject, measured), f"{config.name}-steps.png"), ""]
     if subject.asked != "prompts":  # whose pictures are in a chapter of their own
         for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
