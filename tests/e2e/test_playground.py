@@ -68,7 +68,7 @@ def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
 
 
 def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
-    visit = at("/?dataset=mnist&label=3&seed=1&n=2")
+    visit = at("/?dataset=mnist&label=3&seed=1&n=2&steps=20")
     visit.wait_until_done()
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     final = visit.pictures()
@@ -127,6 +127,7 @@ def test_what_is_asked_otherwise_is_sampled_as_the_cards_advise_for_that(at):
 def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipped):
     visit = at("/?view=draw&seed=5")
     pad = visit.page.locator("#pad")
+    pad.wait_for()  # until the page knows what there is
     box = pad.bounding_box()
     across, top, height = box["x"] + box["width"] / 2, box["y"], box["height"]
     visit.page.mouse.move(across, top + 0.2 * height)
@@ -151,6 +152,7 @@ def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipp
 def test_the_keyboard_draws_too(at):
     visit = at("/?view=draw&seed=5")
     pad = visit.page.locator("#pad")
+    pad.wait_for()  # until the page knows what there is
     pad.focus()
     pad.press("Space")
     for _ in range(14):
