@@ -302,7 +302,7 @@ def test_nothing_stands_out_at_any_width(at, view):
 
 
 def test_where_nothing_should_move_it_does_not(at):
-    visit = at("/?dataset=mnist&label=3&seed=1", reduced_motion="reduce")
+    visit = at("/?dataset=mnist&label=3&seed=1&steps=20", reduced_motion="reduce")
     visit.wait_until_done()
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"

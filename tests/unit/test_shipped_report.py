@@ -18,7 +18,9 @@ def test_what_was_measured_is_of_these_weights():
     """Where weights, judge or precision are others, a store has forgotten its cells."""
     library, bench = load_library(ROOT / "checkpoints"), Bench(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
     wanted = [(subject, cells) for chapter in CHAPTERS.values() for subject, cells in chapter.wants(library)]
-    unknown = {subject.name for subject, cells in wanted if not any(cell in bench.store(subject) for cell in cells)}
+    unknown = {
+        subject.name for subject, cells in wanted if cells and not any(cell in bench.store(subject) for cell in cells)
+    }
     assert unknown == set()
 
 
