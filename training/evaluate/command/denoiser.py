@@ -45,7 +45,7 @@ def evaluate_denoiser(
     if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
         return figures
 
-    metrics, precisions = config.metrics | {column: figures}, config.precisions
+    metrics, precisions, remembered = config.metrics | {column: figures}, config.precisions, None
     if precision == "bfloat16":
         precisions = ("float32", "bfloat16") if as_good(figures, metrics[HEADLINE]) else ("float32",)
     else:
@@ -57,15 +57,15 @@ def evaluate_denoiser(
             if config.data.labels:
                 unasked = options.model_copy(update={"guidance_scale": 0.0})
                 metrics[UNCONDITIONAL], _ = evaluate_points(checkpoint, unasked, how, samples=count)
-            pictures.save_points_picture(folder, config, data, drawn)
-        else:
-            pictures.save_image_sheet(folder, config, drawn)
         if remembered := memorisation(drawn.rows, data, mirrored=mirrored(config)):
             metrics[MEMORISATION] = remembered.figures
-            if config.data.kind == "images":
-                pictures.save_nearest_picture(folder, remembered)
     config = config.model_copy(update={"metrics": metrics, "precisions": precisions})
     save_config(folder, config)
+    if config.data.kind == "points":
+        pictures.save_points_picture(folder, config, data, drawn)
+    elif precision == "float32":
+        pictures.save_image_sheet(folder, config, drawn)
+        pictures.save_nearest_picture(folder, remembered)
     card.write_denoiser_card(folder, config)
     return figures
 
