@@ -54,6 +54,7 @@ class Connection(H11Protocol):
         self._waits_for_head: asyncio.TimerHandle | None = None
         self._waits_for_reader: asyncio.TimerHandle | None = None
         self._unread = 0  # bytes, when the reader's time began
+        self._refused = False  # what still comes is of no interest
 
     @property
     def idle(self) -> bool:
@@ -71,6 +72,7 @@ class Connection(H11Protocol):
         if len(self.connections) > self._clients.max_connections and not _close_idlest(self._clients.unasked):
             log.warning("connection refused: there are too many", connections=len(self.connections))
             self.refuse(Problem(503, "there are too many connections; try again later", headers={"Retry-After": "5"}))
+            self.close()  # a flood is not waited for
         else:
             self._clients.unasked[self] = None
 
@@ -83,6 +85,8 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self.timeout_keep_alive_task is not None:  # the first bytes after an answer
             self._await_head()
         before = self.cycle
@@ -112,7 +116,7 @@ class Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._waits_for_reader is not None and not self.transport.is_closing():
+        if self._waits_for_reader is not None and not self._refused and not self.transport.is_closing():
             self._waits_for_reader.cancel()
             self._waits_for_reader = None
 
@@ -124,21 +128,31 @@ class Connection(H11Protocol):
         self.refuse(Problem(400, "this is no HTTP/1.1 request, or its head is larger than 64 KiB"))
 
     def refuse(self, problem: Problem) -> None:
-        """Answer what never became a request, as far as that is still possible, and close the connection."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = problem.response()
-            headers = [*answer.raw_headers, (b"connection", b"close")]
-            reason = HTTPStatus(problem.status).phrase.encode()
-            for event in (
-                h11.Response(status_code=problem.status, headers=headers, reason=reason),
-                h11.Data(data=answer.body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event))
+        """Answer what never became a request, as far as that is still possible, and end the connection.
+
+        The client has as long as it may take to read the answer and close. Closed at once, with something of it unread,
+        the connection would be reset, and the answer might be lost on its way (RFC 9112, section 9.6).
+        """
         if self.cycle is not None and not self.cycle.response_complete:  # whoever reads its body
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.close()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.close()
+            return
+        answer = problem.response()
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        reason = HTTPStatus(problem.status).phrase.encode()
+        events = (
+            h11.Response(status_code=problem.status, headers=headers, reason=reason),
+            h11.Data(data=answer.body),
+            h11.EndOfMessage(),
+        )
+        self.transport.write(b"".join(self.conn.send(event) for event in events))
+        self.transport.write_eof()
+        self._refused = True
+        self._clients.unasked[self] = None  # it makes room for others
+        self._stop_waiting_for_head()
+        self._await_reader()
 
     def close(self) -> None:
         """As soon as what was written is read, or nothing of it has been for as long as a client may take."""

@@ -230,6 +230,16 @@ def test_past_the_most_connections_the_one_idle_longest_makes_room(serve):
         read_hello(client)
 
 
+def test_who_was_refused_makes_room_too(serve):
+    served = serve(max_connections=3, patience=LONG)
+    refused = [served.connect(b"HELLO\r\n\r\n") for _ in range(3)]
+    for client in refused:
+        assert client.recv(65536).startswith(b"HTTP/1.1 400")
+    for _ in range(3):
+        read_hello(served.connect(GET))
+    served.wait_for(3)
+
+
 def test_room_is_made_without_a_look_at_all_that_there_are(serve, monkeypatch):
     served = serve(max_connections=50, patience=LONG)
     for number in range(50):
@@ -280,6 +290,19 @@ def test_where_all_are_busy_a_newcomer_is_told_so(serve):
 def test_what_is_no_http_is_answered_and_closed(serve, sent):
     answer = everything(serve().connect(sent))
     assert answer.startswith(b"HTTP/1.1 400") and "head" in problem(answer)["detail"]
+
+
+def test_who_goes_on_sending_what_is_refused_can_read_why(serve):
+    served = serve(patience=UNHURRIED)
+    client = served.connect(b"HELLO\r\n\r\n")
+    answer = client.recv(65536)
+    for _ in range(3):
+        client.sendall(b"more\r\n\r\n")  # this is where a reset would be heard of
+        time.sleep(0.05)
+    while piece := client.recv(65536):
+        answer += piece
+    assert answer.startswith(b"HTTP/1.1 400") and "head" in problem(answer)["detail"]
+    served.wait_for(0)  # though the client does not close
 
 
 def test_a_body_that_breaks_while_it_is_read_ends_the_request(serve):
