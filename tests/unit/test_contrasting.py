@@ -228,6 +228,29 @@ def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
     assert (blank["thickness"], blank["slant"]) == (0, 0)
 
 
+def test_a_caption_is_true_of_what_it_was_said_of(drawn):
+    from training.evaluate.prompts import share_true
+    from training.evaluate.reference import Judged
+
+    data = captioned_mnist()
+    held_out = data.held_out_captions(240, seed=0)
+    images, labels = data.held_out.rows[held_out.index], data.held_out.labels[held_out.index]
+
+    def share(read, said=held_out.captions):
+        class Judge:
+            def look(self, images):
+                return None, read
+
+        return share_true(images, said, Judged(Judge(), None, None), data.bounds)
+
+    assert share(labels) == 1
+    silent = [one.asks[0] == captions.UNSAID for one in held_out.captions]
+    assert 0.02 < share((labels + 1) % 10) <= sum(silent) / 240  # only where no digit was named
+    thinner = [dataclasses.replace(one, asks=(-1, (row[1] + 1) % 3, *[-1] * 4))
+               for one, row in zip(held_out.captions, held_out.traits.tolist(), strict=True)]  # fmt: skip
+    assert share(labels, thinner) == 0
+
+
 def test_the_config_says_what_was_trained(drawn, tmp_path):
     optimisation = CLIP["optimisation"] | {"steps": 1, "warmup_steps": 0}
     assert train(tmp_path, CLIP | {"optimisation": optimisation}).exit_code == 0

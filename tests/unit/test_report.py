@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -93,12 +94,12 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
     assert grid.cheapest(CONFIG, measured) is None
 
 
-def test_of_prompts_what_is_missed_is_compared():
+def test_what_reads_prompts_is_compared_where_they_are_captions_of_real_images():
     config = tiny_text_checkpoint(DIGITS, T=1000).config
-    ten, twenty, fifty = (Cell("dpmpp-2m", steps, config.sampling.guidance_scale) for steps in (10, 20, 50))
-    measured = {cell: {grid.FOLLOWED: 0.5} for cell in grid.by_steps(config)}
-    measured |= {cell: {grid.FOLLOWED: share} for cell, share in ((ten, 0.88), (twenty, 0.89), (fifty, 0.9))}
-    assert grid.cheapest(config, measured) == twenty  # misses 11 % where the best misses 10, not 12
+    assert all(cell.captioned for cell in grid.by_steps(config))
+    measured = {cell: of_quality(3.0) for cell in grid.by_steps(config)}
+    by_prompts = Cell("renoise", 4, config.sampling.guidance_scale)
+    assert grid.cheapest(config, measured | {by_prompts: {"all three, among real": 1.0}}).captioned
 
 
 def test_points_nearer_than_real_ones_are_so_by_luck():
@@ -215,8 +216,7 @@ def small(monkeypatch):
     monkeypatch.setattr(sheets, "POINTS", 50)
     monkeypatch.setattr(sheets, "FRAMES", 4)
     original = grid.by_steps
-    monkeypatch.setattr(grid, "by_steps", lambda config: [Cell(c.sampler, c.steps, c.guidance_scale, c.variance, 40)
-                                                          for c in original(config)])  # fmt: skip
+    monkeypatch.setattr(grid, "by_steps", lambda config: [replace(cell, samples=40) for cell in original(config)])
     monkeypatch.setattr(grid, "SAMPLES", 40)
 
 
@@ -364,16 +364,16 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
 
     def figures(checkpoint, _, options, how, *, samples):
         made.append((checkpoint.config.name, options.sampler, options.variance, options.steps))
-        share = {("dpmpp-2m", 2): 0.75, ("dpmpp-2m", 3): 0.8}.get((options.sampler, options.steps), 0.5)
-        return dict.fromkeys((*prompts.TRAITS, "all three", "among real"), 0.9) | {grid.FOLLOWED: share}, None
+        ratio = {("dpmpp-2m", 2): 2.5, ("dpmpp-2m", 3): 2.0}.get((options.sampler, options.steps), 5.0)
+        return of_quality(ratio) | {"captions_true": 0.875}, None
 
-    monkeypatch.setattr(bench, "evaluate_prompts", figures)
+    monkeypatch.setattr(bench, "evaluate_captions", figures)
     monkeypatch.setattr(command, "CHAPTERS", {"steps": command.CHAPTERS["steps"]})
-    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
+    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"), only=["mnist-text-cfg"])
     assert len(set(made)) == len(made) == 5 * 2 + 2 and {name for name, *_ in made} == {"mnist-text-cfg"}
     text = (tmp_path / "reports" / "quality.md").read_text()
-    assert "(mnist-text-cfg-steps.png)" in text and "flowers" not in text
-    assert "Advised: **dpmpp-2m, 3 steps**" in text and "| dpmpp-2m | 2 | 1.5 | 40 |" in text
+    assert "(mnist-text-cfg-steps.png)" in text and "(flowers" not in text
+    assert "Advised: **dpmpp-2m, 3 steps**" in text and "| dpmpp-2m | 2 | 1.5 | 40 | 87.50 % |" in text
     assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
 
 

@@ -1,5 +1,6 @@
 """Measure a denoiser of images: samples drawn by its own settings or by a cell's, and compared with real ones."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -18,7 +19,7 @@ from training.evaluate.drawn import Drawing, Drawn, asks_for_labels
 from training.evaluate.figures import Figures, computed, rounded, settings_of
 from training.evaluate.images import image_figures
 from training.evaluate.points import energy_distance
-from training.evaluate.prompts import adherence, recalled
+from training.evaluate.prompts import adherence, recalled, share_true
 from training.evaluate.reference import ImageReference
 from training.generate import generate, labelled, labels_in_proportion, prompted
 from training.recipe import RecipeError
@@ -64,6 +65,22 @@ def evaluate_prompts(
     return _settings(options, how, samples) | figures, drawn
 
 
+def evaluate_captions(
+    checkpoint: Checkpoint, reference: ImageReference, options: SamplingConfig, how: Drawing, *, samples: int
+) -> tuple[Figures, Drawn]:
+    """(figures, samples of the captions of real images that are held out)
+
+    What is asked for is as frequent then as in real data, so that samples compare with that as a whole.
+    """
+    data = _said(checkpoint, how)
+    captions = data.held_out_captions(samples, how.seed).captions
+    drawn = _draw_said(checkpoint, captions, options, how)
+    figures = _against_real(drawn.rows, None, reference)
+    if isinstance(data, CaptionedDigits) and reference.judged is not None:
+        figures["captions_true"] = share_true(drawn.rows, captions, reference.judged, data.bounds)
+    return _settings(options, how, len(captions)) | figures, drawn
+
+
 def draw_labelled(
     checkpoint: Checkpoint, data: TrainingSet, options: SamplingConfig, how: Drawing, *, samples: int
 ) -> Drawn:
@@ -81,11 +98,8 @@ def draw_prompted(
     checkpoint: Checkpoint, data: CaptionedSet, options: SamplingConfig, how: Drawing, *, samples: int
 ) -> tuple[Drawn, list[Caption]]:
     """(samples of held-out prompts, those)"""
-    encoder = how.steering.guide.text if how.steering else checkpoint.text
     prompts = data.held_out_prompts(samples)
-    text = encoder.embed([encoder.config.vocabulary.read(prompt.text) for prompt in prompts])
-    images = _samples(checkpoint, prompted(text, options, how.steering), options, how)
-    return Drawn(images, torch.full((samples,), NO_LABEL)), prompts
+    return _draw_said(checkpoint, prompts, options, how), prompts
 
 
 def draw(checkpoint: Checkpoint, data: TrainingSet, options: SamplingConfig, how: Drawing, *, samples: int) -> Drawn:
@@ -93,6 +107,13 @@ def draw(checkpoint: Checkpoint, data: TrainingSet, options: SamplingConfig, how
     if checkpoint.config.reads == "text":
         return draw_prompted(checkpoint, _said(checkpoint, how), options, how, samples=samples)[0]
     return draw_labelled(checkpoint, data, options, how, samples=samples)
+
+
+def _draw_said(checkpoint: Checkpoint, said: Sequence[Caption], options: SamplingConfig, how: Drawing) -> Drawn:
+    encoder = how.steering.guide.text if how.steering else checkpoint.text
+    text = encoder.embed([encoder.config.vocabulary.read(one.text) for one in said])
+    images = _samples(checkpoint, prompted(text, options, how.steering), options, how)
+    return Drawn(images, torch.full((len(said),), NO_LABEL))
 
 
 def _said(checkpoint: Checkpoint, how: Drawing) -> CaptionedSet:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from model.clip import ClipCheckpoint
-from training.data.captions import Caption, CaptionedSet
+from training.data.captions import UNSAID, Caption, CaptionedSet
 from training.data.digit_captions import HELD_OUT_COMBINATIONS, TRAITS, traits_of
 from training.data.morphometry import measure
 from training.evaluate.clip import nearest_captions
@@ -41,6 +41,17 @@ def recalled(
         "prompt_recall_of_real": rounded(share(shown, captions)),
         "prompt_recall_by_chance": rounded(1 / len(texts)),
     }
+
+
+def share_true(images: Tensor, captions: Sequence[Caption], judged: Judged, bounds: Mapping[str, np.ndarray]) -> float:
+    """Share of images [n, 1, H, W] in 0 … 255 of which all is true that their caption says.
+
+    Where that does not say which digit, strokes are compared with those of the digit that the judge reads.
+    """
+    asked = np.array([one.asks for one in captions])
+    _, read = judged.judge.look(images)
+    traits = traits_of(read.numpy(), measure(images), bounds)
+    return rounded(float(((traits == asked) | (asked == UNSAID)).all(1).mean()))
 
 
 def adherence(

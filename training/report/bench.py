@@ -9,7 +9,7 @@ from model.checkpoint import Precision, load_config
 from training.data import trained_on
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points
 from training.evaluate.controls import evaluate_control, of_held_out
-from training.evaluate.denoisers import Drawing, evaluate_images, evaluate_prompts
+from training.evaluate.denoisers import Drawing, evaluate_captions, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
 from training.evaluate.judge import JudgeConfig
 from training.evaluate.reference import ImageReference, find_judge, image_reference
@@ -71,7 +71,8 @@ class Bench:
             return evaluate_control(
                 subject.control, checkpoint, shown, reference, cell.options, how, scale=scale, alone=alone
             )[0]
-        evaluate = evaluate_prompts if subject.asked == "prompts" else evaluate_images
+        said = evaluate_captions if cell.captioned else evaluate_prompts
+        evaluate = said if subject.asked == "prompts" else evaluate_images
         return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
 
     def _reference(self, subject: Subject) -> ImageReference:

@@ -105,6 +105,7 @@ def table(rows: list[tuple[dict[str, str], Mapping[str, Any]]], columns: tuple[C
 
 IMAGE_COLUMNS: tuple[Column, ...] = (
     share("accuracy", "label_accuracy"),
+    share("captions true", "captions_true"),
     ("Fréchet", lambda f: f"{f['frechet']:.4f}"),
     ("floor", lambda f: f"{f['frechet_floor']:.4f}"),
     ("Fréchet ÷ floor", lambda f: f"**{f['frechet_ratio']:.2f}**"),

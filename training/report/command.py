@@ -28,7 +28,8 @@ distance on the judge's features between the samples and the 60,000 real trainin
 proportions, over that of as many real test images, so that 1 is as near as those are. Both shrink the more samples
 there are, though not alike: ratios compare where counts are the same. *Precision*: the share of samples that lie among
 real images; *recall*: the share of real images that lie among the samples (3 nearest neighbours). *Accuracy*: how often
-the judge reads what was asked for. Networks run in bfloat16 where their cards allow it.
+the judge reads what was asked for. *Captions true*: of what reads prompts, asked for as real images are captioned, the
+share of samples of which everything is true that was said. Networks run in bfloat16 where their cards allow it.
 
 **Points.** Means of ten draws. *Sliced Wasserstein*: samples against real points, and its standard error; *real*: real
 points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how many points

@@ -5,7 +5,6 @@ from training.report import grid, sheets
 from training.report.chapter import (
     IMAGE_COLUMNS,
     POINT_COLUMNS,
-    PROMPT_COLUMNS,
     Chapter,
     Desk,
     Wanted,
@@ -15,12 +14,6 @@ from training.report.chapter import (
 )
 from training.report.subject import Library, Subject
 
-COLUMNS = {"points": POINT_COLUMNS, "labels": IMAGE_COLUMNS, "prompts": PROMPT_COLUMNS}
-QUALITY = {
-    "points": "sliced Wasserstein ÷ real",
-    "labels": "Fréchet distance ÷ floor",
-    "prompts": "share of prompts that are missed",
-}
 COLOURS = {
     "ddpm, fixed-small": "#9ecae1",
     "ddpm, fixed-large": "#4292c6",
@@ -33,7 +26,7 @@ COLOURS = {
 
 def wants(library: Library) -> Wanted:
     found = []
-    for subject in _subjects(library):
+    for subject in library.plain():
         config = subject.checkpoint.config
         found.append((subject, list(dict.fromkeys([*grid.by_steps(config), *grid.headline(config)]))))
     return found
@@ -41,14 +34,9 @@ def wants(library: Library) -> Wanted:
 
 def tells(desk: Desk) -> list[str]:
     lines = ["## Steps", ""]
-    for subject in _subjects(desk.library):
+    for subject in desk.library.plain():
         lines += _section(desk, subject)
     return lines
-
-
-def _subjects(library: Library) -> list[Subject]:
-    """Denoisers by themselves."""
-    return [subject for subject in library.plain() if subject.asked != "prompts" or subject.traits_are_measured]
 
 
 def _section(desk: Desk, subject: Subject) -> list[str]:
@@ -60,7 +48,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
             f"steps within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
             + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.reads else "")
-            + ("; the best misses the fewest prompts." if subject.asked == "prompts" else "."),
+            + ".",
             "",
         ]
     if len({cell.steps for cell in desk.known(subject, grid.by_steps(config))}) > 1:
@@ -76,7 +64,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
             (settings(cell, scaled=config.reads is not None), measured[cell]) for cell in desk.known(subject, cells)
         ]
         if rows:
-            lines += [f"**{title}**", "", *table(rows, COLUMNS[subject.asked])]
+            lines += [f"**{title}**", "", *table(rows, POINT_COLUMNS if subject.asked == "points" else IMAGE_COLUMNS)]
     return lines
 
 
@@ -96,9 +84,8 @@ def _against_steps(subject: Subject, measured: grid.Measured):
     if any(cell.samples < grid.SAMPLES for cell in known):
         hollow = dict(color="grey", markersize=4, markerfacecolor="none")
         axes.plot([], [], "o", label=f"of {grid.FULL_CHAIN_SAMPLES:,} samples", **hollow)
-    if subject.asked != "prompts":
-        axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
-        axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
@@ -106,7 +93,7 @@ def _against_steps(subject: Subject, measured: grid.Measured):
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("steps")
-    axes.set_ylabel(QUALITY[subject.asked])
+    axes.set_ylabel("sliced Wasserstein ÷ real" if subject.asked == "points" else "Fréchet distance ÷ floor")
     axes.set_title(f"{config.name}: quality against steps", fontsize=11)
     axes.legend(frameon=False, fontsize=8)
     return figure
