@@ -54,7 +54,9 @@ MEANING = {
     "slant": "the same of the slant",
     "thickness and slant": "share in which both are",
     "all three": "share in which the digit is right besides",
-    "all three, new combinations": "the same among prompts whose combination of the three training never said",
+    "among real": "share of samples that lie among as many real images (3 nearest neighbours)",
+    "all three, among real": "share that shows all three and lies there",
+    "all three, new combinations": "share that shows all three among prompts whose combination of the three training never said",
     "caption recall at 1": "share of held-out images of whose captions, in phrasings that training never used if there "
     "are such, the nearest is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
