@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.data import DataConfig
-from model.weights import CheckpointError, read_weights
+from model.weights import CheckpointError, read_weights, save_tensors
 
 REFERENCE = "reference.safetensors"
 MAX_REFERENCE = 2_000  # rows
@@ -24,10 +23,8 @@ class Reference:
 
 def save_reference(folder: Path, reference: Reference) -> None:
     """By an atomic rename."""
-    partial = folder / f"{REFERENCE}.partial"
-    save_file({"points": reference.points.float().contiguous(), "labels": reference.labels.contiguous()}, partial)
-    partial.chmod(0o644)  # it is written for its owner only, and a service may run as somebody else
-    partial.replace(folder / REFERENCE)
+    tensors = {"points": reference.points.float().contiguous(), "labels": reference.labels.contiguous()}
+    save_tensors(folder / REFERENCE, tensors)
 
 
 def load_reference(folder: Path, data: DataConfig) -> Reference | None:

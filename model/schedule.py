@@ -33,12 +33,6 @@ class NoiseSchedule:
         """β_t for t = 1 … T, at index t − 1: β_t = 1 − ᾱ_t/ᾱ_{t−1}."""
         return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
 
-    @property
-    def log_snr(self) -> np.ndarray:
-        """log(ᾱ_t / (1−ᾱ_t)) for t = 0 … T; infinite at t = 0."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
-
 
 def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
     """The named schedule with T ≥ 1 steps.

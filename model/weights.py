@@ -16,8 +16,13 @@ class CheckpointError(Exception):
 def save_weights(path: Path, network: nn.Module) -> None:
     """In float32, by an atomic rename."""
     weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_tensors(path, weights)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """By an atomic rename."""
     partial = path.with_name(path.name + ".partial")
-    save_file(weights, partial)
+    save_file(tensors, partial)
     partial.chmod(0o644)  # it is written for its owner only, and a service may run as somebody else
     partial.replace(path)
 

@@ -12,6 +12,11 @@ from model.prediction import Target, per_row, regression_target
 from model.schedule import NoiseSchedule
 
 
+def log_snr(alpha_bar: float) -> float:
+    """log(ᾱ/(1−ᾱ)); infinite where there is no noise."""
+    return math.inf if alpha_bar == 1 else math.log(alpha_bar) - math.log1p(-alpha_bar)
+
+
 class MixtureOracle:
     """E[x_0 | x_t] of a mixture of Gaussians N(m_k, σ²I) with equal weights; with a label, of its component alone.
 
@@ -69,7 +74,7 @@ class MixtureOracle:
             alpha_bar = torch.full((len(z),), 1 / (1 + math.exp(-2 * lam)), dtype=torch.float64)
             return self.posterior_mean(z * alpha_bar.sqrt().unsqueeze(1), alpha_bar, label)
 
-        lam, end = (min(self.schedule.log_snr[index] / 2, 9.0) for index in (t, s))
+        lam, end = (min(log_snr(self.schedule.alpha_bar[index]) / 2, 9.0) for index in (t, s))
         h = (end - lam) / steps
         z = x.double() / math.sqrt(self.schedule.alpha_bar[t])
         for _ in range(steps):

@@ -216,7 +216,9 @@ def evaluate(
         Literal["float32", "bfloat16"],
         typer.Option(help="bfloat16 is compared with float32's figures, and allowed to be served if it loses nothing."),
     ] = "float32",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same samples.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="The same seed draws the same samples; others share none.")
+    ] = 0,
     guide: Annotated[
         str | None,
         typer.Option(

@@ -15,7 +15,7 @@ from training.data import training_set
 from training.evaluate.card import ACCURACY, write_guide_card
 from training.objectives import draw_timesteps
 from training.pictures import save_noisy_picture
-from training.recipe import ClassifierRecipe, RecipeError
+from training.recipe import ClassifierRecipe, RecipeError, trained_by
 
 
 class ClassifierTask:
@@ -34,7 +34,7 @@ class ClassifierTask:
             schedule=recipe.schedule,
             sampling=recipe.sampling,
             preferred=recipe.preferred,
-            recipe=recipe.model_dump(mode="json"),
+            recipe=trained_by(recipe),
         )
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
         self._alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float()

@@ -21,7 +21,7 @@ from training.data.captions import Caption, tensor_of, true_of
 from training.evaluate.card import ACCURACY, write_guide_card
 from training.objectives import draw_timesteps
 from training.pictures import save_noisy_picture
-from training.recipe import ClipRecipe, RecipeError
+from training.recipe import ClipRecipe, RecipeError, trained_by
 
 STRANGE_WORDS = 0.2  # share of captions that get words which mean nothing, so that such words do little
 
@@ -61,7 +61,7 @@ class ClipTask:
             schedule=recipe.schedule,
             sampling=recipe.sampling,
             preferred=recipe.preferred,
-            recipe=recipe.model_dump(mode="json"),
+            recipe=trained_by(recipe),
         )
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
         self._alpha_bar = torch.from_numpy(self.schedule.alpha_bar).float()

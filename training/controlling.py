@@ -16,7 +16,7 @@ from training.evaluate.card import CONTROL_SHEET, write_control_card
 from training.generate import followed, generate, labelled
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
-from training.recipe import ControlRecipe, ObjectiveSection, RecipeError
+from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
 
 PICTURED = 16  # hints that a picture shows, and what becomes of them
 
@@ -38,7 +38,7 @@ class ControlTask:
                 hint=recipe.hint,
                 control_scale=recipe.control_scale,
                 sampling=recipe.sampling,
-                recipe=recipe.model_dump(mode="json"),
+                recipe=trained_by(recipe),
             )
             if self.base.config.reads == "text":
                 raise RecipeError(

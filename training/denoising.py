@@ -17,7 +17,7 @@ from training.evaluate.card import PICTURES, write_denoiser_card
 from training.generate import generate, labelled, prompted, spread
 from training.objectives import DenoisingLoss
 from training.pictures import save_picture
-from training.recipe import DenoiserRecipe, RecipeError
+from training.recipe import DenoiserRecipe, RecipeError, trained_by
 from training.reference import kept_by_itself, reference_of
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
@@ -53,7 +53,7 @@ class DenoisingTask:
             prediction=recipe.prediction,
             sampling=recipe.sampling,
             text=None if self.text is None else self.text.config,
-            recipe=recipe.model_dump(mode="json"),
+            recipe=trained_by(recipe),
         )
         torch.manual_seed(recipe.seed)
         try:

@@ -16,7 +16,7 @@ from model.plan import make_plan
 from model.reader import Guide
 from model.sample import sample
 
-BATCH = {"images": 64, "points": 5000}
+BATCH = {"images": 64, "points": 5000}  # rows of one pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from training.data import training_set
 from training.evaluate.card import write_judge_card
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, save_judge
 from training.pictures import save_picture
-from training.recipe import DistortionSection, JudgeRecipe, RecipeError
+from training.recipe import DistortionSection, JudgeRecipe, RecipeError, trained_by
 
 
 class JudgeTask:
@@ -33,7 +33,7 @@ class JudgeTask:
             data=self.data.config,
             width=recipe.width,
             features=recipe.features,
-            recipe=recipe.model_dump(mode="json"),
+            recipe=trained_by(recipe),
         )
         torch.manual_seed(recipe.seed)
         self.network = JudgeNetwork(self.config).to(memory_format=torch.channels_last)

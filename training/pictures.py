@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.utils import save_image
 
+from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.prediction import diffused
 from model.schedule import NoiseSchedule
@@ -61,11 +62,13 @@ def plane(rows: Tensor, data: DataConfig) -> tuple[Callable[[Tensor], Tensor], t
 
 
 def plot_points(axes: Axes, points: Tensor, labels: Tensor, names: Sequence[str], *, equal: bool) -> None:
-    """points [n, 2]: scattered, coloured by label. [n, 1]: a histogram a label."""
+    """points [n, 2]: scattered, coloured by label, grey without one. [n, 1]: a histogram a label."""
     if points.shape[1] == 1:
         axes.hist([points[labels == label, 0].numpy() for label in labels.unique()], bins=40, stacked=True)
     else:
-        axes.scatter(points[:, 0], points[:, 1], c=labels, cmap="viridis", s=3, linewidths=0)
+        asked, dots = labels != NO_LABEL, dict(s=3, linewidths=0)
+        axes.scatter(*points[~asked].T, c="dimgrey", **dots)
+        axes.scatter(*points[asked].T, c=labels[asked], cmap="viridis", **dots)
         if equal:
             axes.set_aspect("equal")
     for name, set_label in zip(names, (axes.set_xlabel, axes.set_ylabel), strict=False):

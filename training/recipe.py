@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +14,7 @@ from model.schedule import make_schedule
 from training.data.section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
+ADVICE = {"sampling", "control_scale", "preferred"}  # of a recipe: what the report finds may change it
 OWN_RECIPES = Path("recipes")  # in the working directory: where `init` writes
 
 
@@ -236,3 +237,8 @@ def parse_recipe(document: dict, source: str) -> Recipe:
 def recipe_names(folder: Path = RECIPES) -> list[str]:
     """Those that are shipped, or those in a folder of one's own."""
     return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def trained_by(recipe: Recipe) -> dict[str, Any]:
+    """What a checkpoint keeps of its recipe: all but the advice, which is in its config.json by itself."""
+    return recipe.model_dump(mode="json", exclude=ADVICE)

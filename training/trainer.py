@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -30,6 +31,7 @@ class Task(Protocol):
     """What is trained, and on what: everything that the loop does not need to know."""
 
     recipe: Recipe
+    config: BaseModel  # of the checkpoint that it becomes
     network: nn.Module
     data: TrainingSet
     stateful: Sequence[Any]  # what else has to be saved (state_dict, load_state_dict) for a run to go on exactly
@@ -40,6 +42,10 @@ class Task(Protocol):
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """A look at what the (averaged) network does now."""
+        ...
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """The checkpoint."""
         ...
 
 

@@ -9,7 +9,7 @@ LONGEST_PERIOD = 10_000.0
 
 
 def timestep_features(t: Tensor, T: int, width: int) -> Tensor:
-    """Sinusoidal features of t ∈ 1 … T (Vaswani 2017, section 3.5), of t·1000/T so that they do not depend on T.
+    """Sinusoidal features of t ∈ 0 … T (Vaswani 2017, section 3.5), of t·1000/T so that they do not depend on T.
 
     [rows] → [rows, width] float32; `width` is even.
     """

@@ -105,7 +105,7 @@ def test_from_begins_with_its_weights_and_refuses_another_schedule(trained):
     assert "trained with another schedule" in str(result.exception)
 
 
-def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypatch):
+def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypatch, capsys):
     monkeypatch.setattr("training.evaluate.command.asked.POINTS", 40)
     unconditional = GaussianMixture.config.model_copy(update={"labels": ()})
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
@@ -116,6 +116,7 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
     config = load_config(steers, ClassifierConfig)
     assert json.loads(json.dumps(figures)) == config.metrics["steering gaussian-tiny"]
     assert "measured" in config.metrics and "steering gaussian-tiny" in (steers / "README.md").read_text()
+    assert "evaluating gaussian-tiny, steered by tiny-classifier: 40 samples …" in capsys.readouterr().err
     off = evaluate_steered(denoiser, steers, trained, Drawing(CPU), changed={"guidance_scale": 0.0})
     assert "label_accuracy" not in off
     assert load_config(steers, ClassifierConfig) == config

@@ -10,15 +10,19 @@ import torch
 from scipy import linalg
 
 from model.checkpoint import SamplingConfig, load_config, save_checkpoint
+from model.conditions import NO_LABEL
 from tests.folders import make_table
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.data import training_set
 from training.data.digits import mnist
 from training.data.points import GaussianMixture
 from training.data.section import TableSection
+from training.data.training_set import Examples, FiniteSet
 from training.evaluate import bfloat16, clouds
 from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.denoisers import draw_labelled
 from training.evaluate.drawn import Drawing
+from training.evaluate.figures import settings_of
 from training.evaluate.images import frechet_distance, image_figures, precision_recall
 from training.evaluate.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.evaluate.points import (
@@ -32,6 +36,9 @@ from training.evaluate.points import (
 from training.recipe import RecipeError
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+
+
+CPU = torch.device("cpu")
 
 
 def normal(n: int, d: int, seed: int) -> torch.Tensor:
@@ -112,10 +119,16 @@ def test_the_floor_has_classes_as_often_as_samples_in_proportion_have():
     """Two far classes: how many happen to fall to each would else be all that the floor measures."""
     classes = torch.arange(4000) % 2
     train, test = (normal(4000, 6, seed=seed) + 10 * classes.view(-1, 1) for seed in (0, 1))
-    figures = image_figures(test[:200], train, test, classes)  # each class as often as the other
+    some = classes[:200]  # each class as often as the other
+    figures = image_figures(test[:200], train, test, (some, classes))
     assert figures.frechet_floor < image_figures(test[:200], train, test).frechet_floor / 2
     assert 0.5 < figures.frechet_ratio < 2
-    assert image_figures(test, train, test, classes).frechet_ratio == pytest.approx(1)
+    assert image_figures(test, train, test, (classes, classes)).frechet_ratio == pytest.approx(1)
+    # And so have samples, where fewer real ones are held out.
+    samples = (normal(4000, 6, seed=2) + 10 * classes.view(-1, 1))[:1000]
+    for seed in range(3, 7):
+        few = normal(60, 6, seed) + 10 * some[:60].view(-1, 1)
+        assert 0.5 < image_figures(samples, train, few, (classes[:1000], some[:60])).frechet_ratio < 2
 
 
 def test_as_many_images_are_compared_as_there_are_real_ones():
@@ -303,6 +316,7 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
     settings = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "seed": 0}
     reference = settings | {"label_accuracy": 0.99, "frechet": 1.0}
     assert bfloat16.as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
+    assert not bfloat16.as_good(settings, reference)  # nothing that could be compared
 
 
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
@@ -312,6 +326,40 @@ def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     bfloat16.check_comparable(options, 10_000, 0, figures)
     with pytest.raises(RecipeError, match="same settings"):
         bfloat16.check_comparable(options, 10_000, 0, None if measured is None else figures | measured)
+
+
+def test_settings_are_told_of_the_sampler_that_has_them():
+    ddpm = SamplingConfig(sampler="ddpm", steps=5, variance="fixed-large", eta=0.5)
+    assert settings_of(ddpm, None) == {
+        "sampler": "ddpm", "steps": 5, "guidance_scale": ddpm.guidance_scale, "variance": "fixed-large",
+    }  # fmt: skip
+    figures = {"samples": 10, "seed": 0, "judge": "j"} | settings_of(ddpm, None)
+    with pytest.raises(RecipeError, match="same settings"):
+        bfloat16.check_comparable(ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, figures)
+    assert settings_of(SamplingConfig(sampler="ddim", eta=0.5), None)["eta"] == 0.5
+
+
+def test_another_seed_shares_no_sample_and_no_draw(monkeypatch):
+    checkpoint = tiny_checkpoint(GaussianMixture.config)
+    drawn = [
+        clouds.evaluate_points(checkpoint, SamplingConfig(steps=2), Drawing(CPU, seed), samples=20, seeds=3)
+        for seed in (0, 1)
+    ]
+    (_, first), (figures, second) = drawn
+    assert figures["seed"] == 1
+    assert not torch.isin(first.rows, second.rows).any()
+
+
+def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
+    labelled, plain = GaussianMixture.config, GaussianMixture.config.model_copy(update={"labels": ()})
+    for config, asked in ((labelled, {0, 1}), (plain, {NO_LABEL})):
+        how = Drawing(CPU)
+        _, drawn = clouds.evaluate_points(tiny_checkpoint(config), SamplingConfig(steps=2), how, samples=20, seeds=2)
+        assert set(drawn.labels.tolist()) == asked
+    digits = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}))
+    real = Examples(torch.zeros(30, 1, 8, 8), torch.arange(30) % 10)
+    drawn = draw_labelled(digits, FiniteSet(IMAGES, real, real), SamplingConfig(steps=2), Drawing(CPU), samples=20)
+    assert set(drawn.labels.tolist()) == {NO_LABEL}
 
 
 def test_bfloat16_is_not_compared_where_nothing_was_judged():

@@ -75,7 +75,7 @@ def test_simple_weighs_every_timestep_alike():
 def test_min_snr_weights_are_those_of_the_paper():
     """Hang 2023: min(SNR, γ)/SNR for ε, min(SNR, γ)/(SNR + 1) for v, min(SNR, γ) for x0."""
     schedule = make_schedule("cosine", 1000)
-    snr = np.exp(schedule.log_snr[1:])
+    snr = schedule.alpha_bar[1:] / (1 - schedule.alpha_bar[1:])
     clipped = np.minimum(snr, MIN_SNR_GAMMA)
     for target, expected in {"epsilon": clipped / snr, "v": clipped / (snr + 1), "x0": clipped}.items():
         np.testing.assert_allclose(loss_weights("min-snr", target, schedule)[1:], expected, rtol=1e-9)

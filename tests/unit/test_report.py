@@ -13,6 +13,7 @@ from PIL import Image
 from torch._dynamo.utils import counters
 
 from model.checkpoint import SamplingConfig, load_config, save_checkpoint, save_config
+from model.reference import Reference, save_reference
 from tests.tiny import (
     IMAGES,
     POINTS,
@@ -27,15 +28,18 @@ from tests.tiny import (
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
-from training.data.training_set import FiniteSet
+from training.data.training_set import Examples, FiniteSet
+from training.evaluate.images import FEWEST
 from training.evaluate.judge import JudgeConfig, JudgeNetwork
+from training.evaluate.prompts import FOLLOWED
 from training.recipe import RecipeError
 from training.report import bench, command, grid, prompts, sheets
 from training.report.cells import CellStore, weights_hash
 from training.report.chapter import IMAGE_COLUMNS, settings, table
 from training.report.grid import SAMPLES, Cell
-from training.report.subject import load_library
+from training.report.subject import Subject, load_library
 
+CPU = torch.device("cpu")
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
 UNCONDITIONAL = tiny_checkpoint(
     IMAGES.model_copy(update={"labels": ()}), name="tiny-ddpm", T=1000, learned_variance=True
@@ -64,16 +68,40 @@ def test_the_grid_has_every_sampler_and_variance_at_every_step_count():
 
 
 def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
-    assert [cell.guidance_scale for cell in grid.by_scale(grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
-    settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(grid.SCALES, 2)}
+    assert [cell.guidance_scale for cell in grid.by_scale(CONFIG, grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
+    settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(CONFIG, grid.SCALES, 2)}
     assert settings == {("dpmpp-2m", 20, 2000)}
     assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == grid.headline(tiny_text_checkpoint(IMAGES).config) == []
     advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
     assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
     assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
-    short = tiny_checkpoint(POINTS, T=20).config
-    assert max(cell.steps for cell in grid.by_steps(short)) == 20
+
+
+def test_nothing_has_more_steps_than_its_schedule(tmp_path):
+    base = tiny_checkpoint(IMAGES, T=15)
+    config, control = base.config, tiny_control(base).config
+    for cells in (
+        grid.by_steps(config), grid.headline(config), grid.by_scale(config, (1.0,), 2.0),
+        grid.by_scale_with_noise(config, (1.0,), 2.0), grid.by_control_scale(config, control),
+        grid.by_hint_guidance(config, control),
+    ):  # fmt: skip
+        assert 10 <= max(cell.steps for cell in cells) <= 15
+    assert len(grid.headline(config)) == len(set(grid.headline(config)))
+    subject = Subject(base, guide=tiny_classifier(IMAGES, T=15))
+    pictures = {**sheets.of_steps(subject, CPU), "scales": sheets.of_scales(subject, CPU)}
+    assert "How they form, ddpm, after 0, 10 and 15 of 15 steps:" in pictures
+    for name, draw in pictures.values():
+        draw(tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_pictures_of_two_guides_of_one_denoiser_are_two():
+    base = tiny_checkpoint(IMAGES, name="digits")
+    one, other = tiny_classifier(IMAGES), tiny_classifier(IMAGES)
+    other = replace(other, config=other.config.model_copy(update={"name": "another"}))
+    names = [sheets.of_scales(Subject(base, guide=guide), CPU)[0] for guide in (one, other)]
+    assert names == ["digits-mnist-classifier-scales.png", "digits-another-scales.png"]
 
 
 def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
@@ -146,6 +174,8 @@ def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path
     said = json.loads((folder / "config.json").read_text())
     assert said["data"].pop("names") == [] and said.pop("text") is None  # as a config.json that is older than these
     (folder / "config.json").write_text(json.dumps(said))
+    assert now() == before
+    save_reference(folder, Reference(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)))
     assert now() == before
     save_config(folder, config.model_copy(update={"schedule": config.schedule.model_copy(update={"name": "linear"})}))
     assert now() != before
@@ -236,7 +266,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     monkeypatch.setattr(bench, "evaluate_points", counted)
 
     def report(full=False):
-        command.make_report(tmp_path / "checkpoints", tmp_path / "reports", torch.device("cpu"), full=full)
+        command.make_report(tmp_path / "checkpoints", tmp_path / "reports", CPU, full=full)
 
     with pytest.raises(KeyboardInterrupt):
         report()
@@ -295,14 +325,15 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "guidance")})
 
     def report(**options):
-        command.make_report(checkpoints, reports, torch.device("cpu"), **options)
+        command.make_report(checkpoints, reports, CPU, **options)
         return (reports / "quality.md").read_text()
 
     text = report()
     for name in (
         "mnist-cfg-steps.png", "mnist-cfg-by-steps.png", "mnist-cfg-forming.png", "mnist-cfg-forming-animated.png",
         "mnist-ddpm-forming-animated.png", "gaussian-ddpm-forming-animated.png", "guidance.png",
-        "mnist-cfg-scales.png", "mnist-ddpm-scales.png", "gaussian-ddpm-fields.png",
+        "mnist-cfg-mnist-classifier-scales.png", "mnist-ddpm-mnist-classifier-scales.png",
+        "gaussian-ddpm-gaussian-classifier-fields.png",
     ):  # fmt: skip
         assert f"({name})" in text
         with Image.open(reports / name) as picture:
@@ -315,7 +346,8 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     _, conditional, unconditional = re.split(r"^### .*mnist-classifier$", text, flags=re.MULTILINE)
     assert "| ddpm, fixed-small | 4 |" not in conditional
     assert "| ddpm, fixed-small | 4 | 8 | 2,000 |" in unconditional
-    with Image.open(reports / "mnist-ddpm-scales.png") as picture:
+    scales = reports / "mnist-ddpm-mnist-classifier-scales.png"
+    with Image.open(scales) as picture:
         lines = np.asarray(picture.convert("L"))[2:-2, 2:-2]
     columns = [lines[:, 10 * label : 10 * label + 8] for label in range(10)]
     assert not any(np.array_equal(columns[0][:8], of[:8]) for of in columns[1:])  # another seed each
@@ -328,7 +360,7 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     assert again.count("| ddpm, learned |") == text.count("| ddpm, learned |") > 0
 
     # Other advice, other samples: where they are drawn by it.
-    changed, same = reports / "mnist-cfg-by-steps.png", reports / "mnist-ddpm-scales.png"
+    changed, same = reports / "mnist-cfg-by-steps.png", scales
     before = changed.read_bytes(), same.stat().st_mtime_ns
     config = load_config(checkpoints / "mnist-cfg")
     sampling = config.sampling.model_copy(update={"guidance_scale": 9.0})
@@ -369,7 +401,7 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
 
     monkeypatch.setattr(bench, "evaluate_captions", figures)
     monkeypatch.setattr(command, "CHAPTERS", {"steps": command.CHAPTERS["steps"]})
-    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"), only=["mnist-text-cfg"])
+    command.make_report(checkpoints, tmp_path / "reports", CPU, only=["mnist-text-cfg"])
     assert len(set(made)) == len(made) == 5 * 2 + 2 and {name for name, *_ in made} == {"mnist-text-cfg"}
     text = (tmp_path / "reports" / "quality.md").read_text()
     assert "(mnist-text-cfg-steps.png)" in text and "(flowers" not in text
@@ -377,15 +409,52 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
     assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
 
 
-def test_where_there_is_no_judge_points_are_measured(tmp_path, small):
+@pytest.mark.usefixtures("mnist_files")
+def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_said(tmp_path, small, monkeypatch):
     checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
     save_tiny(checkpoints, POINTS.model_copy(update={"dataset": "gaussian"}), name="gaussian-tiny")
     save_tiny(checkpoints, IMAGES.model_copy(update={"dataset": "flowers"}), name="flowers")
+    save_tiny(checkpoints, DIGITS, name="digits")  # first by name, and judged
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    few = mnist(train=False).some(20)
+    monkeypatch.setattr(bench, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
     with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
-        command.make_report(checkpoints, reports, torch.device("cpu"))
-    assert not (reports / "cells" / "flowers.json").exists()
-    command.make_report(checkpoints, reports, torch.device("cpu"), only=["gaussian-tiny"])
+        command.make_report(checkpoints, reports, CPU)
+    assert not list(reports.glob("cells/*"))
+    command.make_report(checkpoints, reports, CPU, only=["gaussian-tiny"])
     assert "### gaussian-tiny\n\nAdvised" in (reports / "quality.md").read_text()
+
+
+def test_each_set_of_data_is_compared_with_its_own(tmp_path, monkeypatch):
+    """Of one name, and read by different judges, or cut to other sizes by their recipes."""
+    for side, labels in ((8, IMAGES.labels), (16, ("a", "b"))):
+        data = IMAGES.model_copy(update={"dataset": "own", "shape": (1, side, side), "labels": labels})
+        judge = JudgeConfig(name=f"judge-{side}", data=data, width=8, features=8)
+        save_checkpoint(tmp_path / judge.name, judge, JudgeNetwork(judge))
+        save(tmp_path, tiny_checkpoint(data, name=f"own-{side}"))
+
+    def real(config, n=FEWEST) -> FiniteSet:
+        rows = Examples(torch.zeros(n, *config.data.shape), torch.zeros(n, dtype=torch.int64))
+        return FiniteSet(config.data, rows, rows)
+
+    monkeypatch.setattr(bench, "trained_on", real)
+    monkeypatch.setattr(bench, "section_trained_on", lambda config: config.data.dataset)
+    desk = bench.Bench(tmp_path, tmp_path / "reports", CPU)
+    small, large = load_library(tmp_path).plain()
+    found = [desk._reference(subject) for subject in (small, large, small)]
+    assert [of.data.config.shape[1] for of in found] == [16, 8, 16] and found[0] is found[2]
+    assert [of.judged.judge.config.name for of in found] == ["judge-16", "judge-8", "judge-16"]
+
+    monkeypatch.setattr(bench, "trained_on", lambda config: real(config, 19))
+    with pytest.raises(RecipeError, match="own-16: only 19 images of own are held out"):
+        bench.Bench(tmp_path, tmp_path / "reports", CPU).prepare(small, [Cell("ddim", 2, 1.0)])
+
+
+def test_a_folder_of_another_name_is_refused(tmp_path):
+    save_tiny(tmp_path, POINTS).rename(tmp_path / "mine")
+    with pytest.raises(RecipeError, match=r"mine: its config\.json calls it spiral-tiny"):
+        command.make_report(tmp_path, tmp_path / "reports", CPU)
 
 
 @pytest.mark.usefixtures("mnist_files")
@@ -404,7 +473,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     evaluate = bench.evaluate_control
     monkeypatch.setattr(bench, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
     # The tiny vocabulary is too small for real prompts.
-    followed = dict.fromkeys((*prompts.TRAITS, "all three", "among real", grid.FOLLOWED), 0.5)
+    followed = dict.fromkeys((*prompts.SHOWN, "all three", "among real", FOLLOWED), 0.5)
     monkeypatch.setattr(bench, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
     monkeypatch.setattr(
         sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]
@@ -412,7 +481,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "SCALES", (1.0,))
     monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
     monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
-    monkeypatch.setattr(grid, "by_scale", lambda scales, advised: [Cell("ddim", 2, s, samples=20) for s in scales])
+    monkeypatch.setattr(grid, "by_scale", lambda _, scales, __: [Cell("ddim", 2, s, samples=20) for s in scales])
     monkeypatch.setattr(grid, "_cell", lambda of, **fields: Cell("ddim", 2, of.guidance_scale, samples=20, **fields))
     monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
     monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
@@ -427,7 +496,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
         command.make_report(
             tmp_path / "checkpoints",
             tmp_path / "reports",
-            torch.device("cpu"),
+            CPU,
             chapters=["prompts", "control"],
             **options,
         )
@@ -485,7 +554,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
     monkeypatch.setattr(bench, "evaluate_control", hints)
     monkeypatch.setattr(sheets, "of_hints", lambda *_: {})
     monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
-    command.make_report(checkpoints, tmp_path / "reports", torch.device("cpu"))
+    command.make_report(checkpoints, tmp_path / "reports", CPU)
     before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
     alone = tiny_control(base).config.sampling
     assert set(at) == {(after.sampler, 4), (alone.sampler, 4)}
@@ -496,6 +565,6 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
 def test_unknown_checkpoints_and_chapters_are_named(tmp_path):
     save_tiny(tmp_path, POINTS)
     with pytest.raises(RecipeError, match=r"no checkpoint spiral-cfg .* there are spiral-tiny"):
-        command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), only=["spiral-cfg"])
+        command.make_report(tmp_path, tmp_path / "reports", CPU, only=["spiral-cfg"])
     with pytest.raises(RecipeError, match=r"no chapter costs: there are steps, guidance, prompts, control"):
-        command.make_report(tmp_path, tmp_path / "reports", torch.device("cpu"), chapters=["costs"])
+        command.make_report(tmp_path, tmp_path / "reports", CPU, chapters=["costs"])

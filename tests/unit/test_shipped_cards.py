@@ -17,7 +17,7 @@ from model.loading import LOADERS
 from training.evaluate import card
 from training.evaluate.figures import settings_of
 from training.evaluate.judge import JudgeConfig
-from training.recipe import load_recipe
+from training.recipe import ADVICE, load_recipe, parse_recipe
 from training.report.subject import load_library
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -60,7 +60,10 @@ def test_a_card_is_what_its_config_says(name, tmp_path):
     WRITERS[role](folder, config)
     assert (folder / "README.md").read_text() == written
     assert config.name == name
-    assert config.recipe["name"] == load_recipe(name).name
+    recipe = load_recipe(name)
+    advice = recipe.model_dump(mode="json", include=ADVICE)
+    kept = {key: value for key, value in config.recipe.items() if key != "started_from"}
+    assert parse_recipe(kept | advice, name) == recipe
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "-control-" in name])

@@ -37,16 +37,17 @@ def trained_on(config: _Config) -> TrainingSet:
 
     Raises DataError where own data are no longer where they were.
     """
-    return training_set(_section(config))
+    return training_set(section_trained_on(config))
 
 
-def _section(config: _Config) -> DataSection:
+def section_trained_on(config: _Config) -> DataSection:
+    """Its recipe's [data]."""
     return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
 
 
 def mirrored(config: _Config) -> bool:
     """Were the images that a checkpoint was trained on mirrored now and then?"""
-    section = _section(config)
+    section = section_trained_on(config)
     return isinstance(section, ImageSection) and section.flip
 
 
@@ -61,4 +62,4 @@ def captioned_set(section: DataSection) -> CaptionedSet:
 
 def captioned_as_trained(config: _Config) -> CaptionedSet:
     """What a checkpoint that reads words was trained on. Raises DataError."""
-    return captioned_set(_section(config))
+    return captioned_set(section_trained_on(config))

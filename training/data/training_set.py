@@ -36,18 +36,19 @@ class Examples:
         """n of them, or all, as `some_rows`."""
         if n >= len(self):
             return self
-        index = _some(len(self), n)
+        index = in_random_order(len(self))[:n]
         names, captions = (tuple(of[i] for i in index.tolist()) if of else () for of in (self.names, self.captions))
         return Examples(self.rows[index], self.labels[index], names, captions)
 
 
 def some_rows(rows: Tensor, n: int) -> Tensor:
     """n of them, or all: those of a random order that is always the same, for they may lie class by class."""
-    return rows if n >= len(rows) else rows[_some(len(rows), n)]
+    return rows if n >= len(rows) else rows[in_random_order(len(rows))[:n]]
 
 
-def _some(count: int, n: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:n]
+def in_random_order(n: int) -> Tensor:
+    """0 … n − 1, always in the same order."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))
 
 
 class TrainingSet(Protocol):

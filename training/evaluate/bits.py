@@ -11,9 +11,8 @@ from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
 from model.plan import Variance, variances_of
 from model.prediction import diffused, per_row, predicted_x0, split_output
+from training.generate import BATCH
 from training.variational import VariationalBound
-
-BATCH = {"images": 64, "points": 5000}
 
 
 @dataclass

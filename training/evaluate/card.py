@@ -2,16 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from model.checkpoint import Advice, Config, SamplingConfig
 from model.classifier import ClassifierConfig
 from model.clip import ClipConfig
 from model.control import ControlConfig
 from model.text import TextConfig
+from training.evaluate.images import NEIGHBOURS
 from training.evaluate.judge import JudgeConfig
+from training.evaluate.points import DIRECTIONS
+from training.evaluate.prompts import FOLLOWED
 
 SAMPLES, LIKELIHOOD = ("samples.png", "points.png"), "likelihood.png"  # of images or points; the bound over t
 NEAREST = "nearest.png"  # samples that are nearest to what was trained on, beside it
@@ -21,6 +23,7 @@ ACCURACY = "accuracy.png"  # of a classifier, against t
 CONTROL_SHEET = "followed.png"  # hints, and what a ControlNet makes of them
 
 MEANING = {
+    "compiled": "by compiled networks, whose last bits differ from those of others",
     "test_accuracy": "share of the real images that were held out which are read right",
     "label_accuracy": "share of samples that are what was asked for (images: as the judge reads them; points: by the "
     "nearest real point)",
@@ -28,9 +31,9 @@ MEANING = {
     "frechet": "Fréchet distance, on the judge's features, between the samples and the real training images",
     "frechet_floor": "the same between as many real test images and the training images",
     "frechet_ratio": "the one over the other: 1 is as near as real images are",
-    "precision": "share of samples that lie among real images (3 nearest neighbours)",
+    "precision": f"share of samples that lie among real images ({NEIGHBOURS} nearest neighbours)",
     "recall": "share of real images that lie among the samples",
-    "sliced_wasserstein": "mean 1-Wasserstein distance over 200 projections, samples against real points",
+    "sliced_wasserstein": f"mean 1-Wasserstein distance over {DIRECTIONS} projections, samples against real points",
     "sliced_wasserstein_standard_error": "of that mean over the runs",
     "sliced_wasserstein_floor": "the same between two real draws of that size",
     "sliced_wasserstein_ratio": "the one over the other: 1 is as near as real draws are",
@@ -54,9 +57,10 @@ MEANING = {
     "slant": "the same of the slant",
     "thickness and slant": "share in which both are",
     "all three": "share in which the digit is right besides",
-    "among real": "share of samples that lie among as many real images (3 nearest neighbours)",
-    "all three, among real": "share that shows all three and lies there",
-    "all three, new combinations": "share that shows all three among prompts whose combination of the three training never said",
+    "among real": f"share of samples that lie among as many real images ({NEIGHBOURS} nearest neighbours)",
+    FOLLOWED: "share that shows all three and lies there",
+    "all three, new combinations": "share that shows all three among prompts whose combination of the three training "
+    "never said",
     "caption recall at 1": "share of held-out images of whose captions, in phrasings that training never used if there "
     "are such, the nearest is true",
     "image recall at 1": "share of such captions that are true of the nearest image",
@@ -70,7 +74,7 @@ MEANING = {
     "agreement_alone": "the agreement where no label was given",
     "label_accuracy_alone": "share of samples that are what the hint was made from, where no label was given (as the "
     "judge reads them)",
-    "drawings_alone": "the same of 40 drawings by hand that are not from the data",
+    "drawings_alone": "the same of drawings by hand that are not from the data",
     "drawings": "the same of those, with the label given",
     "energy": "energy distance",
     "energy_floor": "the same between two real draws",
@@ -95,6 +99,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
     started = recipe.get("started_from")
+    again = started == config.name
     picture = next((name for name in SAMPLES if (folder / name).is_file()), None)
     lines = [
         f"# {config.name}",
@@ -117,15 +122,16 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
-        _trained_on(recipe),
+        _trained_on(config),
         f"| advised | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
         + ("; ddpm with the learned variance" if sampling.sampler != "ddpm" and sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
-        "The recipe that made it is in `config.json`. Made again by",
-        f"`python -m training train {config.name}{f' --from {started}' if started else ''}` and measured by",
+        "The recipe that it was trained by is in `config.json`. "
+        + ("It went on from earlier weights of its own, which are not kept, by" if again else "Made again by"),
+        f"`python -m training train {config.name}{f' --from {started}' if started else ''}`; measured by",
         f"`python -m training evaluate {config.name}`.",
         "",
     ]
@@ -166,7 +172,7 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         f"| data | {config.data.dataset}: training images, {_distorted(config)} |",
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide; Fréchet distances and neighbours are taken there |",
-        _trained_on(config.recipe),
+        _trained_on(config),
         "",
         *_measured(config.metrics),
     ]
@@ -207,7 +213,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         f"| advised | {_advised(config.sampling)}"
         + ("; also where a request names no guidance" if config.preferred else "")
         + " |",
-        _trained_on(config.recipe),
+        _trained_on(config),
         "",
         *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),
         *_measured(config.metrics),
@@ -235,7 +241,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| hint | {config.hint}, {'×'.join(map(str, data.shape[1:]))} |",
         f"| advised | control scale {config.control_scale:g}; "
         f"without a label {_advised(config.sampling, ' of the hint')} |",
-        _trained_on(config.recipe),
+        _trained_on(config),
         "",
         *([f"![hints, and what is made of them]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *_measured(config.metrics),
@@ -255,10 +261,11 @@ def _advised(advice: Advice, of: str = "") -> str:
     return ", ".join(told)
 
 
-def _trained_on(recipe: Mapping[str, Any]) -> str:
-    options, started = recipe.get("optimisation", {}), recipe.get("started_from")
+def _trained_on(config: Config | JudgeConfig | ClassifierConfig | ClipConfig | ControlConfig) -> str:
+    options, started = config.recipe.get("optimisation", {}), config.recipe.get("started_from")
     steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
-    begun = f", from the weights of {started}" if started else ""
+    whose = "earlier weights of its own" if started == config.name else f"the weights of {started}"
+    begun = f", from {whose}" if started else ""
     return f"| trained on | {steps:,} steps, {rows:,} rows in all, per process{begun}; averaged weights |"
 
 
@@ -297,6 +304,8 @@ def _table(metrics: dict) -> list[str]:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -43,33 +43,33 @@ def evaluate_points(
     another. Of a finite set there are at most as many points a run as are held out. Where dimensions are measured in
     different units, distances are taken as the network sees them.
     """
-    data, seed, steering = trained_on(checkpoint.config), how.seed, how.steering
+    data, steering = trained_on(checkpoint.config), how.steering
     runs: list[dict[str, float]] = []
     drawn: list[Drawn] = []
     for run in range(seeds):
         # The floor's draw lends its labels: both are as far from the other draw by chance.
-        real, other = _two_draws(data, samples, torch.Generator().manual_seed(seed + run))
+        real, other = _two_draws(data, samples, torch.Generator().manual_seed(how.first + run))
         asked = other.labels
         if steering is None and not checkpoint.config.data.labels:
             asked = torch.full_like(asked, NO_LABEL)
-        # Runs must not share a sample: run r takes the seeds seed + r·samples …
+        # Runs must not share a sample: run r takes the seeds first + r·samples …
         points = generate(
             checkpoint,
             labelled(asked.numpy(), options, steering),
             options,
             guide=steering and steering.guide,
-            seed=seed + run * samples,
+            seed=how.first + run * samples,
             device=how.device,
         )
-        drawn.append(Drawn(points, other.labels))
+        drawn.append(Drawn(points, asked))
         made = _comparable(points, data.config)
         figures = asdict(point_figures(made, real.rows))
         figures["sliced_wasserstein_floor"] = sliced_wasserstein(other.rows, real.rows)
         figures["energy_floor"] = energy_distance(other.rows, real.rows)
         if asks_for_labels(checkpoint, options, steering):
             known = _all_real(data) or real
-            figures["label_accuracy"] = read_right(made, other.labels, known.rows, known.labels)
-            figures |= _within_labels(Examples(made, other.labels), other, real)
+            figures["label_accuracy"] = read_right(made, asked, known.rows, known.labels)
+            figures |= _within_labels(Examples(made, asked), other, real)
         runs.append(figures)
     found = dict.fromkeys(name for run in runs for name in run)  # in small classes some runs have no spread to measure
     mean = {name: rounded(float(np.mean([run[name] for run in runs if name in run]))) for name in found}
@@ -82,7 +82,7 @@ def evaluate_points(
     return {
         "samples": len(drawn[0].rows),
         "seeds": seeds,
-        "seed": seed,
+        "seed": how.seed,
         **settings_of(options, steering),
         **mean,
         "sliced_wasserstein_ratio": rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"]),

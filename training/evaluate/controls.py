@@ -80,7 +80,7 @@ def evaluate_control(
             followed(labelled(labels.numpy(), options), shown.hints, control.hint, scale),
             options,
             control=control,
-            seed=how.seed,
+            seed=how.first,
             device=how.device,
             precision=how.precision,
             compile=how.compile,

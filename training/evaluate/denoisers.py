@@ -32,7 +32,7 @@ def evaluate_images(
 ) -> tuple[Figures, Drawn]:
     """(figures, the samples in order of their labels)"""
     drawn = draw_labelled(checkpoint, reference.data, options, how, samples=samples)
-    asked = drawn.labels.numpy() if asks_for_labels(checkpoint, options, how.steering) else None
+    asked = drawn.labels if asks_for_labels(checkpoint, options, how.steering) else None
     return _settings(options, how, samples) | _against_real(drawn.rows, asked, reference), drawn
 
 
@@ -60,7 +60,7 @@ def evaluate_prompts(
     else:
         figures = {}
         if clip is not None:
-            figures = recalled(drawn.rows, prompts, clip, data, seed=how.seed) | {"clip": clip.name}
+            figures = recalled(drawn.rows, prompts, clip, data) | {"clip": clip.name}
         figures |= _against_real(drawn.rows, None, reference)
     return _settings(options, how, samples) | figures, drawn
 
@@ -86,12 +86,10 @@ def draw_labelled(
 ) -> Drawn:
     """Samples of the labels in the training proportions, in their order."""
     classes = len(data.config.labels)
-    nothing = np.full(samples, NO_LABEL)
-    asked = nothing
-    if classes:
+    asked = np.full(samples, NO_LABEL)
+    if classes and (how.steering or checkpoint.config.data.labels):
         asked = labels_in_proportion(np.bincount(data.examples.labels.numpy(), minlength=classes), samples)
-    shown = asked if how.steering or checkpoint.config.data.labels else nothing
-    return Drawn(_samples(checkpoint, labelled(shown, options, how.steering), options, how), torch.from_numpy(asked))
+    return Drawn(_samples(checkpoint, labelled(asked, options, how.steering), options, how), torch.from_numpy(asked))
 
 
 def draw_prompted(
@@ -135,7 +133,7 @@ def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingCo
             conditions,
             options,
             guide=how.steering and how.steering.guide,
-            seed=how.seed,
+            seed=how.first,
             device=how.device,
             precision=how.precision,
             compile=how.compile,
@@ -144,7 +142,7 @@ def _samples(checkpoint: Checkpoint, conditions: Conditions, options: SamplingCo
     return samples.round().clamp(0, 255) if checkpoint.config.data.kind == "images" else samples
 
 
-def _against_real(images: Tensor, asked: np.ndarray | None, reference: ImageReference) -> Figures:
+def _against_real(images: Tensor, asked: Tensor | None, reference: ImageReference) -> Figures:
     """What the judge says of images; where there is none, how far their pixels are from those of real images.
 
     asked  [n] the labels that they were to have; None where none were asked for
@@ -154,9 +152,9 @@ def _against_real(images: Tensor, asked: np.ndarray | None, reference: ImageRefe
     features, classes = reference.judged.judge.look(images)
     figures: Figures = dict(reference.judge_name)
     if asked is not None:
-        figures["label_accuracy"] = rounded(float((classes.numpy() == asked).mean()))
-    in_proportion = reference.data.held_out.labels if asked is not None else None
-    found = image_figures(features, reference.judged.train_features, reference.judged.test_features, in_proportion)
+        figures["label_accuracy"] = rounded((classes == asked).double().mean().item())
+    of_each = None if asked is None else (asked, reference.data.held_out.labels)
+    found = image_figures(features, reference.judged.train_features, reference.judged.test_features, of_each)
     if found is None:
         return figures
     figures |= {name: rounded(value) for name, value in asdict(found).items()} | {"compared": found.compared}

@@ -19,14 +19,19 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where samples are drawn, the seed of the first, in which precision, by compiled networks or not, and what steers
-    them besides."""
+    """Where samples are drawn, by which seed, in which precision, by compiled networks or not, and what steers them
+    besides."""
 
     device: torch.device
     seed: int = 0
     precision: Precision = "float32"
     compile: bool = False
     steering: Steering | None = None
+
+    @property
+    def first(self) -> int:
+        """The seed of the first sample, the next ones' follow: other seeds share none of them."""
+        return self.seed * 2**32
 
 
 def asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:

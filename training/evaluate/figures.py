@@ -11,7 +11,8 @@ Figures = dict[str, Any]
 
 
 def settings_of(options: SamplingConfig, steering: Steering | None) -> dict[str, Any]:
-    fields = {"sampler", "steps", "guidance_scale"} | ({"variance"} if options.sampler == "ddpm" else set())
+    fields = {"sampler", "steps", "guidance_scale"}
+    fields |= {"variance"} if options.sampler == "ddpm" else {"eta"} if options.eta > 0 else set()
     settings = options.model_dump(mode="json", include=fields)
     if steering is not None:
         settings |= {"guidance_scale": steering.scale, "guide": steering.guide.name}

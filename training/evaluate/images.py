@@ -7,11 +7,11 @@ import torch
 from scipy import linalg
 from torch import Tensor
 
+from training.data.training_set import in_random_order, some_rows
 from training.generate import labels_in_proportion
 
 NEIGHBOURS = 3  # k of the k-NN precision and recall (Kynkäänniemi 2019, section 3.1)
 CHUNK = 1000
-SUBSET_SEED = 0
 FEWEST = 20  # images of each sort: fewer have no distribution to speak of
 
 
@@ -62,12 +62,14 @@ def among(points: Tensor, reference: Tensor, k: int = NEIGHBOURS) -> Tensor:
     return torch.cat(inside)
 
 
-def image_figures(features: Tensor, train: Tensor, test: Tensor, classes: Tensor | None = None) -> ImageFigures | None:
+def image_figures(
+    features: Tensor, train: Tensor, test: Tensor, classes: tuple[Tensor, Tensor] | None = None
+) -> ImageFigures | None:
     """Figures of generated images, by the features [n, d] that the judge finds in them.
 
     train, test  features of real images; n of `test` make the floor, n of `train` precision and recall
-    classes      of the rows of `test`, for samples that have classes in proportion: so has the floor then, or how many
-                 fell to each class would be most of it
+    classes      (of the samples, of the rows of `test`), for samples that have classes in proportion: so have those of
+                 either that are compared, or how many fell to each class would be most of their distance
 
     Where there are fewer of either than n, as many are compared; None for fewer than FEWEST. They are drawn at random:
     samples lie class by class, and the first half of MNIST's test images is the easier one.
@@ -75,9 +77,9 @@ def image_figures(features: Tensor, train: Tensor, test: Tensor, classes: Tensor
     n = min(len(features), len(train), len(test))
     if n < FEWEST:
         return None
-    features = features if len(features) == n else some(features, n)
-    precision, recall = precision_recall(some(train, n), features)
-    floor = some(test, n) if classes is None else test[_in_proportion(classes, n)]
+    of_samples, of_test = classes or (None, None)
+    features, floor = _of_each_class(features, of_samples, n), _of_each_class(test, of_test, n)
+    precision, recall = precision_recall(some_rows(train, n), features)
     return ImageFigures(
         compared=n,
         frechet=frechet_distance(features.numpy(), train.numpy()),
@@ -87,18 +89,10 @@ def image_figures(features: Tensor, train: Tensor, test: Tensor, classes: Tensor
     )
 
 
-def some(features: Tensor, n: int) -> Tensor:
-    """n rows, or all where there are fewer, at random and always the same."""
-    return features[_shuffled(len(features))[:n]]
-
-
-def _in_proportion(classes: Tensor, n: int) -> Tensor:
-    """Places of n rows, each class as often as among all."""
-    order = _shuffled(len(classes))
-    wanted = labels_in_proportion(np.bincount(classes.numpy()), n)
-    of_class = [order[classes[order] == label][:count] for label, count in enumerate(np.bincount(wanted))]
-    return torch.cat(of_class)
-
-
-def _shuffled(n: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(SUBSET_SEED))
+def _of_each_class(features: Tensor, classes: Tensor | None, n: int) -> Tensor:
+    """n rows, or all; each class as often as among all of them, where they have classes."""
+    if classes is None or len(features) == n:
+        return some_rows(features, n)
+    order = in_random_order(len(classes))
+    wanted = np.bincount(labels_in_proportion(np.bincount(classes.numpy()), n))
+    return features[torch.cat([order[classes[order] == label][:count] for label, count in enumerate(wanted)])]

@@ -37,7 +37,7 @@ def measure_likelihood(checkpoint: Checkpoint, steps: int, how: Drawing, *, rows
             data,
             x,
             steps,
-            seed=how.seed,
+            seed=how.first,
             advance=lambda evaluations: progress.advance(task, evaluations),
         )
     best = bits.get("learned", bits["fixed-small"])

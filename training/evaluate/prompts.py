@@ -13,22 +13,22 @@ from model.clip import ClipCheckpoint
 from training.data.captions import UNSAID, Caption, CaptionedSet
 from training.data.digit_captions import HELD_OUT_COMBINATIONS, TRAITS, traits_of
 from training.data.morphometry import measure
+from training.data.training_set import some_rows
 from training.evaluate.clip import nearest_captions
 from training.evaluate.figures import rounded
-from training.evaluate.images import among, some
+from training.evaluate.images import among
 from training.evaluate.reference import Judged
 
 ASKED = ("digit", "thickness", "slant")  # of every held-out prompt
+FOLLOWED = "all three, among real"  # what a prompt is for: an image that shows what it asks, as real ones would
 
 
-def recalled(
-    images: Tensor, prompts: Sequence[Caption], clip: ClipCheckpoint, data: CaptionedSet, *, seed: int
-) -> dict[str, float]:
+def recalled(images: Tensor, prompts: Sequence[Caption], clip: ClipCheckpoint, data: CaptionedSet) -> dict[str, float]:
     """Share of images [n, C, H, W] in 0 … 255 with which, as CLIP sees it, their own prompt goes best of all different
-    ones; the same of real images that are held out; and by chance."""
+    ones; the same of the real images that are held out and have one of these for a caption; and by chance."""
     texts = {prompt.asks: prompt.text for prompt in prompts}
     number = {asks: index for index, asks in enumerate(texts)}
-    held_out = data.held_out_captions(len(prompts), seed)
+    held_out = data.held_out_captions(len(data.held_out), 0)
     real = [index for index, one in enumerate(held_out.captions) if one.asks in number]
 
     def share(images: Tensor, captions: Sequence[Caption]) -> float:
@@ -72,8 +72,8 @@ def adherence(
     }
     right["thickness and slant"] = right["thickness"] & right["slant"]
     right["all three"] = right["digit"] & right["thickness and slant"]
-    right["among real"] = among(features, some(judged.train_features, len(features))).numpy()
-    right["all three, among real"] = right["all three"] & right["among real"]
+    right["among real"] = among(features, some_rows(judged.train_features, len(features))).numpy()
+    right[FOLLOWED] = right["all three"] & right["among real"]
     new = np.array([prompt.asks[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
     shares = {name: rounded(float(of.mean())) for name, of in right.items()}
     if new.any():

@@ -51,13 +51,12 @@ def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
     return None
 
 
-def image_reference(checkpoints: Path, data: TrainingSet, device: torch.device) -> ImageReference:
-    """With the judge of that data among the checkpoints, if there is one. Raises RecipeError where it is broken."""
-    folder = find_judge(checkpoints, data.config)
-    if folder is None:
+def image_reference(judge_in: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:
+    """By the judge in that folder, if there is one (see `find_judge`). Raises RecipeError where it is broken."""
+    if judge_in is None:
         return ImageReference(data, None)
     try:
-        judge = load_judge(folder, device)
+        judge = load_judge(judge_in, device)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     (train, _), (test, _) = judge.look(data.examples.rows), judge.look(data.held_out.rows)

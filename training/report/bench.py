@@ -6,11 +6,13 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Precision, load_config
-from training.data import trained_on
+from training.data import section_trained_on, trained_on
+from training.data.section import DataSection
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points
 from training.evaluate.controls import evaluate_control, of_held_out
 from training.evaluate.denoisers import Drawing, evaluate_captions, evaluate_images, evaluate_prompts
 from training.evaluate.figures import Figures
+from training.evaluate.images import FEWEST
 from training.evaluate.judge import JudgeConfig
 from training.evaluate.reference import ImageReference, find_judge, image_reference
 from training.generate import Steering
@@ -28,7 +30,7 @@ console = Console(highlight=False)
 class Bench:
     def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
-        self._references: dict[str, ImageReference] = {}  # by dataset, each made when the first image is measured
+        self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by what was trained on, and the judge
         self._stores: dict[str, CellStore] = {}
         self._made: set[tuple[str, Cell]] = set()  # by this bench, of whom
 
@@ -38,18 +40,17 @@ class Bench:
             self._stores[subject.name] = self._open(subject)
         return self._stores[subject.name]
 
+    def prepare(self, subject: Subject, cells: list[Cell]) -> None:
+        """Raises RecipeError and DataError where any of the cells would have to be measured and cannot be."""
+        if subject.asked != "points" and not all(cell in self.store(subject) for cell in cells):
+            self._reference(subject)
+
     def measure(self, subject: Subject, cells: list[Cell], *, anew: bool = False) -> None:
         """Those of the cells that are missing, the cheap ones first; `anew` those too that this bench did not make."""
         store = self.store(subject)
         if anew:
             store.forget([cell for cell in cells if (subject.name, cell) not in self._made])
         missing = sorted((cell for cell in cells if cell not in store), key=lambda cell: cell.samples * cell.steps)
-        if missing and subject.asked != "points" and self._judge(subject) is None:
-            config = subject.checkpoint.config
-            raise RecipeError(
-                f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
-                f"recipe of the role judge with its [data]), or name other checkpoints to report on"
-            )
         for number, cell in enumerate(missing, 1):
             control = f", control {cell.control_scale:g}{' alone' * cell.alone}" if subject.control else ""
             console.print(
@@ -76,13 +77,24 @@ class Bench:
         return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
 
     def _reference(self, subject: Subject) -> ImageReference:
-        data = subject.checkpoint.config.data.dataset
-        if data not in self._references:
-            trained = trained_on(subject.checkpoint.config)
-            self._references[data] = image_reference(self._checkpoints, trained, self._device)
-        return self._references[data]
+        config, judge = subject.checkpoint.config, self.judge(subject)
+        if judge is None:
+            raise RecipeError(
+                f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
+                f"recipe of the role judge with its [data]), or name other checkpoints to report on"
+            )
+        key = (section_trained_on(config), judge)
+        if key not in self._references:
+            data = trained_on(config)
+            if len(data.held_out) < FEWEST:
+                raise RecipeError(
+                    f"{config.name}: only {len(data.held_out)} images of {config.data.dataset} are held out, and fewer "
+                    f"than {FEWEST} have no distribution to compare with: hold out more, or name other checkpoints"
+                )
+            self._references[key] = image_reference(judge, data, self._device)
+        return self._references[key]
 
-    def _judge(self, subject: Subject) -> Path | None:
+    def judge(self, subject: Subject) -> Path | None:
         """The folder of what reads its images, if there is one."""
         return find_judge(self._checkpoints, subject.checkpoint.config.data)
 
@@ -92,7 +104,7 @@ class Bench:
         if subject.asked == "points":
             identity["draws"] = str(POINT_SEEDS)
         else:
-            judge = self._judge(subject)
+            judge = self.judge(subject)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
             identity["computed in"] = _precision(subject)
             identity["version"] = VERSION

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from model.checkpoint import WEIGHTS
+from model.text import FILE as TEXT_WEIGHTS
 from training.report.grid import Cell, Measured
 
 # Of a config: what its weights are read by, and a picture made into what they read.
@@ -83,7 +85,8 @@ def weights_hash(folder: Path, config: BaseModel) -> str:
     """
     meaning = config.model_dump(mode="json", include=MEANING, exclude_defaults=True)
     digest = hashlib.sha256()
-    for weights in sorted(folder.glob("*.safetensors")):
-        digest.update(weights.read_bytes())
+    for weights in (folder / WEIGHTS, folder / TEXT_WEIGHTS):
+        if weights.is_file():
+            digest.update(weights.read_bytes())
     digest.update(json.dumps(meaning, sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -9,9 +9,10 @@ import torch
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from training.evaluate.prompts import ASKED, FOLLOWED
 from training.pictures import plt
 from training.report.bench import Bench
-from training.report.grid import FOLLOWED, Cell, Measured
+from training.report.grid import Cell, Measured
 from training.report.subject import Library, Subject
 
 Wanted = list[tuple[Subject, list[Cell]]]
@@ -121,9 +122,9 @@ POINT_COLUMNS: tuple[Column, ...] = (
     ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),
     ("energy ÷ real", lambda f: f"{f['energy'] / f['energy_floor']:.2f}"),
 )
-TRAITS = ("digit", "thickness", "slant", "thickness and slant")
+SHOWN = (*ASKED, "thickness and slant")  # of what prompts ask for
 PROMPT_COLUMNS: tuple[Column, ...] = (
-    *(share(trait, trait) for trait in (*TRAITS, "all three")),
+    *(share(trait, trait) for trait in (*SHOWN, "all three")),
     share("of new combinations", "all three, new combinations"),
     share("among real", "among real"),
     share(f"**{FOLLOWED}**", FOLLOWED),

@@ -1,5 +1,6 @@
 """`report`: measure what has not been measured, draw, write, and set the defaults that follow."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -8,33 +9,35 @@ import torch
 from model.checkpoint import load_config, save_config
 from model.weights import CheckpointError
 from training.evaluate import card
+from training.evaluate.clouds import POINT_SEEDS
+from training.evaluate.images import NEIGHBOURS
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, steps
 from training.report.bench import Bench, console
-from training.report.chapter import Desk
+from training.report.chapter import Chapter, Desk, Wanted
 from training.report.subject import Library, Subject, load_library
 
 CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, prompts, control)}
 
-INTRODUCTION = """# Quality
+INTRODUCTION = f"""# Quality
 
 Made by `python -m training report`; every number and picture here comes from that command, seeds are fixed (samples
 have seed 0 and those that follow), and samples are not picked. The numbers compare with each other and with nothing
 else.
 
-**Images.** The judge is a classifier that reads real test images and never guides a sample
-([its card](../checkpoints/mnist-judge/README.md) tells how well, and how wide its features are). *Fréchet ÷ floor*: the
-distance on the judge's features between the samples and the 60,000 real training images, labels in the training
-proportions, over that of as many real test images, so that 1 is as near as those are. Both shrink the more samples
-there are, though not alike: ratios compare where counts are the same. *Precision*: the share of samples that lie among
-real images; *recall*: the share of real images that lie among the samples (3 nearest neighbours). *Accuracy*: how often
-the judge reads what was asked for. *Captions true*: of what reads prompts, asked for as real images are captioned, the
-share of samples of which everything is true that was said. Networks run in bfloat16 where their cards allow it.
+**Images.** A judge is a classifier that reads real test images and never guides a sample; its card tells how well, and
+how wide its features are{{cards}}. *Fréchet ÷ floor*: the distance on the judge's features between the samples and the
+real training images, labels in the training proportions, over that of as many real test images, so that 1 is as near as
+those are. Both shrink the more samples there are, though not alike: ratios compare where counts are the same.
+*Precision*: the share of samples that lie among real images; *recall*: the share of real images that lie among the
+samples ({NEIGHBOURS} nearest neighbours). *Accuracy*: how often the judge reads what was asked for. *Captions true*: of
+what reads prompts, asked for as real images are captioned, the share of samples of which everything is true that was
+said. Networks run in bfloat16 where their cards allow it.
 
-**Points.** Means of ten draws. *Sliced Wasserstein*: samples against real points, and its standard error; *real*: real
-points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how many points
-fall to each class. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one distribution
-stay. *Energy ÷ real*: as the first.
+**Points.** Means of {POINT_SEEDS} draws. *Sliced Wasserstein*: samples against real points, and its standard error;
+*real*: real points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how
+many points fall to each class. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one
+distribution stay. *Energy ÷ real*: as the first.
 """
 
 
@@ -67,12 +70,17 @@ def make_report(
         raise RecipeError(f"no chapter {', '.join(strange)}: there are {', '.join(CHAPTERS)}")
 
     bench = Bench(checkpoints, reports, device, compile=compile)
-    for name, chapter in CHAPTERS.items():
-        if chapters and name not in chapters:
-            continue
-        for subject, cells in chapter.wants(library):
-            if not only or subject.checkpoint.config.name in only:
-                bench.measure(subject, cells, anew=full)
+    chosen = [chapter for name, chapter in CHAPTERS.items() if not chapters or name in chapters]
+
+    def wanted(chapter: Chapter) -> Wanted:
+        return [(of, cells) for of, cells in chapter.wants(library) if not only or of.checkpoint.config.name in only]
+
+    for chapter in chosen:
+        for subject, cells in wanted(chapter):  # hours before their turn comes
+            bench.prepare(subject, cells)
+    for chapter in chosen:
+        for subject, cells in wanted(chapter):
+            bench.measure(subject, cells, anew=full)
         if chapter is steps.CHAPTER:  # the first: what the others want follows from what it advises
             for subject in library.plain():
                 _advise(checkpoints / subject.name, subject, bench)
@@ -81,8 +89,16 @@ def make_report(
     reports.mkdir(parents=True, exist_ok=True)
     desk = Desk(library, bench, reports, device)
     told = [line for chapter in CHAPTERS.values() for line in chapter.tells(desk)]
-    (reports / "quality.md").write_text("\n".join([INTRODUCTION, *told]).rstrip() + "\n")
+    introduction = INTRODUCTION.format(cards=_cards_of_judges(library, bench, reports))
+    (reports / "quality.md").write_text("\n".join([introduction, *told]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")
+
+
+def _cards_of_judges(library: Library, bench: Bench, reports: Path) -> str:
+    """Links to them, in brackets."""
+    judges = {bench.judge(subject) for subject in library.plain() if subject.asked != "points"} - {None}
+    links = (f"[{judge.name}]({os.path.relpath(judge / 'README.md', reports)})" for judge in sorted(judges))
+    return f" ({', '.join(links)})" if judges else ""
 
 
 def _library(checkpoints: Path) -> Library:
@@ -103,6 +119,7 @@ def _advise(folder: Path, subject: Subject, bench: Bench) -> None:
     advice = {
         "sampler": best.sampler,
         "steps": best.steps,
+        "eta": best.options.eta,
         "variance": best.variance if best.sampler == "ddpm" else to_ddpm,
     }
     if config.sampling.model_dump(include=set(advice)) != advice:

@@ -13,17 +13,16 @@ from model.conditions import Conditions
 from model.prediction import diffused
 from training.data import trained_on
 from training.pictures import plt
+from training.report.subject import Subject
 
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
 SIDE = 21  # arrows a side
 CLOUD = 1_500  # noisy points behind them
 
 
-def of_points(
-    checkpoint: Checkpoint, steers: ClassifierCheckpoint, device: torch.device
-) -> tuple[str, Callable[[Path], None]]:
+def of_points(subject: Subject, device: torch.device) -> tuple[str, Callable[[Path], None]]:
     """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
-    return f"{checkpoint.config.name}-fields.png", lambda path: _draw(checkpoint, steers, path, device)
+    return subject.picture("fields"), lambda path: _draw(subject.checkpoint, subject.guide, path, device)
 
 
 def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, device: torch.device) -> None:

@@ -21,7 +21,6 @@ SAMPLES = 2_000  # a cell
 FULL_CHAIN_SAMPLES = 1_000  # … at 1000 steps
 HEADLINE_SAMPLES = 10_000  # of images
 WITHIN = 0.1  # of the best quality: what the default settings may lose for being cheap
-FOLLOWED = "all three, among real"  # what a prompt is for: an image that shows what it asks, as real ones would
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,20 @@ def by_steps(config: Config) -> list[Cell]:
     return cells
 
 
-def by_scale(scales: tuple[float, ...], advised: float) -> list[Cell]:
+def scales_at(T: int) -> tuple[Sampler, int]:
+    """The sampler and step count at which scales are compared: fewer steps where the schedule has fewer."""
+    sampler, steps = SCALES_AT
+    return sampler, min(steps, T)
+
+
+def by_scale(config: Config, scales: tuple[float, ...], advised: float) -> list[Cell]:
     """Guidance scales, and the one that the card advises, at one sampler and step count."""
-    return [Cell(*SCALES_AT, scale) for scale in sorted({*scales, advised})]
+    return [Cell(*scales_at(config.schedule.T), scale) for scale in sorted({*scales, advised})]
 
 
 def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: float) -> list[Cell]:
     """The same in as many steps of the ancestral sampler, whose noise mends what was steered wrongly before."""
-    cells = by_scale(scales, advised)
+    cells = by_scale(config, scales, advised)
     return [replace(cell, sampler="ddpm", variance=config.sampling.variance) for cell in cells]
 
 
@@ -90,9 +95,9 @@ def as_advised(sampling: SamplingConfig) -> Cell:
 
 def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
     """Scales of a hint, with its label and alone, as the cards advise but for the steps, as many as of any scale."""
-    ways = [(True, _at_steps(control.sampling.over(base.sampling)))]
+    ways = [(True, _at_steps(base, control.sampling.over(base.sampling)))]
     if base.reads == "label":
-        ways.insert(0, (False, _at_steps(base.sampling)))
+        ways.insert(0, (False, _at_steps(base, base.sampling)))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
     return [_cell(of, control_scale=scale, alone=alone) for alone, of in ways for scale in scales]
 
@@ -100,15 +105,15 @@ def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
 def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
     """Guidance scales of a hint that is alone, at the control scale that its card advises and in as many steps."""
     scales = sorted({*HINT_SCALES, control.sampling.guidance_scale})
-    advised = _at_steps(control.sampling.over(base.sampling))
+    advised = _at_steps(base, control.sampling.over(base.sampling))
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
     return [_cell(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
 
 
-def _at_steps(sampling: SamplingConfig) -> SamplingConfig:
+def _at_steps(base: Config, sampling: SamplingConfig) -> SamplingConfig:
     """In as many steps as scales are compared at."""
-    _, steps = SCALES_AT
+    _, steps = scales_at(base.schedule.T)
     return sampling.model_copy(update={"steps": steps})
 
 
@@ -121,11 +126,11 @@ def headline(config: Config) -> list[Cell]:
     """What is measured with as many samples as there are real test images."""
     if config.data.kind != "images" or config.reads == "text":
         return []
-    scale, samples = config.sampling.guidance_scale, HEADLINE_SAMPLES
-    cells = [Cell(sampler, steps, scale, samples=samples) for sampler, steps in HEADLINE]
+    T, scale, samples = config.schedule.T, config.sampling.guidance_scale, HEADLINE_SAMPLES
+    cells = [Cell(sampler, min(steps, T), scale, samples=samples) for sampler, steps in HEADLINE]
     if config.data.labels:
-        cells.append(Cell(*SCALES_AT, 1.0, samples=samples))
-    return cells
+        cells.append(Cell(*scales_at(T), 1.0, samples=samples))
+    return list(dict.fromkeys(cells))
 
 
 def quality(figures: Mapping[str, Any]) -> float:

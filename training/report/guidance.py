@@ -20,12 +20,12 @@ def _ways(library: Library) -> list[tuple[Subject, list[Cell], str]]:
     for subject in library.plain():
         config = subject.checkpoint.config
         if subject.asked == "labels" and config.reads == "label":
-            cells = grid.by_scale(grid.SCALES, config.sampling.guidance_scale)
+            cells = grid.by_scale(config, grid.SCALES, config.sampling.guidance_scale)
             found.append((subject, cells, f"{config.name}, classifier-free"))
     for subject in library.steered():
         if subject.asked == "labels":
             config, advice = subject.checkpoint.config, subject.guide.advice
-            cells = grid.by_scale(grid.GRADIENT_SCALES, advice.guidance_scale)
+            cells = grid.by_scale(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             if config.reads is None:  # DN21 steer an unconditional one, by ancestral sampling
                 cells += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             found.append((subject, [*cells, grid.as_advised(advice.over(config.sampling))], subject.title))
@@ -60,11 +60,11 @@ def tells(desk: Desk) -> list[str]:
         rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
         lines += [f"### {title}", "", *table(rows, IMAGE_COLUMNS)]
         if subject.guide is not None:
-            name, draw = sheets.of_scales(subject.checkpoint, subject.guide, desk.device)
+            name, draw = sheets.of_scales(subject, desk.device)
             lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sheets.SCALES)}:", ""]
             lines += [desk.sheet(subject, name, draw), ""]
     for subject in _in_the_plane(desk.library):
-        name, draw = fields.of_points(subject.checkpoint, subject.guide, desk.device)
+        name, draw = fields.of_points(subject, desk.device)
         lines += [f"### {subject.title}", "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 

@@ -1,8 +1,9 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
+from training.evaluate.prompts import FOLLOWED
 from training.pictures import plt
 from training.report import grid, sheets
-from training.report.chapter import PROMPT_COLUMNS, TRAITS, Chapter, Desk, Wanted, settings, table
+from training.report.chapter import PROMPT_COLUMNS, SHOWN, Chapter, Desk, Wanted, settings, table
 from training.report.grid import Cell
 from training.report.subject import Library, Subject
 
@@ -13,7 +14,7 @@ def wants(library: Library) -> Wanted:
         config, guide = subject.checkpoint.config, subject.guide
         scales = (grid.SCALES, config.sampling.guidance_scale) if guide is None else (
             grid.GRADIENT_SCALES, guide.advice.guidance_scale)  # fmt: skip
-        found.append((subject, [*grid.by_scale(*scales), *grid.by_scale_with_noise(config, *scales)]))
+        found.append((subject, [*grid.by_scale(config, *scales), *grid.by_scale_with_noise(config, *scales)]))
     return found
 
 
@@ -56,7 +57,7 @@ def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
     """The best settings of each way, the best way first."""
     told = []
     for subject, cells in known:
-        whole = {cell: desk.measured(subject)[cell][grid.FOLLOWED] for cell in cells}
+        whole = {cell: desk.measured(subject)[cell][FOLLOWED] for cell in cells}
         best = max(whole, key=whole.get)
         by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
         told.append((whole[best], f"**{subject.title}** {by}"))
@@ -72,9 +73,9 @@ def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
     figure, panels = plt.subplots(1, len(shown), figsize=(4 * len(shown), 4), dpi=110, sharey=True, squeeze=False)
     for panel, (subject, cells) in zip(panels[0], shown, strict=True):
         scales = [cell.guidance_scale for cell in cells]
-        for trait in (*TRAITS, grid.FOLLOWED):
+        for trait in (*SHOWN, FOLLOWED):
             shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
-            style = dict(color="black", linewidth=2.2) if trait == grid.FOLLOWED else dict(linewidth=1.6)
+            style = dict(color="black", linewidth=2.2) if trait == FOLLOWED else dict(linewidth=1.6)
             panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
         panel.set_xlabel("guidance scale")
         panel.set_title(f"{subject.title}\n{cells[0].method}", fontsize=10)

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
-from model.checkpoint import Checkpoint, SamplingConfig
+from model.checkpoint import Checkpoint, Config, SamplingConfig
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
-from model.reader import Guide
 from model.sample import sampling_states
 from training.data import trained_on
 from training.data.digit_captions import held_out_prompts
@@ -33,8 +32,9 @@ from training.report.subject import Subject
 
 SHEET = 10  # samples a line
 FORMING: dict[str, tuple[Sampler, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
-STILLS = (0, 10, 25, 50)  # steps done of FORMING's images: noise, step 10, the middle, the end
+STILLS = (0, 10, 25)  # steps done of FORMING's images, before the end: noise, step 10, the middle
 POINTS = 2_000
+ROOM = 1.3  # around points, as a multiple of how far they reach
 FRAMES = 26  # of an animation; the last one stays
 FRAME_MS, LAST_MS = 80, 2000
 ZOOM = 2  # pixels of a sheet, a side, for each of an image's
@@ -49,11 +49,11 @@ Draw = Callable[[Path], None]
 """Makes the picture at that path. All of them are of seeds 0, 1, …: nothing is picked."""
 
 
-def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, tuple[str, Draw]]:
+def of_steps(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
     """What is said of each picture → its name and the picture: samples at more and more steps, and how they form."""
-    config = checkpoint.config
-    sampler, steps = FORMING[config.data.kind]
-    forming, animated = f"{config.name}-forming.png", f"{config.name}-forming-animated.png"
+    checkpoint, config = subject.checkpoint, subject.checkpoint.config
+    sampler, steps = _forming(config)
+    forming, animated = subject.picture("forming"), subject.picture("forming-animated")
     if config.data.kind == "points":
         if len(config.data.columns) != 2:
             return {}
@@ -63,31 +63,46 @@ def of_steps(checkpoint: Checkpoint, device: torch.device) -> dict[str, tuple[st
             ),
             "The same, moving:": (animated, lambda path: _points_animation(checkpoint, path, device)),
         }  # fmt: skip
-    more = f"The same seeds at {_listed(grid.STEPS)} steps of {config.sampling.sampler}:"
+    more = f"The same seeds at {_listed(_more_steps(config))} steps of {config.sampling.sampler}:"
     return {
-        more: (f"{config.name}-by-steps.png", lambda path: _by_steps(checkpoint, path, device)),
-        f"How they form, {sampler}, after {_listed(STILLS)} of {steps} steps:": (
-            forming, lambda path: _digits_stills(checkpoint, path, device),
+        more: (subject.picture("by-steps"), lambda path: _by_steps(checkpoint, path, device)),
+        f"How they form, {sampler}, after {_listed(_stills(steps))} of {steps} steps:": (
+            forming, lambda path: _image_stills(checkpoint, path, device),
         ),
-        "The same, moving:": (animated, lambda path: _digits_animation(checkpoint, path, device)),
+        "The same, moving:": (animated, lambda path: _image_animation(checkpoint, path, device)),
     }  # fmt: skip
 
 
-def _listed(numbers: tuple[int, ...]) -> str:
-    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+def _forming(config: Config) -> tuple[Sampler, int]:
+    sampler, steps = FORMING[config.data.kind]
+    return sampler, min(steps, config.schedule.T)
 
 
-def of_scales(checkpoint: Checkpoint, steers: Guide, device: torch.device) -> tuple[str, Draw]:
+def _stills(steps: int) -> list[int]:
+    return [*(done for done in STILLS if done < steps), steps]
+
+
+def _more_steps(config: Config) -> list[int]:
+    return [steps for steps in grid.STEPS if steps <= config.schedule.T]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *others, last = map(str, numbers)
+    return " and ".join([*([", ".join(others)] if others else []), last])
+
+
+def of_scales(subject: Subject, device: torch.device) -> tuple[str, Draw]:
     """The same seeds at more and more of the gradient: a line each scale, a column each label."""
+    checkpoint, steers = subject.checkpoint, subject.guide
     labels = spread(len(steers.data.labels), SHEET)
-    options = _at()
+    options = _at(checkpoint.config)
 
     def draw(path: Path) -> None:
         asked = (labelled(labels, options, Steering(steers, scale)) for scale in SCALES)
         lines = [generate(checkpoint, one, options, guide=steers, device=device) for one in asked]
         _save(torch.cat(lines), path, columns=len(labels))
 
-    return f"{checkpoint.config.name}-scales.png", draw
+    return subject.picture("scales"), draw
 
 
 def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
@@ -109,7 +124,7 @@ def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, 
         ]
         _save(torch.cat(lines), path, columns=SHEET)
 
-    return f"{subject.name.replace('+', '-')}-prompts.png", prompts, draw
+    return subject.picture("prompts"), prompts, draw
 
 
 def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
@@ -117,8 +132,8 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
     clip, captions = subject.guide, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
 
     def draw(path: Path) -> None:
-        options = _at()
-        images = generate(subject.checkpoint, Conditions.none(math.prod(CAPTIONED)), options, seed=SHEET, device=device)
+        checkpoint, nobody = subject.checkpoint, Conditions.none(math.prod(CAPTIONED))
+        images = generate(checkpoint, nobody, _at(checkpoint.config), device=device)
         nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
         lines, columns = CAPTIONED
         figure, panels = plt.subplots(lines, columns, figsize=(3 * columns, 3.4 * lines), dpi=90, squeeze=False)
@@ -131,7 +146,7 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
         figure.savefig(path, bbox_inches="tight")
         plt.close(figure)
 
-    return f"{subject.name.replace('+', '-')}-captions.png", draw
+    return subject.picture("captions"), draw
 
 
 def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
@@ -172,7 +187,7 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
         shown = " … ".join(dict.fromkeys((labels[0], labels[-1])))
         found[f"A hint, and what the labels {shown} make of it:"] = (f"{control.name}-labels.png", by_label)
     if checkpoint.config.data.dataset == DRAWN_OF:
-        told = "Forty drawings by hand; their hints; what is made of them without a label; and with it:"
+        told = "Drawings by hand; their hints; what is made of them without a label; and with it:"
         found[told] = (f"{control.name}-drawings.png", by_hand)
     return found
 
@@ -187,9 +202,9 @@ def _save(images: Tensor, path: Path, columns: int) -> None:
     save_image(_sheet(images, columns), path)
 
 
-def _at() -> SamplingConfig:
+def _at(config: Config) -> SamplingConfig:
     """The settings at which scales are compared."""
-    sampler, steps = grid.SCALES_AT
+    sampler, steps = grid.scales_at(config.schedule.T)
     return SamplingConfig(sampler=sampler, steps=steps)
 
 
@@ -209,17 +224,18 @@ def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device
 def _by_steps(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     """The same seeds at more and more steps: a line each, by the card's sampler."""
     sampler = checkpoint.config.sampling.sampler
-    lines = [_states(checkpoint, sampler, steps, SHEET, device)[-1] for steps in grid.STEPS]
+    lines = [_states(checkpoint, sampler, steps, SHEET, device)[-1] for steps in _more_steps(checkpoint.config)]
     _save(torch.cat(lines), path, columns=SHEET)
 
 
-def _digits_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
-    states = _states(checkpoint, *FORMING["images"], SHEET, device)
-    _save(torch.cat([states[step] for step in STILLS]), path, columns=SHEET)
+def _image_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+    sampler, steps = _forming(checkpoint.config)
+    states = _states(checkpoint, sampler, steps, SHEET, device)
+    _save(torch.cat([states[step] for step in _stills(steps)]), path, columns=SHEET)
 
 
-def _digits_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
-    sampler, steps = FORMING["images"]
+def _image_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+    sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, 4 * SHEET, device)
     sheets = (_sheet(states[i], columns=SHEET) for i in _spread(steps))
     frames = [Image.fromarray((sheet * 255).byte().permute(1, 2, 0).numpy()) for sheet in sheets]
@@ -229,7 +245,7 @@ def _digits_animation(checkpoint: Checkpoint, path: Path, device: torch.device) 
 
 def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
     """Noise, the middle and the end side by side."""
-    sampler, steps = FORMING["points"]
+    sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, POINTS, device)
     figure, panels = plt.subplots(1, 3, figsize=(10, 3.5), dpi=110)
     for panel, step, title in zip(panels, (0, steps // 2, steps), ("noise", "middle", "end"), strict=True):
@@ -240,7 +256,7 @@ def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> 
 
 
 def _points_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
-    sampler, steps = FORMING["points"]
+    sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, POINTS, device)
     frames = []
     figure, axes = plt.subplots(figsize=(3.4, 3.4), dpi=90)
@@ -255,11 +271,17 @@ def _points_animation(checkpoint: Checkpoint, path: Path, device: torch.device) 
 
 
 def _scatter(axes, checkpoint: Checkpoint, states: list[Tensor], step: int) -> None:
-    """Coloured by label, or by where they end."""
-    labels, points, reach = checkpoint.config.data.labels, states[step], float(states[-1].abs().max()) * 1.3
-    colours = np.arange(len(points)) % len(labels) if labels else np.linalg.norm(states[-1], axis=1)
+    """Coloured by label, or by where they end, around which there is some room."""
+    data, points, end = checkpoint.config.data, states[step], states[-1]
+    far = data.standardise(end).norm(dim=1)
+    colours = np.arange(len(points)) % len(data.labels) if data.labels else far
     axes.scatter(points[:, 0], points[:, 1], c=colours, cmap="viridis", s=2, linewidths=0)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+    low, high = end.amin(0), end.amax(0)
+    reach = ROOM * (high - low) / 2
+    if data.one_unit:
+        reach = reach.amax().expand(2)
+    (left, bottom), (right, top) = ((low + high) / 2 - reach).tolist(), ((low + high) / 2 + reach).tolist()
+    axes.set(xlim=(left, right), ylim=(bottom, top), box_aspect=1, xticks=[], yticks=[])
 
 
 def _spread(steps: int) -> list[int]:

@@ -54,7 +54,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
     if len({cell.steps for cell in desk.known(subject, grid.by_steps(config))}) > 1:
         lines += [desk.plot(_against_steps(subject, measured), f"{config.name}-steps.png"), ""]
     if subject.asked != "prompts":  # whose pictures are in a chapter of their own
-        for told, (name, draw) in sheets.of_steps(subject.checkpoint, desk.device).items():
+        for told, (name, draw) in sheets.of_steps(subject, desk.device).items():
             lines += [told, "", desk.sheet(subject, name, draw), ""]
     for title, cells in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from model.checkpoint import Checkpoint, load_checkpoint, read_role
+from model.checkpoint import Checkpoint, read_role
 from model.control import ControlCheckpoint
 from model.loading import LOADERS
 from model.reader import Guide
+from model.weights import CheckpointError
 from training.data.digits import CONFIG
 
 
@@ -31,6 +32,10 @@ class Subject:
     def title(self) -> str:
         """Its name, for people."""
         return self.name.replace("+", " + ")
+
+    def picture(self, of: str) -> str:
+        """What a picture of its samples is called."""
+        return f"{self.name.replace('+', '-')}-{of}.png"
 
     @property
     def advice(self) -> str:
@@ -87,11 +92,17 @@ class Library:
 
 
 def load_library(folder: Path) -> Library:
-    """Everything but judges. Raises CheckpointError where a checkpoint is broken."""
+    """Everything but judges. Raises CheckpointError where a checkpoint is broken, or its folder has another name."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found = {path: role for path in paths if (role := read_role(path)) in LOADERS}
-    denoisers = [load_checkpoint(path) for path, role in found.items() if role == "denoiser"]
-    others = [LOADERS[role](path) for path, role in found.items() if role != "denoiser"]
+    loaded = {path: LOADERS[role](path) for path, role in found.items()}
+    for path, one in loaded.items():
+        if path.name != one.config.name:
+            raise CheckpointError(
+                f"{path.name}: its config.json calls it {one.config.name}, by which its cells are kept: rename either"
+            )
+    denoisers = [one for one in loaded.values() if isinstance(one, Checkpoint)]
+    others = [one for one in loaded.values() if not isinstance(one, Checkpoint)]
     return Library(
         tuple(sorted(denoisers, key=lambda of: (of.config.data.kind != "images", of.config.name))),
         tuple(of for of in others if not isinstance(of, ControlCheckpoint)),

@@ -14,7 +14,7 @@ from training.recipe import RecipeError
 IMAGES, FEWEST_IMAGES = 10_000, 1_000
 POINTS = 5_000
 PROMPTS = 2_000
-HEADLINE = "measured"  # the column of the card at its own settings, in float32
+MEASURED = "measured"  # the column of the card at its own settings, in float32
 
 console = Console(stderr=True, highlight=False)  # beside the figures, which others may read from standard output
 

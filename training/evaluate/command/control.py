@@ -11,11 +11,11 @@ from model.control import load_control
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF
 from training.evaluate import card, pictures
-from training.evaluate.command.asked import HEADLINE, announce, options_of
+from training.evaluate.command.asked import MEASURED, announce, options_of
 from training.evaluate.controls import Shown, evaluate_control, of_drawings, of_held_out
 from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
-from training.evaluate.reference import image_reference
+from training.evaluate.reference import find_judge, image_reference
 from training.recipe import RecipeError
 
 HINTS = 2_000
@@ -46,7 +46,8 @@ def evaluate_control_card(
     ways = [(True, control.config.sampling.over(own).model_copy(update=changed))]
     if base.config.reads == "label":
         ways.insert(0, (False, own))
-    reference = image_reference(checkpoints, trained_on(base.config), how.device)
+    judge = find_judge(checkpoints, base.config.data)
+    reference = image_reference(judge, trained_on(base.config), how.device)
 
     def measured(shown: Shown, how: Drawing) -> tuple[list[Figures], list[Tensor]]:
         """By each way (how well they are followed, what was made of them)."""
@@ -67,7 +68,7 @@ def evaluate_control_card(
         found, made = measured(shown, replace(how, compile=False))  # so few that it would not pay
         figures |= _in_one([{"drawings": of["label_accuracy"]} for of in found], ("drawings",))
         seen.append((shown, made))
-    column = HEADLINE if how.precision == "float32" else how.precision
+    column = MEASURED if how.precision == "float32" else how.precision
     if changed or figures["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
         return figures
     config = control.config.model_copy(update={"metrics": control.config.metrics | {column: figures}})

@@ -11,12 +11,12 @@ from training.data.training_set import TrainingSet
 from training.evaluate import card, pictures
 from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.clouds import POINT_SEEDS, evaluate_points, told_apart
-from training.evaluate.command.asked import HEADLINE, announce, count_of, options_of
+from training.evaluate.command.asked import MEASURED, announce, count_of, options_of
 from training.evaluate.denoisers import draw, evaluate_images, evaluate_prompts
 from training.evaluate.drawn import Drawing, Drawn
 from training.evaluate.figures import Figures, settings_of
 from training.evaluate.memorisation import CHECKED, memorisation
-from training.evaluate.reference import image_reference
+from training.evaluate.reference import find_judge, image_reference
 from training.recipe import RecipeError
 
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0
@@ -38,16 +38,16 @@ def evaluate_denoiser(
     data = trained_on(config)
     count = samples or count_of(config, data)
     if precision == "bfloat16" and not changed:
-        check_comparable(options, count, how.seed, config.metrics.get(HEADLINE))
+        check_comparable(options, count, how.seed, config.metrics.get(MEASURED))
     figures, drawn = _measured(checkpoint, data, checkpoints, options, how, count)
-    column = HEADLINE if precision == "float32" else precision
+    column = MEASURED if precision == "float32" else precision
     # A quick look does not take the place of a measurement that was made with more samples.
     if changed or figures["samples"] < config.metrics.get(column, {}).get("samples", 0):
         return figures
 
     metrics, precisions, remembered = config.metrics | {column: figures}, config.precisions, None
     if precision == "bfloat16":
-        precisions = ("float32", "bfloat16") if as_good(figures, metrics[HEADLINE]) else ("float32",)
+        precisions = ("float32", "bfloat16") if as_good(figures, metrics[MEASURED]) else ("float32",)
     else:
         if "bfloat16" in metrics and not settings_of(options, None).items() <= metrics["bfloat16"].items():
             del metrics["bfloat16"]  # of other settings: what it lost there says nothing here
@@ -80,7 +80,7 @@ def _measured(
         announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
         return evaluate_points(checkpoint, options, how, samples=count)
     announce(config.name, f"{count:,} samples")
-    reference = image_reference(checkpoints, data, how.device)
+    reference = image_reference(find_judge(checkpoints, config.data), data, how.device)
     if config.reads == "text":
         clip = _clip_beside(checkpoint, checkpoints)
         return evaluate_prompts(checkpoint, reference, options, how, samples=count, clip=clip)

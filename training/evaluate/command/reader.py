@@ -10,7 +10,7 @@ from model.loading import GUIDES
 from model.reader import Guide
 from training.data import trained_on
 from training.evaluate import card, pictures
-from training.evaluate.command.asked import HEADLINE, announce
+from training.evaluate.command.asked import MEASURED, announce
 from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
 from training.evaluate.judge import load_judge
@@ -30,7 +30,7 @@ def evaluate_reader(folder: Path, role: str, how: Drawing, *, samples: int | Non
     figures, accuracies = measure(guide, samples=count, seed=how.seed, device=how.device)
     if samples is None:
         pictures.save_accuracy_picture(folder, guide.config, accuracies)
-        tell_of(folder, guide, {HEADLINE: figures})
+        tell_of(folder, guide, {MEASURED: figures})
     return figures
 
 
@@ -38,7 +38,7 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Figures:
     judge = load_judge(folder, device)
     announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
     figures = evaluate_judge(judge)
-    config = judge.config.model_copy(update={"metrics": {HEADLINE: figures}})
+    config = judge.config.model_copy(update={"metrics": {MEASURED: figures}})
     save_config(folder, config)
     card.write_judge_card(folder, config)
     return figures

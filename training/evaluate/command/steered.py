@@ -9,12 +9,12 @@ from model.loading import GUIDES
 from model.weights import CheckpointError
 from training.data import trained_on
 from training.evaluate.clouds import evaluate_points
-from training.evaluate.command.asked import count_of, options_of
+from training.evaluate.command.asked import announce, count_of, options_of
 from training.evaluate.command.reader import tell_of
 from training.evaluate.denoisers import evaluate_images, evaluate_prompts
 from training.evaluate.drawn import Drawing
 from training.evaluate.figures import Figures
-from training.evaluate.reference import image_reference
+from training.evaluate.reference import find_judge, image_reference
 from training.generate import Steering
 from training.recipe import RecipeError
 
@@ -50,14 +50,16 @@ def evaluate_steered(
     how = replace(how, steering=Steering(steers, options.guidance_scale))
     config, data = checkpoint.config, trained_on(checkpoint.config)
     count = count_of(config, data, steers.steers)
+    announce(f"{folder.name}, steered by {guide.name}", f"{samples or count:,} samples")
     if config.data.kind == "points":
         figures, _ = evaluate_points(checkpoint, options, how, samples=samples or count)
     else:
-        reference = image_reference(checkpoints, data, how.device)
+        reference = image_reference(find_judge(checkpoints, config.data), data, how.device)
         if steers.steers == "text":
             figures, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=steers)
         else:
             figures, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
     if not changed and samples in (None, count):
-        tell_of(guide, steers, {f"steering {folder.name}": figures})
+        column = f"steering {folder.name}" + ("" if how.precision == "float32" else f", {how.precision}")
+        tell_of(guide, steers, {column: figures})
     return figures
