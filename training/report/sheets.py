@@ -136,13 +136,13 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
         images = generate(checkpoint, nobody, _at(checkpoint.config), device=device)
         nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
         lines, columns = CAPTIONED
-        figure, panels = plt.subplots(lines, columns, figsize=(3 * columns, 3.4 * lines), dpi=90, squeeze=False)
+        size = (3 * columns, 3.9 * lines)
+        figure, panels = plt.subplots(lines, columns, figsize=size, dpi=90, squeeze=False, layout="constrained")
         for panel, image, found in zip(panels.flat, images, nearest, strict=True):
             panel.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255)
             told = (textwrap.fill(captions[one], 44, subsequent_indent="   ") for one in found)
             panel.set_xlabel("\n".join(told), fontsize=7.5, loc="left")
             panel.set(xticks=[], yticks=[])
-        figure.tight_layout()
         figure.savefig(path, bbox_inches="tight")
         plt.close(figure)
 
