@@ -213,6 +213,9 @@ def load_config(folder: Path, of: type[C] = Config) -> C:
         raise CheckpointError(f"{folder.name}: config.json is not UTF-8") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("role",):
+            wanted = of.model_fields["role"].default
+            raise CheckpointError(f"{folder.name} is a {first['input']}, and a {wanted} is wanted here") from error
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
 

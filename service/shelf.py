@@ -56,6 +56,7 @@ def read_shelf(folder: Path) -> Shelf:
         log.error("checkpoint left out", checkpoint=path.name, reason=reason)
         shelf.refused[path.name] = reason
 
+    found: dict[str, Path] = {}  # where each of those loaded was found
     for path in paths:
         role = read_role(path)
         if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
@@ -67,8 +68,11 @@ def read_shelf(folder: Path) -> Shelf:
         except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
             refuse(path, f"{type(error).__name__}: {error}")
         else:
-            if one.config.name in shelf.loaded:
-                refuse(path, "another has its name in config.json")
-            else:
-                shelf.loaded[one.config.name] = one
+            name = one.config.name
+            if name in found and path.name != name:  # a copy, most likely
+                refuse(path, f"its config.json calls it {name}, as that of {found[name].name} does")
+                continue
+            if name in found:
+                refuse(found[name], f"its config.json calls it {name}, and {name} is there")
+            found[name], shelf.loaded[name] = path, one
     return shelf

@@ -68,6 +68,9 @@ def build_network(
 
     Raises ValueError where the network cannot take rows of that shape.
     """
+    if len(shape) != (1 if config.kind == "mlp" else 3):
+        right = "points need an mlp" if len(shape) == 1 else "images need a unet"
+        raise ValueError(f"{config.kind} cannot denoise rows of the shape {list(shape)}: {right}")
     return _NETWORKS[config.kind](
         shape=shape,
         labels=labels,

@@ -103,6 +103,15 @@ def test_a_network_that_cannot_take_the_data_says_what_to_change(shape, change, 
         build_network(UNET.model_copy(update=change), shape=shape, labels=0, T=10, learned_variance=False)
 
 
+@pytest.mark.parametrize(
+    ("network", "shape", "says"),
+    [(MLPConfig(), (1, 8, 8), "images need a unet"), (UNET, (3,), "points need an mlp")],
+)
+def test_a_network_of_the_other_kind_is_refused(network, shape, says):
+    with pytest.raises(ValueError, match=says):
+        build_network(network, shape=shape, labels=0, T=10, learned_variance=False)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_written_out_is_the_fused_kernel_s(dtype):
     q, k, v = (torch.randn(3, 2, 9, 8, dtype=dtype) for _ in range(3))

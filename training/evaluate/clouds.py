@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, SamplingConfig
@@ -46,7 +47,7 @@ def evaluate_points(
     data, steering = trained_on(checkpoint.config), how.steering
     runs: list[dict[str, float]] = []
     drawn: list[Drawn] = []
-    for run in range(seeds):
+    for run in track(range(seeds), "sampling", transient=True):
         # The floor's draw lends its labels: both are as far from the other draw by chance.
         real, other = _two_draws(data, samples, torch.Generator().manual_seed(how.first + run))
         asked = other.labels

@@ -63,8 +63,8 @@ class Desk:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Numbers as one says them along a logarithm, at 1, 2, 5, 10 …"""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Numbers as one says them along a logarithm, at 1, 2, 3, 5, 10 …"""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
 

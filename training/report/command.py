@@ -28,7 +28,9 @@ else.
 **Images.** A judge is a classifier that reads real test images and never guides a sample; its card tells how well, and
 how wide its features are{{cards}}. *Fréchet ÷ floor*: the distance on the judge's features between the samples and the
 real training images, labels in the training proportions, over that of as many real test images, so that 1 is as near as
-those are. Both shrink the more samples there are, though not alike: ratios compare where counts are the same.
+those are. Both shrink the more samples there are, though not alike; and where labels are asked for, the test images too
+are in proportion, since how many fall to each class is most of the floor of a random draw. So ratios compare where
+counts and floors are the same.
 *Precision*: the share of samples that lie among real images; *recall*: the share of real images that lie among the
 samples ({NEIGHBOURS} nearest neighbours). *Accuracy*: how often the judge reads what was asked for. *Captions true*: of
 what reads prompts, asked for as real images are captioned, the share of samples of which everything is true that was

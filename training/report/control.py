@@ -38,7 +38,8 @@ def tells(desk: Desk) -> list[str]:
         "what was drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
         "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what was "
         "drawn with the hint of another image of its class, the lower bound. *Guidance scale* is of the label; where "
-        "the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and beyond."
+        "the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and beyond. "
+        "Alone at control scale 0 nothing is given, and labels are right by chance."
     )
     return ["## Hints", "", told, "", *lines]
 

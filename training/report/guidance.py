@@ -50,8 +50,10 @@ def tells(desk: Desk) -> list[str]:
     if ways:
         sampler, steps = grid.SCALES_AT
         lines += [
-            f"Along the scale, {steps} steps, by {sampler} unless it says otherwise. Where no sample was misread, half "
-            "a one is drawn.",
+            f"Along the scale, {steps} steps, by {sampler} unless it says otherwise. The scales that cards advise are "
+            "chosen by hand, between being right and covering what there is. Where every sample was read right, half a "
+            "one is drawn as misread, since a logarithm has no place for none. Hollow is what no label was asked of: "
+            "its floor is another.",
             "",
             desk.plot(_trade_off(desk, ways), "guidance.png"),
             "",
@@ -65,7 +67,7 @@ def tells(desk: Desk) -> list[str]:
             lines += [desk.sheet(subject, name, draw), ""]
     for subject in _in_the_plane(desk.library):
         name, draw = fields.of_points(subject, desk.device)
-        lines += [f"### {subject.title}", "", desk.sheet(subject, name, draw), ""]
+        lines += [f"### {subject.title}", "", fields.TOLD, "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 
 
@@ -78,18 +80,23 @@ def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
         for method in dict.fromkeys(cell.method for cell in along):
             called = title if method == grid.SCALES_AT[0] else f"{title}, {method}"
             lines.append((subject, [cell for cell in along if cell.method == method], called))
-    for (subject, cells, title), colour in zip(lines, cycle(colours), strict=False):
+    for number, ((subject, cells, title), colour) in enumerate(zip(lines, cycle(colours), strict=False)):
         measured = {cell: desk.measured(subject)[cell] for cell in cells}
         asked = {cell: of for cell, of in measured.items() if "label_accuracy" in of}
+        unasked = {cell: of for cell, of in measured.items() if cell not in asked}
         recall = [of["recall"] for of in asked.values()]
-        # None of so many misread: half a sample, since a logarithm has no place for none.
         misread = [100 * max(1 - of["label_accuracy"], 0.5 / of["samples"]) for of in asked.values()]
         trade_off.plot(recall, misread, "o-", color=colour, linewidth=1.6, markersize=4, label=title)
         for cell, x, y in zip(asked, recall, misread, strict=True):
-            offset = dict(textcoords="offset points", xytext=(4, 4), fontsize=7, color=colour)
+            place = (4, 4) if number % 2 == 0 else (-4, -9)  # where two lines meet, both can be read
+            offset = dict(textcoords="offset points", xytext=place, fontsize=7, color=colour)
             trade_off.annotate(f"{cell.guidance_scale:g}", (x, y), **offset)
-        scales, ratios = [cell.guidance_scale for cell in measured], [of["frechet_ratio"] for of in measured.values()]
-        distance.plot(scales, ratios, "o-", color=colour, linewidth=1.6, markersize=4)
+        for of, style in ((asked, "o-"), (unasked, "o")):  # apart: their floor is another
+            hollow = {} if of is asked else {"markerfacecolor": "none"}
+            ratios = [figures["frechet_ratio"] for figures in of.values()]
+            distance.plot(
+                [cell.guidance_scale for cell in of], ratios, style, color=colour, linewidth=1.6, markersize=4, **hollow
+            )
     trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="misread by the judge, %", yscale="log")
     trade_off.invert_yaxis()  # up is better, as along the recall
     trade_off.legend(frameon=False, fontsize=8, loc="lower left")

@@ -63,7 +63,10 @@ def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
         told.append((whole[best], f"**{subject.title}** {by}"))
     told.sort(key=lambda one: -one[0])
     ways = ", then with ".join(text for _, text in told)
-    return f"The share of images that show all three and lie among real ones is largest with {ways}."
+    return (
+        f"The share of images that show all three and lie among real ones is largest with {ways}. It does not see "
+        "whether they vary as real ones do: the scales that cards advise are chosen by hand, not by it alone."
+    )
 
 
 def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):

@@ -57,13 +57,19 @@ def of_steps(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
     if config.data.kind == "points":
         if len(config.data.columns) != 2:
             return {}
+        coloured = "label" if config.data.labels else "how far from the middle they end"
         return {
-            f"How they form, {sampler}, {steps} steps:": (
+            f"How they form, {sampler}, {steps} steps; coloured by {coloured}:": (
                 forming, lambda path: _points_stills(checkpoint, path, device),
             ),
             "The same, moving:": (animated, lambda path: _points_animation(checkpoint, path, device)),
         }  # fmt: skip
-    more = f"The same seeds at {_listed(_more_steps(config))} steps of {config.sampling.sampler}:"
+    noisy = config.sampling.sampler in ("ddpm", "renoise")
+    more = f"The same seeds at {_listed(_more_steps(config))} steps of {config.sampling.sampler}" + (
+        ", whose noise is drawn anew at each, so that a seed is another sample in another number of steps:"
+        if noisy
+        else ":"
+    )
     return {
         more: (subject.picture("by-steps"), lambda path: _by_steps(checkpoint, path, device)),
         f"How they form, {sampler}, after {_listed(_stills(steps))} of {steps} steps:": (

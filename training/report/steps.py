@@ -44,7 +44,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
     lines = [f"### {config.name}", ""]
     if best := grid.cheapest(config, measured):
         lines += [
-            f"Advised: **{best.method}, {best.steps} steps**: of sampler × steps the fewest "
+            f"Advised: **{best.method}, {best.steps} steps**: of the cells of {grid.SAMPLES:,} samples the fewest "
             f"steps within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
             + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.reads else "")
