@@ -15,14 +15,12 @@ ROOT = Path(__file__).parents[2]
 REPORTS = ROOT / "reports"
 
 
-def test_what_was_measured_is_of_these_weights():
+def test_all_that_is_wanted_was_measured_of_these_weights():
     """Where weights, judge or precision are others, a store has forgotten its cells."""
     library, bench = load_library(ROOT / "checkpoints"), Bench(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
     wanted = [(subject, cells) for chapter in CHAPTERS.values() for subject, cells in chapter.wants(library)]
-    unknown = {
-        subject.name for subject, cells in wanted if cells and not any(cell in bench.store(subject) for cell in cells)
-    }
-    assert unknown == set()
+    unknown = [(subject.name, cell) for subject, cells in wanted for cell in cells if cell not in bench.store(subject)]
+    assert wanted and unknown == []
 
 
 def test_what_is_advised_is_the_cheapest_that_is_good_enough():
