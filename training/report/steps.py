@@ -85,7 +85,7 @@ def _against_steps(subject: Subject, measured: grid.Measured):
         hollow = dict(color="grey", markersize=4, markerfacecolor="none")
         axes.plot([], [], "o", label=f"of {grid.FULL_CHAIN_SAMPLES:,} samples", **hollow)
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    axes.text(0.99, 1.02, "real data", ha="right", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.text(0.01, 1.02, "real data", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
