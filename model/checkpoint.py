@@ -215,7 +215,9 @@ def load_config(folder: Path, of: type[C] = Config) -> C:
         first = error.errors()[0]
         if first["loc"] == ("role",):
             wanted = of.model_fields["role"].default
-            raise CheckpointError(f"{folder.name} is a {first['input']}, and a {wanted} is wanted here") from error
+            raise CheckpointError(
+                f"{folder.name}: its role is {first['input']}, and a {wanted} is wanted here"
+            ) from error
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
 

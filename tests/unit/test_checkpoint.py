@@ -49,7 +49,7 @@ def with_weights(folder, change) -> None:
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "UTF-8"),
         (lambda f: edited(f, lambda d: d.update(colour="red")), "colour"),
         (lambda f: edited(f, lambda d: d.pop("schedule")), "schedule"),
-        (lambda f: edited(f, lambda d: d.update(role="judge")), "is a judge, and a denoiser is wanted here"),
+        (lambda f: edited(f, lambda d: d.update(role="judge")), "its role is judge, and a denoiser is wanted here"),
         (lambda f: edited(f, lambda d: d["schedule"].update(name="linear", T=10)), "more than 20"),
         (lambda f: edited(f, lambda d: d["sampling"].update(steps=51)), "at most T = 50"),
         (lambda f: edited(f, lambda d: d["sampling"].update(variance="learned")), "learned"),
