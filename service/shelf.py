@@ -56,7 +56,7 @@ def read_shelf(folder: Path) -> Shelf:
         log.error("checkpoint left out", checkpoint=path.name, reason=reason)
         shelf.refused[path.name] = reason
 
-    found: dict[str, Path] = {}  # where each of those loaded was found
+    loaded = []
     for path in paths:
         role = read_role(path)
         if not path.is_dir() or role not in (*LOADERS, None):  # a judge, say
@@ -68,11 +68,14 @@ def read_shelf(folder: Path) -> Shelf:
         except Exception as error:  # whatever a broken folder makes torch or a parser raise, the others serve
             refuse(path, f"{type(error).__name__}: {error}")
         else:
-            name = one.config.name
-            if name in found and path.name != name:  # a copy, most likely
-                refuse(path, f"its config.json calls it {name}, as that of {found[name].name} does")
-                continue
-            if name in found:
-                refuse(found[name], f"its config.json calls it {name}, and {name} is there")
+            loaded.append((path, one))
+
+    found: dict[str, Path] = {}
+    loaded.sort(key=lambda of: of[0].name != of[1].config.name)  # a copy comes after what is called so
+    for path, one in loaded:
+        name = one.config.name
+        if name in found:
+            refuse(path, f"its config.json calls it {name}, as that of {found[name].name} does")
+        else:
             found[name], shelf.loaded[name] = path, one
     return shelf

@@ -76,6 +76,8 @@ def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
     assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
     assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
+    short = tiny_checkpoint(POINTS, T=20).config
+    assert max(cell.steps for cell in grid.by_steps(short)) == 20
 
 
 def test_nothing_has_more_steps_than_its_schedule(tmp_path):
@@ -409,7 +411,6 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
     assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
 
 
-@pytest.mark.usefixtures("mnist_files")
 def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_said(tmp_path, small, monkeypatch):
     checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
     save_tiny(checkpoints, POINTS.model_copy(update={"dataset": "gaussian"}), name="gaussian-tiny")
@@ -417,7 +418,7 @@ def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_
     save_tiny(checkpoints, DIGITS, name="digits")  # first by name, and judged
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    few = mnist(train=False).some(20)
+    few = Examples(torch.zeros(20, *DIGITS.shape), torch.arange(20) % 10)
     monkeypatch.setattr(bench, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
     with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
         command.make_report(checkpoints, reports, CPU)

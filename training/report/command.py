@@ -19,24 +19,23 @@ from training.report.subject import Library, Subject, load_library
 
 CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, prompts, control)}
 
-INTRODUCTION = f"""# Quality
+INTRODUCTION = """# Quality
 
 Made by `python -m training report`; every number and picture here comes from that command, seeds are fixed (samples
 have seed 0 and those that follow), and samples are not picked. The numbers compare with each other and with nothing
 else.
 
 **Images.** A judge is a classifier that reads real test images and never guides a sample; its card tells how well, and
-how wide its features are{{cards}}. *Fréchet ÷ floor*: the distance on the judge's features between the samples and the
+how wide its features are{cards}. *Fréchet ÷ floor*: the distance on the judge's features between the samples and the
 real training images, labels in the training proportions, over that of as many real test images, so that 1 is as near as
 those are. Both shrink the more samples there are, though not alike; and where labels are asked for, the test images too
 are in proportion, since how many fall to each class is most of the floor of a random draw. So ratios compare where
-counts and floors are the same.
-*Precision*: the share of samples that lie among real images; *recall*: the share of real images that lie among the
-samples ({NEIGHBOURS} nearest neighbours). *Accuracy*: how often the judge reads what was asked for. *Captions true*: of
-what reads prompts, asked for as real images are captioned, the share of samples of which everything is true that was
-said. Networks run in bfloat16 where their cards allow it.
+counts and floors are the same. *Precision*: the share of samples that lie among real images; *recall*: the share of
+real images that lie among the samples ({neighbours} nearest neighbours). *Accuracy*: how often the judge reads what was
+asked for. *Captions true*: of what reads prompts, asked for as real images are captioned, the share of samples of which
+everything is true that was said. Networks run in bfloat16 where their cards allow it.
 
-**Points.** Means of {POINT_SEEDS} draws. *Sliced Wasserstein*: samples against real points, and its standard error;
+**Points.** Means of {draws} draws. *Sliced Wasserstein*: samples against real points, and its standard error;
 *real*: real points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how
 many points fall to each class. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one
 distribution stay. *Energy ÷ real*: as the first.
@@ -91,7 +90,9 @@ def make_report(
     reports.mkdir(parents=True, exist_ok=True)
     desk = Desk(library, bench, reports, device)
     told = [line for chapter in CHAPTERS.values() for line in chapter.tells(desk)]
-    introduction = INTRODUCTION.format(cards=_cards_of_judges(library, bench, reports))
+    introduction = INTRODUCTION.format(
+        cards=_cards_of_judges(library, bench, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS
+    )
     (reports / "quality.md").write_text("\n".join([introduction, *told]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")
 

@@ -19,8 +19,9 @@ LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
 SIDE = 21  # arrows a side
 CLOUD = 1_500  # noisy points behind them
 TOLD = (
-    "Where the noise of a column points: the first line to where there are points at all, the others to those of one "
-    "label. Dots are real points with that noise; lengths compare within a panel only, by their square roots."
+    "Arrows at the noise of their column: ∇ log p(x_t) leads to where there are points at all, ∇ log p(y | x_t) to "
+    "those of label y. Dots are real points with that noise; lengths compare within a panel only, by their square "
+    "roots."
 )
 
 

@@ -91,12 +91,9 @@ def _trade_off(desk: Desk, ways: list[tuple[Subject, list[Cell], str]]):
             place = (4, 4) if number % 2 == 0 else (-4, -9)  # where two lines meet, both can be read
             offset = dict(textcoords="offset points", xytext=place, fontsize=7, color=colour)
             trade_off.annotate(f"{cell.guidance_scale:g}", (x, y), **offset)
-        for of, style in ((asked, "o-"), (unasked, "o")):  # apart: their floor is another
-            hollow = {} if of is asked else {"markerfacecolor": "none"}
-            ratios = [figures["frechet_ratio"] for figures in of.values()]
-            distance.plot(
-                [cell.guidance_scale for cell in of], ratios, style, color=colour, linewidth=1.6, markersize=4, **hollow
-            )
+        for of, style in ((asked, dict(linestyle="-")), (unasked, dict(linestyle="", markerfacecolor="none"))):
+            scales, ratios = [cell.guidance_scale for cell in of], [found["frechet_ratio"] for found in of.values()]
+            distance.plot(scales, ratios, marker="o", color=colour, linewidth=1.6, markersize=4, **style)
     trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="misread by the judge, %", yscale="log")
     trade_off.invert_yaxis()  # up is better, as along the recall
     trade_off.legend(frameon=False, fontsize=8, loc="lower left")
