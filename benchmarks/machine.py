@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.denoiser import Checkpoint, load_checkpoint
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
 from service.engine.hardware import choose_device

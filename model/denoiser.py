@@ -8,8 +8,8 @@ from torch import Tensor
 
 from model import guidance
 from model.conditions import NO_LABEL, Asked, Conditions, HintKind, Hints
+from model.noise_schedule import NoiseSchedule
 from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
-from model.schedule import NoiseSchedule
 
 Network = Callable[..., Tensor]
 """(x_t [rows, …], t [rows] int64, condition, *control) → [rows, C or 2C, …]. The condition is a label [rows] int64 or

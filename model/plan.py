@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from model.schedule import NoiseSchedule
+from model.noise_schedule import NoiseSchedule
 
 Sampler = Literal["ddpm", "renoise", "ddim", "dpmpp-2m"]
 Variance = Literal["fixed-small", "fixed-large", "learned"]

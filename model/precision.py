@@ -2,7 +2,7 @@
 
 import torch
 
-from model.checkpoint import Checkpoint, Precision
+from model.checkpoints.denoiser import Checkpoint, Precision
 
 
 def choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:

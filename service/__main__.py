@@ -10,9 +10,9 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
-from service.connections import Clients, Connection, connections_that_fit
 from service.engine.hardware import keep_freed_memory
-from service.server import Server
+from service.http.connections import Clients, Connection, connections_that_fit
+from service.http.server import Server
 from service.settings import Settings
 
 

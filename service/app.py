@@ -11,18 +11,19 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 
-from service import __version__, problems
-from service.browsers import OtherOrigins, SecurityHeaders
+from service import __version__
+from service.checkpoints.folder import read_shelf
+from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
+from service.http import problems
+from service.http.middleware import ApiKey, BodyLimit, JsonBody, RequestContext, Unexpected
+from service.http.security_headers import OtherOrigins, SecurityHeaders
 from service.metrics import Metrics
-from service.middleware import ApiKey, BodyLimit, JsonBody, RequestContext, Unexpected
-from service.reloading import Reloader
+from service.requests.schemas import ranges
 from service.routes import admin, docs, health, models, openai, playground, sample
-from service.schemas import ranges
 from service.settings import Settings
-from service.shelf import read_shelf
 from service.state import State
 
 log = structlog.get_logger(__name__)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.catalog import Catalog
+from service.checkpoints.catalog import Catalog
+from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.metrics import Metrics
-from service.reloading import Reloader
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from model.conditions import HINT_KINDS, NO_LABEL
 from model.noise import sample_seeds
 from model.plan import make_plan
 from service.engine.job import Hint, Job
-from service.engine.served import Served
+from service.engine.served_model import Served
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
 
 CHECKPOINTS = {

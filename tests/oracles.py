@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from model.classifier import Classifier
+from model.checkpoints.classifier import Classifier
 from model.conditions import NO_LABEL
 from model.denoiser import Denoiser
+from model.noise_schedule import NoiseSchedule
 from model.prediction import Target, per_row, regression_target
-from model.schedule import NoiseSchedule
 
 
 def log_snr(alpha_bar: float) -> float:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import (
+from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
+from model.checkpoints.clip import ClipCheckpoint, ClipConfig
+from model.checkpoints.control import ControlCheckpoint, ControlConfig
+from model.checkpoints.denoiser import (
     Advice,
     Checkpoint,
     Config,
@@ -13,15 +16,12 @@ from model.checkpoint import (
     ScheduleConfig,
     save_checkpoint,
 )
-from model.classifier import ClassifierCheckpoint, ClassifierConfig
-from model.clip import ClipCheckpoint, ClipConfig
 from model.conditions import HINT_KINDS, HintKind
-from model.control import ControlCheckpoint, ControlConfig
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
-from model.schedule import make_schedule
-from model.text import TextConfig, TextEncoder
-from model.words import Vocabulary
+from model.noise_schedule import make_schedule
+from model.text_encoder import TextConfig, TextEncoder
+from model.vocabulary import Vocabulary
 
 IMAGES = DataConfig(
     dataset="mnist",

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
+from model.checkpoints.reference_points import REFERENCE
 from model.compilation import CompilerMissing, need_compiler
 from model.plan import Sampler
-from model.reference import REFERENCE
 from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
     evaluate_checkpoint,
@@ -18,7 +18,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
     evaluate_steered,
 )
-from training.evaluate.drawn import Drawing
+from training.evaluate.sampling_run import Drawing
 from training.init.command import Wishes
 from training.init.command import init as make_recipes
 from training.init.propose import Role
@@ -29,9 +29,9 @@ from training.recipe import (
     load_recipe,
     recipe_names,
 )
-from training.reference import keep_reference
+from training.reference_points import keep_reference
 from training.report.command import CHAPTERS, make_report
-from training.tasks import find_checkpoint, make_task
+from training.tasks.registry import find_checkpoint, make_task
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
 

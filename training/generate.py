@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Precision, SamplingConfig
+from model.checkpoints.control import ControlCheckpoint
+from model.checkpoints.denoiser import Checkpoint, Precision, SamplingConfig
+from model.checkpoints.guidance_model import Guide
 from model.compilation import compiled
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
-from model.control import ControlCheckpoint
 from model.noise import sample_seeds
 from model.plan import make_plan
-from model.reader import Guide
 from model.sample import sample
 
 BATCH = {"images": 64, "points": 5000}  # rows of one pass

@@ -11,8 +11,8 @@ from torchvision.utils import save_image
 
 from model.conditions import NO_LABEL
 from model.data import DataConfig
+from model.noise_schedule import NoiseSchedule
 from model.prediction import diffused
-from model.schedule import NoiseSchedule
 from training.data.training_set import TrainingSet
 
 matplotlib.use("Agg")

@@ -6,12 +6,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model.checkpoint import NAME_PATTERN, Advice, PredictionConfig, SamplingConfig, ScheduleConfig, check_steps
+from model.checkpoints.denoiser import (
+    NAME_PATTERN,
+    Advice,
+    PredictionConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    check_steps,
+)
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
+from model.noise_schedule import make_schedule
 from model.plan import Variance
-from model.schedule import make_schedule
-from training.data.section import DataSection
+from training.data.data_section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
 ADVICE = {"sampling", "control_scale", "preferred"}  # of a recipe: what the report finds may change it
@@ -27,7 +34,7 @@ class _Section(BaseModel):
 
 
 class ObjectiveSection(_Section):
-    """The denoising loss; see `training.objectives`."""
+    """The denoising loss; see `training.tasks.objectives`."""
 
     loss: Literal["regression", "hybrid", "vlb"] = "regression"  # the last two teach a variance
     weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the regression, over t
@@ -142,7 +149,7 @@ class ClassifierRecipe(_Section):
 
 
 class TextSection(_Section):
-    """A text encoder; see `model.text.TextConfig`."""
+    """A text encoder; see `model.text_encoder.TextConfig`."""
 
     outputs: int = Field(64, ge=2)
     width: int = Field(64, ge=8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.denoiser import load_checkpoint
 from model.conditions import Conditions
 from model.data import to_uint8
 from model.noise import sample_seeds

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from service.engine.job import EngineFull, Job
-from service.engine.speed import SpeedCurve
+from service.engine.speed_curve import SpeedCurve
 
 SHORT = 1 / 64  # of the bound: what takes no longer is a short job, which the scheduler lets go first …
 KEPT_FOR_SHORT = 1 / 4  # … and for which so much of the bound is kept, whatever long ones wait

@@ -15,7 +15,7 @@ from service.engine.inbox import Cancel, Inbox, Load, OnPreview, Retire, Ticket
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, Samples
 from service.engine.options import EngineOptions
 from service.engine.runner import Model
-from service.engine.served import Served
+from service.engine.served_model import Served
 from service.engine.worker import Worker
 from service.metrics import Metrics
 

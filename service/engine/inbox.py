@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.engine.job import Job, Samples
-from service.engine.served import Served
+from service.engine.served_model import Served
 
 OnPreview = Callable[[int, np.ndarray], None]
 """(steps done, x̂0 of every row in the data's own units); called on the event loop."""

@@ -8,21 +8,21 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.checkpoint import Precision
+from model.checkpoints.denoiser import Precision
+from model.checkpoints.guidance_model import Guide
 from model.compilation import compiled
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
 from model.noise import normal
-from model.reader import Guide
 from model.step import step
 from service.engine.arena import Arena
 from service.engine.buckets import BucketedNetwork, OfRows, bit_equal_sizes
 from service.engine.job import Hint, Job
-from service.engine.plans import PlanTable
+from service.engine.plan_table import PlanTable
 from service.engine.scheduler import Slice
-from service.engine.served import Served
-from service.engine.speed import SpeedCurve
+from service.engine.served_model import Served
+from service.engine.speed_curve import SpeedCurve
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ Three rules, all in device-seconds, so that models of any size share a device by
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from service.engine.speed import SpeedCurve
+from service.engine.speed_curve import SpeedCurve
 
 OLDEST_SHARE = 0.3  # what is aimed at, so that a quarter is kept
 MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise counts

@@ -18,8 +18,8 @@ from service.engine.job import EngineStopped, JobFailed, Samples
 from service.engine.options import EngineOptions
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Tick
-from service.engine.served import Served
-from service.engine.speed import SpeedCurve
+from service.engine.served_model import Served
+from service.engine.speed_curve import SpeedCurve
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)

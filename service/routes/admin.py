@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.problems import Problem, documented
+from service.http.problems import Problem, documented
 from service.state import AppState
 
 router = APIRouter(prefix="/admin", tags=["admin"])

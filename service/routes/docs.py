@@ -6,7 +6,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from service.browsers import CONTENT_SECURITY_POLICY
+from service.http.security_headers import CONTENT_SECURITY_POLICY
 
 SWAGGER_UI = files("fastapi_offline") / "static"
 PAGE = """<!doctype html>

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.problems import Problem, documented
+from service.http.problems import Problem, documented
 from service.state import AppState
 
 STALE_HEARTBEAT = 5.0  # seconds

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from model.checkpoint import Checkpoint
-from service.answering import off_the_loop
-from service.problems import Problem, documented
+from model.checkpoints.denoiser import Checkpoint
+from service.http.lifecycle import off_the_loop
+from service.http.problems import Problem, documented
 from service.state import AppState
 
 router = APIRouter(tags=["models"])

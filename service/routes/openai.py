@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from model.noise import MAX_SEED
-from service import answers
-from service.answering import CountedRoute, counted, encoded, while_connected
-from service.catalog import Catalog
+from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineError
-from service.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
-from service.resolving import resolve
-from service.schemas import MAX_PROMPT, SampleRequest, ranges
+from service.http.lifecycle import CountedRoute, counted, encoded, while_connected
+from service.http.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
+from service.requests.resolve import resolve
+from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
+from service.responses import representations
 from service.state import AppState
 
 MAX_N = 10
@@ -95,7 +95,7 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 # What is refused before a route is looked for is a problem here too.
 _RESPONSES = {
-    200: {"model": ImagesResponse, "headers": answers.HEADERS},
+    200: {"model": ImagesResponse, "headers": representations.HEADERS},
     **documented(401, 413, 415),
     **_documented(400, 404, 408, 429, 500, 503, 504),
 }
@@ -113,8 +113,8 @@ async def generations(body: ImagesRequest, request: Request, state: AppState) ->
         wanted = body.model_dump(include={"prompt", "n", "seed", "steps", "guidance_scale"})
         resolved = resolve(state.catalog, SampleRequest(dataset=config.data.dataset, model=model, **wanted))
         samples = await while_connected(request, state.engine.sample(resolved.job))
-        answer, _ = await encoded(state, answers.openai_json, resolved, samples.data, zoom)
-        return Response(answer, media_type="application/json", headers=answers.headers(resolved))
+        answer, _ = await encoded(state, representations.openai_json, resolved, samples.data, zoom)
+        return Response(answer, media_type="application/json", headers=representations.headers(resolved))
 
 
 @router.get("/models", responses=documented(401))

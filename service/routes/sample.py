@@ -5,14 +5,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service import answers, negotiation, streaming
-from service.answering import CountedRoute, counted, encoded, off_the_loop, while_connected
-from service.following import hint_of
-from service.problems import Problem, documented, invalid
-from service.resolving import resolve
-from service.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
+from service.http import negotiation
+from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
+from service.http.problems import Problem, documented, invalid
+from service.requests.control_image import hint_of
+from service.requests.resolve import resolve
+from service.requests.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
+from service.responses import event_stream, representations
+from service.responses.event_stream import EventStream, Stream
 from service.state import AppState, State
-from service.streaming import EventStream, Stream
 
 router = APIRouter(tags=["sample"], route_class=CountedRoute)
 
@@ -22,13 +23,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The samples, in the representation that Accept asks for. Images are PNG by default "
         "(a contact sheet for more than one), points JSON.",
         "model": ImagesAnswer | PointsAnswer,
-        "headers": answers.HEADERS,
+        "headers": representations.HEADERS,
         "content": {
             "image/png": _BINARY,
             "application/zip": _BINARY,
             "application/x-npy": _BINARY,
             "text/csv": {"schema": {"type": "string"}},
-            streaming.MEDIA_TYPE: {"itemSchema": streaming.EVENT_SCHEMA},
+            event_stream.MEDIA_TYPE: {"itemSchema": event_stream.EVENT_SCHEMA},
         },
     },
     **documented(401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
@@ -55,24 +56,24 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if wanted.control is not None:
             hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, resolved.control)
             resolved = resolved.following(hint)
-        offered = answers.encoders(resolved.checkpoint.config.data.kind)
+        offered = representations.encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
-        media_type = negotiation.choose(accept, [*offered, streaming.MEDIA_TYPE])
+        media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
         if media_type is None:
             raise Problem(
                 406,
-                f"{wanted.dataset} comes as {', '.join(offered)} or {streaming.MEDIA_TYPE}, not as {accept[:200]}",
+                f"{wanted.dataset} comes as {', '.join(offered)} or {event_stream.MEDIA_TYPE}, not as {accept[:200]}",
                 headers={"Vary": "Accept"},
             )
         if wanted.axes is not None and media_type != "image/png":
             raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
-        headers = {"Vary": "Accept"} | answers.headers(resolved)
-        if media_type == streaming.MEDIA_TYPE:
-            previews = streaming.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
+        headers = {"Vary": "Accept"} | representations.headers(resolved)
+        if media_type == event_stream.MEDIA_TYPE:
+            previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)
             return EventStream(stream, until_answered.pop_all(), headers)
         if wanted.previews is not None:
-            raise invalid("previews", f"applies with Accept: {streaming.MEDIA_TYPE} only", wanted.previews)
+            raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
 
         samples = await while_connected(request, state.engine.sample(resolved.job))
         body, encode_seconds = await encoded(state, offered[media_type], resolved, samples.data, wanted.zoom or 1)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
-from model.checkpoint import save_checkpoint
-from service import media
+from model.checkpoints.denoiser import save_checkpoint
+from service.media import encoding
 from tests.tiny import (
     IMAGES,
     POINTS,
@@ -56,7 +56,7 @@ ACCEPT = [
     "text/event-stream",
 ]
 
-DRAWING = base64.b64encode(media.png(np.eye(20, dtype=np.uint8) * 255, {})).decode()
+DRAWING = base64.b64encode(encoding.png(np.eye(20, dtype=np.uint8) * 255, {})).decode()
 NOTHING = {"type": "null"}
 LABEL = {"enum": [*range(10), "3", "inner"]}
 # What random text and numbers would find once in a million: requests that have an answer.

@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.e2e.browser import PIXELS, Visit, as_array, as_pixels
 from tests.e2e.conftest import PROJECT, Process, services
 from tests.waiting import wait_for
-from training.evaluate.judge import load_judge
+from training.metrics.judge import load_judge
 
 PAUSE = 300  # milliseconds, after which the page has begun with what was drawn last
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 import torch
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.denoiser import save_checkpoint
+from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
 from model.data import DataConfig
-from model.reference import MAX_REFERENCE, Reference, save_reference
 from tests.e2e.browser import REFUSED
 from tests.e2e.conftest import services
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control

@@ -31,7 +31,7 @@ def test_the_shipped_models_draw_a_seven_that_the_judge_reads_as_seven(start_ser
     import torch
     from PIL import Image
 
-    from training.evaluate.judge import load_judge
+    from training.metrics.judge import load_judge
 
     service = start_service()
     service.wait_until_ready()

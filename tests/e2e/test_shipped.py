@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.e2e.conftest import PROJECT, services
 from training.data.drawings import drawings
-from training.evaluate.judge import load_judge
+from training.metrics.judge import load_judge
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 import uvicorn
 
-from service.connections import RESERVED_FILES, Clients, Connection, connections_that_fit
+from service.http.connections import RESERVED_FILES, Clients, Connection, connections_that_fit
 from tests.waiting import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.app import NothingToServe, create_app
-from service.problems import ProblemBody
-from service.schemas import ImagesAnswer, PointsAnswer
+from service.http.problems import ProblemBody
+from service.requests.schemas import ImagesAnswer, PointsAnswer
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
 

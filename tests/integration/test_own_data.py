@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from model.data import DataConfig
-from service.problems import Problem
-from service.resolving import _check_zoom
+from service.http.problems import Problem
+from service.requests.resolve import _check_zoom
 from tests.tiny import save_tiny
 
 FLOWERS = DataConfig(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.reference import Reference, save_reference
+from model.checkpoints.reference_points import Reference, save_reference
 from tests.tiny import IMAGES, POINTS, save_tiny
 
 PROJECT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from model.checkpoint import Advice, save_checkpoint
+from model.checkpoints.denoiser import Advice, save_checkpoint
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready

@@ -7,7 +7,7 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from model.checkpoint import Advice, save_checkpoint, save_config
+from model.checkpoints.denoiser import Advice, save_checkpoint, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
 KEY = {"Authorization": "Bearer secret"}

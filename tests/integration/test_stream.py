@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.answering import counted
 from service.engine.job import JobFailed
-from service.resolving import resolve
-from service.schemas import SampleRequest
-from service.streaming import EventStream, Stream, preview_steps
+from service.http.lifecycle import counted
+from service.requests.resolve import resolve
+from service.requests.schemas import SampleRequest
+from service.responses.event_stream import EventStream, Stream, preview_steps
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -73,7 +73,7 @@ def test_a_failure_on_the_way_is_told_in_the_stream_and_counted(make_client):
 
 def test_a_picture_that_cannot_be_made_is_told_in_the_stream_without_a_trace(make_client, monkeypatch):
     client = make_client()
-    monkeypatch.setattr("service.streaming.encode_preview", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.responses.event_stream.encode_preview", lambda *_: 1 / 0)
     ((name, problem),) = events_of(client.post("/sample", json={"dataset": "mnist", "previews": 1}, headers=STREAM))
     assert name == "error" and problem["status"] == 500 and "ZeroDivision" not in problem["detail"]
     assert 'spirale_requests_total{dataset="mnist",outcome="failed"} 1.0' in client.get("/metrics").text

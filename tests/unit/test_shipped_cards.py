@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import Config, load_config, read_role
-from model.classifier import ClassifierConfig
-from model.clip import ClipConfig
-from model.control import ControlConfig
-from model.loading import LOADERS
-from training.evaluate import card
-from training.evaluate.figures import settings_of
-from training.evaluate.judge import JudgeConfig
+from model.checkpoints.classifier import ClassifierConfig
+from model.checkpoints.clip import ClipConfig
+from model.checkpoints.control import ControlConfig
+from model.checkpoints.denoiser import Config, load_config, read_role
+from model.checkpoints.roles import LOADERS
+from training.card import card
+from training.evaluate.measurement import settings_of
+from training.metrics.judge import JudgeConfig
 from training.recipe import ADVICE, load_recipe, parse_recipe
-from training.report.subject import load_library
+from training.report.pipeline import load_library
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 CONFIGS = {

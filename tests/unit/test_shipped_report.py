@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from training.report import grid
-from training.report.bench import Bench
 from training.report.command import CHAPTERS
-from training.report.subject import load_library
+from training.report.evaluator import Bench
+from training.report.pipeline import load_library
 
 ROOT = Path(__file__).parents[2]
 REPORTS = ROOT / "reports"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.hints import grey
-from training.data.section import ImageSection
+from training.data.data_section import ImageSection
 from training.data.training_set import unchanged
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.words import Vocabulary
+from model.vocabulary import Vocabulary
 from training.data.training_set import TrainingSet
 
 UNSAID = -1

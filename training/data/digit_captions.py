@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.words import Vocabulary
+from model.vocabulary import Vocabulary
 from training.data import morphometry
 from training.data.captions import UNSAID, Caption, HeldOutCaptions
 from training.data.digits import mnist_set

@@ -15,8 +15,8 @@ import torch
 from model.conditions import NO_LABEL
 from model.data import MAX_DIMENSIONS, DataConfig
 from training.data.augment import of_points
-from training.data.folder import LONGEST_LABEL, natural, shown
-from training.data.section import TableSection
+from training.data.data_section import TableSection
+from training.data.image_folder import LONGEST_LABEL, natural, shown
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 

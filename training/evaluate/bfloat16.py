@@ -2,8 +2,8 @@
 
 import math
 
-from model.checkpoint import SamplingConfig
-from training.evaluate.figures import Figures, settings_of
+from model.checkpoints.denoiser import SamplingConfig
+from training.evaluate.measurement import Figures, settings_of
 from training.recipe import RecipeError
 
 # Nothing is lost where shares that are right differ by less than two standard errors, and Fréchet distances by less

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.progress import Progress
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.denoiser import Checkpoint
 from model.compilation import compiled
 from model.plan import Variance, trailing_timesteps
 from training.data import trained_on
-from training.evaluate.bits import Bits, bits_per_dimension
-from training.evaluate.drawn import Drawing
-from training.evaluate.figures import Figures, computed, rounded
+from training.evaluate.measurement import Figures, computed, rounded
+from training.evaluate.sampling_run import Drawing
+from training.metrics.bits_per_dimension import Bits, bits_per_dimension
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from accelerate import Accelerator, PartialState
 from pydantic import ValidationError
 
-from model.checkpoint import NAME_PATTERN, Config, load_config
-from model.weights import CheckpointError
-from training.data.folder import read_folder, shown
-from training.data.images import image_set
-from training.data.section import BUILT_IN, ImageSection, TableSection
+from model.checkpoints.denoiser import NAME_PATTERN, Config, load_config
+from model.checkpoints.weights import CheckpointError
+from training.data.data_section import BUILT_IN, ImageSection, TableSection
+from training.data.image_folder import read_folder, shown
+from training.data.image_set import image_set
 from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
@@ -33,7 +33,7 @@ from training.init.propose import (
 )
 from training.init.survey import count_lines, left_out_lines, survey_images, survey_table
 from training.recipe import RecipeError, parse_recipe, recipe_names
-from training.tasks import make_task, needed
+from training.tasks.registry import make_task, needed
 
 FEWEST_STEPS = 100
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Config
+from model.checkpoints.denoiser import Config
 from model.data import DataConfig
 from model.precision import has_bfloat16
 from training.init.choices import HEAD, Choice, Choices

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from training.data.folder import Folder, ImageFile, shown
+from training.data.image_folder import Folder, ImageFile, shown
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
 from training.data.table import Columns, is_number
 from training.data.training_set import DataError, FiniteSet

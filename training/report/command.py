@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import load_config, save_config
-from model.weights import CheckpointError
-from training.evaluate import card
-from training.evaluate.clouds import POINT_SEEDS
-from training.evaluate.images import NEIGHBOURS
+from model.checkpoints.denoiser import load_config, save_config
+from model.checkpoints.weights import CheckpointError
+from training.card import card
+from training.evaluate.point_evaluation import POINT_SEEDS
+from training.metrics.image_metrics import NEIGHBOURS
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, steps
-from training.report.bench import Bench, console
-from training.report.chapter import Chapter, Desk, Wanted
-from training.report.subject import Library, Subject, load_library
+from training.report.evaluator import Bench, console
+from training.report.pipeline import Library, Subject, load_library
+from training.report.section import Chapter, Desk, Wanted
 
 CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, prompts, control)}
 

@@ -1,10 +1,10 @@
 """Are hints followed? Edges and strokes of what was drawn, against those that were asked for."""
 
 from training.pictures import plt
-from training.report import grid, sheets
-from training.report.chapter import Chapter, Column, Desk, Wanted, share, table
+from training.report import grid, sample_sheets
 from training.report.grid import Cell
-from training.report.subject import Library, Subject
+from training.report.pipeline import Library, Subject
+from training.report.section import Chapter, Column, Desk, Wanted, share, table
 
 COLUMNS: tuple[Column, ...] = (
     ("agreement", lambda f: f"**{f['agreement']:.3f}**"),
@@ -28,7 +28,7 @@ def tells(desk: Desk) -> list[str]:
         name = subject.control.name
         lines += [f"### {name}", "", desk.plot(_plotted(desk, subject, scales, guidances), f"{name}-scale.png"), ""]
         lines += table([(_settings(cell), measured[cell]) for cell in [*scales, *guidances]], COLUMNS)
-        for text, (file, draw) in sheets.of_hints(subject, desk.device).items():
+        for text, (file, draw) in sample_sheets.of_hints(subject, desk.device).items():
             lines += [text, "", desk.sheet(subject, file, draw), ""]
     if not lines:
         return []

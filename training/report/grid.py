@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from model.checkpoint import Config, SamplingConfig
-from model.control import ControlConfig
+from model.checkpoints.control import ControlConfig
+from model.checkpoints.denoiser import Config, SamplingConfig
 from model.plan import Sampler, Variance, variances_of
 
 STEPS = (4, 6, 10, 20, 50)

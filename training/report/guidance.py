@@ -3,10 +3,10 @@
 from itertools import cycle
 
 from training.pictures import plt
-from training.report import fields, grid, sheets
-from training.report.chapter import IMAGE_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
+from training.report import grid, sample_sheets, score_fields
 from training.report.grid import Cell
-from training.report.subject import Library, Subject
+from training.report.pipeline import Library, Subject
+from training.report.section import IMAGE_COLUMNS, Chapter, Desk, Wanted, plain_ticks, settings, table
 
 
 def wants(library: Library) -> Wanted:
@@ -62,12 +62,12 @@ def tells(desk: Desk) -> list[str]:
         rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
         lines += [f"### {title}", "", *table(rows, IMAGE_COLUMNS)]
         if subject.guide is not None:
-            name, draw = sheets.of_scales(subject, desk.device)
-            lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sheets.SCALES)}:", ""]
+            name, draw = sample_sheets.of_scales(subject, desk.device)
+            lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sample_sheets.SCALES)}:", ""]
             lines += [desk.sheet(subject, name, draw), ""]
     for subject in _in_the_plane(desk.library):
-        name, draw = fields.of_points(subject, desk.device)
-        lines += [f"### {subject.title}", "", fields.TOLD, "", desk.sheet(subject, name, draw), ""]
+        name, draw = score_fields.of_points(subject, desk.device)
+        lines += [f"### {subject.title}", "", score_fields.TOLD, "", desk.sheet(subject, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 
 

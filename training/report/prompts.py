@@ -1,11 +1,11 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
-from training.evaluate.prompts import FOLLOWED
+from training.metrics.prompt_adherence import FOLLOWED
 from training.pictures import plt
-from training.report import grid, sheets
-from training.report.chapter import PROMPT_COLUMNS, SHOWN, Chapter, Desk, Wanted, settings, table
+from training.report import grid, sample_sheets
 from training.report.grid import Cell
-from training.report.subject import Library, Subject
+from training.report.pipeline import Library, Subject
+from training.report.section import PROMPT_COLUMNS, SHOWN, Chapter, Desk, Wanted, settings, table
 
 
 def wants(library: Library) -> Wanted:
@@ -45,10 +45,10 @@ def tells(desk: Desk) -> list[str]:
     for subject, cells in known:
         rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
         lines += [f"### {subject.title}", "", *table(rows, PROMPT_COLUMNS)]
-        name, prompts, draw = sheets.of_prompts(subject, desk.device)
+        name, prompts, draw = sample_sheets.of_prompts(subject, desk.device)
         lines += [f"A line each: {'; '.join(prompts)}.", "", desk.sheet(subject, name, draw), ""]
         if subject.guide is not None:
-            name, draw = sheets.of_captions(subject, desk.device)
+            name, draw = sample_sheets.of_captions(subject, desk.device)
             lines += ["Images, and the captions that CLIP finds nearest:", "", desk.sheet(subject, name, draw), ""]
     return lines
 

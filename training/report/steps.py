@@ -1,8 +1,9 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
 from training.pictures import plt
-from training.report import grid, sheets
-from training.report.chapter import (
+from training.report import grid, sample_sheets
+from training.report.pipeline import Library, Subject
+from training.report.section import (
     IMAGE_COLUMNS,
     POINT_COLUMNS,
     Chapter,
@@ -12,7 +13,6 @@ from training.report.chapter import (
     settings,
     table,
 )
-from training.report.subject import Library, Subject
 
 COLOURS = {
     "ddpm, fixed-small": "#9ecae1",
@@ -54,7 +54,7 @@ def _section(desk: Desk, subject: Subject) -> list[str]:
     if len({cell.steps for cell in desk.known(subject, grid.by_steps(config))}) > 1:
         lines += [desk.plot(_against_steps(subject, measured), f"{config.name}-steps.png"), ""]
     if subject.asked != "prompts":  # whose pictures are in a chapter of their own
-        for told, (name, draw) in sheets.of_steps(subject, desk.device).items():
+        for told, (name, draw) in sample_sheets.of_steps(subject, desk.device).items():
             lines += [told, "", desk.sheet(subject, name, draw), ""]
     for title, cells in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),

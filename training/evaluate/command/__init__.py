@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import read_role
-from model.loading import GUIDES
-from model.weights import CheckpointError
+from model.checkpoints.denoiser import read_role
+from model.checkpoints.roles import GUIDES
+from model.checkpoints.weights import CheckpointError
+from training.evaluate.command.classifier import evaluate_reader
 from training.evaluate.command.control import evaluate_control_card
 from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memorisation
+from training.evaluate.command.guided import evaluate_steered
 from training.evaluate.command.likelihood import evaluate_likelihood
-from training.evaluate.command.reader import evaluate_reader
-from training.evaluate.command.steered import evaluate_steered
-from training.evaluate.drawn import Drawing
-from training.evaluate.figures import Figures
+from training.evaluate.measurement import Figures
+from training.evaluate.sampling_run import Drawing
 from training.recipe import RecipeError
 
 __all__ = ["evaluate_checkpoint", "evaluate_likelihood", "evaluate_memorisation", "evaluate_steered"]

@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
-from model.checkpoint import load_checkpoint, save_config
-from model.control import load_control
+from model.checkpoints.control import load_control
+from model.checkpoints.denoiser import load_checkpoint, save_config
+from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF
-from training.evaluate import card, pictures
-from training.evaluate.command.asked import MEASURED, announce, options_of
-from training.evaluate.controls import Shown, evaluate_control, of_drawings, of_held_out
-from training.evaluate.drawn import Drawing
-from training.evaluate.figures import Figures
-from training.evaluate.reference import find_judge, image_reference
+from training.evaluate.command.options import MEASURED, announce, options_of
+from training.evaluate.hint_evaluation import Shown, evaluate_control, of_drawings, of_held_out
+from training.evaluate.measurement import Figures
+from training.evaluate.sampling_run import Drawing
+from training.metrics.image_reference import find_judge, image_reference
 from training.recipe import RecipeError
 
 HINTS = 2_000

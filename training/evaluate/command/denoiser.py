@@ -3,20 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import Checkpoint, SamplingConfig, load_checkpoint, save_config
-from model.clip import ClipCheckpoint, load_clip
-from model.weights import CheckpointError
+from model.checkpoints.clip import ClipCheckpoint, load_clip
+from model.checkpoints.denoiser import Checkpoint, SamplingConfig, load_checkpoint, save_config
+from model.checkpoints.weights import CheckpointError
+from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
-from training.evaluate import card, pictures
 from training.evaluate.bfloat16 import as_good, check_comparable
-from training.evaluate.clouds import POINT_SEEDS, evaluate_points, told_apart
-from training.evaluate.command.asked import MEASURED, announce, count_of, options_of
-from training.evaluate.denoisers import draw, evaluate_images, evaluate_prompts
-from training.evaluate.drawn import Drawing, Drawn
-from training.evaluate.figures import Figures, settings_of
-from training.evaluate.memorisation import CHECKED, memorisation
-from training.evaluate.reference import find_judge, image_reference
+from training.evaluate.command.options import MEASURED, announce, count_of, options_of
+from training.evaluate.image_evaluation import draw, evaluate_images, evaluate_prompts
+from training.evaluate.measurement import Figures, settings_of
+from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points, told_apart
+from training.evaluate.sampling_run import Drawing, Drawn
+from training.metrics.image_reference import find_judge, image_reference
+from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 
 UNCONDITIONAL = "unconditional"  # the column of a conditional model of points at scale 0

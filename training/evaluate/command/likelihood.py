@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from model.checkpoint import load_checkpoint, save_config
-from model.weights import CheckpointError
-from training.evaluate import card, pictures
-from training.evaluate.command.asked import announce, check_precision
-from training.evaluate.drawn import Drawing
-from training.evaluate.figures import Figures
+from model.checkpoints.denoiser import load_checkpoint, save_config
+from model.checkpoints.weights import CheckpointError
+from training.card import card, pictures
+from training.evaluate.command.options import announce, check_precision
 from training.evaluate.likelihood import measure_likelihood
+from training.evaluate.measurement import Figures
+from training.evaluate.sampling_run import Drawing
 from training.recipe import RecipeError
 
 LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …

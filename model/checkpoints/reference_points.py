@@ -1,0 +1,51 @@
+"""A few real points, kept beside a checkpoint's weights: what its samples are looked at against."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoints.weights import CheckpointError, read_weights, save_tensors
+from model.data import DataConfig
+
+REFERENCE = "reference.safetensors"
+MAX_REFERENCE = 2_000  # rows
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """points: float32 [n, d] in the data's own units; labels: int64 [n], NO_LABEL where the data have no classes."""
+
+    points: Tensor
+    labels: Tensor
+
+
+def save_reference(folder: Path, reference: Reference) -> None:
+    """By an atomic rename."""
+    tensors = {"points": reference.points.float().contiguous(), "labels": reference.labels.contiguous()}
+    save_tensors(folder / REFERENCE, tensors)
+
+
+def load_reference(folder: Path, data: DataConfig) -> Reference | None:
+    """None where the folder has none. Raises CheckpointError where it is broken, or of other data."""
+    if not (folder / REFERENCE).is_file():
+        return None
+    tensors = read_weights(folder / REFERENCE)
+    points, labels = tensors.get("points"), tensors.get("labels")
+    fits = (
+        points is not None
+        and labels is not None
+        and tensors.keys() == {"points", "labels"}
+        and points.dtype == torch.float32
+        and labels.dtype == torch.int64
+        and data.kind == "points"
+        and points.shape == (len(labels), *data.shape)
+        and 1 <= len(labels) <= MAX_REFERENCE
+    )
+    if not fits:
+        raise CheckpointError(
+            f"{folder.name}: {REFERENCE} does not hold 1 … {MAX_REFERENCE:,} points of {data.dataset} and their "
+            "labels; delete it, or make it again with `python -m training reference`"
+        )
+    return Reference(points, labels)

@@ -1,0 +1,72 @@
+"""A text encoder that goes with a checkpoint: its vocabulary and transformer, text.safetensors on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from model.checkpoints.weights import load_weights, save_weights
+from model.networks.text_transformer import TextTransformer
+from model.vocabulary import PADDING, Vocabulary, Words
+
+FILE = "text.safetensors"
+
+
+class TextConfig(BaseModel):
+    """What config.json says of a text encoder; `outputs` is the length of its vectors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocabulary: Vocabulary
+    outputs: int = Field(64, ge=2)
+    width: int = Field(64, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "TextConfig":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of {self.heads} heads")
+        return self
+
+    def build_network(self) -> TextTransformer:
+        return TextTransformer(
+            tokens=self.vocabulary.tokens,
+            length=self.vocabulary.length,
+            **self.model_dump(include={"outputs", "width", "layers", "heads"}),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """Prompts → unit vectors, in float32 on the CPU."""
+
+    config: TextConfig
+    network: TextTransformer
+
+    def embed(self, prompts: Sequence[Words]) -> Tensor:
+        """[prompts, outputs] float32."""
+        with torch.no_grad():
+            return self.network(padded([words.tokens for words in prompts], self.config.vocabulary.length))
+
+    def save(self, folder: Path) -> None:
+        save_weights(folder / FILE, self.network)
+
+
+def padded(tokens: Sequence[Sequence[int]], length: int) -> Tensor:
+    """[rows, length] int64, PADDING behind the words. To its full length always: a prompt's vector is then the same
+    alone and among others of any length."""
+    rows = torch.full((len(tokens), length), PADDING)
+    for row, of in zip(rows, tokens, strict=True):
+        row[: len(of)] = torch.tensor(of, dtype=torch.int64)
+    return rows
+
+
+def load_text(folder: Path, config: TextConfig) -> TextEncoder:
+    """Raises CheckpointError."""
+    network = config.build_network()
+    load_weights(folder / FILE, network)
+    return TextEncoder(config, network.eval().requires_grad_(False))

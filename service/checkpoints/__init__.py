@@ -1,0 +1,1 @@
+"""Which checkpoints are served, and how they change while the service runs."""

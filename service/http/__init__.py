@@ -1,0 +1,1 @@
+"""What HTTP needs besides the routes: connections, middleware, negotiation, problems, a request's life."""

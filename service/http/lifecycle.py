@@ -1,0 +1,102 @@
+"""What every route that samples does around it: count how a request came out, and stop when nobody waits for it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, Samples
+from service.http.problems import Problem
+from service.state import State
+
+CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
+OUTCOMES = {EngineFull: "full", DeadlinePassed: "deadline", EngineStopped: "stopped"}
+
+
+class CountedRoute(APIRoute):
+    """Counts the requests that never reach their endpoint, and ends those whose client went away in silence."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_all(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_GONE)
+            except (RequestValidationError, HTTPException) as error:
+                if isinstance(error.__cause__, ClientDisconnect):  # while its body was read
+                    return Response(status_code=CLIENT_GONE)
+                request.app.state.spirale.metrics.requests.labels(dataset="unknown", outcome="invalid").inc()
+                raise
+
+        return handle_all
+
+
+@contextlib.contextmanager
+def counted(dataset: str, state: State) -> Iterator[None]:
+    """Count how a request came out, and how long it took."""
+    started = time.perf_counter()
+    dataset = dataset if dataset in state.catalog.datasets else "unknown"
+    outcome = "failed"
+    try:
+        yield
+        outcome = "ok"
+    except Problem:
+        outcome = "invalid"
+        raise
+    except EngineError as error:
+        outcome = OUTCOMES.get(type(error), "failed")
+        raise
+    except (asyncio.CancelledError, ClientDisconnect, GeneratorExit):
+        outcome = "cancelled"
+        raise
+    finally:
+        state.metrics.requests.labels(dataset=dataset, outcome=outcome).inc()
+        state.metrics.request_seconds.labels(dataset=dataset).observe(time.perf_counter() - started)
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:
+    """The work's result; a client that goes away cancels it, so that nothing is computed for nobody.
+
+    Raises ClientDisconnect.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+R = TypeVar("R")
+
+
+async def off_the_loop(state: State, function: Callable[..., R], *arguments: object) -> R:
+    """In the pool that keeps pictures off the event loop, read or written."""
+    return await asyncio.get_running_loop().run_in_executor(state.encoding, function, *arguments)
+
+
+async def encoded(state: State, encode: Callable[..., bytes], *arguments: object) -> tuple[bytes, float]:
+    """(the body, the seconds that it took)"""
+    started = time.perf_counter()
+    body = await off_the_loop(state, encode, *arguments)
+    seconds = time.perf_counter() - started
+    state.metrics.encode_seconds.observe(seconds)
+    return body, seconds

@@ -1,0 +1,168 @@
+"""What stands before every route: id, log, last resort, key, body limit, content type. Plain ASGI, no buffering."""
+
+import asyncio
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.problems import Problem, unexpected
+
+log = structlog.get_logger("service.access")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# The page has a field for the key; the contract tells of no model, and no link can carry a key.
+OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*|/docs(/.*)?|/openapi\.json")
+POLLED = ("/healthz", "/readyz", "/metrics")
+JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+class RequestContext:
+    """An X-Request-ID for every request (the client's own where it is sane), and one line in the log; of whoever polls
+    only what is not as it should be."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started, status, later = time.perf_counter(), 0, False
+
+        async def with_id(message: Message) -> None:
+            nonlocal status, later
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                status, later = message["status"], "retry-after" in headers
+            await send(message)
+
+        try:
+            await self.app(scope, receive, with_id)
+        finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            # /readyz says when to try again while models are loading, and not where anything is wrong.
+            quiet = scope["path"] in POLLED and (0 < status < 400 or later)
+            tell = log.debug if quiet else log.info
+            tell("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class Unexpected:
+    """What nobody expected ends here: 500, and the trace in the log only. What stands before this says of such an
+    answer what it says of any."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            if begun:
+                raise  # all that is left is to break it off
+            await unexpected().response()(scope, receive, send)
+
+
+class ApiKey:
+    """401 without `Authorization: Bearer <key>`, but for the health routes, the page, and the contract it links to."""
+
+    def __init__(self, app: ASGIApp, key: str):
+        self.app = app
+        self._expected = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not OPEN_PATHS.fullmatch(scope["path"]):
+            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not secrets.compare_digest(given.encode("latin-1"), self._expected):
+                problem = Problem(
+                    401,
+                    "an API key is needed: send `Authorization: Bearer <key>`",
+                    headers={"WWW-Authenticate": 'Bearer realm="spirale"'},
+                )
+                return await problem.response()(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """413 as soon as a body shows to be too large, by its Content-Length or while it is read; 408 for one that does not
+    come within `seconds`."""
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float):
+        self.app = app
+        self.limit, self.seconds = limit, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        problem = Problem(413, f"the body is larger than {self.limit:,} bytes")
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and int(length) > self.limit:
+            return await problem.response()(scope, receive, send)
+        read = 0
+        # Only of a POST is the body waited for; of others what is received is that the client has left.
+        due = asyncio.get_running_loop().time() + self.seconds if scope["method"] == "POST" else None
+
+        async def counted() -> Message:
+            nonlocal read, due
+            try:
+                async with asyncio.timeout_at(due):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(408, f"the body did not come within {self.seconds:g} s") from None
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > self.limit:
+                    raise problem
+                if not message.get("more_body", False):
+                    due = None
+            return message
+
+        await self.app(scope, counted, send)
+
+
+class JsonBody:
+    """415 for a POST of something that is not JSON; and curl understood as its user means it.
+
+    `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
+    without, so a page elsewhere cannot use this to get around CORS.
+
+    `curl --json` also sends `Accept: application/json`, whatever its user would like back. That is taken as no
+    preference; who wants JSON of curl says `-d` with `-H 'Accept: application/json'`.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            headers = MutableHeaders(scope=scope)
+            empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+            content_type = headers.get("content-type", "").split(";")[0].strip().lower()
+            if content_type == FORM_TYPE and "origin" not in headers:
+                headers["content-type"] = "application/json"
+            elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
+                problem = Problem(
+                    415, f"the body is {content_type or 'of no type'}, not application/json; with curl, use --json"
+                )
+                return await problem.response()(scope, receive, send)
+            elif headers.get("user-agent", "").startswith("curl/") and headers.get("accept") == "application/json":
+                headers["accept"] = "*/*"
+        await self.app(scope, receive, send)

@@ -1,0 +1,1 @@
+"""Bytes in and out: uploaded pictures, PNGs, archives, tables, plots."""

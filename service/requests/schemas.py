@@ -1,0 +1,204 @@
+"""What is asked and what is answered: shapes and ranges. What goes together is the catalogue's to say."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from model.conditions import HintKind
+from model.noise import MAX_SEED
+from model.plan import Sampler, Variance
+from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
+
+Guidance = Literal["none", "classifier-free", "classifier", "clip"]
+Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
+Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or number, from 0.")]
+
+MAX_IMAGES = 64
+MAX_POINTS = 10_000
+MAX_PROMPT = 200  # characters
+
+# Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
+Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
+AXES = (
+    "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
+    "Default: the first two."
+)
+MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
+
+
+class _Fields(BaseModel):
+    """The fields of a sample request that JSON and query string share."""
+
+    dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
+    prompt: str | None = Field(
+        None, min_length=1, max_length=MAX_PROMPT,
+        description="Words instead of a label, for models that understand them; those are listed at /models.",
+        examples=["a thin seven leaning right"],
+    )  # fmt: skip
+    guidance: Guidance | None = Field(
+        None, description="How a label or a prompt steers; by default classifier-free, or the gradient of what is "
+        "`preferred` at /models. `none` with one of them is the "
+        "plain conditional model, the same as a scale of 1. A hint with neither is guided in the label's place: "
+        "classifier-free, or `none`. `classifier` steers to a label by the gradient of a "
+        "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
+    )  # fmt: skip
+    guidance_scale: float | None = Field(
+        None, ge=0, le=20, allow_inf_nan=False,
+        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
+        "1); of the hint where neither label nor prompt is given. Classifier, clip: of the gradient, 0 is off. "
+        "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
+    )  # fmt: skip
+    steps: int | None = Field(
+        None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the card's, as of sampler."
+    )
+    sampler: Sampler | None = Field(
+        None, description="Default: the card's, of what steers by its gradient, of the ControlNet where a hint is "
+        "alone, or else of the model. `renoise` is quick and biased: it loses spread at every step."
+    )  # fmt: skip
+    eta: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="For ddim: 0 is deterministic, 1 as noisy as ddpm."
+    )
+    variance: Variance | None = Field(None, description="For ddpm. Default: the model card's.")
+    n: int | None = Field(
+        None, json_schema_extra={"minimum": 1, "maximum": MAX_POINTS},
+        description=f"How many: 1 … {MAX_IMAGES} images, 1 … {MAX_POINTS:,} points. "
+        "Default: as many as there are labels in a list, else 1 image or 500 points."
+    )  # fmt: skip
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where not given.",
+    )
+    model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
+    previews: int | None = Field(
+        None, ge=0, le=50, description="How often x̂0 is shown on the way, with Accept: text/event-stream. Default: 10."
+    )
+    zoom: int | None = Field(None, ge=1, le=16, description="Enlarges PNGs so many times, for human eyes.")
+
+
+class ControlRequest(BaseModel):
+    """A picture to follow."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: HintKind = Field(description="Follow the picture's edges, or its strokes.")
+    image: str = Field(
+        min_length=1, max_length=MAX_BASE64,
+        description=f"A PNG or a JPEG in base64 (or a data URL), at most {MAX_BYTES:,} bytes and {MAX_SIDE}×{MAX_SIDE} "
+        f"pixels (a JPEG: {MAX_SCANS} scans): grey, colour or with alpha, dark on light or light on dark.",
+    )  # fmt: skip
+    scale: float | None = Field(
+        None, ge=0, le=2, allow_inf_nan=False, description="How strongly: 0 is off. Default: the model card's."
+    )
+    preprocess: bool = Field(
+        True,
+        description="False: the image is the hint itself, light on dark, as large as the model's images.",
+    )
+
+
+class SampleRequest(_Fields):
+    """The body of POST /sample."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"dataset": "mnist", "label": 7}, {"dataset": "mnist", "prompt": "a thin seven leaning right"}]
+        },
+    )
+
+    label: Label | Labels | None = Field(
+        None, description="A class, or a list of them, one for each sample. By name first: 10 is the class that is "
+        "called 10, where there is one, else the one whose place in the list at /models is 10. Unconditional without."
+    )  # fmt: skip
+    axes: list[Axis] | None = Field(None, min_length=2, max_length=2, description=AXES, examples=[[0, 1]])
+    control: ControlRequest | None = Field(
+        None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
+        return fields
+
+
+def ranges() -> Mapping[str, str]:
+    """Field → "0 … 20", of the fields whose two bounds do not depend on the model."""
+    bounds: dict[str, dict[str, Any]] = {}
+    of_control = {f"control.{name}": field for name, field in ControlRequest.model_fields.items()}
+    for name, field in (_Fields.model_fields | of_control).items():
+        for limit in field.metadata:
+            bounds.setdefault(name, {}).update(
+                {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
+            )
+    return {name: f"{bound['ge']} … {bound['le']}" for name, bound in bounds.items() if {"ge", "le"} <= bound.keys()}
+
+
+def _commas(values: Any) -> Any:
+    """?label=1,2&label=3 → ["1", "2", "3"]"""
+    if isinstance(values, list):
+        return [part.strip() for value in values for part in str(value).split(",")]
+    return values
+
+
+class SampleQuery(_Fields):
+    """The query string of GET /sample: the same, in text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Annotated[list[str] | None, BeforeValidator(_commas), Field(max_length=MAX_POINTS)] = Field(
+        None, description="A class, or several: repeated, or with commas between."
+    )
+
+    axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
+        None, description=AXES
+    )
+
+    def as_request(self) -> SampleRequest:
+        fields = self.model_dump(exclude_unset=True)
+        if self.label is not None and len(self.label) == 1:
+            fields["label"] = self.label[0]
+        return SampleRequest(**fields)
+
+
+class _Answered(BaseModel):
+    """What a request came to; given back as a request with the label, each sample can be had again."""
+
+    model: str
+    dataset: str
+    prompt: str | None = Field(description="What was asked in words, else null.")
+    unknown_words: list[str] | None = Field(
+        None, description="Those of the prompt that were not understood; not there without a prompt."
+    )
+    sampler: Sampler
+    steps: int
+    eta: float | None = Field(description="For ddim, else null.")
+    variance: Variance | None = Field(description="For ddpm, else null.")
+    guidance: Guidance
+    guidance_scale: float | None = Field(description="Null where guidance is none.")
+    control: ControlRequest | None = Field(
+        None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "
+        "there without one."
+    )  # fmt: skip
+    seed: int
+
+
+class ImageAnswer(BaseModel):
+    label: str | None
+    seed: int
+    b64_png: str
+
+
+class ImagesAnswer(_Answered):
+    images: list[ImageAnswer]
+
+
+class PointsAnswer(_Answered):
+    columns: list[str] = Field(description="What the dimensions are called.")
+    points: list[list[float]] = Field(description="In the data's own units.")
+    labels: list[str] | None = Field(description="Null where no label was asked for.")

@@ -1,0 +1,1 @@
+"""From samples to the representation that the client asked for."""

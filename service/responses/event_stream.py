@@ -1,0 +1,128 @@
+"""A request's progress as server-sent events: x̂0 on the way, then the answer."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import structlog
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from service.engine.engine import Engine
+from service.engine.job import EngineError, JobFailed
+from service.http.problems import of_engine, unexpected
+from service.requests.resolve import Resolved
+from service.responses.representations import encode_preview, encoders
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "text/event-stream"
+DEFAULT_PREVIEWS = 10
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["progress", "result", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
+
+
+def preview_steps(previews: int, steps: int) -> tuple[int, ...]:
+    """After which of `steps` steps to show x̂0: evenly spread, at most `previews` of them, before the last step."""
+    return tuple(sorted({round(i * steps / (previews + 1)) for i in range(1, previews + 1)} - {0, steps}))
+
+
+class Stream:
+    """An accepted request whose progress is to be told. `told`: to the end. Close it in any case."""
+
+    def __init__(self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor):
+        """Submits the job. Raises EngineFull or EngineStopped."""
+        self._resolved = resolved
+        self._zoom = zoom
+        self._encoding = encoding
+        self._seen: asyncio.Queue[tuple[int, np.ndarray] | None] = asyncio.Queue()
+        job = replace(resolved.job, preview_steps=preview_steps(previews, len(resolved.job.plan)))
+        ticket = engine.submit(job, lambda step, x0: self._seen.put_nowait((step, x0)))
+        self._result = asyncio.ensure_future(engine.result(ticket))
+        self._result.add_done_callback(lambda _: self._seen.put_nowait(None))
+        self.told = False
+
+    def close(self) -> None:
+        """Free the rows of a stream that nobody follows any more."""
+        self._result.cancel()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """`progress` (step, of, a picture of x̂0 or its points) as often as asked, then one `result`: the JSON answer
+        with its timings in seconds; or one `error`, a problem, and then the exception itself."""
+        try:
+            async for step, x0 in self._progress():
+                if x0 is None:
+                    yield b": still at it\n\n"
+                    continue
+                shown = await self._encode(encode_preview, self._resolved, x0, self._zoom)
+                yield _event("progress", {"step": step, "of": len(self._resolved.job.plan), **shown})
+            samples = self._result.result()
+            started = time.perf_counter()
+            encode = encoders(self._resolved.checkpoint.config.data.kind)["application/json"]
+            answer = await self._encode(encode, self._resolved, samples.data, self._zoom)
+            timings = {
+                "queue": samples.queue_seconds,
+                "sample": samples.sampling_seconds,
+                "encode": time.perf_counter() - started,
+            }
+            yield _event("result", json.loads(answer) | {"timings": timings})
+        except EngineError as error:
+            yield _event("error", of_engine(error).body())
+            self.told = True
+            raise
+        except Exception as error:
+            log.error("a stream failed", exc_info=error)
+            yield _event("error", unexpected().body())
+            self.told = True
+            raise JobFailed("the stream has told of it") from error
+        self.told = True
+
+    async def _progress(self) -> AsyncIterator[tuple[int, np.ndarray | None]]:
+        """(steps done, x̂0) until the result is there; (0, None) after long silence."""
+        while True:
+            try:
+                seen = await asyncio.wait_for(self._seen.get(), PING_SECONDS)
+            except TimeoutError:
+                seen = 0, None
+            if seen is None:
+                return
+            yield seen
+
+    async def _encode(self, function: Callable, *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, function, *arguments)
+
+
+class EventStream(StreamingResponse):
+    """The answer that tells a stream, counted by how it came out; its rows are freed whatever becomes of it."""
+
+    def __init__(self, stream: Stream, counted: contextlib.ExitStack, headers: dict[str, str]):
+        super().__init__(stream.events(), media_type=MEDIA_TYPE, headers=headers | {"Cache-Control": "no-cache"})
+        self._stream = stream
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with contextlib.suppress(EngineError, ClientDisconnect), self._counted:
+                await super().__call__(scope, receive, send)
+                if not self._stream.told:  # the server hears of a client that went away, and just returns
+                    raise ClientDisconnect
+        finally:
+            self._stream.close()
+
+
+def _event(name: str, data: dict) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,142 @@
+"""What was resolved and sampled → the representation that was asked for."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from pydantic import BaseModel
+
+from service.media import encoding, plots
+from service.requests.resolve import Resolved
+from service.requests.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
+
+MAX_TOLD = 1000  # characters of a header
+
+Encoder = Callable[[Resolved, np.ndarray, int], bytes]
+"""(what was asked, `Samples.data`, zoom) → the body. Runs in a pool, off the event loop."""
+
+
+def encoders(kind: str) -> Mapping[str, Encoder]:
+    """The media types that samples of this kind come as, the default first."""
+    return _OF_IMAGES if kind == "images" else _OF_POINTS
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Seed": {"description": "That of the first sample.", "schema": {"type": "string"}},
+    "X-Model": {"description": "The checkpoint that answered.", "schema": {"type": "string"}},
+    "X-Unknown-Words": {
+        "description": "Those of the prompt that were not understood, each percent-encoded, with commas between; not "
+        f"there without any. What would go beyond {MAX_TOLD} characters is left out.",
+        "schema": {"type": "string"},
+    },
+}
+"""What `headers` tells, for a route's OpenAPI entry."""
+
+
+def headers(resolved: Resolved) -> dict[str, str]:
+    """What an answer tells whatever it comes as."""
+    told = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
+    words = ",".join(quote(word, safe="") for word in resolved.unknown_words)
+    if len(words) > MAX_TOLD:
+        words = words[: MAX_TOLD + 1].rpartition(",")[0]
+    return told | ({"X-Unknown-Words": words} if words else {})
+
+
+def _records(resolved: Resolved) -> list[dict]:
+    """Label and seed of each sample: with the other parameters, what gives it again alone."""
+    labels = resolved.labels or [None] * len(resolved.job)
+    seeds = resolved.job.seeds.tolist()
+    return [{"label": label, "seed": seed} for label, seed in zip(labels, seeds, strict=True)]
+
+
+def _text(resolved: Resolved, record: Mapping | None = None) -> dict[str, str]:
+    """A PNG's text chunks; `record` is of the one sample that it shows."""
+    parameters = resolved.parameters | ({"label": resolved.labels} if record is None else record)
+    return {
+        "Software": "Spirale",
+        "Seed": str(parameters["seed"]),
+        "Parameters": json.dumps(parameters, ensure_ascii=False),
+    }
+
+
+def _pngs(resolved: Resolved, data: np.ndarray, zoom: int) -> list[bytes]:
+    records = _records(resolved)
+    return [encoding.png(image, _text(resolved, record), zoom) for image, record in zip(data, records, strict=True)]
+
+
+def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    record = _records(resolved)[0] if len(data) == 1 else None
+    return encoding.contact_sheet(data, _text(resolved, record), zoom)
+
+
+def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
+    words = {} if resolved.prompt is None else {"unknown_words": list(resolved.unknown_words)}
+    told = answer(**resolved.parameters, **words, **samples)
+    absent = {"unknown_words", "control"} - words.keys() - resolved.parameters.keys()
+    return told.model_dump_json(exclude=absent).encode()
+
+
+def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    images = [
+        ImageAnswer(**record, b64_png=base64.b64encode(image).decode())
+        for record, image in zip(_records(resolved), _pngs(resolved, data, zoom), strict=True)
+    ]
+    return _json(ImagesAnswer, resolved, images=images)
+
+
+def openai_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    """As OpenAI's images API has it."""
+    images = [{"b64_json": base64.b64encode(png).decode()} for png in _pngs(resolved, data, zoom)]
+    return json.dumps({"created": int(time.time()), "data": images}).encode()
+
+
+def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    records = [resolved.parameters | record for record in _records(resolved)]
+    return encoding.archive(_pngs(resolved, data, zoom), records)
+
+
+def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
+    columns = list(resolved.checkpoint.config.data.columns)
+    return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.labels)
+
+
+def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:
+    """x̂0 on the way, as `Samples.data` has it: JSON-plain, a picture of all images or the points themselves."""
+    if resolved.checkpoint.config.data.kind == "points":
+        return {"points": x0.tolist()}
+    return {"b64_png": base64.b64encode(encoding.contact_sheet(x0, {}, zoom)).decode()}
+
+
+def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return encoding.npy(data)
+
+
+def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    return encoding.table(data, resolved.checkpoint.config.data.columns, resolved.labels)
+
+
+def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
+    of, classes, text = resolved.checkpoint.config.data, np.maximum(resolved.job.labels, 0), _text(resolved)
+    names = of.names and [of.names[axis] for axis in resolved.axes]
+    if len(resolved.axes) == 1:
+        return plots.histogram(data, classes, text, *names)
+    return plots.scatter(data[:, resolved.axes], classes, text, names or ("", ""), equal=of.one_unit)
+
+
+_OF_IMAGES: Mapping[str, Encoder] = {
+    "image/png": _sheet,
+    "application/json": _images_json,
+    "application/zip": _images_zip,
+    "application/x-npy": _npy,
+}
+_OF_POINTS: Mapping[str, Encoder] = {
+    "application/json": _points_json,
+    "image/png": _plot,
+    "application/x-npy": _npy,
+    "text/csv": _csv,
+}

@@ -1,0 +1,83 @@
+"""What operators are given: rules that promtool accepts and tests, and a dashboard of metrics that there are."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.metrics import Metrics
+
+OPS = Path(__file__).parents[3] / "ops"
+DASHBOARD = json.loads((OPS / "grafana" / "dashboards" / "spirale.json").read_text())
+RULES = [rule for group in yaml.safe_load((OPS / "rules.yml").read_text())["groups"] for rule in group["rules"]]
+
+with_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+
+
+def queries() -> list[str]:
+    """Of the dashboard and of the rules."""
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]] + [r["expr"] for r in RULES]
+
+
+@with_promtool
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "config", "--syntax-only", "prometheus.yml"],
+        ["check", "rules", "rules.yml"],
+        ["test", "rules", "rules_test.yml"],
+    ],
+)
+def test_promtool_accepts_the_configuration_and_the_rules_do_what_their_cases_say(command):
+    told = subprocess.run(["promtool", *command], cwd=OPS, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_query_asks_for_metrics_that_there_are():
+    exported = {sample for metric in Metrics().registry.collect() for sample in _series(metric)}
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    for query in queries():
+        asked = set(re.findall(r"\bspirale[a-z0-9_:]*", re.sub(r"\{[^}]*\}", "", query)))
+        assert asked <= exported | recorded, query
+
+
+def _series(metric) -> set[str]:
+    ends = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}[metric.type]
+    return {metric.name + end for end in ends}
+
+
+def test_the_objective_lies_on_a_bucket():
+    """Else the share of slow requests would be a guess."""
+    bounds = {match for query in queries() for match in re.findall(r'le="([^"]+)"', query)}
+    metrics = Metrics()
+    metrics.request_seconds.labels(dataset="mnist").observe(1)
+    text = metrics.exposition().decode()
+    assert bounds == {"1.0"} and 'spirale_request_seconds_bucket{dataset="mnist",le="1.0"} 1.0' in text
+
+
+def test_the_dashboard_can_be_provisioned():
+    provisioned = yaml.safe_load((OPS / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {provisioned[0]["uid"]}
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in DASHBOARD["panels"])
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells)) and max(x for x, _ in cells) < 24  # no panel covers another
+
+
+def test_compose_publishes_to_this_machine_only_and_mounts_what_there_is():
+    compose = yaml.safe_load((OPS.parent / "docker-compose.yml").read_text())
+    assert "name" not in compose  # docker-compose 1.29 does not know it
+    for service in compose["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        for volume in service["volumes"]:
+            source, *_, mode = volume.split(":")
+            assert (OPS.parent / source).exists() and mode == "ro"
+    assert compose["services"]["gpu"]["profiles"] == ["gpu"]

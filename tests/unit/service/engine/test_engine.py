@@ -1,0 +1,448 @@
+"""The engine gives the plain loop's bytes, whatever else it is doing, and fails one job at a time."""
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
+from model.data import to_uint8
+from model.sample import sample
+from service.engine.buckets import BucketedNetwork, bit_equal_sizes
+from service.engine.engine import Engine
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, Job, JobFailed
+from service.engine.options import EngineOptions
+from service.engine.served_model import Served
+from service.metrics import Metrics
+from tests.jobs import CHECKPOINTS, SERVED, make_job, random_job
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint
+
+
+@pytest.fixture
+def make_engine():
+    engines = []
+
+    def make(served=SERVED, **options) -> Engine:
+        options = {"device": "cpu", "precision": "float32", **options}
+        engine = Engine(served, EngineOptions(**options), Metrics())
+        engine.start()
+        engines.append(engine)
+        deadline = time.monotonic() + 60
+        while not engine.ready:
+            assert engine.failure is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.stop(10)
+
+
+def returned(generator):
+    """What a generator returns when it has been run through."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
+def solo(job: Job, engine: Engine) -> np.ndarray:
+    """The job's samples by the plain loop, alone, at the engine's batch sizes."""
+    checkpoint = CHECKPOINTS[job.model]
+    model = engine.describe()["models"][job.model]
+    gradients = {
+        asked: BucketedNetwork(guide.gradient(), tuple(model["helpers"][guide.name]), guide.example())
+        for asked, guide in SERVED[job.model].guides.items()
+    }
+    denoiser = checkpoint.denoiser(gradients=gradients)
+    nothing = denoiser.no_condition(1)[0]
+    denoiser.controls = {
+        kind: BucketedNetwork(control.control(), tuple(model["helpers"][control.name]), nothing)
+        for kind, control in SERVED[job.model].controls.items()
+    }
+    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)
+    conditions = Conditions(
+        torch.from_numpy(job.labels),
+        torch.full((len(job),), job.guidance_scale),
+        torch.full((len(job),), job.gradient_scale),
+        None if job.text is None else torch.from_numpy(job.text).expand(len(job), -1),
+        None if job.hint is None else hints_of(job.hint, len(job)),
+    )
+    x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
+    return x.numpy()
+
+
+def hints_of(hint: Hint, rows: int) -> Hints:
+    image = torch.from_numpy(hint.image).expand(rows, -1, -1, -1)
+    return Hints(image, torch.full((rows,), HINT_KINDS.index(hint.kind)), torch.full((rows,), hint.scale))
+
+
+def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
+    data = CHECKPOINTS[job.model].config.data
+    restored = data.restore(torch.from_numpy(x))
+    return to_uint8(restored) if data.kind == "images" else restored.numpy()
+
+
+def test_a_thousand_mixed_requests_are_byte_equal_to_the_plain_loop_while_others_come_and_go(make_engine):
+    engine = make_engine(max_queued_seconds=1e6, deadline_seconds=1e6)
+    draw = random.Random(1)
+    jobs = [random_job(draw) for _ in range(1000)]
+    fate = [draw.random() for _ in range(100)]
+
+    async def ask_and_leave(job: Job, patience: float):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.sample(job), patience)
+
+    async def ask_all():
+        leaving = [asyncio.ensure_future(ask_and_leave(random_job(draw), patience)) for patience in fate]
+        answers = await asyncio.gather(*(engine.sample(job) for job in jobs))
+        await asyncio.gather(*leaving)
+        return answers
+
+    for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, engine)))
+    assert value(engine, "spirale_cancelled_total") > 0
+
+
+def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
+    for checkpoint in CHECKPOINTS.values():
+        shape = checkpoint.config.data.shape
+        denoiser = checkpoint.denoiser()
+        network, example = denoiser.network, denoiser.no_condition(1)[0]
+        of_network = shape, checkpoint.schedule.T, torch.device("cpu"), example
+        sizes = tuple(returned(bit_equal_sizes(network, (4, 8, 64), *of_network)))
+        assert sizes[-1] == 64
+        x, t = torch.randn(64, *shape), torch.randint(1, 51, (64,))
+        label = torch.randint(-1, 2, (64,)) if denoiser.text_width is None else torch.randn(64, denoiser.text_width)
+        bucketed = BucketedNetwork(network, sizes, example)
+        with torch.inference_mode():
+            whole = bucketed(x, t, label)
+            for rows in (1, 3, 4, 5, 8):
+                for start in (0, 13, 64 - rows):
+                    part = slice(start, start + rows)
+                    assert torch.equal(bucketed(x[part], t[part], label[part]), whole[part])
+
+
+def test_sizes_at_which_bits_differ_are_dropped_but_the_largest():
+    def fickle(x, t, label):
+        return x * (1.0 if len(x) in (8, 64) else 1.0 + 1e-6)
+
+    found = bit_equal_sizes(fickle, (4, 8, 16, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL))
+    assert tuple(returned(found)) == (8, 64)
+
+
+def test_a_size_that_differs_in_a_single_row_is_dropped():
+    def nearly(x, t, label):
+        return x * (1 + 1e-6 * (x == nearly.unlucky)) if len(x) == 4 else x
+
+    generator = torch.Generator().manual_seed(0)  # as the check draws them
+    nearly.unlucky = torch.randn(64, 2, generator=generator)[37, 1]
+    found = bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL))
+    assert tuple(returned(found)) == (8, 64)
+
+
+def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
+    engine = make_engine()
+    kept = make_job(n=2, steps=20, seed=5)
+
+    async def scenario():
+        doomed = [asyncio.create_task(engine.sample(make_job(n=64, steps=50, seed=i))) for i in range(5)]
+        staying = asyncio.create_task(engine.sample(kept))
+        await asyncio.sleep(0.05)
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        answer = await staying
+        while value(engine, "spirale_rows_active") or value(engine, "spirale_rows_queued"):
+            await asyncio.sleep(0.01)
+        return answer
+
+    answer = asyncio.run(asyncio.wait_for(scenario(), 60))
+    np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, engine)))
+    assert value(engine, "spirale_cancelled_total") == 5
+    assert not any(engine._worker.backlog._evaluations.values())
+
+
+def test_previews_come_in_order_and_change_no_byte(make_engine):
+    engine = make_engine()
+    seen = []
+    plain = make_job(n=3, steps=20, seed=9)
+    watched = replace(plain, preview_steps=(5, 10, 20))
+
+    async def scenario():
+        watching = engine.result(engine.submit(watched, lambda step, x0: seen.append((step, x0))))
+        return await asyncio.gather(watching, engine.sample(plain), engine.sample(make_job(n=9, steps=7)))
+
+    with_previews, without, _ = asyncio.run(scenario())
+    np.testing.assert_array_equal(with_previews.data, without.data)
+    assert [step for step, _ in seen] == [5, 10]  # at the last step there is the result itself
+    assert not np.array_equal(seen[0][1], seen[1][1])
+
+
+def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
+    checkpoint = tiny_checkpoint(IMAGES)
+    checkpoint.network.embedding.label.weight.data[1 + 7] = float("nan")  # label 7
+    engine = make_engine({"images": Served(checkpoint)})
+
+    async def scenario():
+        jobs = [make_job(label=label, seed=label, steps=5) for label in range(10)]
+        return await asyncio.gather(*(engine.sample(job) for job in jobs), return_exceptions=True)
+
+    answers = asyncio.run(scenario())
+    assert [label for label, answer in enumerate(answers) if isinstance(answer, JobFailed)] == [7]
+    assert engine.ready
+
+
+def test_a_tick_that_raises_is_run_again_job_by_job(make_engine):
+    engine = make_engine()
+    tick = engine._worker.runner.tick
+
+    def poisoned(model, jobs, slices):
+        if any(job.seeds[0] == 666 for job in jobs.values()):
+            raise RuntimeError("poison")
+        return tick(model, jobs, slices)
+
+    engine._worker.runner.tick = poisoned
+    good = make_job(seed=1, steps=5)
+
+    async def scenario():
+        return await asyncio.gather(
+            engine.sample(good), engine.sample(make_job(seed=666, steps=5)), return_exceptions=True
+        )
+
+    answer, failure = asyncio.run(scenario())
+    assert isinstance(failure, JobFailed) and "poison" not in str(failure)
+    np.testing.assert_array_equal(answer.data, as_answered(good, solo(good, engine)))
+
+
+def test_past_the_bound_the_answer_is_full_and_an_idle_engine_takes_anything(make_engine):
+    engine = make_engine(max_queued_seconds=0.01)
+
+    async def scenario():
+        first = asyncio.create_task(engine.sample(make_job(n=64, steps=50)))
+        await asyncio.sleep(0)
+        with pytest.raises(EngineFull) as full:
+            await engine.sample(make_job(n=64, steps=50))
+        assert full.value.retry_after >= 1
+        await first
+
+    asyncio.run(scenario())
+    assert value(engine, "spirale_rejected_total", reason="full") == 1
+
+
+def test_a_job_past_its_deadline_is_given_up(make_engine):
+    engine = make_engine(deadline_seconds=0.05)
+
+    async def scenario():
+        with pytest.raises(DeadlinePassed):
+            await engine.sample(make_job(n=64, steps=50, seed=1))
+        while value(engine, "spirale_rows_active"):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_stopping_finishes_what_was_accepted_and_takes_no_more(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        accepted = asyncio.create_task(engine.sample(make_job(n=8, steps=20)))
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(engine.stop, 30)
+        assert len((await accepted).data) == 8
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_was_accepted_before_the_drain_is_done_and_the_engine_stays_up(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        accepted = asyncio.create_task(engine.sample(make_job(n=8, steps=20)))
+        await asyncio.sleep(0)
+        engine.drain()
+        assert len((await accepted).data) == 8
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(scenario())
+    assert engine.failure is None and engine._thread.is_alive()
+
+
+def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_engine):
+    broken = tiny_checkpoint(POINTS, name="broken")
+    broken.network.forward = None
+    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    engine = make_engine({"broken": Served(broken), "images": Served(CHECKPOINTS["images"])})
+    assert list(engine.describe()["models"]) == ["images"]
+
+    async def scenario():
+        with pytest.raises(EngineStopped, match="the model broken is not there"):
+            await engine.sample(replace(make_job("points"), model="broken"))
+        assert len((await engine.sample(make_job())).data) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("broken", ["raises", "gives no numbers"])
+def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
+    engine = make_engine()
+
+    def gradient(x, t, label):
+        if broken == "raises":
+            raise ValueError("no gradient today")
+        return torch.full_like(x, float("nan"))
+
+    engine._worker.runner.models["images"].denoiser.gradients["label"]._network = gradient
+    kept = make_job(n=2, steps=20, seed=5)
+
+    async def scenario():
+        staying = asyncio.create_task(engine.sample(kept))
+        steered = asyncio.create_task(engine.sample(make_job(gradient=2.0, steps=20)))
+        with pytest.raises(JobFailed):
+            await steered
+        return await staying
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
+
+
+def test_models_of_one_classifier_share_it(make_engine):
+    models = make_engine()._worker.runner.models
+    assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
+    assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), ("images", (16,))])
+def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, monkeypatch, name, sizes):
+    """By a compiler that only records the graphs. Torch gives up after eight of them, unless it is told otherwise."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    engine = make_engine({name: SERVED[name]}, compile=True, batch_sizes=sizes)
+    kept = engine.describe()["models"][name]["batch_sizes"]
+    # With hints: what reads them (one graph for both kinds), and another one for rows that they add something to.
+    graphs = len(sizes) + (len(sizes) + len(kept) if name == "images" else 0)
+    assert counters["stats"]["unique_graphs"] == graphs
+    draw = random.Random(2)
+    jobs = [job for job in (random_job(draw) for _ in range(200)) if job.model == name]
+
+    async def ask_all():
+        return await asyncio.gather(*(engine.sample(job) for job in jobs))
+
+    for job, answer in zip(jobs, asyncio.run(ask_all()), strict=True):
+        np.testing.assert_array_equal(answer.data, as_answered(job, solo(job, engine)))
+    assert counters["stats"]["unique_graphs"] == graphs and not counters["unimplemented"]
+
+
+def test_an_engine_without_any_model_is_dead():
+    broken = tiny_checkpoint(POINTS)
+    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    engine = Engine({"broken": Served(broken)}, EngineOptions(device="cpu"), Metrics())
+    engine.start()
+    engine._thread.join(30)
+    assert isinstance(engine.failure, ZeroDivisionError) and not engine.ready
+
+
+def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
+    engine = make_engine({"images": SERVED["images"]})
+    runner, happened = engine._worker.runner, []
+    tick, load = runner.tick, runner.load
+
+    def seen_tick(*arguments):
+        happened.append("tick")
+        return tick(*arguments)
+
+    def seen_load(*arguments):
+        for _ in load(*arguments):
+            happened.append("pass")
+            yield
+
+    runner.tick, runner.load = seen_tick, seen_load
+
+    async def scenario():
+        running = engine.submit(make_job(n=7, steps=50, sampler="ddpm"))
+        await engine.load("points", SERVED["points"])
+        assert engine.keys == {"images", "points"} and not engine.warming
+        await engine.result(running)
+        return await engine.sample(make_job("points", label=1))
+
+    fresh = asyncio.run(scenario())
+    passes = [number for number, what in enumerate(happened) if what == "pass"]
+    assert "tick" in happened[passes[0] : passes[-1]]
+    assert all(happened[number + 1] == "tick" for number in passes[:5])  # never two passes while rows wait
+    same = make_engine({"images": SERVED["images"], "points": SERVED["points"]})
+    np.testing.assert_array_equal(fresh.data, asyncio.run(same.sample(make_job("points", label=1))).data)
+
+
+def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
+    """A CUDA context that is broken raises for everything, and for good: no job is to blame."""
+    engine = make_engine()
+
+    def broken(*_):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    engine._worker.runner.models["images"].denoiser.network = broken
+
+    async def scenario():
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert isinstance(engine.failure, RuntimeError) and not engine.ready
+
+
+def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(make_engine):
+    engine = make_engine()
+
+    async def scenario():
+        for round in range(20):
+            await asyncio.gather(*(engine.sample(make_job(n=n, steps=3, seed=round)) for n in (1, 5, 9)))
+
+    asyncio.run(scenario())
+    assert len(engine._worker.runner.models["images"].arena.x) <= 60
+    assert engine._worker.runner.rows_held == 0
+
+
+def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
+    monkeypatch.setattr("service.engine.plan_table.ROWS_WORTH_KEEPING", 40)
+    engine = make_engine()
+    kept = make_job(n=2, steps=50, sampler="ddpm")
+
+    async def scenario():
+        staying = asyncio.create_task(engine.sample(kept))
+        for i in range(40):
+            await engine.sample(make_job(sampler="ddim", eta=i / 100, steps=10))
+        return await staying
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
+    assert len(engine._worker.runner._plans.t) <= 50 + 40 + 10 + 10
+
+
+def test_a_dead_thread_leaves_nobody_waiting(make_engine):
+    engine = make_engine()
+
+    def die(*_):
+        raise SystemExit("died")
+
+    engine._worker.runner.tick = die
+
+    async def scenario():
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert isinstance(engine.failure, SystemExit) and not engine.ready
+
+
+def value(engine: Engine, name: str, **labels: str) -> float:
+    return engine._metrics.registry.get_sample_value(name, labels) or 0.0

@@ -1,0 +1,460 @@
+"""Somebody's own folder of images: what is in it is used as it was meant, or named with what to do about it."""
+
+import json
+import os
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.folders import make_folder, noise
+from training.data import image_set as images_module
+from training.data import training_set
+from training.data.augment import flipped, recoloured, shifted
+from training.data.data_section import ImageSection
+from training.data.pixels import LARGEST, Unusable, read_pixels
+from training.data.split import digests, held_out
+from training.data.training_set import DataError, FiniteSet
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def images(root: Path, **options) -> FiniteSet:
+    return training_set(ImageSection(dataset="mine", images=str(root), **({"size": (8, 8), "channels": 3} | options)))
+
+
+def left_out(of: FiniteSet) -> dict[str, str]:
+    return {one.name: one.reason for one in of.left_out}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# What is used
+
+
+def test_a_folder_a_class_in_natural_order(tmp_path):
+    of = images(make_folder(tmp_path / "of", {"10": 20, "9": 30, "rose": 40}))
+    assert of.config.labels == ("9", "10", "rose")
+    assert of.config.shape == (3, 8, 8)
+    assert of.config.dataset == "mine"
+    counts = np.bincount(of.examples.labels) + np.bincount(of.held_out.labels)
+    assert counts.tolist() == [30, 20, 40]
+    for part in (of.examples, of.held_out):
+        for name, label, row in zip(part.names, part.labels.tolist(), part.rows, strict=True):
+            assert name.split("/")[0] == of.config.labels[label]
+            expected = np.asarray(Image.open(tmp_path / "of" / name)).transpose(2, 0, 1)
+            assert np.array_equal(row, expected)  # of its own size, it is not touched
+
+
+def test_a_flat_folder_and_a_single_class_have_no_labels(tmp_path):
+    for classes in ({"": 20}, {"only": 20}):
+        of = images(make_folder(tmp_path / f"of{len(classes)}{''.join(classes)}", classes))
+        assert of.config.labels == ()
+        assert set(of.draw(5, generator())[1].tolist()) == {-1}
+
+
+def test_folders_may_mean_nothing(tmp_path):
+    root = make_folder(tmp_path / "of", {"": 10, "a": 5, "b/c": 5})
+    of = images(root, labels=False)
+    assert of.config.labels == ()
+    assert len(of.examples) + len(of.held_out) == 20
+
+
+def test_a_share_of_every_class_is_never_drawn(tmp_path):
+    of = images(make_folder(tmp_path / "of", {"a": 60, "b": 30}), held_out=0.2)
+    assert np.bincount(of.held_out.labels).tolist() == [12, 6]
+    held = {row.numpy().tobytes() for row in of.held_out.rows}
+    drawn, labels = of.draw(5_000, generator())
+    seen = {row.byte().numpy().tobytes() for row in drawn}
+    assert not held & seen
+    assert seen == {row.numpy().tobytes() for row in of.examples.rows}
+    assert labels.double().mean().item() == pytest.approx(24 / 72, abs=0.03)
+    again, _ = of.draw(5_000, generator())
+    assert torch.equal(drawn, again)
+
+
+def test_what_is_held_out_depends_on_content_alone_and_copies_stay_together():
+    rows = np.random.default_rng(0).integers(0, 256, (200, 4), dtype=np.uint8)
+    rows[100:150] = rows[:50]
+    labels = np.arange(200) // 4 % 2
+    labels[100:150] = labels[:50]
+    held = held_out(digests(rows), labels, 0.1)
+    assert np.array_equal(held[:50], held[100:150])
+    assert 10 <= held.sum() <= 30
+    order = np.random.default_rng(1).permutation(200)
+    assert np.array_equal(held_out(digests(rows[order]), labels[order], 0.1), held[order])
+
+
+@pytest.mark.parametrize("shared", [1, 5, 50, 100])
+def test_a_row_of_two_classes_is_held_out_in_both_or_in_neither(shared):
+    """The second class has the first `shared` rows of the first class besides its own."""
+    rows = np.random.default_rng(0).integers(0, 256, (200, 4), dtype=np.uint8)
+    both = np.concatenate([rows[:100], rows[:shared], rows[100:]])[:200]
+    labels = np.arange(200) // 100
+    held = held_out(digests(both), labels, 0.1)
+    assert np.array_equal(held[:shared], held[100 : 100 + shared])
+    assert held.any()
+    for label in (0, 1):
+        assert (~held[labels == label]).sum() >= 90
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (4, 1), (5, 2), (16, 4), (39, 4), (50, 5), (1000, 100)])
+def test_small_classes_keep_a_few(count, held):
+    rows = np.arange(count)[:, None]
+    assert held_out(digests(rows), np.zeros(count, dtype=np.int64), 0.1).sum() == held
+
+
+def test_what_the_network_sees_is_in_its_range(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    by_range = images(root).config
+    assert (by_range.mean, by_range.std, by_range.clip) == ((127.5,), (127.5,), 1.0)
+    of = images(root, standardise="channels")
+    seen = of.config.standardise(of.examples.rows.float())
+    assert seen.mean((0, 2, 3)).abs().max() < 1e-4
+    assert seen.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-4)
+    extremes = of.config.standardise(torch.tensor([0.0, 255.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1))
+    assert of.config.clip == pytest.approx(extremes.abs().max().item(), rel=1e-6)
+
+
+# Modes and shapes
+
+RED, GREEN = (200, 30, 40), (10, 220, 90)
+GREY_OF_RED = 0.299 * 200 + 0.587 * 30 + 0.114 * 40
+
+
+def flat(mode: str) -> Image.Image:
+    image = Image.new("RGB", (12, 12), RED)
+    return image.quantize(8) if mode == "P" else image.convert(mode)
+
+
+def of_sixteen_bits() -> Image.Image:
+    return Image.fromarray(np.full((12, 12), 60 * 257, dtype=np.uint16))
+
+
+def clear() -> Image.Image:
+    """Half covered: what is behind it is white."""
+    return Image.new("RGBA", (12, 12), (*RED, 128))
+
+
+def clear_palette() -> Image.Image:
+    image = Image.new("P", (12, 12), 0)
+    image.putpalette([*RED, *GREEN])
+    image.info["transparency"] = 0
+    return image
+
+
+HALF_WHITE = [(value * 128 + 255 * 127) / 255 for value in RED]
+
+
+@pytest.mark.parametrize(
+    ("image", "file", "expected"),
+    [
+        (flat("RGB"), "a.png", RED),
+        (flat("RGB"), "a.webp", RED),
+        (flat("RGB"), "a.bmp", RED),
+        (flat("RGB"), "a.TIFF", RED),
+        (flat("P"), "a.png", RED),
+        (flat("P"), "a.gif", RED),
+        (flat("L"), "a.jpg", [GREY_OF_RED] * 3),
+        (flat("CMYK"), "a.jpg", RED),
+        (flat("LA"), "a.png", [GREY_OF_RED] * 3),
+        (Image.new("1", (12, 12), 1), "a.png", [255] * 3),
+        (clear(), "a.png", HALF_WHITE),
+        (clear(), "a.webp", HALF_WHITE),
+        (clear_palette(), "a.png", [255] * 3),
+        (of_sixteen_bits(), "a.png", [60] * 3),
+        (of_sixteen_bits(), "a.tif", [60] * 3),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else value if isinstance(value, str) else "",
+)
+def test_every_mode_becomes_the_colours_that_are_seen(tmp_path, image, file, expected):
+    image.save(tmp_path / file, **({"lossless": True} if file.endswith("webp") else {}))
+    pixels = read_pixels(tmp_path / file, (4, 4), 3, "crop")
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (3, 4, 4)
+    tolerance = 4 if file.endswith(("jpg", "gif")) or image.mode == "P" else 1.01
+    assert np.abs(pixels.astype(float) - np.reshape(expected, (3, 1, 1))).max() <= tolerance
+    grey = read_pixels(tmp_path / file, (4, 4), 1, "crop")
+    assert grey.shape == (1, 4, 4)
+    assert grey.mean() == pytest.approx(np.dot(expected, (0.299, 0.587, 0.114)), abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"), [(1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0)), (2, (0, 1)), (5, (0, 0))]
+)
+def test_photographs_are_turned_upright(tmp_path, orientation, corner):
+    """A picture whose first corner is light: where EXIF says that corner belongs."""
+    stored = np.zeros((16, 16, 3), dtype=np.uint8)
+    stored[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    pixels = read_pixels(tmp_path / "a.jpg", (2, 2), 1, "crop")[0]
+    assert np.unravel_index(pixels.argmax(), (2, 2)) == corner
+
+
+def test_other_shapes_are_cropped_to_their_middle_or_stretched(tmp_path):
+    wide = np.zeros((8, 24), dtype=np.uint8)
+    wide[:, 8:16] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (read_pixels(tmp_path / "wide.png", (8, 8), 1, "crop") == 255).all()
+    stretched = read_pixels(tmp_path / "wide.png", (8, 24), 1, "stretch")
+    assert np.array_equal(stretched[0], wide)
+    assert 50 < read_pixels(tmp_path / "wide.png", (8, 8), 1, "stretch").mean() < 120
+
+
+# What cannot be used
+
+
+def truncated(path: Path, keep: float = 0.5) -> Path:
+    noise(99, 64).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+    return path
+
+
+def huge(path: Path, side: int = 20_000) -> Path:
+    """A whole PNG of that many black pixels a side, written without ever holding them."""
+    compressor, packed = zlib.compressobj(1), b""
+    for _ in range(side):
+        packed += compressor.compress(bytes(1 + side // 8))
+    packed += compressor.flush()
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+    return path
+
+
+def test_files_that_cannot_be_used_are_named_and_the_others_are_used(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 10, "b": 10})
+    truncated(root / "a" / "cut.png")
+    truncated(root / "a" / "cut.jpg", 0.7)
+    truncated(root / "b" / "cut.webp", 0.7)
+    (root / "b" / "text.png").write_text("no image")
+    (root / "b" / "empty.jpg").touch()
+    (root / "b" / "notes.txt").write_text("notes")
+    huge(root / "b" / "huge.png")
+    Image.new("F", (8, 8)).save(root / "b" / "floats.tif")
+    of = images(root)
+    reasons = left_out(of)
+    assert set(reasons) == {
+        *("a/cut.png", "a/cut.jpg", "b/cut.webp", "b/text.png", "b/empty.jpg", "b/notes.txt", "b/huge.png"),
+        "b/floats.tif",
+    }
+    assert all(reasons[name].startswith("broken: ") for name in ("a/cut.png", "a/cut.jpg", "b/cut.webp"))
+    assert all("no image, whatever its name says" in reasons[f"b/{name}"] for name in ("text.png", "empty.jpg"))
+    assert "too much memory; scale it down" in reasons["b/huge.png"]
+    assert "convert it to 8 or 16 bits" in reasons["b/floats.tif"]
+    assert reasons["b/notes.txt"].startswith(".txt")
+    assert len(of.examples) + len(of.held_out) == 20
+
+
+def test_an_image_is_refused_by_its_size_before_it_is_decoded(tmp_path, monkeypatch):
+    side = 8 * 1100
+    assert LARGEST < side**2 < Image.MAX_IMAGE_PIXELS  # Pillow itself would let it pass
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(Unusable, match="8800×8800 pixels: more than 67,108,864"):
+        read_pixels(huge(tmp_path / "large.png", side), (8, 8), 1, "crop")
+
+
+def test_links_out_of_the_folder_are_not_followed_and_loops_end(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 10, "b": 10})
+    outside = make_folder(tmp_path / "outside", {"": 3})
+    (root / "a" / "out.png").symlink_to(outside / "0.png")
+    (root / "a" / "relative.png").symlink_to("../../outside/1.png")
+    (root / "c").symlink_to(outside)
+    (root / "a" / "nowhere.png").symlink_to("nothing.png")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "b" / "inside.png").symlink_to(root / "b" / "0.png")
+    of = images(root)
+    reasons = left_out(of)
+    assert set(reasons) == {"a/out.png", "a/relative.png", "c", "a/nowhere.png"}
+    assert all("leads out of the folder" in reasons[name] for name in ("a/out.png", "a/relative.png", "c"))
+    assert "leads nowhere" in reasons["a/nowhere.png"]
+    assert len(of.examples) + len(of.held_out) == 21
+    linked = images(tmp_path / "of" / ".." / "of")  # and the way to the folder itself may be any
+    assert len(linked.examples) == len(of.examples)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 10, "b": 10})
+    noise(500).save(os.fsdecode(os.fsencode(root / "a") + b"/caf\xe9.png"))
+    of = images(root)
+    names = of.examples.names + of.held_out.names
+    assert "a/caf\\xe9.png" in names
+    json.dumps(names).encode()
+    os.rename(root / "b", os.fsencode(root) + b"/ros\xe9")
+    with pytest.raises(DataError, match=r"ros\\xe9: its name would be a label: rename it"):
+        images(root)
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ({"": 0}, r"of: no images in it; images are \.bmp, "),
+        ({"": 1}, "too few usable images to learn from, 1: give at least 8"),
+        ({"a": 30, "b": 1}, r"of/b: a class wants at least 2 usable images .*, and has 1: add some"),
+        ({"": 5, "a": 30, "b": 30}, r"5 images \(0.png …\) lie beside the folders .* --no-labels"),
+        ({"train": 30, "test": 30}, r"folders are test and train, which are no classes: give one of them"),
+    ],
+)
+def test_folders_that_cannot_be_trained_on_say_what_to_do(tmp_path, classes, says):
+    with pytest.raises(DataError, match=says):
+        images(make_folder(tmp_path / "of", classes))
+
+
+def test_a_folder_of_other_things_says_what_they_are(tmp_path):
+    (tmp_path / "a.heic").touch()
+    with pytest.raises(DataError, match=r"of its 1 files none is: a.heic: .heic: no kind of image that is read"):
+        images(tmp_path)
+    with pytest.raises(DataError, match="nothing: no such folder"):
+        images(tmp_path / "nothing")
+
+
+def test_a_class_whose_images_are_all_broken_is_named_with_them(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 1})
+    truncated(root / "b" / "cut.png")
+    with pytest.raises(DataError, match=r"of/b: a class .* has 1: .*b/cut.png \(broken: "):
+        images(root)
+
+
+# Captions
+
+
+def test_captions_are_read_where_hugging_face_has_them(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 10, "b": 10})
+    lines = [{"file_name": f"a/{index}.png", "text": f" a  thing {index}"} for index in range(10)]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    (root / "b" / "metadata.jsonl").write_text(json.dumps({"file_name": "gone.png", "text": "?"}))
+    of = images(root)
+    said = dict(zip(of.examples.names + of.held_out.names, of.examples.captions + of.held_out.captions, strict=True))
+    assert said["a/3.png"] == "a thing 3"
+    assert said["b/3.png"] == ""
+    assert left_out(of) == {"b/metadata.jsonl, line 1": "there is no image gone.png"}
+    assert images(make_folder(tmp_path / "other", {"": 20})).examples.captions == ()
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"file_name": "0.png"}', '{"file_name": "0.png", "text": 3}'])
+def test_a_caption_that_cannot_be_read_is_named_by_its_line(tmp_path, line):
+    root = make_folder(tmp_path / "of", {"": 20})
+    (root / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "one"}\n' + line)
+    with pytest.raises(DataError, match=r"metadata\.jsonl, line 2: "):
+        images(root)
+
+
+# The cache
+
+
+def test_files_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    first = images(root)
+    decode = images_module.read_pixels
+    monkeypatch.setattr(images_module, "read_pixels", lambda *_: pytest.fail("it was decoded again"))
+    second = images(root, flip=True)  # augmentation changes nothing that is kept
+    assert torch.equal(first.examples.rows, second.examples.rows)
+    assert first.examples.names == second.examples.names
+
+    monkeypatch.setattr(images_module, "read_pixels", decode)
+    noise(1000).save(root / "a" / "0.png")
+    noise(1001).save(root / "a" / "new.png")
+    third = images(root)
+    assert len(third.examples) + len(third.held_out) == 41
+    (place,) = (tmp_path / "cache" / "spirale").iterdir()
+    assert len(list(place.glob("*/"))) == 1  # what was made of the older files is gone …
+    assert first.examples.rows.sum() > 0  # … but for whoever has it open
+
+
+def test_what_was_half_made_is_made_again(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(images_module, "digests", killed)
+        images(root)
+    assert len(images(root).examples) == 32
+
+
+def test_two_at_once_decode_once(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    decoded = []
+    decode = images_module.read_pixels
+    monkeypatch.setattr(images_module, "read_pixels", lambda path, *of: decoded.append(path) or decode(path, *of))
+    with ThreadPoolExecutor(4) as pool:
+        sets = list(pool.map(lambda _: images(root), range(4)))
+    assert len(decoded) == 40
+    assert all(torch.equal(one.examples.rows, sets[0].examples.rows) for one in sets)
+
+
+def test_a_full_disk_is_seen_before_it_is_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(images_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(DataError, match=r"40 images of 8×8 take .* XDG_CACHE_HOME"):
+        images(make_folder(tmp_path / "of", {"a": 20, "b": 20}))
+
+
+# Augmentation
+
+
+def test_augmentation_is_off_unless_it_is_asked_for(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    plain = images(root)
+    drawn, _ = plain.draw(50, generator())
+    index = torch.randint(len(plain), (50,), generator=generator())
+    assert torch.equal(drawn, plain.examples.rows[index].float())
+    changed, _ = images(root, flip=True, shift=2, colour=0.3).draw(50, generator())
+    assert not torch.equal(changed, drawn)
+    again, _ = images(root, flip=True, shift=2, colour=0.3).draw(50, generator())
+    assert torch.equal(changed, again)
+
+
+def test_flipped_images_are_mirrored_half_of_the_time():
+    images = torch.rand(400, 3, 4, 6)
+    out = flipped(images, generator())
+    mirrored = (out == images.flip(3)).flatten(1).all(1)
+    kept = (out == images).flatten(1).all(1)
+    assert (mirrored ^ kept).all()
+    assert mirrored.double().mean().item() == pytest.approx(0.5, abs=0.08)
+
+
+def test_shifted_images_move_by_whole_pixels_and_their_rim_is_drawn_out():
+    image = torch.arange(48.0).view(1, 1, 6, 8)
+    out = shifted(image.expand(500, 1, 6, 8), 2, generator())
+    seen = set()
+    for one in out[:, 0]:
+        (found,) = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if all(
+                one[y, x] == image[0, 0, min(max(y - down, 0), 5), min(max(x - right, 0), 7)]
+                for y in range(6)
+                for x in range(8)
+            )
+        ]
+        seen.add(found)
+    assert len(seen) == 25
+
+
+def test_recoloured_images_keep_their_range_and_grey_stays_grey():
+    images = 255 * torch.rand(200, 3, 4, 4)
+    out = recoloured(images, 0.4, generator())
+    assert out.min() >= 0 and out.max() <= 255
+    brightness = out.mean((1, 2, 3)) / images.mean((1, 2, 3))
+    assert 0.58 < brightness.min() < 0.75 and 1.2 < brightness.max() < 1.42
+    grey = images[:, :1].expand(-1, 3, -1, -1)
+    assert (recoloured(grey, 0.4, generator()).std(1)).max() < 0.05
+    torch.testing.assert_close(recoloured(images, 0.0, generator()), images)

@@ -1,0 +1,450 @@
+"""init: what it proposes can be built and trained, what it writes says what it means, and what it refuses says why."""
+
+import itertools
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from typer.testing import CliRunner
+
+from model.checkpoints.denoiser import load_checkpoint
+from model.data import DataConfig
+from model.networks import build_encoder, build_network
+from tests.folders import make_folder, make_table, noise
+from tests.unit.training.data.test_image_set import truncated
+from training.__main__ import app
+from training.data.image_folder import read_folder
+from training.data.table import read_columns
+from training.data.training_set import DataError
+from training.init.choices import HEAD, Choice, plain, to_toml
+from training.init.probe import Pace, measure_pace
+from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
+from training.init.survey import survey_images, survey_table
+from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
+from training.tasks.registry import make_task
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """A working directory and a cache of its own, and an Accelerate that has not yet been told a precision."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("training.init.probe.SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def said(result) -> str:
+    """What a person is told: the report, or the error that stopped it."""
+    return result.output if result.exception is None else f"{result.output}{result.exception}"
+
+
+def shortened(recipe: str) -> str:
+    """The same TOML over three steps."""
+    shorter = re.sub(r"^steps = \d+ #", "steps = 3 #", recipe, flags=re.MULTILINE)
+    return re.sub(r"^warmup_steps = \d+", "warmup_steps = 0", shorter, flags=re.MULTILINE)
+
+
+# The TOML
+
+
+def test_what_is_written_is_what_is_meant():
+    nasty = 'a "quoted" \\ name\twith \x7f and ü\n'
+    choices = {
+        "name": Choice(nasty, f"a reason, {nasty}"),
+        "description": Choice("long " * 30, "a reason that goes above the line"),
+        "seed": Choice(0),
+        "network": {
+            HEAD: Choice(None, "2.5 M parameters"),
+            "blocks": Choice(2, f"{nasty} above the line" * 10),
+            "channels": Choice((48, 96), "two"),
+            "learned": Choice(True),
+            "rate": Choice(5e-4),
+            "small": Choice(1e-05),
+            "without": Choice(["a", nasty]),
+        },
+    }
+    text = to_toml(choices)
+    assert tomllib.loads(text) == plain(choices) | {"network": plain(choices)["network"] | {"channels": [48, 96]}}
+    assert "seed = 0\n" in text
+    assert "[network] # 2.5 M parameters\n" in text
+    assert "\n# a reason that goes above the line\ndescription = " in text
+
+
+# What is proposed
+
+
+def amount(shape: tuple[int, ...], rows: int, device: str = "cpu", labels: int = 3, **options) -> Amount:
+    kind = "points" if len(shape) == 1 else "images"
+    data = DataConfig(dataset="mine", kind=kind, shape=shape, labels=tuple(f"class {i}" for i in range(labels)))
+    return Amount(rows, data, torch.device(device), **options)
+
+
+OWN = {"dataset": Choice("mine"), "images": Choice("photos"), "size": Choice([32, 32]), "channels": Choice(3)}
+TABLE = {"dataset": Choice("mine"), "table": Choice("t.csv")}
+SIDES = [4, 8, 12, 16, 28, 32, 36, 48, 64, 100, 128, 256]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_network_can_be_built_for_every_size(device):
+    sizes = [(side, side) for side in SIDES] + list(itertools.combinations([8, 20, 28, 64], 2))
+    for number, (height, width) in enumerate(sizes):
+        of = amount((3, height, width), (50, 5_000)[number % 2], device)
+        for role in (Role.CONDITIONAL, Role.CLASSIFIER):
+            made = parse_recipe(plain(recipe_for(role, "mine", OWN, of, "mine")), "here")
+            if isinstance(made, ClassifierRecipe):
+                build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
+                continue
+            network = build_network(made.network, shape=of.data.shape, labels=3, T=1000, learned_variance=False)
+            *_, last = made.network.channels
+            pixels = height * width // (made.network.patch * 2 ** (len(made.network.channels) - 1)) ** 2
+            assert pixels <= 32**2  # of what the middle attends to
+            assert network.middle[0].residual.conv2.out_channels == last
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_is_a_recipe_of_images(role):
+    of = amount((3, 32, 32), 2_000, captioned=True)
+    made = parse_recipe(plain(recipe_for(role, f"mine-{role}", OWN, of, "mine")), "here")
+    assert made.name == f"mine-{role}"
+    assert made.description
+    if isinstance(made, DenoiserRecipe):
+        assert made.prediction.learned_variance == (role == Role.UNCONDITIONAL)
+        assert (made.sampling.variance == "learned") == made.prediction.learned_variance
+        assert made.objective.conditional == (role != Role.UNCONDITIONAL)
+
+
+@pytest.mark.parametrize("role", [Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER])
+@pytest.mark.parametrize("dimensions", [1, 13, 64])
+def test_points_have_three_roles(role, dimensions):
+    of = amount((dimensions,), 200)
+    made = parse_recipe(plain(recipe_for(role, "mine", TABLE, of, "mine")), "here")
+    assert made.network.kind == ("point-encoder" if role == Role.CLASSIFIER else "mlp")
+    assert made.optimisation.mixed_precision == "no"
+
+
+@pytest.mark.parametrize(
+    ("role", "of", "says"),
+    [
+        (Role.CONDITIONAL, amount((3, 32, 32), 100, labels=0), "there are no classes: one folder a class"),
+        (Role.CLASSIFIER, amount((5,), 100, labels=0), "there are no classes: a column: --label"),
+        (Role.JUDGE, amount((5,), 100), "is of images only"),
+        (Role.CONTROL_CANNY, amount((5,), 100), "is of images only"),
+        (Role.CLIP, amount((3, 32, 32), 100), r"there are no captions: metadata\.jsonl"),
+    ],
+)
+def test_a_role_that_the_data_cannot_have_says_what_is_missing(role, of, says):
+    with pytest.raises(Impossible, match=f"--role {role}: {says}"):
+        recipe_for(role, "mine", OWN, of, "mine")
+
+
+def test_more_data_is_trained_on_longer_and_seen_less_often():
+    def steps(rows: int) -> int:
+        return recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]["steps"].value
+
+    taken = [steps(rows) for rows in (50, 500, 5_000, 50_000, 5_000_000)]
+    assert taken == sorted(taken)
+    assert taken[0] == 1500 and taken[-1] == 40_000
+    assert taken[2] / 5_000 > taken[3] / 50_000
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("shape", [(5,), (3, 32, 32)])
+@pytest.mark.parametrize(("rows", "batch"), [(3, 8), (72, 64), (128, 128), (200, 128), (50_000, None)])
+def test_a_batch_is_a_power_of_two_and_no_more_than_the_rows(shape, device, rows, batch):
+    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount(shape, rows, device), "m")["optimisation"]
+    largest = 512 if len(shape) == 1 else 256 if device == "cuda" else 128
+    assert options["batch_size"].value == (batch or largest)
+
+
+@pytest.mark.parametrize(("rows", "averaged"), [(50, "149"), (5_000_000, "1,000")])
+def test_a_recipe_says_over_how_many_steps_weights_are_averaged(rows, averaged):
+    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]
+    assert options["ema_decay"].why == f"averages about the last {averaged} steps"
+
+
+@pytest.mark.parametrize(
+    ("sides", "device", "size"),
+    [
+        ([(8, 8)] * 20, "cpu", [8, 8]),
+        ([(40, 24)] * 20, "cpu", [40, 24]),
+        ([(40, 24)] * 20 + [(40, 28)] * 5, "cpu", [16, 16]),
+        ([(27, 27)] * 20, "cpu", [16, 16]),
+        ([(640, 480)] * 20, "cpu", [32, 32]),
+        ([(640, 480)] * 20, "cuda", [64, 64]),
+        ([(5, 7)] * 20, "cpu", [8, 8]),
+        ([(640, 480)] * 5 + [(30, 500)] * 20, "cpu", [28, 28]),
+    ],
+)
+def test_the_size_is_their_own_or_about_as_large_as_they_are(tmp_path, sides, device, size):
+    for index, (height, width) in enumerate(sides):
+        noise(index, max(height, width), "L").crop((0, 0, width, height)).save(tmp_path / f"{index}.png")
+    survey = survey_images(read_folder(tmp_path))
+    assert choose_size(survey, torch.device(device)).value == size
+
+
+def test_a_folder_whose_images_cannot_be_read_is_named_as_it_may_be_printed(tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    root.mkdir()
+    (root / "0.png").write_text("no image")
+    with pytest.raises(DataError, match=r"caf\\xe9: none of its 1 images can be read; 0\.png: "):
+        survey_images(read_folder(root))
+
+
+def test_grey_images_in_colour_files_are_grey(tmp_path):
+    for index in range(10):
+        noise(index, mode="L").convert("RGB").save(tmp_path / f"{index}.png")
+    assert survey_images(read_folder(tmp_path)).grey
+    noise(10).save(tmp_path / "10.png")
+    assert not survey_images(read_folder(tmp_path)).grey
+
+
+@pytest.mark.parametrize("count", [30, 3000])
+@pytest.mark.parametrize(
+    ("head", "cells", "label", "without"),
+    [
+        ("id,a,b,class", "{i},{x},{y},{k}", "class", ("id",)),
+        ("a,b,colour", "{x},{y},{w}", "colour", ()),
+        ("a,b,remark,class", "{x},{y},remark {i},{k}", "class", ("remark",)),
+        ("a,b,colour,form", "{x},{y},{w},{w}", None, ("colour", "form")),
+        ("a,b,remark", "{x},{y},remark {i}", None, ("remark",)),
+        ("a,b,seven", "{x},{y},7", None, ("seven",)),
+        ("x,y,kind", "{x},{y},{w}", "kind", ()),
+        ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
+    ],
+)
+def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without, count):
+    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(count)]
+    (tmp_path / "t.csv").write_text("\n".join([head, *lines]))
+    survey = survey_table(read_columns(tmp_path / "t.csv"))
+    assert survey.label == label
+    assert {*survey.constant, *survey.of_words, *survey.counting} == set(without)
+
+
+# The command
+
+
+def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
+    root = make_folder(tmp_path / "photos", {"rose": 30, "tulip": 20})
+    truncated(root / "rose" / "cut.png")
+    noise(0).save(root / "tulip" / "copy.png")
+    result = run("init", "photos", "--name", "flowers")
+    assert result.exit_code == 0, said(result)
+    for line in (
+        "sizes    8×8 (51), 64×64 (1)",
+        "modes    RGB (52)",
+        "51 images in 2 classes",
+        "  rose        30",
+        "  tulip       21",
+        "  rose/cut.png: broken: ",
+        "copies: 1 are the same as another",
+        "recipes/flowers.toml: 1,500 steps, about ",
+        "now: python -m training train flowers",
+    ):
+        assert line in result.output
+    text = Path("recipes/flowers.toml").read_text()
+    assert "ms a step" in text and "M parameters" in text
+    recipe = load_recipe("flowers")
+    assert recipe.data.images == "photos"
+    assert recipe.data.size == (8, 8)
+    assert not (recipe.data.flip or recipe.data.shift or recipe.data.colour)
+    assert "flowers" in run("list").output
+
+    Path("recipes/flowers.toml").write_text(shortened(text))
+    result = run("train", "flowers", "--no-evaluate")
+    assert result.exit_code == 0, said(result)
+    assert "rose/cut.png" in result.output
+    config = load_checkpoint(tmp_path / "checkpoints" / "flowers").config
+    assert config.data.labels == ("rose", "tulip")
+    assert config.data.shape == (3, 8, 8)
+
+
+def test_init_of_a_table(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60, columns=4)
+    text = (tmp_path / "t.csv").read_text().splitlines()
+    numbered = [f"id,{text[0]}"] + [f"{number},{line}" for number, line in enumerate(text[1:])]
+    (tmp_path / "t.csv").write_text("\n".join(numbered))
+    result = run("init", "t.csv", "--name", "things", "--role", "conditional", "--role", "classifier")
+    assert result.exit_code == 0, said(result)
+    assert "without  id (counts the lines)" in result.output
+    assert "columns  c0, c1, c2, c3; the label is kind" in result.output
+    recipe = load_recipe("things")
+    assert (recipe.data.label, recipe.data.without) == ("kind", ("id",))
+    assert load_recipe("things-classifier").role == "classifier"
+
+
+def test_what_is_called_by_control_characters_does_not_break_the_recipe(tmp_path):
+    table = tmp_path / "a\nb.csv"
+    table.write_text("x,note\x01 [data]\n" + "".join(f"{i * 1.5},w{i}\n" for i in range(60)))
+    result = run("init", table.name, "--name", "things")
+    assert result.exit_code == 0, said(result)
+    recipe = load_recipe("things")
+    assert (recipe.data.table, recipe.data.without) == ("a\nb.csv", ("note\x01 [data]",))
+
+
+def test_minutes_cut_the_steps_and_too_few_are_refused(tmp_path, monkeypatch):
+    make_table(tmp_path / "t.csv", lines=60)
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(0.1, shared=True))
+    assert run("init", "t.csv", "--name", "whole").exit_code == 0
+    assert load_recipe("whole").optimisation.steps == 810
+    text = Path("recipes/whole.toml").read_text()
+    assert "# about 81 s on this CPU, 100 ms a step, measured while other work ran on it" in text
+    assert run("init", "t.csv", "--name", "cut", "--minutes", "0.4").exit_code == 0
+    cut = load_recipe("cut").optimisation
+    assert cut.steps == 240
+    assert cut.warmup_steps < cut.steps and cut.save_every < cut.steps
+    refused = run("init", "t.csv", "--name", "none", "--minutes", "0.1")
+    assert isinstance(refused.exception, RecipeError)
+    assert said(refused).endswith("allow at least --minutes 0.2")  # a table has no --size
+    assert not Path("recipes/none.toml").exists()
+
+
+def test_minutes_that_are_too_few_for_images_may_be_enough_for_smaller_ones(tmp_path, monkeypatch):
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(1.0, shared=False))
+    refused = run("init", "of", "--name", "none", "--minutes", "1")
+    assert said(refused).endswith("allow at least --minutes 1.7, or take smaller pictures by --size")
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_the_pace_waits_for_whatever_device_there_is(kind, monkeypatch):
+    device = torch.device(kind)
+
+    class Instant:
+        def __init__(self, task, accelerator): ...
+
+        def take(self, number: int) -> None: ...
+
+    waited = []
+    monkeypatch.setattr("training.init.probe.Steps", Instant)
+    monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
+    pace = measure_pace(None, SimpleNamespace(device=device))
+    assert set(waited) == (set() if kind == "cpu" else {device})
+    assert kind == "cpu" or not pace.shared
+
+
+def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
+    make_folder(tmp_path / "mine", {"a": 20, "b": 20})  # named as the checkpoint that is missing will be
+    result = run("init", "mine", "--name", "mine", "--role", "control-canny")
+    assert result.exit_code == 0, said(result)
+    assert "recipes/mine-control-canny.toml: " in result.output
+    assert "train mine first" in result.output
+    assert load_recipe("mine-control-canny").base == "mine"
+    assert "--minutes" not in result.output
+    asked = run("init", "mine", "--name", "mine", "--role", "control-canny", "--minutes", 1, "--force")
+    assert "train mine first, then init again with --force: --minutes is not kept" in " ".join(asked.output.split())
+
+
+def test_a_role_that_is_refused_leaves_no_recipe_of_another(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60)
+    roles = ["--role", "classifier", "--role", "judge"]
+    refused = run("init", "t.csv", "--name", "mine", *roles)
+    assert "--role judge: is of images only" in said(refused)
+    assert not list(Path("recipes").glob("*"))
+    result = run("init", "t.csv", "--name", "mine", *roles[:2])
+    assert result.exit_code == 0, said(result)
+    assert [path.name for path in Path("recipes").iterdir()] == ["mine-classifier.toml"]
+
+
+def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
+    make_folder(tmp_path / "of", {"a": 20, "b": 20}, side=20)
+    wishes = ["--flip", "--shift", 2, "--colour", 0.2, "--size", "12x16", "--grey", "--fit", "stretch", "--no-labels"]
+    result = run("init", "of", "--name", "mine", *wishes)
+    assert result.exit_code == 0, said(result)
+    data = load_recipe("mine").data
+    assert (data.flip, data.shift, data.colour, data.fit) == (True, 2, 0.2, "stretch")
+    assert (data.size, data.channels, data.labels) == ((12, 16), 1, False)
+    assert load_recipe("mine").prediction.learned_variance  # no classes: unconditional
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["of", "--name", "Mine"], "--name 'Mine': small letters"),
+        (["of", "--name", "mnist"], "--name 'mnist' is taken"),
+        (["of", "--name", "mnist-cfg"], "--name 'mnist-cfg' is taken"),
+        (["of", "--name", "mine", "--size", "8by8"], "--size '8by8': give pixels a side"),
+        (["of", "--name", "mine", "--size", "2000"], r"--size: Input should be less than or equal to 256, not 2000"),
+        (["of", "--name", "mine", "--size", "99"], "--size 99x99: .* multiples of 8"),
+        (["of", "--name", "mine", "--role", "clip"], "--role clip: there are no captions"),
+        (["of", "--name", "mine", "--from", "nothing"], "--from: nothing: cannot read config.json"),
+        (["gone", "--name", "mine"], "gone: no such file: give a .csv, or a folder"),
+        (["of/a", "--name", "there"], "recipes/there.toml is there: --force"),
+        (["of/a/0.png", "--name", "mine"], "not UTF-8"),
+    ],
+)
+def test_what_is_refused_says_what_to_do(tmp_path, arguments, says):
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    Path("recipes").mkdir()
+    Path("recipes/there.toml").write_text("kept")
+    result = run("init", *arguments)
+    assert result.exit_code != 0
+    with pytest.raises(type(result.exception), match=says):
+        raise result.exception
+    assert [path.name for path in Path("recipes").iterdir()] == ["there.toml"]
+    assert Path("recipes/there.toml").read_text() == "kept"
+
+
+def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60)
+    assert run("init", "t.csv", "--name", "mine").exit_code == 0
+    recipe = Path("recipes/mine.toml")
+    recipe.write_text(shortened(recipe.read_text()))
+    for _ in range(2):  # the second finds it done
+        assert run("train", "mine", "--no-evaluate").exit_code == 0
+    make_table(tmp_path / "t.csv", lines=61)
+    changed = run("train", "mine", "--no-evaluate")
+    assert "mine has changed since runs/mine was begun: add --fresh" in said(changed)
+    assert run("train", "mine", "--no-evaluate", "--fresh").exit_code == 0
+    (tmp_path / "t.csv").unlink()
+    gone = run("train", "mine")
+    assert "t.csv: no such file" in said(gone)
+
+
+def test_many_classes_are_counted_in_short_and_scarce_ones_are_named(tmp_path):
+    make_table(tmp_path / "t.csv", lines=30 * 25, classes=tuple(f"kind {number}" for number in range(30)))
+    text = (tmp_path / "t.csv").read_text() + "1,2,3,rare\n4,5,6,rare\n"
+    (tmp_path / "t.csv").write_text(text)
+    result = run("init", "t.csv", "--name", "many")
+    assert result.exit_code == 0, said(result)
+    assert "  kind 9        25\n" in result.output
+    assert "  … and 11 more, of 2 to 25\n" in result.output
+    assert "few: of rare there are less than 20: " in result.output
+
+
+# Fine-tuning
+
+
+def test_from_takes_the_network_and_labels_by_their_names(tmp_path):
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    assert run("init", "of", "--name", "first").exit_code == 0
+    first = make_task(load_recipe("first"), Path("checkpoints"))
+    torch.nn.init.normal_(first.network.embedding.label.weight)
+    first.save(first.network, Path("checkpoints/first"))
+
+    make_folder(tmp_path / "other", {"b": 20, "c": 20, "d": 20}, side=30)
+    result = run("init", "other", "--name", "second", "--from", "first")
+    assert result.exit_code == 0, said(result)
+    assert "train second --from first" in result.output
+    recipe = load_recipe("second")
+    assert recipe.network == first.recipe.network
+    assert recipe.data.size == (8, 8)
+    assert recipe.optimisation.learning_rate < first.recipe.optimisation.learning_rate
+    second = make_task(recipe, Path("checkpoints"), "first")
+    theirs, ours = first.network.embedding.label.weight, second.network.embedding.label.weight
+    assert torch.equal(ours, theirs[[0, 2, 0, 0]])  # none, b, and two that it does not know
+    for name, weight in first.network.state_dict().items():
+        if name != "embedding.label.weight":
+            assert torch.equal(second.network.state_dict()[name], weight)
+    assert json.loads(json.dumps(second.config.recipe))["started_from"] == "first"

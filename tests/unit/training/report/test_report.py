@@ -1,0 +1,571 @@
+"""The report's cells, what follows from them, and the whole of it on tiny checkpoints."""
+
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch._dynamo.utils import counters
+
+from model.checkpoints.denoiser import SamplingConfig, load_config, save_checkpoint, save_config
+from model.checkpoints.reference_points import Reference, save_reference
+from tests.tiny import (
+    IMAGES,
+    POINTS,
+    TEXT,
+    save_tiny,
+    tiny_checkpoint,
+    tiny_classifier,
+    tiny_clip,
+    tiny_control,
+    tiny_text_checkpoint,
+)
+from training.data.captions import Caption
+from training.data.digits import CONFIG as DIGITS
+from training.data.digits import mnist
+from training.data.training_set import Examples, FiniteSet
+from training.metrics.image_metrics import FEWEST
+from training.metrics.judge import JudgeConfig, JudgeNetwork
+from training.metrics.prompt_adherence import FOLLOWED
+from training.recipe import RecipeError
+from training.report import command, evaluator, grid, prompts, sample_sheets
+from training.report.grid import SAMPLES, Cell
+from training.report.measurement_store import CellStore, weights_hash
+from training.report.pipeline import Subject, load_library
+from training.report.section import IMAGE_COLUMNS, settings, table
+
+CPU = torch.device("cpu")
+CONFIG = tiny_checkpoint(IMAGES, T=1000).config
+UNCONDITIONAL = tiny_checkpoint(
+    IMAGES.model_copy(update={"labels": ()}), name="tiny-ddpm", T=1000, learned_variance=True
+).config
+
+
+def of_quality(value: float) -> dict:
+    return {
+        "samples": 2000,
+        "frechet_ratio": value,
+        "frechet": value,
+        "frechet_floor": 1.0,
+        "precision": 0.9,
+        "recall": 0.8,
+    }
+
+
+def test_the_grid_has_every_sampler_and_variance_at_every_step_count():
+    cells = grid.by_steps(UNCONDITIONAL)
+    found = {(cell.sampler, cell.variance, cell.steps): cell.samples for cell in cells}
+    assert len(found) == len(cells) == 6 * 5 + 3 * 2
+    assert found["ddpm", "learned", 1000] == 1000
+    assert found["ddpm", "learned", 100] == SAMPLES
+    assert ("ddim", "fixed-small", 100) not in found
+    assert not any(cell.variance == "learned" for cell in grid.by_steps(CONFIG))
+
+
+def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
+    assert [cell.guidance_scale for cell in grid.by_scale(CONFIG, grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
+    settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(CONFIG, grid.SCALES, 2)}
+    assert settings == {("dpmpp-2m", 20, 2000)}
+    assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
+    assert grid.headline(tiny_checkpoint(POINTS).config) == grid.headline(tiny_text_checkpoint(IMAGES).config) == []
+    advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
+    assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
+    assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
+    short = tiny_checkpoint(POINTS, T=20).config
+    assert max(cell.steps for cell in grid.by_steps(short)) == 20
+
+
+def test_nothing_has_more_steps_than_its_schedule(tmp_path):
+    base = tiny_checkpoint(IMAGES, T=15)
+    config, control = base.config, tiny_control(base).config
+    for cells in (
+        grid.by_steps(config), grid.headline(config), grid.by_scale(config, (1.0,), 2.0),
+        grid.by_scale_with_noise(config, (1.0,), 2.0), grid.by_control_scale(config, control),
+        grid.by_hint_guidance(config, control),
+    ):  # fmt: skip
+        assert 10 <= max(cell.steps for cell in cells) <= 15
+    assert len(grid.headline(config)) == len(set(grid.headline(config)))
+    subject = Subject(base, guide=tiny_classifier(IMAGES, T=15))
+    pictures = {**sample_sheets.of_steps(subject, CPU), "scales": sample_sheets.of_scales(subject, CPU)}
+    assert "How they form, ddpm, after 0, 10 and 15 of 15 steps:" in pictures
+    for name, draw in pictures.values():
+        draw(tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_pictures_of_two_guides_of_one_denoiser_are_two():
+    base = tiny_checkpoint(IMAGES, name="digits")
+    one, other = tiny_classifier(IMAGES), tiny_classifier(IMAGES)
+    other = replace(other, config=other.config.model_copy(update={"name": "another"}))
+    names = [sample_sheets.of_scales(Subject(base, guide=guide), CPU)[0] for guide in (one, other)]
+    assert names == ["digits-mnist-classifier-scales.png", "digits-another-scales.png"]
+
+
+def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
+    measured = {cell: of_quality(3.0) for cell in grid.by_steps(CONFIG)}
+    ten, twenty, fifty = (Cell("dpmpp-2m", steps, 1.5) for steps in (10, 20, 50))
+    other = Cell("ddim", 20, 1.5)
+    measured |= {ten: of_quality(1.3), twenty: of_quality(1.08), fifty: of_quality(1.0), other: of_quality(1.05)}
+    assert grid.cheapest(CONFIG, measured) == other  # of as many steps the better
+    # A figure of fewer samples is no measure for the others, and another scale is another question.
+    measured |= {
+        Cell("ddpm", 1000, 1.5, "fixed-small", 1000): of_quality(0.1),
+        Cell("dpmpp-2m", 20, 3.0): of_quality(0.1),
+    }
+    assert grid.cheapest(CONFIG, measured) == other
+    measured[fifty] = of_quality(0.5)  # nearer than other real images are
+    assert grid.cheapest(CONFIG, measured) == fifty
+    del measured[ten]  # half a comparison chooses nothing
+    assert grid.cheapest(CONFIG, measured) is None
+
+
+def test_what_reads_prompts_is_compared_where_they_are_captions_of_real_images():
+    config = tiny_text_checkpoint(DIGITS, T=1000).config
+    assert all(cell.captioned for cell in grid.by_steps(config))
+    measured = {cell: of_quality(3.0) for cell in grid.by_steps(config)}
+    by_prompts = Cell("renoise", 4, config.sampling.guidance_scale)
+    assert grid.cheapest(config, measured | {by_prompts: {"all three, among real": 1.0}}).captioned
+
+
+def test_points_nearer_than_real_ones_are_so_by_luck():
+    config = tiny_checkpoint(POINTS, T=1000).config
+    measured = {cell: {"sliced_wasserstein_ratio": 3.0} for cell in grid.by_steps(config)}
+    scale = config.sampling.guidance_scale
+    measured[Cell("ddim", 10, scale)] = {"sliced_wasserstein_ratio": 1.08}
+    measured[Cell("ddim", 50, scale)] = {"sliced_wasserstein_ratio": 0.5}
+    assert grid.cheapest(config, measured) == Cell("ddim", 10, scale)
+
+
+def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
+    cell = Cell("ddpm", 10, 1.5, "fixed-large")
+    first = CellStore(tmp_path / "a.json", {"weights": "1"})
+    first.put(cell, of_quality(2.0))
+    again = CellStore(tmp_path / "a.json", {"weights": "1"})
+    assert cell in again
+    assert again.measured[cell]["frechet_ratio"] == 2.0
+    assert Cell("ddpm", 10, 1.5, "fixed-small") not in again
+    assert not again.drawn("a.png", "ten steps")
+    again.put_picture("a.png", "ten steps")
+    known = CellStore(tmp_path / "a.json", {"weights": "1"})
+    assert known.drawn("a.png", "ten steps") and not known.drawn("a.png", "twenty steps") and cell in known
+    other = CellStore(tmp_path / "a.json", {"weights": "2"})
+    assert cell not in other and not other.drawn("a.png", "ten steps")
+    kept = Cell("ddim", 10, 1.5)
+    known.put(kept, of_quality(1.0))
+    known.forget([cell])
+    assert cell not in known and kept in known and not known.drawn("a.png", "ten steps")
+    assert cell in CellStore(tmp_path / "a.json", {"weights": "1"})  # nothing is lost before something takes its place
+    (tmp_path / "a.json").write_text("{ half")
+    assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"})
+
+
+def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path):
+    folder = save_tiny(tmp_path, POINTS)
+
+    def now() -> str:
+        return weights_hash(folder, load_config(folder))
+
+    before, config = now(), load_config(folder)
+    save_config(folder, config.model_copy(update={"metrics": {"a": {"b": 1}}}))
+    assert now() == before
+    said = json.loads((folder / "config.json").read_text())
+    assert said["data"].pop("names") == [] and said.pop("text") is None  # as a config.json that is older than these
+    (folder / "config.json").write_text(json.dumps(said))
+    assert now() == before
+    save_reference(folder, Reference(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)))
+    assert now() == before
+    save_config(folder, config.model_copy(update={"schedule": config.schedule.model_copy(update={"name": "linear"})}))
+    assert now() != before
+    save_config(folder, config)
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    assert now() != before
+
+
+def test_a_table_has_no_empty_column_and_leaves_unknown_places_empty():
+    rows = [
+        (settings(Cell("dpmpp-2m", 20, 1.5), scaled=True), of_quality(1.234) | {"label_accuracy": 0.9876}),
+        (settings(Cell("ddpm", 1000, 0.0, "learned", 1000), scaled=True), of_quality(2.5)),
+    ]
+    lines = table(rows, IMAGE_COLUMNS)
+    assert lines[2] == "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |"
+    assert lines[3].startswith("| ddpm, learned | 1,000 | 0 | 1,000 |  | 2.5000 |")
+    without = table([(settings(Cell("ddim", 4, 1.0), scaled=False), of_quality(2.0))], IMAGE_COLUMNS)
+    assert without[0] == "| sampler | steps | samples | Fréchet | floor | Fréchet ÷ floor | precision | recall |"
+
+
+def save(folder, one) -> None:
+    save_checkpoint(folder / one.config.name, one.config, one.network, getattr(one, "text", None))
+
+
+def test_every_chapter_wants_its_subjects(tmp_path):
+    base = tiny_checkpoint(IMAGES, name="mnist-cfg", T=1000)
+    save(tmp_path, base)
+    save(tmp_path, tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", T=1000))
+    save(tmp_path, tiny_checkpoint(POINTS, T=1000))
+    for one in (
+        tiny_classifier(IMAGES, T=1000),
+        tiny_clip(IMAGES, T=1000),
+        tiny_text_checkpoint(IMAGES, T=1000),
+        tiny_control(base, "canny"),
+    ):
+        save(tmp_path, one)
+    library = load_library(tmp_path)
+    wanted = {
+        name: [(subject.name, subject.asked) for subject, _ in chapter.wants(library)]
+        for name, chapter in command.CHAPTERS.items()
+    }
+    assert wanted == {
+        "steps": [
+            ("mnist-cfg", "labels"),
+            ("mnist-ddpm", "labels"),
+            ("mnist-text-cfg", "prompts"),
+            ("spiral-tiny", "points"),
+        ],
+        "guidance": [
+            ("mnist-cfg", "labels"),
+            ("mnist-cfg+mnist-classifier", "labels"),
+            ("mnist-ddpm+mnist-classifier", "labels"),
+        ],
+        "prompts": [("mnist-text-cfg", "prompts"), ("mnist-ddpm+mnist-clip", "prompts")],
+        "control": [("mnist-cfg+mnist-control-canny", "hints")],
+    }
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A report in seconds."""
+    monkeypatch.setattr(grid, "STEPS", (2, 3))
+    monkeypatch.setattr(grid, "DDPM_STEPS", (5,))
+    monkeypatch.setattr(evaluator, "POINT_SEEDS", 2)
+    monkeypatch.setattr(sample_sheets, "FORMING", {"points": ("ddpm", 6), "images": ("ddpm", 50)})
+    monkeypatch.setattr(sample_sheets, "POINTS", 50)
+    monkeypatch.setattr(sample_sheets, "FRAMES", 4)
+    original = grid.by_steps
+    monkeypatch.setattr(grid, "by_steps", lambda config: [replace(cell, samples=40) for cell in original(config)])
+    monkeypatch.setattr(grid, "SAMPLES", 40)
+
+
+def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(tmp_path, small, monkeypatch):
+    folder = save_tiny(
+        tmp_path / "checkpoints", POINTS.model_copy(update={"dataset": "gaussian"}), learned_variance=True
+    )
+    made = []
+    evaluate = evaluator.evaluate_points
+
+    def counted(checkpoint, options, how, **rest):
+        made.append(options)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return evaluate(checkpoint, options, how, **rest)
+
+    monkeypatch.setattr(evaluator, "evaluate_points", counted)
+
+    def report(full=False):
+        command.make_report(tmp_path / "checkpoints", tmp_path / "reports", CPU, full=full)
+
+    with pytest.raises(KeyboardInterrupt):
+        report()
+    report()
+    cells = len(grid.by_steps(load_config(folder)))
+    assert len(made) == cells + 1  # the two that were done before the interruption are not made again
+    text = (tmp_path / "reports" / "quality.md").read_text()
+    assert text.count("| ddpm, learned |") == 3
+    for name in ("gaussian-tiny-steps.png", "gaussian-tiny-forming.png", "gaussian-tiny-forming-animated.png"):
+        assert f"({name})" in text
+        assert Image.open(tmp_path / "reports" / name).width > 100
+    assert Image.open(tmp_path / "reports" / "gaussian-tiny-forming-animated.png").n_frames == 4
+
+    store = json.loads((tmp_path / "reports" / "cells" / "gaussian-tiny.json").read_text())
+    quality = {
+        (c["cell"]["sampler"], c["cell"]["variance"], c["cell"]["steps"]): c["figures"]["sliced_wasserstein_ratio"]
+        for c in store["cells"]
+    }
+    advised = load_config(folder).sampling
+    value = quality[advised.sampler, advised.variance, advised.steps]
+    assert value <= 1.1 * min(quality.values())
+    assert not any(of <= 1.1 * min(quality.values()) for key, of in quality.items() if key[2] < advised.steps)
+    assert f"{advised.steps} steps" in (folder / "README.md").read_text()
+
+    report()
+    assert len(made) == cells + 1
+    report(full=True)
+    assert len(made) == 2 * cells + 1
+
+
+def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
+    """Of images, whose figures are made up, and of points, of which there are pictures only."""
+    checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
+    points = POINTS.model_copy(update={"dataset": "gaussian"})
+    for one in (
+        tiny_checkpoint(IMAGES, name="mnist-cfg"),
+        tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", learned_variance=True),
+        tiny_checkpoint(points.model_copy(update={"labels": ()}), name="gaussian-ddpm", learned_variance=True),
+        tiny_classifier(IMAGES),
+        tiny_classifier(points),
+    ):
+        save(checkpoints, one)
+    judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: None)
+    monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
+    made = []
+
+    def figures(checkpoint, reference, options, how, *, samples):
+        scale = how.steering.scale if how.steering else options.guidance_scale
+        made.append((checkpoint.config.name, how.steering and how.steering.guide.name, options.steps, scale))
+        asked = {"label_accuracy": 0.9 + scale / 100} if scale else {}
+        return of_quality(1 + scale) | asked, None
+
+    monkeypatch.setattr(evaluator, "evaluate_images", figures)
+    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "guidance")})
+
+    def report(**options):
+        command.make_report(checkpoints, reports, CPU, **options)
+        return (reports / "quality.md").read_text()
+
+    text = report()
+    for name in (
+        "mnist-cfg-steps.png", "mnist-cfg-by-steps.png", "mnist-cfg-forming.png", "mnist-cfg-forming-animated.png",
+        "mnist-ddpm-forming-animated.png", "gaussian-ddpm-forming-animated.png", "guidance.png",
+        "mnist-cfg-mnist-classifier-scales.png", "mnist-ddpm-mnist-classifier-scales.png",
+        "gaussian-ddpm-gaussian-classifier-fields.png",
+    ):  # fmt: skip
+        assert f"({name})" in text
+        with Image.open(reports / name) as picture:
+            assert picture.width > 50
+            assert getattr(picture, "n_frames", 1) == (4 if "animated" in name else 1)
+    for way in ("mnist-cfg, classifier-free", "mnist-cfg + mnist-classifier", "mnist-ddpm + mnist-classifier"):
+        assert f"### {way}" in text
+    assert "| dpmpp-2m | 4 | 8 | 2,000 |" in text and "98.00 %" in text
+    # An unconditional one is steered by the ancestral sampler besides, as in the papers.
+    _, conditional, unconditional = re.split(r"^### .*mnist-classifier$", text, flags=re.MULTILINE)
+    assert "| ddpm, fixed-small | 4 |" not in conditional
+    assert "| ddpm, fixed-small | 4 | 8 | 2,000 |" in unconditional
+    scales = reports / "mnist-ddpm-mnist-classifier-scales.png"
+    with Image.open(scales) as picture:
+        lines = np.asarray(picture.convert("L"))[2:-2, 2:-2]
+    columns = [lines[:, 10 * label : 10 * label + 8] for label in range(10)]
+    assert not any(np.array_equal(columns[0][:8], of[:8]) for of in columns[1:])  # another seed each
+    assert not any(np.array_equal(of[:8], of[30:38]) for of in columns)  # scale 0, scale 10
+
+    # Anew, one chapter's cells: those of the other are kept.
+    first, made[:] = list(made), []
+    again = report(full=True, chapters=["guidance"])
+    assert made and set(made) < set(first)
+    assert again.count("| ddpm, learned |") == text.count("| ddpm, learned |") > 0
+
+    # Other advice, other samples: where they are drawn by it.
+    changed, same = reports / "mnist-cfg-by-steps.png", scales
+    before = changed.read_bytes(), same.stat().st_mtime_ns
+    config = load_config(checkpoints / "mnist-cfg")
+    sampling = config.sampling.model_copy(update={"guidance_scale": 9.0})
+    save_config(checkpoints / "mnist-cfg", config.model_copy(update={"sampling": sampling}))
+    report(chapters=["guidance"], only=["mnist-ddpm"])
+    assert changed.read_bytes() != before[0] and same.stat().st_mtime_ns == before[1]
+
+
+def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise():
+    control = tiny_control(tiny_checkpoint(IMAGES)).config
+    cells = grid.by_control_scale(CONFIG, control)
+    assert {(cell.alone, cell.guidance_scale) for cell in cells} == {
+        (False, CONFIG.sampling.guidance_scale),
+        (True, control.sampling.guidance_scale),
+    }
+    assert [cell.control_scale for cell in cells] == 2 * [0, 0.5, 1, 1.5, 2]
+    advice = control.sampling.model_copy(update={"guidance_scale": 2.5})
+    guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"sampling": advice}))
+    at = [(cell.sampler, cell.guidance_scale) for cell in guided]
+    assert at == [(sampler, scale) for sampler in ("ddim", "dpmpp-2m") for scale in (1, 2, 2.5, 3, 5)]
+    assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
+
+
+def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeypatch):
+    checkpoints = tmp_path / "checkpoints"
+    save(checkpoints, tiny_text_checkpoint(DIGITS))
+    own = IMAGES.model_copy(update={"dataset": "flowers", "labels": ()})
+    save(checkpoints, tiny_text_checkpoint(own, name="flowers-text-cfg"))  # of which nobody knows what its images show
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: None)
+    made = []
+
+    def figures(checkpoint, _, options, how, *, samples):
+        made.append((checkpoint.config.name, options.sampler, options.variance, options.steps))
+        ratio = {("dpmpp-2m", 2): 2.5, ("dpmpp-2m", 3): 2.0}.get((options.sampler, options.steps), 5.0)
+        return of_quality(ratio) | {"captions_true": 0.875}, None
+
+    monkeypatch.setattr(evaluator, "evaluate_captions", figures)
+    monkeypatch.setattr(command, "CHAPTERS", {"steps": command.CHAPTERS["steps"]})
+    command.make_report(checkpoints, tmp_path / "reports", CPU, only=["mnist-text-cfg"])
+    assert len(set(made)) == len(made) == 5 * 2 + 2 and {name for name, *_ in made} == {"mnist-text-cfg"}
+    text = (tmp_path / "reports" / "quality.md").read_text()
+    assert "(mnist-text-cfg-steps.png)" in text and "(flowers" not in text
+    assert "Advised: **dpmpp-2m, 3 steps**" in text and "| dpmpp-2m | 2 | 1.5 | 40 | 87.50 % |" in text
+    assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
+
+
+def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_said(tmp_path, small, monkeypatch):
+    checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
+    save_tiny(checkpoints, POINTS.model_copy(update={"dataset": "gaussian"}), name="gaussian-tiny")
+    save_tiny(checkpoints, IMAGES.model_copy(update={"dataset": "flowers"}), name="flowers")
+    save_tiny(checkpoints, DIGITS, name="digits")  # first by name, and judged
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    few = Examples(torch.zeros(20, *DIGITS.shape), torch.arange(20) % 10)
+    monkeypatch.setattr(evaluator, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
+    with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
+        command.make_report(checkpoints, reports, CPU)
+    assert not list(reports.glob("cells/*"))
+    command.make_report(checkpoints, reports, CPU, only=["gaussian-tiny"])
+    assert "### gaussian-tiny\n\nAdvised" in (reports / "quality.md").read_text()
+
+
+def test_each_set_of_data_is_compared_with_its_own(tmp_path, monkeypatch):
+    """Of one name, and read by different judges, or cut to other sizes by their recipes."""
+    for side, labels in ((8, IMAGES.labels), (16, ("a", "b"))):
+        data = IMAGES.model_copy(update={"dataset": "own", "shape": (1, side, side), "labels": labels})
+        judge = JudgeConfig(name=f"judge-{side}", data=data, width=8, features=8)
+        save_checkpoint(tmp_path / judge.name, judge, JudgeNetwork(judge))
+        save(tmp_path, tiny_checkpoint(data, name=f"own-{side}"))
+
+    def real(config, n=FEWEST) -> FiniteSet:
+        rows = Examples(torch.zeros(n, *config.data.shape), torch.zeros(n, dtype=torch.int64))
+        return FiniteSet(config.data, rows, rows)
+
+    monkeypatch.setattr(evaluator, "trained_on", real)
+    monkeypatch.setattr(evaluator, "section_trained_on", lambda config: config.data.dataset)
+    desk = evaluator.Bench(tmp_path, tmp_path / "reports", CPU)
+    small, large = load_library(tmp_path).plain()
+    found = [desk._reference(subject) for subject in (small, large, small)]
+    assert [of.data.config.shape[1] for of in found] == [16, 8, 16] and found[0] is found[2]
+    assert [of.judged.judge.config.name for of in found] == ["judge-16", "judge-8", "judge-16"]
+
+    monkeypatch.setattr(evaluator, "trained_on", lambda config: real(config, 19))
+    with pytest.raises(RecipeError, match="own-16: only 19 images of own are held out"):
+        evaluator.Bench(tmp_path, tmp_path / "reports", CPU).prepare(small, [Cell("ddim", 2, 1.0)])
+
+
+def test_a_folder_of_another_name_is_refused(tmp_path):
+    save_tiny(tmp_path, POINTS).rename(tmp_path / "mine")
+    with pytest.raises(RecipeError, match=r"mine: its config\.json calls it spiral-tiny"):
+        command.make_report(tmp_path, tmp_path / "reports", CPU)
+
+
+@pytest.mark.usefixtures("mnist_files")
+def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
+    """The whole way, on tiny checkpoints whose figures mean nothing."""
+    base = tiny_checkpoint(DIGITS, name="mnist-cfg")
+    plain = tiny_checkpoint(DIGITS.model_copy(update={"labels": ()}), name="mnist-ddpm")
+    for one in (base, plain, tiny_control(base, "sketch"), tiny_clip(DIGITS), tiny_text_checkpoint(DIGITS)):
+        save(tmp_path / "checkpoints", one)
+    judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "checkpoints" / "mnist-judge", judge, JudgeNetwork(judge))
+    few = mnist(train=False).some(200)  # of real images, so that the judge has soon looked at them
+    monkeypatch.setattr(evaluator, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
+    made = []
+    evaluate = evaluator.evaluate_control
+    monkeypatch.setattr(evaluator, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
+    # The tiny vocabulary is too small for real prompts.
+    followed = dict.fromkeys((*prompts.SHOWN, "all three", "among real", FOLLOWED), 0.5)
+    monkeypatch.setattr(evaluator, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
+    monkeypatch.setattr(
+        sample_sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]
+    )
+    monkeypatch.setattr(grid, "SCALES", (1.0,))
+    monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
+    monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
+    monkeypatch.setattr(grid, "by_scale", lambda _, scales, __: [Cell("ddim", 2, s, samples=20) for s in scales])
+    monkeypatch.setattr(grid, "_cell", lambda of, **fields: Cell("ddim", 2, of.guidance_scale, samples=20, **fields))
+    monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
+    monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
+    monkeypatch.setattr(sample_sheets, "PROMPTS", ())
+    monkeypatch.setattr(sample_sheets, "SHEET", 2)
+    monkeypatch.setattr(sample_sheets, "CAPTIONED", (1, 2))
+    monkeypatch.setattr(sample_sheets, "NEAREST", 1)
+    monkeypatch.setattr(sample_sheets, "HINTED", 5)
+    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("prompts", "control")})
+
+    def report(**options):
+        command.make_report(
+            tmp_path / "checkpoints",
+            tmp_path / "reports",
+            CPU,
+            chapters=["prompts", "control"],
+            **options,
+        )
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    report(compile=True)
+    # Labelled and alone, each with what a hint adds and without; and what adds it, for either.
+    assert counters["stats"]["unique_graphs"] == 6
+    # Either way by two samplers; two scales of the hint, with a label and alone; its guidance by two samplers.
+    assert len(made) == 2 + 2 + 2 + 2 + 2
+    text = (tmp_path / "reports" / "quality.md").read_text()
+    for name in (
+        "prompts.png", "mnist-text-cfg-prompts.png", "mnist-ddpm-mnist-clip-prompts.png",
+        "mnist-ddpm-mnist-clip-captions.png", "mnist-control-sketch-scale.png", "mnist-control-sketch-labels.png",
+        "mnist-control-sketch-drawings.png",
+    ):  # fmt: skip
+        assert f"({name})" in text
+        assert Image.open(tmp_path / "reports" / name).width > 50
+    assert "mnist-text-cfg** by ddim at scale 1 (50.0 %), then with **mnist-ddpm + mnist-clip** by ddim at" in text
+    assert "| given | sampler | steps | control scale | guidance scale | samples | agreement |" in text
+    assert all(
+        f"| {row} | 20 |" in text
+        for row in ("hint and label | ddim | 2 | 0 | 1.5", "the hint alone | ddim | 2 | 0.5 | 1")
+    )
+    assert "thin seven; the digit 3." in text
+    before = (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns
+    report()
+    assert len(made) == 10
+    assert (tmp_path / "reports" / "mnist-text-cfg-prompts.png").stat().st_mtime_ns == before
+
+
+def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_many_steps_as_other_scales(
+    tmp_path, small, monkeypatch
+):
+    checkpoints = tmp_path / "checkpoints"
+    base = tiny_checkpoint(IMAGES, name="mnist-cfg")
+    for one in (base, tiny_control(base, "canny")):
+        save(checkpoints, one)
+    judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
+    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: SimpleNamespace(data=None))
+    monkeypatch.setattr(
+        evaluator, "evaluate_images", lambda _, __, options, *___, **____: (of_quality(9 - options.steps), None)
+    )
+    at = []
+
+    def hints(control, checkpoint, shown, reference, options, how, **_):
+        at.append((options.sampler, options.steps))
+        return dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5), None
+
+    monkeypatch.setattr(evaluator, "of_held_out", lambda *_: None)
+    monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
+    monkeypatch.setattr(evaluator, "evaluate_control", hints)
+    monkeypatch.setattr(sample_sheets, "of_hints", lambda *_: {})
+    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
+    command.make_report(checkpoints, tmp_path / "reports", CPU)
+    before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
+    alone = tiny_control(base).config.sampling
+    assert set(at) == {(after.sampler, 4), (alone.sampler, 4)}
+    assert after.sampler != before.sampler
+    assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()
+
+
+def test_unknown_checkpoints_and_chapters_are_named(tmp_path):
+    save_tiny(tmp_path, POINTS)
+    with pytest.raises(RecipeError, match=r"no checkpoint spiral-cfg .* there are spiral-tiny"):
+        command.make_report(tmp_path, tmp_path / "reports", CPU, only=["spiral-cfg"])
+    with pytest.raises(RecipeError, match=r"no chapter costs: there are steps, guidance, prompts, control"):
+        command.make_report(tmp_path, tmp_path / "reports", CPU, chapters=["costs"])

@@ -1,0 +1,268 @@
+"""Every kind of checkpoint, made of somebody's own data and measured: what MNIST was once presumed for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.checkpoints.classifier import ClassifierConfig
+from model.checkpoints.clip import load_clip
+from model.checkpoints.control import load_control
+from model.checkpoints.denoiser import load_checkpoint, load_config, save_checkpoint, save_config
+from model.data import DataConfig
+from training.data import captioned_set, trained_on
+from training.data.captions import true_of
+from training.data.data_section import ImageSection
+from training.data.training_set import DataError
+from training.evaluate.command import (
+    evaluate_checkpoint,
+    evaluate_likelihood,
+    evaluate_memorisation,
+    evaluate_steered,
+    options,
+)
+from training.evaluate.measurement import settings_of
+from training.evaluate.sampling_run import Drawing
+from training.metrics.image_reference import find_judge
+from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
+from training.recipe import RecipeError, parse_recipe
+from training.tasks.registry import make_task
+
+CPU = torch.device("cpu")
+COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 230)}
+SIDE = 16
+UNET = {"kind": "unet", "channels": [8, 16], "blocks": 1, "attention": [], "groups": 4}
+ENCODER = {"kind": "image-encoder", "channels": [8, 16], "blocks": 1, "attention": [], "groups": 4}
+QUICK = {"batch_size": 32, "learning_rate": 3e-3, "warmup_steps": 0, "ema_decay": 0.9}
+
+
+def squares(root: Path, each: int = 60) -> Path:
+    """Colour images of squares on a grey ground, a folder for each colour, and what is said of them."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for index in range(each):
+            pixels = rng.integers(110, 140, (SIDE, SIDE, 3), dtype=np.uint8)
+            left, top = rng.integers(0, SIDE - 7, 2)
+            pixels[top : top + 7, left : left + 7] = np.clip(np.array(colour) + rng.integers(-15, 15, 3), 0, 255)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+            where = "left" if left < 5 else "right"
+            said = f"A {name} square on the {where}" if index % 2 else f"a {name} square, on the {where}!"
+            lines.append(json.dumps({"file_name": f"{name}/{index}.png", "text": said}))
+    (root / "metadata.jsonl").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A place where recipes of such squares are trained, in seconds."""
+    place = tmp_path_factory.mktemp("shop")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    patch.setattr(options, "FEWEST_IMAGES", 40)
+    yield Shop(place, squares(place / "squares"))
+    patch.undo()
+
+
+class Shop:
+    def __init__(self, place: Path, images: Path):
+        self.checkpoints = place / "checkpoints"
+        self.data = {"dataset": "squares", "images": str(images), "size": [SIDE, SIDE], "channels": 3}
+
+    def recipe(self, name: str, steps: int = 1, **fields) -> dict:
+        own = {} if fields.get("role") == "control" else {"data": self.data}
+        return {"name": name, "optimisation": QUICK | {"steps": steps}, **own, **fields}
+
+    def make(self, name: str, steps: int = 1, **fields):
+        """Trained by the plainest loop there is, and saved."""
+        task = make_task(parse_recipe(self.recipe(name, steps, **fields), "here"), self.checkpoints)
+        optimizer = torch.optim.AdamW(task.network.parameters(), 3e-3)
+        for step in range(steps):
+            generator = torch.Generator().manual_seed(step)
+            rows, labels = task.data.draw(32, generator)
+            optimizer.zero_grad()
+            task.loss(task.network, rows, labels, generator).backward()
+            optimizer.step()
+        task.save(task.network.eval(), self.checkpoints / name)
+        return task
+
+    def measured(self, name: str, **options) -> dict:
+        return evaluate_checkpoint(self.checkpoints / name, self.checkpoints, Drawing(CPU), **options)
+
+    def card(self, name: str) -> str:
+        return (self.checkpoints / name / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def denoiser(shop):
+    shop.make("squares", 30, network=UNET, schedule={"T": 50}, sampling={"steps": 4})
+    return "squares"
+
+
+def test_without_a_judge_the_card_has_what_can_be_measured_and_says_how_to_make_one(shop, denoiser):
+    figures = shop.measured(denoiser)
+    assert "judge" not in figures and "label_accuracy" not in figures
+    assert figures["samples"] == 40 and figures["compared"] == len(
+        trained_on(load_config(shop.checkpoints / denoiser)).held_out
+    )
+    assert figures["energy"] > figures["energy_floor"]
+    card = shop.card(denoiser)
+    assert "no judge of such images" in card and "--role judge" in card
+    assert "](samples.png)" in card and "](nearest.png)" in card
+    remembered = load_config(shop.checkpoints / denoiser).metrics["memorisation"]
+    # A network of thirty steps remembers nothing: its samples are far from everything.
+    assert remembered["nearest_training"] > remembered["nearest_training_of_real"]
+    assert remembered["nearer_than_real"] < 0.1
+    picture = np.asarray(Image.open(shop.checkpoints / denoiser / "samples.png"))
+    assert picture.shape == (2 * (SIDE + 2) + 2, 10 * (SIDE + 2) + 2, 3)
+
+
+@pytest.fixture(scope="module")
+def judge(shop, denoiser):
+    shop.make("the-judge", 40, role="judge", width=8, features=16)
+    return "the-judge"
+
+
+def test_a_judge_of_own_images_reads_those_that_were_held_out_and_then_the_samples(shop, denoiser, judge):
+    assert shop.measured(judge)["test_accuracy"] >= 0.9
+    assert find_judge(shop.checkpoints, load_config(shop.checkpoints / denoiser).data).name == judge
+    figures = shop.measured(denoiser, changed={"steps": 3})
+    assert figures["judge"] == judge and 0 <= figures["label_accuracy"] <= 1 and figures["steps"] == 3
+    config = load_config(shop.checkpoints / denoiser)
+    assert "never flipped" in shop.card(judge)
+    other = config.data.model_copy(update={"labels": ("cat", "dog")})
+    assert find_judge(shop.checkpoints, other) is None
+    assert find_judge(shop.checkpoints, config.data.model_copy(update={"labels": ()})).name == judge
+
+
+def test_likelihood_and_memorisation_by_themselves(shop, denoiser):
+    columns = evaluate_likelihood(shop.checkpoints / denoiser, Drawing(CPU), samples=10)
+    assert all(np.isfinite(column["bits_fixed_small"]) for column in columns.values())
+    assert evaluate_memorisation(shop.checkpoints / denoiser, Drawing(CPU), samples=20)["samples"] == 20
+
+
+def test_a_classifier_is_measured_on_held_out_images_and_steers(shop, denoiser):
+    shop.make("squares-ddpm", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3},
+              objective={"conditional": False})  # fmt: skip
+    shop.make("squares-classifier", 30, role="classifier", network=ENCODER, schedule={"T": 50})
+    figures = shop.measured("squares-classifier")
+    assert figures["accuracy at t/T = 0"] >= 0.9
+    folder = shop.checkpoints / "squares-classifier"
+    steered = evaluate_steered(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, Drawing(CPU))
+    assert "steering squares-ddpm" in load_config(folder, ClassifierConfig).metrics
+    assert steered["guide"] == "squares-classifier"
+
+
+@pytest.fixture(scope="module")
+def clip(shop):
+    text = {"outputs": 16, "width": 16, "layers": 1, "heads": 2}
+    shop.make("squares-clip", 60, role="clip", network=ENCODER, schedule={"T": 50}, text=text)
+    return "squares-clip"
+
+
+def test_clip_reads_own_captions(shop, clip):
+    checkpoint = load_clip(shop.checkpoints / clip)
+    vocabulary = checkpoint.text.config.vocabulary
+    assert vocabulary.words == ("a", "blue", "left", "on", "red", "right", "square", "the")
+    assert vocabulary.label_words == (("blue",), ("red",))
+    figures = shop.measured(clip)
+    assert figures["accuracy at t/T = 0"] >= 0.9  # by the classes' names, which the captions say
+    assert figures["caption recall at 1"] > figures["recall at 1 by chance"]
+    assert figures["held_out_captions"] == len(trained_on(checkpoint.config).held_out)
+
+
+def test_a_denoiser_reads_own_captions(shop, clip):
+    shop.make("squares-text", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3}, text_from=clip)
+    figures = shop.measured("squares-text")
+    assert figures["clip"] == clip and 0 <= figures["prompt_recall"] <= 1
+    assert figures["prompt_recall_of_real"] > figures["prompt_recall_by_chance"]
+    assert "words | a, blue, left" in shop.card("squares-text")
+
+
+def test_a_controlnet_follows_edges_of_colour_images(shop, denoiser, judge):
+    shop.make("squares-canny", 3, role="control", base=denoiser, hint="canny")
+    control = load_control(shop.checkpoints / "squares-canny")
+    assert control.config.framing == "whole"
+    figures = shop.measured("squares-canny")
+    assert figures["agreement_ceiling"] == 1.0 and figures["judge"] == judge and "drawings" not in figures
+    sheet = np.asarray(Image.open(shop.checkpoints / "squares-canny" / "followed.png"))
+    assert (sheet[..., 0] != sheet[..., 2]).any()
+    with pytest.raises(RecipeError, match="light strokes on a dark ground"):
+        shop.make("squares-sketch", role="control", base=denoiser, hint="sketch")
+
+
+def test_captions_that_say_the_same_are_true_of_the_same_images(shop):
+    data = captioned_set(ImageSection(**shop.data))
+    rows, traits = data.draw(64, torch.Generator().manual_seed(0))
+    assert rows.shape == (64, 3, SIDE, SIDE)
+    captions = data.captions_of(traits, torch.Generator())
+    assert len({one.asks for one in captions}) == 4  # two colours, two places; however they are written
+    plain = [caption.text.lower().replace(",", "").replace("!", "") for caption in captions]
+    same = np.array([[one == other for other in plain] for one in plain])
+    np.testing.assert_array_equal(true_of(torch.tensor([one.asks for one in captions]), traits).numpy(), same)
+    red = np.array(["red" in text for text in plain])
+    brightest = rows.flatten(2).amax(2)  # and each is drawn with the image that it is true of
+    np.testing.assert_array_equal((brightest[:, 0] > brightest[:, 2]).numpy(), red)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"role": "judge", "data": {"labels": False}}, "a judge reads the classes of images"),
+        ({"role": "classifier", "network": ENCODER, "data": {"labels": False}}, "no classes that could be told apart"),
+    ],
+)
+def test_what_needs_classes_says_so(shop, fields, says):
+    recipe = shop.recipe("flat", **fields) | {"data": shop.data | fields["data"]}
+    with pytest.raises(RecipeError, match=says):
+        make_task(parse_recipe(recipe, "here"), shop.checkpoints)
+
+
+def test_images_of_which_nothing_is_said_have_no_prompts(shop, tmp_path):
+    bare = squares(tmp_path / "bare", each=20)
+    (bare / "metadata.jsonl").unlink()
+    section = ImageSection(**shop.data | {"images": str(bare)})
+    with pytest.raises(DataError, match=r"no captions: .* metadata\.jsonl"):
+        captioned_set(section)
+    (bare / "metadata.jsonl").write_text(json.dumps({"file_name": "red/0.png", "text": "word " * 300}))
+    with pytest.raises(DataError, match=r"red/0\.png: its caption has more than 256 words"):
+        captioned_set(section)
+
+
+def test_what_bfloat16_loses_is_known_at_its_settings_only(shop, denoiser, tmp_path):
+    made, folder = load_checkpoint(shop.checkpoints / denoiser), tmp_path / "squares"
+    known = settings_of(made.config.sampling, None) | {"computed_in": "bfloat16"}
+    allowed = {"precisions": ("float32", "bfloat16"), "metrics": {"bfloat16": known}}
+    save_checkpoint(folder, made.config.model_copy(update=allowed), made.network)
+    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
+    config = load_config(folder)
+    assert set(config.metrics) == {"measured", "bfloat16", "memorisation"} and "bfloat16" in config.precisions
+    fewer = config.sampling.model_copy(update={"steps": config.sampling.steps - 1})
+    save_config(folder, config.model_copy(update={"sampling": fewer}))
+    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
+    config = load_config(folder)
+    assert "bfloat16" not in config.metrics and config.precisions == ("float32",)
+
+
+def test_own_data_that_went_away_is_named(shop, denoiser, tmp_path):
+    made = load_checkpoint(shop.checkpoints / denoiser)
+    gone = made.config.recipe | {"data": shop.data | {"images": str(tmp_path / "gone")}}
+    save_checkpoint(tmp_path / "squares", made.config.model_copy(update={"recipe": gone}), made.network)
+    with pytest.raises(DataError, match="gone: no such folder"):
+        evaluate_checkpoint(tmp_path / "squares", tmp_path, Drawing(CPU))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 64, 64), (3, 16, 48)])
+def test_a_judge_of_any_shape_is_saved_and_loaded(tmp_path, shape):
+    data = DataConfig(dataset="any", kind="images", shape=shape, labels=("a", "b"), mean=(127.5,), std=(127.5,))
+    config = JudgeConfig(name="judge", data=data, width=8, features=8)
+    network = JudgeNetwork(config)
+    save_judge(tmp_path / "judge", config, network)
+    images = torch.randint(0, 256, (5, *shape))
+    with torch.no_grad():
+        expected = network(data.standardise(images.float())).argmax(1)
+    assert torch.equal(load_judge(tmp_path / "judge").look(images)[1], expected)

@@ -1,0 +1,122 @@
+"""The pictures of a model card."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.utils import save_image
+
+from model.checkpoints.classifier import ClassifierConfig
+from model.checkpoints.clip import ClipConfig
+from model.checkpoints.denoiser import Config
+from training.card.card import ACCURACY, CONTROL_SHEET, LIKELIHOOD, NEAREST
+from training.data.training_set import Examples, TrainingSet
+from training.evaluate.classifier_evaluation import Accuracies
+from training.evaluate.hint_evaluation import Shown
+from training.evaluate.likelihood import Likelihood
+from training.evaluate.sampling_run import Drawn
+from training.generate import spread
+from training.metrics.memorisation import PAIRS, Memorisation
+from training.pictures import plane, plot_points, plt, save_picture
+
+SHEET_COLUMNS = 10
+MOST_CLASSES = 20  # lines of a sheet; of more classes some are shown
+SHOWN_POINTS = 5_000
+SMALLEST_BITS = 1e-6  # that are told from none
+
+
+def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, found: Accuracies | None) -> None:
+    """How much of the label can be read at each noise level; no picture where it was not."""
+    if found is None:
+        return
+    figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
+    axes.plot(found.t / config.schedule.T, 100 * found.accuracy, "o-", color="#084594", linewidth=1.5, markersize=3)
+    axes.axhline(100 / len(config.data.labels), color="black", linewidth=0.8, linestyle=":")
+    axes.text(0, 100 / len(config.data.labels), "by chance", va="bottom", fontsize=8)
+    axes.set(xlabel="t/T", ylabel="read right, %", ylim=(0, 102))
+    axes.set_title(f"{config.name}: accuracy against noise", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / ACCURACY, bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_image_sheet(folder: Path, config: Config, drawn: Drawn) -> None:
+    """The first samples of each class, a line each, as they came; of no classes a square of them. Nothing is picked."""
+    classes = drawn.labels.unique()
+    shown = classes[spread(len(classes), MOST_CLASSES)] if len(classes) > 1 else classes
+    rows = [torch.nonzero(drawn.labels == label).flatten()[:SHEET_COLUMNS] for label in shown]
+    if len(shown) == 1:
+        rows = [torch.arange(min(len(drawn.rows), SHEET_COLUMNS**2))]
+    blank = torch.zeros(1, *drawn.rows.shape[1:])
+    images = torch.cat([drawn.rows, blank])
+    fill = torch.tensor([len(drawn.rows)])  # a class with few samples has blanks behind them
+    lines = [torch.cat([line, fill.expand(-len(line) % SHEET_COLUMNS)]) for line in rows]
+    chosen = torch.cat(lines)
+    save_picture(folder / "samples.png", config.data, images[chosen], np.zeros(len(chosen)), columns=SHEET_COLUMNS)
+
+
+def save_nearest_picture(folder: Path, remembered: Memorisation) -> None:
+    """Two lines: samples that are nearest to what was trained on, above that; and two of held-out images likewise."""
+    lines = [line for of in (remembered.samples, remembered.held_out) for line in of.closest(PAIRS)]
+    columns = min(len(line) for line in lines)
+    images = torch.cat([line[:columns] for line in lines]).clamp(0, 255) / 255
+    save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
+
+
+def save_control_sheet(folder: Path, parts: Sequence[tuple[Shown, Sequence[Tensor]]]) -> None:
+    """Of each part some sources, their hints, and what became of them: a line for each way [n, C, H, W] that it has."""
+    columns = min(2 * SHEET_COLUMNS, len(parts[0][0]))
+    lines = []
+    for shown, made in parts:
+        some = torch.from_numpy(spread(len(shown), columns))
+        of_part = (shown.sources.float(), 255 * shown.hints, *made)
+        lines += [line[some].expand_as(made[0][some]) for line in of_part]
+    save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=columns, padding=2, pad_value=0.3)
+
+
+def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: Drawn) -> None:
+    """Samples beside real points, coloured by label; of many dimensions the two in which real points spread most."""
+    n = min(len(drawn.rows), SHOWN_POINTS)
+    if data.examples is None:
+        real = Drawn(*data.draw(n, torch.Generator().manual_seed(1)))
+    else:
+        some = data.examples.some(n)
+        real = Drawn(some.rows, some.labels)
+    few = Examples(drawn.rows, drawn.labels).some(len(real.rows))
+    show, names = plane(real.rows, data.config)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
+    for panel, title, rows, labels in (
+        (axes[0], "real", real.rows, real.labels),
+        (axes[1], f"{config.name}, {config.sampling.sampler}", few.rows, few.labels),
+    ):
+        plot_points(panel, show(rows), labels, names, equal=data.config.one_unit)
+        panel.set_title(title, fontsize=10)
+    figure.savefig(folder / "points.png", bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
+    """Where the bits come from, a panel a chain: the terms over t, the decoder at their end, the prior at T."""
+    figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
+    for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
+        t = likelihood.timesteps
+        for variance, bits in likelihood.bits.items():
+            label = f"{variance}: {bits.mean:.3f} ± {bits.standard_error:.3f}"
+            (line,) = panel.plot(t[:-1], bits.terms[:-1], label=label, linewidth=1.2)
+            panel.plot(t[-1:], bits.terms[-1:], "s", color=line.get_color(), markersize=4)
+        panel.plot([], [], "s", color="grey", markersize=4, label="… its decoder")
+        prior = likelihood.figures["prior"]  # whatever the variance
+        panel.plot([config.schedule.T], [prior], "D", color="black", markersize=4, label="prior")
+        panel.set_xscale("log")
+        panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative
+        terms = [term for bits in likelihood.bits.values() for term in bits.terms.tolist()]
+        panel.set_ylim(2 * min(0, *terms), 2 * max(terms))
+        panel.set_xlabel("t (log)")
+        panel.set_title(f"{config.name}, {steps} steps", fontsize=10)
+        panel.legend(frameon=False, fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].set_ylabel("bits per dimension")
+    figure.savefig(folder / LIKELIHOOD, bbox_inches="tight")
+    plt.close(figure)

@@ -1,0 +1,1 @@
+"""The measures themselves: tensors in, numbers out."""

@@ -1,0 +1,112 @@
+"""The judge: a classifier of real images, for measuring and for nothing else; it never guides a sample."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.checkpoints.denoiser import WEIGHTS, load_config, save_checkpoint
+from model.checkpoints.weights import load_weights
+from model.data import DataConfig
+
+BATCH = 500
+
+
+class JudgeConfig(BaseModel):
+    """Its config.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    role: Literal["judge"] = "judge"
+    name: str
+    data: DataConfig
+    width: int
+    features: int
+    recipe: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(8, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class JudgeNetwork(nn.Module):
+    """Images [rows, C, H, W] → logits [rows, classes], through `features` [rows, width of the feature layer].
+
+    A small residual network (He 2016) with group norm: no running statistics, so its averaged weights are whole.
+    """
+
+    def __init__(self, config: JudgeConfig):
+        super().__init__()
+        width = config.width
+        self.stem = nn.Conv2d(config.data.shape[0], width, 3, padding=1)
+        self.levels = nn.Sequential(
+            _Block(width),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            _Block(2 * width),
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
+            _Block(4 * width),
+            nn.GroupNorm(8, 4 * width),
+            nn.ReLU(),
+        )
+        self.to_features = nn.Linear(4 * width, config.features)
+        self.to_logits = nn.Linear(config.features, len(config.data.labels))
+
+    def features(self, x: Tensor) -> Tensor:
+        h = self.levels(self.stem(x))
+        return F.relu(self.to_features(h.mean((2, 3))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.to_logits(self.features(x))
+
+
+class Judge:
+    """A trained judge: images in 0 … 255, [n, C, H, W], in; features and classes out."""
+
+    def __init__(self, config: JudgeConfig, network: JudgeNetwork, device: torch.device | str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        self._network = network.to(device, memory_format=torch.channels_last).eval()
+
+    @torch.inference_mode()
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(features float32 [n, features], classes int64 [n]) on the CPU."""
+        features, classes = [], []
+        for batch in self._batches(images):
+            seen = self._network.features(batch)
+            features.append(seen.cpu())
+            classes.append(self._network.to_logits(seen).argmax(1).cpu())
+        return torch.cat(features), torch.cat(classes)
+
+    def _batches(self, images: Tensor) -> Iterator[Tensor]:
+        for batch in images.split(BATCH):
+            yield self.config.data.standardise(batch.float().to(self.device))
+
+
+def save_judge(folder: Path, config: JudgeConfig, network: nn.Module) -> None:
+    save_checkpoint(folder, config, network)
+
+
+def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
+    """Raises CheckpointError."""
+    config = load_config(folder, JudgeConfig)
+    network = JudgeNetwork(config)
+    load_weights(folder / WEIGHTS, network)
+    return Judge(config, network, device)

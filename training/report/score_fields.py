@@ -1,0 +1,88 @@
+"""The arrows that sampling follows: ∇ log p(x_t) and ∇ log p(y|x_t) over the plane, at a few noise levels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoints.classifier import ClassifierCheckpoint
+from model.checkpoints.denoiser import Checkpoint
+from model.conditions import Conditions
+from model.prediction import diffused
+from training.data import trained_on
+from training.pictures import plt
+from training.report.pipeline import Subject
+
+LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
+SIDE = 21  # arrows a side
+CLOUD = 1_500  # noisy points behind them
+TOLD = (
+    "Arrows at the noise of their column: ∇ log p(x_t) leads to where there are points at all, ∇ log p(y | x_t) to "
+    "those of label y. Dots are real points with that noise; lengths compare within a panel only, by their square "
+    "roots."
+)
+
+
+def of_points(subject: Subject, device: torch.device) -> tuple[str, Callable[[Path], None]]:
+    """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
+    return subject.picture("fields"), lambda path: _draw(subject.checkpoint, subject.guide, path, device)
+
+
+def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
+    data = checkpoint.config.data
+    labels = steers.config.data.labels
+    rows, _ = trained_on(checkpoint.config).draw(CLOUD, torch.Generator().manual_seed(0))
+    x0 = data.standardise(rows)
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
+    figure, panels = plt.subplots(
+        1 + len(labels), len(LEVELS), figsize=(2.6 * len(LEVELS), 2.7 * (1 + len(labels))), dpi=100
+    )
+    for column, level in zip(panels.T, LEVELS, strict=True):
+        t = round(level * checkpoint.schedule.T)
+        alpha_bar = float(checkpoint.schedule.alpha_bar[t])
+        cloud = diffused(x0, noise, torch.full((CLOUD,), alpha_bar))
+        grid = _grid(1.15 * float(cloud.abs().quantile(0.995)))
+        fields = [_score(checkpoint, grid, t, alpha_bar, device)]
+        fields += [_gradient(steers, grid, t, label, device) for label in range(len(labels))]
+        titles = [f"∇ log p(x_t), t/T = {level:g}", *(f"∇ log p({label} | x_t)" for label in labels)]
+        for panel, field, title in zip(column, fields, titles, strict=True):
+            _arrows(panel, cloud, grid, field, title)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _grid(reach: float) -> Tensor:
+    axis = torch.linspace(-reach, reach, SIDE)
+    return torch.cartesian_prod(axis, axis)
+
+
+def _score(checkpoint: Checkpoint, x: Tensor, t: int, alpha_bar: float, device: torch.device) -> Tensor:
+    """(√ᾱ x̂0 − x)/(1−ᾱ): Tweedie's formula."""
+    with torch.inference_mode():
+        times = torch.full((len(x),), t, device=device)
+        x0 = checkpoint.denoiser(device)(x.to(device), times, Conditions.none(len(x))).x0.cpu()
+    return (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
+
+
+def _gradient(steers: ClassifierCheckpoint, x: Tensor, t: int, label: int, device: torch.device) -> Tensor:
+    times, labels = (torch.full((len(x),), value, device=device) for value in (t, label))
+    return steers.classifier(device).gradient(x.to(device), times, labels).cpu()
+
+
+def _arrows(panel, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> None:
+    """Lengths are the square roots of the gradients', each panel's longest arrow alike: near the data they span
+    orders of magnitude."""
+    length = field.norm(dim=1, keepdim=True)
+    arrows = (field / length.clamp(min=1e-12).sqrt()).numpy()
+    spacing = float(grid[1, 1] - grid[0, 1])
+    longest = float(np.linalg.norm(arrows, axis=1).max()) or 1.0
+    panel.scatter(cloud[:, 0], cloud[:, 1], s=1, c="#bdbdbd", linewidths=0)
+    panel.quiver(
+        grid[:, 0], grid[:, 1], *arrows.T, color="#084594", angles="xy", scale_units="xy", width=0.005,
+        scale=longest / (1.5 * spacing),
+    )  # fmt: skip
+    panel.set_title(title, fontsize=9)
+    reach = float(grid.max()) + spacing
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])

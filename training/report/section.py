@@ -1,0 +1,131 @@
+"""What a chapter of the report is made of."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from training.metrics.prompt_adherence import ASKED, FOLLOWED
+from training.pictures import plt
+from training.report.evaluator import Bench
+from training.report.grid import Cell, Measured
+from training.report.pipeline import Library, Subject
+
+Wanted = list[tuple[Subject, list[Cell]]]
+"""What is to be measured."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A question, what has to be measured to answer it, and the answer: lines of Markdown, [] where there is nothing to
+    tell yet."""
+
+    name: str
+    wants: Callable[[Library], Wanted]
+    tells: Callable[["Desk"], list[str]]
+
+
+class Desk:
+    """Where a chapter is written: what is known, and a place for its pictures."""
+
+    def __init__(self, library: Library, bench: Bench, reports: Path, device: torch.device):
+        self.library, self.reports, self.device = library, reports, device
+        self._bench = bench
+
+    def measured(self, subject: Subject) -> Measured:
+        return self._bench.store(subject).measured
+
+    def known(self, subject: Subject, cells: list[Cell]) -> list[Cell]:
+        """Those of the cells that have been measured."""
+        return [cell for cell in cells if cell in self.measured(subject)]
+
+    def plot(self, figure, name: str) -> str:
+        """Keep a plot of figures; the Markdown that shows it."""
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(alpha=0.2)
+        figure.savefig(self.reports / name, bbox_inches="tight")
+        plt.close(figure)
+        return shown(name)
+
+    def sheet(self, subject: Subject, name: str, draw: Callable[[Path], None]) -> str:
+        """Draw a picture of samples, unless that was done with the same weights and advice; the Markdown that shows
+        it."""
+        store, path = self._bench.store(subject), self.reports / name
+        if not (store.drawn(name, subject.advice) and path.is_file()):
+            draw(path)
+            store.put_picture(name, subject.advice)
+        return shown(name)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers as one says them along a logarithm, at 1, 2, 3, 5, 10 …"""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def shown(name: str) -> str:
+    return f"![{name.removesuffix('.png').replace('-', ' ')}]({name})"
+
+
+def settings(cell: Cell, *, scaled: bool) -> dict[str, str]:
+    """The columns that say how a cell was sampled."""
+    columns = {"sampler": cell.method, "steps": f"{cell.steps:,}"}
+    return columns | ({"scale": f"{cell.guidance_scale:g}"} if scaled else {}) | {"samples": f"{cell.samples:,}"}
+
+
+Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+"""(its title, what it shows of figures; a KeyError leaves the place empty)"""
+
+
+def share(title: str, key: str) -> Column:
+    return title, lambda figures: f"{100 * figures[key]:.2f} %"
+
+
+def table(rows: list[tuple[dict[str, str], Mapping[str, Any]]], columns: tuple[Column, ...]) -> list[str]:
+    """(settings, figures) a row; columns that would be empty are left out."""
+
+    def value(show: Callable[[Mapping[str, Any]], str], figures: Mapping[str, Any]) -> str:
+        try:
+            return show(figures)
+        except KeyError:
+            return ""
+
+    filled = [(title, show) for title, show in columns if any(value(show, figures) for _, figures in rows)]
+    head = [*rows[0][0], *(title for title, _ in filled)]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
+    for own, figures in rows:
+        lines.append("| " + " | ".join([*own.values(), *(value(show, figures) for _, show in filled)]) + " |")
+    return [*lines, ""]
+
+
+IMAGE_COLUMNS: tuple[Column, ...] = (
+    share("accuracy", "label_accuracy"),
+    share("captions true", "captions_true"),
+    ("Fréchet", lambda f: f"{f['frechet']:.4f}"),
+    ("floor", lambda f: f"{f['frechet_floor']:.4f}"),
+    ("Fréchet ÷ floor", lambda f: f"**{f['frechet_ratio']:.2f}**"),
+    ("precision", lambda f: f"{f['precision']:.3f}"),
+    ("recall", lambda f: f"{f['recall']:.3f}"),
+)
+POINT_COLUMNS: tuple[Column, ...] = (
+    ("sliced Wasserstein", lambda f: f"{f['sliced_wasserstein']:.4f}"),
+    ("±", lambda f: f"{f['sliced_wasserstein_standard_error']:.4f}"),
+    ("real", lambda f: f"{f['sliced_wasserstein_floor']:.4f}"),
+    ("÷ real", lambda f: f"**{f['sliced_wasserstein_ratio']:.2f}**"),
+    ("MMD", lambda f: f"{f['mmd']:.4f}"),
+    ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),
+    ("energy ÷ real", lambda f: f"{f['energy'] / f['energy_floor']:.2f}"),
+)
+SHOWN = (*ASKED, "thickness and slant")  # of what prompts ask for
+PROMPT_COLUMNS: tuple[Column, ...] = (
+    *(share(trait, trait) for trait in (*SHOWN, "all three")),
+    share("of new combinations", "all three, new combinations"),
+    share("among real", "among real"),
+    share(f"**{FOLLOWED}**", FOLLOWED),
+)

@@ -1,0 +1,101 @@
+"""A recipe for a ControlNet → what the trainer trains, and the checkpoint it becomes."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoints.control import ControlCheckpoint, ControlConfig
+from model.checkpoints.denoiser import WEIGHTS, Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.weights import CheckpointError, load_weights
+from model.conditions import NO_LABEL
+from training.card.card import CONTROL_SHEET, write_control_card
+from training.data import trained_on
+from training.data.hinted_images import HintedImages
+from training.data.ink import LOOKED_AT, frame_of, is_ink
+from training.generate import followed, generate, labelled
+from training.pictures import save_picture
+from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
+from training.tasks.objectives import DenoisingLoss
+
+PICTURED = 16  # hints that a picture shows, and what becomes of them
+
+
+class ControlTask:
+    """See `training.trainer.Task`. Only the ControlNet is trained; the base lends its loss, and is locked."""
+
+    def __init__(self, recipe: ControlRecipe, base: Path, start_from: Path | None = None):
+        """`base`: the folder of the checkpoint that the recipe's `base` names."""
+        self.recipe = recipe
+        try:
+            self.base: Checkpoint = load_checkpoint(base)
+            T = self.base.schedule.T
+            if (recipe.sampling.steps or 0) > T:
+                raise RecipeError(f"{recipe.name}: sampling.steps is at most T = {T} of {base.name}")
+            config = ControlConfig.beside(
+                self.base,
+                name=recipe.name,
+                hint=recipe.hint,
+                control_scale=recipe.control_scale,
+                sampling=recipe.sampling,
+                recipe=trained_by(recipe),
+            )
+            if self.base.config.reads == "text":
+                raise RecipeError(
+                    f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
+                )
+            real = trained_on(self.base.config)
+            self.data = HintedImages(real, recipe.hint)
+        except (CheckpointError, ValueError) as error:
+            raise RecipeError(f"{recipe.name}: base: {error}") from error
+        some = real.examples.some(LOOKED_AT).rows
+        framing = {"frame": frame_of(some)} if is_ink(some) else {"framing": "whole"}
+        self.config = config.model_copy(update=framing)
+        self.stateful = ()
+        torch.manual_seed(recipe.seed)
+        self.network = self.config.build_network().to(memory_format=torch.channels_last)
+        self.network.begin_as(self.base.network)
+        if start_from is not None:
+            try:
+                load_weights(start_from / WEIGHTS, self.network)
+            except CheckpointError as error:
+                raise RecipeError(f"--from: {error}") from error
+        objective = ObjectiveSection(
+            loss="hybrid" if self.base.config.prediction.learned_variance else "regression",
+            weighting=recipe.weighting,
+            label_drop=recipe.label_drop,
+        )
+        self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, self.config.data)
+        self._locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
+
+    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The base's own, of what it makes with the ControlNet's help; rows [rows, C + 1, H, W]: images, and hints."""
+        images, hints = rows[:, :-1], rows[:, -1:]
+        self._locked.to(rows.device)
+        return self._loss(
+            lambda x_t, t, condition: self._locked(x_t, t, condition, *network(x_t, t, condition, hints)),
+            self.config.data.standardise(images),
+            labels,
+            generator,
+        )
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """A line of images, of their hints, of what is made of them with the label, and without."""
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        rows, labels = self.data.draw(PICTURED, generator)
+        images, hints = rows[:, :-1], rows[:, -1:]
+        advised, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
+        lines = [images, 255 * hints.expand_as(images)]
+        for shown, options in (
+            (labels, advised),
+            (torch.full_like(labels, NO_LABEL), self.config.sampling.over(advised)),
+        ):
+            conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
+            device = next(network.parameters()).device
+            lines.append(generate(self.base, conditions, options, control=control, device=device))
+        save_picture(path, self.config.data, torch.cat(lines), labels.numpy(), columns=PICTURED)
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        (folder / CONTROL_SHEET).unlink(missing_ok=True)  # of earlier weights
+        save_checkpoint(folder, self.config, network)
+        write_control_card(folder, self.config)

@@ -1,0 +1,166 @@
+"""A recipe for a denoiser → what the trainer trains, and the checkpoint it becomes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.checkpoints.clip import load_clip
+from model.checkpoints.denoiser import WEIGHTS, Checkpoint, Config, load_config, read_role, save_checkpoint
+from model.checkpoints.weights import CheckpointError, read_weights
+from model.conditions import NO_LABEL
+from model.noise_schedule import make_schedule
+from model.text_encoder import TextEncoder
+from training.card.card import PICTURES, write_denoiser_card
+from training.data import captioned_set, training_set
+from training.generate import generate, labelled, prompted, spread
+from training.pictures import save_picture
+from training.recipe import DenoiserRecipe, RecipeError, trained_by
+from training.reference_points import kept_by_itself, reference_of
+from training.tasks.objectives import DenoisingLoss
+
+PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
+PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
+OF_CONDITION = ("embedding.label.", "embedding.text.")  # weights that a network of another condition does not have
+LABELS = "embedding.label.weight"
+TIME_BIAS = "embedding.time.2.bias"
+
+
+class DenoisingTask:
+    """See `training.trainer.Task`."""
+
+    def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
+        """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
+        self.recipe = recipe
+        self.text = None if text_from is None else _text_encoder(text_from, recipe.data.dataset)
+        try:
+            self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.name}: data: {error}") from error
+        if self.text is not None and self.text.config.vocabulary.words != self.data.vocabulary.words:
+            raise RecipeError(
+                f"{recipe.name}: text_from: {text_from.name} knows other words than the captions: train it again"
+            )
+        data = self.data.config
+        if not recipe.objective.conditional or self.text is not None:
+            data = data.model_copy(update={"labels": ()})
+        self.config = Config(
+            name=recipe.name,
+            data=data,
+            network=recipe.network,
+            schedule=recipe.schedule,
+            prediction=recipe.prediction,
+            sampling=recipe.sampling,
+            text=None if self.text is None else self.text.config,
+            recipe=trained_by(recipe),
+        )
+        torch.manual_seed(recipe.seed)
+        try:
+            self.network = self.config.build_network()
+        except ValueError as error:
+            raise RecipeError(f"{recipe.name}: network: {error}") from error
+        self.network.to(memory_format=torch.channels_last)
+        if start_from is not None:
+            self._start_from(start_from)
+        self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
+        self._loss = DenoisingLoss(self.schedule, recipe.prediction, recipe.objective, data)
+        self.stateful = [part for part in (self._loss.important,) if part is not None]
+
+    def _start_from(self, folder: Path) -> None:
+        """Begin as another network. Raises RecipeError where the weights do not fit, or were trained to mean something
+        else.
+
+        Where the two read different things, the other's unconditional half is begun with, and so is a label that the
+        other does not have; where only one has learned a variance, its output does without, or begins afresh.
+        """
+        try:
+            other = load_config(folder)
+            weights = read_weights(folder / WEIGHTS)
+        except CheckpointError as error:
+            raise RecipeError(f"--from: {error}") from error
+        try:
+            self.network.load_state_dict(_adapted(weights, self.network.state_dict(), other, self.config))
+        except RuntimeError as error:
+            raise RecipeError(
+                f"--from: {folder.name}: {WEIGHTS} does not fit the recipe's network: {str(error).splitlines()[-1]}"
+            ) from error
+        for name, theirs, ours in (
+            ("schedule", other.schedule, self.config.schedule),
+            ("target", other.prediction.target, self.config.prediction.target),
+        ):
+            if theirs != ours:
+                raise RecipeError(
+                    f"--from: {folder.name} was trained with another {name} ({theirs}) than the recipe asks for "
+                    f"({ours}); give the recipe that one"
+                )
+
+    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """`labels` are traits where the network reads text: a caption is made of each."""
+        condition = labels
+        if self.text is not None:
+            vocabulary = self.text.config.vocabulary
+            said = [vocabulary.read(caption.text) for caption in self.data.captions_of(labels.cpu(), generator)]
+            with torch.autocast("cpu", enabled=False):
+                condition = self.text.embed(said).to(rows.device)
+        elif not self.config.data.labels:
+            condition = torch.full_like(labels, NO_LABEL)
+        return self._loss(network, self.config.data.standardise(rows), condition, generator)
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """Samples of every class (or prompt) side by side, by the recipe's own sampler and scale, of the same seeds
+        each time."""
+        data, sampling = self.config.data, self.config.sampling
+        columns = PICTURE_ROWS[data.kind]
+        if self.text is not None:
+            vocabulary = self.text.config.vocabulary
+            text = self.text.embed([vocabulary.read(example) for example in vocabulary.examples])
+            labels = np.repeat(np.arange(len(text)), columns)
+            conditions = prompted(text.repeat_interleave(columns, dim=0), sampling)
+        else:
+            labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL], columns)
+            conditions = labelled(labels, sampling)
+        checkpoint = Checkpoint(self.config, self.schedule, network, self.text)
+        device = next(network.parameters()).device
+        save_picture(path, data, generate(checkpoint, conditions, sampling, device=device), labels)
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        """With a card that has no figures and no pictures: those of earlier weights would be lies."""
+        for picture in PICTURES:
+            (folder / picture).unlink(missing_ok=True)
+        reference = reference_of(self.data) if kept_by_itself(folder, self.data) else None
+        save_checkpoint(folder, self.config, network, self.text, reference)
+        write_denoiser_card(folder, self.config)
+
+
+def _adapted(theirs: dict[str, Tensor], ours: dict[str, Tensor], they: Config, we: Config) -> dict[str, Tensor]:
+    """Weights of one network for another that may read something else, and may have another number of outputs."""
+    weights = dict(theirs)
+    if they.reads == we.reads == "label":
+        rows = {label: index for index, label in enumerate(they.data.labels, start=1)}  # the first is that of no label
+        weights[LABELS] = theirs[LABELS][[0, *(rows.get(label, 0) for label in we.data.labels)]]
+    elif they.reads != we.reads:
+        if they.reads is not None:  # what no label, or no text, adds to the embedding becomes a part of it
+            nothing = theirs[LABELS][0] if they.reads == "label" else theirs["embedding.text.bias"]
+            weights[TIME_BIAS] = theirs[TIME_BIAS] + nothing
+        weights = {name: of for name, of in weights.items() if not name.startswith(OF_CONDITION)}
+        weights |= {name: of for name, of in ours.items() if name.startswith(OF_CONDITION)}
+    for name, of in weights.items():
+        # A variance is the second half of the last layer's outputs.
+        if name.startswith("leave.") and name in ours and of.shape[1:] == ours[name].shape[1:]:
+            both = min(len(of), len(ours[name]))
+            weights[name] = torch.cat([of[:both], ours[name][both:]])
+    return weights
+
+
+def _text_encoder(folder: Path, dataset: str) -> TextEncoder:
+    """Raises RecipeError where the folder has none, or one of other data's captions."""
+    try:
+        if read_role(folder) != "clip":
+            raise RecipeError(f"text_from: {folder.name} is no checkpoint of CLIP; train one, or name another")
+        clip = load_clip(folder)
+        if clip.data.dataset != dataset:
+            raise RecipeError(f"text_from: {folder.name} knows captions of {clip.data.dataset}, not of {dataset}")
+        return clip.text
+    except CheckpointError as error:
+        raise RecipeError(f"text_from: {error}") from error
