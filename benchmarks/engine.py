@@ -49,10 +49,10 @@ async def _through_http(url: str, seconds: float) -> float:
     async def ask(http: httpx.AsyncClient, number: int) -> None:
         (await http.post("/sample", json=mixed_request(random))).raise_for_status()
 
-    return await evaluations_per_second(url, MODEL, load.closed(url, CLIENTS, 3600, ask), seconds)
+    return await network_evaluations_per_second(url, MODEL, load.closed(url, CLIENTS, 3600, ask), seconds)
 
 
-async def evaluations_per_second(url: str, model: str, clients: Coroutine, seconds: float) -> float:
+async def network_evaluations_per_second(url: str, model: str, clients: Coroutine, seconds: float) -> float:
     """That the server counts while the clients keep it busy; they are ended after it."""
     busy = asyncio.create_task(clients)
     await asyncio.sleep(2)  # until the queue is full
@@ -81,7 +81,7 @@ def mixed_request(draw: random.Random) -> dict:
 
 
 def _evaluations(metrics: str, model: str) -> float:
-    found = re.search(rf'^spirale_evaluations_total{{model="{model}"}} (\S+)$', metrics, re.MULTILINE)
+    found = re.search(rf'^spirale_network_evaluations_total{{model="{model}"}} (\S+)$', metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 

@@ -8,7 +8,7 @@ import httpx
 from rich.table import Table
 
 from benchmarks import load, machine
-from benchmarks.engine import evaluations_per_second
+from benchmarks.engine import network_evaluations_per_second
 from benchmarks.server import spirale
 
 CLIENTS = 32
@@ -39,4 +39,4 @@ async def _rate(url: str, fields: dict, seconds: float) -> float:
         body = {"dataset": "mnist", "sampler": "ddim", "steps": 20, "n": 8, "seed": random.randrange(2**31), **fields}
         (await http.post("/sample", json=body)).raise_for_status()
 
-    return await evaluations_per_second(url, fields["model"], load.closed(url, CLIENTS, 3600, ask), seconds)
+    return await network_evaluations_per_second(url, fields["model"], load.closed(url, CLIENTS, 3600, ask), seconds)

@@ -9,7 +9,7 @@ from torch import Tensor
 NO_LABEL = -1
 NO_HINT = -1
 
-Asked = Literal["label", "text"]
+Conditioning = Literal["label", "text"]
 """What can be asked of a row: a class, or a prompt as the vector that a text encoder makes of it."""
 
 HintKind = Literal["canny", "sketch"]
@@ -40,15 +40,15 @@ class Hints(_Rows):
     scale: Tensor
 
     @property
-    def followed(self) -> Tensor:
+    def active(self) -> Tensor:
         """[rows] bool"""
         return (self.kind != NO_HINT) & (self.scale != 0)
 
     def of(self, kind: HintKind) -> Tensor:
         """Indices of the rows [k] int64 that follow a hint of that kind."""
-        return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & self.followed).flatten()
+        return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & self.active).flatten()
 
-    def kept(self, rows: Tensor) -> "Hints":
+    def masked_to(self, rows: Tensor) -> "Hints":
         """The same, but that the others than these rows [rows] bool follow none."""
         return replace(self, kind=torch.where(rows, self.kind, NO_HINT))
 
@@ -82,44 +82,46 @@ class Conditions(_Rows):
     def __len__(self) -> int:
         return len(self.label)
 
-    def asks(self, what: Asked) -> Tensor:
+    def has(self, what: Conditioning) -> Tensor:
         """[rows] bool: is that asked of the row?"""
         if what == "label":
             return self.label != NO_LABEL
         return torch.zeros(len(self), dtype=torch.bool) if self.text is None else (self.text != 0).any(1)
 
     @property
-    def asks_anything(self) -> Tensor:
-        return self.asks("label") | self.asks("text")
+    def conditioned(self) -> Tensor:
+        return self.has("label") | self.has("text")
 
     @property
     def guided(self) -> Tensor:
         """[rows] bool: is there anything that guidance_scale is of?"""
-        return self.asks_anything if self.hints is None else self.asks_anything | self.hints.followed
+        return self.conditioned if self.hints is None else self.conditioned | self.hints.active
 
     @property
-    def wants_conditional(self) -> Tensor:
+    def runs_conditional(self) -> Tensor:
         return self.guided & (self.guidance_scale != 0)
 
     @property
-    def wants_unconditional(self) -> Tensor:
+    def runs_unconditional(self) -> Tensor:
         return ~self.guided | (self.guidance_scale != 1)
 
-    def hints_in_halves(self, both: Tensor) -> Hints | None:
+    def hints_for_cfg_batch(self, both: Tensor) -> Hints | None:
         """Those of every row once, then of the unconditional halves of these rows [k] int64. A hint is in both halves;
         where it is alone, it is what is guided: in the conditional one only."""
         if self.hints is None:
             return None
-        once = self.hints.kept(self.asks_anything | self.wants_conditional)
-        return once + self.hints[both].kept(self.asks_anything[both]) if len(both) else once
+        once = self.hints.masked_to(self.conditioned | self.runs_conditional)
+        return once + self.hints[both].masked_to(self.conditioned[both]) if len(both) else once
 
-    def wants_gradient(self, of: Asked) -> Tensor:
+    def uses_gradient(self, of: Conditioning) -> Tensor:
         if self.gradient_scale is None:
             return torch.zeros(len(self), dtype=torch.bool)
-        return self.asks(of) & (self.gradient_scale != 0)
+        return self.has(of) & (self.gradient_scale != 0)
 
 
-def evaluations(asks: bool, guidance_scale: float, gradient_scale: float = 0.0, control_scale: float = 0.0) -> int:
+def network_evaluations(
+    asks: bool, guidance_scale: float, gradient_scale: float = 0.0, control_scale: float = 0.0
+) -> int:
     """Network evaluations a row with these conditions costs at each step.
 
     One, one more for classifier-free guidance; one for a ControlNet, which is half a network and a little, wherever the

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model import guidance
-from model.conditions import NO_LABEL, Asked, Conditions, HintKind, Hints
+from model.conditions import NO_LABEL, Conditioning, Conditions, HintKind, Hints
 from model.noise_schedule import NoiseSchedule
 from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
 
@@ -29,7 +29,7 @@ class Denoiser:
     network           see `Network`; called once, with every row's evaluations in one batch
     schedule          the one the network was trained with
     target            what the network puts out: "epsilon", "v" or "x0"
-    learned_variance  whether a second output carries v
+    learned_variance  whether a second output carries the variance fraction
     clip              bound on |x̂0|, for data that has one (images); None for points
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
     gradients         see `Gradient`: by what is asked of the rows that they steer; each is called with those only
@@ -45,7 +45,7 @@ class Denoiser:
         learned_variance: bool = False,
         clip: float | None = None,
         text_width: int | None = None,
-        gradients: Mapping[Asked, Gradient] = MappingProxyType({}),
+        gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         device: torch.device | str = "cpu",
     ):
@@ -78,7 +78,7 @@ class Denoiser:
     def _gradient(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor | None:
         gradient = None
         for what, of in self.gradients.items():
-            steered = torch.nonzero(conditions.wants_gradient(what)).flatten()
+            steered = torch.nonzero(conditions.uses_gradient(what)).flatten()
             if not len(steered):
                 continue
             asked = conditions.label if what == "label" else conditions.text
@@ -92,12 +92,12 @@ class Denoiser:
         """The network's third argument for every row: what is asked for, where it is wanted."""
         nothing = self.no_condition(len(conditions))
         asked = conditions.label if self.text_width is None else conditions.text
-        return nothing if asked is None else torch.where(per_row(conditions.wants_conditional, nothing), asked, nothing)
+        return nothing if asked is None else torch.where(per_row(conditions.runs_conditional, nothing), asked, nothing)
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         shown = self._shown(conditions)
-        both = torch.nonzero(conditions.wants_conditional & conditions.wants_unconditional).flatten()
-        hints = conditions.hints_in_halves(both)
+        both = torch.nonzero(conditions.runs_conditional & conditions.runs_unconditional).flatten()
+        hints = conditions.hints_for_cfg_batch(both)
         if not len(both):
             return self._controlled_output(x_t, t, shown.to(self.device), hints)
 

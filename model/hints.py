@@ -58,7 +58,7 @@ def grey(images: Tensor) -> Tensor:
     return red + green + blue
 
 
-OF_IMAGE: Mapping[HintKind, Callable[[np.ndarray], np.ndarray]] = {"canny": edges, "sketch": strokes}
+HINT_EXTRACTORS: Mapping[HintKind, Callable[[np.ndarray], np.ndarray]] = {"canny": edges, "sketch": strokes}
 """The hint of a grey image [H, W] that is of the model's own kind and size."""
 
 
@@ -96,7 +96,7 @@ def given_hint(
             f"{picture.shape[1]}×{picture.shape[0]} pixels are too few to draw in: at least {SMALLEST}×{SMALLEST}"
         )
     if framing == "whole":
-        return _checked(OF_IMAGE[kind](filling(picture, size)))
+        return _checked(HINT_EXTRACTORS[kind](filling(picture, size)))
     ink = light_on_dark(picture)
     if kind == "canny":
         return _checked(edges(framed(ink, size, frame)))

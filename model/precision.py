@@ -2,10 +2,10 @@
 
 import torch
 
-from model.checkpoints.denoiser import Checkpoint, Precision
+from model.checkpoints.denoiser import DenoiserCheckpoint, Precision
 
 
-def choose_precision(wanted: str, checkpoint: Checkpoint, device: torch.device) -> Precision:
+def choose_precision(wanted: str, checkpoint: DenoiserCheckpoint, device: torch.device) -> Precision:
     """What the checkpoint allows and the hardware has ("auto"), unless one is asked for by name and allowed."""
     allowed = checkpoint.config.precisions
     if wanted != "auto":

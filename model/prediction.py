@@ -13,16 +13,16 @@ Target = Literal["epsilon", "v", "x0"]
 class Prediction:
     """What a denoiser believes of rows x_t.
 
-    x0        [rows, …]  the posterior mean of the data, x̂0
-    v         [rows, …] or None  of ND21 eq. 15: where between β̃ (0) and β (1) the log variance of a step lies, per
-              element, unconstrained
-    gradient  [rows, …] or None  s·∇ log p(y|x_t), 0 in rows that no gradient steers; x0 knows nothing of it yet,
-              because what it does depends on the sampler
-    clip      bound on |x̂0|, also once the gradient has moved it; None for none
+    x0                 [rows, …]  the posterior mean of the data, x̂0
+    variance_fraction  [rows, …] or None  ND21 eq. 15's v: where between β̃ (0) and β (1) the log variance of a step
+                       lies, per element, unconstrained
+    gradient           [rows, …] or None  s·∇ log p(y|x_t), 0 in rows without guidance by a gradient. x0 does not
+                       contain it yet, because the sampler decides what it does
+    clip               bound on |x̂0|, also after the gradient has moved it; None for none
     """
 
     x0: Tensor
-    v: Tensor | None = None
+    variance_fraction: Tensor | None = None
     gradient: Tensor | None = None
     clip: float | None = None
 
@@ -62,7 +62,10 @@ def predicted_x0(target: Target, output: Tensor, x_t: Tensor, alpha_bar: Tensor)
 
 
 def split_output(output: Tensor, learned_variance: bool) -> tuple[Tensor, Tensor | None]:
-    """A network's output [rows, C or 2C, …] → (target, v or None). The second half is read as v = (output + 1)/2."""
+    """A network's output [rows, C or 2C, …] → (target, variance fraction or None).
+
+    The variance fraction is (second half + 1)/2.
+    """
     if not learned_variance:
         return output, None
     target, raw = torch.chunk(output, 2, dim=1)

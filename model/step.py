@@ -16,8 +16,8 @@ def step(
     x, x0_before, noise  [rows, …]; noise may be anything finite where a row draws none
     coefficients         [rows, len(COLUMNS)], as `Plan.coefficients` has them
 
-    Rows with a learned variance form D from the prediction's v, D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15). A
-    gradient moves x̂0 where the plan says by how much (DN21 algorithm 2), else the mean by Σ = D² (algorithm 1).
+    Rows with a learned variance form D from the variance fraction v: D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15).
+    A gradient moves x̂0 where the plan says by how much (DN21 algorithm 2), else the mean by Σ = D² (algorithm 1).
 
     Written as separate products and sums on purpose: each is rounded alike whatever the size of the batch, so that a
     row's bits do not depend on its neighbours.
@@ -27,8 +27,8 @@ def step(
     if gradient is not None:
         x0 = guidance.steered_x0(prediction, column["x0_gradient"])
     deviation = column["noise"]
-    if (v := prediction.v) is not None:
-        log_variance = v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]
+    if (fraction := prediction.variance_fraction) is not None:
+        log_variance = fraction * column["log_beta"] + (1 - fraction) * column["log_beta_tilde"]
         deviation = torch.where(column["learned"] > 0, torch.exp(log_variance / 2), deviation)
     mean = column["x"] * x + column["x0"] * x0 + column["x0_before"] * x0_before
     if gradient is not None:

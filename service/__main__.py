@@ -58,7 +58,7 @@ def main() -> int:
 
     def reload() -> None:
         if server.started and not server.should_exit:
-            app.state.spirale.reloader.soon()
+            app.state.spirale.reloader.schedule()
 
     server = Server(config, settings.notice_seconds, on_notice=drain, on_hangup=reload)
     try:

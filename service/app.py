@@ -12,14 +12,14 @@ import structlog
 from fastapi import FastAPI
 
 from service import __version__
-from service.checkpoints.folder import read_shelf
+from service.checkpoints.folder import read_checkpoint_folder
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
 from service.http import problems
-from service.http.middleware import ApiKey, BodyLimit, JsonBody, RequestContext, Unexpected
-from service.http.security_headers import OtherOrigins, SecurityHeaders
+from service.http.middleware import ApiKey, BodyLimit, InternalError, JsonBody, RequestContext
+from service.http.security_headers import Cors, SecurityHeaders
 from service.metrics import Metrics
 from service.requests.schemas import ranges
 from service.routes import admin, docs, health, models, openai, playground, sample
@@ -48,8 +48,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     Raises NothingToServe.
     """
     one_thread_here()
-    shelf = read_shelf(settings.checkpoints)
-    catalog = shelf.catalog()
+    checkpoint_folder = read_checkpoint_folder(settings.checkpoints)
+    catalog = checkpoint_folder.catalog()
     if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()
@@ -68,7 +68,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
         engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
-            reloader = Reloader(settings.checkpoints, shelf, catalog, engine)
+            reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine)
             app.state.spirale = State(engine, reloader, metrics, encoding, has_key=settings.api_key is not None)
             _start_threads(encoding)
             engine.start()
@@ -98,9 +98,9 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
     if settings.api_key is not None:
         app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
-    app.add_middleware(Unexpected)
+    app.add_middleware(InternalError)
     if settings.cors_origins:
-        app.add_middleware(OtherOrigins, origins=settings.cors_origins)
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     return app

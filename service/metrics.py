@@ -52,7 +52,9 @@ class Metrics:
             ["model"],
             registry=r,
         )
-        self.evaluations = Counter("spirale_evaluations_total", "Network evaluations of rows", ["model"], registry=r)
+        self.network_evaluations = Counter(
+            "spirale_network_evaluations_total", "Network evaluations of rows", ["model"], registry=r
+        )
         self.rows_active = Gauge("spirale_rows_active", "Rows of the requests that have started", registry=r)
         self.rows_queued = Gauge(
             "spirale_rows_queued", "Rows of the requests that wait for their first step", registry=r

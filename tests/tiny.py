@@ -8,11 +8,11 @@ from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.checkpoints.clip import ClipCheckpoint, ClipConfig
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
 from model.checkpoints.denoiser import (
-    Advice,
-    Checkpoint,
-    Config,
+    DenoiserCheckpoint,
+    DenoiserConfig,
     PredictionConfig,
     SamplingConfig,
+    SamplingOverrides,
     ScheduleConfig,
     save_checkpoint,
 )
@@ -37,12 +37,12 @@ POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner"
 
 def tiny_checkpoint(
     data: DataConfig = IMAGES, name: str | None = None, T: int = 50, learned_variance: bool = False, **sampling
-) -> Checkpoint:
+) -> DenoiserCheckpoint:
     """A network of that data's kind with random weights in every layer (none starts as the identity)."""
     network = (
         UNetConfig(channels=(8, 16), blocks=1, groups=4) if data.kind == "images" else MLPConfig(width=16, blocks=2)
     )
-    config = Config(
+    config = DenoiserConfig(
         name=name or f"{data.dataset}-tiny",
         data=data,
         network=network,
@@ -54,7 +54,7 @@ def tiny_checkpoint(
     module = config.build_network()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return Checkpoint(config, make_schedule("cosine", T), module.eval())
+    return DenoiserCheckpoint(config, make_schedule("cosine", T), module.eval())
 
 
 def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpoint:
@@ -69,7 +69,7 @@ def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpo
         data=data,
         network=network,
         schedule=ScheduleConfig(T=T),
-        sampling=Advice(guidance_scale=2.0),
+        sampling=SamplingOverrides(guidance_scale=2.0),
     )
     torch.manual_seed(1)
     module = config.build_network()
@@ -100,7 +100,7 @@ def tiny_text(config: TextConfig = TEXT) -> TextEncoder:
     return TextEncoder(config, network.eval().requires_grad_(False))
 
 
-def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg", T: int = 50) -> Checkpoint:
+def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg", T: int = 50) -> DenoiserCheckpoint:
     """A denoiser that reads prompts."""
     labelled = tiny_checkpoint(data.model_copy(update={"labels": ()}), name, T)
     text = tiny_text()
@@ -109,7 +109,7 @@ def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg"
     module = config.build_network()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return Checkpoint(config, labelled.schedule, module.eval(), text)
+    return DenoiserCheckpoint(config, labelled.schedule, module.eval(), text)
 
 
 def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
@@ -120,7 +120,7 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
         network=ImageEncoderConfig(channels=(8, 16), blocks=1, groups=4),
         text=text.config,
         schedule=ScheduleConfig(T=T),
-        sampling=Advice(guidance_scale=3.0),
+        sampling=SamplingOverrides(guidance_scale=3.0),
     )
     torch.manual_seed(4)
     module = config.build_network()
@@ -129,9 +129,9 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
     return ClipCheckpoint(config, make_schedule("cosine", T), module.eval(), text)
 
 
-def tiny_control(base: Checkpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
+def tiny_control(base: DenoiserCheckpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
     """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
-    advice = {"control_scale": 0.5, "sampling": Advice(guidance_scale=1.5, sampler="ddim", steps=3)}
+    advice = {"control_scale": 0.5, "sampling": SamplingOverrides(guidance_scale=1.5, sampler="ddim", steps=3)}
     config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, **advice)
     torch.manual_seed(5 + HINT_KINDS.index(hint))
     module = config.build_network()

@@ -14,12 +14,12 @@ from model.plan import Sampler
 from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
     evaluate_checkpoint,
+    evaluate_guided,
     evaluate_likelihood,
     evaluate_memorisation,
-    evaluate_steered,
 )
-from training.evaluate.sampling_run import Drawing
-from training.init.command import Wishes
+from training.evaluate.sampling_run import SamplingRun
+from training.init.command import InitOptions
 from training.init.command import init as make_recipes
 from training.init.propose import Role
 from training.init.survey import left_out_lines
@@ -30,7 +30,7 @@ from training.recipe import (
     recipe_names,
 )
 from training.reference_points import keep_reference
-from training.report.command import CHAPTERS, make_report
+from training.report.command import SECTIONS, make_report
 from training.tasks.registry import find_checkpoint, make_task
 from training.trainer import Interrupted, newest_state
 from training.trainer import train as run_training
@@ -115,7 +115,7 @@ def init(
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Look at your own data, propose how to train on them, measure how long that takes, and write recipes/NAME.toml."""
-    wishes = Wishes(
+    wishes = InitOptions(
         roles=role or (),
         size=None if size is None else parse_size(size),
         channels=None if grey is None else 1 if grey else 3,
@@ -194,7 +194,7 @@ def train(
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
         if evaluate:
-            evaluate_checkpoint(folder, checkpoints, Drawing(accelerator.device))
+            evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device))
 
 
 @app.command()
@@ -219,7 +219,7 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="The same seed draws the same samples; others share none.")
     ] = 0,
-    guide: Annotated[
+    guidance_model: Annotated[
         str | None,
         typer.Option(
             help="Steer by this classifier's or CLIP's gradient; --guidance-scale is then the gradient's.",
@@ -236,7 +236,7 @@ def evaluate(
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Measure a checkpoint. At the card's own settings the figures go into its config.json and model card."""
-    others = bool(sampler or steps or guide or guidance_scale is not None)
+    others = bool(sampler or steps or guidance_model or guidance_scale is not None)
     if memorisation and (others or likelihood or precision != "float32"):
         raise RecipeError(
             "--memorisation goes with --samples, --seed and --compile only: it is of the card's own settings"
@@ -247,16 +247,16 @@ def evaluate(
         )
     changed = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     asked = {"samples": samples, "changed": {key: value for key, value in changed.items() if value is not None}}
-    folder, how = find_checkpoint(name, checkpoints), Drawing(Accelerator().device, seed, precision, compile)
+    folder, how = find_checkpoint(name, checkpoints), SamplingRun(Accelerator().device, seed, precision, compile)
     if memorisation:
-        figures = evaluate_memorisation(folder, how, samples=samples)
+        metrics = evaluate_memorisation(folder, how, samples=samples)
     elif likelihood:
-        figures = evaluate_likelihood(folder, how, samples=samples)
-    elif guide is not None:
-        figures = evaluate_steered(folder, find_checkpoint(guide, checkpoints), checkpoints, how, **asked)
+        metrics = evaluate_likelihood(folder, how, samples=samples)
+    elif guidance_model is not None:
+        metrics = evaluate_guided(folder, find_checkpoint(guidance_model, checkpoints), checkpoints, how, **asked)
     else:
-        figures = evaluate_checkpoint(folder, checkpoints, how, **asked)
-    typer.echo(json.dumps(figures, indent=2))
+        metrics = evaluate_checkpoint(folder, checkpoints, how, **asked)
+    typer.echo(json.dumps(metrics, indent=2))
 
 
 @app.command()
@@ -264,21 +264,25 @@ def report(
     only: Annotated[
         list[str] | None, typer.Argument(help="Measure these checkpoints only. Default: all.", metavar="NAME")
     ] = None,
-    chapter: Annotated[
+    section: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Measure for this one only: {', '.join(CHAPTERS)}. May come several times. Default: for all.",
-            metavar="CHAPTER",
+            help=f"Measure for this one only: {', '.join(SECTIONS)}. May come several times. Default: for all.",
+            metavar="SECTION",
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Make every cell again, also those that are known.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Measure every setting again, also those that are known.")
+    ] = False,
     compile: Compile = False,
     checkpoints: Checkpoints = Path("checkpoints"),
-    reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its cells.")] = Path("reports"),
+    reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its measurements.")] = Path(
+        "reports"
+    ),
 ) -> None:
     """Measure, and write the quality report. Where it was stopped, the same command goes on."""
     device = Accelerator().device
-    make_report(checkpoints, reports, device, full=full, only=only or (), chapters=chapter or (), compile=compile)
+    make_report(checkpoints, reports, device, full=full, only=only or (), sections=section or (), compile=compile)
 
 
 @app.command()

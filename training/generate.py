@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import Checkpoint, Precision, SamplingConfig
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, SamplingConfig
+from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
 from model.noise import sample_seeds
@@ -20,22 +20,22 @@ BATCH = {"images": 64, "points": 5000}  # rows of one pass
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class Guidance:
     """Guidance by a gradient: whose, and how strong. A conditional model is shown what is asked besides, as at
     classifier-free scale 1 (DN21 section 4.3)."""
 
-    guide: Guide
+    guidance_model: GuidanceModel
     scale: float
 
 
-def labelled(labels: np.ndarray, options: SamplingConfig, steering: Steering | None = None) -> Conditions:
+def labelled(labels: np.ndarray, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
     """A label [n] for each sample (−1: none), at the options' scale or steered."""
-    return Conditions(torch.from_numpy(labels), *_scales(len(labels), options, steering))
+    return Conditions(torch.from_numpy(labels), *_scales(len(labels), options, guidance))
 
 
-def prompted(text: Tensor, options: SamplingConfig, steering: Steering | None = None) -> Conditions:
+def prompted(text: Tensor, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
     """A prompt for each sample, as the vector [n, d] that its encoder makes of it."""
-    return Conditions(torch.full((len(text),), NO_LABEL), *_scales(len(text), options, steering), text)
+    return Conditions(torch.full((len(text),), NO_LABEL), *_scales(len(text), options, guidance), text)
 
 
 def followed(conditions: Conditions, hints: Tensor, kind: HintKind, scale: float) -> Conditions:
@@ -45,17 +45,17 @@ def followed(conditions: Conditions, hints: Tensor, kind: HintKind, scale: float
     return replace(conditions, hints=Hints(hints, kinds, torch.full((n,), float(scale))))
 
 
-def _scales(n: int, options: SamplingConfig, steering: Steering | None) -> tuple[Tensor, Tensor]:
-    classifier_free, of_gradient = (1.0, steering.scale) if steering else (options.guidance_scale, 0.0)
+def _scales(n: int, options: SamplingConfig, guidance: Guidance | None) -> tuple[Tensor, Tensor]:
+    classifier_free, of_gradient = (1.0, guidance.scale) if guidance else (options.guidance_scale, 0.0)
     return torch.full((n,), classifier_free), torch.full((n,), of_gradient)
 
 
 def generate(
-    checkpoint: Checkpoint,
+    checkpoint: DenoiserCheckpoint,
     conditions: Conditions,
     options: SamplingConfig,
     *,
-    guide: Guide | None = None,
+    guidance_model: GuidanceModel | None = None,
     control: ControlCheckpoint | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -65,14 +65,14 @@ def generate(
 ) -> Tensor:
     """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    `guide` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed
+    `guidance_model` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed
     (seed + i) mod 2⁶³. To `compile` pays where samples are thousands. `advance` is told of every batch that is done.
     """
     data = checkpoint.config.data
     denoiser = checkpoint.denoiser(
         device,
         precision,
-        {guide.steers: guide.gradient(device)} if guide else {},
+        {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {},
         {control.hint: control.control(device, precision)} if control else {},
     )
     if compile:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from model.checkpoints.denoiser import (
     NAME_PATTERN,
-    Advice,
     PredictionConfig,
     SamplingConfig,
+    SamplingOverrides,
     ScheduleConfig,
     check_steps,
 )
@@ -21,7 +21,11 @@ from model.plan import Variance
 from training.data.data_section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
-ADVICE = {"sampling", "control_scale", "preferred"}  # of a recipe: what the report finds may change it
+ADVISORY_FIELDS = {
+    "sampling",
+    "control_scale",
+    "default_for_prompts",
+}  # of a recipe: what the report finds may change it
 OWN_RECIPES = Path("recipes")  # in the working directory: where `init` writes
 
 
@@ -137,8 +141,7 @@ class ClassifierRecipe(_Section):
     network: AnyEncoderConfig
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    sampling: Advice = Advice()  # what the card advises instead of what the denoiser's does …
-    preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
+    sampling: SamplingOverrides = SamplingOverrides()  # overrides the denoiser's own
 
     _steps_are_possible = model_validator(mode="after")(check_steps)
 
@@ -170,8 +173,8 @@ class ClipRecipe(_Section):
     text: TextSection = TextSection()
     schedule: ScheduleConfig = ScheduleConfig()
     optimisation: OptimisationSection
-    sampling: Advice = Advice()  # what the card advises instead of what the denoiser's does …
-    preferred: bool = False  # … and where a request names no guidance, though a denoiser reads what is asked itself
+    sampling: SamplingOverrides = SamplingOverrides()  # overrides the denoiser's own
+    default_for_prompts: bool = False  # guide prompts by default, although a denoiser is conditioned on text
 
     _steps_are_possible = model_validator(mode="after")(check_steps)
 
@@ -194,7 +197,9 @@ class ControlRecipe(_Section):
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
     optimisation: OptimisationSection
     control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises …
-    sampling: Advice = Advice()  # … and where neither label nor prompt is given; the guidance is of the hint, then
+    sampling: SamplingOverrides = (
+        SamplingOverrides()
+    )  # … and where neither label nor prompt is given; the guidance is of the hint, then
 
 
 Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe
@@ -248,4 +253,4 @@ def recipe_names(folder: Path = RECIPES) -> list[str]:
 
 def trained_by(recipe: Recipe) -> dict[str, Any]:
     """What a checkpoint keeps of its recipe: all but the advice, which is in its config.json by itself."""
-    return recipe.model_dump(mode="json", exclude=ADVICE)
+    return recipe.model_dump(mode="json", exclude=ADVISORY_FIELDS)

@@ -16,7 +16,7 @@ def reference_of(data: TrainingSet) -> Reference:
     return Reference(real.rows.float(), real.labels)
 
 
-def kept_by_itself(folder: Path, data: TrainingSet) -> bool:
+def keeps_reference_by_default(folder: Path, data: TrainingSet) -> bool:
     """Somebody's own rows may be nobody else's business: they are kept where they were asked for once."""
     return data.config.kind == "points" and (data.examples is None or (folder / REFERENCE).is_file())
 

@@ -50,7 +50,7 @@ class Task(Protocol):
 
 
 @dataclass
-class Position:
+class TrainState:
     """How far a run has come. Saved and restored with it."""
 
     step: int = 0
@@ -66,7 +66,7 @@ class Interrupted(Exception):
     """Stopped by Ctrl-C or SIGTERM; the state is saved and the same command goes on from it."""
 
 
-class Steps:
+class TrainStep:
     """The network, its optimiser and its running average, and what a step does to them."""
 
     def __init__(self, task: Task, accelerator: Accelerator):
@@ -105,8 +105,8 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     number of processes.
     """
     recipe, options = task.recipe, task.recipe.optimisation
-    steps = Steps(task, accelerator)
-    position = Position()
+    steps = TrainStep(task, accelerator)
+    position = TrainState()
     accelerator.register_for_checkpointing(steps.average, position, *task.stateful)
     _restore(accelerator, run, recipe)
     if accelerator.is_main_process:

@@ -13,15 +13,15 @@ from model.checkpoints.denoiser import (
     FORMAT,
     NAME_PATTERN,
     WEIGHTS,
-    Advice,
-    Config,
+    DenoiserConfig,
+    SamplingOverrides,
     ScheduleConfig,
     check_steps,
     load_config,
 )
-from model.checkpoints.guidance_model import NoisyReader, OfConfig, gradient_of_sum, same_rows
+from model.checkpoints.guidance_model import ConfigBacked, NoiseConditionedEncoder, gradient_of_sum, same_rows
 from model.checkpoints.weights import CheckpointError, load_weights
-from model.conditions import Asked
+from model.conditions import Conditioning
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
@@ -29,7 +29,7 @@ from model.noise_schedule import NoiseSchedule, make_schedule
 
 
 class ClassifierConfig(BaseModel):
-    """Its config.json. `schedule` must be that of the denoiser it steers. `sampling` and `preferred` are advice."""
+    """Its config.json. `schedule` must be that of the denoiser that it guides; `sampling` is advice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,8 +39,7 @@ class ClassifierConfig(BaseModel):
     data: DataConfig
     network: AnyEncoderConfig
     schedule: ScheduleConfig
-    sampling: Advice = Advice()
-    preferred: bool = False
+    sampling: SamplingOverrides = SamplingOverrides()
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -50,12 +49,12 @@ class ClassifierConfig(BaseModel):
         return build_encoder(self.network, shape=self.data.shape, outputs=len(self.data.labels), T=self.schedule.T)
 
 
-class Classifier(NoisyReader):
+class Classifier(NoiseConditionedEncoder):
     """log p(y|x_t), and its gradient with respect to x_t. The network puts out logits."""
 
     def log_probabilities(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t [rows, …] in the network's range, t [rows] int64 (0 … T) → [rows, classes] float32."""
-        return F.log_softmax(self.read(x_t, t), dim=1)
+        return F.log_softmax(self.encode(x_t, t), dim=1)
 
     def gradient(self, x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
         """∇ log p(label|x_t) [rows, …], of any rows [rows] of labels 0 … classes − 1."""
@@ -63,17 +62,17 @@ class Classifier(NoisyReader):
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifierCheckpoint(OfConfig):
-    """A loaded classifier, a `Guide`: its config, its schedule and its network in float32 on the CPU."""
+class ClassifierCheckpoint(ConfigBacked):
+    """A loaded classifier, a `GuidanceModel`: its config, its schedule and its network in float32 on the CPU."""
 
     config: ClassifierConfig
     schedule: NoiseSchedule
     network: nn.Module
-    steers: Asked = "label"
+    conditioning: Conditioning = "label"
 
-    def fits(self, denoiser: Config) -> bool:
-        """As `Guide` has it; and the same labels, where the denoiser reads some."""
-        same_labels = denoiser.reads is None or denoiser.data.labels == self.data.labels
+    def fits(self, denoiser: DenoiserConfig) -> bool:
+        """As `GuidanceModel` has it; and the same labels, where the denoiser reads some."""
+        same_labels = denoiser.conditioning is None or denoiser.data.labels == self.data.labels
         return same_labels and same_rows(self.data, denoiser.data) and self.config.schedule == denoiser.schedule
 
     def classifier(self, device: torch.device | str = "cpu") -> Classifier:

@@ -13,15 +13,15 @@ from model.checkpoints.denoiser import (
     FORMAT,
     NAME_PATTERN,
     WEIGHTS,
-    Advice,
-    Config,
+    DenoiserConfig,
+    SamplingOverrides,
     ScheduleConfig,
     check_steps,
     load_config,
 )
-from model.checkpoints.guidance_model import NoisyReader, OfConfig, gradient_of_sum, same_rows
+from model.checkpoints.guidance_model import ConfigBacked, NoiseConditionedEncoder, gradient_of_sum, same_rows
 from model.checkpoints.weights import CheckpointError, load_weights
-from model.conditions import Asked
+from model.conditions import Conditioning
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig, build_encoder
@@ -34,7 +34,7 @@ LARGEST_LOGIT_SCALE = 100.0  # … where it is also held below this
 
 class ClipConfig(BaseModel):
     """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers.
-    `sampling` and `preferred` are advice."""
+    `sampling` and `default_for_prompts` are advice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,8 +45,8 @@ class ClipConfig(BaseModel):
     network: AnyEncoderConfig
     text: TextConfig
     schedule: ScheduleConfig
-    sampling: Advice = Advice()
-    preferred: bool = False
+    sampling: SamplingOverrides = SamplingOverrides()
+    default_for_prompts: bool = False
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -73,34 +73,40 @@ class ImageTower(nn.Module):
         return self.log_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
 
 
-class Clip(NoisyReader):
+class Clip(NoiseConditionedEncoder):
     """How well images and words go together, and how to make them go better."""
 
     network: ImageTower
 
     def logits(self, x_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """exp(log_scale)·f(x_t, t)·c, [rows, texts]; x_t [rows, …], t [rows] int64 (0 … T), text [texts, d]."""
-        return self.network.logit_scale * (self.read(x_t, t) @ text.T)
+        return self.network.logit_scale * (self.encode(x_t, t) @ text.T)
 
     def gradient(self, x_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """∇ exp(log_scale)·f(x_t, t)·c [rows, …], each row with its own text [rows, d] (Nichol 2022, section 2.4)."""
-        return gradient_of_sum(lambda x, t, c: self.network.logit_scale * (self.read(x, t) * c).sum(1), x_t, t, text)
+        return gradient_of_sum(lambda x, t, c: self.network.logit_scale * (self.encode(x, t) * c).sum(1), x_t, t, text)
 
 
 @dataclass(frozen=True, eq=False)
-class ClipCheckpoint(OfConfig):
-    """A loaded CLIP, a `Guide`: its config, its schedule and both towers in float32 on the CPU."""
+class ClipCheckpoint(ConfigBacked):
+    """A loaded CLIP, a `GuidanceModel`: its config, its schedule and both towers in float32 on the CPU."""
 
     config: ClipConfig
     schedule: NoiseSchedule
     network: ImageTower
     text: TextEncoder
-    steers: Asked = "text"
+    conditioning: Conditioning = "text"
 
-    def fits(self, denoiser: Config) -> bool:
-        """As `Guide` has it; the denoiser is not conditioned on anything itself."""
+    @property
+    def default_for_prompts(self) -> bool:
+        return self.config.default_for_prompts
+
+    def fits(self, denoiser: DenoiserConfig) -> bool:
+        """As `GuidanceModel` has it; the denoiser is not conditioned on anything itself."""
         return (
-            same_rows(self.data, denoiser.data) and self.config.schedule == denoiser.schedule and denoiser.reads is None
+            same_rows(self.data, denoiser.data)
+            and self.config.schedule == denoiser.schedule
+            and denoiser.conditioning is None
         )
 
     def clip(self, device: torch.device | str = "cpu") -> Clip:

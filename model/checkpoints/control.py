@@ -12,9 +12,9 @@ from model.checkpoints.denoiser import (
     FORMAT,
     NAME_PATTERN,
     WEIGHTS,
-    Advice,
-    Checkpoint,
+    DenoiserCheckpoint,
     Precision,
+    SamplingOverrides,
     ScheduleConfig,
     check_steps,
     load_config,
@@ -59,14 +59,14 @@ class ControlConfig(BaseModel):
     text: int = Field(0, ge=0)
     schedule: ScheduleConfig
     control_scale: float = Field(1.0, ge=0, le=2)
-    sampling: Advice = Advice()
+    sampling: SamplingOverrides = SamplingOverrides()
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
     _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @staticmethod
-    def beside(base: Checkpoint, **fields: Any) -> "ControlConfig":
+    def beside(base: DenoiserCheckpoint, **fields: Any) -> "ControlConfig":
         """Of a ControlNet for that denoiser. Raises ValueError where it is none of images by a UNet."""
         config = base.config
         if not isinstance(config.network, UNetConfig):
@@ -106,7 +106,7 @@ class ControlCheckpoint:
     def hint(self) -> HintKind:
         return self.config.hint
 
-    def fits(self, base: Checkpoint) -> bool:
+    def fits(self, base: DenoiserCheckpoint) -> bool:
         """Was it trained beside that denoiser, with the weights that it has?"""
         return base.config.name == self.config.base.name and fingerprint(base.network) == self.config.base.weights
 

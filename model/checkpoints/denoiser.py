@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.checkpoints.reference_points import Reference, load_reference, save_reference
 from model.checkpoints.weights import CheckpointError, load_weights, save_weights
-from model.conditions import Asked, HintKind
+from model.conditions import Conditioning, HintKind
 from model.data import DataConfig
 from model.denoiser import Control, Denoiser, Gradient
 from model.networks import AnyNetworkConfig, build_network
@@ -56,7 +56,7 @@ class SamplingConfig(_Config):
     variance: Variance = "fixed-small"
 
 
-class Advice(_Config):
+class SamplingOverrides(_Config):
     """What the card of what steers a denoiser advises where it does; None is what the denoiser's own card advises, as
     are eta and the variance, which may be one that it has learned."""
 
@@ -64,7 +64,7 @@ class Advice(_Config):
     sampler: Sampler | None = None
     steps: int | None = Field(None, ge=1)
 
-    def over(self, sampling: SamplingConfig) -> SamplingConfig:
+    def applied_to(self, sampling: SamplingConfig) -> SamplingConfig:
         """That of the denoiser's card, as far as this advises nothing else."""
         return sampling.model_copy(update=self.model_dump(exclude_none=True))
 
@@ -76,7 +76,7 @@ def check_steps(config: Any) -> Any:
     return config
 
 
-class Config(_Config):
+class DenoiserConfig(_Config):
     """config.json: everything that a network's weights do not say.
 
     text  of the encoder whose vectors the network is conditioned on instead of labels
@@ -98,7 +98,7 @@ class Config(_Config):
     _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @model_validator(mode="after")
-    def _sampling_is_possible(self) -> "Config":
+    def _sampling_is_possible(self) -> "DenoiserConfig":
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text is not None and self.data.labels:
@@ -106,7 +106,7 @@ class Config(_Config):
         return self
 
     @property
-    def reads(self) -> Asked | None:
+    def conditioning(self) -> Conditioning | None:
         """What its network is conditioned on."""
         return "text" if self.text is not None else "label" if self.data.labels else None
 
@@ -122,11 +122,11 @@ class Config(_Config):
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class DenoiserCheckpoint:
     """A loaded checkpoint: its config, its schedule, its network and text encoder in float32 on the CPU; and some real
     points, where they are kept."""
 
-    config: Config
+    config: DenoiserConfig
     schedule: NoiseSchedule
     network: nn.Module
     text: TextEncoder | None = None
@@ -136,7 +136,7 @@ class Checkpoint:
         self,
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
-        gradients: Mapping[Asked, Gradient] = MappingProxyType({}),
+        gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
     ) -> Denoiser:
         """A denoiser on a copy of the network in that precision, steered by these where it is asked for."""
@@ -202,7 +202,7 @@ def read_role(folder: Path) -> str | None:
 C = TypeVar("C", bound=BaseModel)
 
 
-def load_config(folder: Path, of: type[C] = Config) -> C:
+def load_config(folder: Path, of: type[C] = DenoiserConfig) -> C:
     """config.json, read as that kind of checkpoint's. Raises CheckpointError."""
     path = folder / CONFIG
     try:
@@ -222,7 +222,7 @@ def load_config(folder: Path, of: type[C] = Config) -> C:
         raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
+def load_checkpoint(folder: Path) -> DenoiserCheckpoint:
     """Read a folder that `save_checkpoint` wrote.
 
     Raises CheckpointError where anything is missing, half-written, of another shape or not finite.
@@ -235,4 +235,4 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder.name}: config.json: {error}") from error
     load_weights(folder / WEIGHTS, network)
     text = None if config.text is None else load_text(folder, config.text)
-    return Checkpoint(config, schedule, network.eval(), text, load_reference(folder, config.data))
+    return DenoiserCheckpoint(config, schedule, network.eval(), text, load_reference(folder, config.data))

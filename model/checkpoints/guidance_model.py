@@ -6,15 +6,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import Advice, Config
-from model.conditions import Asked
+from model.checkpoints.denoiser import DenoiserConfig, SamplingOverrides
+from model.conditions import Conditioning
 from model.data import DataConfig
 from model.denoiser import Gradient
 from model.noise_schedule import NoiseSchedule
 from model.prediction import per_row
 
 
-class NoisyReader:
+class NoiseConditionedEncoder:
     """A network that reads x_t at every level of noise.
 
     It is shown √ᾱ_t·x_t: by Bayes' rule that is all of x_t that p(y|x_t) depends on,
@@ -35,13 +35,13 @@ class NoisyReader:
         self.device = torch.device(device)
         self._root_alpha_bar = torch.from_numpy(schedule.alpha_bar).sqrt().float().to(device)
 
-    def shown(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def scaled_input(self, x_t: Tensor, t: Tensor) -> Tensor:
         """What the network sees of x_t [rows, …]."""
         return per_row(self._root_alpha_bar[t], x_t) * x_t
 
-    def read(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def encode(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t [rows, …] in the network's range, t [rows] int64 (0 … T) → [rows, outputs] float32."""
-        return self.network(self.shown(x_t, t), t).float()
+        return self.network(self.scaled_input(x_t, t), t).float()
 
 
 def gradient_of_sum(score: Callable[..., Tensor], x_t: Tensor, *others: Tensor) -> Tensor:
@@ -54,13 +54,13 @@ def gradient_of_sum(score: Callable[..., Tensor], x_t: Tensor, *others: Tensor) 
     return gradient
 
 
-class Guide(Protocol):
+class GuidanceModel(Protocol):
     """A loaded checkpoint whose gradient steers denoisers.
 
     steers  by what is asked of a row
     """
 
-    steers: Asked
+    conditioning: Conditioning
     schedule: NoiseSchedule
 
     @property
@@ -70,19 +70,19 @@ class Guide(Protocol):
     def data(self) -> DataConfig: ...
 
     @property
-    def advice(self) -> Advice:
+    def overrides(self) -> SamplingOverrides:
         """What its card advises where it steers."""
         ...
 
     @property
-    def preferred(self) -> bool:
-        """Does it steer where a request names no guidance, although a denoiser reads what is asked by itself?"""
+    def default_for_prompts(self) -> bool:
+        """Is it used for prompts that name no guidance, although a denoiser is conditioned on text?"""
         ...
 
     @property
     def metrics(self) -> Mapping[str, Any]: ...
 
-    def fits(self, denoiser: Config) -> bool:
+    def fits(self, denoiser: DenoiserConfig) -> bool:
         """Can it steer that denoiser: the same rows in the same range, the same noise at every t?"""
         ...
 
@@ -93,8 +93,8 @@ class Guide(Protocol):
         ...
 
 
-class OfConfig:
-    """What a `Guide` tells of itself: all of it stands in its config."""
+class ConfigBacked:
+    """What a `GuidanceModel` tells of itself: all of it stands in its config."""
 
     @property
     def name(self) -> str:
@@ -105,12 +105,12 @@ class OfConfig:
         return self.config.data
 
     @property
-    def advice(self) -> Advice:
+    def overrides(self) -> SamplingOverrides:
         return self.config.sampling
 
     @property
-    def preferred(self) -> bool:
-        return self.config.preferred
+    def default_for_prompts(self) -> bool:
+        return False
 
     @property
     def metrics(self) -> Mapping[str, Any]:

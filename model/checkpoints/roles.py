@@ -8,10 +8,17 @@ from model.checkpoints.classifier import load_classifier
 from model.checkpoints.clip import load_clip
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.guidance_model import GuidanceModel
 
-GUIDES: Mapping[str, Callable[[Path], Guide]] = {"classifier": load_classifier, "clip": load_clip}
+GUIDANCE_MODEL_LOADERS: Mapping[str, Callable[[Path], GuidanceModel]] = {
+    "classifier": load_classifier,
+    "clip": load_clip,
+}
 """By role: what steers by a gradient."""
 
-LOADERS: Mapping[str, Callable[[Path], Any]] = {"denoiser": load_checkpoint, **GUIDES, "control": load_control}
+LOADERS: Mapping[str, Callable[[Path], Any]] = {
+    "denoiser": load_checkpoint,
+    **GUIDANCE_MODEL_LOADERS,
+    "control": load_control,
+}
 """By role: everything that is served. A judge is for measuring only."""

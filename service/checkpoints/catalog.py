@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Mapping
 
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import Advice, Checkpoint, SamplingConfig
-from model.checkpoints.guidance_model import Guide
-from model.conditions import Asked
+from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig, SamplingOverrides
+from model.checkpoints.guidance_model import GuidanceModel
+from model.conditions import Conditioning
 from model.plan import SAMPLERS, variances_of
 from service.engine.served_model import Served
-from service.requests.schemas import MAX_IMAGES, MAX_POINTS, Guidance
+from service.requests.schemas import MAX_IMAGES, MAX_POINTS, GuidanceMethod
 
 DEFAULT_ROWS = {"images": 1, "points": 500}
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
-BY_GRADIENT: Mapping[Asked, Guidance] = {"label": "classifier", "text": "clip"}  # what a gradient of either is called
+GRADIENT_GUIDANCE: Mapping[Conditioning, GuidanceMethod] = {
+    "label": "classifier",
+    "text": "clip",
+}  # what a gradient of either is called
 
 
 class Catalog:
@@ -20,41 +23,45 @@ class Catalog:
 
     def __init__(
         self,
-        checkpoints: Iterable[Checkpoint],
-        guides: Iterable[Guide] = (),
+        checkpoints: Iterable[DenoiserCheckpoint],
+        guidance_models: Iterable[GuidanceModel] = (),
         controls: Iterable[ControlCheckpoint] = (),
     ):
-        """A model is steered by the first of `guides` that fits it, for labels and for text, and of `controls`, for
-        each kind of hint."""
-        guides, controls = list(guides), list(controls)
+        """A model gets the first of `guidance_models` that fits it, for labels and for text, and the first of `controls`
+        for each kind of hint."""
+        guidance_models, controls = list(guidance_models), list(controls)
         self.served: Mapping[str, Served] = {
             checkpoint.config.name: Served(
                 checkpoint,
-                {guide.steers: guide for guide in reversed(guides) if guide.fits(checkpoint.config)},
+                {
+                    guidance_model.conditioning: guidance_model
+                    for guidance_model in reversed(guidance_models)
+                    if guidance_model.fits(checkpoint.config)
+                },
                 {control.hint: control for control in reversed(controls) if control.fits(checkpoint)},
             )
             for checkpoint in checkpoints
         }
-        self.datasets: dict[str, list[Checkpoint]] = {}
+        self.datasets: dict[str, list[DenoiserCheckpoint]] = {}
         for served in self.served.values():
             self.datasets.setdefault(served.checkpoint.config.data.dataset, []).append(served.checkpoint)
         self.by_key: Mapping[str, Served] = {served.key: served for served in self.served.values()}
 
-    def understanding(self, dataset: str) -> list[Served]:
+    def with_prompts(self, dataset: str) -> list[Served]:
         """Models that understand prompts there, the one that answers by default first."""
         found = (self.served[checkpoint.config.name] for checkpoint in self.datasets[dataset])
         return sorted((of for of in found if of.text is not None), key=lambda of: of.rank("text"))
 
-    def guidances(self, dataset: str) -> list[Guidance]:
+    def guidances(self, dataset: str) -> list[GuidanceMethod]:
         """How a label or a prompt can steer there."""
         checkpoints = self.datasets[dataset]
-        found: list[Guidance] = ["none"]
-        if any(checkpoint.config.reads is not None for checkpoint in checkpoints):
+        found: list[GuidanceMethod] = ["none"]
+        if any(checkpoint.config.conditioning is not None for checkpoint in checkpoints):
             found.append("classifier-free")
         return found + [
             name
-            for steers, name in BY_GRADIENT.items()
-            if any(steers in self.served[checkpoint.config.name].guides for checkpoint in checkpoints)
+            for conditioning, name in GRADIENT_GUIDANCE.items()
+            if any(conditioning in self.served[checkpoint.config.name].guidance_models for checkpoint in checkpoints)
         ]
 
     def describe(self, engine: Mapping) -> dict:
@@ -73,10 +80,14 @@ class Catalog:
     def _describe_dataset(self, dataset: str, engine: Mapping) -> dict:
         checkpoints = self.datasets[dataset]
         data = checkpoints[0].config.data
-        steering = [guide for c in checkpoints for guide in self.served[c.config.name].guides.values()]
+        steering = [
+            guidance_model
+            for c in checkpoints
+            for guidance_model in self.served[c.config.name].guidance_models.values()
+        ]
         labels = [of.labels for of in (*(c.config.data for c in checkpoints), *(g.data for g in steering)) if of.labels]
-        understanding = self.understanding(dataset)
-        text = understanding[0].text if understanding else None
+        with_prompts = self.with_prompts(dataset)
+        text = with_prompts[0].text if with_prompts else None
         return {
             "kind": data.kind,
             "shape": list(data.shape),
@@ -93,28 +104,28 @@ class Catalog:
             "models": [self._describe_model(checkpoint, engine) for checkpoint in checkpoints],
         }  # fmt: skip
 
-    def _describe_model(self, checkpoint: Checkpoint, engine: Mapping) -> dict:
+    def _describe_model(self, checkpoint: DenoiserCheckpoint, engine: Mapping) -> dict:
         config = checkpoint.config
         return {
             "name": config.name,
-            "reads": config.reads,
+            "conditioning": config.conditioning,
             "labels": list(config.data.labels),
             "T": checkpoint.schedule.T,
             "variances": list(variances_of(config.prediction.learned_variance)),
             "defaults": config.sampling.model_dump(mode="json"),
             "metrics": config.metrics,
             "reference": 0 if checkpoint.reference is None else len(checkpoint.reference.labels),
-            "steered_by": [
+            "guidance_models": [
                 {
-                    "name": guide.name,
-                    "guidance": BY_GRADIENT[steers],
-                    **_of_advice(guide.advice, config.sampling),
-                    "preferred": guide.preferred,
-                    "metrics": guide.metrics,
+                    "name": guidance_model.name,
+                    "guidance": GRADIENT_GUIDANCE[conditioning],
+                    **_of_advice(guidance_model.overrides, config.sampling),
+                    "default_for_prompts": guidance_model.default_for_prompts,
+                    "metrics": guidance_model.metrics,
                 }
-                for steers, guide in self.served[config.name].guides.items()
+                for conditioning, guidance_model in self.served[config.name].guidance_models.items()
             ],
-            "follows": [
+            "controlnets": [
                 {
                     "name": control.name,
                     "kind": kind,
@@ -129,5 +140,5 @@ class Catalog:
         }
 
 
-def _of_advice(advice: Advice, sampling: SamplingConfig) -> dict:
-    return advice.over(sampling).model_dump(mode="json", include=set(Advice.model_fields))
+def _of_advice(advice: SamplingOverrides, sampling: SamplingConfig) -> dict:
+    return advice.applied_to(sampling).model_dump(mode="json", include=set(SamplingOverrides.model_fields))

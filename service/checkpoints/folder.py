@@ -6,8 +6,8 @@ from pathlib import Path
 import structlog
 
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import Checkpoint, read_role
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.denoiser import DenoiserCheckpoint, read_role
+from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError
 from service.checkpoints.catalog import Catalog
@@ -16,25 +16,27 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CheckpointFolder:
     """loaded: by name; refused: what is broken, and why, by the name of its folder."""
 
-    loaded: dict[str, Checkpoint | Guide | ControlCheckpoint]
+    loaded: dict[str, DenoiserCheckpoint | GuidanceModel | ControlCheckpoint]
     refused: dict[str, str]
 
     def catalog(self) -> Catalog:
         """Without ControlNets whose denoiser is not there, or has other weights by now: they are named in the log."""
-        checkpoints = [one for one in self.loaded.values() if isinstance(one, Checkpoint)]
+        checkpoints = [one for one in self.loaded.values() if isinstance(one, DenoiserCheckpoint)]
         controls = [one for one in self.loaded.values() if isinstance(one, ControlCheckpoint)]
         for control in controls:
             if not any(control.fits(checkpoint) for checkpoint in checkpoints):
                 base = control.config.base
                 reason = f"it was trained beside {base.name} with the weights {base.weights}, which is not here"
                 log.error("checkpoint left out", checkpoint=control.name, reason=reason)
-        guides = [one for one in self.loaded.values() if not isinstance(one, Checkpoint | ControlCheckpoint)]
-        return Catalog(checkpoints, guides, controls)
+        guidance_models = [
+            one for one in self.loaded.values() if not isinstance(one, DenoiserCheckpoint | ControlCheckpoint)
+        ]
+        return Catalog(checkpoints, guidance_models, controls)
 
-    def refusing(self, refused: dict[str, str], instead: "Shelf") -> "Shelf":
+    def refusing(self, refused: dict[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
         """The same, but what was refused, now or before, is as it is on another shelf, if it is there."""
         refused = self.refused | refused
         kept = {name: one for name, one in instead.loaded.items() if name in refused}
@@ -42,19 +44,19 @@ class Shelf:
         return replace(self, loaded=dict(sorted((new | kept).items())), refused=refused)
 
 
-def read_shelf(folder: Path) -> Shelf:
+def read_checkpoint_folder(folder: Path) -> CheckpointFolder:
     """Everything in the folder. What is broken is named in the log and left out; a folder that cannot be read is
     empty."""
-    shelf = Shelf({}, {})
+    checkpoint_folder = CheckpointFolder({}, {})
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
         log.error("the folder of checkpoints cannot be read", folder=str(folder), reason=error.strerror)
-        return shelf
+        return checkpoint_folder
 
     def refuse(path: Path, reason: str) -> None:
         log.error("checkpoint left out", checkpoint=path.name, reason=reason)
-        shelf.refused[path.name] = reason
+        checkpoint_folder.refused[path.name] = reason
 
     loaded = []
     for path in paths:
@@ -77,5 +79,5 @@ def read_shelf(folder: Path) -> Shelf:
         if name in found:
             refuse(path, f"its config.json calls it {name}, as that of {found[name].name} does")
         else:
-            found[name], shelf.loaded[name] = path, one
-    return shelf
+            found[name], checkpoint_folder.loaded[name] = path, one
+    return checkpoint_folder

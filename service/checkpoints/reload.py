@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from service.checkpoints.catalog import Catalog
-from service.checkpoints.folder import Shelf, read_shelf
+from service.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped
 
@@ -27,14 +27,14 @@ class Reloaded:
 class Reloader:
     """Has the catalogue that is served, and reads the folder again when it is told to."""
 
-    def __init__(self, folder: Path, shelf: Shelf, catalog: Catalog, engine: Engine):
-        """`catalog` is what is on the `shelf`, and what the engine begins with."""
+    def __init__(self, folder: Path, checkpoint_folder: CheckpointFolder, catalog: Catalog, engine: Engine):
+        """`catalog` is what is on the `checkpoint_folder`, and what the engine begins with."""
         self.catalog = catalog
-        self._folder, self._shelf, self._engine = folder, shelf, engine
+        self._folder, self._shelf, self._engine = folder, checkpoint_folder, engine
         self._lock = asyncio.Lock()
         self._asked: set[asyncio.Task] = set()
 
-    def soon(self) -> None:
+    def schedule(self) -> None:
         """Reload without waiting for it; the log tells how it went."""
         task = asyncio.ensure_future(self.reload())
         self._asked.add(task)
@@ -53,9 +53,9 @@ class Reloader:
     async def _reload(self) -> Reloaded:
         engine, before = self._engine, self.catalog
         # Reading, and the hashes over all weights that a catalogue has, are not for the event loop.
-        shelf = await asyncio.to_thread(read_shelf, self._folder)
-        shelf = shelf.refusing({}, instead=self._shelf)
-        catalog = await asyncio.to_thread(shelf.catalog)
+        checkpoint_folder = await asyncio.to_thread(read_checkpoint_folder, self._folder)
+        checkpoint_folder = checkpoint_folder.refusing({}, instead=self._shelf)
+        catalog = await asyncio.to_thread(checkpoint_folder.catalog)
         failed: dict[str, str] = {}
         for key, served in catalog.by_key.items():
             if key in engine.keys:
@@ -68,14 +68,16 @@ class Reloader:
                 log.error("model left out", model=served.name, exc_info=error)
                 failed[served.name] = f"{type(error).__name__}: {error}"
         if failed:
-            shelf = shelf.refusing(failed, instead=self._shelf)
-            catalog = await asyncio.to_thread(shelf.catalog)
+            checkpoint_folder = checkpoint_folder.refusing(failed, instead=self._shelf)
+            catalog = await asyncio.to_thread(checkpoint_folder.catalog)
         # What stays may be steered by what is new: only what is warm is served.
         cold = [name for name, served in catalog.served.items() if served.key not in engine.keys]
         if cold or not catalog.served:
-            shelf = Shelf(self._shelf.loaded, shelf.refused | dict.fromkeys(cold, "it could not be made ready"))
+            checkpoint_folder = CheckpointFolder(
+                self._shelf.loaded, checkpoint_folder.refused | dict.fromkeys(cold, "it could not be made ready")
+            )
             catalog = before
-        self._shelf, self.catalog = shelf, catalog
+        self._shelf, self.catalog = checkpoint_folder, catalog
         for key in engine.keys - catalog.by_key.keys():
             engine.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
@@ -83,7 +85,7 @@ class Reloader:
             serving=sorted(catalog.served),
             loaded=sorted(catalog.by_key[key].name for key in fresh),
             removed=sorted(before.served.keys() - catalog.served.keys()),
-            refused=shelf.refused,
+            refused=checkpoint_folder.refused,
         )
         tell = log.warning if done.refused else log.info
         tell("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)

@@ -39,7 +39,7 @@ class Backlog:
         Raises EngineFull where the job would pass the bound.
         """
         with self._lock:
-            own = job.evaluations / self._curves[job.model].rate
+            own = job.network_evaluations / self._curves[job.model].rate
             short = own <= SHORT * self._bound
             queued_short, queued_long = self._seconds(short=True), self._seconds(short=False)
             for_long = (1 - KEPT_FOR_SHORT) * self._bound
@@ -50,7 +50,7 @@ class Backlog:
             queued = queued_short + queued_long
             if queued and excess > 0:
                 raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess, self._deadline))))
-            self._evaluations[job.model, short] += job.evaluations
+            self._evaluations[job.model, short] += job.network_evaluations
             return short
 
     def forget(self, model: str) -> None:
@@ -59,7 +59,7 @@ class Backlog:
             for short in (True, False):
                 self._evaluations.pop((model, short), None)
 
-    def done(self, model: str, evaluations: int, *, short: bool) -> None:
+    def done(self, model: str, network_evaluations: int, *, short: bool) -> None:
         """So much of short jobs, or of long ones, has been computed or will never be."""
         with self._lock:
-            self._evaluations[model, short] -= evaluations
+            self._evaluations[model, short] -= network_evaluations

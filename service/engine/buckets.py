@@ -14,7 +14,7 @@ from torch import Tensor
 from model.data import DataConfig
 from model.denoiser import Control, Gradient, Network
 
-OfRows = Network | Control | Gradient
+RowFunction = Network | Control | Gradient
 """What is computed of rows, each by itself: (x_t, t, condition, *more) → a tensor [rows, …], or several."""
 
 # On CPUs, what a UNet gives a row was found bit-equal across multiples of 4. What does not hold on the machine at hand
@@ -35,7 +35,7 @@ class BucketedNetwork:
     Raises ValueError for more rows than the largest.
     """
 
-    def __init__(self, network: OfRows, sizes: tuple[int, ...], example: Tensor):
+    def __init__(self, network: RowFunction, sizes: tuple[int, ...], example: Tensor):
         self._network = network
         self._example = example
         self.sizes = tuple(sorted(sizes))
@@ -57,7 +57,7 @@ class BucketedNetwork:
 
 @torch.inference_mode()
 def bit_equal_sizes(
-    network: OfRows,
+    network: RowFunction,
     sizes: tuple[int, ...],
     shape: tuple[int, ...],
     T: int,

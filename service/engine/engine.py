@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from service.engine.inbox import Cancel, Inbox, Load, OnPreview, Retire, Ticket
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, Samples
 from service.engine.options import EngineOptions
-from service.engine.runner import Model
 from service.engine.served_model import Served
 from service.engine.worker import Worker
 from service.metrics import Metrics
@@ -111,7 +110,7 @@ class Engine:
         dataset = self._worker.runner.models[job.model].data.dataset
         ticket = Ticket(
             loop.create_future(), loop, next(self._numbers), job, dataset, on_preview, time.monotonic(),
-            evaluations_left=job.evaluations, short=short,
+            network_evaluations_left=job.network_evaluations, short=short,
         )  # fmt: skip
         self._inbox.put(ticket)
         if self._worker.ended:  # between the check above and here; the thread may not have seen the ticket
@@ -175,18 +174,17 @@ class Engine:
                 key: {
                     "precision": model.precision,
                     "batch_sizes": list(model.curve.sizes),
-                    "evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
+                    "network_evaluations_per_second": {size: round(rate) for size, rate in model.curve.rates.items()},
                     "knee": model.curve.knee,
-                    "helpers": _describe_helpers(model),
+                    "guidance_models": {
+                        guidance_model.name: list(model.denoiser.gradients[conditioning].sizes)
+                        for conditioning, guidance_model in model.served.guidance_models.items()
+                    },
+                    "controlnets": {
+                        control.name: list(model.denoiser.controls[kind].sizes)
+                        for kind, control in model.served.controls.items()
+                    },
                 }
                 for key, model in list(self._worker.runner.models.items())  # the thread may be loading more
             },
         }
-
-
-def _describe_helpers(model: Model) -> dict[str, list[int]]:
-    """The batch sizes of what steers a model, by name."""
-    served, denoiser = model.served, model.denoiser
-    return {guide.name: list(denoiser.gradients[asked].sizes) for asked, guide in served.guides.items()} | {
-        control.name: list(denoiser.controls[kind].sizes) for kind, control in served.controls.items()
-    }

@@ -48,7 +48,7 @@ class Ticket(Awaited):
     dataset: str
     on_preview: OnPreview | None
     submitted: float
-    evaluations_left: int
+    network_evaluations_left: int
     short: bool  # as the backlog has it
     started: float | None = None
     previews_shown: int = 0

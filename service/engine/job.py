@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.conditions import NO_LABEL, HintKind, evaluations
+from model.conditions import NO_LABEL, HintKind, network_evaluations
 from model.plan import Plan
 
 
@@ -51,16 +51,16 @@ class Job:
         return len(self.seeds)
 
     @property
-    def evaluations_per_row(self) -> int:
+    def network_evaluations_per_row(self) -> int:
         """Network evaluations that one step of one sample costs."""
         asks = self.text is not None or bool(self.labels[0] != NO_LABEL)
         control_scale = 0.0 if self.hint is None else self.hint.scale
-        return evaluations(asks, self.guidance_scale, self.gradient_scale, control_scale)
+        return network_evaluations(asks, self.guidance_scale, self.gradient_scale, control_scale)
 
     @property
-    def evaluations(self) -> int:
+    def network_evaluations(self) -> int:
         """Network evaluations that the whole job costs."""
-        return len(self) * len(self.plan) * self.evaluations_per_row
+        return len(self) * len(self.plan) * self.network_evaluations_per_row
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.denoiser import Precision
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
 from model.data import DataConfig, to_uint8
@@ -17,7 +17,7 @@ from model.denoiser import Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
-from service.engine.buckets import BucketedNetwork, OfRows, bit_equal_sizes
+from service.engine.buckets import BucketedNetwork, RowFunction, bit_equal_sizes
 from service.engine.job import Hint, Job
 from service.engine.plan_table import PlanTable
 from service.engine.scheduler import Slice
@@ -50,7 +50,7 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._compiled = compiled
-        self._gradients: dict[Guide, BucketedNetwork] = {}
+        self._gradients: dict[GuidanceModel, BucketedNetwork] = {}
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
@@ -64,8 +64,8 @@ class Runner:
         checkpoint = served.checkpoint
         data, T = checkpoint.config.data, checkpoint.schedule.T
         gradients = {}
-        for asked, guide in served.guides.items():
-            gradients[asked] = yield from self._gradient(guide, sizes)
+        for asked, guidance_model in served.guidance_models.items():
+            gradients[asked] = yield from self._gradient(guidance_model, sizes)
         denoiser = checkpoint.denoiser(self.device, precision, gradients)
         example = denoiser.no_condition(1)[0]
         controls = {}
@@ -89,20 +89,22 @@ class Runner:
         """Give a model's memory back, and that of what steered it alone. Only where it holds no rows."""
         del self.models[key]
         in_use = {id(one) for model in self.models.values() for one in model.denoiser.gradients.values()}
-        self._gradients = {guide: one for guide, one in self._gradients.items() if id(one) in in_use}
+        self._gradients = {guidance_model: one for guidance_model, one in self._gradients.items() if id(one) in in_use}
 
-    def _gradient(self, guide: Guide, sizes: tuple[int, ...]) -> Generator[None, None, BucketedNetwork]:
+    def _gradient(
+        self, guidance_model: GuidanceModel, sizes: tuple[int, ...]
+    ) -> Generator[None, None, BucketedNetwork]:
         """What steers, made ready once for all the models that it steers."""
-        if guide not in self._gradients:
-            gradient = guide.gradient(self.device)
-            of_guide = sizes, guide.data, guide.schedule.T, guide.example()
-            self._gradients[guide], _ = yield from self._bucketed(guide.name, gradient, *of_guide)
-        return self._gradients[guide]
+        if guidance_model not in self._gradients:
+            gradient = guidance_model.gradient(self.device)
+            of_guide = sizes, guidance_model.data, guidance_model.schedule.T, guidance_model.example()
+            self._gradients[guidance_model], _ = yield from self._bucketed(guidance_model.name, gradient, *of_guide)
+        return self._gradients[guidance_model]
 
     def _bucketed(
         self,
         name: str,
-        network: OfRows,
+        network: RowFunction,
         sizes: tuple[int, ...],
         data: DataConfig,
         T: int,

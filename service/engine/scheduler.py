@@ -53,7 +53,7 @@ class _Job:
     model: str
     rows: int
     steps: int
-    evaluations_per_row: int
+    network_evaluations_per_row: int
     added: float
     waiting: list[Slice] = field(default_factory=list)
     left: int = field(init=False)
@@ -63,12 +63,12 @@ class _Job:
 
     @property
     def work(self) -> int:
-        return self.rows * self.steps * self.evaluations_per_row
+        return self.rows * self.steps * self.network_evaluations_per_row
 
     @property
     def pass_evaluations(self) -> int:
         """That one step of all its rows costs."""
-        return self.rows * self.evaluations_per_row
+        return self.rows * self.network_evaluations_per_row
 
     @property
     def steps_left(self) -> int:
@@ -86,7 +86,7 @@ class Tick:
 
     model: str
     slices: tuple[Slice, ...]
-    evaluations: int
+    network_evaluations: int
     size: int
     idle: bool
 
@@ -105,9 +105,9 @@ class Scheduler:
         """Is anything waiting?"""
         return bool(self._jobs)
 
-    def add(self, number: int, model: str, *, rows: int, steps: int, evaluations_per_row: int) -> None:
+    def add(self, number: int, model: str, *, rows: int, steps: int, network_evaluations_per_row: int) -> None:
         """A new job; numbers rise in the order in which jobs come."""
-        job = _Job(number, model, rows, steps, evaluations_per_row, self._now, [Slice(number, 0, rows, 0)])
+        job = _Job(number, model, rows, steps, network_evaluations_per_row, self._now, [Slice(number, 0, rows, 0)])
         self._jobs[number] = job
 
     def remove(self, number: int) -> None:
@@ -129,16 +129,22 @@ class Scheduler:
         if overtaken and self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
-        size = max(size, curve.size_for(leader.evaluations_per_row))
+        size = max(size, curve.size_for(leader.network_evaluations_per_row))
         chosen: list[Slice] = []
         room = size
         for job in [leader, *(job for job in order if job is not leader)]:
-            if job.model == leader.model and room >= job.evaluations_per_row:
-                taken = self._take(job, room // job.evaluations_per_row)
-                room -= sum(map(len, taken)) * job.evaluations_per_row
+            if job.model == leader.model and room >= job.network_evaluations_per_row:
+                taken = self._take(job, room // job.network_evaluations_per_row)
+                room -= sum(map(len, taken)) * job.network_evaluations_per_row
                 chosen += taken
-        evaluations = size - room
-        return Tick(leader.model, tuple(chosen), evaluations, curve.size_for(evaluations), idle=len(self._jobs) == 1)
+        network_evaluations = size - room
+        return Tick(
+            leader.model,
+            tuple(chosen),
+            network_evaluations,
+            curve.size_for(network_evaluations),
+            idle=len(self._jobs) == 1,
+        )
 
     def advance(self, tick: Tick, seconds: float) -> Iterator[int]:
         """The tick is done and took so long: its slices are a step further. Yields the jobs that this finished."""
@@ -149,7 +155,7 @@ class Scheduler:
             job = self._jobs.get(piece.job)
             if job is None:
                 continue  # removed while the tick ran
-            job.left -= len(piece) * job.evaluations_per_row
+            job.left -= len(piece) * job.network_evaluations_per_row
             if piece.step + 1 < job.steps:
                 _put_back(job.waiting, replace(piece, step=piece.step + 1))
             if not job.left:
@@ -194,12 +200,12 @@ class Scheduler:
     def _settle(self, tick: Tick, seconds: float) -> None:
         """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""
         oldest = next(iter(self._jobs.values()))
-        evaluations = sum(len(piece) for piece in tick.slices if piece.job == oldest.number)
-        evaluations *= oldest.evaluations_per_row
+        network_evaluations = sum(len(piece) for piece in tick.slices if piece.job == oldest.number)
+        network_evaluations *= oldest.network_evaluations_per_row
         worth = 0.0
-        if evaluations:
+        if network_evaluations:
             curve = self._curves[oldest.model]
-            worth = curve.idle_seconds(curve.size_for(evaluations))
+            worth = curve.idle_seconds(curve.size_for(network_evaluations))
         self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
 
     @staticmethod

@@ -39,9 +39,9 @@ class SpeedCurve:
         at every size, for its requests want a part of the processor too."""
         return self._idle[size]
 
-    def size_for(self, evaluations: int) -> int:
+    def size_for(self, network_evaluations: int) -> int:
         """The smallest size that holds so many, or the largest there is."""
-        return next((size for size in self.sizes if size >= evaluations), self.sizes[-1])
+        return next((size for size in self.sizes if size >= network_evaluations), self.sizes[-1])
 
     def largest_within(self, seconds: float) -> int:
         """The largest size, up to the knee, whose pass takes no longer; the smallest there is where none does."""

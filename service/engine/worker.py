@@ -96,7 +96,7 @@ class Worker:
             model=served.name,
             device=str(self.device),
             precision=precision,
-            evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
+            network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
             knee=curve.knee,
             ready=f"{len(self.curves)} of {self.total}",
             seconds=round(time.monotonic() - started, 2),
@@ -140,7 +140,7 @@ class Worker:
                 job.model,
                 rows=len(job),
                 steps=len(job.plan),
-                evaluations_per_row=job.evaluations_per_row,
+                network_evaluations_per_row=job.network_evaluations_per_row,
             )
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
@@ -210,11 +210,11 @@ class Worker:
         model = self.runner.models[tick.model].name
         self._metrics.tick_seconds.labels(model=model).observe(seconds)
         self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
-        self._metrics.evaluations.labels(model=model).inc(tick.evaluations)
+        self._metrics.network_evaluations.labels(model=model).inc(tick.network_evaluations)
         self._metrics.batch_slots.labels(model=model).inc(tick.size)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
-            self._count_down(ticket, len(piece) * ticket.job.evaluations_per_row)
+            self._count_down(ticket, len(piece) * ticket.job.network_evaluations_per_row)
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
@@ -259,11 +259,11 @@ class Worker:
         ticket = self._tickets.pop(number)
         self._scheduler.remove(number)
         self.runner.drop(number)
-        self._count_down(ticket, ticket.evaluations_left)
+        self._count_down(ticket, ticket.network_evaluations_left)
 
-    def _count_down(self, ticket: Ticket, evaluations: int) -> None:
-        ticket.evaluations_left -= evaluations
-        self.backlog.done(ticket.job.model, evaluations, short=ticket.short)
+    def _count_down(self, ticket: Ticket, network_evaluations: int) -> None:
+        ticket.network_evaluations_left -= network_evaluations
+        self.backlog.done(ticket.job.model, network_evaluations, short=ticket.short)
 
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""

@@ -55,7 +55,7 @@ class RequestContext:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
-class Unexpected:
+class InternalError:
     """What nobody expected ends here: 500, and the trace in the log only. What stands before this says of such an
     answer what it says of any."""
 

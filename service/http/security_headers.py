@@ -37,7 +37,7 @@ class SecurityHeaders:
         await self.app(scope, receive, with_headers)
 
 
-class OtherOrigins(CORSMiddleware):
+class Cors(CORSMiddleware):
     """CORS: pages of `origins` may ask, and read the answers; with a key, without cookies, of which there are none."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]):

@@ -12,12 +12,12 @@ export const alike = (asks, other) => READS[asks] === READS[other];
  *
  * hint  the kind of picture that is to be followed, if any */
 export function answering(dataset, asks, guidance, hint) {
-  const models = dataset.models.filter((model) => !hint || model.follows.some((control) => control.kind === hint));
+  const models = dataset.models.filter((model) => !hint || model.controlnets.some((control) => control.kind === hint));
   if (asks !== "nothing" && guidance === BY_GRADIENT[asks]) {
-    const steered = models.filter((model) => model.steered_by.some((guide) => guide.guidance === guidance));
-    return [...steered.filter((model) => model.reads === null), ...steered.filter((model) => model.reads === "label")];
+    const steered = models.filter((model) => model.guidance_models.some((guide) => guide.guidance === guidance));
+    return [...steered.filter((model) => model.conditioning === null), ...steered.filter((model) => model.conditioning === "label")];
   }
-  const reading = models.filter((model) => model.reads === READS[asks]);
+  const reading = models.filter((model) => model.conditioning === READS[asks]);
   return reading.length || asks !== "nothing" ? reading : models;
 }
 
@@ -26,7 +26,7 @@ export function guidances(dataset, asks, hint) {
   if (asks === "nothing") return hint ? ["classifier-free", "none"] : [];
   const by = BY_GRADIENT[asks];
   const preferred = dataset.models.some((model) =>
-    model.reads === null && model.steered_by.some((guide) => guide.guidance === by && guide.preferred));
+    model.conditioning === null && model.guidance_models.some((guide) => guide.guidance === by && guide.default_for_prompts));
   const known = preferred ? [by, "classifier-free", "none"] : ["classifier-free", by, "none"];
   return known.filter((guidance) => answering(dataset, asks, guidance, hint).length);
 }
@@ -53,6 +53,6 @@ export function adviceFor(model, { guidance, asks, hint }) {
 
 /** What steers the model besides itself, if anything: by its gradient, or by a hint that is alone. */
 function steering(model, { guidance, asks, hint }) {
-  if (hint && asks === "nothing") return model.follows.find((control) => control.kind === hint);
-  return model.steered_by.find((guide) => guide.guidance === guidance);
+  if (hint && asks === "nothing") return model.controlnets.find((control) => control.kind === hint);
+  return model.guidance_models.find((guide) => guide.guidance === guidance);
 }

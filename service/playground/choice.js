@@ -63,7 +63,7 @@ export function settle(catalog, choice) {
     n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
     seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
     hint,
-    hint_scale: hint && within(choice.hint_scale, 0, 2, model.follows.find((one) => one.kind === hint).scale),
+    hint_scale: hint && within(choice.hint_scale, 0, 2, model.controlnets.find((one) => one.kind === hint).scale),
     drawing: hint ? choice.drawing : undefined,
     over,
     values: over && values(over, choice.values, { guidance, T }),

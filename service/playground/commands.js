@@ -35,7 +35,7 @@ ${use}
 
 /** Why it cannot be asked through OpenAI's API; null where it can. */
 export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset } }) {
-  const usual = model.reads === "text" ? "classifier-free" : "clip";
+  const usual = model.conditioning === "text" ? "classifier-free" : "clip";
   if (dataset.kind !== "images" || asks !== "prompt") return "OpenAI's API has prompts for images only.";
   if (view === "draw") return "OpenAI's API follows no drawings here.";
   if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import Checkpoint, SamplingConfig
-from model.conditions import NO_LABEL, Asked
+from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig
+from model.conditions import NO_LABEL, Conditioning
 from model.data import DataConfig
 from model.noise import sample_seeds
 from model.plan import Sampler, Variance, cached_plan
 from model.text_encoder import TextEncoder
 from model.vocabulary import PromptError, Words
-from service.checkpoints.catalog import BY_GRADIENT, DEFAULT_ROWS, MAX_ROWS, Catalog
+from service.checkpoints.catalog import DEFAULT_ROWS, GRADIENT_GUIDANCE, MAX_ROWS, Catalog
 from service.engine.job import Hint, Job
 from service.http.problems import Problem, invalid
 from service.media import encoding
 from service.requests.control_image import as_control
-from service.requests.schemas import Guidance, SampleRequest
+from service.requests.schemas import GuidanceMethod, SampleRequest
 
 DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
 MAX_PICTURE = 4096  # pixels of a side
@@ -31,14 +31,14 @@ NAMED = 20  # labels or dimensions that an error lists
 class Resolved:
     """A request, every default filled in."""
 
-    checkpoint: Checkpoint
+    checkpoint: DenoiserCheckpoint
     job: Job
     seed: int
     steps: int
     sampler: Sampler
     eta: float | None
     variance: Variance | None
-    guidance: Guidance
+    guidance: GuidanceMethod
     guidance_scale: float | None
     labels: list[str] | None  # names, one a sample
     prompt: str | None
@@ -78,10 +78,10 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     labels, names, words = None, config.data.labels, None
     if request.prompt is not None:
         encoder = catalog.served[config.name].text
-        prompt, words = _understood(request, encoder)
+        prompt, words = _parse_prompt(request, encoder)
     elif request.label is not None:
         if guidance == "classifier":
-            names = catalog.served[config.name].guides["label"].data.labels
+            names = catalog.served[config.name].guidance_models["label"].data.labels
         labels = _labels(request.label, names, n)
 
     T = checkpoint.schedule.T
@@ -113,7 +113,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         sample_seeds(seed, n),
         numbers,
         guidance_scale=scale if guidance == "classifier-free" else float(steered),
-        gradient_scale=scale if guidance in BY_GRADIENT.values() else 0.0,
+        gradient_scale=scale if guidance in GRADIENT_GUIDANCE.values() else 0.0,
         text=None if words is None else encoder.embed([words])[0].numpy(),
     )
     return Resolved(
@@ -135,7 +135,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     )
 
 
-def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
+def _choose(catalog: Catalog, request: SampleRequest) -> DenoiserCheckpoint:
     """The pinned checkpoint; else one that reads what is asked, as far as there is."""
     if request.dataset not in catalog.datasets:
         raise Problem(404, f"there is no dataset {request.dataset!r}; there are: {', '.join(sorted(catalog.datasets))}")
@@ -146,10 +146,12 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
                 return checkpoint
         names = ", ".join(checkpoint.config.name for checkpoint in candidates)
         raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
-    asked: Asked | None = "text" if request.prompt is not None else "label" if request.label is not None else None
-    for steers, name in BY_GRADIENT.items():
+    asked: Conditioning | None = (
+        "text" if request.prompt is not None else "label" if request.label is not None else None
+    )
+    for conditioning, name in GRADIENT_GUIDANCE.items():
         if request.guidance == name:
-            candidates = [c for c in candidates if steers in catalog.served[c.config.name].guides]
+            candidates = [c for c in candidates if conditioning in catalog.served[c.config.name].guidance_models]
             asked = None  # of the network itself: an unconditional one, as in the papers, if there is one
             if not candidates:
                 guidances = ", ".join(catalog.guidances(request.dataset))
@@ -161,18 +163,20 @@ def _choose(catalog: Catalog, request: SampleRequest) -> Checkpoint:
 
 
 def _guidance(
-    catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint, control: ControlConfig | None
-) -> tuple[Guidance, float, SamplingConfig]:
+    catalog: Catalog, request: SampleRequest, checkpoint: DenoiserCheckpoint, control: ControlConfig | None
+) -> tuple[GuidanceMethod, float, SamplingConfig]:
     """(how label or prompt steers, or a hint where it is alone; how strongly; what is advised besides)"""
-    config, guides = checkpoint.config, catalog.served[checkpoint.config.name].guides
+    config, guidance_models = checkpoint.config, catalog.served[checkpoint.config.name].guidance_models
     guidance, scale, prompted = request.guidance, request.guidance_scale, request.prompt is not None
     asks = prompted or request.label is not None
     if prompted and catalog.served[checkpoint.config.name].text is None:
-        raise invalid("prompt", f"{config.name} understands no words; {_who_understands(catalog)}", request.prompt)
-    if not prompted and config.reads == "text" and asks:
+        raise invalid(
+            "prompt", f"{config.name} understands no words; {_datasets_with_prompts(catalog)}", request.prompt
+        )
+    if not prompted and config.conditioning == "text" and asks:
         raise invalid("label", f"{config.name} reads a prompt, not a label", request.label)
-    for steers, name in BY_GRADIENT.items():
-        if guidance == name and steers not in guides:
+    for conditioning, name in GRADIENT_GUIDANCE.items():
+        if guidance == name and conditioning not in guidance_models:
             raise invalid("guidance", f"{config.name} has no {name} that fits it", guidance)
     if guidance == "clip" and not prompted:
         raise invalid("guidance", "clip needs a prompt to steer to", guidance)
@@ -186,37 +190,47 @@ def _guidance(
         raise invalid("guidance_scale", "applies where there is a label, a prompt or a hint to steer to", scale)
     if scale is not None and guidance == "none":
         raise invalid("guidance_scale", "does not go with guidance none; leave one of them away", scale)
-    steers: Asked = "text" if prompted else "label"
-    if asks and config.reads is None and steers in guides:  # a gradient is the only way to steer it
-        if guidance not in (None, BY_GRADIENT[steers]):
-            raise invalid("guidance", f"{config.name} is unconditional: only {BY_GRADIENT[steers]} steers it", guidance)
-        guidance = BY_GRADIENT[steers]
+    conditioning: Conditioning = "text" if prompted else "label"
+    if (
+        asks and config.conditioning is None and conditioning in guidance_models
+    ):  # a gradient is the only way to steer it
+        if guidance not in (None, GRADIENT_GUIDANCE[conditioning]):
+            raise invalid(
+                "guidance",
+                f"{config.name} is unconditional: only {GRADIENT_GUIDANCE[conditioning]} steers it",
+                guidance,
+            )
+        guidance = GRADIENT_GUIDANCE[conditioning]
     if not asks and control is None:
         return "none", 1.0, config.sampling
-    if guidance == BY_GRADIENT[steers]:
-        advised = guides[steers].advice.over(config.sampling)
+    if guidance == GRADIENT_GUIDANCE[conditioning]:
+        advised = guidance_models[conditioning].overrides.applied_to(config.sampling)
     else:
-        advised = config.sampling if asks else control.sampling.over(config.sampling)
+        advised = config.sampling if asks else control.sampling.applied_to(config.sampling)
         guidance = guidance or "classifier-free"
     default = 1.0 if guidance == "none" else advised.guidance_scale
     return guidance, default if scale is None else scale, advised
 
 
-def _following(catalog: Catalog, request: SampleRequest, candidates: list[Checkpoint]) -> list[Checkpoint]:
+def _following(
+    catalog: Catalog, request: SampleRequest, candidates: list[DenoiserCheckpoint]
+) -> list[DenoiserCheckpoint]:
     """Those of the candidates that follow such a hint. Raises Problem (422) where none does."""
     kind, everyone = request.control.kind, catalog.datasets[request.dataset]
     found = [c for c in candidates if kind in catalog.served[c.config.name].controls]
     if not found:
         there = sorted({kind for c in everyone for kind in catalog.served[c.config.name].controls})
         detail = f"there are hints of {', '.join(there)}" if there else "no model of it follows hints"
-        steered = f", guided by {request.guidance}," if request.guidance in BY_GRADIENT.values() else ""
+        steered = f", guided by {request.guidance}," if request.guidance in GRADIENT_GUIDANCE.values() else ""
         raise invalid("control.kind", f"nothing{steered} follows {kind} in {request.dataset}: {detail}", kind)
     if request.prompt is not None and all(catalog.served[c.config.name].text is None for c in found):
         raise invalid("control", "goes with a label here: no model that understands prompts follows hints")
     return found
 
 
-def _control(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -> tuple[ControlConfig | None, float]:
+def _control(
+    catalog: Catalog, request: SampleRequest, checkpoint: DenoiserCheckpoint
+) -> tuple[ControlConfig | None, float]:
     """(what reads the hint, how strongly it steers)"""
     if request.control is None:
         return None, 0.0
@@ -229,9 +243,9 @@ def _control(catalog: Catalog, request: SampleRequest, checkpoint: Checkpoint) -
     return config, config.control_scale if request.control.scale is None else request.control.scale
 
 
-def _who_understands(catalog: Catalog) -> str:
-    understanding = [name for name in catalog.datasets if catalog.understanding(name)]
-    return f"prompts are for {', '.join(understanding)}" if understanding else "no model here does"
+def _datasets_with_prompts(catalog: Catalog) -> str:
+    with_prompts = [name for name in catalog.datasets if catalog.with_prompts(name)]
+    return f"prompts are for {', '.join(with_prompts)}" if with_prompts else "no model here does"
 
 
 def _count(request: SampleRequest, kind: str) -> int:
@@ -257,13 +271,13 @@ def _labels(wanted: int | str | list[int | str], names: tuple[str, ...], n: int)
 
 
 def _label(wanted: int | str, names: tuple[str, ...]) -> int:
-    label = place(wanted, names)
+    label = index_of(wanted, names)
     if label is None:
         raise invalid("label", f"one of {_listed(names)}, or its number 0 … {len(names) - 1}", wanted)
     return label
 
 
-def place(wanted: int | str, names: Sequence[str]) -> int | None:
+def index_of(wanted: int | str, names: Sequence[str]) -> int | None:
     """Where that is among the names: by its name, else by its number. 10 is the one that is called 10, if there is one:
     so JSON and query strings, where all is text, mean the same."""
     if str(wanted) in names:
@@ -282,7 +296,7 @@ def _axes(wanted: list[int | str] | None, data: DataConfig) -> tuple[int, ...]:
     columns = data.columns
     if wanted is None:
         return tuple(range(min(2, len(columns))))
-    axes = tuple(place(one, columns) for one in wanted)
+    axes = tuple(index_of(one, columns) for one in wanted)
     if len(columns) == 1:
         raise invalid("axes", f"{data.dataset} has one dimension: leave axes away", wanted)
     if None in axes or axes[0] == axes[1]:
@@ -307,7 +321,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" … ({len(names)} in all, see /models)" if len(names) > NAMED else "")
 
 
-def _understood(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Words]:
+def _parse_prompt(request: SampleRequest, encoder: TextEncoder) -> tuple[str, Words]:
     """(the prompt, its words). A label that goes with it is put into words, unless the prompt says it already."""
     vocabulary, prompt = encoder.config.vocabulary, request.prompt
     try:

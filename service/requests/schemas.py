@@ -11,7 +11,7 @@ from model.noise import MAX_SEED
 from model.plan import Sampler, Variance
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
 
-Guidance = Literal["none", "classifier-free", "classifier", "clip"]
+GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
 Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or number, from 0.")]
 
@@ -37,9 +37,9 @@ class _Fields(BaseModel):
         description="Words instead of a label, for models that understand them; those are listed at /models.",
         examples=["a thin seven leaning right"],
     )  # fmt: skip
-    guidance: Guidance | None = Field(
+    guidance: GuidanceMethod | None = Field(
         None, description="How a label or a prompt steers; by default classifier-free, or the gradient of what is "
-        "`preferred` at /models. `none` with one of them is the "
+        "`default_for_prompts` at /models. `none` with one of them is the "
         "plain conditional model, the same as a scale of 1. A hint with neither is guided in the label's place: "
         "classifier-free, or `none`. `classifier` steers to a label by the gradient of a "
         "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
@@ -179,7 +179,7 @@ class _Answered(BaseModel):
     steps: int
     eta: float | None = Field(description="For ddim, else null.")
     variance: Variance | None = Field(description="For ddpm, else null.")
-    guidance: Guidance
+    guidance: GuidanceMethod
     guidance_scale: float | None = Field(description="Null where guidance is none.")
     control: ControlRequest | None = Field(
         None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "

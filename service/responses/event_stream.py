@@ -42,7 +42,7 @@ def preview_steps(previews: int, steps: int) -> tuple[int, ...]:
 
 
 class Stream:
-    """An accepted request whose progress is to be told. `told`: to the end. Close it in any case."""
+    """An accepted request whose progress is to be told. `finished`: to the end. Close it in any case."""
 
     def __init__(self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor):
         """Submits the job. Raises EngineFull or EngineStopped."""
@@ -54,7 +54,7 @@ class Stream:
         ticket = engine.submit(job, lambda step, x0: self._seen.put_nowait((step, x0)))
         self._result = asyncio.ensure_future(engine.result(ticket))
         self._result.add_done_callback(lambda _: self._seen.put_nowait(None))
-        self.told = False
+        self.finished = False
 
     def close(self) -> None:
         """Free the rows of a stream that nobody follows any more."""
@@ -82,14 +82,14 @@ class Stream:
             yield _event("result", json.loads(answer) | {"timings": timings})
         except EngineError as error:
             yield _event("error", of_engine(error).body())
-            self.told = True
+            self.finished = True
             raise
         except Exception as error:
             log.error("a stream failed", exc_info=error)
             yield _event("error", unexpected().body())
-            self.told = True
+            self.finished = True
             raise JobFailed("the stream has told of it") from error
-        self.told = True
+        self.finished = True
 
     async def _progress(self) -> AsyncIterator[tuple[int, np.ndarray | None]]:
         """(steps done, x̂0) until the result is there; (0, None) after long silence."""
@@ -118,7 +118,7 @@ class EventStream(StreamingResponse):
         try:
             with contextlib.suppress(EngineError, ClientDisconnect), self._counted:
                 await super().__call__(scope, receive, send)
-                if not self._stream.told:  # the server hears of a client that went away, and just returns
+                if not self._stream.finished:  # the server hears of a client that went away, and just returns
                     raise ClientDisconnect
         finally:
             self._stream.close()

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from model.checkpoints.denoiser import Checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from service.http.lifecycle import off_the_loop
 from service.http.problems import Problem, documented
 from service.state import AppState
@@ -41,7 +41,7 @@ async def reference(name: str, state: AppState) -> Response:
     return Response(await off_the_loop(state, _reference, having[name]), media_type="application/json")
 
 
-def _reference(of: Checkpoint) -> bytes:
+def _reference(of: DenoiserCheckpoint) -> bytes:
     kept, columns = of.reference, list(of.config.data.columns)
     answer = ReferenceAnswer(
         model=of.config.name, columns=columns, points=kept.points.tolist(), classes=kept.labels.tolist()

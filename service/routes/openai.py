@@ -135,7 +135,7 @@ def _described(name: str) -> dict[str, Any]:
 def _prompted(catalog: Catalog) -> list[str]:
     """Models of images that understand prompts; of each dataset the one first that answers by default."""
     of_images = (name for name, (of, *_) in catalog.datasets.items() if of.config.data.kind == "images")
-    ranked = [of for name in of_images for of in catalog.understanding(name)]
+    ranked = [of for name in of_images for of in catalog.with_prompts(name)]
     return [of.name for of in ranked]
 
 

@@ -142,7 +142,7 @@ def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipp
     visit.keep_picture("draw")
     link = visit.page.evaluate("location.pathname + location.search")
     models = httpx.get(f"{shipped.url}/models").json()["datasets"]["mnist"]["models"]
-    [sketch] = [of for model in models for of in model["follows"] if of["kind"] == "sketch"]
+    [sketch] = [of for model in models for of in model["controlnets"] if of["kind"] == "sketch"]
     assert f"guidance_scale={sketch['guidance_scale']:g}&" in link  # of the hint, since nothing else is asked for
     again = at(link)
     again.wait_until_done()

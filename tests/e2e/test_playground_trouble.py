@@ -358,7 +358,7 @@ def test_the_address_is_never_of_what_is_not_yet_shown(start_service, visit, tmp
 ])  # fmt: skip
 def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, visit, over, told):
     def counted() -> float:
-        return tiny_service.metric('spirale_evaluations_total{model="mnist-tiny"}')
+        return tiny_service.metric('spirale_network_evaluations_total{model="mnist-tiny"}')
 
     before = counted()
     visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")

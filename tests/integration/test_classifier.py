@@ -112,7 +112,9 @@ def test_models_tell_of_the_classifier(client):
     datasets = client.get("/models").json()["datasets"]
     assert datasets["mnist"]["guidances"] == ["none", "classifier-free", "classifier"]
     assert datasets["spiral"]["guidances"] == ["none", "classifier-free"]
-    by_name = {model["name"]: [one["name"] for one in model["steered_by"]] for model in datasets["mnist"]["models"]}
+    by_name = {
+        model["name"]: [one["name"] for one in model["guidance_models"]] for model in datasets["mnist"]["models"]
+    }
     assert by_name["mnist-cfg"] == by_name["mnist-ddpm"] == ["mnist-classifier"]
     assert by_name["mnist-other"] == []  # another T
 

@@ -27,9 +27,9 @@ def client(tmp_path_factory):
     save_tiny(folder, IMAGES, name="mnist-cfg")
     save_tiny(folder, IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm")
     save_tiny(folder, POINTS)
-    steers = tiny_classifier(IMAGES)
+    classifier = tiny_classifier(IMAGES)
     stray = tiny_control(tiny_checkpoint(IMAGES, name="mnist-gone"), "sketch", name="mnist-control-stray")
-    for one in (tiny_control(BASE, "canny"), tiny_control(BASE, "sketch"), steers, stray):
+    for one in (tiny_control(BASE, "canny"), tiny_control(BASE, "sketch"), classifier, stray):
         save_checkpoint(folder / one.config.name, one.config, one.network)
     with TestClient(create_app(Settings(checkpoints=folder, device="cpu"))) as client:
         wait_until_ready(client)
@@ -223,6 +223,6 @@ def test_a_link_has_no_control(client):
 def test_models_tell_what_is_followed_and_a_control_without_its_base_is_left_out(client):
     datasets = client.get("/models").json()["datasets"]
     assert datasets["mnist"]["controls"] == ["canny", "sketch"] and datasets["spiral"]["controls"] == []
-    follows = {model["name"]: model["follows"] for model in datasets["mnist"]["models"]}
+    follows = {model["name"]: model["controlnets"] for model in datasets["mnist"]["models"]}
     assert [one["name"] for one in follows["mnist-cfg"]] == ["mnist-control-canny", "mnist-control-sketch"]
     assert follows["mnist-cfg"][0]["scale"] == 0.5 and follows["mnist-ddpm"] == []

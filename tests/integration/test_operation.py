@@ -106,7 +106,7 @@ def test_every_metric_of_the_contract_is_there_and_counts(make_client):
     assert values['spirale_requests_total{dataset="mnist",outcome="ok"}'] == "1.0"
     assert values['spirale_requests_total{dataset="mnist",outcome="invalid"}'] == "1.0"
     assert values['spirale_requests_total{dataset="unknown",outcome="invalid"}'] == "2.0"
-    assert values['spirale_evaluations_total{model="mnist-tiny"}'] == str(3 * 4 * 2.0)
+    assert values['spirale_network_evaluations_total{model="mnist-tiny"}'] == str(3 * 4 * 2.0)
     assert values['spirale_tick_seconds_count{model="mnist-tiny"}'] == "4.0"
     assert values['spirale_batch_rows_sum{model="mnist-tiny"}'] == str(3 * 4.0)
     assert values["spirale_rows_active"] == "0.0" and values["spirale_rows_queued"] == "0.0"

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from model.checkpoints.denoiser import Advice, save_checkpoint
+from model.checkpoints.denoiser import SamplingOverrides, save_checkpoint
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -164,8 +164,8 @@ def test_models_tell_what_is_understood(client):
     assert datasets["mnist"]["prompts"]["examples"] == ["thin seven", "the digit 3"]
     assert "seven" in datasets["mnist"]["prompts"]["words"]
     assert datasets["spiral"]["prompts"] is None
-    reads = {model["name"]: model["reads"] for model in datasets["mnist"]["models"]}
-    assert reads == {"mnist-cfg": "label", "mnist-ddpm": None, "mnist-text-cfg": "text"}
+    conditioning = {model["name"]: model["conditioning"] for model in datasets["mnist"]["models"]}
+    assert conditioning == {"mnist-cfg": "label", "mnist-ddpm": None, "mnist-text-cfg": "text"}
 
 
 def test_without_a_model_that_reads_it_a_prompt_goes_to_clip(tmp_path):
@@ -180,9 +180,9 @@ def test_without_a_model_that_reads_it_a_prompt_goes_to_clip(tmp_path):
 def test_a_clip_that_is_preferred_answers_where_no_guidance_is_named_as_it_advises(tmp_path):
     save_tiny(tmp_path, IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", learned_variance=True)
     clip, reading = tiny_clip(), tiny_text_checkpoint()
-    advice = Advice(guidance_scale=3, sampler="ddpm", steps=6)
-    preferred = clip.config.model_copy(update={"preferred": True, "sampling": advice})
-    save_checkpoint(tmp_path / "clip", preferred, clip.network, clip.text)
+    advice = SamplingOverrides(guidance_scale=3, sampler="ddpm", steps=6)
+    default_for_prompts = clip.config.model_copy(update={"default_for_prompts": True, "sampling": advice})
+    save_checkpoint(tmp_path / "clip", default_for_prompts, clip.network, clip.text)
     save_checkpoint(tmp_path / "text", reading.config, reading.network, reading.text)
     client = serve(tmp_path)
     answer = ask(client, ASKED)

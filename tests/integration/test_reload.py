@@ -7,7 +7,7 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from model.checkpoints.denoiser import Advice, save_checkpoint, save_config
+from model.checkpoints.denoiser import SamplingOverrides, save_checkpoint, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
 KEY = {"Authorization": "Bearer secret"}
@@ -75,32 +75,35 @@ def test_new_weights_are_served_and_the_old_ones_again(client, folder):
 
 
 def test_new_advice_is_given_and_loads_nothing(client, folder):
-    checkpoint, steers = tiny_checkpoint(IMAGES, "mnist-tiny"), tiny_classifier(IMAGES)
-    save_checkpoint(folder / steers.name, steers.config, steers.network)
+    checkpoint, classifier = tiny_checkpoint(IMAGES, "mnist-tiny"), tiny_classifier(IMAGES)
+    save_checkpoint(folder / classifier.name, classifier.config, classifier.network)
     control = tiny_control(checkpoint)
     save_checkpoint(folder / control.name, control.config, control.network)
-    assert reload(client)["loaded"] == ["mnist-tiny"]  # it can be steered from now on
+    assert reload(client)["loaded"] == ["mnist-tiny"]  # it can be guided from now on
 
     def advised() -> tuple:
         (model,) = client.get("/models", headers=KEY).json()["datasets"]["mnist"]["models"]
-        steers, follows = model["steered_by"][0], model["follows"][0]
+        guidance_model, controlnet = model["guidance_models"][0], model["controlnets"][0]
         return (
             model["defaults"]["steps"],
-            *(steers[name] for name in ("guidance_scale", "sampler", "steps", "preferred")),
-            *(follows[name] for name in ("scale", "guidance_scale", "sampler", "steps")),
+            *(guidance_model[name] for name in ("guidance_scale", "sampler", "steps")),
+            *(controlnet[name] for name in ("scale", "guidance_scale", "sampler", "steps")),
         )
 
-    before, stronger = advised(), Advice(guidance_scale=3.5, sampler="ddpm", steps=7)
+    before, stronger = advised(), SamplingOverrides(guidance_scale=3.5, sampler="ddpm", steps=7)
     sampling = checkpoint.config.sampling.model_copy(update={"steps": 9})
     for name, config in (
         ("mnist-tiny", checkpoint.config.model_copy(update={"sampling": sampling, "metrics": {"a": {"b": 1}}})),
-        (steers.name, steers.config.model_copy(update={"sampling": stronger, "preferred": True})),
-        (control.name, control.config.model_copy(update={"control_scale": 1.25, "sampling": Advice(guidance_scale=2)})),
+        (classifier.name, classifier.config.model_copy(update={"sampling": stronger})),
+        (
+            control.name,
+            control.config.model_copy(update={"control_scale": 1.25, "sampling": SamplingOverrides(guidance_scale=2)}),
+        ),
     ):
         save_config(folder / name, config)
     assert reload(client)["loaded"] == []
-    assert before[1:] == (before[1], "dpmpp-2m", 4, False, 0.5, 1.5, "ddim", 3)
-    assert advised() == (9, 3.5, "ddpm", 7, True, 1.25, 2, "dpmpp-2m", 9)
+    assert before[1:] == (before[1], "dpmpp-2m", 4, 0.5, 1.5, "ddim", 3)
+    assert advised() == (9, 3.5, "ddpm", 7, 1.25, 2, "dpmpp-2m", 9)
 
 
 def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):

@@ -12,17 +12,17 @@ import pytest
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import Config, load_config, read_role
+from model.checkpoints.denoiser import DenoiserConfig, load_config, read_role
 from model.checkpoints.roles import LOADERS
 from training.card import card
 from training.evaluate.measurement import settings_of
 from training.metrics.judge import JudgeConfig
-from training.recipe import ADVICE, load_recipe, parse_recipe
+from training.recipe import ADVISORY_FIELDS, load_recipe, parse_recipe
 from training.report.pipeline import load_library
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 CONFIGS = {
-    "denoiser": Config, "judge": JudgeConfig, "classifier": ClassifierConfig, "clip": ClipConfig,
+    "denoiser": DenoiserConfig, "judge": JudgeConfig, "classifier": ClassifierConfig, "clip": ClipConfig,
     "control": ControlConfig,
 }  # fmt: skip
 WRITERS = {
@@ -45,7 +45,7 @@ AT_MOST = {"mnist-cfg": {"frechet_ratio": 2.0}}
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir() if folder.is_dir())
 
 
-def _columns(config: Config) -> list[dict]:
+def _columns(config: DenoiserConfig) -> list[dict]:
     """Of samples at the card's own settings."""
     return [config.metrics[name] for name in ("measured", "bfloat16") if name in config.metrics]
 
@@ -61,7 +61,7 @@ def test_a_card_is_what_its_config_says(name, tmp_path):
     assert (folder / "README.md").read_text() == written
     assert config.name == name
     recipe = load_recipe(name)
-    advice = recipe.model_dump(mode="json", include=ADVICE)
+    advice = recipe.model_dump(mode="json", include=ADVISORY_FIELDS)
     kept = {key: value for key, value in config.recipe.items() if key != "started_from"}
     assert parse_recipe(kept | advice, name) == recipe
 
@@ -95,33 +95,35 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
 
 def test_what_steers_images_was_measured_steering_as_the_cards_advise():
     steered = [of for of in load_library(CHECKPOINTS).steered() if of.checkpoint.config.name == "mnist-ddpm"]
-    assert {subject.guide.name for subject in steered} == {"mnist-classifier", "mnist-clip"}
-    for subject in steered:
-        advised = subject.guide.advice.over(subject.checkpoint.config.sampling)
-        assert settings_of(advised, None).items() <= subject.guide.metrics["steering mnist-ddpm"].items()
+    assert {pipeline.guidance_model.name for pipeline in steered} == {"mnist-classifier", "mnist-clip"}
+    for pipeline in steered:
+        advised = pipeline.guidance_model.overrides.applied_to(pipeline.checkpoint.config.sampling)
+        assert settings_of(advised, None).items() <= pipeline.guidance_model.metrics["steering mnist-ddpm"].items()
 
 
 def test_a_clip_draws_what_is_said():
-    steering = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["steering mnist-ddpm"]
-    assert steering["digit"] >= 0.97 and steering["thickness and slant"] >= 0.65
+    guidance = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["steering mnist-ddpm"]
+    assert guidance["digit"] >= 0.97 and guidance["thickness and slant"] >= 0.65
 
 
 def test_a_control_was_measured_beside_what_its_base_advises():
     following = list(load_library(CHECKPOINTS).following())
     assert following
-    for subject in following:
-        config, sampling = subject.control.config, subject.checkpoint.config.sampling
+    for pipeline in following:
+        config, sampling = pipeline.control.config, pipeline.checkpoint.config.sampling
         measured = config.metrics["measured"]
         assert settings_of(sampling, None).items() <= measured.items(), config.name
         assert measured["control_scale"] == config.control_scale
-        alone = config.sampling.over(sampling)
+        alone = config.sampling.applied_to(sampling)
         of_alone = {f"{name}_alone": value for name, value in settings_of(alone, None).items()}
         assert of_alone.items() <= measured.items(), config.name
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
     library = load_library(CHECKPOINTS)
-    used = {subject.guide.name for subject in library.steered()} | {one.control.name for one in library.following()}
+    used = {pipeline.guidance_model.name for pipeline in library.steered()} | {
+        one.control.name for one in library.following()
+    }
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
 
 

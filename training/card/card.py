@@ -8,7 +8,7 @@ from pathlib import Path
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import Advice, Config, SamplingConfig
+from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig, SamplingOverrides
 from model.text_encoder import TextConfig
 from training.metrics.image_metrics import NEIGHBOURS
 from training.metrics.judge import JudgeConfig
@@ -93,7 +93,7 @@ MEANING = {
 }
 
 
-def write_denoiser_card(folder: Path, config: Config) -> None:
+def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     """README.md from the config alone, so that it never says what was not measured."""
     data, sampling, recipe = config.data, config.sampling, config.recipe
     request = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
@@ -125,7 +125,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
         _trained_on(config),
         f"| advised | {_sampler(sampling)}, {sampling.steps} steps"
-        + (f", guidance scale {sampling.guidance_scale:g}" if config.reads else "")
+        + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
         + ("; ddpm with the learned variance" if sampling.sampler != "ddpm" and sampling.variance == "learned" else "")
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
@@ -152,7 +152,7 @@ def write_denoiser_card(folder: Path, config: Config) -> None:
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
-def _without_judge(config: Config) -> str:
+def _without_judge(config: DenoiserConfig) -> str:
     """Which figures are not there, and how to get them."""
     dataset, images = config.data.dataset, config.recipe.get("data", {}).get("images")
     init = f"`python -m training init {images} --name {dataset} --role judge` and " if images else ""
@@ -212,7 +212,7 @@ def write_guide_card(folder: Path, config: ClassifierConfig | ClipConfig) -> Non
         *(_text_rows(config.text) if config.role == "clip" else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| advised | {_advised(config.sampling)}"
-        + ("; also where a request names no guidance" if config.preferred else "")
+        + ("; also where a request names no guidance" if getattr(config, "default_for_prompts", False) else "")
         + " |",
         _trained_on(config),
         "",
@@ -255,14 +255,14 @@ def _sampler(sampling: SamplingConfig) -> str:
     return f"ddpm with {of[sampling.variance]}" if sampling.sampler == "ddpm" else sampling.sampler
 
 
-def _advised(advice: Advice, of: str = "") -> str:
+def _advised(advice: SamplingOverrides, of: str = "") -> str:
     told = [f"guidance scale {advice.guidance_scale:g}{of}"]
     told += [f"the sampler {advice.sampler}"] if advice.sampler else []
     told += [f"{advice.steps} steps"] if advice.steps else []
     return ", ".join(told)
 
 
-def _trained_on(config: Config | JudgeConfig | ClassifierConfig | ClipConfig | ControlConfig) -> str:
+def _trained_on(config: DenoiserConfig | JudgeConfig | ClassifierConfig | ClipConfig | ControlConfig) -> str:
     options, started = config.recipe.get("optimisation", {}), config.recipe.get("started_from")
     steps, rows = options.get("steps", 0), options.get("steps", 0) * options.get("batch_size", 0)
     whose = "earlier weights of its own" if started == config.name else f"the weights of {started}"
@@ -311,7 +311,7 @@ def _cell(value: object) -> str:
 
 
 def _meanings(metrics: dict) -> list[str]:
-    present = {key for figures in metrics.values() for key in figures}
+    present = {key for column in metrics.values() for key in column}
     return [f"- **{key.replace('_', ' ')}**: {text}." for key, text in MEANING.items() if key in present]
 
 

@@ -10,13 +10,13 @@ from torchvision.utils import save_image
 
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
-from model.checkpoints.denoiser import Config
+from model.checkpoints.denoiser import DenoiserConfig
 from training.card.card import ACCURACY, CONTROL_SHEET, LIKELIHOOD, NEAREST
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.classifier_evaluation import Accuracies
-from training.evaluate.hint_evaluation import Shown
+from training.evaluate.hint_evaluation import HintSet
 from training.evaluate.likelihood import Likelihood
-from training.evaluate.sampling_run import Drawn
+from training.evaluate.sampling_run import Generated
 from training.generate import spread
 from training.metrics.memorisation import PAIRS, Memorisation
 from training.pictures import plane, plot_points, plt, save_picture
@@ -42,7 +42,7 @@ def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, f
     plt.close(figure)
 
 
-def save_image_sheet(folder: Path, config: Config, drawn: Drawn) -> None:
+def save_image_sheet(folder: Path, config: DenoiserConfig, drawn: Generated) -> None:
     """The first samples of each class, a line each, as they came; of no classes a square of them. Nothing is picked."""
     classes = drawn.labels.unique()
     shown = classes[spread(len(classes), MOST_CLASSES)] if len(classes) > 1 else classes
@@ -65,7 +65,7 @@ def save_nearest_picture(folder: Path, remembered: Memorisation) -> None:
     save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
 
 
-def save_control_sheet(folder: Path, parts: Sequence[tuple[Shown, Sequence[Tensor]]]) -> None:
+def save_control_sheet(folder: Path, parts: Sequence[tuple[HintSet, Sequence[Tensor]]]) -> None:
     """Of each part some sources, their hints, and what became of them: a line for each way [n, C, H, W] that it has."""
     columns = min(2 * SHEET_COLUMNS, len(parts[0][0]))
     lines = []
@@ -76,14 +76,14 @@ def save_control_sheet(folder: Path, parts: Sequence[tuple[Shown, Sequence[Tenso
     save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=columns, padding=2, pad_value=0.3)
 
 
-def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: Drawn) -> None:
+def save_points_picture(folder: Path, config: DenoiserConfig, data: TrainingSet, drawn: Generated) -> None:
     """Samples beside real points, coloured by label; of many dimensions the two in which real points spread most."""
     n = min(len(drawn.rows), SHOWN_POINTS)
     if data.examples is None:
-        real = Drawn(*data.draw(n, torch.Generator().manual_seed(1)))
+        real = Generated(*data.draw(n, torch.Generator().manual_seed(1)))
     else:
         some = data.examples.some(n)
-        real = Drawn(some.rows, some.labels)
+        real = Generated(some.rows, some.labels)
     few = Examples(drawn.rows, drawn.labels).some(len(real.rows))
     show, names = plane(real.rows, data.config)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
@@ -97,7 +97,7 @@ def save_points_picture(folder: Path, config: Config, data: TrainingSet, drawn: 
     plt.close(figure)
 
 
-def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Likelihood]) -> None:
+def save_likelihood_picture(folder: Path, config: DenoiserConfig, chains: dict[int, Likelihood]) -> None:
     """Where the bits come from, a panel a chain: the terms over t, the decoder at their end, the prior at T."""
     figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
     for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
@@ -107,7 +107,7 @@ def save_likelihood_picture(folder: Path, config: Config, chains: dict[int, Like
             (line,) = panel.plot(t[:-1], bits.terms[:-1], label=label, linewidth=1.2)
             panel.plot(t[-1:], bits.terms[-1:], "s", color=line.get_color(), markersize=4)
         panel.plot([], [], "s", color="grey", markersize=4, label="… its decoder")
-        prior = likelihood.figures["prior"]  # whatever the variance
+        prior = likelihood.metrics["prior"]  # whatever the variance
         panel.plot([config.schedule.T], [prior], "D", color="black", markersize=4, label="prior")
         panel.set_xscale("log")
         panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative

@@ -7,9 +7,9 @@ from model.data import DataConfig
 from training.data.captioned_images import captioned_images
 from training.data.captions import CaptionedSet
 from training.data.data_section import BuiltInSection, DataSection, ImageSection, section_of
+from training.data.decoded_images import image_set
 from training.data.digit_captions import captioned_mnist
 from training.data.digits import mnist_set
-from training.data.image_set import image_set
 from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.table import table_set
 from training.data.training_set import DataError, TrainingSet

@@ -48,7 +48,7 @@ class _OwnSection(_Section):
 
 
 class ImageSection(_OwnSection):
-    """A folder of images; paths are seen from the working directory. See `training.data.image_set`.
+    """A folder of images; paths are seen from the working directory. See `training.data.decoded_images`.
 
     size         height and width of what is trained on; each image is scaled to it
     fit          how: the largest part around its middle that has this shape, or all of it, stretched

@@ -78,17 +78,17 @@ STROKES: dict[int, tuple[tuple[Stroke, ...], ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class HandDrawing:
     """A digit, and the picture of it: grey uint8 [SIDE, SIDE], dark on light like a sheet of paper."""
 
     digit: int
     picture: np.ndarray
 
 
-def drawings() -> list[Drawing]:
+def drawings() -> list[HandDrawing]:
     """All of them, digit by digit."""
     return [
-        Drawing(digit, _drawn(strokes, pen))
+        HandDrawing(digit, _drawn(strokes, pen))
         for digit, ways in STROKES.items()
         for strokes, pen in zip(ways, PENS, strict=True)
     ]

@@ -152,9 +152,9 @@ def _captions(root: Path, found: list[Path], left_out: list[LeftOut]) -> dict[Pa
                 entry = json.loads(line)
                 of, text = file.parent / entry["file_name"], entry["text"]
             except (ValueError, KeyError, TypeError) as error:
-                wants = '{"file_name": …, "text": …}'
+                wanted_settings = '{"file_name": …, "text": …}'
                 raise DataError(
-                    f"{shown(file)}, line {number}: wants {wants} ({type(error).__name__}: {error})"
+                    f"{shown(file)}, line {number}: wants {wanted_settings} ({type(error).__name__}: {error})"
                 ) from error
             if not isinstance(text, str):
                 raise DataError(f"{shown(file)}, line {number}: text is {text!r}, not a string")

@@ -3,7 +3,7 @@
 import math
 
 from model.checkpoints.denoiser import SamplingConfig
-from training.evaluate.measurement import Figures, settings_of
+from training.evaluate.measurement import Metrics, settings_of
 from training.recipe import RecipeError
 
 # Nothing is lost where shares that are right differ by less than two standard errors, and Fréchet distances by less
@@ -11,7 +11,7 @@ from training.recipe import RecipeError
 FRECHET_TOLERANCE = 0.1
 
 
-def check_comparable(options: SamplingConfig, samples: int, seed: int, reference: Figures | None) -> None:
+def check_comparable(options: SamplingConfig, samples: int, seed: int, reference: Metrics | None) -> None:
     """Raises RecipeError where float32 was not measured at these settings, before anything is sampled."""
     wanted = {"samples": samples, "seed": seed} | settings_of(options, None)
     if reference is None or not wanted.items() <= reference.items():
@@ -22,14 +22,14 @@ def check_comparable(options: SamplingConfig, samples: int, seed: int, reference
         )
 
 
-def as_good(figures: Figures, reference: Figures) -> bool:
+def as_good(metrics: Metrics, reference: Metrics) -> bool:
     """Does bfloat16, by its figures, lose nothing against the reference in float32? Not where none can be compared."""
-    n, both = reference["samples"], figures.keys() & reference.keys()
+    n, both = reference["samples"], metrics.keys() & reference.keys()
     good = []
     for share in both & {"label_accuracy", "digit", "thickness", "slant"}:
         p = reference[share]
         error = math.sqrt(2 * max(p * (1 - p), 1 / n) / n)
-        good.append(p - figures[share] <= 2 * error)
+        good.append(p - metrics[share] <= 2 * error)
     if "frechet" in both:
-        good.append(figures["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"])
+        good.append(metrics["frechet"] <= (1 + FRECHET_TOLERANCE) * reference["frechet"])
     return bool(good) and all(good)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from model.checkpoints.classifier import ClassifierCheckpoint
 from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.guidance_model import GuidanceModel
 from model.prediction import diffused
 from training.data import captioned_as_trained, trained_on
 from training.data.training_set import Examples
-from training.evaluate.measurement import Figures, rounded
+from training.evaluate.measurement import Metrics, rounded
 from training.metrics.clip_retrieval import retrieval, zero_shot_prompts
 from training.metrics.judge import Judge
 
@@ -28,10 +28,10 @@ class Accuracies:
 
     t: np.ndarray
     accuracy: np.ndarray
-    named: Figures
+    named: Metrics
 
 
-def evaluate_judge(judge: Judge) -> Figures:
+def evaluate_judge(judge: Judge) -> Metrics:
     """Accuracy on the real images that are held out."""
     test = trained_on(judge.config).held_out
     _, classes = judge.look(test.rows)
@@ -39,33 +39,33 @@ def evaluate_judge(judge: Judge) -> Figures:
 
 
 def evaluate_classifier(
-    guide: ClassifierCheckpoint, *, samples: int, seed: int, device: torch.device
-) -> tuple[Figures, Accuracies]:
+    guidance_model: ClassifierCheckpoint, *, samples: int, seed: int, device: torch.device
+) -> tuple[Metrics, Accuracies]:
     """What is read right of noisy rows that were not trained on."""
-    rows = trained_on(guide.config).held_out.some(samples)
-    scores = guide.classifier(device).log_probabilities
-    found = _accuracies(guide, rows, scores, seed=seed, device=device)
+    rows = trained_on(guidance_model.config).held_out.some(samples)
+    scores = guidance_model.classifier(device).log_probabilities
+    found = _accuracies(guidance_model, rows, scores, seed=seed, device=device)
     return {"samples": len(rows), "seed": seed} | found.named, found
 
 
 def evaluate_clip(
-    guide: ClipCheckpoint, *, samples: int, seed: int, device: torch.device
-) -> tuple[Figures, Accuracies | None]:
+    guidance_model: ClipCheckpoint, *, samples: int, seed: int, device: torch.device
+) -> tuple[Metrics, Accuracies | None]:
     """(retrieval both ways; and which of the labels' prompts goes best with noisy rows that were not trained on, None
     where there are no prompts for them)"""
-    data, clip = captioned_as_trained(guide.config), guide.clip(device)
-    prompts = zero_shot_prompts(guide, data)
-    figures: Figures = {"seed": seed}
+    data, clip = captioned_as_trained(guidance_model.config), guidance_model.clip(device)
+    prompts = zero_shot_prompts(guidance_model, data)
+    metrics: Metrics = {"seed": seed}
     found = None
     if prompts is not None:
         rows, prompts = data.held_out.some(samples), prompts.to(device)
-        found = _accuracies(guide, rows, lambda x_t, t: clip.logits(x_t, t, prompts), seed=seed, device=device)
-        figures |= {"samples": len(rows)} | found.named
-    return figures | retrieval(clip, guide, data, seed=seed), found
+        found = _accuracies(guidance_model, rows, lambda x_t, t: clip.logits(x_t, t, prompts), seed=seed, device=device)
+        metrics |= {"samples": len(rows)} | found.named
+    return metrics | retrieval(clip, guidance_model, data, seed=seed), found
 
 
 def _accuracies(
-    guide: Guide,
+    guidance_model: GuidanceModel,
     examples: Examples,
     scores: Callable[[Tensor, Tensor], Tensor],
     *,
@@ -73,7 +73,7 @@ def _accuracies(
     device: torch.device,
 ) -> Accuracies:
     """scores: (x_t, t) → [rows, classes], the largest for the class that is read."""
-    data, schedule, rows, labels = guide.data, guide.schedule, examples.rows.float(), examples.labels
+    data, schedule, rows, labels = guidance_model.data, guidance_model.schedule, examples.rows.float(), examples.labels
     generator = torch.Generator().manual_seed(seed + 1)
     levels = np.union1d(CLASSIFIER_LEVELS, NAMED_LEVELS)
     timesteps = np.rint(levels * schedule.T).astype(np.int64)
@@ -87,7 +87,7 @@ def _accuracies(
                 score = scores(x_t.to(device), torch.full((len(batch),), t, device=device))
             right += int((score.argmax(1).cpu() == wanted).sum())
         accuracy[level] = right / len(rows)
-    named: Figures = {
+    named: Metrics = {
         f"accuracy at t/T = {level:g}": rounded(float(accuracy[np.searchsorted(levels, level)]))
         for level in NAMED_LEVELS
     }

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.progress import Progress
 
-from model.checkpoints.denoiser import Checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.compilation import compiled
 from model.plan import Variance, trailing_timesteps
 from training.data import trained_on
-from training.evaluate.measurement import Figures, computed, rounded
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.measurement import Metrics, computed, rounded
+from training.evaluate.sampling_run import SamplingRun
 from training.metrics.bits_per_dimension import Bits, bits_per_dimension
 
 
@@ -18,12 +18,12 @@ from training.metrics.bits_per_dimension import Bits, bits_per_dimension
 class Likelihood:
     """The bound over one chain. timesteps [steps] are those of the terms, T first."""
 
-    figures: Figures
+    metrics: Metrics
     timesteps: np.ndarray
     bits: dict[Variance, Bits]
 
 
-def measure_likelihood(checkpoint: Checkpoint, steps: int, how: Drawing, *, rows: int) -> Likelihood:
+def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, how: SamplingRun, *, rows: int) -> Likelihood:
     """Bits per dimension of rows that were not trained on, over a chain of `steps` steps; `how` draws the noise."""
     data, denoiser = checkpoint.config.data, checkpoint.denoiser(how.device, how.precision)
     how = replace(how, compile=how.compile and data.kind == "images")
@@ -38,12 +38,12 @@ def measure_likelihood(checkpoint: Checkpoint, steps: int, how: Drawing, *, rows
             x,
             steps,
             seed=how.first,
-            advance=lambda evaluations: progress.advance(task, evaluations),
+            advance=lambda network_evaluations: progress.advance(task, network_evaluations),
         )
     best = bits.get("learned", bits["fixed-small"])
-    figures: Figures = {"samples": len(x), "seed": how.seed, **computed(how), "steps": steps}
-    figures["prior"], figures["decoder"] = rounded(best.prior), rounded(best.terms[-1].item())
+    metrics: Metrics = {"samples": len(x), "seed": how.seed, **computed(how), "steps": steps}
+    metrics["prior"], metrics["decoder"] = rounded(best.prior), rounded(best.terms[-1].item())
     for variance, of in bits.items():
-        figures[f"bits_{variance.replace('-', '_')}"] = rounded(of.mean)
-        figures[f"standard_error_{variance.replace('-', '_')}"] = rounded(of.standard_error)
-    return Likelihood(figures, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)
+        metrics[f"bits_{variance.replace('-', '_')}"] = rounded(of.mean)
+        metrics[f"standard_error_{variance.replace('-', '_')}"] = rounded(of.standard_error)
+    return Likelihood(metrics, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)

@@ -3,23 +3,23 @@
 from typing import Any
 
 from model.checkpoints.denoiser import SamplingConfig
-from training.evaluate.sampling_run import Drawing
-from training.generate import Steering
+from training.evaluate.sampling_run import SamplingRun
+from training.generate import Guidance
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 """Settings, and what was measured at them."""
 
 
-def settings_of(options: SamplingConfig, steering: Steering | None) -> dict[str, Any]:
+def settings_of(options: SamplingConfig, guidance: Guidance | None) -> dict[str, Any]:
     fields = {"sampler", "steps", "guidance_scale"}
     fields |= {"variance"} if options.sampler == "ddpm" else {"eta"} if options.eta > 0 else set()
     settings = options.model_dump(mode="json", include=fields)
-    if steering is not None:
-        settings |= {"guidance_scale": steering.scale, "guide": steering.guide.name}
+    if guidance is not None:
+        settings |= {"guidance_scale": guidance.scale, "guide": guidance.guidance_model.name}
     return settings
 
 
-def computed(how: Drawing) -> Figures:
+def computed(how: SamplingRun) -> Metrics:
     """In which precision, and by compiled kernels if so: either changes the last bits."""
     return {"computed_in": how.precision} | ({"compiled": True} if how.compile else {})
 

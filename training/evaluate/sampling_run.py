@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import Checkpoint, Precision, SamplingConfig
-from training.generate import Steering
+from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, SamplingConfig
+from training.generate import Guidance
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Generated:
     """Samples, images [n, C, H, W] in 0 … 255 or points [n, d], and the labels [n] that they were to have."""
 
     rows: Tensor
@@ -18,7 +18,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SamplingRun:
     """Where samples are drawn, by which seed, in which precision, by compiled networks or not, and what steers them
     besides."""
 
@@ -26,7 +26,7 @@ class Drawing:
     seed: int = 0
     precision: Precision = "float32"
     compile: bool = False
-    steering: Steering | None = None
+    guidance: Guidance | None = None
 
     @property
     def first(self) -> int:
@@ -34,8 +34,8 @@ class Drawing:
         return self.seed * 2**32
 
 
-def asks_for_labels(checkpoint: Checkpoint, options: SamplingConfig, steering: Steering | None) -> bool:
+def asks_for_labels(checkpoint: DenoiserCheckpoint, options: SamplingConfig, guidance: Guidance | None) -> bool:
     """Whether samples can be read for what was asked: at scale 0 nothing is."""
-    if steering is not None and steering.scale > 0:
+    if guidance is not None and guidance.scale > 0:
         return True
-    return bool(checkpoint.config.data.labels) and (steering is not None or options.guidance_scale > 0)
+    return bool(checkpoint.config.data.labels) and (guidance is not None or options.guidance_scale > 0)

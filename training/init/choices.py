@@ -6,7 +6,7 @@ from typing import Any
 
 WIDTH = 120  # of a line, before its comment moves above it
 
-HEAD = ""  # the key under which a section keeps the reason for all of it
+SECTION_REASON = ""  # the key under which a section keeps the reason for all of it
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def plain(choices: Choices) -> dict[str, Any]:
     return {
         key: choice.value if isinstance(choice, Choice) else plain(choice)
         for key, choice in choices.items()
-        if key != HEAD
+        if key != SECTION_REASON
     }
 
 
@@ -32,9 +32,9 @@ def to_toml(choices: Choices) -> str:
     sections = {key: of for key, of in choices.items() if not isinstance(of, Choice)}
     lines = _lines({key: of for key, of in choices.items() if isinstance(of, Choice)})
     for name, section in sections.items():
-        head = section.get(HEAD, Choice(None)).why
+        head = section.get(SECTION_REASON, Choice(None)).why
         lines += ["", *_commented(f"[{name}]", head)]
-        lines += _lines({key: of for key, of in section.items() if key != HEAD})
+        lines += _lines({key: of for key, of in section.items() if key != SECTION_REASON})
     return "\n".join(lines) + "\n"
 
 

@@ -11,21 +11,21 @@ import numpy as np
 from accelerate import Accelerator, PartialState
 from pydantic import ValidationError
 
-from model.checkpoints.denoiser import NAME_PATTERN, Config, load_config
+from model.checkpoints.denoiser import NAME_PATTERN, DenoiserConfig, load_config
 from model.checkpoints.weights import CheckpointError
 from training.data.data_section import BUILT_IN, ImageSection, TableSection
+from training.data.decoded_images import image_set
 from training.data.image_folder import read_folder, shown
-from training.data.image_set import image_set
 from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
-from training.init.choices import HEAD, Choice, Choices, comment, plain, to_toml
+from training.init.choices import SECTION_REASON, Choice, Choices, comment, plain, to_toml
 from training.init.probe import measure_pace
 from training.init.propose import (
     SUFFIXES,
-    Amount,
-    Impossible,
+    DataSummary,
     Role,
+    UnsupportedRole,
     choose_size,
     recipe_for,
     standardisation,
@@ -42,7 +42,7 @@ S = TypeVar("S", ImageSection, TableSection)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class InitOptions:
     """What is not to be chosen here. None, False, 0 or empty: it is.
 
     size      (height, width)
@@ -68,7 +68,7 @@ class Wishes:
 def init(
     path: str,
     name: str,
-    wishes: Wishes,
+    options: InitOptions,
     *,
     recipes: Path,
     checkpoints: Path,
@@ -80,26 +80,26 @@ def init(
     Raises DataError and RecipeError with what to do.
     """
     _check_name(name)
-    taken_from = None if wishes.start_from is None else _begun_with(wishes.start_from)
+    taken_from = None if options.start_from is None else _begun_with(options.start_from)
     device = PartialState().device
     if Path(path).is_dir():
-        data, of = _of_folder(path, name, wishes, taken_from, device, say)
+        data, of = _of_folder(path, name, options, taken_from, device, say)
     else:
-        data, of = _of_table(path, name, wishes, say)
+        data, of = _of_table(path, name, options, say)
     captioned = bool(of.examples.captions)
-    amount = Amount(len(of), of.config, device, captioned, taken_from)
-    roles = wishes.roles or (Role.CONDITIONAL if of.config.labels else Role.UNCONDITIONAL,)
+    amount = DataSummary(len(of), of.config, device, captioned, taken_from)
+    roles = options.roles or (Role.CONDITIONAL if of.config.labels else Role.UNCONDITIONAL,)
     texts, reports = dict[Path, str](), []
     for role in dict.fromkeys(roles):
-        own_name = name if role == Role.CONDITIONAL or not wishes.roles else f"{name}-{SUFFIXES[role]}"
+        own_name = name if role == Role.CONDITIONAL or not options.roles else f"{name}-{SUFFIXES[role]}"
         target = recipes / f"{own_name}.toml"
         if target.exists() and not force:
             raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
         try:
-            recipe = recipe_for(role, own_name, data, amount, wishes.base or name)
-        except Impossible as error:
+            recipe = recipe_for(role, own_name, data, amount, options.base or name)
+        except UnsupportedRole as error:
             raise RecipeError(str(error)) from error
-        recipe, took = _timed(recipe, target, amount, wishes.minutes, checkpoints)
+        recipe, took = _timed(recipe, target, amount, options.minutes, checkpoints)
         texts[target] = _heading(path, of) + to_toml(recipe)
         reports.append(f"{target}: {took}")
     # All or none: what was written before a refusal would be in the way of the next try.
@@ -112,9 +112,9 @@ def init(
 
 
 def _of_folder(
-    path: str, name: str, wishes: Wishes, taken_from: Config | None, device: Any, say: Say
+    path: str, name: str, options: InitOptions, taken_from: DenoiserConfig | None, device: Any, say: Say
 ) -> tuple[Choices, FiniteSet]:
-    folder = read_folder(Path(path), labels=wishes.labels)
+    folder = read_folder(Path(path), labels=options.labels)
     survey = survey_images(folder)
     for line in survey.lines():
         say(line)
@@ -123,48 +123,50 @@ def _of_folder(
     if taken_from is not None:
         theirs, *sides = taken_from.data.shape
         size, channels = (Choice(value, f"{taken_from.name}'s") for value in (sides, theirs))
-    if wishes.size is not None:
-        size = Choice(list(wishes.size), "as asked")
-    if wishes.channels is not None:
-        channels = Choice(wishes.channels, "as asked")
+    if options.size is not None:
+        size = Choice(list(options.size), "as asked")
+    if options.channels is not None:
+        channels = Choice(options.channels, "as asked")
     section: Choices = {
         "dataset": Choice(name, "what requests call it"),
         "images": Choice(_written(path), "as seen from where training is started"),
         "size": Choice(size.value, f"height and width; {size.why}"),
         "channels": channels,
-        "fit": Choice(wishes.fit, "the largest part around the middle" if wishes.fit == "crop" else "all, stretched"),
-        "labels": Choice(wishes.labels, "folders are classes" if folder.classes else "there are no folders of classes"),
+        "fit": Choice(options.fit, "the largest part around the middle" if options.fit == "crop" else "all, stretched"),
+        "labels": Choice(
+            options.labels, "folders are classes" if folder.classes else "there are no folders of classes"
+        ),
         "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
     }
     by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
     section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
-        "flip": Choice(wishes.flip, "mirrors every other image: wrong for letters and digits"),
-        "shift": Choice(wishes.shift, "pixels, at most, in each direction"),
-        "colour": Choice(wishes.colour, "brightness, contrast and saturation, times 1 ± this"),
+        "flip": Choice(options.flip, "mirrors every other image: wrong for letters and digits"),
+        "shift": Choice(options.shift, "pixels, at most, in each direction"),
+        "colour": Choice(options.colour, "brightness, contrast and saturation, times 1 ± this"),
     }
     of = image_set(_checked(ImageSection, section))
     _report(of, say)
     return section, of
 
 
-def _of_table(path: str, name: str, wishes: Wishes, say: Say) -> tuple[Choices, FiniteSet]:
+def _of_table(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
     columns = read_columns(Path(path))
-    survey = survey_table(columns, wishes.label)
-    without = {column: "as asked" for column in wishes.without}
+    survey = survey_table(columns, options.label)
+    without = {column: "as asked" for column in options.without}
     for found, why in (
         (survey.constant, "is the same in every line"),
         (survey.of_words, "holds words"),
         (survey.counting, "counts the lines"),
     ):
         without |= {column: why for column in found if column not in without}
-    label = wishes.label or (survey.label if wishes.labels else None)
+    label = options.label or (survey.label if options.labels else None)
     section: Choices = {
         "dataset": Choice(name, "what requests call it"),
         "table": Choice(_written(path), "as seen from where training is started"),
     }
     if label is not None:
-        why = "as asked" if wishes.label else "it looks like the class; --label takes another one, --no-labels none"
+        why = "as asked" if options.label else "it looks like the class; --label takes another one, --no-labels none"
         section["label"] = Choice(label, why)
         without.pop(label, None)
     if without:
@@ -172,7 +174,7 @@ def _of_table(path: str, name: str, wishes: Wishes, say: Say) -> tuple[Choices, 
         say("without  " + ", ".join(f"{column} ({why})" for column, why in without.items()))
     section |= {
         "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
-        "jitter": Choice(wishes.jitter, "noise added to what is drawn, in standard deviations of each column"),
+        "jitter": Choice(options.jitter, "noise added to what is drawn, in standard deviations of each column"),
     }
     of = table_set(_checked(TableSection, section))
     say(f"columns  {', '.join(of.config.columns)}" + (f"; the label is {label}" if label else ""))
@@ -200,7 +202,9 @@ def _report(of: FiniteSet, say: Say) -> None:
     say(f"{len(of.examples):,} to train on, {len(of.held_out):,} held out")
 
 
-def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, checkpoints: Path) -> tuple[Choices, str]:
+def _timed(
+    recipe: Choices, target: Path, of: DataSummary, minutes: float | None, checkpoints: Path
+) -> tuple[Choices, str]:
     """The recipe with a measured time in it, over fewer steps where it would take longer than `minutes`."""
     made = parse_recipe(plain(recipe), str(target))
     missing = [folder.name for folder in needed(made, checkpoints).values() if not folder.is_dir()]
@@ -228,9 +232,9 @@ def _timed(recipe: Choices, target: Path, of: Amount, minutes: float | None, che
     took = f"about {_duration(steps * seconds)} on this {of.device.type.upper()}, {seconds * 1000:.0f} ms a step"
     if pace.shared:
         took += ", measured while other work ran on it: alone it is quicker"
-    recipe = recipe | {"optimisation": {HEAD: Choice(None, took)} | recipe["optimisation"]}
-    if "network" in recipe and HEAD not in recipe["network"]:
-        recipe["network"] = {HEAD: Choice(None, f"{size / 1e6:.2g} M parameters")} | recipe["network"]
+    recipe = recipe | {"optimisation": {SECTION_REASON: Choice(None, took)} | recipe["optimisation"]}
+    if "network" in recipe and SECTION_REASON not in recipe["network"]:
+        recipe["network"] = {SECTION_REASON: Choice(None, f"{size / 1e6:.2g} M parameters")} | recipe["network"]
     return recipe, f"{steps:,} steps, {took}"
 
 
@@ -262,7 +266,7 @@ def _written(path: str) -> str:
     return path
 
 
-def _begun_with(folder: Path) -> Config:
+def _begun_with(folder: Path) -> DenoiserConfig:
     try:
         return load_config(folder)
     except CheckpointError as error:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from training.trainer import Steps, Task
+from training.trainer import Task, TrainStep
 
 SECONDS = 4.0  # that are spent on measuring
 FIRST = 2  # steps that are not counted: what is set up in them is set up once
@@ -25,7 +25,7 @@ class Pace:
 
 def measure_pace(task: Task, accelerator: Accelerator) -> Pace:
     """Some steps of training. The task's network is changed by them."""
-    steps = Steps(task, accelerator)
+    steps = TrainStep(task, accelerator)
     on_cpu = accelerator.device.type == "cpu"
     took: list[float] = []
     began, computed = time.monotonic(), time.thread_time()

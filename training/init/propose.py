@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from model.checkpoints.denoiser import Config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.data import DataConfig
 from model.precision import has_bfloat16
-from training.init.choices import HEAD, Choice, Choices
+from training.init.choices import SECTION_REASON, Choice, Choices
 from training.init.survey import ImageSurvey
 
 
@@ -50,12 +50,12 @@ PASSES = 500  # over a table
 FEW = 2000  # images: for fewer the network is narrower
 
 
-class Impossible(ValueError):
+class UnsupportedRole(ValueError):
     """What these data cannot have; the message names the option, and says what is missing."""
 
 
 @dataclass(frozen=True)
-class Amount:
+class DataSummary:
     """What is proposed for: rows to train on, as `data` says they are, on a device.
 
     taken_from  the checkpoint whose weights training is to begin with
@@ -65,7 +65,7 @@ class Amount:
     data: DataConfig
     device: torch.device
     captioned: bool = False
-    taken_from: Config | None = None
+    taken_from: DenoiserConfig | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -91,7 +91,7 @@ def standardisation(std: tuple[float, ...]) -> Choice:
     return Choice("range", "0 … 255 as −1 … 1")
 
 
-def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> Choices:
+def recipe_for(role: Role, name: str, data: Choices, of: DataSummary, base: str) -> Choices:
     """The recipe of that role; `base` is the name of the denoiser that a ControlNet steers, and of CLIP's data.
 
     Raises Impossible where the data cannot have it.
@@ -99,13 +99,15 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
     classes, images = of.data.labels, of.data.kind == "images"
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not classes:
         wanted = "one folder a class" if images else "a column: --label"
-        raise Impossible(f"--role {role}: there are no classes: {wanted}")
+        raise UnsupportedRole(f"--role {role}: there are no classes: {wanted}")
     if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER) and not images:
-        raise Impossible(f"--role {role}: is of images only")
+        raise UnsupportedRole(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not of.captioned:
-        raise Impossible(f"--role {role}: there are no captions: metadata.jsonl with file_name and text, a line each")
+        raise UnsupportedRole(
+            f"--role {role}: there are no captions: metadata.jsonl with file_name and text, a line each"
+        )
     if of.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL):
-        raise Impossible(f"--role {role}: --from is of denoisers")
+        raise UnsupportedRole(f"--role {role}: --from is of denoisers")
     denoises = role in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
     head: Choices = {} if denoises else {"role": Choice(role.split("-")[0])}
     head |= {"name": Choice(name), "description": Choice(_description(role, of.data)), "seed": Choice(0)}
@@ -129,7 +131,9 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
             "optimisation": _optimisation(of, share=0.5, rate=2e-3, decay=0.02),
         }
     if role in (Role.CLASSIFIER, Role.CLIP):
-        scale = Choice(2.0 if images else 1.0, "of the gradient; measure with --guide, and set what reads best")
+        scale = Choice(
+            2.0 if images else 1.0, "of the gradient; measure with --guidance-model, and set what reads best"
+        )
         text: Choices = {"outputs": Choice(64), "width": Choice(64), "layers": Choice(2), "heads": Choice(4)}
         return (
             head
@@ -141,7 +145,7 @@ def recipe_for(role: Role, name: str, data: Choices, of: Amount, base: str) -> C
     return _denoiser(role, head, data, of, base)
 
 
-def _denoiser(role: Role, head: Choices, data: Choices, of: Amount, base: str) -> Choices:
+def _denoiser(role: Role, head: Choices, data: Choices, of: DataSummary, base: str) -> Choices:
     images, labelled = of.data.kind == "images", role != Role.UNCONDITIONAL
     target, learned = "v", not labelled
     if of.taken_from is not None:
@@ -193,33 +197,35 @@ def _description(role: Role, data: DataConfig) -> str:
     }[role]
 
 
-def _schedule(of: Amount) -> Choices:
+def _schedule(of: DataSummary) -> Choices:
     if of.taken_from is not None:
-        return {HEAD: Choice(None, f"{of.taken_from.name}'s")} | _choices(of.taken_from.schedule.model_dump())
+        return {SECTION_REASON: Choice(None, f"{of.taken_from.name}'s")} | _choices(of.taken_from.schedule.model_dump())
     return {"name": Choice("cosine"), "T": Choice(1000)}
 
 
-def _network(of: Amount) -> Choices:
+def _network(of: DataSummary) -> Choices:
     if of.taken_from is not None:
         network = of.taken_from.network.model_dump(mode="json")
-        return {HEAD: Choice(None, f"{of.taken_from.name}'s, whose weights it begins with")} | _choices(network)
+        return {SECTION_REASON: Choice(None, f"{of.taken_from.name}'s, whose weights it begins with")} | _choices(
+            network
+        )
     if of.data.kind == "points":
         return {"kind": Choice("mlp")} | _mlp(of)
     return {"kind": Choice("unet")} | _levels(of, (48, 96, 96, 96), (32, 64, 64, 64), (96, 192, 192, 192))
 
 
-def _encoder(of: Amount) -> Choices:
+def _encoder(of: DataSummary) -> Choices:
     if of.data.kind == "points":
         return {"kind": Choice("point-encoder")} | _mlp(of)
     return {"kind": Choice("image-encoder")} | _levels(of, (32, 64, 64, 64), (32, 64, 64, 64), (64, 128, 128, 128))
 
 
-def _mlp(of: Amount) -> Choices:
+def _mlp(of: DataSummary) -> Choices:
     wide = of.data.shape[0] > 8 and of.rows > 10_000
     return {"width": Choice(256 if wide else 128, "of every layer"), "blocks": Choice(3)}
 
 
-def _levels(of: Amount, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple[int, ...]) -> Choices:
+def _levels(of: DataSummary, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple[int, ...]) -> Choices:
     """As many levels as make the last one small enough to attend."""
     height, width = of.data.shape[1:]
     patch = 1 if max(height, width) < 16 else 4 if max(height, width) >= (128 if of.on_gpu else 64) else 2
@@ -231,7 +237,9 @@ def _levels(of: Amount, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple
             break
         sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
     if math.prod(sides[-1]) > ATTENDED:
-        raise Impossible(f"--size {height}x{width}: cannot be halved often enough; give sides that are multiples of 8")
+        raise UnsupportedRole(
+            f"--size {height}x{width}: cannot be halved often enough; give sides that are multiples of 8"
+        )
     channels, why = usual, "wide enough for some thousand images, and quick enough for a CPU"
     if of.rows < FEW:
         channels, why = few, "narrow, for so few images"
@@ -248,7 +256,7 @@ def _levels(of: Amount, usual: tuple[int, ...], few: tuple[int, ...], gpu: tuple
     }
 
 
-def _optimisation(of: Amount, *, rate: float, decay: float, share: float = 1.0) -> Choices:
+def _optimisation(of: DataSummary, *, rate: float, decay: float, share: float = 1.0) -> Choices:
     """`share`: of the steps of a denoiser."""
     images = of.data.kind == "images"
     if of.taken_from is not None:

@@ -46,7 +46,7 @@ def bits_per_dimension(
     steps: int,
     *,
     seed: int = 0,
-    advance: Callable[[int], object] = lambda evaluations: None,
+    advance: Callable[[int], object] = lambda network_evaluations: None,
 ) -> dict[Variance, Bits]:
     """The bound of `rows` over a chain of `steps` steps, nothing asked for, for each variance that the denoiser has.
 
@@ -92,7 +92,7 @@ def _terms(
     x0_hat = predicted_x0(denoiser.target, output, x_t, alpha_bar)
     at = torch.full((len(x0),), index)
     terms = {
-        variance: bound.term(x0, at, x0_hat, per_row(bound.fixed_v(variance, at).to(x0.device), x0))
+        variance: bound.term(x0, at, x0_hat, per_row(bound.fixed_variance_fraction(variance, at).to(x0.device), x0))
         for variance in variances_of(learned=False)
     }
     if learned is not None:

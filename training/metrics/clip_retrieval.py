@@ -7,7 +7,7 @@ from torch import Tensor
 from model.checkpoints.clip import Clip, ClipCheckpoint
 from model.prediction import diffused
 from training.data.captions import CaptionedSet, tensor_of, true_of
-from training.evaluate.measurement import Figures, rounded
+from training.evaluate.measurement import Metrics, rounded
 
 BATCH = 500
 RETRIEVED = 1_000  # held-out captions at most, each of another held-out image
@@ -22,7 +22,7 @@ def image_vectors(clip: Clip, checkpoint: ClipCheckpoint, rows: Tensor, t: int, 
         alpha_bar = torch.full((len(batch),), float(checkpoint.schedule.alpha_bar[t]))
         x_t = diffused(data.standardise(batch.float()), noise, alpha_bar).to(device)
         with torch.inference_mode():
-            found.append(clip.read(x_t, torch.full((len(batch),), t, device=device)).cpu())
+            found.append(clip.encode(x_t, torch.full((len(batch),), t, device=device)).cpu())
     return torch.cat(found)
 
 
@@ -32,7 +32,7 @@ def zero_shot_prompts(checkpoint: ClipCheckpoint, data: CaptionedSet) -> Tensor 
     return checkpoint.text.embed([read(prompt) for prompt in data.label_prompts]) if data.label_prompts else None
 
 
-def retrieval(clip: Clip, checkpoint: ClipCheckpoint, data: CaptionedSet, *, seed: int) -> Figures:
+def retrieval(clip: Clip, checkpoint: ClipCheckpoint, data: CaptionedSet, *, seed: int) -> Metrics:
     """Recall of held-out captions and noiseless held-out images: is what comes first true, is any of the first five?"""
     held_out = data.held_out_captions(RETRIEVED, seed)
     vocabulary = checkpoint.text.config.vocabulary
@@ -40,7 +40,7 @@ def retrieval(clip: Clip, checkpoint: ClipCheckpoint, data: CaptionedSet, *, see
     rows = data.held_out.rows[held_out.index]
     images = image_vectors(clip, checkpoint, rows, 0, torch.Generator().manual_seed(seed))
     product, true = images @ text.T, true_of(tensor_of(held_out.captions), held_out.traits)
-    found: Figures = {"held_out_captions": len(rows)}
+    found: Metrics = {"held_out_captions": len(rows)}
     for name, similar, right in (("caption", product, true), ("image", product.T, true.T)):
         for k in (1, 5):
             first = similar.topk(min(k, similar.shape[1]), dim=1).indices

@@ -5,7 +5,7 @@ from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from model.conditions import HintKind
-from model.hints import INK, OF_IMAGE, grey
+from model.hints import HINT_EXTRACTORS, INK, grey
 
 NEAR = np.ones((3, 3), bool)  # within one pixel
 
@@ -25,7 +25,7 @@ def f1(drawn: np.ndarray, hint: np.ndarray) -> float:
 
 def agreement(images: Tensor, hints: Tensor, kind: HintKind) -> float:
     """Mean F1 of the hint that each image [n, C, H, W] in 0 … 255 would give, and the one [n, 1, H, W] it was given."""
-    found = [OF_IMAGE[kind](image) >= INK for image in grey(images).numpy()]
+    found = [HINT_EXTRACTORS[kind](image) >= INK for image in grey(images).numpy()]
     wanted = hints[:, 0].numpy() >= INK
     return float(np.mean([f1(*pair) for pair in zip(found, wanted, strict=True)]))
 

@@ -16,7 +16,7 @@ FEWEST = 20  # images of each sort: fewer have no distribution to speak of
 
 
 @dataclass(frozen=True)
-class ImageFigures:
+class ImageMetrics:
     """frechet_floor is that of real test images at the same count, against the same training images."""
 
     compared: int  # samples, and as many real images
@@ -62,9 +62,9 @@ def among(points: Tensor, reference: Tensor, k: int = NEIGHBOURS) -> Tensor:
     return torch.cat(inside)
 
 
-def image_figures(
+def image_metrics(
     features: Tensor, train: Tensor, test: Tensor, classes: tuple[Tensor, Tensor] | None = None
-) -> ImageFigures | None:
+) -> ImageMetrics | None:
     """Figures of generated images, by the features [n, d] that the judge finds in them.
 
     train, test  features of real images; n of `test` make the floor, n of `train` precision and recall
@@ -80,7 +80,7 @@ def image_figures(
     of_samples, of_test = classes or (None, None)
     features, floor = _of_each_class(features, of_samples, n), _of_each_class(test, of_test, n)
     precision, recall = precision_recall(some_rows(train, n), features)
-    return ImageFigures(
+    return ImageMetrics(
         compared=n,
         frechet=frechet_distance(features.numpy(), train.numpy()),
         frechet_floor=frechet_distance(floor.numpy(), train.numpy()),

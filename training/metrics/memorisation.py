@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.data import DataConfig
 from training.data.training_set import TrainingSet, some_rows
-from training.evaluate.measurement import Figures, rounded
+from training.evaluate.measurement import Metrics, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
 PAIRS = 10  # nearest ones that are shown
@@ -33,7 +33,7 @@ class Nearest:
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    figures: Figures
+    metrics: Metrics
     samples: Nearest
     held_out: Nearest
 
@@ -52,13 +52,13 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
     few = some_rows(samples, CHECKED)
     made, held_out = (nearest(rows, data.examples.rows, data.config, mirrored=mirrored) for rows in (few, real))
     near = held_out.distance.quantile(NEAR)
-    figures: Figures = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
+    metrics: Metrics = {"samples": len(made.rows), "held_out": len(real), "trained_on": len(data.examples)}
     for name, of in (("nearest_training", made), ("nearest_training_of_real", held_out)):
-        figures[name] = rounded(of.distance.median().item())
-        figures[f"{name}_first_percentile"] = rounded(of.distance.quantile(NEAR).item())
-    figures["nearer_than_real"] = rounded((made.distance < near).double().mean().item())
-    figures["nearer_than_real_by_chance"] = rounded(_by_chance(len(real)))
-    return Memorisation(figures, made, held_out)
+        metrics[name] = rounded(of.distance.median().item())
+        metrics[f"{name}_first_percentile"] = rounded(of.distance.quantile(NEAR).item())
+    metrics["nearer_than_real"] = rounded((made.distance < near).double().mean().item())
+    metrics["nearer_than_real_by_chance"] = rounded(_by_chance(len(real)))
+    return Memorisation(metrics, made, held_out)
 
 
 def _by_chance(held_out: int) -> float:

@@ -11,7 +11,7 @@ PERMUTATIONS = 200
 
 
 @dataclass(frozen=True)
-class PointFigures:
+class PointMetrics:
     """mmd_null is the 95th percentile of the MMD under permutations: what draws of one distribution stay below."""
 
     sliced_wasserstein: float
@@ -79,10 +79,10 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
     return squared.clamp(min=0).sqrt().item()
 
 
-def point_figures(generated: Tensor, real: Tensor) -> PointFigures:
+def point_metrics(generated: Tensor, real: Tensor) -> PointMetrics:
     """Figures of n generated points against n real ones. [n, d] each."""
     mmd, null = mmd_and_null(generated, real)
-    return PointFigures(
+    return PointMetrics(
         sliced_wasserstein=sliced_wasserstein(generated, real),
         mmd=mmd,
         mmd_null=null,
@@ -90,7 +90,7 @@ def point_figures(generated: Tensor, real: Tensor) -> PointFigures:
     )
 
 
-def read_right(generated: Tensor, asked: Tensor, real: Tensor, real_labels: Tensor) -> float:
+def nearest_label_accuracy(generated: Tensor, asked: Tensor, real: Tensor, real_labels: Tensor) -> float:
     """Share of points [n, d] whose nearest of the real ones [m, d] has the label that was asked for, [n] and [m]."""
     nearest = torch.cdist(generated, real).argmin(1)
     return (real_labels[nearest] == asked).double().mean().item()

@@ -13,11 +13,11 @@ from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, steps
-from training.report.evaluator import Bench, console
-from training.report.pipeline import Library, Subject, load_library
-from training.report.section import Chapter, Desk, Wanted
+from training.report.evaluator import Evaluator, console
+from training.report.pipeline import Checkpoints, Pipeline, load_library
+from training.report.section import ReportWriter, Section, WantedSettings
 
-CHAPTERS = {module.CHAPTER.name: module.CHAPTER for module in (steps, guidance, prompts, control)}
+SECTIONS = {module.SECTION.name: module.SECTION for module in (steps, guidance, prompts, control)}
 
 INTRODUCTION = """# Quality
 
@@ -49,13 +49,13 @@ def make_report(
     *,
     full: bool = False,
     only: Collection[str] = (),
-    chapters: Collection[str] = (),
+    sections: Collection[str] = (),
     compile: bool = False,
 ) -> None:
-    """Measure what the chapters want and is not known yet; write quality.md with all that is known.
+    """Measure what the sections want and is not known yet; write quality.md with all that is known.
 
     only      names of denoisers; others are told of, but not measured
-    chapters  likewise
+    sections  likewise
     compile   the networks of images, for measuring
 
     Raises RecipeError where there is nothing to measure, a checkpoint is broken, or there is no judge for images.
@@ -67,53 +67,57 @@ def make_report(
         raise RecipeError(
             f"no checkpoint {', '.join(unknown)} in {checkpoints}: there are {', '.join(names) or 'none'}"
         )
-    if strange := sorted(set(chapters) - set(CHAPTERS)):
-        raise RecipeError(f"no chapter {', '.join(strange)}: there are {', '.join(CHAPTERS)}")
+    if strange := sorted(set(sections) - set(SECTIONS)):
+        raise RecipeError(f"no section {', '.join(strange)}: there are {', '.join(SECTIONS)}")
 
-    bench = Bench(checkpoints, reports, device, compile=compile)
-    chosen = [chapter for name, chapter in CHAPTERS.items() if not chapters or name in chapters]
+    evaluator = Evaluator(checkpoints, reports, device, compile=compile)
+    chosen = [section for name, section in SECTIONS.items() if not sections or name in sections]
 
-    def wanted(chapter: Chapter) -> Wanted:
-        return [(of, cells) for of, cells in chapter.wants(library) if not only or of.checkpoint.config.name in only]
+    def wanted(section: Section) -> WantedSettings:
+        return [
+            (of, settings)
+            for of, settings in section.wanted_settings(library)
+            if not only or of.checkpoint.config.name in only
+        ]
 
-    for chapter in chosen:
-        for subject, cells in wanted(chapter):  # hours before their turn comes
-            bench.prepare(subject, cells)
-    for chapter in chosen:
-        for subject, cells in wanted(chapter):
-            bench.measure(subject, cells, anew=full)
-        if chapter is steps.CHAPTER:  # the first: what the others want follows from what it advises
-            for subject in library.plain():
-                _advise(checkpoints / subject.name, subject, bench)
+    for section in chosen:
+        for pipeline, settings in wanted(section):  # hours before their turn comes
+            evaluator.prepare(pipeline, settings)
+    for section in chosen:
+        for pipeline, settings in wanted(section):
+            evaluator.measure(pipeline, settings, anew=full)
+        if section is steps.SECTION:  # the first: what the others want follows from what it advises
+            for pipeline in library.plain():
+                _advise(checkpoints / pipeline.name, pipeline, evaluator)
             library = _library(checkpoints)
 
     reports.mkdir(parents=True, exist_ok=True)
-    desk = Desk(library, bench, reports, device)
-    told = [line for chapter in CHAPTERS.values() for line in chapter.tells(desk)]
+    writer = ReportWriter(library, evaluator, reports, device)
+    told = [line for section in SECTIONS.values() for line in section.markdown(writer)]
     introduction = INTRODUCTION.format(
-        cards=_cards_of_judges(library, bench, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS
+        cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS
     )
     (reports / "quality.md").write_text("\n".join([introduction, *told]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")
 
 
-def _cards_of_judges(library: Library, bench: Bench, reports: Path) -> str:
+def _cards_of_judges(library: Checkpoints, evaluator: Evaluator, reports: Path) -> str:
     """Links to them, in brackets."""
-    judges = {bench.judge(subject) for subject in library.plain() if subject.asked != "points"} - {None}
+    judges = {evaluator.judge(pipeline) for pipeline in library.plain() if pipeline.asked != "points"} - {None}
     links = (f"[{judge.name}]({os.path.relpath(judge / 'README.md', reports)})" for judge in sorted(judges))
     return f" ({', '.join(links)})" if judges else ""
 
 
-def _library(checkpoints: Path) -> Library:
+def _library(checkpoints: Path) -> Checkpoints:
     try:
         return load_library(checkpoints)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
 
 
-def _advise(folder: Path, subject: Subject, bench: Bench) -> None:
+def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
     """Write the settings that follow from sampler × steps into config.json and the card."""
-    best = grid.cheapest(subject.checkpoint.config, bench.store(subject).measured)
+    best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)
     if best is None:
         return
     config = load_config(folder)

@@ -2,9 +2,9 @@
 
 from training.pictures import plt
 from training.report import grid, sample_sheets
-from training.report.grid import Cell
-from training.report.pipeline import Library, Subject
-from training.report.section import Chapter, Column, Desk, Wanted, share, table
+from training.report.grid import Setting
+from training.report.pipeline import Checkpoints, Pipeline
+from training.report.section import Column, ReportWriter, Section, WantedSettings, share, table
 
 COLUMNS: tuple[Column, ...] = (
     ("agreement", lambda f: f"**{f['agreement']:.3f}**"),
@@ -14,22 +14,27 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def wants(library: Library) -> Wanted:
-    return [(subject, [*_by_scale(subject), *_by_guidance(subject)]) for subject in library.following()]
+def wanted_settings(library: Checkpoints) -> WantedSettings:
+    return [(pipeline, [*_by_scale(pipeline), *_by_guidance(pipeline)]) for pipeline in library.following()]
 
 
-def tells(desk: Desk) -> list[str]:
+def markdown(writer: ReportWriter) -> list[str]:
     lines = []
-    for subject in desk.library.following():
-        measured = desk.measured(subject)
-        scales, guidances = desk.known(subject, _by_scale(subject)), desk.known(subject, _by_guidance(subject))
+    for pipeline in writer.library.following():
+        measured = writer.measured(pipeline)
+        scales, guidances = writer.known(pipeline, _by_scale(pipeline)), writer.known(pipeline, _by_guidance(pipeline))
         if not scales:
             continue
-        name = subject.control.name
-        lines += [f"### {name}", "", desk.plot(_plotted(desk, subject, scales, guidances), f"{name}-scale.png"), ""]
-        lines += table([(_settings(cell), measured[cell]) for cell in [*scales, *guidances]], COLUMNS)
-        for text, (file, draw) in sample_sheets.of_hints(subject, desk.device).items():
-            lines += [text, "", desk.sheet(subject, file, draw), ""]
+        name = pipeline.control.name
+        lines += [
+            f"### {name}",
+            "",
+            writer.plot(_plotted(writer, pipeline, scales, guidances), f"{name}-scale.png"),
+            "",
+        ]
+        lines += table([(_settings(setting), measured[setting]) for setting in [*scales, *guidances]], COLUMNS)
+        for text, (file, draw) in sample_sheets.of_hints(pipeline, writer.device).items():
+            lines += [text, "", writer.sheet(pipeline, file, draw), ""]
     if not lines:
         return []
     _, steps = grid.SCALES_AT
@@ -44,35 +49,35 @@ def tells(desk: Desk) -> list[str]:
     return ["## Hints", "", told, "", *lines]
 
 
-def _by_scale(subject: Subject) -> list[Cell]:
-    return grid.by_control_scale(subject.checkpoint.config, subject.control.config)
+def _by_scale(pipeline: Pipeline) -> list[Setting]:
+    return grid.by_control_scale(pipeline.checkpoint.config, pipeline.control.config)
 
 
-def _by_guidance(subject: Subject) -> list[Cell]:
+def _by_guidance(pipeline: Pipeline) -> list[Setting]:
     """But for the one that stands among the control scales."""
-    cells = grid.by_hint_guidance(subject.checkpoint.config, subject.control.config)
-    return [cell for cell in cells if cell not in _by_scale(subject)]
+    settings = grid.by_hint_guidance(pipeline.checkpoint.config, pipeline.control.config)
+    return [setting for setting in settings if setting not in _by_scale(pipeline)]
 
 
-def _settings(cell: Cell) -> dict[str, str]:
+def _settings(setting: Setting) -> dict[str, str]:
     return {
-        "given": "the hint alone" if cell.alone else "hint and label",
-        "sampler": cell.method,
-        "steps": f"{cell.steps:,}",
-        "control scale": f"{cell.control_scale:g}",
-        "guidance scale": f"{cell.guidance_scale:g}",
-        "samples": f"{cell.samples:,}",
+        "given": "the hint alone" if setting.alone else "hint and label",
+        "sampler": setting.method,
+        "steps": f"{setting.steps:,}",
+        "control scale": f"{setting.control_scale:g}",
+        "guidance scale": f"{setting.guidance_scale:g}",
+        "samples": f"{setting.samples:,}",
     }
 
 
-def _plotted(desk: Desk, subject: Subject, scales: list[Cell], guidances: list[Cell]):
-    measured, control = desk.measured(subject), subject.control.config
+def _plotted(writer: ReportWriter, pipeline: Pipeline, scales: list[Setting], guidances: list[Setting]):
+    measured, control = writer.measured(pipeline), pipeline.control.config
     advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
-    sampler = control.sampling.over(subject.checkpoint.config.sampling).sampler
+    sampler = control.sampling.applied_to(pipeline.checkpoint.config.sampling).sampler
     of_advised = [c for c in guidances if c.sampler == sampler]
-    along = sorted([*of_advised, *advised], key=lambda cell: cell.guidance_scale)
+    along = sorted([*of_advised, *advised], key=lambda setting: setting.guidance_scale)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), dpi=110, sharey=True)
-    for panel, cells, x, styles in (
+    for panel, settings, x, styles in (
         (panels[0], [c for c in scales if not c.alone], "control_scale", ("o-", "o:", "s-", ", with the label")),
         (panels[0], [c for c in scales if c.alone], "control_scale", ("o--", None, "s--", ", alone")),
         (panels[1], along, "guidance_scale", ("o--", "o:", "s--", ", alone")),
@@ -83,14 +88,14 @@ def _plotted(desk: Desk, subject: Subject, scales: list[Cell], guidances: list[C
             ("agreement_floor", "… with another's hint", of_floor),
             ("label_accuracy", f"label accuracy{given}", of_label),
         ):
-            if style is not None and all(key in measured[cell] for cell in cells):
-                at, of = [getattr(cell, x) for cell in cells], [measured[cell][key] for cell in cells]
+            if style is not None and all(key in measured[setting] for setting in settings):
+                at, of = [getattr(setting, x) for setting in settings], [measured[setting][key] for setting in settings]
                 panel.plot(at, of, style, label=label, linewidth=1.6, markersize=4)
-    panels[0].set(xlabel="control scale", ylim=(0, 1.02), title=subject.control.name)
+    panels[0].set(xlabel="control scale", ylim=(0, 1.02), title=pipeline.control.name)
     panels[1].set(xlabel="guidance scale of the hint, alone")
     for panel in panels:
         panel.legend(frameon=False, fontsize=8)
     return figure
 
 
-CHAPTER = Chapter("control", wants, tells)
+SECTION = Section("control", wanted_settings, markdown)

@@ -9,17 +9,17 @@ from model.checkpoints.denoiser import Precision, load_config
 from training.data import section_trained_on, trained_on
 from training.data.data_section import DataSection
 from training.evaluate.hint_evaluation import evaluate_control, of_held_out
-from training.evaluate.image_evaluation import Drawing, evaluate_captions, evaluate_images, evaluate_prompts
-from training.evaluate.measurement import Figures
+from training.evaluate.image_evaluation import SamplingRun, evaluate_captions, evaluate_images, evaluate_prompts
+from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points
-from training.generate import Steering
+from training.generate import Guidance
 from training.metrics.image_metrics import FEWEST
 from training.metrics.image_reference import ImageReference, find_judge, image_reference
 from training.metrics.judge import JudgeConfig
 from training.recipe import RecipeError
-from training.report.grid import Cell
-from training.report.measurement_store import CellStore, weights_hash
-from training.report.pipeline import Subject
+from training.report.grid import Setting
+from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.pipeline import Pipeline
 
 SEED = 0
 VERSION = "2"  # of the figures of images: another number where what is measured, or how, changes
@@ -27,57 +27,63 @@ VERSION = "2"  # of the figures of images: another number where what is measured
 console = Console(highlight=False)
 
 
-class Bench:
+class Evaluator:
     def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
         self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by what was trained on, and the judge
-        self._stores: dict[str, CellStore] = {}
-        self._made: set[tuple[str, Cell]] = set()  # by this bench, of whom
+        self._stores: dict[str, MeasurementStore] = {}
+        self._made: set[tuple[str, Setting]] = set()  # by this bench, of whom
 
-    def store(self, subject: Subject) -> CellStore:
+    def store(self, pipeline: Pipeline) -> MeasurementStore:
         """What is known of it."""
-        if subject.name not in self._stores:
-            self._stores[subject.name] = self._open(subject)
-        return self._stores[subject.name]
+        if pipeline.name not in self._stores:
+            self._stores[pipeline.name] = self._open(pipeline)
+        return self._stores[pipeline.name]
 
-    def prepare(self, subject: Subject, cells: list[Cell]) -> None:
+    def prepare(self, pipeline: Pipeline, settings: list[Setting]) -> None:
         """Raises RecipeError and DataError where any of the cells would have to be measured and cannot be."""
-        if subject.asked != "points" and not all(cell in self.store(subject) for cell in cells):
-            self._reference(subject)
+        if pipeline.asked != "points" and not all(setting in self.store(pipeline) for setting in settings):
+            self._reference(pipeline)
 
-    def measure(self, subject: Subject, cells: list[Cell], *, anew: bool = False) -> None:
+    def measure(self, pipeline: Pipeline, settings: list[Setting], *, anew: bool = False) -> None:
         """Those of the cells that are missing, the cheap ones first; `anew` those too that this bench did not make."""
-        store = self.store(subject)
+        store = self.store(pipeline)
         if anew:
-            store.forget([cell for cell in cells if (subject.name, cell) not in self._made])
-        missing = sorted((cell for cell in cells if cell not in store), key=lambda cell: cell.samples * cell.steps)
-        for number, cell in enumerate(missing, 1):
-            control = f", control {cell.control_scale:g}{' alone' * cell.alone}" if subject.control else ""
+            store.forget([setting for setting in settings if (pipeline.name, setting) not in self._made])
+        missing = sorted(
+            (setting for setting in settings if setting not in store),
+            key=lambda setting: setting.samples * setting.steps,
+        )
+        for number, setting in enumerate(missing, 1):
+            control = f", control {setting.control_scale:g}{' alone' * setting.alone}" if pipeline.control else ""
             console.print(
-                f"{subject.name} {number}/{len(missing)}: {cell.method}, {cell.steps} steps, "
-                f"scale {cell.guidance_scale:g}{control}, {cell.samples:,} samples"
+                f"{pipeline.name} {number}/{len(missing)}: {setting.method}, {setting.steps} steps, "
+                f"scale {setting.guidance_scale:g}{control}, {setting.samples:,} samples"
             )
-            store.put(cell, self._figures(subject, cell))
-            self._made.add((subject.name, cell))
+            store.put(setting, self._figures(pipeline, setting))
+            self._made.add((pipeline.name, setting))
 
-    def _figures(self, subject: Subject, cell: Cell) -> Figures:
-        checkpoint, steering = subject.checkpoint, subject.guide and Steering(subject.guide, cell.guidance_scale)
-        how = Drawing(self._device, SEED, _precision(subject), self._compile, steering)
-        if subject.asked == "points":
-            return evaluate_points(checkpoint, cell.options, how, samples=cell.samples, seeds=POINT_SEEDS)[0]
-        reference = self._reference(subject)
-        if subject.asked == "hints":
-            shown = of_held_out(subject.control.hint, reference.data, cell.samples, SEED)
-            scale, alone = cell.control_scale, cell.alone
+    def _figures(self, pipeline: Pipeline, setting: Setting) -> Metrics:
+        checkpoint, guidance = (
+            pipeline.checkpoint,
+            pipeline.guidance_model and Guidance(pipeline.guidance_model, setting.guidance_scale),
+        )
+        how = SamplingRun(self._device, SEED, _precision(pipeline), self._compile, guidance)
+        if pipeline.asked == "points":
+            return evaluate_points(checkpoint, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[0]
+        reference = self._reference(pipeline)
+        if pipeline.asked == "hints":
+            shown = of_held_out(pipeline.control.hint, reference.data, setting.samples, SEED)
+            scale, alone = setting.control_scale, setting.alone
             return evaluate_control(
-                subject.control, checkpoint, shown, reference, cell.options, how, scale=scale, alone=alone
+                pipeline.control, checkpoint, shown, reference, setting.options, how, scale=scale, alone=alone
             )[0]
-        said = evaluate_captions if cell.captioned else evaluate_prompts
-        evaluate = said if subject.asked == "prompts" else evaluate_images
-        return evaluate(checkpoint, reference, cell.options, how, samples=cell.samples)[0]
+        said = evaluate_captions if setting.captioned else evaluate_prompts
+        evaluate = said if pipeline.asked == "prompts" else evaluate_images
+        return evaluate(checkpoint, reference, setting.options, how, samples=setting.samples)[0]
 
-    def _reference(self, subject: Subject) -> ImageReference:
-        config, judge = subject.checkpoint.config, self.judge(subject)
+    def _reference(self, pipeline: Pipeline) -> ImageReference:
+        config, judge = pipeline.checkpoint.config, self.judge(pipeline)
         if judge is None:
             raise RecipeError(
                 f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
@@ -94,23 +100,23 @@ class Bench:
             self._references[key] = image_reference(judge, data, self._device)
         return self._references[key]
 
-    def judge(self, subject: Subject) -> Path | None:
+    def judge(self, pipeline: Pipeline) -> Path | None:
         """The folder of what reads its images, if there is one."""
-        return find_judge(self._checkpoints, subject.checkpoint.config.data)
+        return find_judge(self._checkpoints, pipeline.checkpoint.config.data)
 
-    def _open(self, subject: Subject) -> CellStore:
-        identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in subject.configs}
+    def _open(self, pipeline: Pipeline) -> MeasurementStore:
+        identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in pipeline.configs}
         identity["seed"] = str(SEED)
-        if subject.asked == "points":
+        if pipeline.asked == "points":
             identity["draws"] = str(POINT_SEEDS)
         else:
-            judge = self.judge(subject)
+            judge = self.judge(pipeline)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
-            identity["computed in"] = _precision(subject)
+            identity["computed in"] = _precision(pipeline)
             identity["version"] = VERSION
-        return CellStore(self._reports / "cells" / f"{subject.name}.json", identity)
+        return MeasurementStore(self._reports / "cells" / f"{pipeline.name}.json", identity)
 
 
-def _precision(subject: Subject) -> Precision:
+def _precision(pipeline: Pipeline) -> Precision:
     """The fastest that is allowed, whatever this machine has: so cells that were measured elsewhere are known here."""
-    return "bfloat16" if "bfloat16" in subject.checkpoint.config.precisions else "float32"
+    return "bfloat16" if "bfloat16" in pipeline.checkpoint.config.precisions else "float32"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import Config, SamplingConfig
+from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig
 from model.plan import Sampler, Variance, variances_of
 
 STEPS = (4, 6, 10, 20, 50)
@@ -24,7 +24,7 @@ WITHIN = 0.1  # of the best quality: what the default settings may lose for bein
 
 
 @dataclass(frozen=True)
-class Cell:
+class Setting:
     """One measurement of a checkpoint."""
 
     sampler: Sampler
@@ -47,11 +47,11 @@ class Cell:
         )
 
 
-Measured = Mapping[Cell, Mapping[str, Any]]
+Measured = Mapping[Setting, Mapping[str, Any]]
 """What `training.evaluate` says of each cell that has been measured."""
 
 
-def methods(config: Config) -> list[tuple[Sampler, Variance]]:
+def methods(config: DenoiserConfig) -> list[tuple[Sampler, Variance]]:
     """Every sampler, and `ddpm` with every variance that the checkpoint has."""
     of_ddpm: list[tuple[Sampler, Variance]] = [
         ("ddpm", variance) for variance in variances_of(config.prediction.learned_variance)
@@ -59,16 +59,18 @@ def methods(config: Config) -> list[tuple[Sampler, Variance]]:
     return [*of_ddpm, ("renoise", "fixed-small"), ("ddim", "fixed-small"), ("dpmpp-2m", "fixed-small")]
 
 
-def by_steps(config: Config) -> list[Cell]:
+def by_steps(config: DenoiserConfig) -> list[Setting]:
     """Sampler × steps, at the card's guidance scale."""
     T, scale = config.schedule.T, config.sampling.guidance_scale
-    cells = []
+    settings = []
     for sampler, variance in methods(config):
         for steps in STEPS + (DDPM_STEPS if sampler == "ddpm" else ()):
             if steps <= T:
                 samples = FULL_CHAIN_SAMPLES if steps >= 1000 else SAMPLES
-                cells.append(Cell(sampler, steps, scale, variance, samples, captioned=config.reads == "text"))
-    return cells
+                settings.append(
+                    Setting(sampler, steps, scale, variance, samples, captioned=config.conditioning == "text")
+                )
+    return settings
 
 
 def scales_at(T: int) -> tuple[Sampler, int]:
@@ -77,78 +79,78 @@ def scales_at(T: int) -> tuple[Sampler, int]:
     return sampler, min(steps, T)
 
 
-def by_scale(config: Config, scales: tuple[float, ...], advised: float) -> list[Cell]:
+def by_scale(config: DenoiserConfig, scales: tuple[float, ...], advised: float) -> list[Setting]:
     """Guidance scales, and the one that the card advises, at one sampler and step count."""
-    return [Cell(*scales_at(config.schedule.T), scale) for scale in sorted({*scales, advised})]
+    return [Setting(*scales_at(config.schedule.T), scale) for scale in sorted({*scales, advised})]
 
 
-def by_scale_with_noise(config: Config, scales: tuple[float, ...], advised: float) -> list[Cell]:
+def by_scale_with_noise(config: DenoiserConfig, scales: tuple[float, ...], advised: float) -> list[Setting]:
     """The same in as many steps of the ancestral sampler, whose noise mends what was steered wrongly before."""
-    cells = by_scale(config, scales, advised)
-    return [replace(cell, sampler="ddpm", variance=config.sampling.variance) for cell in cells]
+    settings = by_scale(config, scales, advised)
+    return [replace(setting, sampler="ddpm", variance=config.sampling.variance) for setting in settings]
 
 
-def as_advised(sampling: SamplingConfig) -> Cell:
+def as_advised(sampling: SamplingConfig) -> Setting:
     """As the cards advise, with as many samples as there are real test images."""
     return _cell(sampling, samples=HEADLINE_SAMPLES)
 
 
-def by_control_scale(base: Config, control: ControlConfig) -> list[Cell]:
+def by_control_scale(base: DenoiserConfig, control: ControlConfig) -> list[Setting]:
     """Scales of a hint, with its label and alone, as the cards advise but for the steps, as many as of any scale."""
-    ways = [(True, _at_steps(base, control.sampling.over(base.sampling)))]
-    if base.reads == "label":
+    ways = [(True, _at_steps(base, control.sampling.applied_to(base.sampling)))]
+    if base.conditioning == "label":
         ways.insert(0, (False, _at_steps(base, base.sampling)))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
     return [_cell(of, control_scale=scale, alone=alone) for alone, of in ways for scale in scales]
 
 
-def by_hint_guidance(base: Config, control: ControlConfig) -> list[Cell]:
+def by_hint_guidance(base: DenoiserConfig, control: ControlConfig) -> list[Setting]:
     """Guidance scales of a hint that is alone, at the control scale that its card advises and in as many steps."""
     scales = sorted({*HINT_SCALES, control.sampling.guidance_scale})
-    advised = _at_steps(base, control.sampling.over(base.sampling))
+    advised = _at_steps(base, control.sampling.applied_to(base.sampling))
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
     return [_cell(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
 
 
-def _at_steps(base: Config, sampling: SamplingConfig) -> SamplingConfig:
+def _at_steps(base: DenoiserConfig, sampling: SamplingConfig) -> SamplingConfig:
     """In as many steps as scales are compared at."""
     _, steps = scales_at(base.schedule.T)
     return sampling.model_copy(update={"steps": steps})
 
 
-def _cell(sampling: SamplingConfig, **fields: Any) -> Cell:
+def _cell(sampling: SamplingConfig, **fields: Any) -> Setting:
     variance = {"variance": sampling.variance} if sampling.sampler == "ddpm" else {}
-    return Cell(sampling.sampler, sampling.steps, sampling.guidance_scale, **variance, **fields)
+    return Setting(sampling.sampler, sampling.steps, sampling.guidance_scale, **variance, **fields)
 
 
-def headline(config: Config) -> list[Cell]:
+def headline(config: DenoiserConfig) -> list[Setting]:
     """What is measured with as many samples as there are real test images."""
-    if config.data.kind != "images" or config.reads == "text":
+    if config.data.kind != "images" or config.conditioning == "text":
         return []
     T, scale, samples = config.schedule.T, config.sampling.guidance_scale, HEADLINE_SAMPLES
-    cells = [Cell(sampler, min(steps, T), scale, samples=samples) for sampler, steps in HEADLINE]
+    settings = [Setting(sampler, min(steps, T), scale, samples=samples) for sampler, steps in HEADLINE]
     if config.data.labels:
-        cells.append(Cell(*scales_at(T), 1.0, samples=samples))
-    return list(dict.fromkeys(cells))
+        settings.append(Setting(*scales_at(T), 1.0, samples=samples))
+    return list(dict.fromkeys(settings))
 
 
-def quality(figures: Mapping[str, Any]) -> float:
+def quality(metrics: Mapping[str, Any]) -> float:
     """Less is better: how far from real, as a multiple of what real data is from itself."""
-    return figures["frechet_ratio"] if "frechet_ratio" in figures else figures["sliced_wasserstein_ratio"]
+    return metrics["frechet_ratio"] if "frechet_ratio" in metrics else metrics["sliced_wasserstein_ratio"]
 
 
-def cheapest(config: Config, measured: Measured) -> Cell | None:
+def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
 
     Points that are nearer than real ones are to each other are so by luck, and count as being as near; of images, whose
     floor is what other real images are, they may well be nearer. Cells of fewer samples do not count: their figures are
     noisier. None until all of them have been measured.
     """
-    compared = [cell for cell in by_steps(config) if cell.samples == SAMPLES]
-    if not all(cell in measured for cell in compared):
+    compared = [setting for setting in by_steps(config) if setting.samples == SAMPLES]
+    if not all(setting in measured for setting in compared):
         return None
     nearest = 0.0 if config.data.kind == "images" else 1.0
-    known = {cell: max(nearest, quality(measured[cell])) for cell in compared}
-    good = [cell for cell, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
-    return min(good, key=lambda cell: (cell.steps, quality(measured[cell])))
+    known = {setting: max(nearest, quality(measured[setting])) for setting in compared}
+    good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
+    return min(good, key=lambda setting: (setting.steps, quality(measured[setting])))

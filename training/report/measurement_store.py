@@ -11,13 +11,13 @@ from pydantic import BaseModel
 
 from model.checkpoints.denoiser import WEIGHTS
 from model.text_encoder import FILE as TEXT_WEIGHTS
-from training.report.grid import Cell, Measured
+from training.report.grid import Measured, Setting
 
 # Of a config: what its weights are read by, and a picture made into what they read.
 MEANING = {"data", "network", "schedule", "prediction", "text", "hint", "framing", "frame"}
 
 
-class CellStore:
+class MeasurementStore:
     """What is known of one subject, in a JSON file that is written anew after every cell.
 
     identity  names everything else that the figures depend on (weights, judge, precision): where the file was made
@@ -28,23 +28,23 @@ class CellStore:
         self._path = path
         self._identity = dict(identity)
         known = self._read()
-        self._figures = {Cell(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
+        self._figures = {Setting(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
         self._drawn: dict[str, str] = known.get("drawn", {})  # picture → the advice that it was drawn by
 
     @property
     def measured(self) -> Measured:
         return self._figures
 
-    def __contains__(self, cell: Cell) -> bool:
-        return cell in self._figures
+    def __contains__(self, setting: Setting) -> bool:
+        return setting in self._figures
 
-    def forget(self, cells: Collection[Cell]) -> None:
+    def forget(self, settings: Collection[Setting]) -> None:
         """So that these are measured again, and every picture drawn; the file keeps them until the first one is."""
-        self._figures = {cell: figures for cell, figures in self._figures.items() if cell not in cells}
+        self._figures = {setting: metrics for setting, metrics in self._figures.items() if setting not in settings}
         self._drawn.clear()
 
-    def put(self, cell: Cell, figures: dict[str, Any]) -> None:
-        self._figures[cell] = figures
+    def put(self, setting: Setting, metrics: dict[str, Any]) -> None:
+        self._figures[setting] = metrics
         self._write()
 
     def drawn(self, picture: str, advice: str) -> bool:
@@ -60,8 +60,8 @@ class CellStore:
             "identity": self._identity,
             "drawn": self._drawn,
             "cells": [
-                {"cell": asdict(cell), "figures": figures}
-                for cell, figures in sorted(self._figures.items(), key=lambda item: repr(item[0]))
+                {"cell": asdict(setting), "figures": metrics}
+                for setting, metrics in sorted(self._figures.items(), key=lambda item: repr(item[0]))
             ],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import Checkpoint, read_role
-from model.checkpoints.guidance_model import Guide
+from model.checkpoints.denoiser import DenoiserCheckpoint, read_role
+from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.data.digits import CONFIG
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    checkpoint: Checkpoint
-    guide: Guide | None = None
+class Pipeline:
+    checkpoint: DenoiserCheckpoint
+    guidance_model: GuidanceModel | None = None
     control: ControlCheckpoint | None = None
 
     @property
     def configs(self) -> tuple[Any, ...]:
         """Of the checkpoints that it is made of."""
-        return tuple(of.config for of in (self.checkpoint, self.guide, self.control) if of is not None)
+        return tuple(of.config for of in (self.checkpoint, self.guidance_model, self.control) if of is not None)
 
     @property
     def name(self) -> str:
@@ -38,11 +38,11 @@ class Subject:
         return f"{self.name.replace('+', '-')}-{of}.png"
 
     @property
-    def advice(self) -> str:
+    def overrides(self) -> str:
         """What the cards say of how to sample, which pictures follow."""
         told = [self.checkpoint.config.sampling.model_dump_json()]
-        if self.guide:
-            told.append(self.guide.advice.model_dump_json())
+        if self.guidance_model:
+            told.append(self.guidance_model.overrides.model_dump_json())
         if self.control:
             config = self.control.config
             told.append(f"control scale {config.control_scale:g}, alone {config.sampling.model_dump_json()}")
@@ -55,8 +55,10 @@ class Subject:
             return "points"
         if self.control is not None:
             return "hints"
-        steers = self.checkpoint.config.reads if self.guide is None else self.guide.steers
-        return "prompts" if steers == "text" else "labels"
+        conditioning = (
+            self.checkpoint.config.conditioning if self.guidance_model is None else self.guidance_model.conditioning
+        )
+        return "prompts" if conditioning == "text" else "labels"
 
     @property
     def traits_are_measured(self) -> bool:
@@ -65,33 +67,33 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
+class Checkpoints:
     """The checkpoints of a folder."""
 
-    denoisers: tuple[Checkpoint, ...]  # of images first
-    guides: tuple[Guide, ...]
+    denoisers: tuple[DenoiserCheckpoint, ...]  # of images first
+    guidance_models: tuple[GuidanceModel, ...]
     controls: tuple[ControlCheckpoint, ...]
 
-    def plain(self) -> Iterator[Subject]:
+    def plain(self) -> Iterator[Pipeline]:
         """Denoisers by themselves."""
-        return (Subject(checkpoint) for checkpoint in self.denoisers)
+        return (Pipeline(checkpoint) for checkpoint in self.denoisers)
 
-    def steered(self) -> Iterator[Subject]:
+    def steered(self) -> Iterator[Pipeline]:
         """Denoisers with each guide that fits them."""
         for checkpoint in self.denoisers:
-            for guide in self.guides:
-                if guide.fits(checkpoint.config):
-                    yield Subject(checkpoint, guide=guide)
+            for guidance_model in self.guidance_models:
+                if guidance_model.fits(checkpoint.config):
+                    yield Pipeline(checkpoint, guidance_model=guidance_model)
 
-    def following(self) -> Iterator[Subject]:
+    def following(self) -> Iterator[Pipeline]:
         """Denoisers with each ControlNet that was trained beside them."""
         for checkpoint in self.denoisers:
             for control in self.controls:
                 if control.fits(checkpoint):
-                    yield Subject(checkpoint, control=control)
+                    yield Pipeline(checkpoint, control=control)
 
 
-def load_library(folder: Path) -> Library:
+def load_library(folder: Path) -> Checkpoints:
     """Everything but judges. Raises CheckpointError where a checkpoint is broken, or its folder has another name."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found = {path: role for path in paths if (role := read_role(path)) in LOADERS}
@@ -101,9 +103,9 @@ def load_library(folder: Path) -> Library:
             raise CheckpointError(
                 f"{path.name}: its config.json calls it {one.config.name}, by which its cells are kept: rename either"
             )
-    denoisers = [one for one in loaded.values() if isinstance(one, Checkpoint)]
-    others = [one for one in loaded.values() if not isinstance(one, Checkpoint)]
-    return Library(
+    denoisers = [one for one in loaded.values() if isinstance(one, DenoiserCheckpoint)]
+    others = [one for one in loaded.values() if not isinstance(one, DenoiserCheckpoint)]
+    return Checkpoints(
         tuple(sorted(denoisers, key=lambda of: (of.config.data.kind != "images", of.config.name))),
         tuple(of for of in others if not isinstance(of, ControlCheckpoint)),
         tuple(of for of in others if isinstance(of, ControlCheckpoint)),

@@ -3,29 +3,29 @@
 from training.metrics.prompt_adherence import FOLLOWED
 from training.pictures import plt
 from training.report import grid, sample_sheets
-from training.report.grid import Cell
-from training.report.pipeline import Library, Subject
-from training.report.section import PROMPT_COLUMNS, SHOWN, Chapter, Desk, Wanted, settings, table
+from training.report.grid import Setting
+from training.report.pipeline import Checkpoints, Pipeline
+from training.report.section import PROMPT_COLUMNS, SHOWN, ReportWriter, Section, WantedSettings, described, table
 
 
-def wants(library: Library) -> Wanted:
+def wanted_settings(library: Checkpoints) -> WantedSettings:
     found = []
-    for subject in _subjects(library):
-        config, guide = subject.checkpoint.config, subject.guide
-        scales = (grid.SCALES, config.sampling.guidance_scale) if guide is None else (
-            grid.GRADIENT_SCALES, guide.advice.guidance_scale)  # fmt: skip
-        found.append((subject, [*grid.by_scale(config, *scales), *grid.by_scale_with_noise(config, *scales)]))
+    for pipeline in _subjects(library):
+        config, guidance_model = pipeline.checkpoint.config, pipeline.guidance_model
+        scales = (grid.SCALES, config.sampling.guidance_scale) if guidance_model is None else (
+            grid.GRADIENT_SCALES, guidance_model.overrides.guidance_scale)  # fmt: skip
+        found.append((pipeline, [*grid.by_scale(config, *scales), *grid.by_scale_with_noise(config, *scales)]))
     return found
 
 
-def _subjects(library: Library) -> list[Subject]:
+def _subjects(library: Checkpoints) -> list[Pipeline]:
     """The denoisers that read words first: a request's default."""
-    return [subject for subject in (*library.plain(), *library.steered()) if subject.traits_are_measured]
+    return [pipeline for pipeline in (*library.plain(), *library.steered()) if pipeline.traits_are_measured]
 
 
-def tells(desk: Desk) -> list[str]:
-    known = [(subject, desk.known(subject, cells)) for subject, cells in wants(desk.library)]
-    known = [(subject, cells) for subject, cells in known if cells]
+def markdown(writer: ReportWriter) -> list[str]:
+    known = [(pipeline, writer.known(pipeline, settings)) for pipeline, settings in wanted_settings(writer.library)]
+    known = [(pipeline, settings) for pipeline, settings in known if settings]
     if not known:
         return []
     _, steps = grid.SCALES_AT
@@ -37,30 +37,30 @@ def tells(desk: Desk) -> list[str]:
         "digit; *of new combinations*: where training never said those three of an image. *Among real*: precision, as "
         "above.",
         "",
-        _verdict(desk, known),
+        _verdict(writer, known),
         "",
-        desk.plot(_against_scale(desk, known), "prompts.png"),
+        writer.plot(_against_scale(writer, known), "prompts.png"),
         "",
     ]
-    for subject, cells in known:
-        rows = [(settings(cell, scaled=True), desk.measured(subject)[cell]) for cell in cells]
-        lines += [f"### {subject.title}", "", *table(rows, PROMPT_COLUMNS)]
-        name, prompts, draw = sample_sheets.of_prompts(subject, desk.device)
-        lines += [f"A line each: {'; '.join(prompts)}.", "", desk.sheet(subject, name, draw), ""]
-        if subject.guide is not None:
-            name, draw = sample_sheets.of_captions(subject, desk.device)
-            lines += ["Images, and the captions that CLIP finds nearest:", "", desk.sheet(subject, name, draw), ""]
+    for pipeline, settings in known:
+        rows = [(described(setting, scaled=True), writer.measured(pipeline)[setting]) for setting in settings]
+        lines += [f"### {pipeline.title}", "", *table(rows, PROMPT_COLUMNS)]
+        name, prompts, draw = sample_sheets.of_prompts(pipeline, writer.device)
+        lines += [f"A line each: {'; '.join(prompts)}.", "", writer.sheet(pipeline, name, draw), ""]
+        if pipeline.guidance_model is not None:
+            name, draw = sample_sheets.of_captions(pipeline, writer.device)
+            lines += ["Images, and the captions that CLIP finds nearest:", "", writer.sheet(pipeline, name, draw), ""]
     return lines
 
 
-def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
+def _verdict(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) -> str:
     """The best settings of each way, the best way first."""
     told = []
-    for subject, cells in known:
-        whole = {cell: desk.measured(subject)[cell][FOLLOWED] for cell in cells}
+    for pipeline, settings in known:
+        whole = {setting: writer.measured(pipeline)[setting][FOLLOWED] for setting in settings}
         best = max(whole, key=whole.get)
         by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
-        told.append((whole[best], f"**{subject.title}** {by}"))
+        told.append((whole[best], f"**{pipeline.title}** {by}"))
     told.sort(key=lambda one: -one[0])
     ways = ", then with ".join(text for _, text in told)
     return (
@@ -69,22 +69,25 @@ def _verdict(desk: Desk, known: list[tuple[Subject, list[Cell]]]) -> str:
     )
 
 
-def _against_scale(desk: Desk, known: list[tuple[Subject, list[Cell]]]):
+def _against_scale(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]):
     """A panel for each way and sampler."""
-    shown = [(subject, [cell for cell in cells if cell.method == method])
-             for subject, cells in known for method in dict.fromkeys(cell.method for cell in cells)]  # fmt: skip
+    shown = [
+        (pipeline, [setting for setting in settings if setting.method == method])
+        for pipeline, settings in known
+        for method in dict.fromkeys(setting.method for setting in settings)
+    ]
     figure, panels = plt.subplots(1, len(shown), figsize=(4 * len(shown), 4), dpi=110, sharey=True, squeeze=False)
-    for panel, (subject, cells) in zip(panels[0], shown, strict=True):
-        scales = [cell.guidance_scale for cell in cells]
+    for panel, (pipeline, settings) in zip(panels[0], shown, strict=True):
+        scales = [setting.guidance_scale for setting in settings]
         for trait in (*SHOWN, FOLLOWED):
-            shares = [100 * desk.measured(subject)[cell][trait] for cell in cells]
+            shares = [100 * writer.measured(pipeline)[setting][trait] for setting in settings]
             style = dict(color="black", linewidth=2.2) if trait == FOLLOWED else dict(linewidth=1.6)
             panel.plot(scales, shares, "o-", label=trait, markersize=4, **style)
         panel.set_xlabel("guidance scale")
-        panel.set_title(f"{subject.title}\n{cells[0].method}", fontsize=10)
+        panel.set_title(f"{pipeline.title}\n{settings[0].method}", fontsize=10)
     panels[0][0].set_ylabel("followed, %")
     panels[0][-1].legend(frameon=False, fontsize=8)
     return figure
 
 
-CHAPTER = Chapter("prompts", wants, tells)
+SECTION = Section("prompts", wanted_settings, markdown)

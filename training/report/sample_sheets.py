@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
-from model.checkpoints.denoiser import Checkpoint, Config, SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, SamplingConfig
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
@@ -24,11 +24,11 @@ from training.data.drawings import DRAWN_OF
 from training.data.hinted_images import HintedImages
 from training.data.training_set import FiniteSet
 from training.evaluate.hint_evaluation import of_drawings
-from training.generate import Steering, followed, generate, labelled, prompted, spread
+from training.generate import Guidance, followed, generate, labelled, prompted, spread
 from training.metrics.clip_retrieval import nearest_captions
 from training.pictures import plt
 from training.report import grid
-from training.report.pipeline import Subject
+from training.report.pipeline import Pipeline
 
 SHEET = 10  # samples a line
 FORMING: dict[str, tuple[Sampler, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
@@ -49,11 +49,11 @@ Draw = Callable[[Path], None]
 """Makes the picture at that path. All of them are of seeds 0, 1, …: nothing is picked."""
 
 
-def of_steps(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
+def of_steps(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
     """What is said of each picture → its name and the picture: samples at more and more steps, and how they form."""
-    checkpoint, config = subject.checkpoint, subject.checkpoint.config
+    checkpoint, config = pipeline.checkpoint, pipeline.checkpoint.config
     sampler, steps = _forming(config)
-    forming, animated = subject.picture("forming"), subject.picture("forming-animated")
+    forming, animated = pipeline.picture("forming"), pipeline.picture("forming-animated")
     if config.data.kind == "points":
         if len(config.data.columns) != 2:
             return {}
@@ -71,7 +71,7 @@ def of_steps(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
         else ":"
     )
     return {
-        more: (subject.picture("by-steps"), lambda path: _by_steps(checkpoint, path, device)),
+        more: (pipeline.picture("by-steps"), lambda path: _by_steps(checkpoint, path, device)),
         f"How they form, {sampler}, after {_listed(_stills(steps))} of {steps} steps:": (
             forming, lambda path: _image_stills(checkpoint, path, device),
         ),
@@ -79,7 +79,7 @@ def of_steps(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
     }  # fmt: skip
 
 
-def _forming(config: Config) -> tuple[Sampler, int]:
+def _forming(config: DenoiserConfig) -> tuple[Sampler, int]:
     sampler, steps = FORMING[config.data.kind]
     return sampler, min(steps, config.schedule.T)
 
@@ -88,7 +88,7 @@ def _stills(steps: int) -> list[int]:
     return [*(done for done in STILLS if done < steps), steps]
 
 
-def _more_steps(config: Config) -> list[int]:
+def _more_steps(config: DenoiserConfig) -> list[int]:
     return [steps for steps in grid.STEPS if steps <= config.schedule.T]
 
 
@@ -97,48 +97,48 @@ def _listed(numbers: Sequence[int]) -> str:
     return " and ".join([*([", ".join(others)] if others else []), last])
 
 
-def of_scales(subject: Subject, device: torch.device) -> tuple[str, Draw]:
+def of_scales(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
     """The same seeds at more and more of the gradient: a line each scale, a column each label."""
-    checkpoint, steers = subject.checkpoint, subject.guide
-    labels = spread(len(steers.data.labels), SHEET)
+    checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
+    labels = spread(len(guidance_model.data.labels), SHEET)
     options = _at(checkpoint.config)
 
     def draw(path: Path) -> None:
-        asked = (labelled(labels, options, Steering(steers, scale)) for scale in SCALES)
-        lines = [generate(checkpoint, one, options, guide=steers, device=device) for one in asked]
+        asked = (labelled(labels, options, Guidance(guidance_model, scale)) for scale in SCALES)
+        lines = [generate(checkpoint, one, options, guidance_model=guidance_model, device=device) for one in asked]
         _save(torch.cat(lines), path, columns=len(labels))
 
-    return subject.picture("scales"), draw
+    return pipeline.picture("scales"), draw
 
 
-def of_prompts(subject: Subject, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
+def of_prompts(pipeline: Pipeline, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
     """(name, prompts, picture): a line each prompt, a column each seed, as the cards advise."""
-    checkpoint, guide = subject.checkpoint, subject.guide
-    encoder = guide.text if guide else checkpoint.text
+    checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
+    encoder = guidance_model.text if guidance_model else checkpoint.text
     prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
     advised = checkpoint.config.sampling
-    options = guide.advice.over(advised) if guide else advised
+    options = guidance_model.overrides.applied_to(advised) if guidance_model else advised
 
     def draw(path: Path) -> None:
         text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])
-        steering = guide and Steering(guide, options.guidance_scale)
-        asked = prompted(text.repeat_interleave(SHEET, dim=0), options, steering)
+        guidance = guidance_model and Guidance(guidance_model, options.guidance_scale)
+        asked = prompted(text.repeat_interleave(SHEET, dim=0), options, guidance)
         # The same seeds in every line.
         lines = [
-            generate(checkpoint, asked[start : start + SHEET], options, guide=guide, device=device)
+            generate(checkpoint, asked[start : start + SHEET], options, guidance_model=guidance_model, device=device)
             for start in range(0, len(asked), SHEET)
         ]
         _save(torch.cat(lines), path, columns=SHEET)
 
-    return subject.picture("prompts"), prompts, draw
+    return pipeline.picture("prompts"), prompts, draw
 
 
-def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
+def of_captions(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
     """Samples, and the captions that CLIP finds nearest to each."""
-    clip, captions = subject.guide, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
+    clip, captions = pipeline.guidance_model, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
 
     def draw(path: Path) -> None:
-        checkpoint, nobody = subject.checkpoint, Conditions.none(math.prod(CAPTIONED))
+        checkpoint, nobody = pipeline.checkpoint, Conditions.none(math.prod(CAPTIONED))
         images = generate(checkpoint, nobody, _at(checkpoint.config), device=device)
         nearest = nearest_captions(clip.clip(device), clip, images.round().clamp(0, 255), captions, NEAREST)
         lines, columns = CAPTIONED
@@ -152,12 +152,12 @@ def of_captions(subject: Subject, device: torch.device) -> tuple[str, Draw]:
         figure.savefig(path, bbox_inches="tight")
         plt.close(figure)
 
-    return subject.picture("captions"), draw
+    return pipeline.picture("captions"), draw
 
 
-def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Draw]]:
+def of_hints(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
     """What is said of each picture → its name and the picture."""
-    checkpoint, control = subject.checkpoint, subject.control
+    checkpoint, control = pipeline.checkpoint, pipeline.control
     advised, scale = checkpoint.config.sampling, control.config.control_scale
 
     def made(hints: Tensor, labels: Tensor, options: SamplingConfig = advised) -> Tensor:
@@ -182,7 +182,7 @@ def of_hints(subject: Subject, device: torch.device) -> dict[str, tuple[str, Dra
     def by_hand(path: Path) -> None:
         """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
         drawn = of_drawings(control.config)
-        alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.sampling.over(advised))
+        alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.sampling.applied_to(advised))
         lines = (255 - drawn.sources, 255 * drawn.hints, alone, made(drawn.hints, drawn.labels))
         half = len(drawn.labels) // 2
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
@@ -208,13 +208,13 @@ def _save(images: Tensor, path: Path, columns: int) -> None:
     save_image(_sheet(images, columns), path)
 
 
-def _at(config: Config) -> SamplingConfig:
+def _at(config: DenoiserConfig) -> SamplingConfig:
     """The settings at which scales are compared."""
     sampler, steps = grid.scales_at(config.schedule.T)
     return SamplingConfig(sampler=sampler, steps=steps)
 
 
-def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:
+def _states(checkpoint: DenoiserCheckpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:
     """x at every step from the noise on, in the data's own units: steps + 1 times [n, …]."""
     data, config = checkpoint.config.data, checkpoint.config
     plan = make_plan(checkpoint.schedule, sampler, steps, variance=config.sampling.variance)
@@ -227,20 +227,20 @@ def _states(checkpoint: Checkpoint, sampler: Sampler, steps: int, n: int, device
     return states
 
 
-def _by_steps(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+def _by_steps(checkpoint: DenoiserCheckpoint, path: Path, device: torch.device) -> None:
     """The same seeds at more and more steps: a line each, by the card's sampler."""
     sampler = checkpoint.config.sampling.sampler
     lines = [_states(checkpoint, sampler, steps, SHEET, device)[-1] for steps in _more_steps(checkpoint.config)]
     _save(torch.cat(lines), path, columns=SHEET)
 
 
-def _image_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+def _image_stills(checkpoint: DenoiserCheckpoint, path: Path, device: torch.device) -> None:
     sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, SHEET, device)
     _save(torch.cat([states[step] for step in _stills(steps)]), path, columns=SHEET)
 
 
-def _image_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+def _image_animation(checkpoint: DenoiserCheckpoint, path: Path, device: torch.device) -> None:
     sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, 4 * SHEET, device)
     sheets = (_sheet(states[i], columns=SHEET) for i in _spread(steps))
@@ -249,7 +249,7 @@ def _image_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -
     _animate([frame.convert("L") if grey else frame for frame in frames], path)
 
 
-def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+def _points_stills(checkpoint: DenoiserCheckpoint, path: Path, device: torch.device) -> None:
     """Noise, the middle and the end side by side."""
     sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, POINTS, device)
@@ -261,7 +261,7 @@ def _points_stills(checkpoint: Checkpoint, path: Path, device: torch.device) -> 
     plt.close(figure)
 
 
-def _points_animation(checkpoint: Checkpoint, path: Path, device: torch.device) -> None:
+def _points_animation(checkpoint: DenoiserCheckpoint, path: Path, device: torch.device) -> None:
     sampler, steps = _forming(checkpoint.config)
     states = _states(checkpoint, sampler, steps, POINTS, device)
     frames = []
@@ -276,7 +276,7 @@ def _points_animation(checkpoint: Checkpoint, path: Path, device: torch.device) 
     _animate(frames, path)
 
 
-def _scatter(axes, checkpoint: Checkpoint, states: list[Tensor], step: int) -> None:
+def _scatter(axes, checkpoint: DenoiserCheckpoint, states: list[Tensor], step: int) -> None:
     """Coloured by label, or by where they end, around which there is some room."""
     data, points, end = checkpoint.config.data, states[step], states[-1]
     far = data.standardise(end).norm(dim=1)

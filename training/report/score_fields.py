@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.classifier import ClassifierCheckpoint
-from model.checkpoints.denoiser import Checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import Conditions
 from model.prediction import diffused
 from training.data import trained_on
 from training.pictures import plt
-from training.report.pipeline import Subject
+from training.report.pipeline import Pipeline
 
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
 SIDE = 21  # arrows a side
@@ -25,14 +25,14 @@ TOLD = (
 )
 
 
-def of_points(subject: Subject, device: torch.device) -> tuple[str, Callable[[Path], None]]:
+def of_points(pipeline: Pipeline, device: torch.device) -> tuple[str, Callable[[Path], None]]:
     """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
-    return subject.picture("fields"), lambda path: _draw(subject.checkpoint, subject.guide, path, device)
+    return pipeline.picture("fields"), lambda path: _draw(pipeline.checkpoint, pipeline.guidance_model, path, device)
 
 
-def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
+def _draw(checkpoint: DenoiserCheckpoint, classifier: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
     data = checkpoint.config.data
-    labels = steers.config.data.labels
+    labels = classifier.config.data.labels
     rows, _ = trained_on(checkpoint.config).draw(CLOUD, torch.Generator().manual_seed(0))
     x0 = data.standardise(rows)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ def _draw(checkpoint: Checkpoint, steers: ClassifierCheckpoint, path: Path, devi
         cloud = diffused(x0, noise, torch.full((CLOUD,), alpha_bar))
         grid = _grid(1.15 * float(cloud.abs().quantile(0.995)))
         fields = [_score(checkpoint, grid, t, alpha_bar, device)]
-        fields += [_gradient(steers, grid, t, label, device) for label in range(len(labels))]
+        fields += [_gradient(classifier, grid, t, label, device) for label in range(len(labels))]
         titles = [f"∇ log p(x_t), t/T = {level:g}", *(f"∇ log p({label} | x_t)" for label in labels)]
         for panel, field, title in zip(column, fields, titles, strict=True):
             _arrows(panel, cloud, grid, field, title)
@@ -58,7 +58,7 @@ def _grid(reach: float) -> Tensor:
     return torch.cartesian_prod(axis, axis)
 
 
-def _score(checkpoint: Checkpoint, x: Tensor, t: int, alpha_bar: float, device: torch.device) -> Tensor:
+def _score(checkpoint: DenoiserCheckpoint, x: Tensor, t: int, alpha_bar: float, device: torch.device) -> Tensor:
     """(√ᾱ x̂0 − x)/(1−ᾱ): Tweedie's formula."""
     with torch.inference_mode():
         times = torch.full((len(x),), t, device=device)
@@ -66,9 +66,9 @@ def _score(checkpoint: Checkpoint, x: Tensor, t: int, alpha_bar: float, device: 
     return (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
 
 
-def _gradient(steers: ClassifierCheckpoint, x: Tensor, t: int, label: int, device: torch.device) -> Tensor:
+def _gradient(classifier: ClassifierCheckpoint, x: Tensor, t: int, label: int, device: torch.device) -> Tensor:
     times, labels = (torch.full((len(x),), value, device=device) for value in (t, label))
-    return steers.classifier(device).gradient(x.to(device), times, labels).cpu()
+    return classifier.classifier(device).gradient(x.to(device), times, labels).cpu()
 
 
 def _arrows(panel, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> None:

@@ -1,4 +1,4 @@
-"""What a chapter of the report is made of."""
+"""What a section of the report is made of."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from training.metrics.prompt_adherence import ASKED, FOLLOWED
 from training.pictures import plt
-from training.report.evaluator import Bench
-from training.report.grid import Cell, Measured
-from training.report.pipeline import Library, Subject
+from training.report.evaluator import Evaluator
+from training.report.grid import Measured, Setting
+from training.report.pipeline import Checkpoints, Pipeline
 
-Wanted = list[tuple[Subject, list[Cell]]]
+WantedSettings = list[tuple[Pipeline, list[Setting]]]
 """What is to be measured."""
 
 
 @dataclass(frozen=True)
-class Chapter:
+class Section:
     """A question, what has to be measured to answer it, and the answer: lines of Markdown, [] where there is nothing to
     tell yet."""
 
     name: str
-    wants: Callable[[Library], Wanted]
-    tells: Callable[["Desk"], list[str]]
+    wanted_settings: Callable[[Checkpoints], WantedSettings]
+    markdown: Callable[["ReportWriter"], list[str]]
 
 
-class Desk:
-    """Where a chapter is written: what is known, and a place for its pictures."""
+class ReportWriter:
+    """Where a section is written: what is known, and a place for its pictures."""
 
-    def __init__(self, library: Library, bench: Bench, reports: Path, device: torch.device):
+    def __init__(self, library: Checkpoints, evaluator: Evaluator, reports: Path, device: torch.device):
         self.library, self.reports, self.device = library, reports, device
-        self._bench = bench
+        self._bench = evaluator
 
-    def measured(self, subject: Subject) -> Measured:
-        return self._bench.store(subject).measured
+    def measured(self, pipeline: Pipeline) -> Measured:
+        return self._bench.store(pipeline).measured
 
-    def known(self, subject: Subject, cells: list[Cell]) -> list[Cell]:
+    def known(self, pipeline: Pipeline, settings: list[Setting]) -> list[Setting]:
         """Those of the cells that have been measured."""
-        return [cell for cell in cells if cell in self.measured(subject)]
+        return [setting for setting in settings if setting in self.measured(pipeline)]
 
     def plot(self, figure, name: str) -> str:
         """Keep a plot of figures; the Markdown that shows it."""
@@ -52,13 +52,13 @@ class Desk:
         plt.close(figure)
         return shown(name)
 
-    def sheet(self, subject: Subject, name: str, draw: Callable[[Path], None]) -> str:
+    def sheet(self, pipeline: Pipeline, name: str, draw: Callable[[Path], None]) -> str:
         """Draw a picture of samples, unless that was done with the same weights and advice; the Markdown that shows
         it."""
-        store, path = self._bench.store(subject), self.reports / name
-        if not (store.drawn(name, subject.advice) and path.is_file()):
+        store, path = self._bench.store(pipeline), self.reports / name
+        if not (store.drawn(name, pipeline.overrides) and path.is_file()):
             draw(path)
-            store.put_picture(name, subject.advice)
+            store.put_picture(name, pipeline.overrides)
         return shown(name)
 
 
@@ -73,10 +73,10 @@ def shown(name: str) -> str:
     return f"![{name.removesuffix('.png').replace('-', ' ')}]({name})"
 
 
-def settings(cell: Cell, *, scaled: bool) -> dict[str, str]:
+def described(setting: Setting, *, scaled: bool) -> dict[str, str]:
     """The columns that say how a cell was sampled."""
-    columns = {"sampler": cell.method, "steps": f"{cell.steps:,}"}
-    return columns | ({"scale": f"{cell.guidance_scale:g}"} if scaled else {}) | {"samples": f"{cell.samples:,}"}
+    columns = {"sampler": setting.method, "steps": f"{setting.steps:,}"}
+    return columns | ({"scale": f"{setting.guidance_scale:g}"} if scaled else {}) | {"samples": f"{setting.samples:,}"}
 
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
@@ -84,23 +84,23 @@ Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 
 def share(title: str, key: str) -> Column:
-    return title, lambda figures: f"{100 * figures[key]:.2f} %"
+    return title, lambda metrics: f"{100 * metrics[key]:.2f} %"
 
 
 def table(rows: list[tuple[dict[str, str], Mapping[str, Any]]], columns: tuple[Column, ...]) -> list[str]:
     """(settings, figures) a row; columns that would be empty are left out."""
 
-    def value(show: Callable[[Mapping[str, Any]], str], figures: Mapping[str, Any]) -> str:
+    def value(show: Callable[[Mapping[str, Any]], str], metrics: Mapping[str, Any]) -> str:
         try:
-            return show(figures)
+            return show(metrics)
         except KeyError:
             return ""
 
-    filled = [(title, show) for title, show in columns if any(value(show, figures) for _, figures in rows)]
+    filled = [(title, show) for title, show in columns if any(value(show, metrics) for _, metrics in rows)]
     head = [*rows[0][0], *(title for title, _ in filled)]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
-    for own, figures in rows:
-        lines.append("| " + " | ".join([*own.values(), *(value(show, figures) for _, show in filled)]) + " |")
+    for own, metrics in rows:
+        lines.append("| " + " | ".join([*own.values(), *(value(show, metrics) for _, show in filled)]) + " |")
     return [*lines, ""]
 
 

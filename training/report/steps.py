@@ -2,15 +2,15 @@
 
 from training.pictures import plt
 from training.report import grid, sample_sheets
-from training.report.pipeline import Library, Subject
+from training.report.pipeline import Checkpoints, Pipeline
 from training.report.section import (
     IMAGE_COLUMNS,
     POINT_COLUMNS,
-    Chapter,
-    Desk,
-    Wanted,
+    ReportWriter,
+    Section,
+    WantedSettings,
+    described,
     plain_ticks,
-    settings,
     table,
 )
 
@@ -24,64 +24,65 @@ COLOURS = {
 }
 
 
-def wants(library: Library) -> Wanted:
+def wanted_settings(library: Checkpoints) -> WantedSettings:
     found = []
-    for subject in library.plain():
-        config = subject.checkpoint.config
-        found.append((subject, list(dict.fromkeys([*grid.by_steps(config), *grid.headline(config)]))))
+    for pipeline in library.plain():
+        config = pipeline.checkpoint.config
+        found.append((pipeline, list(dict.fromkeys([*grid.by_steps(config), *grid.headline(config)]))))
     return found
 
 
-def tells(desk: Desk) -> list[str]:
+def markdown(writer: ReportWriter) -> list[str]:
     lines = ["## Steps", ""]
-    for subject in desk.library.plain():
-        lines += _section(desk, subject)
+    for pipeline in writer.library.plain():
+        lines += _section(writer, pipeline)
     return lines
 
 
-def _section(desk: Desk, subject: Subject) -> list[str]:
-    config, measured = subject.checkpoint.config, desk.measured(subject)
+def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
+    config, measured = pipeline.checkpoint.config, writer.measured(pipeline)
     lines = [f"### {config.name}", ""]
     if best := grid.cheapest(config, measured):
         lines += [
             f"Advised: **{best.method}, {best.steps} steps**: of the cells of {grid.SAMPLES:,} samples the fewest "
             f"steps within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
-            + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.reads else "")
+            + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.conditioning else "")
             + ".",
             "",
         ]
-    if len({cell.steps for cell in desk.known(subject, grid.by_steps(config))}) > 1:
-        lines += [desk.plot(_against_steps(subject, measured), f"{config.name}-steps.png"), ""]
-    if subject.asked != "prompts":  # whose pictures are in a chapter of their own
-        for told, (name, draw) in sample_sheets.of_steps(subject, desk.device).items():
-            lines += [told, "", desk.sheet(subject, name, draw), ""]
-    for title, cells in (
+    if len({setting.steps for setting in writer.known(pipeline, grid.by_steps(config))}) > 1:
+        lines += [writer.plot(_against_steps(pipeline, measured), f"{config.name}-steps.png"), ""]
+    if pipeline.asked != "prompts":  # whose pictures are in a section of their own
+        for told, (name, draw) in sample_sheets.of_steps(pipeline, writer.device).items():
+            lines += [told, "", writer.sheet(pipeline, name, draw), ""]
+    for title, settings in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
         ("Sampler × steps", grid.by_steps(config)),
     ):
         rows = [
-            (settings(cell, scaled=config.reads is not None), measured[cell]) for cell in desk.known(subject, cells)
+            (described(setting, scaled=config.conditioning is not None), measured[setting])
+            for setting in writer.known(pipeline, settings)
         ]
         if rows:
-            lines += [f"**{title}**", "", *table(rows, POINT_COLUMNS if subject.asked == "points" else IMAGE_COLUMNS)]
+            lines += [f"**{title}**", "", *table(rows, POINT_COLUMNS if pipeline.asked == "points" else IMAGE_COLUMNS)]
     return lines
 
 
-def _against_steps(subject: Subject, measured: grid.Measured):
-    config = subject.checkpoint.config
+def _against_steps(pipeline: Pipeline, measured: grid.Measured):
+    config = pipeline.checkpoint.config
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
-    known = {cell: grid.quality(measured[cell]) for cell in grid.by_steps(config) if cell in measured}
+    known = {setting: grid.quality(measured[setting]) for setting in grid.by_steps(config) if setting in measured}
     lines: dict[str, list[tuple[int, float]]] = {}
-    for cell, value in known.items():
-        if cell.samples == grid.SAMPLES:
-            lines.setdefault(cell.method, []).append((cell.steps, value))
+    for setting, value in known.items():
+        if setting.samples == grid.SAMPLES:
+            lines.setdefault(setting.method, []).append((setting.steps, value))
         else:  # not joined to the others: the floor of fewer samples is higher
-            axes.plot(cell.steps, value, "o", color=COLOURS[cell.method], markersize=4, markerfacecolor="none")
+            axes.plot(setting.steps, value, "o", color=COLOURS[setting.method], markersize=4, markerfacecolor="none")
     for method, points in lines.items():
         steps, values = zip(*sorted(points), strict=True)
         axes.plot(steps, values, "o-", color=COLOURS[method], label=method, linewidth=1.8, markersize=4)
-    if any(cell.samples < grid.SAMPLES for cell in known):
+    if any(setting.samples < grid.SAMPLES for setting in known):
         hollow = dict(color="grey", markersize=4, markerfacecolor="none")
         axes.plot([], [], "o", label=f"of {grid.FULL_CHAIN_SAMPLES:,} samples", **hollow)
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
@@ -89,14 +90,14 @@ def _against_steps(subject: Subject, measured: grid.Measured):
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
-    ticks = sorted({cell.steps for cell in known})
+    ticks = sorted({setting.steps for setting in known})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("steps")
-    axes.set_ylabel("sliced Wasserstein ÷ real" if subject.asked == "points" else "Fréchet distance ÷ floor")
+    axes.set_ylabel("sliced Wasserstein ÷ real" if pipeline.asked == "points" else "Fréchet distance ÷ floor")
     axes.set_title(f"{config.name}: quality against steps", fontsize=11)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-CHAPTER = Chapter("steps", wants, tells)
+SECTION = Section("steps", wanted_settings, markdown)

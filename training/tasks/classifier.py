@@ -33,7 +33,6 @@ class ClassifierTask:
             network=recipe.network,
             schedule=recipe.schedule,
             sampling=recipe.sampling,
-            preferred=recipe.preferred,
             recipe=trained_by(recipe),
         )
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)

@@ -60,7 +60,7 @@ class ClipTask:
             text=text,
             schedule=recipe.schedule,
             sampling=recipe.sampling,
-            preferred=recipe.preferred,
+            default_for_prompts=recipe.default_for_prompts,
             recipe=trained_by(recipe),
         )
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
@@ -97,7 +97,7 @@ class ClipTask:
         tokens = tokens_of(captions, self.config.text.vocabulary, generator).to(x0.device)
         x_t = diffused(x0, noise, self._alpha_bar[t].to(x0.device))
         t = t.to(x0.device)
-        logits = network(Clip(network, self.schedule, x0.device).shown(x_t, t), t, tokens).float()
+        logits = network(Clip(network, self.schedule, x0.device).scaled_input(x_t, t), t, tokens).float()
         positive = true_of(tensor_of(captions).to(x0.device), traits).float()
         of_images = F.cross_entropy(logits, positive / positive.sum(1, keepdim=True))
         of_captions = F.cross_entropy(logits.T, positive.T / positive.T.sum(1, keepdim=True))

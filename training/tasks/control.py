@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import WEIGHTS, Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.denoiser import WEIGHTS, DenoiserCheckpoint, load_checkpoint, save_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import NO_LABEL
 from training.card.card import CONTROL_SHEET, write_control_card
@@ -28,7 +28,7 @@ class ControlTask:
         """`base`: the folder of the checkpoint that the recipe's `base` names."""
         self.recipe = recipe
         try:
-            self.base: Checkpoint = load_checkpoint(base)
+            self.base: DenoiserCheckpoint = load_checkpoint(base)
             T = self.base.schedule.T
             if (recipe.sampling.steps or 0) > T:
                 raise RecipeError(f"{recipe.name}: sampling.steps is at most T = {T} of {base.name}")
@@ -40,7 +40,7 @@ class ControlTask:
                 sampling=recipe.sampling,
                 recipe=trained_by(recipe),
             )
-            if self.base.config.reads == "text":
+            if self.base.config.conditioning == "text":
                 raise RecipeError(
                     f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
                 )
@@ -88,7 +88,7 @@ class ControlTask:
         lines = [images, 255 * hints.expand_as(images)]
         for shown, options in (
             (labels, advised),
-            (torch.full_like(labels, NO_LABEL), self.config.sampling.over(advised)),
+            (torch.full_like(labels, NO_LABEL), self.config.sampling.applied_to(advised)),
         ):
             conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
             device = next(network.parameters()).device

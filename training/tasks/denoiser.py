@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints.clip import load_clip
-from model.checkpoints.denoiser import WEIGHTS, Checkpoint, Config, load_config, read_role, save_checkpoint
+from model.checkpoints.denoiser import (
+    WEIGHTS,
+    DenoiserCheckpoint,
+    DenoiserConfig,
+    load_config,
+    read_role,
+    save_checkpoint,
+)
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.conditions import NO_LABEL
 from model.noise_schedule import make_schedule
@@ -17,7 +24,7 @@ from training.data import captioned_set, training_set
 from training.generate import generate, labelled, prompted, spread
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError, trained_by
-from training.reference_points import kept_by_itself, reference_of
+from training.reference_points import keeps_reference_by_default, reference_of
 from training.tasks.objectives import DenoisingLoss
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
@@ -45,7 +52,7 @@ class DenoisingTask:
         data = self.data.config
         if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})
-        self.config = Config(
+        self.config = DenoiserConfig(
             name=recipe.name,
             data=data,
             network=recipe.network,
@@ -120,7 +127,7 @@ class DenoisingTask:
         else:
             labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL], columns)
             conditions = labelled(labels, sampling)
-        checkpoint = Checkpoint(self.config, self.schedule, network, self.text)
+        checkpoint = DenoiserCheckpoint(self.config, self.schedule, network, self.text)
         device = next(network.parameters()).device
         save_picture(path, data, generate(checkpoint, conditions, sampling, device=device), labels)
 
@@ -128,20 +135,22 @@ class DenoisingTask:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        reference = reference_of(self.data) if kept_by_itself(folder, self.data) else None
+        reference = reference_of(self.data) if keeps_reference_by_default(folder, self.data) else None
         save_checkpoint(folder, self.config, network, self.text, reference)
         write_denoiser_card(folder, self.config)
 
 
-def _adapted(theirs: dict[str, Tensor], ours: dict[str, Tensor], they: Config, we: Config) -> dict[str, Tensor]:
+def _adapted(
+    theirs: dict[str, Tensor], ours: dict[str, Tensor], they: DenoiserConfig, we: DenoiserConfig
+) -> dict[str, Tensor]:
     """Weights of one network for another that may read something else, and may have another number of outputs."""
     weights = dict(theirs)
-    if they.reads == we.reads == "label":
+    if they.conditioning == we.conditioning == "label":
         rows = {label: index for index, label in enumerate(they.data.labels, start=1)}  # the first is that of no label
         weights[LABELS] = theirs[LABELS][[0, *(rows.get(label, 0) for label in we.data.labels)]]
-    elif they.reads != we.reads:
-        if they.reads is not None:  # what no label, or no text, adds to the embedding becomes a part of it
-            nothing = theirs[LABELS][0] if they.reads == "label" else theirs["embedding.text.bias"]
+    elif they.conditioning != we.conditioning:
+        if they.conditioning is not None:  # what no label, or no text, adds to the embedding becomes a part of it
+            nothing = theirs[LABELS][0] if they.conditioning == "label" else theirs["embedding.text.bias"]
             weights[TIME_BIAS] = theirs[TIME_BIAS] + nothing
         weights = {name: of for name, of in weights.items() if not name.startswith(OF_CONDITION)}
         weights |= {name: of for name, of in ours.items() if name.startswith(OF_CONDITION)}

@@ -30,16 +30,18 @@ class VariationalBound:
             name: torch.from_numpy(self.plan.column(name).copy()) for name in ("x0", "log_beta", "log_beta_tilde")
         }
 
-    def term(self, x0: Tensor, index: Tensor, x0_hat: Tensor, v: Tensor) -> Tensor:
+    def term(self, x0: Tensor, index: Tensor, x0_hat: Tensor, variance_fraction: Tensor) -> Tensor:
         """L of step plan[index] for each row, [rows]: D_KL(q(x_s|x_t,x_0) ‖ p(x_s|x_t)), or −log p(x_0|x_t) at s = 0.
 
         x0, x0_hat  [rows, …] standardised; the means of q and p lie B·(x_0 − x̂_0) apart, as B·x̂_0 is all that
                     differs between them
         index       [rows] int64, on the CPU
-        v           like x0, or [rows, 1, …]: the variance of p (ND21 eq. 15), see `fixed_v`
+        variance_fraction  like x0, or [rows, 1, …]: the variance of p (ND21 eq. 15), see `fixed_variance_fraction`
         """
         column = {name: per_row(values[index].to(x0.device, x0.dtype), x0) for name, values in self._columns.items()}
-        log_variance = (v * column["log_beta"] + (1 - v) * column["log_beta_tilde"]).expand_as(x0)
+        log_variance = (
+            variance_fraction * column["log_beta"] + (1 - variance_fraction) * column["log_beta_tilde"]
+        ).expand_as(x0)
         apart = column["x0"] * (x0 - x0_hat)
         log_ratio = column["log_beta_tilde"] - log_variance
         nats = (log_ratio.exp() - 1 - log_ratio + apart.square() * torch.exp(-log_variance)) / 2
@@ -55,7 +57,7 @@ class VariationalBound:
         a = torch.tensor(self._alpha_bar_T, dtype=torch.float64, device=x0.device)
         return _bits((a * x0.double().square() - a - torch.log1p(-a)) / 2)
 
-    def fixed_v(self, variance: Variance, index: Tensor) -> Tensor:
+    def fixed_variance_fraction(self, variance: Variance, index: Tensor) -> Tensor:
         """v, [rows], that makes a fixed variance: 0 is β̃, 1 is β. `index` is [rows].
 
         On the last step both are the clipped β̃: β_1 is a worse decoder (ND21's reference code does the same).

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.conditions import NO_LABEL, Conditions, evaluations
+from model.conditions import NO_LABEL, Conditions, network_evaluations
 from model.denoiser import Denoiser
 from model.guidance import classifier_free
 from model.noise import normal
@@ -112,7 +112,7 @@ def test_no_label_is_unconditional_whatever_the_scale():
     ("label", "scale", "count"), [(None, 1, 1), (None, 3, 1), (7, 0, 1), (7, 1, 1), (7, 0.5, 2), (7, 1.5, 2)]
 )
 def test_a_guided_row_costs_two_evaluations_and_any_other_one(label, scale, count):
-    assert evaluations(label is not None, scale) == count
+    assert network_evaluations(label is not None, scale) == count
     oracle = MixtureOracle(SCHEDULE, [[float(k), 0.0] for k in range(8)], 0.25)
     conditions = Conditions(torch.tensor([NO_LABEL if label is None else label]), torch.tensor([float(scale)]))
     oracle.denoiser()(*rows(1), conditions)
@@ -160,11 +160,11 @@ def test_a_learned_variance_is_the_conditional_halfs(shape):
     conditions = Conditions(torch.tensor([1, 1, 0, NO_LABEL]), torch.tensor([4.0, 1.0, 2.0, 0.0]))
     prediction = denoise(torch.randn(4, *shape), torch.tensor([1, 500, 900, 1000]), conditions)
     expected = torch.tensor([1, 1, 0.5, 0])  # v = (raw + 1)/2
-    assert torch.equal(prediction.v, per_row(expected, prediction.v).expand(4, *shape))
+    assert torch.equal(prediction.variance_fraction, per_row(expected, prediction.variance_fraction).expand(4, *shape))
 
 
 def test_without_a_learned_variance_there_is_none():
-    assert MixtureOracle(SCHEDULE, MEANS, 0.25).denoiser()(*rows(3), Conditions.none(3)).v is None
+    assert MixtureOracle(SCHEDULE, MEANS, 0.25).denoiser()(*rows(3), Conditions.none(3)).variance_fraction is None
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from model.checkpoints.denoiser import Checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.precision import choose_precision
 from tests.tiny import IMAGES, tiny_checkpoint
 
 CPU = torch.device("cpu")
 
 
-def allowing(*precisions: str) -> Checkpoint:
+def allowing(*precisions: str) -> DenoiserCheckpoint:
     checkpoint = tiny_checkpoint(IMAGES)
     config = checkpoint.config.model_copy(update={"precisions": precisions})
-    return Checkpoint(config, checkpoint.schedule, checkpoint.network)
+    return DenoiserCheckpoint(config, checkpoint.schedule, checkpoint.network)
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ from training.data.data_section import ImageSection
 from training.data.training_set import DataError
 from training.evaluate.command import (
     evaluate_checkpoint,
+    evaluate_guided,
     evaluate_likelihood,
     evaluate_memorisation,
-    evaluate_steered,
     options,
 )
 from training.evaluate.measurement import settings_of
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_reference import find_judge
 from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.recipe import RecipeError, parse_recipe
@@ -91,7 +91,7 @@ class Shop:
         return task
 
     def measured(self, name: str, **options) -> dict:
-        return evaluate_checkpoint(self.checkpoints / name, self.checkpoints, Drawing(CPU), **options)
+        return evaluate_checkpoint(self.checkpoints / name, self.checkpoints, SamplingRun(CPU), **options)
 
     def card(self, name: str) -> str:
         return (self.checkpoints / name / "README.md").read_text()
@@ -104,12 +104,12 @@ def denoiser(shop):
 
 
 def test_without_a_judge_the_card_has_what_can_be_measured_and_says_how_to_make_one(shop, denoiser):
-    figures = shop.measured(denoiser)
-    assert "judge" not in figures and "label_accuracy" not in figures
-    assert figures["samples"] == 40 and figures["compared"] == len(
+    metrics = shop.measured(denoiser)
+    assert "judge" not in metrics and "label_accuracy" not in metrics
+    assert metrics["samples"] == 40 and metrics["compared"] == len(
         trained_on(load_config(shop.checkpoints / denoiser)).held_out
     )
-    assert figures["energy"] > figures["energy_floor"]
+    assert metrics["energy"] > metrics["energy_floor"]
     card = shop.card(denoiser)
     assert "no judge of such images" in card and "--role judge" in card
     assert "](samples.png)" in card and "](nearest.png)" in card
@@ -130,8 +130,8 @@ def judge(shop, denoiser):
 def test_a_judge_of_own_images_reads_those_that_were_held_out_and_then_the_samples(shop, denoiser, judge):
     assert shop.measured(judge)["test_accuracy"] >= 0.9
     assert find_judge(shop.checkpoints, load_config(shop.checkpoints / denoiser).data).name == judge
-    figures = shop.measured(denoiser, changed={"steps": 3})
-    assert figures["judge"] == judge and 0 <= figures["label_accuracy"] <= 1 and figures["steps"] == 3
+    metrics = shop.measured(denoiser, changed={"steps": 3})
+    assert metrics["judge"] == judge and 0 <= metrics["label_accuracy"] <= 1 and metrics["steps"] == 3
     config = load_config(shop.checkpoints / denoiser)
     assert "never flipped" in shop.card(judge)
     other = config.data.model_copy(update={"labels": ("cat", "dog")})
@@ -140,19 +140,19 @@ def test_a_judge_of_own_images_reads_those_that_were_held_out_and_then_the_sampl
 
 
 def test_likelihood_and_memorisation_by_themselves(shop, denoiser):
-    columns = evaluate_likelihood(shop.checkpoints / denoiser, Drawing(CPU), samples=10)
+    columns = evaluate_likelihood(shop.checkpoints / denoiser, SamplingRun(CPU), samples=10)
     assert all(np.isfinite(column["bits_fixed_small"]) for column in columns.values())
-    assert evaluate_memorisation(shop.checkpoints / denoiser, Drawing(CPU), samples=20)["samples"] == 20
+    assert evaluate_memorisation(shop.checkpoints / denoiser, SamplingRun(CPU), samples=20)["samples"] == 20
 
 
 def test_a_classifier_is_measured_on_held_out_images_and_steers(shop, denoiser):
     shop.make("squares-ddpm", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3},
               objective={"conditional": False})  # fmt: skip
     shop.make("squares-classifier", 30, role="classifier", network=ENCODER, schedule={"T": 50})
-    figures = shop.measured("squares-classifier")
-    assert figures["accuracy at t/T = 0"] >= 0.9
+    metrics = shop.measured("squares-classifier")
+    assert metrics["accuracy at t/T = 0"] >= 0.9
     folder = shop.checkpoints / "squares-classifier"
-    steered = evaluate_steered(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, Drawing(CPU))
+    steered = evaluate_guided(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, SamplingRun(CPU))
     assert "steering squares-ddpm" in load_config(folder, ClassifierConfig).metrics
     assert steered["guide"] == "squares-classifier"
 
@@ -169,17 +169,17 @@ def test_clip_reads_own_captions(shop, clip):
     vocabulary = checkpoint.text.config.vocabulary
     assert vocabulary.words == ("a", "blue", "left", "on", "red", "right", "square", "the")
     assert vocabulary.label_words == (("blue",), ("red",))
-    figures = shop.measured(clip)
-    assert figures["accuracy at t/T = 0"] >= 0.9  # by the classes' names, which the captions say
-    assert figures["caption recall at 1"] > figures["recall at 1 by chance"]
-    assert figures["held_out_captions"] == len(trained_on(checkpoint.config).held_out)
+    metrics = shop.measured(clip)
+    assert metrics["accuracy at t/T = 0"] >= 0.9  # by the classes' names, which the captions say
+    assert metrics["caption recall at 1"] > metrics["recall at 1 by chance"]
+    assert metrics["held_out_captions"] == len(trained_on(checkpoint.config).held_out)
 
 
 def test_a_denoiser_reads_own_captions(shop, clip):
     shop.make("squares-text", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3}, text_from=clip)
-    figures = shop.measured("squares-text")
-    assert figures["clip"] == clip and 0 <= figures["prompt_recall"] <= 1
-    assert figures["prompt_recall_of_real"] > figures["prompt_recall_by_chance"]
+    metrics = shop.measured("squares-text")
+    assert metrics["clip"] == clip and 0 <= metrics["prompt_recall"] <= 1
+    assert metrics["prompt_recall_of_real"] > metrics["prompt_recall_by_chance"]
     assert "words | a, blue, left" in shop.card("squares-text")
 
 
@@ -187,8 +187,8 @@ def test_a_controlnet_follows_edges_of_colour_images(shop, denoiser, judge):
     shop.make("squares-canny", 3, role="control", base=denoiser, hint="canny")
     control = load_control(shop.checkpoints / "squares-canny")
     assert control.config.framing == "whole"
-    figures = shop.measured("squares-canny")
-    assert figures["agreement_ceiling"] == 1.0 and figures["judge"] == judge and "drawings" not in figures
+    metrics = shop.measured("squares-canny")
+    assert metrics["agreement_ceiling"] == 1.0 and metrics["judge"] == judge and "drawings" not in metrics
     sheet = np.asarray(Image.open(shop.checkpoints / "squares-canny" / "followed.png"))
     assert (sheet[..., 0] != sheet[..., 2]).any()
     with pytest.raises(RecipeError, match="light strokes on a dark ground"):
@@ -238,12 +238,12 @@ def test_what_bfloat16_loses_is_known_at_its_settings_only(shop, denoiser, tmp_p
     known = settings_of(made.config.sampling, None) | {"computed_in": "bfloat16"}
     allowed = {"precisions": ("float32", "bfloat16"), "metrics": {"bfloat16": known}}
     save_checkpoint(folder, made.config.model_copy(update=allowed), made.network)
-    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
+    evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=20)
     config = load_config(folder)
     assert set(config.metrics) == {"measured", "bfloat16", "memorisation"} and "bfloat16" in config.precisions
     fewer = config.sampling.model_copy(update={"steps": config.sampling.steps - 1})
     save_config(folder, config.model_copy(update={"sampling": fewer}))
-    evaluate_checkpoint(folder, tmp_path, Drawing(CPU), samples=20)
+    evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=20)
     config = load_config(folder)
     assert "bfloat16" not in config.metrics and config.precisions == ("float32",)
 
@@ -253,7 +253,7 @@ def test_own_data_that_went_away_is_named(shop, denoiser, tmp_path):
     gone = made.config.recipe | {"data": shop.data | {"images": str(tmp_path / "gone")}}
     save_checkpoint(tmp_path / "squares", made.config.model_copy(update={"recipe": gone}), made.network)
     with pytest.raises(DataError, match="gone: no such folder"):
-        evaluate_checkpoint(tmp_path / "squares", tmp_path, Drawing(CPU))
+        evaluate_checkpoint(tmp_path / "squares", tmp_path, SamplingRun(CPU))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 64, 64), (3, 16, 48)])

@@ -4,35 +4,35 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.denoiser import read_role
-from model.checkpoints.roles import GUIDES
+from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.evaluate.command.classifier import evaluate_reader
 from training.evaluate.command.control import evaluate_control_card
 from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memorisation
-from training.evaluate.command.guided import evaluate_steered
+from training.evaluate.command.guided import evaluate_guided
 from training.evaluate.command.likelihood import evaluate_likelihood
-from training.evaluate.measurement import Figures
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.measurement import Metrics
+from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError
 
-__all__ = ["evaluate_checkpoint", "evaluate_likelihood", "evaluate_memorisation", "evaluate_steered"]
+__all__ = ["evaluate_checkpoint", "evaluate_guided", "evaluate_likelihood", "evaluate_memorisation"]
 
 
 def evaluate_checkpoint(
     folder: Path,
     checkpoints: Path,
-    how: Drawing,
+    how: SamplingRun,
     *,
     samples: int | None = None,
     changed: dict[str, Any] | None = None,
-) -> Figures:
+) -> Metrics:
     """Measure a checkpoint; at its card's own settings (nothing in `changed`) also write config.json and README.md.
 
     Raises RecipeError where there is no such checkpoint or the settings cannot be.
     """
     try:
         role = read_role(folder)
-        if role in ("judge", *GUIDES):
+        if role in ("judge", *GUIDANCE_MODEL_LOADERS):
             if changed or how.precision != "float32" or how.compile:
                 raise RecipeError(
                     f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"

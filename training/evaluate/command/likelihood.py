@@ -7,8 +7,8 @@ from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.evaluate.command.options import announce, check_precision
 from training.evaluate.likelihood import measure_likelihood
-from training.evaluate.measurement import Figures
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.measurement import Metrics
+from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError
 
 LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
@@ -16,7 +16,7 @@ RESPACED = 50
 FULL_CHAIN_ROWS = 1_000  # … and over all T
 
 
-def evaluate_likelihood(folder: Path, how: Drawing, *, samples: int | None = None) -> dict[str, Figures]:
+def evaluate_likelihood(folder: Path, how: SamplingRun, *, samples: int | None = None) -> dict[str, Metrics]:
     """Bits per dimension over a respaced and over the full chain; but for a quick look, and where bfloat16 is tried,
     each goes into config.json and the card when it is done.
 
@@ -34,7 +34,7 @@ def evaluate_likelihood(folder: Path, how: Drawing, *, samples: int | None = Non
         count = min(rows, samples or rows)
         announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
         found[steps] = measure_likelihood(checkpoint, steps, how, rows=count)
-        columns[f"likelihood, {steps} steps"] = found[steps].figures
+        columns[f"likelihood, {steps} steps"] = found[steps].metrics
         if samples is None and how.precision == "float32":
             config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
             save_config(folder, config)

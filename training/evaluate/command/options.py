@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from model.checkpoints.denoiser import Checkpoint, Config, Precision, SamplingConfig
-from model.conditions import Asked
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, Precision, SamplingConfig
+from model.conditions import Conditioning
 from training.data.training_set import TrainingSet
 from training.evaluate.point_evaluation import POINT_STEPS
 from training.recipe import RecipeError
@@ -19,7 +19,7 @@ MEASURED = "measured"  # the column of the card at its own settings, in float32
 console = Console(stderr=True, highlight=False)  # beside the figures, which others may read from standard output
 
 
-def options_of(checkpoint: Checkpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
+def options_of(checkpoint: DenoiserCheckpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
     """The card's own settings but for what is changed. Raises RecipeError where they cannot be."""
     config = checkpoint.config
     own = config.sampling.model_dump()
@@ -35,18 +35,18 @@ def options_of(checkpoint: Checkpoint, changed: dict[str, Any], precision: Preci
     return options
 
 
-def check_precision(config: Config, precision: Precision) -> None:
+def check_precision(config: DenoiserConfig, precision: Precision) -> None:
     """Raises RecipeError where its data is not measured in that."""
     if config.data.kind == "points" and precision != "float32":
         raise RecipeError("precision: points are measured and served in float32")
 
 
-def count_of(config: Config, data: TrainingSet, steers: Asked | None = None) -> int:
+def count_of(config: DenoiserConfig, data: TrainingSet, conditioning: Conditioning | None = None) -> int:
     """How many samples are measured, unless it is said: of images as many as are held out, as far as that is enough and
     not too many."""
     if config.data.kind == "points":
         return POINTS
-    if (steers or config.reads) == "text":
+    if (conditioning or config.conditioning) == "text":
         return min(PROMPTS, max(FEWEST_IMAGES, len(data.held_out)))
     return min(IMAGES, max(FEWEST_IMAGES, len(data.held_out)))
 

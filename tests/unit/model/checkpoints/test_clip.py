@@ -87,12 +87,12 @@ def test_a_saved_one_is_the_same_one(tmp_path):
     prompt = [clip.text.config.vocabulary.read("thin seven")]
     assert torch.equal(loaded.text.embed(prompt), clip.text.embed(prompt))
     x, t = torch.randn(2, *IMAGES.shape), torch.tensor([3, 40])
-    assert torch.equal(loaded.clip().read(x, t), clip.clip().read(x, t))
+    assert torch.equal(loaded.clip().encode(x, t), clip.clip().encode(x, t))
 
-    reads = tiny_text_checkpoint()
-    save_checkpoint(tmp_path / "reads", reads.config, reads.network, reads.text)
+    text_denoiser = tiny_text_checkpoint()
+    save_checkpoint(tmp_path / "reads", text_denoiser.config, text_denoiser.network, text_denoiser.text)
     loaded = load_checkpoint(tmp_path / "reads")
-    assert torch.equal(loaded.text.embed(prompt), reads.text.embed(prompt))
+    assert torch.equal(loaded.text.embed(prompt), text_denoiser.text.embed(prompt))
 
 
 @pytest.mark.parametrize(

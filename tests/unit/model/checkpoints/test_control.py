@@ -8,7 +8,7 @@ import torch
 from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint, save_checkpoint
 from model.checkpoints.weights import CheckpointError
-from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints, evaluations
+from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints, network_evaluations
 from model.plan import make_plan
 from model.sample import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
@@ -117,11 +117,11 @@ def test_every_sampler_follows(sampler):
 
 
 def test_what_a_row_with_a_hint_costs():
-    assert evaluations(False, 1.0, control_scale=1.0) == 2
-    assert evaluations(False, 2.0, control_scale=1.0) == 3  # the hint is in the one half alone
-    assert evaluations(False, 0.0, control_scale=1.0) == 1
-    assert evaluations(False, 2.0, control_scale=0.0) == 1
-    assert evaluations(True, 0.0, control_scale=1.0) == 2
+    assert network_evaluations(False, 1.0, control_scale=1.0) == 2
+    assert network_evaluations(False, 2.0, control_scale=1.0) == 3  # the hint is in the one half alone
+    assert network_evaluations(False, 0.0, control_scale=1.0) == 1
+    assert network_evaluations(False, 2.0, control_scale=0.0) == 1
+    assert network_evaluations(True, 0.0, control_scale=1.0) == 2
 
 
 @pytest.mark.parametrize("label", [NO_LABEL, 7])
@@ -136,10 +136,10 @@ def test_a_row_costs_what_is_evaluated_for_it(label, scale, control_scale):
     x, t, image = (of[:1] for of in rows())
     hints = Hints(image, torch.zeros(1, dtype=torch.int64), torch.tensor([control_scale]))
     denoise(x, t, Conditions(torch.tensor([label]), torch.tensor([scale]), hints=hints))
-    assert sum(seen) == evaluations(label != NO_LABEL, scale, control_scale=control_scale)
-    assert evaluations(True, 1.5, control_scale=1.0) == 4
-    assert evaluations(True, 1.5, 2.0, control_scale=0.5) == 5
-    assert evaluations(True, 1.5, control_scale=0.0) == 2
+    assert sum(seen) == network_evaluations(label != NO_LABEL, scale, control_scale=control_scale)
+    assert network_evaluations(True, 1.5, control_scale=1.0) == 4
+    assert network_evaluations(True, 1.5, 2.0, control_scale=0.5) == 5
+    assert network_evaluations(True, 1.5, control_scale=0.0) == 2
 
 
 def test_a_learned_variance_and_bfloat16_follow_too():
@@ -153,7 +153,7 @@ def test_a_learned_variance_and_bfloat16_follow_too():
         )
         for precision in ("float32", "bfloat16")
     )
-    assert exact.v is not None and half.x0.dtype == torch.float32
+    assert exact.variance_fraction is not None and half.x0.dtype == torch.float32
     assert (half.x0 - exact.x0).abs().mean() < 0.05 * exact.x0.abs().mean()
 
 

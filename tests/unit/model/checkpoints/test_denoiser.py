@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoints.denoiser import Config, load_checkpoint, load_config, save_checkpoint, save_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint, load_config, save_checkpoint, save_config
 from model.checkpoints.weights import CheckpointError
 from model.data import DataConfig, to_uint8
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control
@@ -145,4 +145,4 @@ def test_pixels_are_rounded_and_kept_in_range():
 
 def test_a_config_survives_json():
     config = tiny_checkpoint(IMAGES).config
-    assert Config.model_validate_json(config.model_dump_json()) == config
+    assert DenoiserConfig.model_validate_json(config.model_dump_json()) == config

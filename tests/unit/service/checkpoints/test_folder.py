@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.checkpoints.folder import read_shelf
+from service.checkpoints.folder import read_checkpoint_folder
 from tests.tiny import POINTS, save_tiny
 
 
@@ -11,7 +11,7 @@ def test_a_copy_does_not_take_the_place_of_what_is_called_so(tmp_path, copy):
     save_tiny(tmp_path / "other", POINTS, steps=9).rename(tmp_path / copy)
     save_tiny(tmp_path, POINTS, steps=7)
     (tmp_path / "other").rmdir()
-    shelf = read_shelf(tmp_path)
+    shelf = read_checkpoint_folder(tmp_path)
     assert [one.config.sampling.steps for one in shelf.loaded.values()] == [7]
     assert list(shelf.refused) == [copy] and "spiral-tiny" in shelf.refused[copy]
 
@@ -19,6 +19,6 @@ def test_a_copy_does_not_take_the_place_of_what_is_called_so(tmp_path, copy):
 def test_of_two_copies_the_first_is_served(tmp_path):
     for copy, steps in (("b", 9), ("a", 7)):
         save_tiny(tmp_path, POINTS, steps=steps).rename(tmp_path / copy)
-    shelf = read_shelf(tmp_path)
+    shelf = read_checkpoint_folder(tmp_path)
     assert shelf.loaded["spiral-tiny"].config.sampling.steps == 7
     assert shelf.refused == {"b": "its config.json calls it spiral-tiny, as that of a does"}

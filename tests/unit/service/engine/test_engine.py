@@ -59,13 +59,15 @@ def solo(job: Job, engine: Engine) -> np.ndarray:
     checkpoint = CHECKPOINTS[job.model]
     model = engine.describe()["models"][job.model]
     gradients = {
-        asked: BucketedNetwork(guide.gradient(), tuple(model["helpers"][guide.name]), guide.example())
-        for asked, guide in SERVED[job.model].guides.items()
+        asked: BucketedNetwork(
+            guidance_model.gradient(), tuple(model["guidance_models"][guidance_model.name]), guidance_model.example()
+        )
+        for asked, guidance_model in SERVED[job.model].guidance_models.items()
     }
     denoiser = checkpoint.denoiser(gradients=gradients)
     nothing = denoiser.no_condition(1)[0]
     denoiser.controls = {
-        kind: BucketedNetwork(control.control(), tuple(model["helpers"][control.name]), nothing)
+        kind: BucketedNetwork(control.control(), tuple(model["controlnets"][control.name]), nothing)
         for kind, control in SERVED[job.model].controls.items()
     }
     denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)

@@ -33,10 +33,12 @@ class Device:
         self.came: dict[int, float] = {}
         self.took: dict[int, float] = {}
 
-    def ask(self, model="m", rows=1, steps=10, evaluations_per_row=1) -> int:
+    def ask(self, model="m", rows=1, steps=10, network_evaluations_per_row=1) -> int:
         number = next(self._numbers)
         self.came[number] = self.now
-        self.scheduler.add(number, model, rows=rows, steps=steps, evaluations_per_row=evaluations_per_row)
+        self.scheduler.add(
+            number, model, rows=rows, steps=steps, network_evaluations_per_row=network_evaluations_per_row
+        )
         return number
 
     def tick(self) -> Tick:
@@ -63,7 +65,7 @@ def test_every_row_gets_every_one_of_its_steps_exactly_once():
     scheduler = Scheduler(curves(a={4: 0.5, 8: 0.8}, b={2: 0.1, 16: 0.4}))
     jobs = {
         job: dict(model=random.choice("ab"), rows=random.randint(1, 40), steps=random.randint(1, 20),
-                  evaluations_per_row=random.choice([1, 2]))
+                  network_evaluations_per_row=random.choice([1, 2]))
         for job in range(60)
     }  # fmt: skip
     done = {(job, row): 0 for job, it in jobs.items() for row in range(it["rows"])}
@@ -75,8 +77,10 @@ def test_every_row_gets_every_one_of_its_steps_exactly_once():
         if not scheduler:
             continue
         tick = scheduler.next_tick()
-        assert 0 < tick.evaluations <= tick.size <= {"a": 8, "b": 16}[tick.model]
-        assert tick.evaluations == sum(len(it) * jobs[it.job]["evaluations_per_row"] for it in tick.slices)
+        assert 0 < tick.network_evaluations <= tick.size <= {"a": 8, "b": 16}[tick.model]
+        assert tick.network_evaluations == sum(
+            len(it) * jobs[it.job]["network_evaluations_per_row"] for it in tick.slices
+        )
         for piece in tick.slices:
             assert jobs[piece.job]["model"] == tick.model
             for row in range(piece.start, piece.stop):
@@ -207,7 +211,7 @@ def test_many_short_requests_fill_large_ticks():
 
 def test_many_points_are_one_slice_and_are_cut_only_to_fit():
     device = Device(even(1024))
-    number = device.ask(rows=10_000, steps=1, evaluations_per_row=2)
+    number = device.ask(rows=10_000, steps=1, network_evaluations_per_row=2)
     sizes = []
     while number not in device.took:
         (piece,) = device.tick().slices
@@ -231,7 +235,7 @@ def test_cuts_heal_and_a_jobs_rows_stay_together():
 def test_removed_rows_never_run_again_nor_finish():
     scheduler = Scheduler(even(4))
     for job in (1, 2):
-        scheduler.add(job, "m", rows=4, steps=2, evaluations_per_row=1)
+        scheduler.add(job, "m", rows=4, steps=2, network_evaluations_per_row=1)
     tick = scheduler.next_tick()
     gone = tick.slices[0].job
     scheduler.remove(gone)
@@ -243,14 +247,14 @@ def test_removed_rows_never_run_again_nor_finish():
     assert {piece.job for tick in ticks for piece in tick.slices} == {3 - gone} and not scheduler
 
 
-@pytest.mark.parametrize("evaluations_per_row", [1, 2])
-def test_cost_is_counted_in_network_evaluations(evaluations_per_row):
+@pytest.mark.parametrize("network_evaluations_per_row", [1, 2])
+def test_cost_is_counted_in_network_evaluations(network_evaluations_per_row):
     scheduler = Scheduler(even(8))
-    scheduler.add(1, "m", rows=100, steps=1, evaluations_per_row=evaluations_per_row)
-    assert len(scheduler.next_tick().slices[0]) == 8 // evaluations_per_row
+    scheduler.add(1, "m", rows=100, steps=1, network_evaluations_per_row=network_evaluations_per_row)
+    assert len(scheduler.next_tick().slices[0]) == 8 // network_evaluations_per_row
 
 
 def test_a_guided_row_gets_its_two_evaluations_where_a_size_holds_one_only():
     device = Device(curves(m={1: 1.0, 8: 8.0}))  # the knee is at 1
-    device.ask(rows=3, steps=2, evaluations_per_row=2)
-    assert device.tick().evaluations == 6
+    device.ask(rows=3, steps=2, network_evaluations_per_row=2)
+    assert device.tick().network_evaluations == 6

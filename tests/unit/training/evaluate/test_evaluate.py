@@ -22,13 +22,13 @@ from training.evaluate import bfloat16, point_evaluation
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.image_evaluation import draw_labelled
 from training.evaluate.measurement import settings_of
-from training.evaluate.sampling_run import Drawing
-from training.metrics.image_metrics import frechet_distance, image_figures, precision_recall
+from training.evaluate.sampling_run import SamplingRun
+from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
 from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.metrics.point_metrics import (
     energy_distance,
     mmd_and_null,
-    read_right,
+    nearest_label_accuracy,
     sliced_wasserstein,
     sliced_wasserstein_within_labels,
     spread_within_labels,
@@ -110,9 +110,9 @@ def test_a_neighbourhood_reaches_to_the_third_neighbour():
 
 def test_image_figures_of_real_images_are_the_floor():
     train, test = normal(2000, 6, seed=0), normal(500, 6, seed=1)
-    figures = image_figures(test, train, test)
-    assert figures.frechet == pytest.approx(figures.frechet_floor)
-    assert figures.frechet_ratio == pytest.approx(1)
+    metrics = image_metrics(test, train, test)
+    assert metrics.frechet == pytest.approx(metrics.frechet_floor)
+    assert metrics.frechet_ratio == pytest.approx(1)
 
 
 def test_the_floor_has_classes_as_often_as_samples_in_proportion_have():
@@ -120,25 +120,25 @@ def test_the_floor_has_classes_as_often_as_samples_in_proportion_have():
     classes = torch.arange(4000) % 2
     train, test = (normal(4000, 6, seed=seed) + 10 * classes.view(-1, 1) for seed in (0, 1))
     some = classes[:200]  # each class as often as the other
-    figures = image_figures(test[:200], train, test, (some, classes))
-    assert figures.frechet_floor < image_figures(test[:200], train, test).frechet_floor / 2
-    assert 0.5 < figures.frechet_ratio < 2
-    assert image_figures(test, train, test, (classes, classes)).frechet_ratio == pytest.approx(1)
+    metrics = image_metrics(test[:200], train, test, (some, classes))
+    assert metrics.frechet_floor < image_metrics(test[:200], train, test).frechet_floor / 2
+    assert 0.5 < metrics.frechet_ratio < 2
+    assert image_metrics(test, train, test, (classes, classes)).frechet_ratio == pytest.approx(1)
     # And so have samples, where fewer real ones are held out.
     samples = (normal(4000, 6, seed=2) + 10 * classes.view(-1, 1))[:1000]
     for seed in range(3, 7):
         few = normal(300, 6, seed) + 10 * classes[:300].view(-1, 1)
-        assert 0.5 < image_figures(samples, train, few, (classes[:1000], classes[:300])).frechet_ratio < 2
+        assert 0.5 < image_metrics(samples, train, few, (classes[:1000], classes[:300])).frechet_ratio < 2
 
 
 def test_as_many_images_are_compared_as_there_are_real_ones():
     train, test = normal(300, 6, seed=0), normal(60, 6, seed=1)
     class_by_class = torch.cat([normal(500, 6, seed=2), normal(500, 6, seed=3) + 3])
-    figures = image_figures(class_by_class, train, test)
-    assert figures.compared == 60
+    metrics = image_metrics(class_by_class, train, test)
+    assert metrics.compared == 60
     # Of both classes, though the first sixty are of one.
-    assert figures.frechet > 2 * image_figures(normal(60, 6, seed=4), train, test).frechet
-    assert image_figures(class_by_class, train, test[:10]) is None  # too few to speak of
+    assert metrics.frechet > 2 * image_metrics(normal(60, 6, seed=4), train, test).frechet
+    assert image_metrics(class_by_class, train, test[:10]) is None  # too few to speak of
 
 
 # Points
@@ -204,8 +204,8 @@ def test_points_are_read_by_the_nearest_real_one():
     data = GaussianMixture()
     real, labels = data.draw(1000, torch.Generator().manual_seed(0))
     generated, asked = data.draw(1000, torch.Generator().manual_seed(1))
-    assert read_right(generated, asked, real, labels) == 1
-    assert read_right(generated, 1 - asked, real, labels) == 0
+    assert nearest_label_accuracy(generated, asked, real, labels) == 1
+    assert nearest_label_accuracy(generated, 1 - asked, real, labels) == 0
 
 
 # From a checkpoint to its card
@@ -217,25 +217,25 @@ def gaussian_checkpoint(folder: Path) -> Path:
 
 def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     folder = gaussian_checkpoint(tmp_path)
-    figures = evaluate_checkpoint(folder, tmp_path, Drawing(torch.device("cpu")), samples=50)
+    metrics = evaluate_checkpoint(folder, tmp_path, SamplingRun(torch.device("cpu")), samples=50)
     assert f"evaluating gaussian-tiny: {point_evaluation.POINT_SEEDS} × 50 samples …\n" in capsys.readouterr().err
     config = load_config(folder)
-    assert json.loads(json.dumps(figures)) == figures == config.metrics["measured"]
-    assert figures["samples"] == 50
-    assert figures["seeds"] == point_evaluation.POINT_SEEDS
-    assert figures["steps"] == point_evaluation.POINT_STEPS
-    assert "label_accuracy" in figures
-    assert 0 < figures["sliced_wasserstein_standard_error"] < figures["sliced_wasserstein"]
+    assert json.loads(json.dumps(metrics)) == metrics == config.metrics["measured"]
+    assert metrics["samples"] == 50
+    assert metrics["seeds"] == point_evaluation.POINT_SEEDS
+    assert metrics["steps"] == point_evaluation.POINT_STEPS
+    assert "label_accuracy" in metrics
+    assert 0 < metrics["sliced_wasserstein_standard_error"] < metrics["sliced_wasserstein"]
     assert config.metrics["unconditional"]["guidance_scale"] == 0
     assert "label_accuracy" not in config.metrics["unconditional"]
     card = (folder / "README.md").read_text()
     for key in ("sliced wasserstein ratio", "mmd null", "energy"):
         assert f"| {key} |" in card
-    assert str(figures["sliced_wasserstein"]) in card
+    assert str(metrics["sliced_wasserstein"]) in card
     assert (folder / "points.png").stat().st_size < 200_000
 
-    again = evaluate_checkpoint(folder, tmp_path, Drawing(torch.device("cpu")), samples=50)
-    assert again == figures  # seeds are fixed
+    again = evaluate_checkpoint(folder, tmp_path, SamplingRun(torch.device("cpu")), samples=50)
+    assert again == metrics  # seeds are fixed
 
 
 @pytest.mark.parametrize("columns", [1, 64])
@@ -246,11 +246,11 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     made = tiny_checkpoint(data.config, name="own")
     recipe = {"data": section.model_dump(mode="json")}
     save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
-    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
+    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
     assert f"evaluating own: {point_evaluation.POINT_SEEDS} × 12 samples …" in capsys.readouterr().err
-    assert figures["samples"] == len(data.held_out) == 12
-    assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
-    assert "sliced_wasserstein_standard_error" not in figures  # every run has the same held-out points
+    assert metrics["samples"] == len(data.held_out) == 12
+    assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
+    assert "sliced_wasserstein_standard_error" not in metrics  # every run has the same held-out points
     remembered = load_config(tmp_path / "own").metrics["memorisation"]
     assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
     assert remembered["nearer_than_real"] < 0.2
@@ -259,12 +259,12 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     # What only repeats what it was trained on, and what is far from it.
     rows = data.examples.rows
     monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
-    evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
+    evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
     assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
     far = rows + 4 * torch.tensor(data.config.std)
     monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
-    figures = evaluate_checkpoint(tmp_path / "own", tmp_path, Drawing(torch.device("cpu")))
-    assert figures["two_sample_accuracy"] > 0.9 and figures["sliced_wasserstein_ratio"] > 2
+    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
+    assert metrics["two_sample_accuracy"] > 0.9 and metrics["sliced_wasserstein_ratio"] > 2
 
 
 def test_dimensions_of_different_units_count_alike():
@@ -285,10 +285,10 @@ def test_classes_of_one_point_have_no_spread_and_no_class_no_distance():
 def test_other_settings_are_measured_and_not_written(tmp_path):
     folder = gaussian_checkpoint(tmp_path)
     before = (folder / "config.json").read_bytes()
-    figures = evaluate_checkpoint(
-        folder, tmp_path, Drawing(torch.device("cpu")), samples=20, changed={"sampler": "ddim", "steps": 3}
+    metrics = evaluate_checkpoint(
+        folder, tmp_path, SamplingRun(torch.device("cpu")), samples=20, changed={"sampler": "ddim", "steps": 3}
     )
-    assert (figures["sampler"], figures["steps"]) == ("ddim", 3)
+    assert (metrics["sampler"], metrics["steps"]) == ("ddim", 3)
     assert (folder / "config.json").read_bytes() == before
     assert not (folder / "README.md").exists()
 
@@ -300,13 +300,13 @@ def test_other_settings_are_measured_and_not_written(tmp_path):
 def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
     with pytest.raises(RecipeError, match=says):
         evaluate_checkpoint(
-            gaussian_checkpoint(tmp_path), tmp_path, Drawing(torch.device("cpu")), samples=20, changed=changed
+            gaussian_checkpoint(tmp_path), tmp_path, SamplingRun(torch.device("cpu")), samples=20, changed=changed
         )
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(RecipeError, match="nothing"):
-        evaluate_checkpoint(tmp_path / "nothing", tmp_path, Drawing(torch.device("cpu")))
+        evaluate_checkpoint(tmp_path / "nothing", tmp_path, SamplingRun(torch.device("cpu")))
 
 
 @pytest.mark.parametrize(
@@ -322,10 +322,10 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
-    figures = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
-    bfloat16.check_comparable(options, 10_000, 0, figures)
+    metrics = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
+    bfloat16.check_comparable(options, 10_000, 0, metrics)
     with pytest.raises(RecipeError, match="same settings"):
-        bfloat16.check_comparable(options, 10_000, 0, None if measured is None else figures | measured)
+        bfloat16.check_comparable(options, 10_000, 0, None if measured is None else metrics | measured)
 
 
 def test_settings_are_told_of_the_sampler_that_has_them():
@@ -333,41 +333,43 @@ def test_settings_are_told_of_the_sampler_that_has_them():
     assert settings_of(ddpm, None) == {
         "sampler": "ddpm", "steps": 5, "guidance_scale": ddpm.guidance_scale, "variance": "fixed-large",
     }  # fmt: skip
-    figures = {"samples": 10, "seed": 0, "judge": "j"} | settings_of(ddpm, None)
+    metrics = {"samples": 10, "seed": 0, "judge": "j"} | settings_of(ddpm, None)
     with pytest.raises(RecipeError, match="same settings"):
-        bfloat16.check_comparable(ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, figures)
+        bfloat16.check_comparable(ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, metrics)
     assert settings_of(SamplingConfig(sampler="ddim", eta=0.5), None)["eta"] == 0.5
 
 
 def test_another_seed_shares_no_sample():
     checkpoint = tiny_checkpoint(GaussianMixture.config)
     drawn = [
-        point_evaluation.evaluate_points(checkpoint, SamplingConfig(steps=2), Drawing(CPU, seed), samples=20, seeds=3)
+        point_evaluation.evaluate_points(
+            checkpoint, SamplingConfig(steps=2), SamplingRun(CPU, seed), samples=20, seeds=3
+        )
         for seed in (0, 1)
     ]
-    (_, first), (figures, second) = drawn
-    assert figures["seed"] == 1
+    (_, first), (metrics, second) = drawn
+    assert metrics["seed"] == 1
     assert not torch.isin(first.rows, second.rows).any()
 
 
 def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
     labelled, plain = GaussianMixture.config, GaussianMixture.config.model_copy(update={"labels": ()})
     for config, asked in ((labelled, {0, 1}), (plain, {NO_LABEL})):
-        how = Drawing(CPU)
+        how = SamplingRun(CPU)
         _, drawn = point_evaluation.evaluate_points(
             tiny_checkpoint(config), SamplingConfig(steps=2), how, samples=20, seeds=2
         )
         assert set(drawn.labels.tolist()) == asked
     digits = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}))
     real = Examples(torch.zeros(30, 1, 8, 8), torch.arange(30) % 10)
-    drawn = draw_labelled(digits, FiniteSet(IMAGES, real, real), SamplingConfig(steps=2), Drawing(CPU), samples=20)
+    drawn = draw_labelled(digits, FiniteSet(IMAGES, real, real), SamplingConfig(steps=2), SamplingRun(CPU), samples=20)
     assert set(drawn.labels.tolist()) == {NO_LABEL}
 
 
 def test_bfloat16_is_not_compared_where_nothing_was_judged():
-    figures = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
+    metrics = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
     with pytest.raises(RecipeError, match="there was none"):
-        bfloat16.check_comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, figures)
+        bfloat16.check_comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, metrics)
 
 
 # The judge

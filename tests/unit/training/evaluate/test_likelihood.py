@@ -18,7 +18,7 @@ from training.__main__ import app
 from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples
 from training.evaluate.command import likelihood
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.sampling_run import SamplingRun
 from training.metrics.bits_per_dimension import bits_per_dimension
 from training.recipe import RecipeError
 
@@ -102,19 +102,19 @@ def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, f
     arguments = ["evaluate", "gaussian-tiny", "--likelihood", "--checkpoints", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.exception
-    figures = json.loads(result.stdout)
-    assert {name: of["samples"] for name, of in figures.items()} == {
+    metrics = json.loads(result.stdout)
+    assert {name: of["samples"] for name, of in metrics.items()} == {
         "likelihood, 5 steps": 60,
         "likelihood, 50 steps": 30,
     }
-    assert load_config(folder).metrics == figures
+    assert load_config(folder).metrics == metrics
     card = (folder / "README.md").read_text()
     assert "| bits learned |" in card and "](likelihood.png)" in card
     rows = GaussianMixture().held_out.some(60).rows
     checkpoint = load_checkpoint(folder)
     bits = bits_per_dimension(checkpoint.denoiser(), checkpoint.config.data, rows, 5)
     for variance in ("learned", "fixed-small", "fixed-large"):
-        found = figures["likelihood, 5 steps"][f"bits_{variance.replace('-', '_')}"]
+        found = metrics["likelihood, 5 steps"][f"bits_{variance.replace('-', '_')}"]
         assert found == pytest.approx(bits[variance].mean, rel=1e-4)
 
 
@@ -129,7 +129,7 @@ def test_a_chain_that_is_done_is_kept_whatever_becomes_of_the_next(tmp_path, few
 
     monkeypatch.setattr(likelihood, "measure_likelihood", only_the_first)
     with pytest.raises(KeyboardInterrupt):
-        likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu")))
+        likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")))
     assert list(load_config(folder).metrics) == ["likelihood, 5 steps"]
 
 
@@ -142,13 +142,13 @@ def test_what_cannot_be_compiled_is_said_before_anything_is_measured(monkeypatch
 
 def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
-    likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu")), samples=20)
+    likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")), samples=20)
     assert load_config(folder).metrics == {} and not (folder / "likelihood.png").exists()
 
 
 def test_of_a_chain_as_short_as_the_respaced_one_all_rows_are_measured_once(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", T=5)
-    found = likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu")))
+    found = likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")))
     assert {name: of["samples"] for name, of in found.items()} == {"likelihood, 5 steps": 60}
     assert (folder / "likelihood.png").exists()
 
@@ -156,7 +156,7 @@ def test_of_a_chain_as_short_as_the_respaced_one_all_rows_are_measured_once(tmp_
 def test_a_likelihood_of_points_is_measured_in_float32(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny")
     with pytest.raises(RecipeError, match="points are measured and served in float32"):
-        likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu"), precision="bfloat16"))
+        likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu"), precision="bfloat16"))
 
 
 def test_a_likelihood_in_bfloat16_does_not_take_the_place_of_that_in_float32(tmp_path, few_rows, monkeypatch):
@@ -166,9 +166,9 @@ def test_a_likelihood_in_bfloat16_does_not_take_the_place_of_that_in_float32(tmp
         "training.evaluate.likelihood.trained_on",
         lambda config: SimpleNamespace(held_out=Examples(images, torch.zeros(60, dtype=torch.long))),
     )
-    found = likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu"), precision="bfloat16"))
+    found = likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu"), precision="bfloat16"))
     assert found["likelihood, 5 steps"]["computed_in"] == "bfloat16" and load_config(folder).metrics == {}
-    likelihood.evaluate_likelihood(folder, Drawing(torch.device("cpu")))
+    likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")))
     assert load_config(folder).metrics["likelihood, 5 steps"]["computed_in"] == "float32"
 
 

@@ -17,14 +17,14 @@ from model.checkpoints.denoiser import load_checkpoint
 from model.data import DataConfig
 from model.networks import build_encoder, build_network
 from tests.folders import make_folder, make_table, noise
-from tests.unit.training.data.test_image_set import truncated
+from tests.unit.training.data.test_decoded_images import truncated
 from training.__main__ import app
 from training.data.image_folder import read_folder
 from training.data.table import read_columns
 from training.data.training_set import DataError
-from training.init.choices import HEAD, Choice, plain, to_toml
+from training.init.choices import SECTION_REASON, Choice, plain, to_toml
 from training.init.probe import Pace, measure_pace
-from training.init.propose import Amount, Impossible, Role, choose_size, recipe_for
+from training.init.propose import DataSummary, Role, UnsupportedRole, choose_size, recipe_for
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
 from training.tasks.registry import make_task
@@ -66,7 +66,7 @@ def test_what_is_written_is_what_is_meant():
         "description": Choice("long " * 30, "a reason that goes above the line"),
         "seed": Choice(0),
         "network": {
-            HEAD: Choice(None, "2.5 M parameters"),
+            SECTION_REASON: Choice(None, "2.5 M parameters"),
             "blocks": Choice(2, f"{nasty} above the line" * 10),
             "channels": Choice((48, 96), "two"),
             "learned": Choice(True),
@@ -85,10 +85,10 @@ def test_what_is_written_is_what_is_meant():
 # What is proposed
 
 
-def amount(shape: tuple[int, ...], rows: int, device: str = "cpu", labels: int = 3, **options) -> Amount:
+def amount(shape: tuple[int, ...], rows: int, device: str = "cpu", labels: int = 3, **options) -> DataSummary:
     kind = "points" if len(shape) == 1 else "images"
     data = DataConfig(dataset="mine", kind=kind, shape=shape, labels=tuple(f"class {i}" for i in range(labels)))
-    return Amount(rows, data, torch.device(device), **options)
+    return DataSummary(rows, data, torch.device(device), **options)
 
 
 OWN = {"dataset": Choice("mine"), "images": Choice("photos"), "size": Choice([32, 32]), "channels": Choice(3)}
@@ -145,7 +145,7 @@ def test_points_have_three_roles(role, dimensions):
     ],
 )
 def test_a_role_that_the_data_cannot_have_says_what_is_missing(role, of, says):
-    with pytest.raises(Impossible, match=f"--role {role}: {says}"):
+    with pytest.raises(UnsupportedRole, match=f"--role {role}: {says}"):
         recipe_for(role, "mine", OWN, of, "mine")
 
 
@@ -327,7 +327,7 @@ def test_the_pace_waits_for_whatever_device_there_is(kind, monkeypatch):
         def take(self, number: int) -> None: ...
 
     waited = []
-    monkeypatch.setattr("training.init.probe.Steps", Instant)
+    monkeypatch.setattr("training.init.probe.TrainStep", Instant)
     monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
     pace = measure_pace(None, SimpleNamespace(device=device))
     assert set(waited) == (set() if kind == "cpu" else {device})

@@ -50,13 +50,13 @@ def test_the_nearest_is_what_a_whole_table_of_distances_says():
 
 def test_copies_are_seen_and_fresh_draws_are_not():
     data = own()
-    copies = memorisation((data.examples.rows[:200].float() + 1).clamp(0, 255), data).figures
+    copies = memorisation((data.examples.rows[:200].float() + 1).clamp(0, 255), data).metrics
     assert copies["nearer_than_real"] == 1
     assert copies["nearest_training"] < 0.1 * copies["nearest_training_of_real"]
-    fresh = memorisation(noise(400, 2).float(), data).figures
+    fresh = memorisation(noise(400, 2).float(), data).metrics
     assert fresh["nearer_than_real"] < 0.05
     assert fresh["nearest_training"] == pytest.approx(fresh["nearest_training_of_real"], rel=0.05)
-    half = memorisation(torch.cat([noise(200, 2), data.examples.rows[:200]]).float(), data).figures
+    half = memorisation(torch.cat([noise(200, 2), data.examples.rows[:200]]).float(), data).metrics
     assert half["nearer_than_real"] == pytest.approx(0.5, abs=0.05)
     assert (fresh["samples"], fresh["held_out"], fresh["trained_on"]) == (400, 300, 600)
 
@@ -69,9 +69,9 @@ def test_what_is_expected_by_chance_is_what_fresh_draws_have_in_the_mean(held_ou
             [50, held_out, 60]
         )
         training, real = (Examples(rows, torch.zeros(len(rows), dtype=torch.int64)) for rows in drawn[:2])
-        figures = memorisation(drawn[2], FiniteSet(POINTS, training, real)).figures
-        found.append(figures["nearer_than_real"])
-        expected.add(figures["nearer_than_real_by_chance"])
+        metrics = memorisation(drawn[2], FiniteSet(POINTS, training, real)).metrics
+        found.append(metrics["nearer_than_real"])
+        expected.add(metrics["nearer_than_real_by_chance"])
     error = torch.tensor(found).std().item() / len(found) ** 0.5
     assert len(expected) == 1
     # Between the two nearest of few rows distances are not quite uniform.
@@ -81,17 +81,17 @@ def test_what_is_expected_by_chance_is_what_fresh_draws_have_in_the_mean(held_ou
 def test_a_mirror_image_is_a_copy_where_training_images_were_mirrored():
     data = own()
     mirror_images = data.examples.rows[:100].flip(-1).float()
-    assert memorisation(mirror_images, data).figures["nearer_than_real"] < 0.1
-    assert memorisation(mirror_images, data, mirrored=True).figures["nearer_than_real"] == 1
+    assert memorisation(mirror_images, data).metrics["nearer_than_real"] < 0.1
+    assert memorisation(mirror_images, data, mirrored=True).metrics["nearer_than_real"] == 1
 
 
 def test_what_is_checked_is_of_all_classes_and_no_more_than_that(monkeypatch):
     monkeypatch.setattr(module, "CHECKED", 50)
     data = own()
     class_by_class = torch.cat([data.examples.rows[:100], noise(100, 2)]).float()
-    figures = memorisation(class_by_class, data).figures
-    assert figures["samples"] == figures["held_out"] == 50
-    assert 0.2 < figures["nearer_than_real"] < 0.8
+    metrics = memorisation(class_by_class, data).metrics
+    assert metrics["samples"] == metrics["held_out"] == 50
+    assert 0.2 < metrics["nearer_than_real"] < 0.8
 
 
 def test_where_rows_are_drawn_without_end_nothing_can_be_remembered():

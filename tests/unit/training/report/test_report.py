@@ -34,10 +34,10 @@ from training.metrics.judge import JudgeConfig, JudgeNetwork
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
 from training.report import command, evaluator, grid, prompts, sample_sheets
-from training.report.grid import SAMPLES, Cell
-from training.report.measurement_store import CellStore, weights_hash
-from training.report.pipeline import Subject, load_library
-from training.report.section import IMAGE_COLUMNS, settings, table
+from training.report.grid import SAMPLES, Setting
+from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.pipeline import Pipeline, load_library
+from training.report.section import IMAGE_COLUMNS, described, table
 
 CPU = torch.device("cpu")
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
@@ -58,40 +58,49 @@ def of_quality(value: float) -> dict:
 
 
 def test_the_grid_has_every_sampler_and_variance_at_every_step_count():
-    cells = grid.by_steps(UNCONDITIONAL)
-    found = {(cell.sampler, cell.variance, cell.steps): cell.samples for cell in cells}
-    assert len(found) == len(cells) == 6 * 5 + 3 * 2
+    settings = grid.by_steps(UNCONDITIONAL)
+    found = {(setting.sampler, setting.variance, setting.steps): setting.samples for setting in settings}
+    assert len(found) == len(settings) == 6 * 5 + 3 * 2
     assert found["ddpm", "learned", 1000] == 1000
     assert found["ddpm", "learned", 100] == SAMPLES
     assert ("ddim", "fixed-small", 100) not in found
-    assert not any(cell.variance == "learned" for cell in grid.by_steps(CONFIG))
+    assert not any(setting.variance == "learned" for setting in grid.by_steps(CONFIG))
 
 
 def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
-    assert [cell.guidance_scale for cell in grid.by_scale(CONFIG, grid.SCALES, 2.5)] == [0, 1, 1.5, 2, 2.5, 3, 5, 8]
-    settings = {(cell.sampler, cell.steps, cell.samples) for cell in grid.by_scale(CONFIG, grid.SCALES, 2)}
-    assert settings == {("dpmpp-2m", 20, 2000)}
-    assert {cell.samples for cell in grid.headline(CONFIG)} == {10_000}
+    assert [setting.guidance_scale for setting in grid.by_scale(CONFIG, grid.SCALES, 2.5)] == [
+        0,
+        1,
+        1.5,
+        2,
+        2.5,
+        3,
+        5,
+        8,
+    ]
+    described = {(setting.sampler, setting.steps, setting.samples) for setting in grid.by_scale(CONFIG, grid.SCALES, 2)}
+    assert described == {("dpmpp-2m", 20, 2000)}
+    assert {setting.samples for setting in grid.headline(CONFIG)} == {10_000}
     assert grid.headline(tiny_checkpoint(POINTS).config) == grid.headline(tiny_text_checkpoint(IMAGES).config) == []
     advised = SamplingConfig(sampler="ddpm", steps=30, guidance_scale=4, variance="fixed-large")
-    assert grid.as_advised(advised) == Cell("ddpm", 30, 4, "fixed-large", samples=10_000)
-    assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Cell("ddim", 30, 4, samples=10_000)
+    assert grid.as_advised(advised) == Setting("ddpm", 30, 4, "fixed-large", samples=10_000)
+    assert grid.as_advised(advised.model_copy(update={"sampler": "ddim"})) == Setting("ddim", 30, 4, samples=10_000)
     short = tiny_checkpoint(POINTS, T=20).config
-    assert max(cell.steps for cell in grid.by_steps(short)) == 20
+    assert max(setting.steps for setting in grid.by_steps(short)) == 20
 
 
 def test_nothing_has_more_steps_than_its_schedule(tmp_path):
     base = tiny_checkpoint(IMAGES, T=15)
     config, control = base.config, tiny_control(base).config
-    for cells in (
+    for settings in (
         grid.by_steps(config), grid.headline(config), grid.by_scale(config, (1.0,), 2.0),
         grid.by_scale_with_noise(config, (1.0,), 2.0), grid.by_control_scale(config, control),
         grid.by_hint_guidance(config, control),
     ):  # fmt: skip
-        assert 10 <= max(cell.steps for cell in cells) <= 15
+        assert 10 <= max(setting.steps for setting in settings) <= 15
     assert len(grid.headline(config)) == len(set(grid.headline(config)))
-    subject = Subject(base, guide=tiny_classifier(IMAGES, T=15))
-    pictures = {**sample_sheets.of_steps(subject, CPU), "scales": sample_sheets.of_scales(subject, CPU)}
+    pipeline = Pipeline(base, guidance_model=tiny_classifier(IMAGES, T=15))
+    pictures = {**sample_sheets.of_steps(pipeline, CPU), "scales": sample_sheets.of_scales(pipeline, CPU)}
     assert "How they form, ddpm, after 0, 10 and 15 of 15 steps:" in pictures
     for name, draw in pictures.values():
         draw(tmp_path / name)
@@ -102,20 +111,23 @@ def test_pictures_of_two_guides_of_one_denoiser_are_two():
     base = tiny_checkpoint(IMAGES, name="digits")
     one, other = tiny_classifier(IMAGES), tiny_classifier(IMAGES)
     other = replace(other, config=other.config.model_copy(update={"name": "another"}))
-    names = [sample_sheets.of_scales(Subject(base, guide=guide), CPU)[0] for guide in (one, other)]
+    names = [
+        sample_sheets.of_scales(Pipeline(base, guidance_model=guidance_model), CPU)[0]
+        for guidance_model in (one, other)
+    ]
     assert names == ["digits-mnist-classifier-scales.png", "digits-another-scales.png"]
 
 
 def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
-    measured = {cell: of_quality(3.0) for cell in grid.by_steps(CONFIG)}
-    ten, twenty, fifty = (Cell("dpmpp-2m", steps, 1.5) for steps in (10, 20, 50))
-    other = Cell("ddim", 20, 1.5)
+    measured = {setting: of_quality(3.0) for setting in grid.by_steps(CONFIG)}
+    ten, twenty, fifty = (Setting("dpmpp-2m", steps, 1.5) for steps in (10, 20, 50))
+    other = Setting("ddim", 20, 1.5)
     measured |= {ten: of_quality(1.3), twenty: of_quality(1.08), fifty: of_quality(1.0), other: of_quality(1.05)}
     assert grid.cheapest(CONFIG, measured) == other  # of as many steps the better
     # A figure of fewer samples is no measure for the others, and another scale is another question.
     measured |= {
-        Cell("ddpm", 1000, 1.5, "fixed-small", 1000): of_quality(0.1),
-        Cell("dpmpp-2m", 20, 3.0): of_quality(0.1),
+        Setting("ddpm", 1000, 1.5, "fixed-small", 1000): of_quality(0.1),
+        Setting("dpmpp-2m", 20, 3.0): of_quality(0.1),
     }
     assert grid.cheapest(CONFIG, measured) == other
     measured[fifty] = of_quality(0.5)  # nearer than other real images are
@@ -126,42 +138,44 @@ def test_the_cheapest_is_the_fewest_steps_within_a_tenth_of_the_best():
 
 def test_what_reads_prompts_is_compared_where_they_are_captions_of_real_images():
     config = tiny_text_checkpoint(DIGITS, T=1000).config
-    assert all(cell.captioned for cell in grid.by_steps(config))
-    measured = {cell: of_quality(3.0) for cell in grid.by_steps(config)}
-    by_prompts = Cell("renoise", 4, config.sampling.guidance_scale)
+    assert all(setting.captioned for setting in grid.by_steps(config))
+    measured = {setting: of_quality(3.0) for setting in grid.by_steps(config)}
+    by_prompts = Setting("renoise", 4, config.sampling.guidance_scale)
     assert grid.cheapest(config, measured | {by_prompts: {"all three, among real": 1.0}}).captioned
 
 
 def test_points_nearer_than_real_ones_are_so_by_luck():
     config = tiny_checkpoint(POINTS, T=1000).config
-    measured = {cell: {"sliced_wasserstein_ratio": 3.0} for cell in grid.by_steps(config)}
+    measured = {setting: {"sliced_wasserstein_ratio": 3.0} for setting in grid.by_steps(config)}
     scale = config.sampling.guidance_scale
-    measured[Cell("ddim", 10, scale)] = {"sliced_wasserstein_ratio": 1.08}
-    measured[Cell("ddim", 50, scale)] = {"sliced_wasserstein_ratio": 0.5}
-    assert grid.cheapest(config, measured) == Cell("ddim", 10, scale)
+    measured[Setting("ddim", 10, scale)] = {"sliced_wasserstein_ratio": 1.08}
+    measured[Setting("ddim", 50, scale)] = {"sliced_wasserstein_ratio": 0.5}
+    assert grid.cheapest(config, measured) == Setting("ddim", 10, scale)
 
 
 def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
-    cell = Cell("ddpm", 10, 1.5, "fixed-large")
-    first = CellStore(tmp_path / "a.json", {"weights": "1"})
-    first.put(cell, of_quality(2.0))
-    again = CellStore(tmp_path / "a.json", {"weights": "1"})
-    assert cell in again
-    assert again.measured[cell]["frechet_ratio"] == 2.0
-    assert Cell("ddpm", 10, 1.5, "fixed-small") not in again
+    setting = Setting("ddpm", 10, 1.5, "fixed-large")
+    first = MeasurementStore(tmp_path / "a.json", {"weights": "1"})
+    first.put(setting, of_quality(2.0))
+    again = MeasurementStore(tmp_path / "a.json", {"weights": "1"})
+    assert setting in again
+    assert again.measured[setting]["frechet_ratio"] == 2.0
+    assert Setting("ddpm", 10, 1.5, "fixed-small") not in again
     assert not again.drawn("a.png", "ten steps")
     again.put_picture("a.png", "ten steps")
-    known = CellStore(tmp_path / "a.json", {"weights": "1"})
-    assert known.drawn("a.png", "ten steps") and not known.drawn("a.png", "twenty steps") and cell in known
-    other = CellStore(tmp_path / "a.json", {"weights": "2"})
-    assert cell not in other and not other.drawn("a.png", "ten steps")
-    kept = Cell("ddim", 10, 1.5)
+    known = MeasurementStore(tmp_path / "a.json", {"weights": "1"})
+    assert known.drawn("a.png", "ten steps") and not known.drawn("a.png", "twenty steps") and setting in known
+    other = MeasurementStore(tmp_path / "a.json", {"weights": "2"})
+    assert setting not in other and not other.drawn("a.png", "ten steps")
+    kept = Setting("ddim", 10, 1.5)
     known.put(kept, of_quality(1.0))
-    known.forget([cell])
-    assert cell not in known and kept in known and not known.drawn("a.png", "ten steps")
-    assert cell in CellStore(tmp_path / "a.json", {"weights": "1"})  # nothing is lost before something takes its place
+    known.forget([setting])
+    assert setting not in known and kept in known and not known.drawn("a.png", "ten steps")
+    assert setting in MeasurementStore(
+        tmp_path / "a.json", {"weights": "1"}
+    )  # nothing is lost before something takes its place
     (tmp_path / "a.json").write_text("{ half")
-    assert cell not in CellStore(tmp_path / "a.json", {"weights": "1"})
+    assert setting not in MeasurementStore(tmp_path / "a.json", {"weights": "1"})
 
 
 def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path):
@@ -190,13 +204,13 @@ def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path
 
 def test_a_table_has_no_empty_column_and_leaves_unknown_places_empty():
     rows = [
-        (settings(Cell("dpmpp-2m", 20, 1.5), scaled=True), of_quality(1.234) | {"label_accuracy": 0.9876}),
-        (settings(Cell("ddpm", 1000, 0.0, "learned", 1000), scaled=True), of_quality(2.5)),
+        (described(Setting("dpmpp-2m", 20, 1.5), scaled=True), of_quality(1.234) | {"label_accuracy": 0.9876}),
+        (described(Setting("ddpm", 1000, 0.0, "learned", 1000), scaled=True), of_quality(2.5)),
     ]
     lines = table(rows, IMAGE_COLUMNS)
     assert lines[2] == "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |"
     assert lines[3].startswith("| ddpm, learned | 1,000 | 0 | 1,000 |  | 2.5000 |")
-    without = table([(settings(Cell("ddim", 4, 1.0), scaled=False), of_quality(2.0))], IMAGE_COLUMNS)
+    without = table([(described(Setting("ddim", 4, 1.0), scaled=False), of_quality(2.0))], IMAGE_COLUMNS)
     assert without[0] == "| sampler | steps | samples | Fréchet | floor | Fréchet ÷ floor | precision | recall |"
 
 
@@ -204,7 +218,7 @@ def save(folder, one) -> None:
     save_checkpoint(folder / one.config.name, one.config, one.network, getattr(one, "text", None))
 
 
-def test_every_chapter_wants_its_subjects(tmp_path):
+def test_every_section_wants_its_subjects(tmp_path):
     base = tiny_checkpoint(IMAGES, name="mnist-cfg", T=1000)
     save(tmp_path, base)
     save(tmp_path, tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), name="mnist-ddpm", T=1000))
@@ -218,8 +232,8 @@ def test_every_chapter_wants_its_subjects(tmp_path):
         save(tmp_path, one)
     library = load_library(tmp_path)
     wanted = {
-        name: [(subject.name, subject.asked) for subject, _ in chapter.wants(library)]
-        for name, chapter in command.CHAPTERS.items()
+        name: [(pipeline.name, pipeline.asked) for pipeline, _ in section.wanted_settings(library)]
+        for name, section in command.SECTIONS.items()
     }
     assert wanted == {
         "steps": [
@@ -248,7 +262,7 @@ def small(monkeypatch):
     monkeypatch.setattr(sample_sheets, "POINTS", 50)
     monkeypatch.setattr(sample_sheets, "FRAMES", 4)
     original = grid.by_steps
-    monkeypatch.setattr(grid, "by_steps", lambda config: [replace(cell, samples=40) for cell in original(config)])
+    monkeypatch.setattr(grid, "by_steps", lambda config: [replace(setting, samples=40) for setting in original(config)])
     monkeypatch.setattr(grid, "SAMPLES", 40)
 
 
@@ -273,8 +287,8 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     with pytest.raises(KeyboardInterrupt):
         report()
     report()
-    cells = len(grid.by_steps(load_config(folder)))
-    assert len(made) == cells + 1  # the two that were done before the interruption are not made again
+    settings = len(grid.by_steps(load_config(folder)))
+    assert len(made) == settings + 1  # the two that were done before the interruption are not made again
     text = (tmp_path / "reports" / "quality.md").read_text()
     assert text.count("| ddpm, learned |") == 3
     for name in ("gaussian-tiny-steps.png", "gaussian-tiny-forming.png", "gaussian-tiny-forming-animated.png"):
@@ -294,9 +308,9 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     assert f"{advised.steps} steps" in (folder / "README.md").read_text()
 
     report()
-    assert len(made) == cells + 1
+    assert len(made) == settings + 1
     report(full=True)
-    assert len(made) == 2 * cells + 1
+    assert len(made) == 2 * settings + 1
 
 
 def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
@@ -313,18 +327,18 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
         save(checkpoints, one)
     judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: None)
+    monkeypatch.setattr(evaluator.Evaluator, "_reference", lambda *_: None)
     monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
     made = []
 
-    def figures(checkpoint, reference, options, how, *, samples):
-        scale = how.steering.scale if how.steering else options.guidance_scale
-        made.append((checkpoint.config.name, how.steering and how.steering.guide.name, options.steps, scale))
+    def metrics(checkpoint, reference, options, how, *, samples):
+        scale = how.guidance.scale if how.guidance else options.guidance_scale
+        made.append((checkpoint.config.name, how.guidance and how.guidance.guidance_model.name, options.steps, scale))
         asked = {"label_accuracy": 0.9 + scale / 100} if scale else {}
         return of_quality(1 + scale) | asked, None
 
-    monkeypatch.setattr(evaluator, "evaluate_images", figures)
-    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "guidance")})
+    monkeypatch.setattr(evaluator, "evaluate_images", metrics)
+    monkeypatch.setattr(command, "SECTIONS", {name: command.SECTIONS[name] for name in ("steps", "guidance")})
 
     def report(**options):
         command.make_report(checkpoints, reports, CPU, **options)
@@ -355,9 +369,9 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     assert not any(np.array_equal(columns[0][:8], of[:8]) for of in columns[1:])  # another seed each
     assert not any(np.array_equal(of[:8], of[30:38]) for of in columns)  # scale 0, scale 10
 
-    # Anew, one chapter's cells: those of the other are kept.
+    # Anew, one section's cells: those of the other are kept.
     first, made[:] = list(made), []
-    again = report(full=True, chapters=["guidance"])
+    again = report(full=True, sections=["guidance"])
     assert made and set(made) < set(first)
     assert again.count("| ddpm, learned |") == text.count("| ddpm, learned |") > 0
 
@@ -367,23 +381,23 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     config = load_config(checkpoints / "mnist-cfg")
     sampling = config.sampling.model_copy(update={"guidance_scale": 9.0})
     save_config(checkpoints / "mnist-cfg", config.model_copy(update={"sampling": sampling}))
-    report(chapters=["guidance"], only=["mnist-ddpm"])
+    report(sections=["guidance"], only=["mnist-ddpm"])
     assert changed.read_bytes() != before[0] and same.stat().st_mtime_ns == before[1]
 
 
 def test_hints_are_measured_with_their_labels_and_alone_each_as_the_cards_advise():
     control = tiny_control(tiny_checkpoint(IMAGES)).config
-    cells = grid.by_control_scale(CONFIG, control)
-    assert {(cell.alone, cell.guidance_scale) for cell in cells} == {
+    settings = grid.by_control_scale(CONFIG, control)
+    assert {(setting.alone, setting.guidance_scale) for setting in settings} == {
         (False, CONFIG.sampling.guidance_scale),
         (True, control.sampling.guidance_scale),
     }
-    assert [cell.control_scale for cell in cells] == 2 * [0, 0.5, 1, 1.5, 2]
+    assert [setting.control_scale for setting in settings] == 2 * [0, 0.5, 1, 1.5, 2]
     advice = control.sampling.model_copy(update={"guidance_scale": 2.5})
     guided = grid.by_hint_guidance(CONFIG, control.model_copy(update={"sampling": advice}))
-    at = [(cell.sampler, cell.guidance_scale) for cell in guided]
+    at = [(setting.sampler, setting.guidance_scale) for setting in guided]
     assert at == [(sampler, scale) for sampler in ("ddim", "dpmpp-2m") for scale in (1, 2, 2.5, 3, 5)]
-    assert {(cell.alone, cell.control_scale) for cell in guided} == {(True, control.control_scale)}
+    assert {(setting.alone, setting.control_scale) for setting in guided} == {(True, control.control_scale)}
 
 
 def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeypatch):
@@ -393,16 +407,16 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
     save(checkpoints, tiny_text_checkpoint(own, name="flowers-text-cfg"))  # of which nobody knows what its images show
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: None)
+    monkeypatch.setattr(evaluator.Evaluator, "_reference", lambda *_: None)
     made = []
 
-    def figures(checkpoint, _, options, how, *, samples):
+    def metrics(checkpoint, _, options, how, *, samples):
         made.append((checkpoint.config.name, options.sampler, options.variance, options.steps))
         ratio = {("dpmpp-2m", 2): 2.5, ("dpmpp-2m", 3): 2.0}.get((options.sampler, options.steps), 5.0)
         return of_quality(ratio) | {"captions_true": 0.875}, None
 
-    monkeypatch.setattr(evaluator, "evaluate_captions", figures)
-    monkeypatch.setattr(command, "CHAPTERS", {"steps": command.CHAPTERS["steps"]})
+    monkeypatch.setattr(evaluator, "evaluate_captions", metrics)
+    monkeypatch.setattr(command, "SECTIONS", {"steps": command.SECTIONS["steps"]})
     command.make_report(checkpoints, tmp_path / "reports", CPU, only=["mnist-text-cfg"])
     assert len(set(made)) == len(made) == 5 * 2 + 2 and {name for name, *_ in made} == {"mnist-text-cfg"}
     text = (tmp_path / "reports" / "quality.md").read_text()
@@ -441,15 +455,15 @@ def test_each_set_of_data_is_compared_with_its_own(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluator, "trained_on", real)
     monkeypatch.setattr(evaluator, "section_trained_on", lambda config: config.data.dataset)
-    desk = evaluator.Bench(tmp_path, tmp_path / "reports", CPU)
+    writer = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
     small, large = load_library(tmp_path).plain()
-    found = [desk._reference(subject) for subject in (small, large, small)]
+    found = [writer._reference(pipeline) for pipeline in (small, large, small)]
     assert [of.data.config.shape[1] for of in found] == [16, 8, 16] and found[0] is found[2]
     assert [of.judged.judge.config.name for of in found] == ["judge-16", "judge-8", "judge-16"]
 
     monkeypatch.setattr(evaluator, "trained_on", lambda config: real(config, 19))
     with pytest.raises(RecipeError, match="own-16: only 19 images of own are held out"):
-        evaluator.Bench(tmp_path, tmp_path / "reports", CPU).prepare(small, [Cell("ddim", 2, 1.0)])
+        evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU).prepare(small, [Setting("ddim", 2, 1.0)])
 
 
 def test_a_folder_of_another_name_is_refused(tmp_path):
@@ -482,8 +496,8 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "SCALES", (1.0,))
     monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
     monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
-    monkeypatch.setattr(grid, "by_scale", lambda _, scales, __: [Cell("ddim", 2, s, samples=20) for s in scales])
-    monkeypatch.setattr(grid, "_cell", lambda of, **fields: Cell("ddim", 2, of.guidance_scale, samples=20, **fields))
+    monkeypatch.setattr(grid, "by_scale", lambda _, scales, __: [Setting("ddim", 2, s, samples=20) for s in scales])
+    monkeypatch.setattr(grid, "_cell", lambda of, **fields: Setting("ddim", 2, of.guidance_scale, samples=20, **fields))
     monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
     monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
     monkeypatch.setattr(sample_sheets, "PROMPTS", ())
@@ -491,14 +505,14 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(sample_sheets, "CAPTIONED", (1, 2))
     monkeypatch.setattr(sample_sheets, "NEAREST", 1)
     monkeypatch.setattr(sample_sheets, "HINTED", 5)
-    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("prompts", "control")})
+    monkeypatch.setattr(command, "SECTIONS", {name: command.SECTIONS[name] for name in ("prompts", "control")})
 
     def report(**options):
         command.make_report(
             tmp_path / "checkpoints",
             tmp_path / "reports",
             CPU,
-            chapters=["prompts", "control"],
+            sections=["prompts", "control"],
             **options,
         )
 
@@ -540,7 +554,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
         save(checkpoints, one)
     judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
-    monkeypatch.setattr(evaluator.Bench, "_reference", lambda *_: SimpleNamespace(data=None))
+    monkeypatch.setattr(evaluator.Evaluator, "_reference", lambda *_: SimpleNamespace(data=None))
     monkeypatch.setattr(
         evaluator, "evaluate_images", lambda _, __, options, *___, **____: (of_quality(9 - options.steps), None)
     )
@@ -554,7 +568,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
     monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
     monkeypatch.setattr(evaluator, "evaluate_control", hints)
     monkeypatch.setattr(sample_sheets, "of_hints", lambda *_: {})
-    monkeypatch.setattr(command, "CHAPTERS", {name: command.CHAPTERS[name] for name in ("steps", "control")})
+    monkeypatch.setattr(command, "SECTIONS", {name: command.SECTIONS[name] for name in ("steps", "control")})
     command.make_report(checkpoints, tmp_path / "reports", CPU)
     before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
     alone = tiny_control(base).config.sampling
@@ -563,9 +577,9 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
     assert "## Hints" in (tmp_path / "reports" / "quality.md").read_text()
 
 
-def test_unknown_checkpoints_and_chapters_are_named(tmp_path):
+def test_unknown_checkpoints_and_sections_are_named(tmp_path):
     save_tiny(tmp_path, POINTS)
     with pytest.raises(RecipeError, match=r"no checkpoint spiral-cfg .* there are spiral-tiny"):
         command.make_report(tmp_path, tmp_path / "reports", CPU, only=["spiral-cfg"])
-    with pytest.raises(RecipeError, match=r"no chapter costs: there are steps, guidance, prompts, control"):
-        command.make_report(tmp_path, tmp_path / "reports", CPU, chapters=["costs"])
+    with pytest.raises(RecipeError, match=r"no section costs: there are steps, guidance, prompts, control"):
+        command.make_report(tmp_path, tmp_path / "reports", CPU, sections=["costs"])

@@ -16,8 +16,8 @@ from model.prediction import diffused
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier
 from training.__main__ import app
 from training.data.synthetic_points import GaussianMixture
-from training.evaluate.command import evaluate_checkpoint, evaluate_steered
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.command import evaluate_checkpoint, evaluate_guided
+from training.evaluate.sampling_run import SamplingRun
 from training.metrics.point_metrics import spread_within_labels
 from training.recipe import RecipeError
 
@@ -94,7 +94,7 @@ def test_its_gradient_points_to_the_component(trained):
 def test_a_quick_look_is_announced_and_not_written_down(trained, capsys):
     folder = trained / "checkpoints" / "tiny-classifier"
     before = (folder / "config.json").read_bytes()
-    evaluate_checkpoint(folder, trained, Drawing(CPU), samples=50)
+    evaluate_checkpoint(folder, trained, SamplingRun(CPU), samples=50)
     assert "evaluating tiny-classifier: at most 50 held-out rows …" in capsys.readouterr().err
     assert (folder / "config.json").read_bytes() == before
 
@@ -109,23 +109,23 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
     monkeypatch.setattr("training.evaluate.command.options.POINTS", 40)
     unconditional = GaussianMixture.config.model_copy(update={"labels": ()})
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
-    steers = trained / "checkpoints" / "tiny-classifier"
-    figures = evaluate_steered(denoiser, steers, trained / "checkpoints", Drawing(CPU))
-    assert (figures["guide"], figures["guidance_scale"], figures["samples"]) == ("tiny-classifier", 1.0, 40)
-    assert "label_accuracy" in figures and "spread" in figures
-    config = load_config(steers, ClassifierConfig)
-    assert json.loads(json.dumps(figures)) == config.metrics["steering gaussian-tiny"]
-    assert "measured" in config.metrics and "steering gaussian-tiny" in (steers / "README.md").read_text()
+    classifier = trained / "checkpoints" / "tiny-classifier"
+    metrics = evaluate_guided(denoiser, classifier, trained / "checkpoints", SamplingRun(CPU))
+    assert (metrics["guide"], metrics["guidance_scale"], metrics["samples"]) == ("tiny-classifier", 1.0, 40)
+    assert "label_accuracy" in metrics and "spread" in metrics
+    config = load_config(classifier, ClassifierConfig)
+    assert json.loads(json.dumps(metrics)) == config.metrics["steering gaussian-tiny"]
+    assert "measured" in config.metrics and "steering gaussian-tiny" in (classifier / "README.md").read_text()
     assert "evaluating gaussian-tiny, steered by tiny-classifier: 40 samples …" in capsys.readouterr().err
-    off = evaluate_steered(denoiser, steers, trained, Drawing(CPU), changed={"guidance_scale": 0.0})
+    off = evaluate_guided(denoiser, classifier, trained, SamplingRun(CPU), changed={"guidance_scale": 0.0})
     assert "label_accuracy" not in off
-    assert load_config(steers, ClassifierConfig) == config
+    assert load_config(classifier, ClassifierConfig) == config
 
 
 def test_a_classifier_that_does_not_fit_is_refused(trained):
     denoiser = save_tiny(trained / "other", POINTS)
     with pytest.raises(RecipeError, match="other data or another schedule than spiral-tiny"):
-        evaluate_steered(denoiser, trained / "checkpoints" / "tiny-classifier", trained, Drawing(CPU))
+        evaluate_guided(denoiser, trained / "checkpoints" / "tiny-classifier", trained, SamplingRun(CPU))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_it_fits_denoisers_of_the_same_rows_noise_and_labels(changed, fits):
 def test_evaluate_says_what_does_not_go_with_a_classifier(trained):
     folder = trained / "checkpoints" / "tiny-classifier"
     with pytest.raises(RecipeError, match="is a classifier: it draws no samples"):
-        evaluate_checkpoint(folder, trained, Drawing(CPU), changed={"steps": 3})
+        evaluate_checkpoint(folder, trained, SamplingRun(CPU), changed={"steps": 3})
 
 
 @pytest.mark.parametrize(

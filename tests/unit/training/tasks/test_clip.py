@@ -88,7 +88,7 @@ def test_clip_and_then_a_denoiser_that_reads_its_text(drawn, tmp_path):
     result = train(tmp_path, TEXT_CFG)
     assert result.exit_code == 0, result.exception
     made = load_checkpoint(tmp_path / "checkpoints" / "mnist-text-cfg")
-    assert made.config.reads == "text"
+    assert made.config.conditioning == "text"
     assert torch.equal(made.text.embed([read("bold 3")]), clip.text.embed([read("bold 3")]))  # not trained further
 
 

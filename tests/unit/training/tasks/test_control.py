@@ -18,7 +18,7 @@ from training.data.drawings import drawings
 from training.data.hinted_images import HintedImages, rough
 from training.data.training_set import Examples, FiniteSet
 from training.evaluate.command import evaluate_checkpoint
-from training.evaluate.sampling_run import Drawing
+from training.evaluate.sampling_run import SamplingRun
 from training.metrics.hint_agreement import agreement, another_of_the_class, f1
 from training.metrics.image_reference import ImageReference, Judged
 from training.recipe import RecipeError
@@ -185,22 +185,22 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
         lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
     )
     folder = trained / "checkpoints" / "tiny-control"
-    figures = evaluate_checkpoint(folder, trained / "checkpoints", Drawing(CPU), samples=20)
+    metrics = evaluate_checkpoint(folder, trained / "checkpoints", SamplingRun(CPU), samples=20)
     assert "evaluating tiny-control: 20 hints …" in capsys.readouterr().err
-    assert figures["agreement_ceiling"] == 1.0
-    assert 0 <= figures["agreement_floor"] <= 1 and figures["base"] == "mnist-base"
+    assert metrics["agreement_ceiling"] == 1.0
+    assert 0 <= metrics["agreement_floor"] <= 1 and metrics["base"] == "mnist-base"
     # The judge of this test sees a seven everywhere.
     shown = mnist(train=False).some(20)
-    assert figures["label_accuracy"] == pytest.approx((shown.labels == 7).double().mean().item())
-    assert figures["drawings"] == 0.1
-    assert load_config(folder, ControlConfig).metrics["measured"] == json.loads(json.dumps(figures))
+    assert metrics["label_accuracy"] == pytest.approx((shown.labels == 7).double().mean().item())
+    assert metrics["drawings"] == 0.1
+    assert load_config(folder, ControlConfig).metrics["measured"] == json.loads(json.dumps(metrics))
     card = (folder / "README.md").read_text()
     assert "| agreement ceiling | 1.0 |" in card and "](followed.png)" in card and "mnist-base" in card
     assert Image.open(folder / "followed.png").size == (20 * 30 + 2, 8 * 30 + 2)
     before = (folder / "config.json").read_bytes()
     changed = {"steps": 3, "guidance_scale": 2.5}
-    otherwise = evaluate_checkpoint(folder, trained / "checkpoints", Drawing(CPU), samples=10, changed=changed)
-    assert (figures["guidance_scale"], figures["guidance_scale_alone"]) == (1.5, 1.0)  # of the base, of the ControlNet
+    otherwise = evaluate_checkpoint(folder, trained / "checkpoints", SamplingRun(CPU), samples=10, changed=changed)
+    assert (metrics["guidance_scale"], metrics["guidance_scale_alone"]) == (1.5, 1.0)  # of the base, of the ControlNet
     assert {name: otherwise[name] for name in (*changed, "guidance_scale_alone")} == changed | {
         "guidance_scale_alone": 2.5
     }
@@ -236,4 +236,4 @@ def test_a_base_that_cannot_be_is_named(tmp_path, base, data, says):
 def test_another_base_than_it_was_trained_beside_is_refused(trained, tmp_path):
     save_tiny(tmp_path, CONFIG.model_copy(update={"labels": ()}), name="mnist-base")
     with pytest.raises(RecipeError, match="beside other weights of mnist-base"):
-        evaluate_checkpoint(trained / "checkpoints" / "tiny-control", tmp_path, Drawing(CPU))
+        evaluate_checkpoint(trained / "checkpoints" / "tiny-control", tmp_path, SamplingRun(CPU))

@@ -132,10 +132,12 @@ def test_the_exact_model_of_a_gaussian_pays_its_entropy_over_any_number_of_steps
 def test_fixed_variances_are_the_ends_of_the_learned_one():
     bound = VariationalBound(make_schedule("cosine", 1000), 4, IMAGES)
     index = torch.arange(4)
-    assert bound.fixed_v("fixed-small", index).tolist() == [0, 0, 0, 0]
-    assert bound.fixed_v("fixed-large", index).tolist() == [1, 1, 1, 0]
+    assert bound.fixed_variance_fraction("fixed-small", index).tolist() == [0, 0, 0, 0]
+    assert bound.fixed_variance_fraction("fixed-large", index).tolist() == [1, 1, 1, 0]
     x0, x0_hat = torch.rand(2, 4, 1, 4, 4) * 2 - 1
-    per_pixel = bound.term(x0, index, x0_hat, per_row(bound.fixed_v("fixed-large", index), x0).expand_as(x0))
+    per_pixel = bound.term(
+        x0, index, x0_hat, per_row(bound.fixed_variance_fraction("fixed-large", index), x0).expand_as(x0)
+    )
     torch.testing.assert_close(
-        bound.term(x0, index, x0_hat, per_row(bound.fixed_v("fixed-large", index), x0)), per_pixel
+        bound.term(x0, index, x0_hat, per_row(bound.fixed_variance_fraction("fixed-large", index), x0)), per_pixel
     )

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.folders import make_folder, noise
-from training.data import image_set as images_module
+from training.data import decoded_images as images_module
 from training.data import training_set
 from training.data.augment import flipped, recoloured, shifted
 from training.data.data_section import ImageSection
