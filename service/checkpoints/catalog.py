@@ -27,8 +27,8 @@ class Catalog:
         guidance_models: Iterable[GuidanceModel] = (),
         controls: Iterable[ControlCheckpoint] = (),
     ):
-        """A model gets the first of `guidance_models` that fits it, for labels and for text, and the first of `controls`
-        for each kind of hint."""
+        """A model gets the first guidance model that fits it, for labels and for text, and the first ControlNet that
+        fits it for each kind of hint."""
         guidance_models, controls = list(guidance_models), list(controls)
         self.served: Mapping[str, Served] = {
             checkpoint.config.name: Served(
