@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import engine, guidance, reproducibility, soak
+from benchmarks import engine, guidance, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -29,6 +29,14 @@ def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200):
 def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200):
     """Seeded requests of the shipped checkpoints, all at once and one by one: the same bytes?"""
     reproducibility.run(requests)
+
+
+@app.command("same-bytes")
+def run_same_bytes(
+    other: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Another checkout, with checkpoints.")],
+):
+    """Every kind of request to this checkout and to another: the same samples? Exit status 1 if one differs."""
+    raise typer.Exit(same_bytes.run(other))
 
 
 @app.command("guidance")

@@ -1,21 +1,17 @@
 """The same request, the same bytes: under load, alone, streamed, and after a restart."""
 
 import asyncio
-import base64
 import hashlib
-import io
 import json
 import random
 from collections.abc import Callable, Container, Mapping
 
-from PIL import Image, ImageDraw
 from rich.table import Table
 
 from benchmarks import load, machine
 from benchmarks.engine import SAMPLERS, mixed_request
+from benchmarks.requests import PROMPTS, drawing
 from benchmarks.server import spirale
-
-PROMPTS = ["a thin seven leaning right", "bold 3", "the digit eight, wide and upright"]
 
 
 def run(requests: int) -> None:
@@ -86,17 +82,9 @@ def _classifier(draw: random.Random) -> dict:
 
 
 def _hint(draw: random.Random) -> dict:
-    control = {"kind": draw.choice(["canny", "sketch"]), "image": _drawing(draw), "scale": draw.choice([0.5, 1])}
+    control = {"kind": draw.choice(["canny", "sketch"]), "image": drawing(draw), "scale": draw.choice([0.5, 1])}
     beside = draw.choice([{}, {"guidance_scale": 1}, {"label": draw.randrange(10)}])
     return _images(draw) | {"control": control} | beside
-
-
-def _drawing(draw: random.Random) -> str:
-    """Three strokes on white, a PNG in base64."""
-    picture, buffer = Image.new("L", (56, 56), 255), io.BytesIO()
-    ImageDraw.Draw(picture).line([(draw.randrange(8, 48), draw.randrange(8, 48)) for _ in range(4)], 0, 5)
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 KINDS: Mapping[str, Callable[[random.Random], dict]] = {

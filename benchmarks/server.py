@@ -8,10 +8,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx
 
-READY_SECONDS = 180
+READY_SECONDS = 600  # a busy machine takes minutes
 
 
 def free_port() -> int:
@@ -22,13 +23,21 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    *command: str, port: int, ready: str = "/readyz", environment: Mapping[str, str] | None = None
+    *command: str,
+    port: int,
+    ready: str = "/readyz",
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen]]:
-    """(url, process) while `python …command` serves there; it is ended, with all that it started, on the way out."""
+    """(url, process) while `python …command` serves there; it is ended, with all that it started, on the way out.
+
+    It is started in `folder`, by default the current one.
+    """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, *command],
             env={**os.environ, **(environment or {})},
+            cwd=folder,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -47,10 +56,19 @@ def serving(
 
 
 @contextlib.contextmanager
-def spirale(*flags: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    port = free_port()
-    with serving("-m", "service", "--port", str(port), "--notice-seconds", "0", *flags, port=port) as served:
+def spirale(*flags: str, folder: Path | None = None) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The service; of the checkout in `folder`, with that one's code and checkpoints, where it is given."""
+    port, environment = free_port(), None
+    if folder is not None:
+        flags, environment = (*flags, "--checkpoints", str(folder / "checkpoints")), own_code(folder)
+    command = ("-m", "service", "--port", str(port), "--notice-seconds", "0", *flags)
+    with serving(*command, port=port, environment=environment, folder=folder) as served:
         yield served
+
+
+def own_code(folder: Path) -> Mapping[str, str]:
+    """The environment in which Python, started in a checkout, imports that checkout's packages before all others."""
+    return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": ""}
 
 
 def _wait(process: subprocess.Popen, url: str, log) -> None:

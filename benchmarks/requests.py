@@ -1,0 +1,228 @@
+"""The requests that two versions of Spirale must answer alike. The list is the same each time."""
+
+import base64
+import io
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+SAMPLERS = ("ddpm", "renoise", "ddim", "dpmpp-2m")
+VARIANCES = ("fixed-small", "fixed-large", "learned")
+UNCONDITIONAL = ("mnist-ddpm", "spiral-ddpm", "gaussian-ddpm")  # these have learned a variance
+LABELLED = ("mnist-cfg", "spiral-cfg", "gaussian-cfg")
+PROMPTED = "mnist-text-cfg"
+PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and upright")
+LARGEST_SEED = 2**63 - 1
+
+JSON, STREAM = "application/json", "text/event-stream"
+IMAGE_TYPES = (JSON, "image/png", "application/zip", "application/x-npy", STREAM)
+POINT_TYPES = (JSON, "image/png", "text/csv", "application/x-npy", STREAM)
+
+Field = str | int | float | bool | list[int] | list[str] | Mapping[str, str | float | bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One request. Without a body it is a GET."""
+
+    group: str
+    path: str
+    body: Mapping[str, Field] | None = None
+    accept: str = JSON
+
+    @property
+    def name(self) -> str:
+        """What identifies it to a reader. A picture in it is shortened."""
+        told = "" if self.body is None else " " + json.dumps(self.body, default=str)
+        for image in _images(self.body):
+            told = told.replace(image, f"{image[:8]}…")
+        return f"{'GET' if self.body is None else 'POST'} {self.path}{told} as {self.accept}"
+
+
+def every_request() -> list[Asked]:
+    """All of them, in order."""
+    return [
+        *(Asked("samplers", "/sample", body) for body in _samplers()),
+        *(Asked("variances", "/sample", body) for body in _variances()),
+        *(Asked("eta", "/sample", body) for body in _etas()),
+        *(Asked("advised defaults", "/sample", body) for body in _defaults()),
+        *(Asked("classifier-free", "/sample", body) for body in _classifier_free()),
+        *(Asked("classifier", "/sample", body) for body in _classifier()),
+        *(Asked("CLIP", "/sample", body) for body in _clip()),
+        *(Asked("prompts", "/sample", body) for body in _prompts()),
+        *(Asked("control", "/sample", body) for body in _controls()),
+        *(Asked("labels, n and seeds", "/sample", body) for body in _rows()),
+        *(Asked("streams", "/sample", body, STREAM) for body in _streams()),
+        *_media_types(),
+        *(Asked("links", path, accept=accept) for path, accept in _links()),
+        *_openai(),
+        *(Asked("models", path) for path in _models()),
+    ]
+
+
+def drawing(draw: random.Random) -> str:
+    """Three strokes on white, a PNG in base64."""
+    picture, buffer = Image.new("L", (56, 56), 255), io.BytesIO()
+    ImageDraw.Draw(picture).line([(draw.randrange(8, 48), draw.randrange(8, 48)) for _ in range(4)], 0, 5)
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _mnist(**fields: Field) -> dict[str, Field]:
+    return {"dataset": "mnist", "n": 2, "steps": 6, "seed": 1, **fields}
+
+
+def _points(dataset: str, **fields: Field) -> dict[str, Field]:
+    return {"dataset": dataset, "n": 20, "steps": 8, "seed": 1, **fields}
+
+
+def _of(model: str, **fields: Field) -> dict[str, Field]:
+    dataset = model.split("-")[0]
+    return (_mnist if dataset == "mnist" else lambda **more: _points(dataset, **more))(model=model, **fields)
+
+
+def _samplers() -> Iterator[dict[str, Field]]:
+    for number, sampler in enumerate(SAMPLERS):
+        for model in LABELLED:
+            yield _of(model, sampler=sampler, label=1, seed=10 + number)
+        yield _of("mnist-ddpm", sampler=sampler, seed=20 + number)
+        yield _of("spiral-ddpm", sampler=sampler, seed=20 + number, steps=1)
+
+
+def _variances() -> Iterator[dict[str, Field]]:
+    for number, variance in enumerate(VARIANCES):
+        for model in UNCONDITIONAL:
+            yield _of(model, sampler="ddpm", variance=variance, seed=30 + number)
+        if variance != "learned":
+            yield _of("mnist-cfg", sampler="ddpm", variance=variance, label=4, seed=30 + number)
+
+
+def _etas() -> Iterator[dict[str, Field]]:
+    for number, eta in enumerate((0.0, 0.3, 1.0)):
+        yield _mnist(sampler="ddim", eta=eta, label=5, seed=40 + number)
+        yield _points("spiral", sampler="ddim", eta=eta, seed=40 + number)
+
+
+def _defaults() -> Iterator[dict[str, Field]]:
+    """Each model, each guidance model and each ControlNet with what its card advises."""
+    for model in UNCONDITIONAL:
+        yield {"dataset": model.split("-")[0], "model": model, "seed": 50}
+    for model in LABELLED:
+        yield {"dataset": model.split("-")[0], "model": model, "label": 1, "seed": 51}
+    yield {"dataset": "mnist", "model": PROMPTED, "prompt": PROMPTS[0], "seed": 52}
+    for dataset in ("mnist", "spiral", "gaussian"):
+        yield {"dataset": dataset, "guidance": "classifier", "label": 0, "seed": 53}
+    yield {"dataset": "mnist", "prompt": PROMPTS[1], "seed": 54}
+    for kind in ("canny", "sketch"):
+        yield {"dataset": "mnist", "control": _control(kind), "seed": 55}
+
+
+def _classifier_free() -> Iterator[dict[str, Field]]:
+    for number, scale in enumerate((0.0, 1.0, 2.5)):
+        yield _mnist(label=7, guidance_scale=scale, seed=60 + number)
+        yield _points("spiral", label=2, guidance="classifier-free", guidance_scale=scale, seed=60 + number)
+    yield _mnist(label=7, guidance="none", seed=63)
+    yield _points("gaussian", label=1, guidance="none", seed=63)
+    yield _points("gaussian", label=0, guidance_scale=3.0, sampler="ddpm", seed=64)
+
+
+def _classifier() -> Iterator[dict[str, Field]]:
+    for number, scale in enumerate((0.0, 1.0, 4.0)):
+        yield _mnist(label=3, guidance="classifier", guidance_scale=scale, seed=70 + number)
+        yield _points("spiral", label=1, guidance="classifier", guidance_scale=scale, seed=70 + number)
+    yield _mnist(label=[1, 9], guidance="classifier", sampler="ddpm", variance="learned", seed=73)
+    yield _mnist(label=6, guidance="classifier", sampler="dpmpp-2m", seed=74)
+    yield _points("gaussian", label=1, guidance="classifier", sampler="ddim", eta=0.5, seed=75)
+    yield _mnist(model="mnist-cfg", label=2, guidance="classifier", guidance_scale=2.0, seed=76)
+
+
+def _clip() -> Iterator[dict[str, Field]]:
+    for number, prompt in enumerate(PROMPTS):
+        yield _mnist(prompt=prompt, guidance="clip", guidance_scale=float(number), seed=80 + number)
+    yield _mnist(prompt=PROMPTS[0], guidance="clip", sampler="ddim", seed=83)
+    yield _mnist(prompt=PROMPTS[1], guidance="clip", sampler="ddpm", variance="learned", seed=84)
+
+
+def _prompts() -> Iterator[dict[str, Field]]:
+    for number, prompt in enumerate(PROMPTS):
+        yield _mnist(prompt=prompt, guidance="classifier-free", guidance_scale=1.5 * number, seed=90 + number)
+    yield _mnist(prompt=PROMPTS[0], guidance="none", model=PROMPTED, seed=93)
+    yield _mnist(prompt="a bold purple four", guidance="classifier-free", seed=94)
+    yield _mnist(model=PROMPTED, sampler="ddpm", seed=95)
+
+
+def _control(kind: str, **fields: float | bool) -> dict[str, str | float | bool]:
+    return {"kind": kind, "image": drawing(random.Random(kind)), **fields}
+
+
+def _controls() -> Iterator[dict[str, Field]]:
+    for kind in ("canny", "sketch"):
+        yield _mnist(control=_control(kind), seed=100)
+        yield _mnist(control=_control(kind), guidance="none", seed=101)
+        yield _mnist(control=_control(kind, scale=0.5), label=8, seed=102)
+        yield _mnist(control=_control(kind), label=[2, 5], guidance_scale=1.0, sampler="ddim", seed=103)
+        yield _mnist(control=_control(kind), label=4, guidance="classifier", guidance_scale=2.0, seed=104)
+
+
+def _rows() -> Iterator[dict[str, Field]]:
+    yield {"dataset": "mnist", "label": list(range(10)), "steps": 4, "seed": 110}
+    yield {"dataset": "mnist", "label": ["7", "0", "7"], "steps": 4, "seed": 111}
+    yield _mnist(n=1, label="3", seed=112)
+    yield _mnist(n=9, steps=4, seed=LARGEST_SEED - 3)  # passes the largest seed
+    yield {"dataset": "spiral", "label": [0, 2, 1, 1], "steps": 7, "seed": 113}
+    yield _points("gaussian", n=1, label=0, seed=114)
+    yield _points("spiral", n=1500, seed=115)
+
+
+def _streams() -> Iterator[dict[str, Field]]:
+    yield _mnist(label=3, steps=10, previews=4, seed=120)
+    yield _mnist(label=[3, 8, 1], n=3, zoom=2, previews=3, sampler="ddpm", seed=121)
+    yield _mnist(prompt=PROMPTS[0], previews=3, seed=122)
+    yield _mnist(prompt=PROMPTS[1], guidance="classifier-free", previews=3, seed=123)
+    yield _mnist(label=5, guidance="classifier", previews=3, seed=124)
+    yield _mnist(control=_control("sketch"), previews=3, seed=125)
+    yield _mnist(model="mnist-ddpm", previews=0, seed=126)
+    yield _points("spiral", label=2, steps=12, seed=127)
+    yield _points("gaussian", sampler="ddpm", previews=5, seed=128)
+
+
+def _media_types() -> Iterator[Asked]:
+    for accept in IMAGE_TYPES:
+        yield Asked("images by media type", "/sample", _mnist(n=3, label=[6, 0, 9], seed=130), accept)
+    yield Asked("images by media type", "/sample", _mnist(n=5, zoom=3, seed=131), "image/png")
+    for accept in POINT_TYPES:
+        yield Asked("points by media type", "/sample", _points("spiral", label=1, seed=132), accept)
+    yield Asked("points by media type", "/sample", _points("gaussian", seed=133), "text/csv")
+    yield Asked("points by media type", "/sample", _points("gaussian", axes=[1, 0], seed=134), "image/png")
+
+
+def _links() -> Iterator[tuple[str, str]]:
+    yield "/sample?dataset=mnist&label=7&seed=3&steps=5&zoom=8", "*/*"
+    yield "/sample?dataset=mnist&label=1,2,3&seed=140&steps=5", "image/png"
+    yield "/sample?dataset=mnist&prompt=bold+3&seed=141&steps=5", JSON
+    yield "/sample?dataset=spiral&n=30&seed=142&steps=5&sampler=ddim&eta=0.5", "*/*"
+    yield "/sample?dataset=gaussian&n=30&seed=143&steps=5&axes=1,0", "image/png"
+    yield "/sample?dataset=spiral&label=2&n=30&seed=144&steps=5", "text/csv"
+
+
+def _openai() -> Iterator[Asked]:
+    path, group = "/v1/images/generations", "OpenAI's route"
+    yield Asked(group, path, {"prompt": PROMPTS[0], "model": PROMPTED, "seed": 150, "steps": 6})
+    yield Asked(group, path, {"prompt": PROMPTS[1], "n": 2, "size": "56x56", "seed": 151, "steps": 6})
+    yield Asked(group, path, {"prompt": PROMPTS[2], "guidance_scale": 2.0, "seed": 152, "steps": 6})
+    yield Asked(group, "/v1/models")
+
+
+def _models() -> Iterator[str]:
+    yield "/models"
+    for model in ("spiral-cfg", "spiral-ddpm", "gaussian-cfg", "gaussian-ddpm"):
+        yield f"/models/{model}/reference"
+
+
+def _images(body: Mapping[str, Field] | None) -> Iterator[str]:
+    for value in (body or {}).values():
+        if isinstance(value, Mapping) and isinstance(value.get("image"), str):
+            yield str(value["image"])
