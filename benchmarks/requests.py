@@ -81,7 +81,8 @@ def _points(dataset: str, **fields: Field) -> dict[str, Field]:
 
 def _of(model: str, **fields: Field) -> dict[str, Field]:
     dataset = model.split("-")[0]
-    return (_mnist if dataset == "mnist" else lambda **more: _points(dataset, **more))(model=model, **fields)
+    fields = {"model": model, **fields}
+    return _mnist(**fields) if dataset == "mnist" else _points(dataset, **fields)
 
 
 def _samplers() -> Iterator[dict[str, Field]]:
