@@ -1,8 +1,7 @@
 """A row's noise is a function of (its seed, the step), and of nothing else.
 
-Counter-based random numbers (Philox-4x32-10: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as
-1, 2, 3") instead of generator objects: any row's noise at any step can be had at any time, for many rows in one go,
-on any device.
+Counter-based random numbers (Philox-4x32-10: Salmon 2011) instead of generator objects: any row's noise at any step can
+be had at any time, for many rows in one go, on any device.
 """
 
 import math
@@ -50,8 +49,8 @@ def normal(seeds: Tensor, steps: Tensor, shape: tuple[int, ...]) -> Tensor:
     seeds  [rows] int64, 0 … 2⁶³−1
     steps  [rows] int64: 0 is the noise a run starts from, k that of its k-th update
 
-    Box-Muller in float64 and rounded at the end: vectorised and scalar code paths may differ in the last bit of a
-    logarithm, but not in the 24 bits that are left.
+    Box-Muller (Box & Muller 1958) in float64 and rounded at the end: vectorised and scalar code paths may differ in the
+    last bit of a logarithm, but not in the 24 bits that are left.
     """
     size = math.prod(shape)
     blocks = -(-size // 4)

@@ -79,6 +79,8 @@ def make_plan(
     eta       0 … 1, for `ddim` (SME20 eq. 16): 0 deterministic, 1 as noisy as DDPM
     variance  for `ddpm`: β̃ (HJA20 section 3.2), β, or ND21 eq. 15
 
+    `renoise` adds fresh noise to x̂0 at every step (Song 2023, algorithm 1).
+
     Raises ValueError on anything out of range.
     """
     if not 0 <= eta <= 1:

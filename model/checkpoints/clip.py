@@ -1,4 +1,4 @@
-"""Words and noisy images in one space (Radford 2021), and the gradient by which words steer a denoiser (GLIDE)."""
+"""Words and noisy images in one space (Rad21), and the gradient by which words steer a denoiser (Nichol 2022)."""
 
 from dataclasses import dataclass
 from pathlib import Path

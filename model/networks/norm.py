@@ -1,4 +1,4 @@
-"""Group norm in float32."""
+"""Group norm (Wu & He 2018) in float32."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""A small transformer that reads prompts."""
+"""A small transformer (Vaswani 2017) that reads prompts."""
 
 import torch
 from torch import Tensor, nn

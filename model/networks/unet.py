@@ -1,4 +1,4 @@
-"""A small UNet for images, behind a pixel-unshuffle that trades resolution for channels."""
+"""A small UNet (Ronneberger 2015) for images, behind a pixel-unshuffle that trades resolution for channels."""
 
 import torch
 from torch import Tensor, nn

@@ -6,8 +6,8 @@ A slice that does not fit a tick is cut in two.
 Three rules, all in device-seconds, so that models of any size share a device by them:
 
 1. Jobs go in the order of work × work left, and a tick is filled in that order. Of all orders this one makes the mean
-   slowdown (time taken over time needed) least (Hyytiä, Aalto & Penttinen 2012, "SPTP"): little left goes before much,
-   and a job that was short from the start before the last steps of a long one.
+   slowdown (time taken over time needed) least (Hyytiä 2012, "SPTP"): little left goes before much, and a job
+   that was short from the start before the last steps of a long one.
 2. The oldest job never falls behind a quarter of the speed that it would have on an idle device.
 3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
    kept small enough for it to be done in a small multiple of the time that it would take alone.

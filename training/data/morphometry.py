@@ -1,6 +1,6 @@
 """The shape of handwriting in numbers: stroke thickness, slant, width, height, stroke length.
 
-As Morpho-MNIST defines them (Castro et al. 2019, section 2).
+As Morpho-MNIST defines them (Castro 2019, section 2).
 """
 
 import hashlib
