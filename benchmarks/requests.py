@@ -63,10 +63,12 @@ def every_request() -> list[Asked]:
     ]
 
 
-def drawing(draw: random.Random) -> str:
-    """Three strokes on white, a PNG in base64."""
-    picture, buffer = Image.new("L", (56, 56), 255), io.BytesIO()
-    ImageDraw.Draw(picture).line([(draw.randrange(8, 48), draw.randrange(8, 48)) for _ in range(4)], 0, 5)
+def drawing(draw: random.Random, side: int = 56, paper: int = 255, ink: int = 0) -> str:
+    """Three strokes on paper of `side` pixels, a PNG in base64. Paper and ink are grey, 0 … 255."""
+    picture, buffer = Image.new("L", (side, side), paper), io.BytesIO()
+    least, most = side // 7, side * 6 // 7
+    corners = [(draw.randrange(least, most), draw.randrange(least, most)) for _ in range(4)]
+    ImageDraw.Draw(picture).line(corners, ink, max(1, side // 11))
     picture.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
@@ -166,6 +168,8 @@ def _controls() -> Iterator[dict[str, Field]]:
         yield _mnist(control=_control(kind, scale=0.5), label=8, seed=102)
         yield _mnist(control=_control(kind), label=[2, 5], guidance_scale=1.0, sampler="ddim", seed=103)
         yield _mnist(control=_control(kind), label=4, guidance="classifier", guidance_scale=2.0, seed=104)
+        ready = {"kind": kind, "image": drawing(random.Random(kind), 28, paper=0, ink=255), "preprocess": False}
+        yield _mnist(control=ready, label=6, seed=105)
 
 
 def _rows() -> Iterator[dict[str, Field]]:

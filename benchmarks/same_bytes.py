@@ -28,13 +28,15 @@ from benchmarks.server import own_code, spirale
 RENAMED: Mapping[str, str] = {
     "reads": "conditioning",
     "steered_by": "guidance_models",
-    "helpers": "guidance_models",
     "preferred": "default_for_prompts",
     "follows": "controlnets",
+    "evaluations_per_second": "network_evaluations_per_second",
+    "engine.guidance_models": "helpers",  # these two were one field: their union is compared
+    "engine.controlnets": "helpers",
 }
-"""Old name → new name of a field or header. Both are read as the new one, in either checkout."""
+"""Old name → new name of a field, or `parent.name` where only that object's is meant. Either checkout is read so."""
 
-MEASURED = frozenset({"timings", "created", "evaluations_per_second", "knee"})
+MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee"})
 """Fields (by their new names) that differ from run to run."""
 
 PICTURES = frozenset({"b64_png", "b64_json", "image"})  # PNGs in base64: compared by pixels
@@ -115,7 +117,7 @@ def _of_json(where: str, value: object) -> Iterator[tuple[str, Value]]:
     """Every leaf of plain JSON, under the new names."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            name = RENAMED.get(key, key)
+            name = RENAMED.get(f"{where.rpartition('.')[2]}.{key}", RENAMED.get(key, key))
             path = f"{where}.{name}" if where else name
             if name in PICTURES and isinstance(item, str):
                 yield from _of_png(base64.b64decode(item), path)

@@ -99,6 +99,14 @@ def test_a_renamed_field_is_compared_by_its_value():
     assert differences(as_json(new), as_json(old)) == ["models[0].conditioning: 'text', there 'label'"]
 
 
+def test_a_field_that_was_split_into_two_is_compared_as_their_union():
+    old = {"engine": {"helpers": {"classifier": [4], "canny": [8]}}}
+    new = {"engine": {"guidance_models": {"classifier": [4]}, "controlnets": {"canny": [8]}}}
+    assert differences(as_json(new), as_json(old)) == []
+    new["engine"]["controlnets"]["canny"] = [4]
+    assert places(as_json(new), as_json(old)) == ["engine.helpers.canny[0]"]
+
+
 def test_a_missing_an_added_and_a_changed_field_are_found():
     whole = {"seed": 3, "eta": None, "labels": ["a", "b"]}
     assert differences(as_json({"seed": 3, "labels": ["a", "b"]}), as_json(whole)) == ["eta: nothing, there None"]
