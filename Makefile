@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow train-env lint format readme lock audit clean
+.PHONY: help serve test test-slow train-env check format readme lock audit clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,9 +24,10 @@ test-slow: $(VENV)/.everything ## What takes long: faults, fuzzing, a soak, cont
 train-env: $(VENV)/.everything ## Install what `python -m training` needs
 	@echo "now: $(BIN)/python -m training --help"
 
-lint: $(VENV)/.everything ## Style
+check: $(VENV)/.everything ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.everything ## Mend style
 	$(BIN)/ruff check --fix .

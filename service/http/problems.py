@@ -123,7 +123,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]]) -> None:
         schemas |= definition.pop("$defs", {}) | {"ProblemBody": definition}
         return schema
 
-    app.openapi = openapi  # type: ignore[method-assign] (the framework's own way to extend it)
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend it
 
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
