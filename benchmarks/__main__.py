@@ -14,19 +14,21 @@ Minutes = Annotated[float, typer.Option(min=0.1, help="Of each load point.")]
 
 
 @app.command("engine")
-def run_engine(seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 12):
+def run_engine(
+    seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 12
+) -> None:
     """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
     engine.run(seconds, rounds)
 
 
 @app.command("latency")
-def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200):
+def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200) -> None:
     """Short requests among saturating long ones, and long among short, over their times on an idle server."""
     engine.run_latency(requests)
 
 
 @app.command("reproducibility")
-def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200):
+def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200) -> None:
     """Seeded requests of the shipped checkpoints, all at once and one by one: the same bytes?"""
     reproducibility.run(requests)
 
@@ -34,13 +36,15 @@ def run_reproducibility(requests: Annotated[int, typer.Option(min=10)] = 200):
 @app.command("same-bytes")
 def run_same_bytes(
     other: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Another checkout, with checkpoints.")],
-):
+) -> None:
     """Every kind of request to this checkout and to another: the same samples? Exit status 1 if one differs."""
     raise typer.Exit(same_bytes.run(other))
 
 
 @app.command("guidance")
-def run_guidance(seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 8):
+def run_guidance(
+    seconds: Annotated[float, typer.Option(min=2)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 8
+) -> None:
     """Throughput of classifier-guided and classifier-free rows, over plain ones."""
     guidance.run(seconds, rounds)
 
@@ -50,13 +54,13 @@ def run_peers(
     minutes: Minutes = 5,
     grid_minutes: Annotated[float, typer.Option(min=0.1, help="Of each setting tried.")] = 0.75,
     kept: Annotated[Path | None, typer.Option(help="A file to keep load points in; go on from those it has.")] = None,
-):
+) -> None:
     """The same network and weights behind FastAPI, LitServe and BentoML (needs the extra `peers`)."""
     compare.run(minutes, grid_minutes, kept)
 
 
 @app.command("soak")
-def run_soak(minutes: Minutes = 20):
+def run_soak(minutes: Minutes = 20) -> None:
     """Random valid, invalid and abandoned requests: no 5xx but by design, flat memory, nothing left behind."""
     raise typer.Exit(soak.run(minutes))
 

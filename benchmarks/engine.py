@@ -46,13 +46,17 @@ def run(seconds: float, rounds: int) -> None:
 async def _through_http(url: str, seconds: float) -> float:
     """Evaluations per second that the server counts while clients keep it busy with requests of all kinds."""
 
+    draw = random.Random()
+
     async def ask(http: httpx.AsyncClient, number: int) -> None:
-        (await http.post("/sample", json=mixed_request(random))).raise_for_status()
+        (await http.post("/sample", json=mixed_request(draw))).raise_for_status()
 
     return await network_evaluations_per_second(url, MODEL, load.closed(url, CLIENTS, 3600, ask), seconds)
 
 
-async def network_evaluations_per_second(url: str, model: str, clients: Coroutine, seconds: float) -> float:
+async def network_evaluations_per_second(
+    url: str, model: str, clients: Coroutine[None, None, object], seconds: float
+) -> float:
     """That the server counts while the clients keep it busy; they are ended after it."""
     busy = asyncio.create_task(clients)
     await asyncio.sleep(2)  # until the queue is full
@@ -65,9 +69,9 @@ async def network_evaluations_per_second(url: str, model: str, clients: Coroutin
     return (after - before) / (ended - started)
 
 
-def mixed_request(draw: random.Random) -> dict:
+def mixed_request(draw: random.Random) -> load.Body:
     """Any sampler, steps, label, guidance and number of samples, of one model: rows that agree in nothing else."""
-    fields = {
+    fields: load.Body = {
         "dataset": "mnist",
         "model": MODEL,
         "seed": draw.randrange(2**31),
@@ -112,11 +116,11 @@ async def _post(http: httpx.AsyncClient, **fields: object) -> float:
     return time.perf_counter() - started
 
 
-async def _short_ones(url: str, requests: int, background: list[dict]) -> list[float]:
+async def _short_ones(url: str, requests: int, background: list[load.Body]) -> list[float]:
     """The times of so many 10-step requests, one at a time at random moments, while `background` runs for ever."""
     async with load.client(url) as http:
 
-        async def for_ever(fields: dict) -> None:
+        async def for_ever(fields: load.Body) -> None:
             while True:
                 await _post(http, **fields)
 

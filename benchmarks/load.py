@@ -5,11 +5,17 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 import numpy as np
 
 TIMEOUT = 300.0  # seconds
+
+Body = dict[str, object]
+"""The fields of a request, as JSON has them."""
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ async def poisson(
     rate: float,
     seconds: float,
     patience: float,
-    draw: Callable[[random.Random], tuple[str, dict]],
+    draw: Callable[[random.Random], tuple[str, Body]],
     path: str,
     hopeless: Callable[[list[Answered]], bool] = lambda answered: False,
 ) -> list[Answered]:
@@ -41,7 +47,7 @@ async def poisson(
     answered: list[Answered] = []
     async with client(url) as http:
 
-        async def one(kind: str, body: dict, came: float) -> Answered:
+        async def one(kind: str, body: Body, came: float) -> None:
             started = time.perf_counter()
             try:
                 answer = await http.post(path, json=body)
@@ -62,12 +68,14 @@ async def poisson(
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks)
-        return answered
+    return answered
 
 
-async def closed(url: str, clients: int, seconds: float, work: Callable[..., Coroutine]) -> list:
+async def closed(
+    url: str, clients: int, seconds: float, work: Callable[[httpx.AsyncClient, int], Coroutine[None, None, R]]
+) -> list[R]:
     """Closed loop: each of `clients` runs `work(http, number)` again and again until the time is over."""
-    results = []
+    results: list[R] = []
     until = time.perf_counter() + seconds
     async with client(url) as http:
 
@@ -81,4 +89,5 @@ async def closed(url: str, clients: int, seconds: float, work: Callable[..., Cor
 
 def percentiles(seconds: list[float]) -> tuple[float, float, float]:
     """p50, p95, p99; NaN where there is nothing."""
-    return tuple(np.percentile(seconds, [50, 95, 99])) if seconds else (float("nan"),) * 3
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99]) if seconds else (float("nan"),) * 3
+    return float(p50), float(p95), float(p99)

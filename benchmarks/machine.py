@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, load_checkpoint
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
 from service.engine.hardware import choose_device
@@ -23,7 +23,7 @@ def describe() -> str:
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def served(name: str) -> tuple[DenoiserCheckpoint, str, str]:
+def served(name: str) -> tuple[DenoiserCheckpoint, str, Precision]:
     """(checkpoint, device, precision) as the service would run it by default."""
     checkpoint = load_checkpoint(CHECKPOINTS / name)
     device = choose_device("auto")

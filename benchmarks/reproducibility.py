@@ -44,7 +44,7 @@ def _equal(answers: list[str], alone: list[str], kinds: list[str], wanted: Conta
     return f"{sum(same)} of {len(same)}"
 
 
-def _points(draw: random.Random) -> dict:
+def _points(draw: random.Random) -> load.Body:
     return {
         "dataset": draw.choice(["gaussian", "spiral"]),
         "n": draw.choice([1, 10, 500, 3000]),
@@ -54,7 +54,7 @@ def _points(draw: random.Random) -> dict:
     }
 
 
-def _images(draw: random.Random) -> dict:
+def _images(draw: random.Random) -> load.Body:
     return {
         "dataset": "mnist",
         "n": draw.choice([1, 2, 8, 32]),
@@ -64,7 +64,7 @@ def _images(draw: random.Random) -> dict:
     }
 
 
-def _prompt(draw: random.Random) -> dict:
+def _prompt(draw: random.Random) -> load.Body:
     return _images(draw) | {
         "model": "mnist-text-cfg",
         "prompt": draw.choice(PROMPTS),
@@ -72,22 +72,22 @@ def _prompt(draw: random.Random) -> dict:
     }
 
 
-def _clip(draw: random.Random) -> dict:
+def _clip(draw: random.Random) -> load.Body:
     return _images(draw) | {"prompt": draw.choice(PROMPTS), "guidance": "clip", "guidance_scale": draw.choice([1, 3])}
 
 
-def _classifier(draw: random.Random) -> dict:
+def _classifier(draw: random.Random) -> load.Body:
     fields = {"guidance": "classifier", "label": draw.randrange(2), "guidance_scale": draw.choice([1, 3])}
     return _images(draw) | {"dataset": draw.choice(["mnist", "spiral"])} | fields
 
 
-def _hint(draw: random.Random) -> dict:
+def _hint(draw: random.Random) -> load.Body:
     control = {"kind": draw.choice(["canny", "sketch"]), "image": drawing(draw), "scale": draw.choice([0.5, 1])}
     beside = draw.choice([{}, {"guidance_scale": 1}, {"label": draw.randrange(10)}])
     return _images(draw) | {"control": control} | beside
 
 
-KINDS: Mapping[str, Callable[[random.Random], dict]] = {
+KINDS: Mapping[str, Callable[[random.Random], load.Body]] = {
     "labels": mixed_request,
     "points": _points,
     "prompts": _prompt,
@@ -98,11 +98,11 @@ KINDS: Mapping[str, Callable[[random.Random], dict]] = {
 """What is asked for, in turn."""
 
 
-async def _ask(url: str, bodies: list[dict], *, at_once: bool, streamed: bool = False) -> list[str]:
+async def _ask(url: str, bodies: list[load.Body], *, at_once: bool, streamed: bool = False) -> list[str]:
     """A digest of each answer's samples, as JSON has them."""
     async with load.client(url, timeout=None) as http:  # the last of all at once waits for all others
 
-        async def one(body: dict) -> str:
+        async def one(body: load.Body) -> str:
             accept = "text/event-stream" if streamed else "application/json"
             answer = await http.post("/sample", json=body, headers={"Accept": accept})
             answer.raise_for_status()
@@ -117,4 +117,4 @@ async def _ask(url: str, bodies: list[dict], *, at_once: bool, streamed: bool = 
 
 async def _what_holds(url: str) -> str:
     async with load.client(url) as http:
-        return (await http.get("/models")).json()["seeds"]
+        return str((await http.get("/models")).json()["seeds"])

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -95,7 +96,7 @@ def facts(answer: Answer) -> Facts:
     return dict([*_of_json("headers", headers), *_DECODERS[kind](answer.content)])
 
 
-def unasked(models: Mapping, asked: Sequence[Asked]) -> list[str]:
+def unasked(models: Mapping[str, Any], asked: Sequence[Asked]) -> list[str]:
     """Models and samplers of an answer of `GET /models` that no request names."""
     bodies = [one.body for one in asked if one.body is not None]
     named = {body.get("model") for body in bodies} | {body.get("sampler") for body in bodies}

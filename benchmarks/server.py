@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -18,7 +19,8 @@ READY_SECONDS = 600  # a busy machine takes minutes
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
 
 
 @contextlib.contextmanager
@@ -28,7 +30,7 @@ def serving(
     ready: str = "/readyz",
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
-) -> Iterator[tuple[str, subprocess.Popen]]:
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """(url, process) while `python …command` serves there; it is ended, with all that it started, on the way out.
 
     It is started in `folder`, by default the current one.
@@ -56,7 +58,7 @@ def serving(
 
 
 @contextlib.contextmanager
-def spirale(*flags: str, folder: Path | None = None) -> Iterator[tuple[str, subprocess.Popen]]:
+def spirale(*flags: str, folder: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The service; of the checkout in `folder`, with that one's code and checkpoints, where it is given."""
     port, environment = free_port(), None
     if folder is not None:
@@ -71,7 +73,7 @@ def own_code(folder: Path) -> Mapping[str, str]:
     return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": ""}
 
 
-def _wait(process: subprocess.Popen, url: str, log) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):

@@ -42,8 +42,8 @@ def run(minutes: float) -> int:
     return 0 if verdict == "nothing wrong" else 1
 
 
-async def _soak(url: str, pid: int, seconds: float) -> tuple[collections.Counter, list[float], float]:
-    statuses: collections.Counter = collections.Counter()
+async def _soak(url: str, pid: int, seconds: float) -> tuple[collections.Counter[int | str], list[float], float]:
+    statuses: collections.Counter[int | str] = collections.Counter()
     memory: list[float] = []
     draw = random.Random(0)
 
@@ -94,7 +94,7 @@ def _accept(draw: random.Random) -> str:
     return draw.choice(["*/*", "application/json", "image/png", "application/zip", "application/x-npy", "text/csv"])
 
 
-def _points(draw: random.Random) -> dict:
+def _points(draw: random.Random) -> load.Body:
     return {
         "dataset": draw.choice(["spiral", "gaussian"]),
         "n": draw.choice([1, 500, 10_000]),
@@ -102,9 +102,9 @@ def _points(draw: random.Random) -> dict:
     }
 
 
-def _invalid(draw: random.Random) -> dict:
+def _invalid(draw: random.Random) -> load.Body:
     """A request with one thing wrong."""
-    wrong = {
+    wrong: dict[str, list[object]] = {
         "dataset": ["mnits", "", None, 7],
         "label": [10, -1, "seven", [], [1] * 65, 1.5],
         "n": [0, 65, "many"],

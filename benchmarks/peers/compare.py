@@ -5,8 +5,9 @@ import importlib.util
 import itertools
 import os
 import random
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ GRID_RATE = 0.707  # of the ladder: where settings differ, and none is hopeless
 PROBE_REQUESTS, PROBE_MINUTES = 40, 1 / 3  # of a quick look, the longer of both
 
 Setting = Mapping[str, str]
+Served = tuple[str, subprocess.Popen[bytes]]
+"""(url, process)"""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class System:
     """A server under test. `grid` is empty where there is nothing to choose."""
 
     name: str
-    start: Callable  # (setting) → context manager of (url, process)
-    body: Callable[[int, int, int], dict]  # (label, steps, seed)
+    start: Callable[[Setting], AbstractContextManager[Served]]
+    body: Callable[[int, int, int], load.Body]  # (label, steps, seed)
     grid: tuple[Setting, ...] = ({},)
 
 
@@ -140,7 +143,7 @@ def _point(
     def hopeless(answered: list[load.Answered]) -> bool:
         return break_off and sum(one.kind == "10" and one.seconds > BOUND for one in answered) > max(2.0, 1.5 * allowed)
 
-    def draw(randomness: random.Random) -> tuple[str, dict]:
+    def draw(randomness: random.Random) -> tuple[str, load.Body]:
         (steps,) = randomness.choices(list(MIX), list(MIX.values()))
         return str(steps), system.body(randomness.randrange(10), steps, randomness.randrange(2**31))
 
@@ -176,7 +179,7 @@ def _best_setting(system: System, minutes: float, notebook: Notebook) -> Setting
 def _systems() -> list[System]:
     cores = os.cpu_count() or 1
 
-    def grid(**values: tuple) -> tuple[Setting, ...]:
+    def grid(**values: tuple[float, ...]) -> tuple[Setting, ...]:
         """Every combination in which workers × threads is the number of cores: more only get in each other's way."""
         every = (dict(zip(values, map(str, one), strict=True)) for one in itertools.product(*values.values()))
         return tuple(
@@ -206,9 +209,9 @@ def _environment(setting: Setting) -> dict[str, str]:
     return {**setting, "PEER_DEVICE": device, "PEER_PRECISION": precision, "OMP_NUM_THREADS": threads}
 
 
-def _peer(module: str) -> Callable:
+def _peer(module: str) -> Callable[[Setting], AbstractContextManager[Served]]:
     @contextmanager
-    def start(setting: Setting) -> Iterator:
+    def start(setting: Setting) -> Iterator[Served]:
         port = free_port()
         with serving("-m", module, str(port), port=port, ready="/health", environment=_environment(setting)) as served:
             yield served
@@ -217,7 +220,7 @@ def _peer(module: str) -> Callable:
 
 
 @contextmanager
-def _bentoml(setting: Setting) -> Iterator:
+def _bentoml(setting: Setting) -> Iterator[Served]:
     port = free_port()
     command = ("-m", "bentoml", "serve", "benchmarks.peers.bentoml_batching:Peer", "--port", str(port))
     environment = {**_environment(setting), "BENTOML_HOST": "127.0.0.1", "BENTOML_DO_NOT_TRACK": "True"}
@@ -226,20 +229,20 @@ def _bentoml(setting: Setting) -> Iterator:
 
 
 @contextmanager
-def _spirale(setting: Setting) -> Iterator:
+def _spirale(setting: Setting) -> Iterator[Served]:
     with spirale("--max-queued-seconds", "3600", "--deadline-seconds", "3600", "--log-format", "json") as served:
         yield served
 
 
-def _plain(label: int, steps: int, seed: int) -> dict:
+def _plain(label: int, steps: int, seed: int) -> load.Body:
     return {"label": label, "steps": steps, "seed": seed}
 
 
-def _wrapped(label: int, steps: int, seed: int) -> dict:
+def _wrapped(label: int, steps: int, seed: int) -> load.Body:
     return {"bodies": [_plain(label, steps, seed)]}
 
 
-def _ours(label: int, steps: int, seed: int) -> dict:
+def _ours(label: int, steps: int, seed: int) -> load.Body:
     return {
         "dataset": "mnist",
         "model": "mnist-cfg",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator
 
 import anyio.to_thread
 import uvicorn
@@ -19,7 +20,7 @@ class Body(BaseModel):
 
 
 @contextlib.asynccontextmanager
-async def lifespan(app: FastAPI):
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = int(os.environ["PEER_WORKERS"])
     app.state.sampler = Sampler()
     yield
@@ -29,7 +30,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/health")
-async def health():
+async def health() -> dict[str, str]:
     return {}
 
 

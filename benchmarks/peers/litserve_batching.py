@@ -6,26 +6,26 @@ import sys
 import litserve
 from fastapi import Response
 
-from benchmarks.peers.work import Sampler
+from benchmarks.peers.work import Request, Sampler
 
 
-class Api(litserve.LitAPI):
-    def setup(self, device):
+class Api(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where types are checked
+    def setup(self, device: str) -> None:
         self.sampler = Sampler()
 
-    def decode_request(self, request):
+    def decode_request(self, request: Request) -> Request:
         return request
 
-    def batch(self, inputs):
+    def batch(self, inputs: list[Request]) -> list[Request]:
         return inputs
 
-    def predict(self, batch):
+    def predict(self, batch: list[Request] | Request) -> list[bytes] | bytes:
         return self.sampler(batch) if isinstance(batch, list) else self.sampler([batch])[0]
 
-    def unbatch(self, output):
+    def unbatch(self, output: list[bytes]) -> list[bytes]:
         return output
 
-    def encode_response(self, output):
+    def encode_response(self, output: bytes) -> Response:
         return Response(output, media_type="image/png")
 
 

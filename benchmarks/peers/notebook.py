@@ -20,7 +20,7 @@ class Notebook:
                 written = json.loads(line)
                 self._points[_key(written["load"])] = [Answered(*one) for one in written["answers"]]
 
-    def look_up(self, measure: Callable[[], list[Answered]], **load) -> list[Answered]:
+    def look_up(self, measure: Callable[[], list[Answered]], **load: object) -> list[Answered]:
         """What became of `load`: as it was written down, or else measured now."""
         load = {"machine": machine.describe(), **load}
         if _key(load) not in self._points:
@@ -31,5 +31,5 @@ class Notebook:
         return self._points[_key(load)]
 
 
-def _key(load: dict) -> str:
+def _key(load: dict[str, object]) -> str:
     return json.dumps(load, sort_keys=True)

@@ -3,11 +3,13 @@
 import io
 import os
 from pathlib import Path
+from typing import Final, TypedDict, get_args
 
+import numpy as np
 import torch
 from PIL import Image
 
-from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.denoiser import Precision, load_checkpoint
 from model.conditions import Conditions
 from model.data import to_uint8
 from model.noise import sample_seeds
@@ -15,7 +17,13 @@ from model.plan import cached_plan
 from model.sample import sample
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "mnist-cfg"
-SAMPLER = "ddim"
+SAMPLER: Final = "ddim"
+
+
+class Request(TypedDict):
+    label: int
+    steps: int
+    seed: int
 
 
 class Sampler:
@@ -24,10 +32,11 @@ class Sampler:
     def __init__(self) -> None:
         torch.set_num_threads(int(os.environ["PEER_THREADS"]))
         self.checkpoint = load_checkpoint(CHECKPOINT)
-        self.denoiser = self.checkpoint.denoiser(os.environ["PEER_DEVICE"], os.environ["PEER_PRECISION"])
+        precision = next(one for one in get_args(Precision) if one == os.environ["PEER_PRECISION"])
+        self.denoiser = self.checkpoint.denoiser(os.environ["PEER_DEVICE"], precision)
         self([{"label": 0, "steps": 2, "seed": 0}])
 
-    def __call__(self, requests: list[dict]) -> list[bytes]:
+    def __call__(self, requests: list[Request]) -> list[bytes]:
         """{"label", "steps", "seed"} each → a PNG each. Requests with other step counts cannot share a batch."""
         pictures: dict[int, bytes] = {}
         for steps in {request["steps"] for request in requests}:
@@ -42,7 +51,7 @@ class Sampler:
         return [pictures[index] for index in range(len(requests))]
 
 
-def _png(image) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
