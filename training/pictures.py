@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 from torchvision.utils import save_image
 
@@ -14,10 +14,7 @@ from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
 from model.prediction import diffused
 from training.data.training_set import TrainingSet
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
+from training.plotting import plt
 
 
 def save_noisy_picture(path: Path, data: TrainingSet, schedule: NoiseSchedule) -> None:

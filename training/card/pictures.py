@@ -19,7 +19,8 @@ from training.evaluate.likelihood import Likelihood
 from training.evaluate.sampling_run import Generated
 from training.generate import spread
 from training.metrics.memorisation import PAIRS, Memorisation
-from training.pictures import plane, plot_points, plt, save_picture
+from training.pictures import plane, plot_points, save_picture
+from training.plotting import plt
 
 SHEET_COLUMNS = 10
 MOST_CLASSES = 20  # lines of a sheet; of more classes some are shown

@@ -1,6 +1,6 @@
 """Are hints followed? Edges and strokes of what was drawn, against those that were asked for."""
 
-from training.pictures import plt
+from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
 from training.report.pipeline import Checkpoints, Pipeline

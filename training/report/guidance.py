@@ -2,7 +2,7 @@
 
 from itertools import cycle
 
-from training.pictures import plt
+from training.plotting import plt
 from training.report import grid, sample_sheets, score_fields
 from training.report.grid import Setting
 from training.report.pipeline import Checkpoints, Pipeline

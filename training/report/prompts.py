@@ -1,7 +1,7 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
 from training.metrics.prompt_adherence import FOLLOWED
-from training.pictures import plt
+from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
 from training.report.pipeline import Checkpoints, Pipeline

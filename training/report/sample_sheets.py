@@ -26,7 +26,7 @@ from training.data.training_set import FiniteSet
 from training.evaluate.hint_evaluation import of_drawings
 from training.generate import Guidance, followed, generate, labelled, prompted, spread
 from training.metrics.clip_retrieval import nearest_captions
-from training.pictures import plt
+from training.plotting import plt
 from training.report import grid
 from training.report.pipeline import Pipeline
 

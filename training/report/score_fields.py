@@ -12,7 +12,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import Conditions
 from model.prediction import diffused
 from training.data import trained_on
-from training.pictures import plt
+from training.plotting import plt
 from training.report.pipeline import Pipeline
 
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T

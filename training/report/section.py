@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from training.metrics.prompt_adherence import ASKED, FOLLOWED
-from training.pictures import plt
+from training.plotting import plt
 from training.report.evaluator import Evaluator
 from training.report.grid import Measured, Setting
 from training.report.pipeline import Checkpoints, Pipeline

@@ -1,6 +1,6 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
-from training.pictures import plt
+from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.pipeline import Checkpoints, Pipeline
 from training.report.section import (
