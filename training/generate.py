@@ -14,7 +14,7 @@ from model.compilation import compiled
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
 from model.noise import sample_seeds
 from model.plan import make_plan
-from model.sample import sample
+from model.sampling import sample
 
 BATCH = {"images": 64, "points": 5000}  # rows of one pass
 

@@ -17,7 +17,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, Sampl
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
 from model.plan import Sampler, make_plan
-from model.sample import sampling_states
+from model.sampling import sampling_states
 from training.data import trained_on
 from training.data.digit_captions import held_out_prompts
 from training.data.drawings import DRAWN_OF

@@ -11,7 +11,7 @@ from model.noise import normal
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, predicted_x0, regression_target
-from model.sample import sample
+from model.sampling import sample
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, tiny_checkpoint
 

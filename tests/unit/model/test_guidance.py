@@ -12,7 +12,7 @@ from model.noise import sample_seeds
 from model.noise_schedule import make_schedule
 from model.plan import COLUMNS, make_plan
 from model.prediction import Prediction
-from model.sample import sample
+from model.sampling import sample
 from model.step import step
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, POINTS, tiny_classifier

@@ -10,7 +10,7 @@ from model.checkpoints.denoiser import load_checkpoint, save_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints, network_evaluations
 from model.plan import make_plan
-from model.sample import sample
+from model.sampling import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
 BASE = tiny_checkpoint(IMAGES)

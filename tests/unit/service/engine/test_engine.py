@@ -14,7 +14,7 @@ from torch._dynamo.utils import counters
 
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
 from model.data import to_uint8
-from model.sample import sample
+from model.sampling import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, Job, JobFailed

@@ -12,7 +12,7 @@ from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
 from model.noise_schedule import make_schedule
 from model.plan import Plan, make_plan
-from model.sample import sample, sampling_states
+from model.sampling import sample, sampling_states
 from model.step import step
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, tiny_checkpoint
