@@ -94,7 +94,7 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
 
 
 def test_what_steers_images_was_measured_steering_as_the_cards_advise():
-    steered = [of for of in load_library(CHECKPOINTS).steered() if of.checkpoint.config.name == "mnist-ddpm"]
+    steered = [of for of in load_library(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
     assert {pipeline.guidance_model.name for pipeline in steered} == {"mnist-classifier", "mnist-clip"}
     for pipeline in steered:
         advised = pipeline.guidance_model.overrides.applied_to(pipeline.checkpoint.config.sampling)
@@ -107,7 +107,7 @@ def test_a_clip_draws_what_is_said():
 
 
 def test_a_control_was_measured_beside_what_its_base_advises():
-    following = list(load_library(CHECKPOINTS).following())
+    following = list(load_library(CHECKPOINTS).hinted())
     assert following
     for pipeline in following:
         config, sampling = pipeline.control.config, pipeline.checkpoint.config.sampling
@@ -121,8 +121,8 @@ def test_a_control_was_measured_beside_what_its_base_advises():
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
     library = load_library(CHECKPOINTS)
-    used = {pipeline.guidance_model.name for pipeline in library.steered()} | {
-        one.control.name for one in library.following()
+    used = {pipeline.guidance_model.name for pipeline in library.guided()} | {
+        one.control.name for one in library.hinted()
     }
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
 

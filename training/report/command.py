@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoints.denoiser import load_config, save_config
+from model.checkpoints.denoiser import DenoiserConfig, load_config, save_config
 from model.checkpoints.weights import CheckpointError
 from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS
@@ -103,7 +103,8 @@ def make_report(
 
 def _cards_of_judges(library: Checkpoints, evaluator: Evaluator, reports: Path) -> str:
     """Links to them, in brackets."""
-    judges = {evaluator.judge(pipeline) for pipeline in library.plain() if pipeline.asked != "points"} - {None}
+    found = (evaluator.judge(pipeline) for pipeline in library.plain() if pipeline.asked != "points")
+    judges = {judge for judge in found if judge is not None}
     links = (f"[{judge.name}]({os.path.relpath(judge / 'README.md', reports)})" for judge in sorted(judges))
     return f" ({', '.join(links)})" if judges else ""
 
@@ -120,7 +121,7 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
     best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)
     if best is None:
         return
-    config = load_config(folder)
+    config = load_config(folder, DenoiserConfig)
     learned = config.prediction.learned_variance
     to_ddpm = "learned" if learned else "fixed-small"  # where it is not the best, and a request asks for it
     advice = {

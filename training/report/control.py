@@ -1,9 +1,11 @@
 """Are hints followed? Edges and strokes of what was drawn, against those that were asked for."""
 
+from matplotlib.figure import Figure
+
 from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
-from training.report.pipeline import Checkpoints, Pipeline
+from training.report.pipeline import Checkpoints, HintedPipeline
 from training.report.section import Column, ReportWriter, Section, WantedSettings, share, table
 
 COLUMNS: tuple[Column, ...] = (
@@ -15,12 +17,12 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def wanted_settings(library: Checkpoints) -> WantedSettings:
-    return [(pipeline, [*_by_scale(pipeline), *_by_guidance(pipeline)]) for pipeline in library.following()]
+    return [(pipeline, [*_by_scale(pipeline), *_by_guidance(pipeline)]) for pipeline in library.hinted()]
 
 
 def markdown(writer: ReportWriter) -> list[str]:
     lines = []
-    for pipeline in writer.library.following():
+    for pipeline in writer.library.hinted():
         measured = writer.measured(pipeline)
         scales, guidances = writer.known(pipeline, _by_scale(pipeline)), writer.known(pipeline, _by_guidance(pipeline))
         if not scales:
@@ -49,11 +51,11 @@ def markdown(writer: ReportWriter) -> list[str]:
     return ["## Hints", "", told, "", *lines]
 
 
-def _by_scale(pipeline: Pipeline) -> list[Setting]:
+def _by_scale(pipeline: HintedPipeline) -> list[Setting]:
     return grid.by_control_scale(pipeline.checkpoint.config, pipeline.control.config)
 
 
-def _by_guidance(pipeline: Pipeline) -> list[Setting]:
+def _by_guidance(pipeline: HintedPipeline) -> list[Setting]:
     """But for the one that stands among the control scales."""
     settings = grid.by_hint_guidance(pipeline.checkpoint.config, pipeline.control.config)
     return [setting for setting in settings if setting not in _by_scale(pipeline)]
@@ -70,7 +72,7 @@ def _settings(setting: Setting) -> dict[str, str]:
     }
 
 
-def _plotted(writer: ReportWriter, pipeline: Pipeline, scales: list[Setting], guidances: list[Setting]):
+def _plotted(writer: ReportWriter, pipeline: HintedPipeline, scales: list[Setting], guidances: list[Setting]) -> Figure:
     measured, control = writer.measured(pipeline), pipeline.control.config
     advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
     sampler = control.sampling.applied_to(pipeline.checkpoint.config.sampling).sampler

@@ -1,4 +1,4 @@
-"""Where cells are measured: what all measurements share, made once."""
+"""Measures settings; what all measurements share is made once."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ from model.checkpoints.denoiser import Precision, load_config
 from training.data import section_trained_on, trained_on
 from training.data.data_section import DataSection
 from training.evaluate.hint_evaluation import evaluate_control, of_held_out
-from training.evaluate.image_evaluation import SamplingRun, evaluate_captions, evaluate_images, evaluate_prompts
+from training.evaluate.image_evaluation import evaluate_captions, evaluate_images, evaluate_prompts
 from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points
+from training.evaluate.sampling_run import SamplingRun
 from training.generate import Guidance
 from training.metrics.image_metrics import FEWEST
 from training.metrics.image_reference import ImageReference, find_judge, image_reference
@@ -19,10 +20,10 @@ from training.metrics.judge import JudgeConfig
 from training.recipe import RecipeError
 from training.report.grid import Setting
 from training.report.measurement_store import MeasurementStore, weights_hash
-from training.report.pipeline import Pipeline
+from training.report.pipeline import HintedPipeline, Pipeline
 
 SEED = 0
-VERSION = "2"  # of the figures of images: another number where what is measured, or how, changes
+VERSION = "2"  # of the metrics of images: another number where what is measured, or how, changes
 
 console = Console(highlight=False)
 
@@ -32,7 +33,7 @@ class Evaluator:
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
         self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by what was trained on, and the judge
         self._stores: dict[str, MeasurementStore] = {}
-        self._made: set[tuple[str, Setting]] = set()  # by this bench, of whom
+        self._made: set[tuple[str, Setting]] = set()  # by this evaluator, of which pipeline
 
     def store(self, pipeline: Pipeline) -> MeasurementStore:
         """What is known of it."""
@@ -60,26 +61,24 @@ class Evaluator:
                 f"{pipeline.name} {number}/{len(missing)}: {setting.method}, {setting.steps} steps, "
                 f"scale {setting.guidance_scale:g}{control}, {setting.samples:,} samples"
             )
-            store.put(setting, self._figures(pipeline, setting))
+            store.put(setting, self._metrics(pipeline, setting))
             self._made.add((pipeline.name, setting))
 
-    def _figures(self, pipeline: Pipeline, setting: Setting) -> Metrics:
-        checkpoint, guidance = (
-            pipeline.checkpoint,
-            pipeline.guidance_model and Guidance(pipeline.guidance_model, setting.guidance_scale),
-        )
+    def _metrics(self, pipeline: Pipeline, setting: Setting) -> Metrics:
+        checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
+        guidance = None if guidance_model is None else Guidance(guidance_model, setting.guidance_scale)
         how = SamplingRun(self._device, SEED, _precision(pipeline), self._compile, guidance)
         if pipeline.asked == "points":
             return evaluate_points(checkpoint, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[0]
         reference = self._reference(pipeline)
-        if pipeline.asked == "hints":
-            shown = of_held_out(pipeline.control.hint, reference.data, setting.samples, SEED)
+        if isinstance(pipeline, HintedPipeline):
+            hints = of_held_out(pipeline.control.hint, reference.data, setting.samples, SEED)
             scale, alone = setting.control_scale, setting.alone
             return evaluate_control(
-                pipeline.control, checkpoint, shown, reference, setting.options, how, scale=scale, alone=alone
+                pipeline.control, checkpoint, hints, reference, setting.options, how, scale=scale, alone=alone
             )[0]
-        said = evaluate_captions if setting.captioned else evaluate_prompts
-        evaluate = said if pipeline.asked == "prompts" else evaluate_images
+        by_text = evaluate_captions if setting.captioned else evaluate_prompts
+        evaluate = by_text if pipeline.asked == "prompts" else evaluate_images
         return evaluate(checkpoint, reference, setting.options, how, samples=setting.samples)[0]
 
     def _reference(self, pipeline: Pipeline) -> ImageReference:

@@ -2,41 +2,43 @@
 
 from itertools import cycle
 
+from matplotlib.figure import Figure
+
 from training.plotting import plt
 from training.report import grid, sample_sheets, score_fields
 from training.report.grid import Setting
-from training.report.pipeline import Checkpoints, Pipeline
+from training.report.pipeline import Checkpoints, GuidedPipeline, Pipeline
 from training.report.section import IMAGE_COLUMNS, ReportWriter, Section, WantedSettings, described, plain_ticks, table
 
 
 def wanted_settings(library: Checkpoints) -> WantedSettings:
-    pictured = [(pipeline, []) for pipeline in _in_the_plane(library)]
+    pictured: WantedSettings = [(pipeline, []) for pipeline in _in_the_plane(library)]
     return [(pipeline, settings) for pipeline, settings, _ in _ways(library)] + pictured
 
 
 def _ways(library: Checkpoints) -> list[tuple[Pipeline, list[Setting], str]]:
-    """(who is guided, along which scales, what that is called), for images; of points there are pictures."""
-    found = []
+    """(pipeline, settings along the scale, title) for images. Points have pictures instead."""
+    found: list[tuple[Pipeline, list[Setting], str]] = []
     for pipeline in library.plain():
         config = pipeline.checkpoint.config
         if pipeline.asked == "labels" and config.conditioning == "label":
             settings = grid.by_scale(config, grid.SCALES, config.sampling.guidance_scale)
             found.append((pipeline, settings, f"{config.name}, classifier-free"))
-    for pipeline in library.steered():
-        if pipeline.asked == "labels":
-            config, advice = pipeline.checkpoint.config, pipeline.guidance_model.overrides
+    for guided in library.guided():
+        if guided.asked == "labels":
+            config, advice = guided.checkpoint.config, guided.guidance_model.overrides
             settings = grid.by_scale(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             if config.conditioning is None:  # DN21 steer an unconditional one, by ancestral sampling
                 settings += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
-            found.append((pipeline, [*settings, grid.as_advised(advice.applied_to(config.sampling))], pipeline.title))
+            found.append((guided, [*settings, grid.as_advised(advice.applied_to(config.sampling))], guided.title))
     return found
 
 
-def _in_the_plane(library: Checkpoints) -> list[Pipeline]:
-    """Unconditional denoisers of points, with the classifier that steers them: both of their arrows can be drawn."""
+def _in_the_plane(library: Checkpoints) -> list[GuidedPipeline]:
+    """Unconditional denoisers of points in the plane, each with its classifier. Arrows show both gradients."""
     return [
         pipeline
-        for pipeline in library.steered()
+        for pipeline in library.guided()
         if pipeline.asked == "points"
         and pipeline.checkpoint.config.conditioning is None
         and len(pipeline.checkpoint.config.data.columns) == 2
@@ -61,7 +63,7 @@ def markdown(writer: ReportWriter) -> list[str]:
     for pipeline, settings, title in ways:
         rows = [(described(setting, scaled=True), writer.measured(pipeline)[setting]) for setting in settings]
         lines += [f"### {title}", "", *table(rows, IMAGE_COLUMNS)]
-        if pipeline.guidance_model is not None:
+        if isinstance(pipeline, GuidedPipeline):
             name, draw = sample_sheets.of_scales(pipeline, writer.device)
             lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sample_sheets.SCALES)}:", ""]
             lines += [writer.sheet(pipeline, name, draw), ""]
@@ -71,7 +73,7 @@ def markdown(writer: ReportWriter) -> list[str]:
     return ["## Guidance", "", *lines] if lines else []
 
 
-def _trade_off(writer: ReportWriter, ways: list[tuple[Pipeline, list[Setting], str]]):
+def _trade_off(writer: ReportWriter, ways: list[tuple[Pipeline, list[Setting], str]]) -> Figure:
     """As DN21 figure 4, a line for each way of guiding and each sampler."""
     figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
     lines, colours = [], plt.rcParams["axes.prop_cycle"].by_key()["color"]

@@ -1,4 +1,4 @@
-"""What is measured: a denoiser, alone or with what steers it."""
+"""What the report measures: a denoiser, alone, with a guidance model or with a ControlNet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +66,20 @@ class Pipeline:
         return self.asked == "prompts" and self.checkpoint.config.data.dataset == CONFIG.dataset
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GuidedPipeline(Pipeline):
+    """A denoiser with the guidance model whose gradient guides it."""
+
+    guidance_model: GuidanceModel
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HintedPipeline(Pipeline):
+    """A denoiser with the ControlNet that was trained beside it."""
+
+    control: ControlCheckpoint
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoints:
     """The checkpoints of a folder."""
@@ -78,19 +92,19 @@ class Checkpoints:
         """Denoisers by themselves."""
         return (Pipeline(checkpoint) for checkpoint in self.denoisers)
 
-    def steered(self) -> Iterator[Pipeline]:
-        """Denoisers with each guide that fits them."""
+    def guided(self) -> Iterator[GuidedPipeline]:
+        """Denoisers with each guidance model that fits them."""
         for checkpoint in self.denoisers:
             for guidance_model in self.guidance_models:
                 if guidance_model.fits(checkpoint.config):
-                    yield Pipeline(checkpoint, guidance_model=guidance_model)
+                    yield GuidedPipeline(checkpoint, guidance_model=guidance_model)
 
-    def following(self) -> Iterator[Pipeline]:
+    def hinted(self) -> Iterator[HintedPipeline]:
         """Denoisers with each ControlNet that was trained beside them."""
         for checkpoint in self.denoisers:
             for control in self.controls:
                 if control.fits(checkpoint):
-                    yield Pipeline(checkpoint, control=control)
+                    yield HintedPipeline(checkpoint, control=control)
 
 
 def load_library(folder: Path) -> Checkpoints:

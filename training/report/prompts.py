@@ -1,10 +1,12 @@
 """Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
 
+from matplotlib.figure import Figure
+
 from training.metrics.prompt_adherence import FOLLOWED
 from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
-from training.report.pipeline import Checkpoints, Pipeline
+from training.report.pipeline import Checkpoints, GuidedPipeline, Pipeline
 from training.report.section import PROMPT_COLUMNS, SHOWN, ReportWriter, Section, WantedSettings, described, table
 
 
@@ -20,7 +22,7 @@ def wanted_settings(library: Checkpoints) -> WantedSettings:
 
 def _subjects(library: Checkpoints) -> list[Pipeline]:
     """The denoisers that read words first: a request's default."""
-    return [pipeline for pipeline in (*library.plain(), *library.steered()) if pipeline.traits_are_measured]
+    return [pipeline for pipeline in (*library.plain(), *library.guided()) if pipeline.traits_are_measured]
 
 
 def markdown(writer: ReportWriter) -> list[str]:
@@ -47,7 +49,7 @@ def markdown(writer: ReportWriter) -> list[str]:
         lines += [f"### {pipeline.title}", "", *table(rows, PROMPT_COLUMNS)]
         name, prompts, draw = sample_sheets.of_prompts(pipeline, writer.device)
         lines += [f"A line each: {'; '.join(prompts)}.", "", writer.sheet(pipeline, name, draw), ""]
-        if pipeline.guidance_model is not None:
+        if isinstance(pipeline, GuidedPipeline):
             name, draw = sample_sheets.of_captions(pipeline, writer.device)
             lines += ["Images, and the captions that CLIP finds nearest:", "", writer.sheet(pipeline, name, draw), ""]
     return lines
@@ -58,7 +60,7 @@ def _verdict(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) 
     told = []
     for pipeline, settings in known:
         whole = {setting: writer.measured(pipeline)[setting][FOLLOWED] for setting in settings}
-        best = max(whole, key=whole.get)
+        best = max(whole, key=lambda setting: whole[setting])
         by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
         told.append((whole[best], f"**{pipeline.title}** {by}"))
     told.sort(key=lambda one: -one[0])
@@ -69,7 +71,7 @@ def _verdict(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) 
     )
 
 
-def _against_scale(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]):
+def _against_scale(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) -> Figure:
     """A panel for each way and sampler."""
     shown = [
         (pipeline, [setting for setting in settings if setting.method == method])

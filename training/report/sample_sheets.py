@@ -1,5 +1,6 @@
 """Pictures of samples: sheets, and how they form."""
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
+from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, SamplingConfig
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
@@ -28,7 +30,7 @@ from training.generate import Guidance, followed, generate, labelled, prompted, 
 from training.metrics.clip_retrieval import nearest_captions
 from training.plotting import plt
 from training.report import grid
-from training.report.pipeline import Pipeline
+from training.report.pipeline import GuidedPipeline, HintedPipeline, Pipeline
 
 SHEET = 10  # samples a line
 FORMING: dict[str, tuple[Sampler, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
@@ -97,7 +99,7 @@ def _listed(numbers: Sequence[int]) -> str:
     return " and ".join([*([", ".join(others)] if others else []), last])
 
 
-def of_scales(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
+def of_scales(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw]:
     """The same seeds at more and more of the gradient: a line each scale, a column each label."""
     checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
     labels = spread(len(guidance_model.data.labels), SHEET)
@@ -114,14 +116,16 @@ def of_scales(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
 def of_prompts(pipeline: Pipeline, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
     """(name, prompts, picture): a line each prompt, a column each seed, as the cards advise."""
     checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
-    encoder = guidance_model.text if guidance_model else checkpoint.text
+    encoder = guidance_model.text if isinstance(guidance_model, ClipCheckpoint) else checkpoint.text
+    if encoder is None:
+        raise ValueError(f"{pipeline.title} is not conditioned on text")
     prompts = (*encoder.config.vocabulary.examples, *PROMPTS)
     advised = checkpoint.config.sampling
     options = guidance_model.overrides.applied_to(advised) if guidance_model else advised
 
     def draw(path: Path) -> None:
         text = encoder.embed([encoder.config.vocabulary.read(prompt) for prompt in prompts])
-        guidance = guidance_model and Guidance(guidance_model, options.guidance_scale)
+        guidance = None if guidance_model is None else Guidance(guidance_model, options.guidance_scale)
         asked = prompted(text.repeat_interleave(SHEET, dim=0), options, guidance)
         # The same seeds in every line.
         lines = [
@@ -133,9 +137,11 @@ def of_prompts(pipeline: Pipeline, device: torch.device) -> tuple[str, tuple[str
     return pipeline.picture("prompts"), prompts, draw
 
 
-def of_captions(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
+def of_captions(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw]:
     """Samples, and the captions that CLIP finds nearest to each."""
     clip, captions = pipeline.guidance_model, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
+    if not isinstance(clip, ClipCheckpoint):
+        raise ValueError(f"{clip.name} is no CLIP: it knows no captions")
 
     def draw(path: Path) -> None:
         checkpoint, nobody = pipeline.checkpoint, Conditions.none(math.prod(CAPTIONED))
@@ -155,7 +161,7 @@ def of_captions(pipeline: Pipeline, device: torch.device) -> tuple[str, Draw]:
     return pipeline.picture("captions"), draw
 
 
-def of_hints(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
+def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
     """What is said of each picture → its name and the picture."""
     checkpoint, control = pipeline.checkpoint, pipeline.control
     advised, scale = checkpoint.config.sampling, control.config.control_scale
@@ -188,7 +194,7 @@ def of_hints(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, D
         halves = [line[part] for part in (slice(None, half), slice(half, None)) for line in lines]
         _save(torch.cat(halves), path, columns=half)
 
-    found = {}
+    found: dict[str, tuple[str, Draw]] = {}
     if labels := checkpoint.config.data.labels:
         shown = " … ".join(dict.fromkeys((labels[0], labels[-1])))
         found[f"A hint, and what the labels {shown} make of it:"] = (f"{control.name}-labels.png", by_label)
@@ -201,7 +207,8 @@ def of_hints(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, D
 def _sheet(images: Tensor, columns: int) -> Tensor:
     """Images [n, C, H, W] in 0 … 255, side by side and so large that one sees them: [3, …] in 0 … 1."""
     large = F.interpolate(images.float().clamp(0, 255) / 255, scale_factor=ZOOM, mode="nearest")
-    return make_grid(large, nrow=columns, **MARGIN)
+    sheet: Tensor = make_grid(large, nrow=columns, **MARGIN)
+    return sheet
 
 
 def _save(images: Tensor, path: Path, columns: int) -> None:
@@ -269,14 +276,15 @@ def _points_animation(checkpoint: DenoiserCheckpoint, path: Path, device: torch.
     for i in _spread(steps):
         axes.clear()
         _scatter(axes, checkpoint, states, i)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="rgba")  # raw pixels
+        size = figure.canvas.get_width_height()
+        frames.append(Image.frombytes("RGBA", size, buffer.getvalue()).convert("RGB").quantize(64))
     plt.close(figure)
     _animate(frames, path)
 
 
-def _scatter(axes, checkpoint: DenoiserCheckpoint, states: list[Tensor], step: int) -> None:
+def _scatter(axes: Axes, checkpoint: DenoiserCheckpoint, states: list[Tensor], step: int) -> None:
     """Coloured by label, or by where they end, around which there is some room."""
     data, points, end = checkpoint.config.data, states[step], states[-1]
     far = data.standardise(end).norm(dim=1)
@@ -291,7 +299,7 @@ def _scatter(axes, checkpoint: DenoiserCheckpoint, states: list[Tensor], step: i
 
 
 def _spread(steps: int) -> list[int]:
-    return np.unique(np.linspace(0, steps, FRAMES).round().astype(int)).tolist()
+    return [int(step) for step in np.unique(np.linspace(0, steps, FRAMES).round())]
 
 
 def _animate(frames: list[Image.Image], path: Path) -> None:

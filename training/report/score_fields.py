@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from model.checkpoints.classifier import ClassifierCheckpoint
@@ -13,7 +14,7 @@ from model.conditions import Conditions
 from model.prediction import diffused
 from training.data import trained_on
 from training.plotting import plt
-from training.report.pipeline import Pipeline
+from training.report.pipeline import GuidedPipeline
 
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
 SIDE = 21  # arrows a side
@@ -25,9 +26,12 @@ TOLD = (
 )
 
 
-def of_points(pipeline: Pipeline, device: torch.device) -> tuple[str, Callable[[Path], None]]:
+def of_points(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Callable[[Path], None]]:
     """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
-    return pipeline.picture("fields"), lambda path: _draw(pipeline.checkpoint, pipeline.guidance_model, path, device)
+    classifier = pipeline.guidance_model
+    if not isinstance(classifier, ClassifierCheckpoint):
+        raise ValueError(f"{classifier.name} is no classifier: it has no gradient for each label")
+    return pipeline.picture("fields"), lambda path: _draw(pipeline.checkpoint, classifier, path, device)
 
 
 def _draw(checkpoint: DenoiserCheckpoint, classifier: ClassifierCheckpoint, path: Path, device: torch.device) -> None:
@@ -63,7 +67,8 @@ def _score(checkpoint: DenoiserCheckpoint, x: Tensor, t: int, alpha_bar: float, 
     with torch.inference_mode():
         times = torch.full((len(x),), t, device=device)
         x0 = checkpoint.denoiser(device)(x.to(device), times, Conditions.none(len(x))).x0.cpu()
-    return (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
+    score: Tensor = (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
+    return score
 
 
 def _gradient(classifier: ClassifierCheckpoint, x: Tensor, t: int, label: int, device: torch.device) -> Tensor:
@@ -71,7 +76,7 @@ def _gradient(classifier: ClassifierCheckpoint, x: Tensor, t: int, label: int, d
     return classifier.classifier(device).gradient(x.to(device), times, labels).cpu()
 
 
-def _arrows(panel, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> None:
+def _arrows(panel: Axes, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> None:
     """Lengths are the square roots of the gradients', each panel's longest arrow alike: near the data they span
     orders of magnitude."""
     length = field.norm(dim=1, keepdim=True)

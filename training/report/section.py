@@ -1,4 +1,4 @@
-"""What a section of the report is made of."""
+"""The parts of the report's sections: settings to measure, Markdown, tables and plots."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from training.metrics.prompt_adherence import ASKED, FOLLOWED
@@ -16,13 +17,16 @@ from training.report.grid import Measured, Setting
 from training.report.pipeline import Checkpoints, Pipeline
 
 WantedSettings = list[tuple[Pipeline, list[Setting]]]
-"""What is to be measured."""
+"""The settings to measure, by pipeline."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A question, what has to be measured to answer it, and the answer: lines of Markdown, [] where there is nothing to
-    tell yet."""
+    """A question, the settings to measure for it, and the answer.
+
+    wanted_settings  what the section needs measured
+    markdown         the answer's lines; [] while nothing is measured
+    """
 
     name: str
     wanted_settings: Callable[[Checkpoints], WantedSettings]
@@ -30,21 +34,21 @@ class Section:
 
 
 class ReportWriter:
-    """Where a section is written: what is known, and a place for its pictures."""
+    """Writes a section: it knows the measurements, and keeps the section's pictures."""
 
     def __init__(self, library: Checkpoints, evaluator: Evaluator, reports: Path, device: torch.device):
         self.library, self.reports, self.device = library, reports, device
-        self._bench = evaluator
+        self._evaluator = evaluator
 
     def measured(self, pipeline: Pipeline) -> Measured:
-        return self._bench.store(pipeline).measured
+        return self._evaluator.store(pipeline).measured
 
     def known(self, pipeline: Pipeline, settings: list[Setting]) -> list[Setting]:
-        """Those of the cells that have been measured."""
+        """The settings that have been measured."""
         return [setting for setting in settings if setting in self.measured(pipeline)]
 
-    def plot(self, figure, name: str) -> str:
-        """Keep a plot of figures; the Markdown that shows it."""
+    def plot(self, figure: Figure, name: str) -> str:
+        """Save the plot as `name` and close it. Returns the Markdown that shows it."""
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.2)
@@ -53,9 +57,11 @@ class ReportWriter:
         return shown(name)
 
     def sheet(self, pipeline: Pipeline, name: str, draw: Callable[[Path], None]) -> str:
-        """Draw a picture of samples, unless that was done with the same weights and advice; the Markdown that shows
-        it."""
-        store, path = self._bench.store(pipeline), self.reports / name
+        """Draw a picture of samples, unless it was drawn with the same weights and sampling settings.
+
+        Returns the Markdown that shows it.
+        """
+        store, path = self._evaluator.store(pipeline), self.reports / name
         if not (store.drawn(name, pipeline.overrides) and path.is_file()):
             draw(path)
             store.put_picture(name, pipeline.overrides)
@@ -63,7 +69,7 @@ class ReportWriter:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Numbers as one says them along a logarithm, at 1, 2, 3, 5, 10 …"""
+    """Ticks of a logarithmic axis at 1, 2, 3, 5, 10 …, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
@@ -74,13 +80,13 @@ def shown(name: str) -> str:
 
 
 def described(setting: Setting, *, scaled: bool) -> dict[str, str]:
-    """The columns that say how a cell was sampled."""
+    """The columns that say how a setting was sampled."""
     columns = {"sampler": setting.method, "steps": f"{setting.steps:,}"}
     return columns | ({"scale": f"{setting.guidance_scale:g}"} if scaled else {}) | {"samples": f"{setting.samples:,}"}
 
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
-"""(its title, what it shows of figures; a KeyError leaves the place empty)"""
+"""(title, metrics → text). A KeyError leaves the place empty."""
 
 
 def share(title: str, key: str) -> Column:
@@ -88,7 +94,7 @@ def share(title: str, key: str) -> Column:
 
 
 def table(rows: list[tuple[dict[str, str], Mapping[str, Any]]], columns: tuple[Column, ...]) -> list[str]:
-    """(settings, figures) a row; columns that would be empty are left out."""
+    """One line a row (setting, metrics). Columns that would be empty are left out."""
 
     def value(show: Callable[[Mapping[str, Any]], str], metrics: Mapping[str, Any]) -> str:
         try:
