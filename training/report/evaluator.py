@@ -31,23 +31,26 @@ console = Console(highlight=False)
 class Evaluator:
     def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
-        self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by what was trained on, and the judge
+        self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by training data and judge
         self._stores: dict[str, MeasurementStore] = {}
         self._made: set[tuple[str, Setting]] = set()  # by this evaluator, of which pipeline
 
     def store(self, pipeline: Pipeline) -> MeasurementStore:
-        """What is known of it."""
+        """The measurements of the pipeline."""
         if pipeline.name not in self._stores:
             self._stores[pipeline.name] = self._open(pipeline)
         return self._stores[pipeline.name]
 
     def prepare(self, pipeline: Pipeline, settings: list[Setting]) -> None:
-        """Raises RecipeError and DataError where any of the cells would have to be measured and cannot be."""
+        """Raises RecipeError or DataError where a setting has to be measured and cannot be."""
         if pipeline.asked != "points" and not all(setting in self.store(pipeline) for setting in settings):
             self._reference(pipeline)
 
     def measure(self, pipeline: Pipeline, settings: list[Setting], *, anew: bool = False) -> None:
-        """Those of the cells that are missing, the cheap ones first; `anew` those too that this bench did not make."""
+        """Measure the missing settings, the cheap ones first.
+
+        anew  measure those too that this evaluator did not measure itself
+        """
         store = self.store(pipeline)
         if anew:
             store.forget([setting for setting in settings if (pipeline.name, setting) not in self._made])
@@ -100,7 +103,7 @@ class Evaluator:
         return self._references[key]
 
     def judge(self, pipeline: Pipeline) -> Path | None:
-        """The folder of what reads its images, if there is one."""
+        """The folder of the judge of its images, if there is one."""
         return find_judge(self._checkpoints, pipeline.checkpoint.config.data)
 
     def _open(self, pipeline: Pipeline) -> MeasurementStore:
@@ -113,9 +116,9 @@ class Evaluator:
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
             identity["computed in"] = _precision(pipeline)
             identity["version"] = VERSION
-        return MeasurementStore(self._reports / "cells" / f"{pipeline.name}.json", identity)
+        return MeasurementStore(self._reports / "measurements" / f"{pipeline.name}.json", identity)
 
 
 def _precision(pipeline: Pipeline) -> Precision:
-    """The fastest that is allowed, whatever this machine has: so cells that were measured elsewhere are known here."""
+    """The fastest precision that the card allows, whatever this machine has: measurements from elsewhere count."""
     return "bfloat16" if "bfloat16" in pipeline.checkpoint.config.precisions else "float32"

@@ -1,4 +1,4 @@
-"""Measurements that are made once: kept by what they are measurements of."""
+"""Measurements are made once, and kept by what they depend on."""
 
 import hashlib
 import json
@@ -13,55 +13,57 @@ from model.checkpoints.denoiser import WEIGHTS
 from model.text_encoder import FILE as TEXT_WEIGHTS
 from training.report.grid import Measured, Setting
 
-# Of a config: what its weights are read by, and a picture made into what they read.
+# The fields of a config that say what its weights mean, and how a picture becomes a hint.
 MEANING = {"data", "network", "schedule", "prediction", "text", "hint", "framing", "frame"}
 
 
 class MeasurementStore:
-    """What is known of one subject, in a JSON file that is written anew after every cell.
+    """The measurements of one pipeline, in a JSON file that is written after every setting.
 
-    identity  names everything else that the figures depend on (weights, judge, precision): where the file was made
-              under another, it is forgotten.
+    identity  everything else that the metrics depend on (weights, judge, precision). A file with another identity is
+              forgotten.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str]):
         self._path = path
         self._identity = dict(identity)
         known = self._read()
-        self._figures = {Setting(**entry["cell"]): entry["figures"] for entry in known.get("cells", [])}
-        self._drawn: dict[str, str] = known.get("drawn", {})  # picture → the advice that it was drawn by
+        self._metrics = {Setting(**entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
+        self._pictures: dict[str, str] = known.get("pictures", {})  # picture → the sampling settings it was drawn with
 
     @property
     def measured(self) -> Measured:
-        return self._figures
+        return self._metrics
 
     def __contains__(self, setting: Setting) -> bool:
-        return setting in self._figures
+        return setting in self._metrics
 
     def forget(self, settings: Collection[Setting]) -> None:
-        """So that these are measured again, and every picture drawn; the file keeps them until the first one is."""
-        self._figures = {setting: metrics for setting, metrics in self._figures.items() if setting not in settings}
-        self._drawn.clear()
+        """Forget these settings, so that they are measured again, and every picture.
+
+        The file keeps them until the first new measurement."""
+        self._metrics = {setting: metrics for setting, metrics in self._metrics.items() if setting not in settings}
+        self._pictures.clear()
 
     def put(self, setting: Setting, metrics: dict[str, Any]) -> None:
-        self._figures[setting] = metrics
+        self._metrics[setting] = metrics
         self._write()
 
-    def drawn(self, picture: str, advice: str) -> bool:
-        """Was that picture made of the same weights, by the same advice?"""
-        return self._drawn.get(picture) == advice
+    def has_picture(self, picture: str, sampling: str) -> bool:
+        """Was the picture drawn from the same weights, with these sampling settings?"""
+        return self._pictures.get(picture) == sampling
 
-    def put_picture(self, picture: str, advice: str) -> None:
-        self._drawn[picture] = advice
+    def put_picture(self, picture: str, sampling: str) -> None:
+        self._pictures[picture] = sampling
         self._write()
 
     def _write(self) -> None:
         document = {
             "identity": self._identity,
-            "drawn": self._drawn,
-            "cells": [
-                {"cell": asdict(setting), "figures": metrics}
-                for setting, metrics in sorted(self._figures.items(), key=lambda item: repr(item[0]))
+            "pictures": self._pictures,
+            "measurements": [
+                {"setting": asdict(setting), "metrics": metrics}
+                for setting, metrics in sorted(self._metrics.items(), key=lambda item: repr(item[0]))
             ],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +80,10 @@ class MeasurementStore:
 
 
 def weights_hash(folder: Path, config: BaseModel) -> str:
-    """Of a checkpoint's weights and of what its config says they mean; not of its card's figures or advice.
+    """Hash of a checkpoint's weights and of the config fields that give them meaning.
 
-    What is left at its default does not count: a config.json that was written before a field was thought of means the
-    same as one written after.
+    Metrics and sampling settings do not count. A field at its default does not count either: a config.json from before
+    that field existed means the same.
     """
     meaning = config.model_dump(mode="json", include=MEANING, exclude_defaults=True)
     digest = hashlib.sha256()

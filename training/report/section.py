@@ -62,7 +62,7 @@ class ReportWriter:
         Returns the Markdown that shows it.
         """
         store, path = self._evaluator.store(pipeline), self.reports / name
-        if not (store.drawn(name, pipeline.overrides) and path.is_file()):
+        if not (store.has_picture(name, pipeline.overrides) and path.is_file()):
             draw(path)
             store.put_picture(name, pipeline.overrides)
         return shown(name)

@@ -153,7 +153,7 @@ def test_points_nearer_than_real_ones_are_so_by_luck():
     assert grid.cheapest(config, measured) == Setting("ddim", 10, scale)
 
 
-def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
+def test_measurements_outlive_the_process_until_what_they_measure_changes(tmp_path):
     setting = Setting("ddpm", 10, 1.5, "fixed-large")
     first = MeasurementStore(tmp_path / "a.json", {"weights": "1"})
     first.put(setting, of_quality(2.0))
@@ -161,16 +161,18 @@ def test_cells_outlive_the_process_until_what_they_measure_changes(tmp_path):
     assert setting in again
     assert again.measured[setting]["frechet_ratio"] == 2.0
     assert Setting("ddpm", 10, 1.5, "fixed-small") not in again
-    assert not again.drawn("a.png", "ten steps")
+    assert not again.has_picture("a.png", "ten steps")
     again.put_picture("a.png", "ten steps")
     known = MeasurementStore(tmp_path / "a.json", {"weights": "1"})
-    assert known.drawn("a.png", "ten steps") and not known.drawn("a.png", "twenty steps") and setting in known
+    assert (
+        known.has_picture("a.png", "ten steps") and not known.has_picture("a.png", "twenty steps") and setting in known
+    )
     other = MeasurementStore(tmp_path / "a.json", {"weights": "2"})
-    assert setting not in other and not other.drawn("a.png", "ten steps")
+    assert setting not in other and not other.has_picture("a.png", "ten steps")
     kept = Setting("ddim", 10, 1.5)
     known.put(kept, of_quality(1.0))
     known.forget([setting])
-    assert setting not in known and kept in known and not known.drawn("a.png", "ten steps")
+    assert setting not in known and kept in known and not known.has_picture("a.png", "ten steps")
     assert setting in MeasurementStore(
         tmp_path / "a.json", {"weights": "1"}
     )  # nothing is lost before something takes its place
@@ -296,10 +298,12 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
         assert Image.open(tmp_path / "reports" / name).width > 100
     assert Image.open(tmp_path / "reports" / "gaussian-tiny-forming-animated.png").n_frames == 4
 
-    store = json.loads((tmp_path / "reports" / "cells" / "gaussian-tiny.json").read_text())
+    store = json.loads((tmp_path / "reports" / "measurements" / "gaussian-tiny.json").read_text())
     quality = {
-        (c["cell"]["sampler"], c["cell"]["variance"], c["cell"]["steps"]): c["figures"]["sliced_wasserstein_ratio"]
-        for c in store["cells"]
+        (c["setting"]["sampler"], c["setting"]["variance"], c["setting"]["steps"]): c["metrics"][
+            "sliced_wasserstein_ratio"
+        ]
+        for c in store["measurements"]
     }
     advised = load_config(folder).sampling
     value = quality[advised.sampler, advised.variance, advised.steps]
