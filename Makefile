@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow train-env check format readme lock audit clean
+.PHONY: help serve test test-slow train-env check format reference lock audit clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ format: $(VENV)/.everything ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: $(VENV)/.everything ## Write README's tables of settings and metrics anew
+reference: $(VENV)/.everything ## Write the tables of settings and metrics in docs/operating.md anew
 	$(BIN)/python -m ops.reference
 
 lock: ## Make both locks anew from pyproject.toml (needs uv)

@@ -1,0 +1,69 @@
+"""README is short, and the relative links of all documents lead somewhere."""
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAX_README = 150  # lines
+
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+INLINE_CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def documents() -> list[str]:
+    command = ["git", "ls-files", "-z", "*.md"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [name for name in names if name]
+
+
+def targets(text: str) -> list[str]:
+    """Of every link and picture, except those in code and those with a scheme such as https."""
+    prose = INLINE_CODE.sub("", FENCED.sub("", text))
+    return [target for target in LINK.findall(prose) if not re.match(r"[a-z]+:", target)]
+
+
+def anchor(heading: str) -> str:
+    """As GitHub derives it: links by their text, small letters, no punctuation, hyphens for spaces."""
+    words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    return frozenset(map(anchor, HEADING.findall(FENCED.sub("", path.read_text()))))
+
+
+def broken(name: str, text: str) -> list[str]:
+    """The targets that lead nowhere, of a document with that name and text."""
+    found = []
+    for target in targets(text):
+        file, _, part = target.partition("#")
+        path = (ROOT / name).parent / unquote(file) if file else ROOT / name
+        if not path.exists() or (part and part not in anchors(path)):
+            found.append(target)
+    return found
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MAX_README
+
+
+@pytest.mark.parametrize("name", documents())
+def test_links_lead_to_files_and_headings(name):
+    assert broken(name, (ROOT / name).read_text()) == []
+
+
+def test_a_broken_link_is_found():
+    text = (
+        "[a](LICENSE) [b](NONE.md) ![c](docs/none.png) [d](README.md#start) [e](README.md#none) [f](https://a.example)"
+    )
+    assert broken("README.md", text) == ["NONE.md", "docs/none.png", "README.md#none"]
+    assert broken("docs/asking.md", "[a](asking.md) [b](../LICENSE) [c](README.md) `[d](none)`") == ["README.md"]
+    assert broken("docs/asking.md", "[a](#openais-images-api) [b](#none)") == ["#none"]
