@@ -6,7 +6,7 @@ import os
 import bentoml
 from pydantic import BaseModel
 
-from benchmarks.peers.work import Request, Sampler
+from benchmarks.peers.shared_sampler import Request, Sampler
 
 
 class Body(BaseModel):

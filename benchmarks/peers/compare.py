@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks import load, machine
 from benchmarks.peers.notebook import Notebook
-from benchmarks.peers.work import SAMPLER
+from benchmarks.peers.shared_sampler import SAMPLER
 from benchmarks.server import free_port, serving, spirale
 
 MIX = {10: 0.70, 50: 0.25, 1000: 0.05}  # steps → share of the requests, one image each, unguided

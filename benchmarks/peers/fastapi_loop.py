@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
-from benchmarks.peers.work import Sampler
+from benchmarks.peers.shared_sampler import Sampler
 
 
 class Body(BaseModel):

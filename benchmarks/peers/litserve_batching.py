@@ -6,7 +6,7 @@ import sys
 import litserve
 from fastapi import Response
 
-from benchmarks.peers.work import Request, Sampler
+from benchmarks.peers.shared_sampler import Request, Sampler
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where types are checked

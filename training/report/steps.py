@@ -1,7 +1,7 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
 from training.plotting import plt
-from training.report import grid, sample_sheets
+from training.report import grid, sample_formation
 from training.report.pipeline import Checkpoints, Pipeline
 from training.report.section import (
     IMAGE_COLUMNS,
@@ -54,7 +54,7 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     if len({setting.steps for setting in writer.known(pipeline, grid.by_steps(config))}) > 1:
         lines += [writer.plot(_against_steps(pipeline, measured), f"{config.name}-steps.png"), ""]
     if pipeline.asked != "prompts":  # whose pictures are in a section of their own
-        for told, (name, draw) in sample_sheets.of_steps(pipeline, writer.device).items():
+        for told, (name, draw) in sample_formation.of_steps(pipeline, writer.device).items():
             lines += [told, "", writer.sheet(pipeline, name, draw), ""]
     for title, settings in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),

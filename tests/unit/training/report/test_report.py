@@ -33,7 +33,7 @@ from training.metrics.image_metrics import FEWEST
 from training.metrics.judge import JudgeConfig, JudgeNetwork
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
-from training.report import command, evaluator, grid, prompts, sample_sheets
+from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets
 from training.report.grid import SAMPLES, Setting
 from training.report.measurement_store import MeasurementStore, weights_hash
 from training.report.pipeline import Pipeline, load_library
@@ -100,7 +100,7 @@ def test_nothing_has_more_steps_than_its_schedule(tmp_path):
         assert 10 <= max(setting.steps for setting in settings) <= 15
     assert len(grid.headline(config)) == len(set(grid.headline(config)))
     pipeline = Pipeline(base, guidance_model=tiny_classifier(IMAGES, T=15))
-    pictures = {**sample_sheets.of_steps(pipeline, CPU), "scales": sample_sheets.of_scales(pipeline, CPU)}
+    pictures = {**sample_formation.of_steps(pipeline, CPU), "scales": sample_sheets.of_scales(pipeline, CPU)}
     assert "How they form, ddpm, after 0, 10 and 15 of 15 steps:" in pictures
     for name, draw in pictures.values():
         draw(tmp_path / name)
@@ -260,9 +260,9 @@ def small(monkeypatch):
     monkeypatch.setattr(grid, "STEPS", (2, 3))
     monkeypatch.setattr(grid, "DDPM_STEPS", (5,))
     monkeypatch.setattr(evaluator, "POINT_SEEDS", 2)
-    monkeypatch.setattr(sample_sheets, "FORMING", {"points": ("ddpm", 6), "images": ("ddpm", 50)})
-    monkeypatch.setattr(sample_sheets, "POINTS", 50)
-    monkeypatch.setattr(sample_sheets, "FRAMES", 4)
+    monkeypatch.setattr(sample_formation, "FORMING", {"points": ("ddpm", 6), "images": ("ddpm", 50)})
+    monkeypatch.setattr(sample_formation, "POINTS", 50)
+    monkeypatch.setattr(sample_formation, "FRAMES", 4)
     original = grid.by_steps
     monkeypatch.setattr(grid, "by_steps", lambda config: [replace(setting, samples=40) for setting in original(config)])
     monkeypatch.setattr(grid, "SAMPLES", 40)
@@ -505,7 +505,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
     monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
     monkeypatch.setattr(sample_sheets, "PROMPTS", ())
-    monkeypatch.setattr(sample_sheets, "SHEET", 2)
+    monkeypatch.setattr(sample_sheets, "SAMPLES_A_LINE", 2)
     monkeypatch.setattr(sample_sheets, "CAPTIONED", (1, 2))
     monkeypatch.setattr(sample_sheets, "NEAREST", 1)
     monkeypatch.setattr(sample_sheets, "HINTED", 5)
