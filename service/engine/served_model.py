@@ -12,13 +12,13 @@ from model.checkpoints.weights import fingerprint
 from model.conditions import Conditioning, HintKind
 from model.text_encoder import TextEncoder
 
-# What changes no sample: advice for requests, and figures.
+# Fields that change no sample: advice for requests, and metrics.
 ADVISORY_FIELDS = {"sampling", "control_scale", "default_for_prompts", "recipe", "metrics"}
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A denoiser, and what steers it: by a gradient, by what is asked of it, or by a hint, by its kind."""
+    """A denoiser, its guidance models by what they are conditioned on, and its ControlNets by their kind of hint."""
 
     checkpoint: DenoiserCheckpoint
     guidance_models: Mapping[Conditioning, GuidanceModel] = field(default_factory=dict)
@@ -30,25 +30,13 @@ class Served:
 
     @property
     def text(self) -> TextEncoder | None:
-        """What reads prompts: its own, or that of what steers it."""
+        """The encoder that reads prompts: the denoiser's own, or its guidance model's."""
         return self.checkpoint.text or getattr(self.guidance_models.get("text"), "text", None)
-
-    def rank(self, asked: Conditioning | None, *, guidance_is_named: bool = False) -> tuple[bool, bool, bool]:
-        """Who answers where no model is named: the least. One that is steered by what is preferred, unless the request
-        names its guidance; then one that reads what is asked; then one that is steered to it."""
-        conditioning, guidance_model = self.checkpoint.config.conditioning, self.guidance_models.get(asked)
-        default_for_prompts = (
-            guidance_model is not None
-            and guidance_model.default_for_prompts
-            and conditioning is None
-            and not guidance_is_named
-        )
-        return not default_for_prompts, conditioning != asked, guidance_model is None
 
     @cached_property
     def key(self) -> str:
-        """The same for what samples alike: name, weights and their meaning, and those of what steers; not the advice on
-        how to sample, nor any figures."""
+        """Equal for two that give the same samples: the name, and every network's weights and their meaning. Advice on
+        how to sample and metrics do not count."""
         parts = (self.checkpoint, *self.guidance_models.values(), *self.controls.values())
         digest = hashlib.sha256()
         for part in parts:

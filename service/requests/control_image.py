@@ -1,6 +1,7 @@
 """A request's `control` → the hint that its samples follow."""
 
 import base64
+from typing import Any
 
 import numpy as np
 
@@ -13,23 +14,28 @@ from service.media.uploads import PictureError, decoded, from_base64
 from service.requests.schemas import ControlRequest
 
 
-def hint_of(control: ControlRequest, scale: float, of: ControlConfig) -> Hint:
-    """As that ControlNet reads it. Some milliseconds of work: not for the event loop. Raises Problem (422) that names
-    the trouble.
+def hint_of(control: ControlRequest, scale: float, config: ControlConfig) -> Hint:
+    """The hint as the ControlNet of that config reads it. This takes some milliseconds: not for the event loop.
 
-    Its values are whole 255ths, so that as a PNG it is the same hint.
+    Its values are whole 255ths, so that as a PNG it is the same hint. Raises Problem (422) that names the trouble.
     """
+    _, height, width = config.data.shape
     try:
-        picture = decoded(from_base64(control.image))
-        how = {"framing": of.framing, "frame": of.frame, "preprocess": control.preprocess}
-        hint = given_hint(picture, control.kind, of.data.shape[1:], **how)
+        hint = given_hint(
+            decoded(from_base64(control.image)),
+            control.kind,
+            (height, width),
+            framing=config.framing,
+            frame=config.frame,
+            preprocess=control.preprocess,
+        )
     except (PictureError, HintError) as error:
         raise invalid("control.image", str(error)) from error
     return Hint(control.kind, (np.rint(255 * hint) / 255).astype(np.float32)[None], scale)
 
 
-def as_control(hint: Hint) -> dict:
-    """The hint as a request's `control`, for which the same samples follow it."""
+def as_control(hint: Hint) -> dict[str, Any]:
+    """The hint as a request's `control`: asked with it, the same samples come again."""
     pixels = np.rint(255 * hint.image[0]).astype(np.uint8)
     image = base64.b64encode(encoding.png(pixels, {})).decode()
     return {"kind": hint.kind, "image": image, "scale": hint.scale, "preprocess": False}

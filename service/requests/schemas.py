@@ -18,6 +18,8 @@ Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or
 MAX_IMAGES = 64
 MAX_POINTS = 10_000
 MAX_PROMPT = 200  # characters
+MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
+DEFAULT_ROWS = {"images": 1, "points": 500}
 
 # Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]

@@ -40,7 +40,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 def headers(resolved: Resolved) -> dict[str, str]:
     """What an answer tells whatever it comes as."""
     told = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
-    words = ",".join(quote(word, safe="") for word in resolved.unknown_words)
+    words = ",".join(quote(word, safe="") for word in resolved.conditioned.unknown_words)
     if len(words) > MAX_TOLD:
         words = words[: MAX_TOLD + 1].rpartition(",")[0]
     return told | ({"X-Unknown-Words": words} if words else {})
@@ -48,14 +48,14 @@ def headers(resolved: Resolved) -> dict[str, str]:
 
 def _records(resolved: Resolved) -> list[dict]:
     """Label and seed of each sample: with the other parameters, what gives it again alone."""
-    labels = resolved.labels or [None] * len(resolved.job)
+    labels = resolved.conditioned.labels or [None] * len(resolved.job)
     seeds = resolved.job.seeds.tolist()
     return [{"label": label, "seed": seed} for label, seed in zip(labels, seeds, strict=True)]
 
 
 def _text(resolved: Resolved, record: Mapping | None = None) -> dict[str, str]:
     """A PNG's text chunks; `record` is of the one sample that it shows."""
-    parameters = resolved.parameters | ({"label": resolved.labels} if record is None else record)
+    parameters = resolved.parameters | ({"label": resolved.conditioned.labels} if record is None else record)
     return {
         "Software": "Spirale",
         "Seed": str(parameters["seed"]),
@@ -74,7 +74,7 @@ def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
-    words = {} if resolved.prompt is None else {"unknown_words": list(resolved.unknown_words)}
+    words = {} if resolved.conditioned.prompt is None else {"unknown_words": list(resolved.conditioned.unknown_words)}
     told = answer(**resolved.parameters, **words, **samples)
     absent = {"unknown_words", "control"} - words.keys() - resolved.parameters.keys()
     return told.model_dump_json(exclude=absent).encode()
@@ -102,7 +102,7 @@ def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
     columns = list(resolved.checkpoint.config.data.columns)
-    return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.labels)
+    return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.conditioned.labels)
 
 
 def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:
@@ -117,7 +117,7 @@ def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    return encoding.table(data, resolved.checkpoint.config.data.columns, resolved.labels)
+    return encoding.table(data, resolved.checkpoint.config.data.columns, resolved.conditioned.labels)
 
 
 def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:

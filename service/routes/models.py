@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from service.http.lifecycle import off_the_loop
 from service.http.problems import Problem, documented
+from service.responses.models_answer import models_answer
 from service.state import AppState
 
 router = APIRouter(tags=["models"])
@@ -25,7 +26,7 @@ class ReferenceAnswer(BaseModel):
 @router.get("/models", responses=documented(401))
 async def models(state: AppState) -> dict[str, Any]:
     """Per dataset: labels, shape, samplers, guidances, and its checkpoints with defaults and measured figures."""
-    return state.catalog.describe(state.engine.describe())
+    return models_answer(state.catalog, state.engine.describe())
 
 
 @router.get(

@@ -15,6 +15,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineError
 from service.http.lifecycle import CountedRoute, counted, encoded, while_connected
 from service.http.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
+from service.requests.choice import models_with_prompts
 from service.requests.resolve import resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.responses import representations
@@ -134,9 +135,8 @@ def _described(name: str) -> dict[str, Any]:
 
 def _prompted(catalog: Catalog) -> list[str]:
     """Models of images that understand prompts; of each dataset the one first that answers by default."""
-    of_images = (name for name, (of, *_) in catalog.datasets.items() if of.config.data.kind == "images")
-    ranked = [of for name in of_images for of in catalog.with_prompts(name)]
-    return [of.name for of in ranked]
+    ranked = [served for dataset in catalog.datasets for served in models_with_prompts(catalog, dataset)]
+    return [served.name for served in ranked if served.checkpoint.config.data.kind == "images"]
 
 
 def _model(catalog: Catalog, name: str | None) -> str:

@@ -53,9 +53,10 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
     with contextlib.ExitStack() as until_answered:
         until_answered.enter_context(counted(wanted.dataset, state))
         resolved = resolve(state.catalog, wanted)
-        if wanted.control is not None:
-            hint = await off_the_loop(state, hint_of, wanted.control, resolved.control_scale, resolved.control)
-            resolved = resolved.following(hint)
+        control = resolved.choice.control
+        if wanted.control is not None and control is not None:
+            hint = await off_the_loop(state, hint_of, wanted.control, resolved.choice.control_scale, control.config)
+            resolved = resolved.with_hint(hint)
         offered = representations.encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])

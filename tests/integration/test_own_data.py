@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from model.data import DataConfig
-from service.http.problems import Problem
-from service.requests.resolve import _check_zoom
+from service.requests.picture_options import largest_zoom
 from tests.tiny import save_tiny
 
 FLOWERS = DataConfig(
@@ -182,7 +181,6 @@ def test_what_cannot_be_is_named(own, fields, accept, field, says):
 
 def test_a_sheet_has_a_largest_size():
     photographs = FLOWERS.model_copy(update={"shape": (3, 64, 64)})
-    _check_zoom(7, photographs, 64)
-    _check_zoom(16, photographs, 1)
-    with pytest.raises(Problem, match="at most 7 here"):
-        _check_zoom(8, photographs, 64)
+    assert largest_zoom(photographs, 64) == 7
+    assert largest_zoom(photographs, 1) == 64
+    assert largest_zoom(FLOWERS.model_copy(update={"shape": (3, 8, 5000)}), 1) == 1

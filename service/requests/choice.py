@@ -1,0 +1,149 @@
+"""The served model that answers a request, and how it is guided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.checkpoints.control import ControlCheckpoint
+from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig
+from model.checkpoints.guidance_model import GuidanceModel
+from model.conditions import Conditioning
+from service.checkpoints.catalog import Catalog
+from service.engine.served_model import Served
+from service.http.problems import Problem
+from service.requests.schemas import DEFAULT_ROWS, GuidanceMethod, SampleRequest
+
+GRADIENT_GUIDANCE: Mapping[Conditioning, GuidanceMethod] = {"label": "classifier", "text": "clip"}
+"""The guidance by a guidance model's gradient, by what that model is conditioned on."""
+
+_CONDITIONING_OF = {guidance: conditioning for conditioning, guidance in GRADIENT_GUIDANCE.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A request and the model that is to answer it. What follows from the two is here; `refuse` says if it may be."""
+
+    catalog: Catalog
+    request: SampleRequest
+    served: Served
+
+    @property
+    def config(self) -> DenoiserConfig:
+        return self.served.checkpoint.config
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        labels = self.request.label
+        given = len(labels) if isinstance(labels, list) else None
+        return self.request.n if self.request.n is not None else given or DEFAULT_ROWS[self.config.data.kind]
+
+    @property
+    def conditioning(self) -> Conditioning | None:
+        """What the request conditions its samples on. A label beside a prompt becomes one more word of it."""
+        if self.request.prompt is not None:
+            return "text"
+        return None if self.request.label is None else "label"
+
+    @property
+    def gradient_conditioning(self) -> Conditioning | None:
+        """What a guidance model has to be conditioned on: by the guidance that is named, else by the request."""
+        named = self.request.guidance
+        return self.conditioning if named is None else _CONDITIONING_OF.get(named, self.conditioning)
+
+    @property
+    def guidance_model(self) -> GuidanceModel | None:
+        """The model whose gradient can guide the samples."""
+        conditioning = self.gradient_conditioning
+        return None if conditioning is None else self.served.guidance_models.get(conditioning)
+
+    @property
+    def control(self) -> ControlCheckpoint | None:
+        """The ControlNet for the request's hint."""
+        hint = self.request.control
+        return None if hint is None else self.served.controls.get(hint.kind)
+
+    @property
+    def control_scale(self) -> float:
+        """The strength of the hint; 0 without one."""
+        if self.request.control is None or self.control is None:
+            return 0.0
+        scale = self.request.control.scale
+        return self.control.config.control_scale if scale is None else scale
+
+    @property
+    def guidance(self) -> GuidanceMethod:
+        """The guidance that is named, else the usual one. A gradient is the only way to guide an unconditional model
+        by a label or a prompt. A hint is guided where there is neither."""
+        if self.conditioning is None and self.request.control is None:
+            return "none"
+        if self.conditioning is not None and self.config.conditioning is None and self.guidance_model is not None:
+            return GRADIENT_GUIDANCE[self.conditioning]
+        return self.request.guidance or "classifier-free"
+
+    @property
+    def advised(self) -> SamplingConfig:
+        """What the cards advise: the guidance model's or the ControlNet's before the denoiser's own."""
+        if self.guidance in _CONDITIONING_OF and self.guidance_model is not None:
+            return self.guidance_model.overrides.applied_to(self.config.sampling)
+        if self.conditioning is None and self.control is not None:
+            return self.control.config.sampling.applied_to(self.config.sampling)
+        return self.config.sampling
+
+    @property
+    def guidance_scale(self) -> float | None:
+        """None where nothing is scaled."""
+        if self.guidance == "none":
+            return None
+        return self.advised.guidance_scale if self.request.guidance_scale is None else self.request.guidance_scale
+
+
+def choose(catalog: Catalog, request: SampleRequest) -> Choice:
+    """The model that is named; else of the dataset's models the one that suits best, see `_unsuitable`.
+
+    Raises Problem (404) that lists what there is.
+    """
+    if request.dataset not in catalog.datasets:
+        raise Problem(404, f"there is no dataset {request.dataset!r}; there are: {', '.join(sorted(catalog.datasets))}")
+    choices = _choices(catalog, request)
+    if request.model is None:
+        return min(choices, key=_unsuitable)
+    for choice in choices:
+        if choice.name == request.model:
+            return choice
+    names = ", ".join(choice.name for choice in choices)
+    raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
+
+
+def models_with_prompts(catalog: Catalog, dataset: str) -> list[Served]:
+    """The dataset's models that understand prompts; the first answers by default."""
+    choices = _choices(catalog, SampleRequest(dataset=dataset, prompt="any"))
+    return [choice.served for choice in sorted(choices, key=_unsuitable) if choice.served.text is not None]
+
+
+def _choices(catalog: Catalog, request: SampleRequest) -> Sequence[Choice]:
+    return [Choice(catalog, request, served) for served in catalog.datasets[request.dataset]]
+
+
+def _unsuitable(choice: Choice) -> tuple[bool, ...]:
+    """The least suits best. What counts, the weightiest first: the model
+
+    has the gradient that the request names;
+    follows hints of the request's kind;
+    is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
+    is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named;
+    has a guidance model for what the request asks.
+    """
+    named, own, guide = choice.request.guidance, choice.config.conditioning, choice.guidance_model
+    by_gradient = named in _CONDITIONING_OF
+    default_for_prompts = guide is not None and guide.default_for_prompts and own is None
+    return (
+        by_gradient and guide is None,
+        choice.request.control is not None and choice.control is None,
+        not (default_for_prompts and (named is None or by_gradient)),
+        own != (None if by_gradient else choice.conditioning),
+        guide is None,
+    )

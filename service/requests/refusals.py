@@ -1,0 +1,241 @@
+"""What a request may not ask, as a table: when, which field is wrong, and what it may be instead."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from model.conditions import HintKind
+from service.checkpoints.catalog import Catalog
+from service.engine.served_model import Served
+from service.http.problems import invalid
+from service.requests.choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
+from service.requests.labels import listed
+from service.requests.picture_options import MAX_PICTURE, axes_of, largest_zoom
+from service.requests.sampling_options import sampling_options
+from service.requests.schemas import MAX_ROWS, GuidanceMethod
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A request for which `when` holds is refused for this field; `text` says what the field may be instead."""
+
+    field: str
+    when: Callable[[Choice], bool]
+    text: str | Callable[[Choice], str]
+
+
+def refuse(choice: Choice) -> None:
+    """Raises Problem (422) by the first rule that holds. Each rule may assume that none before it does."""
+    for rule in RULES:
+        if rule.when(choice):
+            text = rule.text if isinstance(rule.text, str) else rule.text(choice)
+            raise invalid(rule.field, text, _given(choice, rule.field))
+
+
+def guidances(catalog: Catalog, dataset: str) -> list[GuidanceMethod]:
+    """The guidance that the dataset's models offer."""
+    served = catalog.datasets[dataset]
+    conditional = any(one.checkpoint.config.conditioning is not None for one in served)
+    own: list[GuidanceMethod] = ["none", "classifier-free"] if conditional else ["none"]
+    by_gradient = (
+        name for kind, name in GRADIENT_GUIDANCE.items() if any(kind in one.guidance_models for one in served)
+    )
+    return [*own, *by_gradient]
+
+
+# --- when
+
+
+def _hinted(c: Choice) -> bool:
+    return c.request.control is not None
+
+
+def _prompted(c: Choice) -> bool:
+    return c.conditioning == "text"
+
+
+def _labelled(c: Choice) -> bool:
+    """Is a label given, and no prompt?"""
+    return c.conditioning == "label"
+
+
+def _guidable(c: Choice) -> bool:
+    return c.conditioning is not None or _hinted(c)
+
+
+def _pinned(c: Choice) -> bool:
+    return c.request.model is not None
+
+
+def _lacks_gradient(c: Choice) -> bool:
+    return c.request.guidance in GRADIENT_GUIDANCE.values() and c.guidance_model is None
+
+
+def _lacks_hint(c: Choice) -> bool:
+    return _hinted(c) and c.control is None
+
+
+def _labels_given(c: Choice) -> int | None:
+    """The length of a list of labels; None without a list."""
+    return len(c.request.label) if isinstance(c.request.label, list) else None
+
+
+def _max_n(c: Choice) -> int:
+    return MAX_ROWS[c.config.data.kind]
+
+
+def _T(c: Choice) -> int:
+    return c.served.checkpoint.schedule.T
+
+
+# --- what is told
+
+
+def _who_follows_hints(c: Choice) -> str:
+    """Which hints the dataset's models follow instead; of a pinned model, which models follow this one."""
+    assert c.request.control is not None
+    kind, dataset = c.request.control.kind, c.catalog.datasets[c.request.dataset]
+    following = [served.name for served in dataset if kind in served.controls]
+    if _pinned(c) and following:
+        return f"{c.name} does not follow {kind}; {', '.join(following)} does"
+    by = f", guided by {c.request.guidance}," if c.request.guidance in GRADIENT_GUIDANCE.values() else ""
+    return f"nothing{by} follows {kind} in {c.request.dataset}: {_kinds_of_hints(dataset)}"
+
+
+def _kinds_of_hints(dataset: list[Served]) -> str:
+    kinds: set[HintKind] = {kind for served in dataset for kind in served.controls}
+    return f"there are hints of {', '.join(sorted(kinds))}" if kinds else "no model of it follows hints"
+
+
+def _who_understands_prompts(c: Choice) -> str:
+    datasets = [name for name in c.catalog.datasets if models_with_prompts(c.catalog, name)]
+    return f"prompts are for {', '.join(datasets)}" if datasets else "no model here does"
+
+
+def _axes_to_choose(c: Choice) -> str:
+    columns = c.config.data.columns
+    return f"two of {listed(columns)}, or their numbers 0 … {len(columns) - 1}"
+
+
+def _given(choice: Choice, field: str) -> object:
+    """What the request has there; None where repeating it would say nothing."""
+    if field == "n":
+        return choice.n
+    value: object = choice.request
+    for name in field.split("."):
+        value = getattr(value, name)
+    return None if isinstance(value, BaseModel) else value
+
+
+RULES: tuple[Rule, ...] = (
+    # How many
+    Rule("label", lambda c: c.request.label == [], "an empty list; give one label for each sample, or none at all"),
+    Rule(
+        "n",
+        lambda c: None not in (_labels_given(c), c.request.n) and c.request.n != _labels_given(c),
+        lambda c: f"{c.n} samples but {_labels_given(c)} labels; leave n away, or give one label for all",
+    ),
+    Rule("n", lambda c: not 1 <= c.n <= _max_n(c), lambda c: f"1 … {_max_n(c):,} {c.config.data.kind}"),
+    # Guidance by a gradient, and hints, that no model has
+    Rule(
+        "guidance",
+        lambda c: _lacks_gradient(c) and not _pinned(c),
+        lambda c: (
+            f"one of {', '.join(guidances(c.catalog, c.request.dataset))}: "
+            f"{c.request.dataset} has no {c.request.guidance}"
+        ),
+    ),
+    Rule("control.kind", _lacks_hint, _who_follows_hints),
+    Rule(
+        "control",
+        lambda c: _hinted(c) and _prompted(c) and c.served.text is None and not _pinned(c),
+        "goes with a label here: no model that understands prompts follows hints",
+    ),
+    # Prompts and labels, and the guidance that goes with them
+    Rule(
+        "prompt",
+        lambda c: _prompted(c) and c.served.text is None,
+        lambda c: f"{c.name} understands no words; {_who_understands_prompts(c)}",
+    ),
+    Rule(
+        "label",
+        lambda c: _labelled(c) and c.config.conditioning == "text",
+        lambda c: f"{c.name} reads a prompt, not a label",
+    ),
+    Rule("guidance", _lacks_gradient, lambda c: f"{c.name} has no {c.request.guidance} that fits it"),
+    Rule("guidance", lambda c: c.request.guidance == "clip" and not _prompted(c), "clip needs a prompt to guide to"),
+    Rule(
+        "guidance",
+        lambda c: c.request.guidance == "classifier" and _prompted(c),
+        "classifier needs a label; a prompt is guided by classifier-free or clip",
+    ),
+    Rule(
+        "guidance",
+        lambda c: c.request.guidance == "classifier" and not _labelled(c),
+        "classifier needs a label to guide to",
+    ),
+    Rule(
+        "guidance",
+        lambda c: c.request.guidance == "classifier-free" and not _guidable(c),
+        "classifier-free needs a label, a prompt or a hint to guide to",
+    ),
+    Rule(
+        "guidance",
+        lambda c: c.request.guidance not in (None, c.guidance) and c.conditioning is not None,
+        lambda c: f"{c.name} is unconditional: only {c.guidance} guides it",
+    ),
+    Rule(
+        "guidance_scale",
+        lambda c: c.request.guidance_scale is not None and not _guidable(c),
+        "applies where there is a label, a prompt or a hint to guide to",
+    ),
+    Rule(
+        "guidance_scale",
+        lambda c: c.request.guidance_scale is not None and c.guidance == "none",
+        "does not go with guidance none; leave one of them away",
+    ),
+    Rule(
+        "label",
+        lambda c: _labelled(c) and c.guidance != "classifier" and not c.config.data.labels,
+        "this model is unconditional: it has no labels",
+    ),
+    # Sampling options
+    Rule(
+        "steps",
+        lambda c: not 1 <= sampling_options(c).steps <= _T(c),
+        lambda c: f"1 … {_T(c)} for {c.name}",
+    ),
+    Rule(
+        "eta",
+        lambda c: c.request.eta is not None and sampling_options(c).sampler != "ddim",
+        lambda c: f"applies to the sampler ddim only; the sampler is {sampling_options(c).sampler}",
+    ),
+    Rule(
+        "variance",
+        lambda c: c.request.variance is not None and sampling_options(c).sampler != "ddpm",
+        lambda c: f"applies to the sampler ddpm only; the sampler is {sampling_options(c).sampler}",
+    ),
+    Rule(
+        "variance",
+        lambda c: sampling_options(c).variance == "learned" and not c.config.prediction.learned_variance,
+        lambda c: f"{c.name} has learned none: fixed-small or fixed-large",
+    ),
+    # Pictures
+    Rule("zoom", lambda c: c.request.zoom is not None and c.config.data.kind != "images", "applies to images only"),
+    Rule(
+        "zoom",
+        lambda c: c.request.zoom is not None and c.request.zoom > largest_zoom(c.config.data, c.n),
+        lambda c: (
+            f"at most {largest_zoom(c.config.data, c.n)} here: "
+            f"a sheet of {c.n} would have more than {MAX_PICTURE} pixels a side"
+        ),
+    ),
+    Rule("axes", lambda c: c.request.axes is not None and c.config.data.kind != "points", "applies to points only"),
+    Rule(
+        "axes",
+        lambda c: c.request.axes is not None and len(c.config.data.columns) == 1,
+        lambda c: f"{c.request.dataset} has one dimension: leave axes away",
+    ),
+    Rule("axes", lambda c: axes_of(c.request.axes, c.config.data) is None, _axes_to_choose),
+)
