@@ -1,4 +1,4 @@
-"""`report`: measure what has not been measured, draw, write, and set the defaults that follow."""
+"""`report`: measure the missing settings, draw, write the page, and set the defaults that follow."""
 
 import os
 from collections.abc import Collection
@@ -21,24 +21,29 @@ SECTIONS = {module.SECTION.name: module.SECTION for module in (steps, guidance, 
 
 INTRODUCTION = """# Quality
 
-Made by `python -m training report`; every number and picture here comes from that command, seeds are fixed (samples
-have seed 0 and those that follow), and samples are not picked. The numbers compare with each other and with nothing
-else.
+`python -m training report` makes this page: every number and every picture. Seeds are fixed: samples have the seeds 0,
+1, 2, … Nobody picked them. The numbers compare with each other, and with nothing outside this page.
 
-**Images.** A judge is a classifier that reads real test images and never guides a sample; its card tells how well, and
-how wide its features are{cards}. *Fréchet ÷ floor*: the distance on the judge's features between the samples and the
-real training images, labels in the training proportions, over that of as many real test images, so that 1 is as near as
-those are. Both shrink the more samples there are, though not alike; and where labels are asked for, the test images too
-are in proportion, since how many fall to each class is most of the floor of a random draw. So ratios compare where
-counts and floors are the same. *Precision*: the share of samples that lie among real images; *recall*: the share of
-real images that lie among the samples ({neighbours} nearest neighbours). *Accuracy*: how often the judge reads what was
-asked for. *Captions true*: of what reads prompts, asked for as real images are captioned, the share of samples of which
-everything is true that was said. Networks run in bfloat16 where their cards allow it.
+**Images.** A judge is a classifier that reads real test images and never guides a sample. Its card says how well it
+reads, and how wide its features are{cards}. Networks run in bfloat16 if their cards allow it.
 
-**Points.** Means of {draws} draws. *Sliced Wasserstein*: samples against real points, and its standard error;
-*real*: real points against as many real points. A ratio is no surer than either: below 1 is luck, mostly that of how
-many points fall to each class. *MMD*: beside it the 95th percentile of its permutation null, below which draws of one
-distribution stay. *Energy ÷ real*: as the first.
+- *Fréchet ÷ floor* compares two distances on the judge's features. The first is from the samples to the real training
+  images, with labels in the training proportions. The floor is the same distance for as many real test images. So 1
+  means that samples are as near as real images are. Both distances shrink with more samples, though not alike. For
+  requests with labels, the floor's images are in proportion too, because chance in the classes' counts is most of the
+  floor of a random draw. So ratios compare only if counts and floors are equal.
+- *Precision* is the share of samples that lie among real images. *Recall* is the share of real images that lie among
+  the samples. Both use {neighbours} nearest neighbours.
+- *Accuracy* is how often the judge reads the label that was asked for.
+- *Captions true*: a text-conditioned model is asked for the captions of real images. This is the share of samples for
+  which everything in the caption is true.
+
+**Points.** Numbers are means over {draws} draws.
+
+- *Sliced Wasserstein* is the distance from samples to real points, with its standard error. *Real* is the distance from
+  real points to as many other real points. A ratio below 1 is luck, mostly in how many points fall to each class.
+- *MMD* has the 95th percentile of its permutation null beside it. Two draws of one distribution stay below that.
+- *Energy ÷ real* is the energy distance, as a ratio like the first.
 """
 
 
@@ -52,13 +57,14 @@ def make_report(
     sections: Collection[str] = (),
     compile: bool = False,
 ) -> None:
-    """Measure what the sections want and is not known yet; write quality.md with all that is known.
+    """Measure the settings that sections want and that are not known yet. Write quality.md with all that is known.
 
-    only      names of denoisers; others are told of, but not measured
-    sections  likewise
-    compile   the networks of images, for measuring
+    only      names of denoisers. The page tells of the others, but does not measure them
+    sections  names of sections, likewise
+    full      measure known settings again
+    compile   compile the networks of images for measuring
 
-    Raises RecipeError where there is nothing to measure, a checkpoint is broken, or there is no judge for images.
+    Raises RecipeError if there is nothing to measure, a checkpoint is broken, or images have no judge.
     """
     library = _library(checkpoints)
     names = [checkpoint.config.name for checkpoint in library.denoisers]
@@ -81,28 +87,28 @@ def make_report(
         ]
 
     for section in chosen:
-        for pipeline, settings in wanted(section):  # hours before their turn comes
+        for pipeline, settings in wanted(section):  # said now, hours before their turn comes
             evaluator.prepare(pipeline, settings)
     for section in chosen:
         for pipeline, settings in wanted(section):
             evaluator.measure(pipeline, settings, anew=full)
-        if section is steps.SECTION:  # the first: what the others want follows from what it advises
+        if section is steps.SECTION:  # the first, because the others' settings follow from its advice
             for pipeline in library.plain():
                 _advise(checkpoints / pipeline.name, pipeline, evaluator)
             library = _library(checkpoints)
 
     reports.mkdir(parents=True, exist_ok=True)
     writer = ReportWriter(library, evaluator, reports, device)
-    told = [line for section in SECTIONS.values() for line in section.markdown(writer)]
+    lines = [line for section in SECTIONS.values() for line in section.markdown(writer)]
     introduction = INTRODUCTION.format(
         cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS
     )
-    (reports / "quality.md").write_text("\n".join([introduction, *told]).rstrip() + "\n")
+    (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")
 
 
 def _cards_of_judges(library: Checkpoints, evaluator: Evaluator, reports: Path) -> str:
-    """Links to them, in brackets."""
+    """Links to the judges' cards, in brackets."""
     found = (evaluator.judge(pipeline) for pipeline in library.plain() if pipeline.asked != "points")
     judges = {judge for judge in found if judge is not None}
     links = (f"[{judge.name}]({os.path.relpath(judge / 'README.md', reports)})" for judge in sorted(judges))

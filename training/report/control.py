@@ -1,4 +1,4 @@
-"""Are hints followed? Edges and strokes of what was drawn, against those that were asked for."""
+"""The section on hints: edges and strokes of samples, compared with their hints."""
 
 from matplotlib.figure import Figure
 
@@ -40,15 +40,15 @@ def markdown(writer: ReportWriter) -> list[str]:
     if not lines:
         return []
     _, steps = grid.SCALES_AT
-    told = (
-        f"Hints of real test images, given with their label and alone, {steps} steps. *Agreement*: F1 of the edges of "
-        "what was drawn with the hint, within one pixel (for a sketch, whose lines have no edges of their own, of the "
-        "strokes); *real image*: of the image that the hint is from, the ceiling; *with another's hint*: of what was "
-        "drawn with the hint of another image of its class, the lower bound. *Guidance scale* is of the label; where "
-        "the hint is alone, of the hint: from what is drawn without it towards what is drawn with it, and beyond. "
-        "Alone at control scale 0 nothing is given, and labels are right by chance."
+    explanation = (
+        f"Hints come from real test images. They are given with the image's label and alone, in {steps} steps. "
+        "*Agreement* is the F1 score between the hint and the edges of the sample, within one pixel. For a sketch it "
+        "compares strokes, because lines have no edges of their own. *Real image* is the agreement of the hint's own "
+        "image: the ceiling. *With another's hint* compares with the hint of another image of the class: the "
+        "lower bound. The *guidance scale* applies to the label, or to the hint if the hint is alone. A hint alone at "
+        "control scale 0 gives the model nothing, so labels are right by chance."
     )
-    return ["## Hints", "", told, "", *lines]
+    return ["## Hints", "", explanation, "", *lines]
 
 
 def _by_scale(pipeline: HintedPipeline) -> list[Setting]:
@@ -56,7 +56,7 @@ def _by_scale(pipeline: HintedPipeline) -> list[Setting]:
 
 
 def _by_guidance(pipeline: HintedPipeline) -> list[Setting]:
-    """But for the one that stands among the control scales."""
+    """Settings along the guidance scale, except the one that stands among the control scales."""
     settings = grid.by_hint_guidance(pipeline.checkpoint.config, pipeline.control.config)
     return [setting for setting in settings if setting not in _by_scale(pipeline)]
 
@@ -76,23 +76,24 @@ def _plotted(writer: ReportWriter, pipeline: HintedPipeline, scales: list[Settin
     measured, control = writer.measured(pipeline), pipeline.control.config
     advised = [c for c in scales if c.alone and c.control_scale == control.control_scale]
     sampler = control.sampling.applied_to(pipeline.checkpoint.config.sampling).sampler
-    of_advised = [c for c in guidances if c.sampler == sampler]
-    along = sorted([*of_advised, *advised], key=lambda setting: setting.guidance_scale)
+    with_sampler = [c for c in guidances if c.sampler == sampler]
+    along = sorted([*with_sampler, *advised], key=lambda setting: setting.guidance_scale)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), dpi=110, sharey=True)
     for panel, settings, x, styles in (
         (panels[0], [c for c in scales if not c.alone], "control_scale", ("o-", "o:", "s-", ", with the label")),
         (panels[0], [c for c in scales if c.alone], "control_scale", ("o--", None, "s--", ", alone")),
         (panels[1], along, "guidance_scale", ("o--", "o:", "s--", ", alone")),
     ):
-        of_agreement, of_floor, of_label, given = styles
+        agreement_style, floor_style, label_style, suffix = styles
         for key, label, style in (
-            ("agreement", f"agreement{given}", of_agreement),
-            ("agreement_floor", "… with another's hint", of_floor),
-            ("label_accuracy", f"label accuracy{given}", of_label),
+            ("agreement", f"agreement{suffix}", agreement_style),
+            ("agreement_floor", "… with another's hint", floor_style),
+            ("label_accuracy", f"label accuracy{suffix}", label_style),
         ):
             if style is not None and all(key in measured[setting] for setting in settings):
-                at, of = [getattr(setting, x) for setting in settings], [measured[setting][key] for setting in settings]
-                panel.plot(at, of, style, label=label, linewidth=1.6, markersize=4)
+                xs = [getattr(setting, x) for setting in settings]
+                ys = [measured[setting][key] for setting in settings]
+                panel.plot(xs, ys, style, label=label, linewidth=1.6, markersize=4)
     panels[0].set(xlabel="control scale", ylim=(0, 1.02), title=pipeline.control.name)
     panels[1].set(xlabel="guidance scale of the hint, alone")
     for panel in panels:

@@ -1,4 +1,4 @@
-"""What does guidance buy? Fidelity against diversity along the scale, classifier-free and by a classifier."""
+"""The section on guidance: fidelity against diversity along the scale, classifier-free and by a classifier."""
 
 from itertools import cycle
 
@@ -28,7 +28,7 @@ def _ways(library: Checkpoints) -> list[tuple[Pipeline, list[Setting], str]]:
         if guided.asked == "labels":
             config, advice = guided.checkpoint.config, guided.guidance_model.overrides
             settings = grid.by_scale(config, grid.GRADIENT_SCALES, advice.guidance_scale)
-            if config.conditioning is None:  # DN21 steer an unconditional one, by ancestral sampling
+            if config.conditioning is None:  # DN21 guide an unconditional model, by ancestral sampling
                 settings += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             found.append((guided, [*settings, grid.as_advised(advice.applied_to(config.sampling))], guided.title))
     return found
@@ -52,10 +52,9 @@ def markdown(writer: ReportWriter) -> list[str]:
     if ways:
         sampler, steps = grid.SCALES_AT
         lines += [
-            f"Along the scale, {steps} steps, by {sampler} unless it says otherwise. The scales that cards advise are "
-            "chosen by hand, between being right and covering what there is. Where every sample was read right, half a "
-            "one is drawn as misread, since a logarithm has no place for none. Hollow is what no label was asked of: "
-            "its floor is another.",
+            f"Scales are compared in {steps} steps, by {sampler} unless a title names another sampler. The scales that "
+            "cards advise are chosen by hand: they balance accuracy and recall. A logarithm has no place for zero, so "
+            "half a misread sample is drawn if there is none. Hollow points had no label, and so have another floor.",
             "",
             writer.plot(_trade_off(writer, ways), "guidance.png"),
             "",
@@ -69,35 +68,33 @@ def markdown(writer: ReportWriter) -> list[str]:
             lines += [writer.sheet(pipeline, name, draw), ""]
     for pipeline in _in_the_plane(writer.library):
         name, draw = score_fields.of_points(pipeline, writer.device)
-        lines += [f"### {pipeline.title}", "", score_fields.TOLD, "", writer.sheet(pipeline, name, draw), ""]
+        lines += [f"### {pipeline.title}", "", score_fields.EXPLANATION, "", writer.sheet(pipeline, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
 
 
 def _trade_off(writer: ReportWriter, ways: list[tuple[Pipeline, list[Setting], str]]) -> Figure:
-    """As DN21 figure 4, a line for each way of guiding and each sampler."""
+    """Recall against misread samples, as DN21 figure 4. Each line is one pipeline with one sampler."""
     figure, (trade_off, distance) = plt.subplots(1, 2, figsize=(11, 4.2), dpi=110)
     lines, colours = [], plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for pipeline, settings, title in ways:
         along = [setting for setting in settings if setting.samples < grid.HEADLINE_SAMPLES]
         for method in dict.fromkeys(setting.method for setting in along):
-            called = title if method == grid.SCALES_AT[0] else f"{title}, {method}"
-            lines.append((pipeline, [setting for setting in along if setting.method == method], called))
+            name = title if method == grid.SCALES_AT[0] else f"{title}, {method}"
+            lines.append((pipeline, [setting for setting in along if setting.method == method], name))
     for number, ((pipeline, settings, title), colour) in enumerate(zip(lines, cycle(colours), strict=False)):
         measured = {setting: writer.measured(pipeline)[setting] for setting in settings}
-        asked = {setting: of for setting, of in measured.items() if "label_accuracy" in of}
-        unasked = {setting: of for setting, of in measured.items() if setting not in asked}
-        recall = [of["recall"] for of in asked.values()]
-        misread = [100 * max(1 - of["label_accuracy"], 0.5 / of["samples"]) for of in asked.values()]
+        labelled = {setting: metrics for setting, metrics in measured.items() if "label_accuracy" in metrics}
+        unlabelled = {setting: metrics for setting, metrics in measured.items() if setting not in labelled}
+        recall = [metrics["recall"] for metrics in labelled.values()]
+        misread = [100 * max(1 - m["label_accuracy"], 0.5 / m["samples"]) for m in labelled.values()]
         trade_off.plot(recall, misread, "o-", color=colour, linewidth=1.6, markersize=4, label=title)
-        for setting, x, y in zip(asked, recall, misread, strict=True):
-            place = (4, 4) if number % 2 == 0 else (-4, -9)  # where two lines meet, both can be read
+        for setting, x, y in zip(labelled, recall, misread, strict=True):
+            place = (4, 4) if number % 2 == 0 else (-4, -9)  # both can be read if two lines meet
             offset = dict(textcoords="offset points", xytext=place, fontsize=7, color=colour)
             trade_off.annotate(f"{setting.guidance_scale:g}", (x, y), **offset)
-        for of, style in ((asked, dict(linestyle="-")), (unasked, dict(linestyle="", markerfacecolor="none"))):
-            scales, ratios = (
-                [setting.guidance_scale for setting in of],
-                [found["frechet_ratio"] for found in of.values()],
-            )
+        for group, style in ((labelled, dict(linestyle="-")), (unlabelled, dict(linestyle="", markerfacecolor="none"))):
+            scales = [setting.guidance_scale for setting in group]
+            ratios = [metrics["frechet_ratio"] for metrics in group.values()]
             distance.plot(scales, ratios, marker="o", color=colour, linewidth=1.6, markersize=4, **style)
     trade_off.set(xlabel="recall: how much of the real data is covered", ylabel="misread by the judge, %", yscale="log")
     trade_off.invert_yaxis()  # up is better, as along the recall

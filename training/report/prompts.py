@@ -1,4 +1,4 @@
-"""Are words followed? The digit as the judge reads it, thickness and slant as morphometry measures them."""
+"""The section on prompts: the digit as the judge reads it, thickness and slant as morphometry measures them."""
 
 from matplotlib.figure import Figure
 
@@ -12,7 +12,7 @@ from training.report.section import PROMPT_COLUMNS, SHOWN, ReportWriter, Section
 
 def wanted_settings(library: Checkpoints) -> WantedSettings:
     found = []
-    for pipeline in _subjects(library):
+    for pipeline in _text_pipelines(library):
         config, guidance_model = pipeline.checkpoint.config, pipeline.guidance_model
         scales = (grid.SCALES, config.sampling.guidance_scale) if guidance_model is None else (
             grid.GRADIENT_SCALES, guidance_model.overrides.guidance_scale)  # fmt: skip
@@ -20,8 +20,8 @@ def wanted_settings(library: Checkpoints) -> WantedSettings:
     return found
 
 
-def _subjects(library: Checkpoints) -> list[Pipeline]:
-    """The denoisers that read words first: a request's default."""
+def _text_pipelines(library: Checkpoints) -> list[Pipeline]:
+    """Pipelines whose digits, thickness and slant can be measured, the text-conditioned denoisers first."""
     return [pipeline for pipeline in (*library.plain(), *library.guided()) if pipeline.traits_are_measured]
 
 
@@ -34,10 +34,9 @@ def markdown(writer: ReportWriter) -> list[str]:
     lines = [
         "## Prompts",
         "",
-        f"Held-out prompts along the guidance scale, {steps} steps: the share that is followed. "
-        "*Thickness*, *slant*: in the third of that digit's real images that was asked for. *All three*: these and the "
-        "digit; *of new combinations*: where training never said those three of an image. *Among real*: precision, as "
-        "above.",
+        f"Each number is the share of held-out prompts that samples follow, in {steps} steps. *Thickness* and *slant* "
+        "count if they lie in the third of that digit's real images that the prompt asks for. *All three* are these "
+        "and the digit. *New combinations* are triples that no training caption had. *Among real* is precision.",
         "",
         _verdict(writer, known),
         "",
@@ -56,23 +55,24 @@ def markdown(writer: ReportWriter) -> list[str]:
 
 
 def _verdict(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) -> str:
-    """The best settings of each way, the best way first."""
-    told = []
+    """The best setting of each pipeline, the best pipeline first."""
+    best_settings = []
     for pipeline, settings in known:
         whole = {setting: writer.measured(pipeline)[setting][FOLLOWED] for setting in settings}
         best = max(whole, key=lambda setting: whole[setting])
         by = f"by {best.method} at scale {best.guidance_scale:g} ({100 * whole[best]:.1f} %)"
-        told.append((whole[best], f"**{pipeline.title}** {by}"))
-    told.sort(key=lambda one: -one[0])
-    ways = ", then with ".join(text for _, text in told)
+        best_settings.append((whole[best], f"**{pipeline.title}** {by}"))
+    best_settings.sort(key=lambda entry: -entry[0])
+    pipelines = ", then with ".join(text for _, text in best_settings)
     return (
-        f"The share of images that show all three and lie among real ones is largest with {ways}. It does not see "
-        "whether they vary as real ones do: the scales that cards advise are chosen by hand, not by it alone."
+        f"The share of images that show all three and lie among real ones is largest with {pipelines}. This share does "
+        "not see whether samples vary as real images do. So people choose the scales that cards advise, not this share "
+        "alone."
     )
 
 
 def _against_scale(writer: ReportWriter, known: list[tuple[Pipeline, list[Setting]]]) -> Figure:
-    """A panel for each way and sampler."""
+    """A panel for each pipeline and sampler."""
     shown = [
         (pipeline, [setting for setting in settings if setting.method == method])
         for pipeline, settings in known

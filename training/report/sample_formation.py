@@ -29,23 +29,23 @@ FRAME_MS, LAST_MS = 80, 2000
 
 
 def of_steps(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
-    """What is said of each picture → its name and the picture: samples at more and more steps, and how they form."""
+    """Caption → (name, picture): samples in more and more steps, and how they form."""
     checkpoint, config = pipeline.checkpoint, pipeline.checkpoint.config
     sampler, steps = _forming(config)
     forming, animated = pipeline.picture("forming"), pipeline.picture("forming-animated")
     if config.data.kind == "points":
         if len(config.data.columns) != 2:
             return {}
-        coloured = "label" if config.data.labels else "how far from the middle they end"
+        colour = "label" if config.data.labels else "how far from the middle they end"
         return {
-            f"How they form, {sampler}, {steps} steps; coloured by {coloured}:": (
+            f"How they form, {sampler}, {steps} steps; coloured by {colour}:": (
                 forming, lambda path: _points_stills(checkpoint, path, device),
             ),
             "The same, moving:": (animated, lambda path: _points_animation(checkpoint, path, device)),
         }  # fmt: skip
     noisy = config.sampling.sampler in ("ddpm", "renoise")
     more = f"The same seeds at {_listed(_more_steps(config))} steps of {config.sampling.sampler}" + (
-        ", whose noise is drawn anew at each, so that a seed is another sample in another number of steps:"
+        ", whose noise is new at each step, so a seed gives another sample in another number of steps:"
         if noisy
         else ":"
     )

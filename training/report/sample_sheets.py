@@ -30,7 +30,7 @@ SCALES = (0.0, 1.0, 3.0, 10.0)  # of a gradient
 
 
 def of_scales(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw]:
-    """The same seeds at more and more of the gradient: a line each scale, a column each label."""
+    """(name, picture): the same seeds at larger and larger gradient scales. Lines are scales, columns are labels."""
     checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
     labels = spread(len(guidance_model.data.labels), SAMPLES_A_LINE)
     options = settings_of_scales(checkpoint.config)
@@ -44,7 +44,7 @@ def of_scales(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw
 
 
 def of_prompts(pipeline: Pipeline, device: torch.device) -> tuple[str, tuple[str, ...], Draw]:
-    """(name, prompts, picture): a line each prompt, a column each seed, as the cards advise."""
+    """(name, prompts, picture): lines are prompts, columns are seeds, at the cards' settings."""
     checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
     encoder = guidance_model.text if isinstance(guidance_model, ClipCheckpoint) else checkpoint.text
     if encoder is None:
@@ -70,7 +70,7 @@ def of_prompts(pipeline: Pipeline, device: torch.device) -> tuple[str, tuple[str
 
 
 def of_captions(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw]:
-    """Samples, and the captions that CLIP finds nearest to each."""
+    """(name, picture): samples, each with the captions that CLIP finds nearest."""
     clip, captions = pipeline.guidance_model, sorted({prompt.text for prompt in held_out_prompts(CAPTIONS)})
     if not isinstance(clip, ClipCheckpoint):
         raise ValueError(f"{clip.name} is no CLIP: it knows no captions")
@@ -84,8 +84,8 @@ def of_captions(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Dr
         figure, panels = plt.subplots(lines, columns, figsize=size, dpi=90, squeeze=False, layout="constrained")
         for panel, image, found in zip(panels.flat, images, nearest, strict=True):
             panel.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255)
-            told = (textwrap.fill(captions[one], 44, subsequent_indent="   ") for one in found)
-            panel.set_xlabel("\n".join(told), fontsize=7.5, loc="left")
+            texts = (textwrap.fill(captions[one], 44, subsequent_indent="   ") for one in found)
+            panel.set_xlabel("\n".join(texts), fontsize=7.5, loc="left")
             panel.set(xticks=[], yticks=[])
         figure.savefig(path, bbox_inches="tight")
         plt.close(figure)
@@ -94,7 +94,7 @@ def of_captions(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Dr
 
 
 def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[str, Draw]]:
-    """What is said of each picture → its name and the picture."""
+    """Caption → (name, picture)."""
     checkpoint, control = pipeline.checkpoint, pipeline.control
     advised, scale = checkpoint.config.sampling, control.config.control_scale
 
@@ -103,7 +103,7 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
         return generate(checkpoint, conditions, options, control=control, device=device)
 
     def by_label(path: Path) -> None:
-        """A line each hint: itself, then every label."""
+        """Each line is a hint, then a sample for every label."""
         data = trained_on(checkpoint.config)
         few = data.held_out.some(HINTED)
         rows, _ = HintedImages(FiniteSet(data.config, few, few), control.hint).draw(
@@ -118,7 +118,7 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
         save_sheet(torch.cat(lines), path, columns=1 + len(classes))
 
     def by_hand(path: Path) -> None:
-        """Drawing, hint, without a label, with it: four lines for each half of the drawings."""
+        """Four lines for each half of the drawings: drawing, hint, sample without a label, sample with it."""
         drawn = of_drawings(control.config)
         alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.sampling.applied_to(advised))
         lines = (255 - drawn.sources, 255 * drawn.hints, alone, made(drawn.hints, drawn.labels))
@@ -129,8 +129,8 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
     found: dict[str, tuple[str, Draw]] = {}
     if labels := checkpoint.config.data.labels:
         shown = " … ".join(dict.fromkeys((labels[0], labels[-1])))
-        found[f"A hint, and what the labels {shown} make of it:"] = (f"{control.name}-labels.png", by_label)
+        found[f"A hint, and samples with the labels {shown}:"] = (f"{control.name}-labels.png", by_label)
     if checkpoint.config.data.dataset == DRAWN_OF:
-        told = "Drawings by hand; their hints; what is made of them without a label; and with it:"
-        found[told] = (f"{control.name}-drawings.png", by_hand)
+        caption = "Drawings by hand, their hints, samples without a label, samples with it:"
+        found[caption] = (f"{control.name}-drawings.png", by_hand)
     return found

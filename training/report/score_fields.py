@@ -1,4 +1,4 @@
-"""The arrows that sampling follows: ∇ log p(x_t) and ∇ log p(y|x_t) over the plane, at a few noise levels."""
+"""Arrows over the plane: the score ∇ log p(x_t) and the gradient ∇ log p(y|x_t), at a few noise levels."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +19,15 @@ from training.report.pipeline import GuidedPipeline
 LEVELS = (0.05, 0.25, 0.5, 0.75)  # t/T
 SIDE = 21  # arrows a side
 CLOUD = 1_500  # noisy points behind them
-TOLD = (
-    "Arrows at the noise of their column: ∇ log p(x_t) leads to where there are points at all, ∇ log p(y | x_t) to "
-    "those of label y. Dots are real points with that noise; lengths compare within a panel only, by their square "
-    "roots."
+EXPLANATION = (
+    "Each column has one noise level. The arrows of ∇ log p(x_t) lead to where points are; those of ∇ log p(y | x_t) "
+    "lead to the points of label y. Dots are real points with that noise. Lengths are square roots; they compare within "
+    "one panel only."
 )
 
 
 def of_points(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Callable[[Path], None]]:
-    """(name, picture): one line for the score of an unconditional model, one for the gradient of each label."""
+    """(name, picture). The first line shows the score of an unconditional model, each other line a label's gradient."""
     classifier = pipeline.guidance_model
     if not isinstance(classifier, ClassifierCheckpoint):
         raise ValueError(f"{classifier.name} is no classifier: it has no gradient for each label")
@@ -77,8 +77,10 @@ def _gradient(classifier: ClassifierCheckpoint, x: Tensor, t: int, label: int, d
 
 
 def _arrows(panel: Axes, cloud: Tensor, grid: Tensor, field: Tensor, title: str) -> None:
-    """Lengths are the square roots of the gradients', each panel's longest arrow alike: near the data they span
-    orders of magnitude."""
+    """Arrow lengths are square roots, because gradients near the data span orders of magnitude.
+
+    The longest arrow has the same length in every panel.
+    """
     length = field.norm(dim=1, keepdim=True)
     arrows = (field / length.clamp(min=1e-12).sqrt()).numpy()
     spacing = float(grid[1, 1] - grid[0, 1])
