@@ -21,8 +21,8 @@ SIDE = 21  # arrows a side
 CLOUD = 1_500  # noisy points behind them
 EXPLANATION = (
     "Each column has one noise level. The arrows of ∇ log p(x_t) lead to where points are; those of ∇ log p(y | x_t) "
-    "lead to the points of label y. Dots are real points with that noise. Lengths are square roots; they compare within "
-    "one panel only."
+    "lead to the points of label y. Dots are real points with that noise. Lengths are square roots; they compare "
+    "within one panel only."
 )
 
 
