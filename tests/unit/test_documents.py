@@ -13,6 +13,7 @@ MAX_README = 150  # lines
 
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 INLINE_CODE = re.compile(r"`[^`\n]*`")
+SOURCE = re.compile(r"`(\w[\w./-]*/[\w.-]+\.(?:py|js|yml|json|md))`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -58,6 +59,11 @@ def test_readme_is_short():
 @pytest.mark.parametrize("name", documents())
 def test_links_lead_to_files_and_headings(name):
     assert broken(name, (ROOT / name).read_text()) == []
+
+
+@pytest.mark.parametrize("name", [name for name in documents() if not name.startswith("checkpoints/")])
+def test_the_files_that_a_document_names_exist(name):
+    assert [path for path in SOURCE.findall((ROOT / name).read_text()) if not (ROOT / path).exists()] == []
 
 
 def test_a_broken_link_is_found():
