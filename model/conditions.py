@@ -1,7 +1,8 @@
-"""What is asked of each row: a label or a prompt, a hint, and how strongly each steers."""
+"""What each row is conditioned on: a label or a prompt, a hint, and how strongly each of them guides it."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ NO_LABEL = -1
 NO_HINT = -1
 
 Conditioning = Literal["label", "text"]
-"""What can be asked of a row: a class, or a prompt as the vector that a text encoder makes of it."""
+"""What a row may be conditioned on: a class, or a prompt as the vector that a text encoder makes of it."""
 
 HintKind = Literal["canny", "sketch"]
 """What a hint is: the edges of an image, or its strokes as a hand would draw them."""
@@ -18,26 +19,102 @@ HintKind = Literal["canny", "sketch"]
 HINT_KINDS: tuple[HintKind, ...] = get_args(HintKind)
 
 
-class _Rows:
-    """Fields that are tensors [rows, …], or others of this sort, or None: sliced together."""
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows side by side. A field is a tensor [rows, …], another RowBatch, or None where no row has it.
 
-    def __getitem__(self, index: slice):
-        parts = (getattr(self, field.name) for field in fields(self))
-        return type(self)(*(None if part is None else part[index] for part in parts))
+    A tensor's metadata (`_neutral`) declare the value of a row that does not have the field.
+    """
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def __getitem__(self, index: slice | Tensor) -> Self:
+        """The rows of a slice (views), or those at the indices [k] int64 (copies)."""
+        return self._mapped(lambda values: values[index])
+
+    def repeated(self, rows: int) -> Self:
+        """A single row, so many times, without copies."""
+        return self._mapped(lambda values: values.expand(rows, *values.shape[1:]))
+
+    @classmethod
+    def cat(cls, batches: Sequence[Self]) -> Self:
+        """The rows of all batches, in order."""
+        joined: list[Tensor | RowBatch | None] = []
+        for of in fields(cls):
+            columns = [getattr(batch, of.name) for batch in batches]
+            like = next((column for column in columns if column is not None), None)
+            if like is None:
+                joined.append(None)
+                continue
+            for index, column in enumerate(columns):
+                if column is None:
+                    columns[index] = _neutral_rows(like, of, len(batches[index]))
+            joined.append(like.cat(columns) if isinstance(like, RowBatch) else torch.cat(columns))
+        return cls(*joined)
+
+    def written(self, span: slice, rows: Self) -> Self:
+        """The same with these rows in the span. Writes in place; only a field that was None gets new memory."""
+        changed = {}
+        for of in fields(self):
+            ours, theirs = getattr(self, of.name), getattr(rows, of.name)
+            if theirs is None and ours is not None:
+                theirs = _neutral_rows(ours, of, len(rows))
+            elif ours is None and theirs is not None:
+                ours = _neutral_rows(theirs, of, len(self))
+            if isinstance(ours, RowBatch):
+                ours = ours.written(span, theirs)
+            elif ours is not None:
+                ours[span] = theirs
+            changed[of.name] = ours
+        return type(self)(**changed)
+
+    def compact(self) -> Self:
+        """The same rows; an optional field is None where every row has its neutral value."""
+        columns = {of.name: (of, getattr(self, of.name)) for of in fields(self)}
+        absent = [name for name, (of, it) in columns.items() if of.default is None and _is_neutral(it, of)]
+        return replace(self, **dict.fromkeys(absent)) if absent else self
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
+        mapped = []
+        for of in fields(self):
+            column = getattr(self, of.name)
+            if column is not None:
+                column = column._mapped(function) if isinstance(column, RowBatch) else function(column)
+            mapped.append(column)
+        return type(self)(*mapped)
+
+
+def _neutral(value: float) -> dict[str, float]:
+    """Metadata of a field: the value of a row that does not have it."""
+    return {"neutral": value}
+
+
+def _neutral_rows(like: Tensor | RowBatch, of: Field[Any], rows: int) -> Tensor | RowBatch:
+    """Rows of the same shape that do not have the field, in memory of their own."""
+    if isinstance(like, RowBatch):
+        return type(like)(*(_neutral_rows(getattr(like, each.name), each, rows) for each in fields(like)))
+    return like.new_full((rows, *like.shape[1:]), of.metadata["neutral"])
+
+
+def _is_neutral(column: Tensor | RowBatch | None, of: Field[Any]) -> bool:
+    if isinstance(column, RowBatch):
+        return all(_is_neutral(getattr(column, each.name), each) for each in fields(column))
+    return column is None or bool((column == of.metadata["neutral"]).all())
 
 
 @dataclass(frozen=True)
-class Hints(_Rows):
-    """Pictures that rows are to follow (ZRA23).
+class Hints(RowBatch):
+    """Images that rows follow (ZRA23).
 
     image  [rows, 1, H, W] float32 in 0 … 1: where there is an edge or a stroke
-    kind   [rows] int64, a place in HINT_KINDS, or NO_HINT
-    scale  [rows] float32, of what the ControlNet adds; 0 is off
+    kind   [rows] int64, an index into HINT_KINDS, or NO_HINT
+    scale  [rows] float32, the factor of the ControlNet's output; 0 is off
     """
 
-    image: Tensor
-    kind: Tensor
-    scale: Tensor
+    image: Tensor = field(metadata=_neutral(0.0))
+    kind: Tensor = field(metadata=_neutral(NO_HINT))
+    scale: Tensor = field(metadata=_neutral(0.0))
 
     @property
     def active(self) -> Tensor:
@@ -45,89 +122,122 @@ class Hints(_Rows):
         return (self.kind != NO_HINT) & (self.scale != 0)
 
     def of(self, kind: HintKind) -> Tensor:
-        """Indices of the rows [k] int64 that follow a hint of that kind."""
+        """Indices [k] int64 of the rows that follow a hint of that kind."""
         return torch.nonzero((self.kind == HINT_KINDS.index(kind)) & self.active).flatten()
 
     def masked_to(self, rows: Tensor) -> "Hints":
-        """The same, but that the others than these rows [rows] bool follow none."""
+        """The same; rows outside the mask [rows] bool follow no hint."""
         return replace(self, kind=torch.where(rows, self.kind, NO_HINT))
-
-    def __add__(self, others: "Hints") -> "Hints":
-        """Those of these rows, then of others."""
-        return Hints(*(torch.cat([getattr(of, field.name) for of in (self, others)]) for field in fields(self)))
 
 
 @dataclass(frozen=True)
-class Conditions(_Rows):
-    """What is asked of each row. Kept on the host: which networks run on which rows is decided there, without a sync.
+class Conditions(RowBatch):
+    """The conditions of each row. They stay on the host: which networks run on which rows is decided without a sync.
 
-    label           [rows] int64, NO_LABEL where none is asked for
-    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It is of the label
-                    or the prompt, and a hint stays in both halves; where there is neither, it is of the hint
-    gradient_scale  [rows] float32, of a classifier's or CLIP's gradient: 0 is off, None off for all
-    text            [rows, d] float32 unit vectors, zeros where no prompt is asked for; None where there is none at all
-    hints           None where no row has one
+    label           [rows] int64, or NO_LABEL
+    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It scales the label
+                    or the prompt, and a hint stays in both halves; without either, it scales the hint
+    gradient_scale  [rows] float32, the factor of a classifier's or CLIP's gradient: 0 is off
+    text            [rows, d] float32 unit vectors, or zeros for a row without a prompt
+    hints           the images that rows follow
     """
 
-    label: Tensor
-    guidance_scale: Tensor
-    gradient_scale: Tensor | None = None
-    text: Tensor | None = None
+    label: Tensor = field(metadata=_neutral(NO_LABEL))
+    guidance_scale: Tensor = field(metadata=_neutral(0.0))
+    gradient_scale: Tensor | None = field(default=None, metadata=_neutral(0.0))
+    text: Tensor | None = field(default=None, metadata=_neutral(0.0))
     hints: Hints | None = None
 
     @staticmethod
-    def none(rows: int) -> "Conditions":
-        return Conditions(torch.full((rows,), NO_LABEL), torch.zeros(rows))
+    def alike(
+        rows: int,
+        *,
+        label: Tensor | int = NO_LABEL,
+        guidance_scale: float = 0.0,
+        gradient_scale: float = 0.0,
+        text: Tensor | None = None,
+    ) -> "Conditions":
+        """So many rows that agree in all but, perhaps, their label [rows] or text [rows, d]."""
+        return Conditions(
+            torch.as_tensor(label).expand(rows),
+            torch.full((rows,), guidance_scale, dtype=torch.float32),
+            torch.full((rows,), gradient_scale, dtype=torch.float32) if gradient_scale else None,
+            None if text is None else text.expand(rows, -1),
+        )
 
-    def __len__(self) -> int:
-        return len(self.label)
+    @staticmethod
+    def none(rows: int) -> "Conditions":
+        """Unconditional rows."""
+        return Conditions.alike(rows)
+
+    def with_hints(self, image: Tensor, kind: HintKind, scale: float) -> "Conditions":
+        """The same rows; all follow a hint of that kind: one image [1, H, W], or one for each [rows, 1, H, W]."""
+        rows = len(self)
+        images, kinds = image.expand(rows, *image.shape[-3:]), torch.full((rows,), HINT_KINDS.index(kind))
+        return replace(self, hints=Hints(images, kinds, torch.full((rows,), scale, dtype=torch.float32)))
 
     def has(self, what: Conditioning) -> Tensor:
-        """[rows] bool: is that asked of the row?"""
+        """[rows] bool: is the row conditioned on that?"""
         if what == "label":
             return self.label != NO_LABEL
         return torch.zeros(len(self), dtype=torch.bool) if self.text is None else (self.text != 0).any(1)
 
     @property
     def conditioned(self) -> Tensor:
+        """[rows] bool: does the row have a label or a prompt?"""
         return self.has("label") | self.has("text")
 
     @property
     def guided(self) -> Tensor:
-        """[rows] bool: is there anything that guidance_scale is of?"""
+        """[rows] bool: does the row have anything that guidance_scale scales?"""
         return self.conditioned if self.hints is None else self.conditioned | self.hints.active
 
     @property
     def runs_conditional(self) -> Tensor:
+        """[rows] bool"""
         return self.guided & (self.guidance_scale != 0)
 
     @property
     def runs_unconditional(self) -> Tensor:
+        """[rows] bool"""
         return ~self.guided | (self.guidance_scale != 1)
 
-    def hints_for_cfg_batch(self, both: Tensor) -> Hints | None:
-        """Those of every row once, then of the unconditional halves of these rows [k] int64. A hint is in both halves;
-        where it is alone, it is what is guided: in the conditional one only."""
-        if self.hints is None:
-            return None
-        once = self.hints.masked_to(self.conditioned | self.runs_conditional)
-        return once + self.hints[both].masked_to(self.conditioned[both]) if len(both) else once
+    @property
+    def runs_both(self) -> Tensor:
+        """[rows] bool: the rows whose two halves classifier-free guidance combines."""
+        return self.runs_conditional & self.runs_unconditional
 
-    def uses_gradient(self, of: Conditioning) -> Tensor:
+    def uses_gradient(self, what: Conditioning) -> Tensor:
+        """[rows] bool: does a gradient guide the row by that?"""
         if self.gradient_scale is None:
             return torch.zeros(len(self), dtype=torch.bool)
-        return self.has(of) & (self.gradient_scale != 0)
+        return self.has(what) & (self.gradient_scale != 0)
 
+    def hints_for_cfg_batch(self, both: Tensor) -> Hints | None:
+        """The hints of every row once, then of the unconditional halves of the rows `both` [k] int64."""
+        if self.hints is None:
+            return None
+        once, again = (self.hints.masked_to(rows) for rows in self._follows_hint)
+        return Hints.cat([once, again[both]]) if len(both) else once
 
-def network_evaluations(
-    asks: bool, guidance_scale: float, gradient_scale: float = 0.0, control_scale: float = 0.0
-) -> int:
-    """Network evaluations a row with these conditions costs at each step.
+    @property
+    def network_evaluations(self) -> Tensor:
+        """[rows] int64: the network evaluations that a step of the row costs.
 
-    One, one more for classifier-free guidance; one for a ControlNet, which is half a network and a little, wherever the
-    hint is in; one more for a gradient: what gives it is half a network, taken forward and backward.
-    """
-    follows = control_scale != 0
-    denoisings = 1 + ((asks or follows) and guidance_scale not in (0, 1))
-    controls = denoisings if asks else guidance_scale != 0
-    return denoisings + (follows and controls) + (asks and gradient_scale != 0)
+        One for each half of classifier-free guidance that runs; one for a ControlNet, which is half a network and a
+        little, for each half that follows the hint; one for a gradient: half a network, taken forward and backward.
+        """
+        halves = self.runs_conditional.long() + self.runs_unconditional.long()
+        gradients = self.uses_gradient("label").long() + self.uses_gradient("text").long()
+        if self.hints is None:
+            return halves + gradients
+        once, again = self._follows_hint
+        return halves + gradients + (self.hints.active & once).long() + (self.hints.active & again).long()
+
+    @property
+    def _follows_hint(self) -> tuple[Tensor, Tensor]:
+        """[rows] bool each: does a row's first evaluation follow its hint; does its unconditional half?
+
+        A hint is in both halves of a label's or a prompt's guidance. A hint alone is what is guided: in one half only.
+        """
+        return self.conditioned | self.runs_conditional, self.conditioned & self.runs_both

@@ -1,4 +1,4 @@
-"""From a noisy row and what is asked of it to what the network believes."""
+"""From noisy rows and their conditions to the network's prediction."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,12 +12,12 @@ from model.noise_schedule import NoiseSchedule
 from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
 
 Network = Callable[..., Tensor]
-"""(x_t [rows, …], t [rows] int64, condition, *control) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
-NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network is given labels and does not look at them. What
-controls give follows where a row has a hint."""
+"""(x_t [rows, …], t [rows] int64, condition, *residuals) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
+NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network gets labels and ignores them. The residuals are
+a `Control`'s, where any row has a hint."""
 
 Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
-"""(x_t, t, condition as a `Network` has it, hint [rows, 1, H, W]) → what is added within the network, each [rows, …]"""
+"""(x_t, t, condition as for a `Network`, hint [rows, 1, H, W]) → residuals that the network adds, each [rows, …]"""
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] or text [rows, d]) → ∇ log p(label or text|x_t) [rows, …]"""
@@ -28,12 +28,12 @@ class Denoiser:
 
     network           see `Network`; called once, with every row's evaluations in one batch
     schedule          the one the network was trained with
-    target            what the network puts out: "epsilon", "v" or "x0"
+    target            the network's output: "epsilon", "v" or "x0"
     learned_variance  whether a second output carries the variance fraction
     clip              bound on |x̂0|, for data that has one (images); None for points
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
-    gradients         see `Gradient`: by what is asked of the rows that they steer; each is called with those only
-    controls          see `Control`: by the kind of hint that they follow; each is called with rows that have one only
+    gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
+    controls          see `Control`: by the kind of hint; each is called with the rows that follow such a hint
     """
 
     def __init__(
@@ -70,41 +70,45 @@ class Denoiser:
         return Prediction(x0, variance, self._gradient(x_t, t, conditions), self.clip)
 
     def no_condition(self, rows: int) -> Tensor:
-        """What the network is shown where nothing is asked for."""
+        """The network's condition for unconditional rows."""
         if self.text_width is None:
             return torch.full((rows,), NO_LABEL)
         return torch.zeros(rows, self.text_width)
 
     def _gradient(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor | None:
-        gradient = None
-        for what, of in self.gradients.items():
-            steered = torch.nonzero(conditions.uses_gradient(what)).flatten()
-            if not len(steered):
+        """Scaled, and zeros for rows that none guides; None where no row is guided by one."""
+        total = None
+        for what, gradient in self.gradients.items():
+            guided = torch.nonzero(conditions.uses_gradient(what)).flatten()
+            column = conditions.label if what == "label" else conditions.text
+            if not len(guided) or column is None or conditions.gradient_scale is None:
                 continue
-            asked = conditions.label if what == "label" else conditions.text
-            rows, asked = steered.to(self.device), asked[steered].to(self.device)
-            scale = per_row(conditions.gradient_scale[steered].to(self.device), x_t)
-            gradient = torch.zeros_like(x_t) if gradient is None else gradient
-            gradient[rows] = scale * of(x_t[rows], t[rows], asked)
-        return gradient
+            rows, condition = guided.to(self.device), column[guided].to(self.device)
+            scale = per_row(conditions.gradient_scale[guided].to(self.device), x_t)
+            total = torch.zeros_like(x_t) if total is None else total
+            total[rows] = scale * gradient(x_t[rows], t[rows], condition)
+        return total
 
-    def _shown(self, conditions: Conditions) -> Tensor:
-        """The network's third argument for every row: what is asked for, where it is wanted."""
+    def _network_condition(self, conditions: Conditions) -> Tensor:
+        """The network's third argument for every row's first evaluation."""
         nothing = self.no_condition(len(conditions))
-        asked = conditions.label if self.text_width is None else conditions.text
-        return nothing if asked is None else torch.where(per_row(conditions.runs_conditional, nothing), asked, nothing)
+        column = conditions.label if self.text_width is None else conditions.text
+        return (
+            nothing if column is None else torch.where(per_row(conditions.runs_conditional, nothing), column, nothing)
+        )
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        shown = self._shown(conditions)
-        both = torch.nonzero(conditions.runs_conditional & conditions.runs_unconditional).flatten()
+        """The network's output, by classifier-free guidance for the rows that have it."""
+        condition = self._network_condition(conditions)
+        both = torch.nonzero(conditions.runs_both).flatten()
         hints = conditions.hints_for_cfg_batch(both)
         if not len(both):
-            return self._controlled_output(x_t, t, shown.to(self.device), hints)
+            return self._controlled_output(x_t, t, condition.to(self.device), hints)
 
-        # One batch: every row once (conditional where it is asked for), then the unconditional halves of guided rows.
+        # One batch: every row once (conditional unless its scale is 0), then the unconditional halves of guided rows.
         guided = both.to(self.device)
-        shown = torch.cat([shown, self.no_condition(len(both))]).to(self.device)
-        output = self._controlled_output(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), shown, hints)
+        condition = torch.cat([condition, self.no_condition(len(both))]).to(self.device)
+        output = self._controlled_output(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), condition, hints)
         output, unconditional_half = output[: len(x_t)], output[len(x_t) :]
         scale = conditions.guidance_scale[both].to(self.device)
         channels = x_t.shape[1]  # the target alone is guided; a learned variance is the conditional half's
@@ -113,17 +117,19 @@ class Denoiser:
         )
         return output
 
-    def _controlled_output(self, x_t: Tensor, t: Tensor, shown: Tensor, hints: Hints | None) -> Tensor:
-        """The network's, with what the hints' controls add; zeros for rows that have none."""
-        added: tuple[Tensor, ...] = ()
-        for kind, control in self.controls.items() if hints is not None else ():
+    def _controlled_output(self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None) -> Tensor:
+        """The network's output, with the residuals of the rows' hints; they are zeros for rows without one."""
+        if hints is None:
+            return self.network(x_t, t, condition)
+        residuals: tuple[Tensor, ...] = ()
+        for kind, control in self.controls.items():
             following = hints.of(kind)
             if not len(following):
                 continue
             rows, image = following.to(self.device), hints.image[following].to(self.device)
-            given = control(x_t[rows], t[rows], shown[rows], image)
+            own = control(x_t[rows], t[rows], condition[rows], image)
             scale = hints.scale[following].to(self.device)
-            added = added or tuple(one.new_zeros(len(x_t), *one.shape[1:]) for one in given)
-            for whole, one in zip(added, given, strict=True):
-                whole[rows] = per_row(scale.to(one.dtype), one) * one
-        return self.network(x_t, t, shown, *added)
+            residuals = residuals or tuple(part.new_zeros(len(x_t), *part.shape[1:]) for part in own)
+            for whole, part in zip(residuals, own, strict=True):
+                whole[rows] = per_row(scale.to(part.dtype), part) * part
+        return self.network(x_t, t, condition, *residuals)

@@ -2,13 +2,13 @@
 
 import random
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from model.conditions import HINT_KINDS, NO_LABEL
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind
 from model.noise import sample_seeds
 from model.plan import make_plan
-from service.engine.job import Hint, Job
+from service.engine.job import Job
 from service.engine.served_model import Served
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
 
@@ -42,13 +42,14 @@ def make_job(
     model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, hint=None, **sampler
 ) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
-    labels = np.full(n, NO_LABEL if label is None else label)
-    return Job(model, plan, sample_seeds(seed, n), labels, scale, gradient, text, hint)
+    label = NO_LABEL if label is None else label
+    conditions = Conditions.alike(n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text)
+    return Job(model, plan, sample_seeds(seed, n), conditions.with_hints(*hint) if hint else conditions)
 
 
-def make_hint(draw: random.Random) -> Hint:
-    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5))).numpy()
-    return Hint(draw.choice(HINT_KINDS), image, draw.choice([0.0, 0.5, 1.0, 2.0]))
+def make_hint(draw: random.Random) -> tuple[Tensor, HintKind, float]:
+    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5)))
+    return image, draw.choice(HINT_KINDS), draw.choice([0.0, 0.5, 1.0, 2.0])
 
 
 def random_job(draw: random.Random) -> Job:
@@ -63,7 +64,7 @@ def random_job(draw: random.Random) -> Job:
         steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
         seed=draw.randrange(2**63),
         label=None if prompted else draw.choice([None, 0, 1]),
-        text=torch.nn.functional.normalize(vector, dim=0).numpy() if prompted and draw.random() < 0.8 else None,
+        text=torch.nn.functional.normalize(vector, dim=0) if prompted and draw.random() < 0.8 else None,
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
         gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
         hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,

@@ -1,7 +1,7 @@
 """Many samples of a checkpoint, offline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, SamplingConfig
 from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
-from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
+from model.conditions import Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling import sample
@@ -29,25 +29,19 @@ class Guidance:
 
 
 def labelled(labels: np.ndarray, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
-    """A label [n] for each sample (−1: none), at the options' scale or steered."""
-    return Conditions(torch.from_numpy(labels), *_scales(len(labels), options, guidance))
+    """A label [n] for each sample (−1: none), guided at the options' scale or by the gradient."""
+    return _guided(len(labels), options, guidance, label=torch.from_numpy(labels))
 
 
 def prompted(text: Tensor, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
     """A prompt for each sample, as the vector [n, d] that its encoder makes of it."""
-    return Conditions(torch.full((len(text),), NO_LABEL), *_scales(len(text), options, guidance), text)
+    return _guided(len(text), options, guidance, text=text)
 
 
-def followed(conditions: Conditions, hints: Tensor, kind: HintKind, scale: float) -> Conditions:
-    """The same, with a hint [n, 1, H, W] in 0 … 1 for each sample."""
-    n = len(conditions)
-    kinds = torch.full((n,), HINT_KINDS.index(kind))
-    return replace(conditions, hints=Hints(hints, kinds, torch.full((n,), float(scale))))
-
-
-def _scales(n: int, options: SamplingConfig, guidance: Guidance | None) -> tuple[Tensor, Tensor]:
-    classifier_free, of_gradient = (1.0, guidance.scale) if guidance else (options.guidance_scale, 0.0)
-    return torch.full((n,), classifier_free), torch.full((n,), of_gradient)
+def _guided(n: int, options: SamplingConfig, guidance: Guidance | None, **conditions: Tensor) -> Conditions:
+    if guidance is not None:
+        return Conditions.alike(n, guidance_scale=1.0, gradient_scale=guidance.scale, **conditions)
+    return Conditions.alike(n, guidance_scale=options.guidance_scale, **conditions)
 
 
 def generate(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.conditions import Conditions
 from model.noise import normal
 from service.engine.job import Job
 from service.engine.scheduler import Slice
@@ -14,9 +15,9 @@ from service.engine.scheduler import Slice
 class Arena:
     """Each job has a span of rows.
 
-    x, x0     [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
-    seed, label, guidance_scale, gradient_scale, plan_row  [capacity] on the host: of each row; plan_row is its
-              plan's first in the table
+    x, x0           [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
+    seed, plan_row  [capacity] int64 on the host; plan_row is the first row of the row's plan in the table
+    conditions      of all rows, on the host
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device):
@@ -24,8 +25,8 @@ class Arena:
         self._spans: dict[int, slice] = {}
         self.x = torch.zeros(0, *shape, device=device)
         self.x0 = torch.zeros_like(self.x)
-        self.seed, self.label, self.plan_row = (np.zeros(0, np.int64) for _ in range(3))
-        self.guidance_scale, self.gradient_scale = (np.zeros(0, np.float32) for _ in range(2))
+        self.seed, self.plan_row = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self.conditions = Conditions.none(0)
 
     def __contains__(self, job: int) -> bool:
         return job in self._spans
@@ -39,15 +40,15 @@ class Arena:
         on_device = torch.from_numpy(job.seeds).to(self.x.device)
         self.x[span] = normal(on_device, torch.zeros_like(on_device), self._shape)
         self.x0[span] = 0
-        self.seed[span], self.label[span], self.plan_row[span] = job.seeds, job.labels, plan_row
-        self.guidance_scale[span], self.gradient_scale[span] = job.guidance_scale, job.gradient_scale
+        self.seed[span], self.plan_row[span] = job.seeds, plan_row
+        self.conditions = self.conditions.written(span, job.conditions)
         self._spans[number] = span
 
     def remove(self, job: int) -> None:
         del self._spans[job]
 
     def rows(self, slices: Sequence[Slice]) -> np.ndarray:
-        """Of all slices, in order: [rows] int64."""
+        """The rows of all slices, in order: [rows] int64."""
         counts = np.array([len(piece) for piece in slices])
         starts = np.array([self._spans[piece.job].start + piece.start for piece in slices])
         return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
@@ -62,9 +63,10 @@ class Arena:
         if start + rows > len(self.x):
             more = max(start + rows, 2 * len(self.x)) - len(self.x)
             self.x, self.x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
-            for name in ("seed", "label", "plan_row", "guidance_scale", "gradient_scale"):
-                values = getattr(self, name)
-                setattr(self, name, np.concatenate([values, np.zeros(more, values.dtype)]))
+            self.seed, self.plan_row = (
+                np.concatenate([it, np.zeros_like(it, shape=more)]) for it in (self.seed, self.plan_row)
+            )
+            self.conditions = Conditions.cat([self.conditions, Conditions.none(more)])
         return slice(start, start + rows)
 
 

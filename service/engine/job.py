@@ -1,61 +1,46 @@
 """What the engine is asked for, and what it answers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from model.conditions import NO_LABEL, HintKind, network_evaluations
+from model.conditions import Conditions
 from model.plan import Plan
-
-
-@dataclass(frozen=True, eq=False)
-class Hint:
-    """A picture that all samples of a job are to follow: image float32 [1, H, W] in 0 … 1; scale 0 is off."""
-
-    kind: HintKind
-    image: np.ndarray
-    scale: float
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """n samples from one model by one plan.
 
-    model             name of a checkpoint that the engine holds
-    seeds             [n] int64, one a sample
-    labels            [n] int64; NO_LABEL (−1) in all of them where none is asked for
-    guidance_scale    classifier-free: of label or text; of the hint where there is neither
-    gradient_scale    of the gradient of what steers the model by label or text; 0 where nothing does
-    text              [d] float32, a prompt as the model's text encoder (or what steers it) has it; None for none
-    hint              for a ControlNet of the model; None for none
-    preview_steps     ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
+    model          key of a served model that the engine holds
+    seeds          [n] int64, one a sample
+    conditions     of n rows, each of which costs as many network evaluations
+    preview_steps  ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
+
+    Raises ValueError where the rows do not agree in number or in cost.
     """
 
     model: str
     plan: Plan
     seeds: np.ndarray
-    labels: np.ndarray
-    guidance_scale: float
-    gradient_scale: float = 0.0
-    text: np.ndarray | None = None
-    hint: Hint | None = None
+    conditions: Conditions
     preview_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.labels) != len(self.seeds):
-            raise ValueError(f"{len(self.seeds)} seeds but {len(self.labels)} labels")
-        if len({label == NO_LABEL for label in self.labels.tolist()}) != 1:
-            raise ValueError("a job's samples are all labelled or all not")
+        if len(self.conditions) != len(self.seeds):
+            raise ValueError(f"{len(self.seeds)} seeds, but conditions of {len(self.conditions)} rows")
+        costs = self.conditions.network_evaluations
+        if (costs != costs[0]).any():
+            raise ValueError("a job's samples all cost as many network evaluations")
 
     def __len__(self) -> int:
         return len(self.seeds)
 
-    @property
+    @cached_property
     def network_evaluations_per_row(self) -> int:
         """Network evaluations that one step of one sample costs."""
-        asks = self.text is not None or bool(self.labels[0] != NO_LABEL)
-        control_scale = 0.0 if self.hint is None else self.hint.scale
-        return network_evaluations(asks, self.guidance_scale, self.gradient_scale, control_scale)
+        return int(self.conditions[:1].network_evaluations)
 
     @property
     def network_evaluations(self) -> int:

@@ -11,14 +11,14 @@ from torch import Tensor
 from model.checkpoints.denoiser import Precision
 from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
-from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Hints
+from model.conditions import Conditions
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
 from service.engine.buckets import BucketedNetwork, RowFunction, bit_equal_sizes
-from service.engine.job import Hint, Job
+from service.engine.job import Job
 from service.engine.plan_table import PlanTable
 from service.engine.scheduler import Slice
 from service.engine.served_model import Served
@@ -81,7 +81,8 @@ class Runner:
         if self._compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
             for size in seconds:
-                _pass(denoiser, data.shape, _following(kind, control.example(), size))
+                hinted = Conditions.alike(size, guidance_scale=1.0).with_hints(control.example(), kind, 1.0)
+                _pass(denoiser, data.shape, hinted)
                 yield
         self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(seconds), Arena(data.shape, self.device))
 
@@ -131,16 +132,9 @@ class Runner:
 
         rows = arena.rows(slices)  # of the arena
         counts = [len(piece) for piece in slices]
-        of_slices = [jobs[piece.job] for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
         of_plan = arena.plan_row[rows] + steps
-        conditions = Conditions(
-            torch.from_numpy(arena.label[rows]),
-            torch.from_numpy(arena.guidance_scale[rows]),
-            torch.from_numpy(arena.gradient_scale[rows]),
-            _text(of_slices, counts),
-            _hints(of_slices, counts),
-        )
+        conditions = arena.conditions[torch.from_numpy(rows)].compact()
         index = torch.from_numpy(rows).to(self.device)
         coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]
@@ -201,34 +195,6 @@ class Runner:
         data = self.models[job.model].data
         restored = data.restore(x)
         return to_uint8(restored) if data.kind == "images" else restored.cpu().numpy()
-
-
-def _text(jobs: Sequence[Job], counts: Sequence[int]) -> Tensor | None:
-    """The prompts' vectors, as `Conditions.text` has them: a job's for each of its rows."""
-    width = next((len(job.text) for job in jobs if job.text is not None), None)
-    if width is None:
-        return None
-    vectors = np.stack([np.zeros(width, np.float32) if job.text is None else job.text for job in jobs])
-    return torch.from_numpy(np.repeat(vectors, counts, axis=0))
-
-
-def _hints(jobs: Sequence[Job], counts: Sequence[int]) -> Hints | None:
-    """As `Conditions.hints` has them: a job's for each of its rows."""
-    shape = next((job.hint.image.shape for job in jobs if job.hint is not None), None)
-    if shape is None:
-        return None
-    nothing = Hint(HINT_KINDS[0], np.zeros(shape, np.float32), 0.0)
-    hints = [nothing if job.hint is None else job.hint for job in jobs]
-    images = np.stack([hint.image for hint in hints])
-    kinds = np.array([HINT_KINDS.index(hint.kind) for hint in hints])
-    scales = np.array([hint.scale for hint in hints], np.float32)
-    return Hints(*(torch.from_numpy(np.repeat(values, counts, axis=0)) for values in (images, kinds, scales)))
-
-
-def _following(kind: HintKind, image: Tensor, rows: int) -> Conditions:
-    kinds = torch.full((rows,), HINT_KINDS.index(kind))
-    hints = Hints(image.expand(rows, *image.shape), kinds, torch.ones(rows))
-    return Conditions(torch.full((rows,), NO_LABEL), torch.ones(rows), hints=hints)
 
 
 @torch.inference_mode()

@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.conditions import NO_LABEL
+from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import cached_plan
 from service.checkpoints.catalog import Catalog
-from service.engine.job import Hint, Job
+from service.engine.job import Job
 from service.requests.choice import GRADIENT_GUIDANCE, Choice, choose
-from service.requests.control_image import as_control
+from service.requests.control_image import Hint, as_control
 from service.requests.labels import class_numbers
 from service.requests.picture_options import axes_of
 from service.requests.prompts import parse_prompt
@@ -31,14 +32,14 @@ class Conditioned:
 
     numbers        [n] int64, the classes' numbers; NO_LABEL without labels
     labels         the classes' names, one a sample; None without labels
-    text           [d] float32, the prompt's vector; None without a prompt
+    text           [1, d] float32, the prompt's vector; None without a prompt
     prompt         the prompt, with the label in words where one stands beside it
     unknown_words  of the prompt, those that are not understood
     """
 
-    numbers: np.ndarray
+    numbers: Tensor | int = NO_LABEL
     labels: list[str] | None = None
-    text: np.ndarray | None = None
+    text: Tensor | None = None
     prompt: str | None = None
     unknown_words: tuple[str, ...] = ()
 
@@ -53,6 +54,7 @@ class Resolved:
     seed: int
     axes: tuple[int, ...]
     job: Job
+    hint: Hint | None = None
 
     @property
     def checkpoint(self) -> DenoiserCheckpoint:
@@ -60,7 +62,8 @@ class Resolved:
 
     def with_hint(self, hint: Hint) -> "Resolved":
         """The same, with a hint that its samples follow."""
-        return replace(self, job=replace(self.job, hint=hint))
+        conditions = self.job.conditions.with_hints(hint.image, hint.kind, hint.scale)
+        return replace(self, hint=hint, job=replace(self.job, conditions=conditions))
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -77,7 +80,7 @@ class Resolved:
             "guidance": self.choice.guidance,
             "guidance_scale": self.choice.guidance_scale,
             "seed": self.seed,
-        } | ({} if self.job.hint is None else {"control": as_control(self.job.hint)})
+        } | ({} if self.hint is None else {"control": as_control(self.hint)})
 
 
 def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
@@ -96,16 +99,15 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
 def _conditioned(choice: Choice) -> Conditioned:
     """Raises Problem (422) for labels and prompts that the model does not know."""
     request, served = choice.request, choice.served
-    none = np.full(choice.n, NO_LABEL, dtype=np.int64)
     if request.prompt is not None and served.text is not None:
         prompt, words = parse_prompt(served.text.config.vocabulary, request.prompt, request.label)
-        return Conditioned(none, None, served.text.embed([words])[0].numpy(), prompt, words.unknown)
+        return Conditioned(text=served.text.embed([words]), prompt=prompt, unknown_words=words.unknown)
     if request.label is None:
-        return Conditioned(none)
+        return Conditioned()
     classifier = choice.guidance_model if choice.guidance == "classifier" else None
     names = choice.config.data.labels if classifier is None else classifier.data.labels
     numbers = class_numbers(request.label, names, choice.n)
-    return Conditioned(np.array(numbers, dtype=np.int64), [names[number] for number in numbers])
+    return Conditioned(torch.tensor(numbers), [names[number] for number in numbers])
 
 
 def _job(choice: Choice, options: SamplingOptions, conditioned: Conditioned, seed: int) -> Job:
@@ -118,12 +120,11 @@ def _job(choice: Choice, options: SamplingOptions, conditioned: Conditioned, see
     )
     guided = choice.conditioning is not None or choice.control is not None
     scale = choice.guidance_scale or 0.0
-    return Job(
-        choice.served.key,
-        plan,
-        sample_seeds(seed, choice.n),
-        conditioned.numbers,
+    conditions = Conditions.alike(
+        choice.n,
+        label=conditioned.numbers,
         guidance_scale=scale if choice.guidance == "classifier-free" else float(guided),
         gradient_scale=scale if choice.guidance in GRADIENT_GUIDANCE.values() else 0.0,
         text=conditioned.text,
     )
+    return Job(choice.served.key, plan, sample_seeds(seed, choice.n), conditions)

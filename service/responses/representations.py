@@ -121,7 +121,8 @@ def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    of, classes, text = resolved.checkpoint.config.data, np.maximum(resolved.job.labels, 0), _text(resolved)
+    of, text = resolved.checkpoint.config.data, _text(resolved)
+    classes = resolved.job.conditions.label.clamp(min=0).numpy()
     names = of.names and [of.names[axis] for axis in resolved.axes]
     if len(resolved.axes) == 1:
         return plots.histogram(data, classes, text, *names)

@@ -17,7 +17,7 @@ from training.data.hinted_images import rough
 from training.data.training_set import TrainingSet
 from training.evaluate.measurement import Metrics, computed, rounded, settings_of
 from training.evaluate.sampling_run import SamplingRun
-from training.generate import followed, generate, labelled
+from training.generate import generate, labelled
 from training.metrics.hint_agreement import agreement, another_of_the_class
 from training.metrics.image_reference import ImageReference
 
@@ -79,7 +79,7 @@ def evaluate_control(
         task = progress.add_task("sampling", total=len(shown))
         made = generate(
             base,
-            followed(labelled(labels.numpy(), options), shown.hints, control.hint, scale),
+            labelled(labels.numpy(), options).with_hints(shown.hints, control.hint, scale),
             options,
             control=control,
             seed=how.first,

@@ -16,7 +16,7 @@ from training.data.drawings import DRAWN_OF
 from training.data.hinted_images import HintedImages
 from training.data.training_set import FiniteSet
 from training.evaluate.hint_evaluation import of_drawings
-from training.generate import Guidance, followed, generate, labelled, prompted, spread
+from training.generate import Guidance, generate, labelled, prompted, spread
 from training.metrics.clip_retrieval import nearest_captions
 from training.plotting import plt
 from training.report.image_grid import SAMPLES_A_LINE, Draw, save_sheet, settings_of_scales
@@ -99,7 +99,7 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
     advised, scale = checkpoint.config.sampling, control.config.control_scale
 
     def made(hints: Tensor, labels: Tensor, options: SamplingConfig = advised) -> Tensor:
-        conditions = followed(labelled(labels.numpy(), options), hints, control.hint, scale)
+        conditions = labelled(labels.numpy(), options).with_hints(hints, control.hint, scale)
         return generate(checkpoint, conditions, options, control=control, device=device)
 
     def by_label(path: Path) -> None:

@@ -13,7 +13,7 @@ from training.card.card import CONTROL_SHEET, write_control_card
 from training.data import trained_on
 from training.data.hinted_images import HintedImages
 from training.data.ink import LOOKED_AT, frame_of, is_ink
-from training.generate import followed, generate, labelled
+from training.generate import generate, labelled
 from training.pictures import save_picture
 from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
 from training.tasks.objectives import DenoisingLoss
@@ -90,7 +90,7 @@ class ControlTask:
             (labels, advised),
             (torch.full_like(labels, NO_LABEL), self.config.sampling.applied_to(advised)),
         ):
-            conditions = followed(labelled(shown.numpy(), options), hints, self.config.hint, self.config.control_scale)
+            conditions = labelled(shown.numpy(), options).with_hints(hints, self.config.hint, self.config.control_scale)
             device = next(network.parameters()).device
             lines.append(generate(self.base, conditions, options, control=control, device=device))
         save_picture(path, self.config.data, torch.cat(lines), labels.numpy(), columns=PICTURED)

@@ -8,7 +8,7 @@ import torch
 from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint, save_checkpoint
 from model.checkpoints.weights import CheckpointError
-from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints, network_evaluations
+from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
 from model.plan import make_plan
 from model.sampling import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
@@ -116,12 +116,11 @@ def test_every_sampler_follows(sampler):
     assert ((followed - plain).flatten(1).abs().amax(1)[~FREE] > 0).all()
 
 
-def test_what_a_row_with_a_hint_costs():
-    assert network_evaluations(False, 1.0, control_scale=1.0) == 2
-    assert network_evaluations(False, 2.0, control_scale=1.0) == 3  # the hint is in the one half alone
-    assert network_evaluations(False, 0.0, control_scale=1.0) == 1
-    assert network_evaluations(False, 2.0, control_scale=0.0) == 1
-    assert network_evaluations(True, 0.0, control_scale=1.0) == 2
+COSTS = {  # by whether there is a label, guidance scale, control scale
+    (True, 0.0, 0.0): 1, (True, 1.0, 0.0): 1, (True, 2.0, 0.0): 2, (True, 0.0, 1.0): 2, (True, 1.0, 1.0): 2,
+    (True, 2.0, 1.0): 4, (False, 0.0, 0.0): 1, (False, 1.0, 0.0): 1, (False, 2.0, 0.0): 1, (False, 0.0, 1.0): 1,
+    (False, 1.0, 1.0): 2, (False, 2.0, 1.0): 3,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("label", [NO_LABEL, 7])
@@ -135,11 +134,12 @@ def test_a_row_costs_what_is_evaluated_for_it(label, scale, control_scale):
     denoise.network = lambda x, *others: (seen.append(len(x)), network(x, *others))[1]
     x, t, image = (of[:1] for of in rows())
     hints = Hints(image, torch.zeros(1, dtype=torch.int64), torch.tensor([control_scale]))
-    denoise(x, t, Conditions(torch.tensor([label]), torch.tensor([scale]), hints=hints))
-    assert sum(seen) == network_evaluations(label != NO_LABEL, scale, control_scale=control_scale)
-    assert network_evaluations(True, 1.5, control_scale=1.0) == 4
-    assert network_evaluations(True, 1.5, 2.0, control_scale=0.5) == 5
-    assert network_evaluations(True, 1.5, control_scale=0.0) == 2
+    conditions = Conditions(torch.tensor([label]), torch.tensor([scale]), hints=hints)
+    denoise(x, t, conditions)
+    assert [sum(seen)] == conditions.network_evaluations.tolist()
+    assert sum(seen) == COSTS[label != NO_LABEL, scale, control_scale]
+    with_gradient = replace(conditions, gradient_scale=torch.ones(1))
+    assert with_gradient.network_evaluations.tolist() == [sum(seen) + (label != NO_LABEL)]
 
 
 def test_a_learned_variance_and_bfloat16_follow_too():

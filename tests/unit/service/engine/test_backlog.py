@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from model.conditions import Conditions
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from service.engine.backlog import Backlog
@@ -16,7 +17,7 @@ def job(seconds: float, model: str = "fast") -> Job:
     """Of so many seconds, at a hundred evaluations each."""
     n = round(seconds * 10)
     plan = make_plan(make_schedule("cosine", 1000), "ddim", 10)
-    return Job(model, plan, np.arange(n), np.full(n, -1), guidance_scale=0.0)
+    return Job(model, plan, np.arange(n), Conditions.none(n))
 
 
 @pytest.fixture

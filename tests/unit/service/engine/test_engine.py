@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from model.conditions import HINT_KINDS, NO_LABEL, Conditions, Hints
+from model.conditions import NO_LABEL
 from model.data import to_uint8
 from model.sampling import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
-from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Hint, Job, JobFailed
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
 from service.engine.options import EngineOptions
 from service.engine.served_model import Served
 from service.metrics import Metrics
@@ -71,20 +71,8 @@ def solo(job: Job, engine: Engine) -> np.ndarray:
         for kind, control in SERVED[job.model].controls.items()
     }
     denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)
-    conditions = Conditions(
-        torch.from_numpy(job.labels),
-        torch.full((len(job),), job.guidance_scale),
-        torch.full((len(job),), job.gradient_scale),
-        None if job.text is None else torch.from_numpy(job.text).expand(len(job), -1),
-        None if job.hint is None else hints_of(job.hint, len(job)),
-    )
-    x = sample(denoiser, job.plan, conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
+    x = sample(denoiser, job.plan, job.conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
-
-
-def hints_of(hint: Hint, rows: int) -> Hints:
-    image = torch.from_numpy(hint.image).expand(rows, -1, -1, -1)
-    return Hints(image, torch.full((rows,), HINT_KINDS.index(hint.kind)), torch.full((rows,), hint.scale))
 
 
 def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
