@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, load_checkpoint
+from model.checkpoints.base import Precision
+from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
 from service.engine.hardware import choose_device

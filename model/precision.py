@@ -2,7 +2,8 @@
 
 import torch
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, Precision
+from model.checkpoints.base import Precision
+from model.checkpoints.denoiser import DenoiserCheckpoint
 
 
 def choose_precision(wanted: str, checkpoint: DenoiserCheckpoint, device: torch.device) -> Precision:

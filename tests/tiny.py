@@ -4,18 +4,12 @@ from pathlib import Path
 
 import torch
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.checkpoints.clip import ClipCheckpoint, ClipConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides, ScheduleConfig
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import (
-    DenoiserCheckpoint,
-    DenoiserConfig,
-    PredictionConfig,
-    SamplingConfig,
-    SamplingOverrides,
-    ScheduleConfig,
-    save_checkpoint,
-)
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
 from model.conditions import HINT_KINDS, HintKind
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
@@ -137,7 +131,7 @@ def tiny_control(base: DenoiserCheckpoint, hint: HintKind = "canny", name: str |
     module = config.build_network()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return ControlCheckpoint(config, module.eval())
+    return ControlCheckpoint(config, base.schedule, module.eval())
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.checkpoints.base import Precision
+from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
 from model.conditions import Conditions

@@ -1,31 +1,22 @@
 """A recipe: one readable TOML with everything that makes a checkpoint."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from model.checkpoints.denoiser import (
-    NAME_PATTERN,
-    PredictionConfig,
-    SamplingConfig,
-    SamplingOverrides,
-    ScheduleConfig,
-    check_steps,
-)
+from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, ScheduleConfig, check_steps
+from model.checkpoints.denoiser import PredictionConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
-from model.noise_schedule import make_schedule
 from model.plan import Variance
+from model.strict_config import StrictConfig
 from training.data.data_section import DataSection
 
 RECIPES = Path(__file__).parent / "recipes"
-ADVISORY_FIELDS = {
-    "sampling",
-    "control_scale",
-    "default_for_prompts",
-}  # of a recipe: what the report finds may change it
+ADVISORY_FIELDS = {"sampling", "control_scale", "default_for_prompts"}  # the report may change these
 OWN_RECIPES = Path("recipes")  # in the working directory: where `init` writes
 
 
@@ -33,11 +24,7 @@ class RecipeError(Exception):
     """A recipe that cannot be trained; the message says what to change."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ObjectiveSection(_Section):
+class ObjectiveSection(StrictConfig):
     """The denoising loss; see `training.tasks.objectives`."""
 
     loss: Literal["regression", "hybrid", "vlb"] = "regression"  # the last two teach a variance
@@ -49,7 +36,7 @@ class ObjectiveSection(_Section):
     conditional: bool = True  # False: labels are not shown to the network
 
 
-class OptimisationSection(_Section):
+class OptimisationSection(StrictConfig):
     steps: int = Field(ge=1)
     batch_size: int = Field(128, ge=1)  # per process
     learning_rate: float = Field(1e-3, gt=0)
@@ -63,7 +50,7 @@ class OptimisationSection(_Section):
     sample_every: int = Field(1000, ge=1)  # steps between sample pictures
 
     @model_validator(mode="after")
-    def _warms_up(self) -> "OptimisationSection":
+    def _warms_up(self) -> Self:
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 f"warmup_steps = {self.warmup_steps} is not less than steps = {self.steps}: training would be over "
@@ -72,23 +59,39 @@ class OptimisationSection(_Section):
         return self
 
 
-class DenoiserRecipe(_Section):
-    role: Literal["denoiser"] = "denoiser"
+class RecipeBase(StrictConfig):
+    """The fields of every recipe."""
+
+    role: str
     name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     seed: int = Field(0, ge=0)
-    data: DataSection
-    network: AnyNetworkConfig
-    schedule: ScheduleConfig = ScheduleConfig()
-    prediction: PredictionConfig = PredictionConfig()
-    objective: ObjectiveSection = ObjectiveSection()
     optimisation: OptimisationSection
-    sampling: SamplingConfig = SamplingConfig()
-    text_from: str | None = None  # the checkpoint of CLIP whose text encoder's vectors the network reads, not labels
+
+
+class DiffusionRecipe(RecipeBase):
+    """The recipe of a network that is trained on noisy rows of a data set."""
+
+    data: DataSection
+    schedule: ScheduleConfig = ScheduleConfig()
+    sampling: SamplingConfig | SamplingOverrides
 
     @model_validator(mode="after")
-    def _trainable(self) -> "DenoiserRecipe":
-        make_schedule(self.schedule.name, self.schedule.T)  # does it end in noise?
+    def _steps_are_possible(self) -> Self:
+        check_steps(self.sampling, self.schedule.T)
+        return self
+
+
+class DenoiserRecipe(DiffusionRecipe):
+    role: Literal["denoiser"] = "denoiser"
+    network: AnyNetworkConfig
+    prediction: PredictionConfig = PredictionConfig()
+    objective: ObjectiveSection = ObjectiveSection()
+    sampling: SamplingConfig = SamplingConfig()
+    text_from: str | None = None  # a CLIP checkpoint: the network reads its text vectors instead of labels
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
         if self.prediction.learned_variance != (self.objective.loss != "regression"):
             raise ValueError(
                 f"prediction.learned_variance is {str(self.prediction.learned_variance).lower()}, but objective.loss "
@@ -104,11 +107,9 @@ class DenoiserRecipe(_Section):
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
         return self
 
-    _steps_are_possible = model_validator(mode="after")(check_steps)
 
-
-class DistortionSection(_Section):
-    """How a judge's training images are moved, so that it reads what is drawn a little otherwise; 0 is off."""
+class DistortionSection(StrictConfig):
+    """How a judge's training images are moved, so that small differences of drawing do not matter; 0 is off."""
 
     shift: float = Field(0.07, ge=0, le=0.5)  # at most, as a share of the side
     rotation: float = Field(12.0, ge=0, le=180)  # degrees
@@ -116,42 +117,30 @@ class DistortionSection(_Section):
     shear: float = Field(0.1, ge=0, le=0.5)
 
 
-class JudgeRecipe(_Section):
-    """A classifier of clean images, for measuring and for nothing else."""
+class JudgeRecipe(RecipeBase):
+    """A classifier of clean images, for measuring only."""
 
     role: Literal["judge"]
-    name: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    seed: int = Field(0, ge=0)
     data: DataSection
     width: int = Field(32, ge=8, multiple_of=8)
     features: int = Field(128, ge=8)
     distortion: DistortionSection = DistortionSection()
-    optimisation: OptimisationSection
 
 
-class ClassifierRecipe(_Section):
-    """A classifier of noisy rows, whose gradient steers a denoiser of the same schedule."""
+class GuidanceRecipe(DiffusionRecipe):
+    """A network whose gradient guides a denoiser of the same schedule. `sampling` overrides the denoiser's own."""
+
+    network: AnyEncoderConfig
+    sampling: SamplingOverrides = SamplingOverrides()
+
+
+class ClassifierRecipe(GuidanceRecipe):
+    """A classifier of noisy rows."""
 
     role: Literal["classifier"]
-    name: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    seed: int = Field(0, ge=0)
-    data: DataSection
-    network: AnyEncoderConfig
-    schedule: ScheduleConfig = ScheduleConfig()
-    optimisation: OptimisationSection
-    sampling: SamplingOverrides = SamplingOverrides()  # overrides the denoiser's own
-
-    _steps_are_possible = model_validator(mode="after")(check_steps)
-
-    @model_validator(mode="after")
-    def _trainable(self) -> "ClassifierRecipe":
-        make_schedule(self.schedule.name, self.schedule.T)
-        return self
 
 
-class TextSection(_Section):
+class TextSection(StrictConfig):
     """A text encoder; see `model.text_encoder.TextConfig`."""
 
     outputs: int = Field(64, ge=2)
@@ -160,50 +149,28 @@ class TextSection(_Section):
     heads: int = Field(4, ge=1)
 
 
-class ClipRecipe(_Section):
-    """Words and noisy images in one space; its gradient steers a denoiser of the same schedule, and its text encoder
-    is read by others."""
+class ClipRecipe(GuidanceRecipe):
+    """Words and noisy images in one space. `network` is the image tower; denoisers may read the text encoder."""
 
     role: Literal["clip"]
-    name: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    seed: int = Field(0, ge=0)
-    data: DataSection
-    network: AnyEncoderConfig  # the image tower
     text: TextSection = TextSection()
-    schedule: ScheduleConfig = ScheduleConfig()
-    optimisation: OptimisationSection
-    sampling: SamplingOverrides = SamplingOverrides()  # overrides the denoiser's own
     default_for_prompts: bool = False  # guide prompts by default, although a denoiser is conditioned on text
 
-    _steps_are_possible = model_validator(mode="after")(check_steps)
 
-    @model_validator(mode="after")
-    def _trainable(self) -> "ClipRecipe":
-        make_schedule(self.schedule.name, self.schedule.T)
-        return self
-
-
-class ControlRecipe(_Section):
-    """A ControlNet beside a denoiser, whose data, network and schedule are its own."""
+class ControlRecipe(RecipeBase):
+    """A ControlNet beside a denoiser, whose data, network and schedule it takes over."""
 
     role: Literal["control"]
-    name: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    seed: int = Field(0, ge=0)
-    base: str  # the checkpoint that it steers, which must be there when this is trained
+    base: str  # the denoiser's checkpoint, which must be there when this is trained
     hint: HintKind
     weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the loss over t
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
-    optimisation: OptimisationSection
-    control_scale: float = Field(1.0, ge=0, le=2)  # what the card advises …
-    sampling: SamplingOverrides = (
-        SamplingOverrides()
-    )  # … and where neither label nor prompt is given; the guidance is of the hint, then
+    control_scale: float = Field(1.0, ge=0, le=2)  # how strongly the hint counts by default
+    sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
 
 
 Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe
-_BY_ROLE: dict[str, type[Recipe]] = {
+_BY_ROLE: Mapping[str, type[Recipe]] = {
     "denoiser": DenoiserRecipe,
     "judge": JudgeRecipe,
     "classifier": ClassifierRecipe,
@@ -234,7 +201,7 @@ def load_recipe(name_or_path: str, own: Path = OWN_RECIPES) -> Recipe:
     return parse_recipe(document, source=str(path))
 
 
-def parse_recipe(document: dict, source: str) -> Recipe:
+def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     role = document.get("role", "denoiser")
     if role not in _BY_ROLE:
         raise RecipeError(f"{source} cannot be trained:\n  role: one of {', '.join(_BY_ROLE)}, not {role!r}")
@@ -247,10 +214,10 @@ def parse_recipe(document: dict, source: str) -> Recipe:
 
 
 def recipe_names(folder: Path = RECIPES) -> list[str]:
-    """Those that are shipped, or those in a folder of one's own."""
+    """The shipped recipes, or those in another folder."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def trained_by(recipe: Recipe) -> dict[str, Any]:
-    """What a checkpoint keeps of its recipe: all but the advice, which is in its config.json by itself."""
+    """The recipe as a checkpoint keeps it: without the advisory fields, which config.json has by themselves."""
     return recipe.model_dump(mode="json", exclude=ADVISORY_FIELDS)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from model.checkpoints.denoiser import load_config, read_role
+from model.checkpoints.config import load_config, read_role
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.reference_points import MAX_REFERENCE, REFERENCE, Reference, save_reference
 from model.checkpoints.weights import CheckpointError
 from training.data import trained_on
@@ -27,7 +28,7 @@ def keep_reference(folder: Path) -> int:
     Raises RecipeError where it is no denoiser of points, DataError where its data are not there.
     """
     try:
-        if read_role(folder) != "denoiser" or (config := load_config(folder)).data.kind != "points":
+        if read_role(folder) != "denoiser" or (config := load_config(folder, DenoiserConfig)).data.kind != "points":
             raise RecipeError(f"{folder.name} is no denoiser of points: only those are shown over real ones")
     except CheckpointError as error:
         raise RecipeError(str(error)) from error

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model.checkpoints.denoiser import Precision, load_checkpoint
+from model.checkpoints.base import Precision
+from model.checkpoints.denoiser import load_checkpoint
 from model.conditions import Conditions
 from model.data import to_uint8
 from model.noise import sample_seeds

@@ -1,64 +1,33 @@
-"""Words and noisy images in one space (Rad21), and the gradient by which words steer a denoiser (Nichol 2022)."""
+"""Words and noisy images in one space (Rad21), and the gradient that guides a denoiser by words (Nichol 2022)."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.denoiser import (
-    FORMAT,
-    NAME_PATTERN,
-    WEIGHTS,
-    DenoiserConfig,
-    SamplingOverrides,
-    ScheduleConfig,
-    check_steps,
-    load_config,
+from model.checkpoints.base import load_network
+from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.guidance_model import (
+    GuidanceCheckpoint,
+    GuidanceConfig,
+    NoiseConditionedEncoder,
+    gradient_of_sum,
 )
-from model.checkpoints.guidance_model import ConfigBacked, NoiseConditionedEncoder, gradient_of_sum, same_rows
-from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import Conditioning
-from model.data import DataConfig
 from model.denoiser import Gradient
-from model.networks import AnyEncoderConfig, build_encoder
-from model.noise_schedule import NoiseSchedule, make_schedule
+from model.networks import build_encoder
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
 FIRST_LOGIT_SCALE = 1 / 0.07  # Rad21 section 2.5 …
 LARGEST_LOGIT_SCALE = 100.0  # … where it is also held below this
 
 
-class ClipConfig(BaseModel):
-    """Its config.json. `network` is the image tower's; `schedule` must be that of the denoiser it steers.
-    `sampling` and `default_for_prompts` are advice."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = FORMAT
-    role: Literal["clip"] = "clip"
-    name: str = Field(pattern=NAME_PATTERN)
-    data: DataConfig
-    network: AnyEncoderConfig
-    text: TextConfig
-    schedule: ScheduleConfig
-    sampling: SamplingOverrides = SamplingOverrides()
-    default_for_prompts: bool = False
-    recipe: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-
-    _steps_are_possible = model_validator(mode="after")(check_steps)
-
-    def build_network(self) -> "ImageTower":
-        encoder = build_encoder(self.network, shape=self.data.shape, outputs=self.text.outputs, T=self.schedule.T)
-        return ImageTower(encoder)
-
-
 class ImageTower(nn.Module):
-    """Images → unit vectors [rows, d]; beside them the one number that makes logits of products."""
+    """Images → unit vectors [rows, d]; beside them the one number that turns products into logits."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
@@ -73,8 +42,20 @@ class ImageTower(nn.Module):
         return self.log_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
 
 
+class ClipConfig(GuidanceConfig[ImageTower]):
+    """Its config.json. `network` is the image tower's, `text` the text tower's."""
+
+    role: Literal["clip"] = "clip"
+    text: TextConfig
+    default_for_prompts: bool = False
+
+    def build_network(self) -> ImageTower:
+        encoder = build_encoder(self.network, shape=self.data.shape, outputs=self.text.outputs, T=self.schedule.T)
+        return ImageTower(encoder)
+
+
 class Clip(NoiseConditionedEncoder):
-    """How well images and words go together, and how to make them go better."""
+    """How well images and words go together, and the gradient that makes them go better."""
 
     network: ImageTower
 
@@ -88,12 +69,10 @@ class Clip(NoiseConditionedEncoder):
 
 
 @dataclass(frozen=True, eq=False)
-class ClipCheckpoint(ConfigBacked):
-    """A loaded CLIP, a `GuidanceModel`: its config, its schedule and both towers in float32 on the CPU."""
+class ClipCheckpoint(GuidanceCheckpoint[ImageTower]):
+    """A loaded CLIP, a `GuidanceModel`: `network` is its image tower, `text` the other."""
 
     config: ClipConfig
-    schedule: NoiseSchedule
-    network: ImageTower
     text: TextEncoder
     conditioning: Conditioning = "text"
 
@@ -103,18 +82,11 @@ class ClipCheckpoint(ConfigBacked):
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
         """As `GuidanceModel` has it; the denoiser is not conditioned on anything itself."""
-        return (
-            same_rows(self.data, denoiser.data)
-            and self.config.schedule == denoiser.schedule
-            and denoiser.conditioning is None
-        )
+        return denoiser.conditioning is None and super().fits(denoiser)
 
     def clip(self, device: torch.device | str = "cpu") -> Clip:
         """On a copy of the image tower."""
-        network = self.config.build_network()
-        network.load_state_dict(self.network.state_dict())
-        network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        return Clip(network, self.schedule, device)
+        return Clip(self.network_on(device), self.schedule, device)
 
     def gradient(self, device: torch.device | str = "cpu") -> Gradient:
         return self.clip(device).gradient
@@ -126,10 +98,5 @@ class ClipCheckpoint(ConfigBacked):
 def load_clip(folder: Path) -> ClipCheckpoint:
     """Raises CheckpointError where the folder does not hold a usable CLIP."""
     config = load_config(folder, ClipConfig)
-    try:
-        schedule = make_schedule(config.schedule.name, config.schedule.T)
-        network = config.build_network()
-    except ValueError as error:
-        raise CheckpointError(f"{folder.name}: config.json: {error}") from error
-    load_weights(folder / WEIGHTS, network)
-    return ClipCheckpoint(config, schedule, network.eval(), load_text(folder, config.text))
+    network = load_network(folder, config)
+    return ClipCheckpoint(config, config.schedule.build(), network, load_text(folder, config.text))

@@ -5,69 +5,49 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
-from model.checkpoints.denoiser import (
-    FORMAT,
-    NAME_PATTERN,
-    WEIGHTS,
-    DenoiserCheckpoint,
-    Precision,
-    SamplingOverrides,
-    ScheduleConfig,
-    check_steps,
-    load_config,
-)
-from model.checkpoints.weights import CheckpointError, fingerprint, load_weights
+from model.checkpoints.base import Checkpoint, Precision, load_network
+from model.checkpoints.config import NAME_PATTERN, DiffusionConfig, SamplingOverrides, load_config
+from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.weights import fingerprint
 from model.conditions import HintKind
-from model.data import DataConfig
 from model.denoiser import Control
 from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
+from model.strict_config import StrictConfig
 
 
-class BaseConfig(BaseModel):
-    """The denoiser that it steers: by name, and by its weights, because it knows what those make of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class BaseConfig(StrictConfig):
+    """The denoiser that it was trained beside: by name, and by the weights that it learned to add to."""
 
     name: str = Field(pattern=NAME_PATTERN)
     weights: str  # see `model.checkpoints.weights.fingerprint`
 
 
-class ControlConfig(BaseModel):
-    """Its config.json. data, network, text (the length of the vectors it reads) and schedule are the base's.
+class ControlConfig(DiffusionConfig[ControlNet]):
+    """Its config.json. data, network, text (the length of the text vectors) and schedule are the base's.
 
     framing, frame  how a request's picture becomes one like those that it was trained on: see `given_hint`
-    control_scale   advice
-    sampling        advice for hints that are given with neither label nor prompt; the guidance is theirs, then
+    control_scale   how strongly its hint counts by default
+    sampling        overrides for a hint with neither label nor prompt; `guidance_scale` then applies to the hint
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = FORMAT
     role: Literal["control"] = "control"
-    name: str = Field(pattern=NAME_PATTERN)
     hint: HintKind
     framing: Framing = "ink"
     frame: float = Field(FRAME, gt=0, le=1)
     base: BaseConfig
-    data: DataConfig
     network: UNetConfig
     text: int = Field(0, ge=0)
-    schedule: ScheduleConfig
     control_scale: float = Field(1.0, ge=0, le=2)
     sampling: SamplingOverrides = SamplingOverrides()
-    recipe: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-
-    _steps_are_possible = model_validator(mode="after")(check_steps)
 
     @staticmethod
     def beside(base: DenoiserCheckpoint, **fields: Any) -> "ControlConfig":
-        """Of a ControlNet for that denoiser. Raises ValueError where it is none of images by a UNet."""
+        """The config of a ControlNet for that denoiser. Raises ValueError where the denoiser is no UNet."""
         config = base.config
         if not isinstance(config.network, UNetConfig):
             raise ValueError(f"{config.name} is no UNet: a hint needs an image to follow it")
@@ -92,15 +72,10 @@ class ControlConfig(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class ControlCheckpoint:
-    """A loaded ControlNet: its config, and its network in float32 on the CPU."""
+class ControlCheckpoint(Checkpoint[ControlNet]):
+    """A loaded ControlNet."""
 
     config: ControlConfig
-    network: ControlNet
-
-    @property
-    def name(self) -> str:
-        return self.config.name
 
     @property
     def hint(self) -> HintKind:
@@ -112,22 +87,14 @@ class ControlCheckpoint:
 
     def control(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Control:
         """On a copy of the network in that precision."""
-        network = self.config.build_network()
-        network.load_state_dict(self.network.state_dict())
-        network.to(device, dtype=getattr(torch, precision), memory_format=torch.channels_last)
-        return network.eval().requires_grad_(False)
+        return self.network_on(device, precision)
 
     def example(self) -> Tensor:
-        """A hint that says nothing [1, H, W], on the CPU."""
+        """An empty hint [1, H, W], on the CPU."""
         return torch.zeros(1, *self.config.data.shape[1:])
 
 
 def load_control(folder: Path) -> ControlCheckpoint:
     """Raises CheckpointError where the folder does not hold a usable ControlNet."""
     config = load_config(folder, ControlConfig)
-    try:
-        network: nn.Module = config.build_network()
-    except ValueError as error:
-        raise CheckpointError(f"{folder.name}: config.json: {error}") from error
-    load_weights(folder / WEIGHTS, network)
-    return ControlCheckpoint(config, network.eval())
+    return ControlCheckpoint(config, config.schedule.build(), load_network(folder, config))

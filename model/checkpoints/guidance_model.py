@@ -1,27 +1,31 @@
-"""What classifiers and CLIP share: networks that read noisy rows, and gradients of what they say."""
+"""What classifiers and CLIP share: networks that take noisy rows, and gradients of their scores."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import DenoiserConfig, SamplingOverrides
+from model.checkpoints.base import Checkpoint
+from model.checkpoints.config import DiffusionConfig, NetworkT, SamplingOverrides
+from model.checkpoints.denoiser import DenoiserConfig
 from model.conditions import Conditioning
 from model.data import DataConfig
 from model.denoiser import Gradient
+from model.networks import AnyEncoderConfig
 from model.noise_schedule import NoiseSchedule
 from model.prediction import per_row
 
 
 class NoiseConditionedEncoder:
-    """A network that reads x_t at every level of noise.
+    """A network that takes x_t at every level of noise.
 
-    It is shown √ᾱ_t·x_t: by Bayes' rule that is all of x_t that p(y|x_t) depends on,
+    Its input is √ᾱ_t·x_t: by Bayes' rule p(y|x_t) depends on nothing else of x_t,
 
         log q(x_t|x_0) = √ᾱ_t x_t·x_0/(1−ᾱ_t) − ᾱ_t|x_0|²/2(1−ᾱ_t) + …,
 
-    where the rest knows nothing of x_0. So a gradient vanishes with √ᾱ_t by construction, and what it does to x̂0,
+    where the rest does not depend on x_0. So a gradient vanishes with √ᾱ_t by construction, and what it does to x̂0,
     (1−ᾱ_t)/√ᾱ_t times as much, stays bounded at the noisy end.
 
     network   (√ᾱ_t·x_t [rows, …], t [rows] int64) → [rows, outputs]
@@ -36,7 +40,7 @@ class NoiseConditionedEncoder:
         self._root_alpha_bar = torch.from_numpy(schedule.alpha_bar).sqrt().float().to(device)
 
     def scaled_input(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the network sees of x_t [rows, …]."""
+        """The network's input for x_t [rows, …]."""
         return per_row(self._root_alpha_bar[t], x_t) * x_t
 
     def encode(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -45,23 +49,29 @@ class NoiseConditionedEncoder:
 
 
 def gradient_of_sum(score: Callable[..., Tensor], x_t: Tensor, *others: Tensor) -> Tensor:
-    """∇ Σ score(x_t, *others) with respect to x_t, `score` giving a number a row: of the *sum*, so that each row's is
-    its own whoever else is in the batch. Works inside `torch.inference_mode`.
+    """∇ Σ score(x_t, *others) with respect to x_t, where `score` gives one number a row.
+
+    The sum keeps each row's gradient its own, whatever else is in the batch. Works inside `torch.inference_mode`.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        x, *others = (tensor.clone() for tensor in (x_t, *others))  # what is made in inference mode has no gradients
-        (gradient,) = torch.autograd.grad(score(x.requires_grad_(), *others).sum(), x)
+        x, *copies = (tensor.clone() for tensor in (x_t, *others))  # what is made in inference mode has no gradients
+        (gradient,) = torch.autograd.grad(score(x.requires_grad_(), *copies).sum(), x)
     return gradient
 
 
 class GuidanceModel(Protocol):
-    """A loaded checkpoint whose gradient steers denoisers.
+    """A loaded checkpoint whose gradient guides denoisers."""
 
-    steers  by what is asked of a row
-    """
+    @property
+    def conditioning(self) -> Conditioning:
+        """What a row is guided towards: its label, or its prompt."""
+        ...
 
-    conditioning: Conditioning
-    schedule: NoiseSchedule
+    @property
+    def config(self) -> DiffusionConfig[Any]: ...
+
+    @property
+    def schedule(self) -> NoiseSchedule: ...
 
     @property
     def name(self) -> str: ...
@@ -71,38 +81,40 @@ class GuidanceModel(Protocol):
 
     @property
     def overrides(self) -> SamplingOverrides:
-        """What its card advises where it steers."""
+        """What its card changes in the denoiser's sampling."""
         ...
 
     @property
     def default_for_prompts(self) -> bool:
-        """Is it used for prompts that name no guidance, although a denoiser is conditioned on text?"""
+        """Does it guide prompts whose request names no guidance, although a denoiser is conditioned on text?"""
         ...
 
     @property
     def metrics(self) -> Mapping[str, Any]: ...
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """Can it steer that denoiser: the same rows in the same range, the same noise at every t?"""
+        """Can it guide that denoiser: the same rows in the same range, the same noise at every t?"""
         ...
 
     def gradient(self, device: torch.device | str = "cpu") -> Gradient: ...
 
     def example(self) -> Tensor:
-        """Something that may be asked of a row, on the CPU: a label [] int64, or a text vector [d]."""
+        """A condition of one row, on the CPU: a label [] int64, or a text vector [d]."""
         ...
 
 
-class ConfigBacked:
-    """What a `GuidanceModel` tells of itself: all of it stands in its config."""
+class GuidanceConfig(DiffusionConfig[NetworkT]):
+    """The config.json of a guidance model. `schedule` must be that of the denoiser that it guides."""
 
-    @property
-    def name(self) -> str:
-        return self.config.name
+    network: AnyEncoderConfig
+    sampling: SamplingOverrides = SamplingOverrides()
 
-    @property
-    def data(self) -> DataConfig:
-        return self.config.data
+
+@dataclass(frozen=True, eq=False)
+class GuidanceCheckpoint(Checkpoint[NetworkT]):
+    """What every `GuidanceModel` has in common."""
+
+    config: GuidanceConfig[NetworkT]
 
     @property
     def overrides(self) -> SamplingOverrides:
@@ -112,11 +124,10 @@ class ConfigBacked:
     def default_for_prompts(self) -> bool:
         return False
 
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        return self.config.metrics
-
-
-def same_rows(ours: DataConfig, theirs: DataConfig) -> bool:
-    """Are rows of the one rows of the other, in the same range?"""
-    return all(getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std"))
+    def fits(self, denoiser: DenoiserConfig) -> bool:
+        """As `GuidanceModel` has it."""
+        ours, theirs = self.data, denoiser.data
+        same_rows = all(
+            getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")
+        )
+        return same_rows and self.config.schedule == denoiser.schedule

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import structlog
 
+from model.checkpoints.config import read_role
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import DenoiserCheckpoint, read_role
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError

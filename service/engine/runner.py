@@ -8,7 +8,7 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import Precision
+from model.checkpoints.base import Precision
 from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
 from model.conditions import Conditions

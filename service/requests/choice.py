@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.guidance_model import GuidanceModel
 from model.conditions import Conditioning
 from service.checkpoints.catalog import Catalog

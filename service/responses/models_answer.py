@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.checkpoints.denoiser import DenoiserConfig, SamplingOverrides
+from model.checkpoints.config import SamplingOverrides
+from model.checkpoints.denoiser import DenoiserConfig
 from model.plan import SAMPLERS, variances_of
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.checkpoints.denoiser import save_checkpoint
+from model.checkpoints.base import save_checkpoint
 from tests.e2e.conftest import PROJECT, Process, free_ports
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from tests.waiting import wait_for

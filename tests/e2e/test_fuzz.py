@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
-from model.checkpoints.denoiser import save_checkpoint
+from model.checkpoints.base import save_checkpoint
 from service.media import encoding
 from tests.tiny import (
     IMAGES,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import torch
 
-from model.checkpoints.denoiser import save_checkpoint
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
 from model.data import DataConfig
 from tests.e2e.browser import REFUSED

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw, ImageOps
 
-from model.checkpoints.denoiser import save_checkpoint
+from model.checkpoints.base import save_checkpoint
 from model.hints import given_hint
 from service.app import create_app
 from service.settings import Settings

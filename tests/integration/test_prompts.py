@@ -11,7 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from model.checkpoints.denoiser import SamplingOverrides, save_checkpoint
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import SamplingOverrides
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready

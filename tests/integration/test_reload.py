@@ -7,7 +7,8 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from model.checkpoints.denoiser import SamplingOverrides, save_checkpoint, save_config
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import SamplingOverrides, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
 KEY = {"Authorization": "Bearer secret"}

@@ -11,8 +11,9 @@ import pytest
 
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
+from model.checkpoints.config import load_config, read_role
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import DenoiserConfig, load_config, read_role
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.roles import LOADERS
 from training.card import card
 from training.evaluate.measurement import settings_of
@@ -86,7 +87,7 @@ def test_cards_tell_of_what_is_good_enough(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
 def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(name):
-    config = load_config(CHECKPOINTS / name)
+    config = load_config(CHECKPOINTS / name, DenoiserConfig)
     assert load_recipe(name).sampling == config.sampling
     if config.data.kind == "images":
         assert {of["computed_in"] for of in _columns(config)} >= set(config.precisions)
@@ -129,7 +130,7 @@ def test_every_guide_and_control_has_a_denoiser_that_it_fits():
 
 @pytest.mark.parametrize("name", [name for name in NAMES if read_role(CHECKPOINTS / name) == "denoiser"])
 def test_a_variance_that_was_learned_is_advised_for_ddpm_unless_they_were_compared(name):
-    config = load_config(CHECKPOINTS / name)
+    config = load_config(CHECKPOINTS / name, DenoiserConfig)
     learned = config.prediction.learned_variance
     if config.sampling.sampler != "ddpm":
         assert (config.sampling.variance == "learned") == learned
@@ -138,7 +139,7 @@ def test_a_variance_that_was_learned_is_advised_for_ddpm_unless_they_were_compar
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-ddpm")])
 def test_a_learned_variance_pays_no_more_than_a_fixed_one(name):
-    metrics = load_config(CHECKPOINTS / name).metrics
+    metrics = load_config(CHECKPOINTS / name, DenoiserConfig).metrics
     for chain in ("likelihood, 50 steps", "likelihood, 1000 steps"):
         of = metrics[chain]
         assert of["bits_learned"] <= min(of["bits_fixed_small"], of["bits_fixed_large"])

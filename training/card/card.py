@@ -7,8 +7,9 @@ from pathlib import Path
 
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig, SamplingOverrides
+from model.checkpoints.denoiser import DenoiserConfig
 from model.text_encoder import TextConfig
 from training.metrics.image_metrics import NEIGHBOURS
 from training.metrics.judge import JudgeConfig

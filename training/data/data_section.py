@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator
 
-from model.checkpoints.denoiser import NAME_PATTERN
+from model.checkpoints.config import NAME_PATTERN
 
 BUILT_IN = ("gaussian", "spiral", "mnist")
 SMALLEST, LARGEST = 4, 256  # pixels a side that a recipe may ask for

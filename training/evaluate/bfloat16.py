@@ -2,7 +2,7 @@
 
 import math
 
-from model.checkpoints.denoiser import SamplingConfig
+from model.checkpoints.config import SamplingConfig
 from training.evaluate.measurement import Metrics, settings_of
 from training.recipe import RecipeError
 

@@ -8,8 +8,9 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL, HintKind
 from model.hints import HINT_EXTRACTORS, given_hint, grey
 from training.data.drawings import drawings

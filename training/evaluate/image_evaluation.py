@@ -9,7 +9,8 @@ from rich.progress import Progress
 from torch import Tensor
 
 from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL, Conditions
 from training.data import captioned_as_trained
 from training.data.captions import Caption, CaptionedSet

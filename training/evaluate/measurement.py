@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model.checkpoints.denoiser import SamplingConfig
+from model.checkpoints.config import SamplingConfig
 from training.evaluate.sampling_run import SamplingRun
 from training.generate import Guidance
 

@@ -8,7 +8,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from training.data import trained_on

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, Precision, SamplingConfig
+from model.checkpoints.base import Precision
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from training.generate import Guidance
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from accelerate import Accelerator, PartialState
 from pydantic import ValidationError
 
-from model.checkpoints.denoiser import NAME_PATTERN, DenoiserConfig, load_config
+from model.checkpoints.config import NAME_PATTERN, load_config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from training.data.data_section import BUILT_IN, ImageSection, TableSection
 from training.data.decoded_images import image_set
@@ -268,6 +269,6 @@ def _written(path: str) -> str:
 
 def _begun_with(folder: Path) -> DenoiserConfig:
     try:
-        return load_config(folder)
+        return load_config(folder, DenoiserConfig)
     except CheckpointError as error:
         raise RecipeError(f"--from: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.checkpoints.denoiser import load_config, read_role
+from model.checkpoints.config import load_config, read_role
 from model.checkpoints.weights import CheckpointError
 from model.data import DataConfig
 from training.data.training_set import TrainingSet

@@ -2,33 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.denoiser import WEIGHTS, load_config, save_checkpoint
-from model.checkpoints.weights import load_weights
-from model.data import DataConfig
+from model.checkpoints.base import load_network, save_checkpoint
+from model.checkpoints.config import CheckpointConfig, load_config
 
 BATCH = 500
-
-
-class JudgeConfig(BaseModel):
-    """Its config.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = 1
-    role: Literal["judge"] = "judge"
-    name: str
-    data: DataConfig
-    width: int
-    features: int
-    recipe: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
 
 
 class _Block(nn.Module):
@@ -53,7 +36,7 @@ class JudgeNetwork(nn.Module):
     A small residual network (He 2016) with group norm: no running statistics, so its averaged weights are whole.
     """
 
-    def __init__(self, config: JudgeConfig):
+    def __init__(self, config: "JudgeConfig"):
         super().__init__()
         width = config.width
         self.stem = nn.Conv2d(config.data.shape[0], width, 3, padding=1)
@@ -75,6 +58,17 @@ class JudgeNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.to_logits(self.features(x))
+
+
+class JudgeConfig(CheckpointConfig[JudgeNetwork]):
+    """Its config.json."""
+
+    role: Literal["judge"] = "judge"
+    width: int
+    features: int
+
+    def build_network(self) -> JudgeNetwork:
+        return JudgeNetwork(self)
 
 
 class Judge:
@@ -107,6 +101,4 @@ def save_judge(folder: Path, config: JudgeConfig, network: nn.Module) -> None:
 def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     """Raises CheckpointError."""
     config = load_config(folder, JudgeConfig)
-    network = JudgeNetwork(config)
-    load_weights(folder / WEIGHTS, network)
-    return Judge(config, network, device)
+    return Judge(config, load_network(folder, config), device)

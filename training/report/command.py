@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoints.denoiser import DenoiserConfig, load_config, save_config
+from model.checkpoints.config import load_config, save_config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS

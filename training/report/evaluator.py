@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoints.denoiser import Precision, load_config
+from model.checkpoints.base import Precision
+from model.checkpoints.config import load_config
 from training.data import section_trained_on, trained_on
 from training.data.data_section import DataSection
 from training.evaluate.hint_evaluation import evaluate_control, of_held_out

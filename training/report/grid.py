@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig
+from model.checkpoints.denoiser import DenoiserConfig
 from model.plan import Sampler, Variance, variances_of
 
 STEPS = (4, 6, 10, 20, 50)

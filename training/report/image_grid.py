@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
-from model.checkpoints.denoiser import DenoiserConfig, SamplingConfig
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserConfig
 from training.report import grid
 
 SAMPLES_A_LINE = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from model.checkpoints.denoiser import WEIGHTS
+from model.checkpoints.base import WEIGHTS
 from model.text_encoder import FILE as TEXT_WEIGHTS
 from training.report.grid import Measured, Setting
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from model.checkpoints.config import read_role
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import DenoiserCheckpoint, read_role
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.denoiser import SamplingConfig
+from model.checkpoints.config import SamplingConfig
 from model.conditions import NO_LABEL, Conditions
 from training.data import trained_on
 from training.data.digit_captions import held_out_prompts

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.classifier import Classifier, ClassifierConfig
-from model.checkpoints.denoiser import WEIGHTS, load_config, save_checkpoint
+from model.checkpoints.config import load_config
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.noise_schedule import make_schedule
 from model.prediction import diffused

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.clip import Clip, ClipConfig, ImageTower
-from model.checkpoints.denoiser import WEIGHTS, load_config, save_checkpoint
+from model.checkpoints.config import load_config
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.networks.text_transformer import TextTransformer
 from model.noise_schedule import make_schedule

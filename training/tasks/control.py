@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import WEIGHTS, DenoiserCheckpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import NO_LABEL
 from training.card.card import CONTROL_SHEET, write_control_card
@@ -84,7 +85,8 @@ class ControlTask:
         generator = torch.Generator().manual_seed(self.recipe.seed)
         rows, labels = self.data.draw(PICTURED, generator)
         images, hints = rows[:, :-1], rows[:, -1:]
-        advised, control = self.base.config.sampling, ControlCheckpoint(self.config, network)
+        advised = self.base.config.sampling
+        control = ControlCheckpoint(self.config, self.base.schedule, network)
         lines = [images, 255 * hints.expand_as(images)]
         for shown, options in (
             (labels, advised),

@@ -6,15 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.clip import load_clip
-from model.checkpoints.denoiser import (
-    WEIGHTS,
-    DenoiserCheckpoint,
-    DenoiserConfig,
-    load_config,
-    read_role,
-    save_checkpoint,
-)
+from model.checkpoints.config import load_config, read_role
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.conditions import NO_LABEL
 from model.noise_schedule import make_schedule
@@ -82,7 +77,7 @@ class DenoisingTask:
         other does not have; where only one has learned a variance, its output does without, or begins afresh.
         """
         try:
-            other = load_config(folder)
+            other = load_config(folder, DenoiserConfig)
             weights = read_weights(folder / WEIGHTS)
         except CheckpointError as error:
             raise RecipeError(f"--from: {error}") from error

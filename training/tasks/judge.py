@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.denoiser import WEIGHTS
+from model.checkpoints.base import WEIGHTS
 from model.checkpoints.weights import CheckpointError, load_weights
 from training.card.card import write_judge_card
 from training.data import training_set

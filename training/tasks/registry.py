@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from model.checkpoints.denoiser import CONFIG
+from model.checkpoints.config import CONFIG
 from training.recipe import ClassifierRecipe, ClipRecipe, ControlRecipe, DenoiserRecipe, JudgeRecipe, Recipe
 from training.tasks.classifier import ClassifierTask
 from training.tasks.clip import ClipTask

@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import load_clip
+from model.checkpoints.config import load_config, save_config
 from model.checkpoints.control import load_control
-from model.checkpoints.denoiser import load_checkpoint, load_config, save_checkpoint, save_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.data import DataConfig
 from training.data import captioned_set, trained_on
 from training.data.captions import true_of
@@ -107,13 +109,13 @@ def test_without_a_judge_the_card_has_what_can_be_measured_and_says_how_to_make_
     metrics = shop.measured(denoiser)
     assert "judge" not in metrics and "label_accuracy" not in metrics
     assert metrics["samples"] == 40 and metrics["compared"] == len(
-        trained_on(load_config(shop.checkpoints / denoiser)).held_out
+        trained_on(load_config(shop.checkpoints / denoiser, DenoiserConfig)).held_out
     )
     assert metrics["energy"] > metrics["energy_floor"]
     card = shop.card(denoiser)
     assert "no judge of such images" in card and "--role judge" in card
     assert "](samples.png)" in card and "](nearest.png)" in card
-    remembered = load_config(shop.checkpoints / denoiser).metrics["memorisation"]
+    remembered = load_config(shop.checkpoints / denoiser, DenoiserConfig).metrics["memorisation"]
     # A network of thirty steps remembers nothing: its samples are far from everything.
     assert remembered["nearest_training"] > remembered["nearest_training_of_real"]
     assert remembered["nearer_than_real"] < 0.1
@@ -129,10 +131,10 @@ def judge(shop, denoiser):
 
 def test_a_judge_of_own_images_reads_those_that_were_held_out_and_then_the_samples(shop, denoiser, judge):
     assert shop.measured(judge)["test_accuracy"] >= 0.9
-    assert find_judge(shop.checkpoints, load_config(shop.checkpoints / denoiser).data).name == judge
+    assert find_judge(shop.checkpoints, load_config(shop.checkpoints / denoiser, DenoiserConfig).data).name == judge
     metrics = shop.measured(denoiser, changed={"steps": 3})
     assert metrics["judge"] == judge and 0 <= metrics["label_accuracy"] <= 1 and metrics["steps"] == 3
-    config = load_config(shop.checkpoints / denoiser)
+    config = load_config(shop.checkpoints / denoiser, DenoiserConfig)
     assert "never flipped" in shop.card(judge)
     other = config.data.model_copy(update={"labels": ("cat", "dog")})
     assert find_judge(shop.checkpoints, other) is None
@@ -239,12 +241,12 @@ def test_what_bfloat16_loses_is_known_at_its_settings_only(shop, denoiser, tmp_p
     allowed = {"precisions": ("float32", "bfloat16"), "metrics": {"bfloat16": known}}
     save_checkpoint(folder, made.config.model_copy(update=allowed), made.network)
     evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=20)
-    config = load_config(folder)
+    config = load_config(folder, DenoiserConfig)
     assert set(config.metrics) == {"measured", "bfloat16", "memorisation"} and "bfloat16" in config.precisions
     fewer = config.sampling.model_copy(update={"steps": config.sampling.steps - 1})
     save_config(folder, config.model_copy(update={"sampling": fewer}))
     evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=20)
-    config = load_config(folder)
+    config = load_config(folder, DenoiserConfig)
     assert "bfloat16" not in config.metrics and config.precisions == ("float32",)
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.checkpoints.denoiser import load_checkpoint, load_config, save_checkpoint
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, REFERENCE, Reference, save_reference
 from model.checkpoints.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
@@ -107,7 +109,7 @@ def test_of_what_is_no_denoiser_of_points_none_can_be_kept(tmp_path):
 @pytest.mark.parametrize("name", ["gaussian-cfg", "gaussian-ddpm", "spiral-cfg", "spiral-ddpm"])
 def test_the_shipped_ones_are_what_would_be_kept_today(name):
     folder = PROJECT / "checkpoints" / name
-    again = reference_of(trained_on(load_config(folder)))
+    again = reference_of(trained_on(load_config(folder, DenoiserConfig)))
     kept = load_checkpoint(folder).reference
     torch.testing.assert_close(kept.points, again.points)
     assert torch.equal(kept.labels, again.labels)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from model.checkpoints.denoiser import read_role
+from model.checkpoints.config import read_role
 from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.evaluate.command.classifier import evaluate_reader

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.denoiser import save_config
+from model.checkpoints.config import save_config
 from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from training.card import card, pictures

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from model.checkpoints.config import save_config
 from model.checkpoints.control import load_control
-from model.checkpoints.denoiser import load_checkpoint, save_config
+from model.checkpoints.denoiser import load_checkpoint
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.denoiser import DenoiserCheckpoint, SamplingConfig, load_checkpoint, save_config
+from model.checkpoints.config import SamplingConfig, save_config
+from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import mirrored, trained_on

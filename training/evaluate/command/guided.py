@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoints.denoiser import load_checkpoint, read_role
+from model.checkpoints.config import read_role
+from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.data import trained_on

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from model.checkpoints.denoiser import load_checkpoint, save_config
+from model.checkpoints.config import save_config
+from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.evaluate.command.options import announce, check_precision

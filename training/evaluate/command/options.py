@@ -5,7 +5,9 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, Precision, SamplingConfig
+from model.checkpoints.base import Precision
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.conditions import Conditioning
 from training.data.training_set import TrainingSet
 from training.evaluate.point_evaluation import POINT_STEPS

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.clip import load_clip
-from model.checkpoints.denoiser import load_checkpoint, read_role, save_checkpoint
+from model.checkpoints.config import read_role
+from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds

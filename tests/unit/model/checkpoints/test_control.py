@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.control import ControlConfig, load_control
-from model.checkpoints.denoiser import load_checkpoint, save_checkpoint
+from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
 from model.plan import make_plan

@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint, load_config, save_checkpoint, save_config
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import load_config, save_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.data import DataConfig, to_uint8
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control

@@ -9,7 +9,9 @@ import pytest
 import torch
 from scipy import linalg
 
-from model.checkpoints.denoiser import SamplingConfig, load_config, save_checkpoint
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import SamplingConfig, load_config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.conditions import NO_LABEL
 from tests.folders import make_table
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
@@ -219,7 +221,7 @@ def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     folder = gaussian_checkpoint(tmp_path)
     metrics = evaluate_checkpoint(folder, tmp_path, SamplingRun(torch.device("cpu")), samples=50)
     assert f"evaluating gaussian-tiny: {point_evaluation.POINT_SEEDS} × 50 samples …\n" in capsys.readouterr().err
-    config = load_config(folder)
+    config = load_config(folder, DenoiserConfig)
     assert json.loads(json.dumps(metrics)) == metrics == config.metrics["measured"]
     assert metrics["samples"] == 50
     assert metrics["seeds"] == point_evaluation.POINT_SEEDS
@@ -251,7 +253,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     assert metrics["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
     assert "sliced_wasserstein_standard_error" not in metrics  # every run has the same held-out points
-    remembered = load_config(tmp_path / "own").metrics["memorisation"]
+    remembered = load_config(tmp_path / "own", DenoiserConfig).metrics["memorisation"]
     assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
     assert remembered["nearer_than_real"] < 0.2
     card = (tmp_path / "own" / "README.md").read_text()
@@ -260,7 +262,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     rows = data.examples.rows
     monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
     evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
-    assert load_config(tmp_path / "own").metrics["memorisation"]["nearer_than_real"] == 1
+    assert load_config(tmp_path / "own", DenoiserConfig).metrics["memorisation"]["nearer_than_real"] == 1
     far = rows + 4 * torch.tensor(data.config.std)
     monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
     metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from model.checkpoints.denoiser import load_checkpoint, load_config
+from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.noise_schedule import make_schedule
@@ -107,7 +108,7 @@ def test_evaluate_likelihood_measures_both_chains_and_tells_the_card(tmp_path, f
         "likelihood, 5 steps": 60,
         "likelihood, 50 steps": 30,
     }
-    assert load_config(folder).metrics == metrics
+    assert load_config(folder, DenoiserConfig).metrics == metrics
     card = (folder / "README.md").read_text()
     assert "| bits learned |" in card and "](likelihood.png)" in card
     rows = GaussianMixture().held_out.some(60).rows
@@ -130,7 +131,7 @@ def test_a_chain_that_is_done_is_kept_whatever_becomes_of_the_next(tmp_path, few
     monkeypatch.setattr(likelihood, "measure_likelihood", only_the_first)
     with pytest.raises(KeyboardInterrupt):
         likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")))
-    assert list(load_config(folder).metrics) == ["likelihood, 5 steps"]
+    assert list(load_config(folder, DenoiserConfig).metrics) == ["likelihood, 5 steps"]
 
 
 def test_what_cannot_be_compiled_is_said_before_anything_is_measured(monkeypatch):
@@ -143,7 +144,7 @@ def test_what_cannot_be_compiled_is_said_before_anything_is_measured(monkeypatch
 def test_a_quick_look_at_the_likelihood_is_not_written_down(tmp_path, few_rows):
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
     likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")), samples=20)
-    assert load_config(folder).metrics == {} and not (folder / "likelihood.png").exists()
+    assert load_config(folder, DenoiserConfig).metrics == {} and not (folder / "likelihood.png").exists()
 
 
 def test_of_a_chain_as_short_as_the_respaced_one_all_rows_are_measured_once(tmp_path, few_rows):
@@ -167,9 +168,11 @@ def test_a_likelihood_in_bfloat16_does_not_take_the_place_of_that_in_float32(tmp
         lambda config: SimpleNamespace(held_out=Examples(images, torch.zeros(60, dtype=torch.long))),
     )
     found = likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu"), precision="bfloat16"))
-    assert found["likelihood, 5 steps"]["computed_in"] == "bfloat16" and load_config(folder).metrics == {}
+    assert (
+        found["likelihood, 5 steps"]["computed_in"] == "bfloat16" and load_config(folder, DenoiserConfig).metrics == {}
+    )
     likelihood.evaluate_likelihood(folder, SamplingRun(torch.device("cpu")))
-    assert load_config(folder).metrics["likelihood, 5 steps"]["computed_in"] == "float32"
+    assert load_config(folder, DenoiserConfig).metrics["likelihood, 5 steps"]["computed_in"] == "float32"
 
 
 def test_likelihood_takes_no_sampling_options(tmp_path):

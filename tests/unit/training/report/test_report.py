@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from model.checkpoints.denoiser import SamplingConfig, load_config, save_checkpoint, save_config
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import SamplingConfig, load_config, save_config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.reference_points import Reference, save_reference
 from tests.tiny import (
     IMAGES,
@@ -184,9 +186,9 @@ def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path
     folder = save_tiny(tmp_path, POINTS)
 
     def now() -> str:
-        return weights_hash(folder, load_config(folder))
+        return weights_hash(folder, load_config(folder, DenoiserConfig))
 
-    before, config = now(), load_config(folder)
+    before, config = now(), load_config(folder, DenoiserConfig)
     save_config(folder, config.model_copy(update={"metrics": {"a": {"b": 1}}}))
     assert now() == before
     said = json.loads((folder / "config.json").read_text())
@@ -289,7 +291,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     with pytest.raises(KeyboardInterrupt):
         report()
     report()
-    settings = len(grid.by_steps(load_config(folder)))
+    settings = len(grid.by_steps(load_config(folder, DenoiserConfig)))
     assert len(made) == settings + 1  # the two that were done before the interruption are not made again
     text = (tmp_path / "reports" / "quality.md").read_text()
     assert text.count("| ddpm, learned |") == 3
@@ -305,7 +307,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
         ]
         for c in store["measurements"]
     }
-    advised = load_config(folder).sampling
+    advised = load_config(folder, DenoiserConfig).sampling
     value = quality[advised.sampler, advised.variance, advised.steps]
     assert value <= 1.1 * min(quality.values())
     assert not any(of <= 1.1 * min(quality.values()) for key, of in quality.items() if key[2] < advised.steps)
@@ -382,7 +384,7 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     # Other advice, other samples: where they are drawn by it.
     changed, same = reports / "mnist-cfg-by-steps.png", scales
     before = changed.read_bytes(), same.stat().st_mtime_ns
-    config = load_config(checkpoints / "mnist-cfg")
+    config = load_config(checkpoints / "mnist-cfg", DenoiserConfig)
     sampling = config.sampling.model_copy(update={"guidance_scale": 9.0})
     save_config(checkpoints / "mnist-cfg", config.model_copy(update={"sampling": sampling}))
     report(sections=["guidance"], only=["mnist-ddpm"])
@@ -426,7 +428,7 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
     text = (tmp_path / "reports" / "quality.md").read_text()
     assert "(mnist-text-cfg-steps.png)" in text and "(flowers" not in text
     assert "Advised: **dpmpp-2m, 3 steps**" in text and "| dpmpp-2m | 2 | 1.5 | 40 | 87.50 % |" in text
-    assert load_config(checkpoints / "mnist-text-cfg").sampling.steps == 3
+    assert load_config(checkpoints / "mnist-text-cfg", DenoiserConfig).sampling.steps == 3
 
 
 def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_said(tmp_path, small, monkeypatch):
@@ -574,7 +576,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
     monkeypatch.setattr(sample_sheets, "of_hints", lambda *_: {})
     monkeypatch.setattr(command, "SECTIONS", {name: command.SECTIONS[name] for name in ("steps", "control")})
     command.make_report(checkpoints, tmp_path / "reports", CPU)
-    before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg").sampling
+    before, after = base.config.sampling, load_config(checkpoints / "mnist-cfg", DenoiserConfig).sampling
     alone = tiny_control(base).config.sampling
     assert set(at) == {(after.sampler, 4), (alone.sampler, 4)}
     assert after.sampler != before.sampler

@@ -8,8 +8,9 @@ import torch
 from scipy.special import ndtr
 from typer.testing import CliRunner
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierConfig, load_classifier
-from model.checkpoints.denoiser import load_config, save_checkpoint
+from model.checkpoints.config import load_config
 from model.checkpoints.weights import CheckpointError
 from model.noise_schedule import make_schedule
 from model.prediction import diffused

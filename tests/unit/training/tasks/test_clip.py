@@ -8,8 +8,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.clip import ClipConfig, load_clip
-from model.checkpoints.denoiser import load_checkpoint, load_config, save_checkpoint
+from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import load_checkpoint
 from model.conditions import NO_LABEL
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.__main__ import app

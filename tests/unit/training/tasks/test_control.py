@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from model.checkpoints.config import load_config
 from model.checkpoints.control import ControlConfig, load_control
-from model.checkpoints.denoiser import load_checkpoint, load_config
+from model.checkpoints.denoiser import load_checkpoint
 from model.hints import INK, edges, strokes
 from tests.tiny import IMAGES, POINTS, save_tiny
 from training.__main__ import app

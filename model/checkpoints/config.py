@@ -1,0 +1,138 @@
+"""config.json: the fields that every kind of checkpoint shares, and how the file is read and written."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from torch import nn
+
+from model.checkpoints.weights import CheckpointError
+from model.data import DataConfig
+from model.networks import NetworkConfig
+from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
+from model.plan import Sampler, Variance
+from model.strict_config import StrictConfig
+
+FORMAT: Final = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+CONFIG = "config.json"
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module, covariant=True)
+
+
+class ScheduleConfig(StrictConfig):
+    """A noise schedule. A schedule that does not end in noise is refused."""
+
+    name: ScheduleName = "cosine"
+    T: int = Field(1000, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _ends_in_noise(self) -> "ScheduleConfig":
+        self.build()
+        return self
+
+    def build(self) -> NoiseSchedule:
+        return make_schedule(self.name, self.T)
+
+
+class SamplingConfig(StrictConfig):
+    """How the model card samples by default; a request may override every field."""
+
+    sampler: Sampler = "dpmpp-2m"
+    steps: int = Field(20, ge=1)
+    guidance_scale: float = Field(1.0, ge=0, le=20)
+    eta: float = Field(0.0, ge=0, le=1)
+    variance: Variance = "fixed-small"
+
+
+class SamplingOverrides(StrictConfig):
+    """What a guidance model or a ControlNet changes in its denoiser's `SamplingConfig`; None changes nothing.
+
+    eta and the variance stay the denoiser's: the variance may be one that it has learned.
+    """
+
+    guidance_scale: float = Field(1.0, ge=0, le=20)
+    sampler: Sampler | None = None
+    steps: int | None = Field(None, ge=1)
+
+    def applied_to(self, sampling: SamplingConfig) -> SamplingConfig:
+        return sampling.model_copy(update=self.model_dump(exclude_none=True))
+
+
+def check_steps(sampling: SamplingConfig | SamplingOverrides, T: int) -> None:
+    """Raises ValueError where more steps are advised than the schedule has."""
+    if sampling.steps is not None and sampling.steps > T:
+        raise ValueError(f"sampling.steps is at most T = {T}")
+
+
+class CheckpointConfig(StrictConfig, Generic[NetworkT]):
+    """The fields of every config.json.
+
+    recipe   what trained the weights
+    metrics  what was measured of them, by the name of the measurement
+    """
+
+    format: Literal[1] = FORMAT
+    role: str
+    name: str = Field(pattern=NAME_PATTERN)
+    data: DataConfig
+    recipe: dict[str, Any] = Field({})
+    metrics: dict[str, Any] = Field({})
+
+    def build_network(self) -> NetworkT:
+        """With fresh weights. Raises ValueError where the network cannot take rows of the data's shape."""
+        raise NotImplementedError
+
+
+class DiffusionConfig(CheckpointConfig[NetworkT], Generic[NetworkT]):
+    """The config of a network that takes noisy rows: a denoiser, or what guides one."""
+
+    network: NetworkConfig
+    schedule: ScheduleConfig
+    sampling: SamplingConfig | SamplingOverrides
+
+    @model_validator(mode="after")
+    def _steps_are_possible(self) -> "DiffusionConfig[NetworkT]":
+        check_steps(self.sampling, self.schedule.T)
+        return self
+
+
+ConfigT = TypeVar("ConfigT", bound=CheckpointConfig[nn.Module])
+
+
+def save_config(folder: Path, config: CheckpointConfig[nn.Module]) -> None:
+    """By an atomic rename. The recipe and the metrics, which are long, come last."""
+    document = config.model_dump(mode="json")
+    document |= {name: document.pop(name) for name in ("recipe", "metrics")}
+    partial = folder / f"{CONFIG}.partial"
+    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    partial.replace(folder / CONFIG)
+
+
+def read_role(folder: Path) -> str | None:
+    """The role that config.json names: denoiser, judge, …; None where there is none to read."""
+    try:
+        role = json.loads((folder / CONFIG).read_text())["role"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return role if isinstance(role, str) else None
+
+
+def load_config(folder: Path, kind: type[ConfigT]) -> ConfigT:
+    """config.json as that kind of checkpoint has it. Raises CheckpointError."""
+    try:
+        return kind.model_validate_json((folder / CONFIG).read_text())
+    except OSError as error:
+        raise CheckpointError(f"{folder.name}: cannot read config.json ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{folder.name}: config.json is not UTF-8") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["loc"] == ("role",):
+            wanted = kind.model_fields["role"].default
+            raise CheckpointError(
+                f"{folder.name}: its role is {first['input']}, and a {wanted} is wanted here"
+            ) from error
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
