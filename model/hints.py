@@ -41,7 +41,7 @@ class HintError(ValueError):
 def edges(image: np.ndarray, thresholds: tuple[float, float] = CANNY_THRESHOLDS) -> np.ndarray:
     """Canny's edges [H, W], 0 or 1, of a grey image [H, W] in 0 … 255 (Canny 1986)."""
     low, high = thresholds
-    found = canny(image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high)
+    found: np.ndarray = canny(image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high)
     return found.astype(np.float32)
 
 
@@ -108,7 +108,9 @@ def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     scale = min(side / wanted for side, wanted in zip(picture.shape, size, strict=True))
     height, width = (max(1, round(scale * wanted)) for wanted in size)
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return resize(picture[top : top + height, left : left + width], size, order=1, anti_aliasing=True)
+    middle = picture[top : top + height, left : left + width]
+    scaled: np.ndarray = resize(middle, size, order=1, anti_aliasing=True)
+    return scaled
 
 
 def light_on_dark(picture: np.ndarray) -> np.ndarray:
@@ -156,7 +158,8 @@ def _drawn(fine: np.ndarray) -> np.ndarray:
     marks = fine >= INK * max(float(fine.max()), 1.0)
     lines = ndimage.binary_dilation(skeletonize(marks), PEN)
     height, width = (side // FINE for side in fine.shape)
-    return lines.reshape(height, FINE, width, FINE).mean((1, 3), dtype=np.float32)
+    drawn: np.ndarray = lines.reshape(height, FINE, width, FINE).mean((1, 3), dtype=np.float32)
+    return drawn
 
 
 def _checked(hint: np.ndarray) -> np.ndarray:

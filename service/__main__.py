@@ -1,8 +1,10 @@
 """`python -m service`: serve until told to stop."""
 
+import asyncio
 import signal
 import sys
 from functools import partial
+from typing import cast
 
 import uvicorn
 from pydantic import ValidationError
@@ -47,7 +49,7 @@ def main() -> int:
         app,
         host=settings.host,
         port=settings.port,
-        http=partial(Connection, clients),
+        http=cast(type[asyncio.Protocol], partial(Connection, clients)),  # uvicorn calls it, class or not
         ws="none",
         log_config=None,
         access_log=False,  # RequestContext writes one line a request, with its id

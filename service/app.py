@@ -89,7 +89,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         redoc_url=None,
     )
     problems.install(
-        app, lambda: ranges() | {"dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"}
+        app, lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"}
     )
     for routes in (sample, models, openai, health, admin, docs, playground):
         app.include_router(routes.router)

@@ -5,17 +5,18 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import Processor
 
 
 def configure(form: Literal["console", "json"]) -> None:
     """The same form for our own lines and for the libraries'."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Plain traces: a pretty one shows local variables, and with them what was asked and any secret.
-    last: list = [
+    last: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]
     if form == "json":

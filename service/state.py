@@ -27,7 +27,8 @@ class State:
 
 
 async def _state(request: Request) -> State:  # async: for a plain function FastAPI goes to another thread and back
-    return request.app.state.spirale
+    state: State = request.app.state.spirale
+    return state
 
 
 AppState = Annotated[State, Depends(_state)]

@@ -5,6 +5,7 @@ import contextlib
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,10 @@ OnPreview = Callable[[int, np.ndarray], None]
 class Awaited:
     """Something that the event loop waits for and the engine's thread does."""
 
-    future: asyncio.Future
+    future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
 
-    def call(self, function: Callable, *arguments: object) -> None:
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Have the event loop call that."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self.loop.call_soon_threadsafe(function, *arguments)

@@ -17,6 +17,10 @@ class PlanTable:
     stochastic    bool     [rows]
     """
 
+    t: np.ndarray
+    coefficients: np.ndarray
+    stochastic: np.ndarray
+
     def __init__(self) -> None:
         self.keep([])
 

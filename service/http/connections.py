@@ -144,7 +144,7 @@ class Connection(H11Protocol):
         reason = HTTPStatus(problem.status).phrase.encode()
         events = (
             h11.Response(status_code=problem.status, headers=headers, reason=reason),
-            h11.Data(data=answer.body),
+            h11.Data(data=bytes(answer.body)),
             h11.EndOfMessage(),
         )
         self.transport.write(b"".join(self.conn.send(event) for event in events))

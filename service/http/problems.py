@@ -147,7 +147,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]]) -> None:
         if error.status_code == 404:
             return Problem(404, f"there is no {path}; see /docs").response()
         if error.status_code == 405:
-            allowed = ", ".join(_methods(request)) or error.headers["Allow"]  # of a file, its folder says it
+            allowed = ", ".join(_methods(request)) or (error.headers or {})["Allow"]  # a mounted folder names them
             detail = f"{request.method} is not for {path}; use {allowed}"
             return Problem(405, detail, headers={"Allow": allowed}).response()
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
@@ -194,15 +194,17 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> P
         else:
             detail = f"{ranges[field]}. {entry['msg']}" if field in ranges else entry["msg"]
         given = None if entry["type"] == "missing" else entry.get("input")  # there it is all the other fields
-        found = InvalidField(field=_shown(field), detail=detail, given=_shown(given))
+        found = InvalidField(field=_shortened(field), detail=detail, given=_shown(given))
         same = fields.setdefault(field, found)
         if detail not in same.detail:
             same.detail += f"; or: {detail}"
     return _invalid_fields(list(fields.values()))
 
 
-def _shown(given: Any) -> str | None:
-    if given is None:
-        return None
-    text = given if isinstance(given, str) else repr(given)
+def _shown(given: object) -> str | None:
+    """A value as an error repeats it; None for no value."""
+    return None if given is None else _shortened(given if isinstance(given, str) else repr(given))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -41,13 +41,14 @@ def contact_sheet(images: np.ndarray, text: Mapping[str, str], zoom: int = 1) ->
     return png(sheet, text, zoom)
 
 
-def archive(images: Sequence[bytes], records: Sequence[Mapping]) -> bytes:
+def archive(images: Sequence[bytes], records: Sequence[Mapping[str, object]]) -> bytes:
     """PNGs and their metadata.jsonl (the layout of Hugging Face's ImageFolder) → zip, with fixed timestamps."""
     names = [f"{index:04d}.png" for index in range(len(images))]
     lines = [json.dumps({"file_name": name, **record}) for name, record in zip(names, records, strict=True)]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in [*zip(names, images, strict=True), ("metadata.jsonl", "\n".join(lines) + "\n")]:
+        metadata = ("\n".join(lines) + "\n").encode()
+        for name, content in [*zip(names, images, strict=True), ("metadata.jsonl", metadata)]:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()
 

@@ -86,9 +86,10 @@ class _Frame:
         low = self._centre[axis] - self._span[axis] / 2
         for tick in _ticks(low, low + self._span[axis]):
             u, v = self.at(tick, tick)
-            line, at = ((u, margin), (u, side - margin)), (u, side - margin * 0.55)
+            line: tuple[float, ...] = (u, margin, u, side - margin)
+            at: tuple[float, float] = (u, side - margin * 0.55)
             if axis == 1:
-                line, at = ((margin, v), (side - margin, v)), (margin * 0.5, v)
+                line, at = (margin, v, side - margin, v), (margin * 0.5, v)
             self.draw.line(line, fill=FAINT, width=SMOOTHING)
             self.draw.text(at, f"{tick:g}", fill=INK, anchor="mm", font_size=size)
         name = " ".join(name.split())
@@ -101,8 +102,9 @@ class _Frame:
 
 
 def _least(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """What is shown of points that are all alike."""
-    return np.maximum(1e-6, 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    """The span that is shown if all points are alike."""
+    span: np.ndarray = np.maximum(1e-6, 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    return span
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -6,7 +6,7 @@ import io
 import re
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG")
 MAX_BYTES = 1024 * 1024
@@ -52,7 +52,7 @@ def decoded(content: bytes) -> np.ndarray:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError(f"too many pixels: at most {MAX_SIDE}×{MAX_SIDE}") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError("not a picture: a PNG or a JPEG is needed") from error
     except Exception as error:  # a decoder raises all sorts of things over bytes that are broken
         raise PictureError(f"a broken picture: it cannot be decoded ({type(error).__name__})") from error
@@ -68,4 +68,5 @@ def _grey(image: Image.Image) -> np.ndarray:
     seen = alpha.sum()
     # Through what is transparent one sees a ground: white paper behind dark ink, black behind light.
     ground = 0.0 if seen and (grey * alpha).sum() / seen > 127.5 else 255.0
-    return (ground + (grey - ground) * alpha / 255).round().astype(np.uint8)
+    on_ground: np.ndarray = (ground + (grey - ground) * alpha / 255).round().astype(np.uint8)
+    return on_ground

@@ -2,13 +2,14 @@
 nobody else's server is told who reads it."""
 
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from service.http.security_headers import CONTENT_SECURITY_POLICY
 
-SWAGGER_UI = files("fastapi_offline") / "static"
+SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

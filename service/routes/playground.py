@@ -1,19 +1,24 @@
 """GET /: the page that shows how samples form. Its files are as they are in service/playground/: nothing is built."""
 
+import os
 from pathlib import Path
 
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import Mount
+from starlette.staticfiles import PathLike
+from starlette.types import Scope
 
 FOLDER = Path(__file__).parent.parent / "playground"
 UNKEPT = {"Cache-Control": "no-cache"}  # asked for again each time: after an update no old module meets a new one
 
 
 class _Files(StaticFiles):
-    def file_response(self, *args, **kwargs) -> Response:
-        answer = super().file_response(*args, **kwargs)
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        answer = super().file_response(full_path, stat_result, scope, status_code)
         answer.headers.update(UNKEPT)
         return answer
 
