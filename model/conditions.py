@@ -234,6 +234,16 @@ class Conditions(RowBatch):
         once, again = self._follows_hint
         return halves + gradients + (self.hints.active & once).long() + (self.hints.active & again).long()
 
+    def network_evaluations_by_step(self, noise_level: Tensor) -> Tensor:
+        """[steps] int64: `network_evaluations` of each of these rows at each step's noise level [steps].
+
+        Raises ValueError where the rows do not cost alike.
+        """
+        costs = self.network_evaluations
+        if (costs != costs[0]).any():
+            raise ValueError("the rows do not cost alike")
+        return costs[:1].expand(len(noise_level))
+
     @property
     def _follows_hint(self) -> tuple[Tensor, Tensor]:
         """[rows] bool each: does a row's first evaluation follow its hint; does its unconditional half?

@@ -33,6 +33,11 @@ class NoiseSchedule:
         """β_t for t = 1 … T, at index t − 1: β_t = 1 − ᾱ_t/ᾱ_{t−1}."""
         return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
 
+    @property
+    def noise_level(self) -> np.ndarray:
+        """σ_t for t = 0 … T: √((1−ᾱ_t)/ᾱ_t), the noise's deviation beside data of scale 1, x_t/√ᾱ_t = x_0 + σ_t ε."""
+        return np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
+
 
 def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
     """The named schedule with T ≥ 1 steps.

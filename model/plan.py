@@ -37,11 +37,13 @@ class Plan:
 
     t             [steps] int64    timestep at which the network is asked, from T down
     s             [steps] int64    timestep the step arrives at; the last is 0
+    noise_level   [steps] float64  σ at t, see `NoiseSchedule.noise_level`
     coefficients  [steps, len(COLUMNS)] float64
     """
 
     t: np.ndarray
     s: np.ndarray
+    noise_level: np.ndarray
     coefficients: np.ndarray
 
     def __len__(self) -> int:
@@ -118,9 +120,10 @@ def make_plan(
         column["noise"][-1] = 0  # no noise on the step that arrives at the data
     if sampler != "ddpm":
         column["x0_gradient"][:] = (1 - alpha_bar_t) / np.sqrt(alpha_bar_t)
-    for array in (t, s, coefficients):
+    noise_level = schedule.noise_level[t]
+    for array in (t, s, noise_level, coefficients):
         array.setflags(write=False)
-    return Plan(t, s, coefficients)
+    return Plan(t, s, noise_level, coefficients)
 
 
 cached_plan = lru_cache(maxsize=256)(make_plan)

@@ -1,9 +1,9 @@
 """What the engine is asked for, and what it answers."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from model.conditions import Conditions
 from model.plan import Plan
@@ -15,7 +15,7 @@ class Job:
 
     model          key of a served model that the engine holds
     seeds          [n] int64, one a sample
-    conditions     of n rows, each of which costs as many network evaluations
+    conditions     n rows that all cost as many network evaluations
     preview_steps  ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
 
     Raises ValueError where the rows do not agree in number or in cost.
@@ -26,26 +26,22 @@ class Job:
     seeds: np.ndarray
     conditions: Conditions
     preview_steps: tuple[int, ...] = ()
+    network_evaluations_by_step: tuple[int, ...] = field(init=False)
+    """Network evaluations that each step of one sample costs."""
 
     def __post_init__(self) -> None:
         if len(self.conditions) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds, but conditions of {len(self.conditions)} rows")
-        costs = self.conditions.network_evaluations
-        if (costs != costs[0]).any():
-            raise ValueError("a job's samples all cost as many network evaluations")
+        by_step = self.conditions.network_evaluations_by_step(torch.tensor(self.plan.noise_level))
+        object.__setattr__(self, "network_evaluations_by_step", tuple(by_step.tolist()))
 
     def __len__(self) -> int:
         return len(self.seeds)
 
-    @cached_property
-    def network_evaluations_per_row(self) -> int:
-        """Network evaluations that one step of one sample costs."""
-        return int(self.conditions[:1].network_evaluations)
-
     @property
     def network_evaluations(self) -> int:
         """Network evaluations that the whole job costs."""
-        return len(self) * len(self.plan) * self.network_evaluations_per_row
+        return len(self) * sum(self.network_evaluations_by_step)
 
 
 @dataclass(frozen=True, eq=False)

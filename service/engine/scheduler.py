@@ -13,7 +13,8 @@ Three rules, all in device-seconds, so that models of any size share a device by
    kept small enough for it to be done in a small multiple of the time that it would take alone.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.engine.speed_curve import SpeedCurve
@@ -44,31 +45,36 @@ class Slice:
 class _Job:
     """What the scheduler knows of a job.
 
-    work       evaluations of all its steps of all its rows; `left` is what of it is not done
-    added      when it came, in device-seconds
-    waiting    its slices that are not in a tick, in order
+    costs    network evaluations of one row, by step
+    added    when it came, in device-seconds
+    waiting  its slices that are not in a tick, in order
+    left     of its work, the network evaluations that are not done
     """
 
     number: int
     model: str
     rows: int
-    steps: int
-    network_evaluations_per_row: int
+    costs: Sequence[int]
     added: float
     waiting: list[Slice] = field(default_factory=list)
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.left = self.work
+        self.work = self.left = self.rows * sum(self.costs)
+        self.least, self.most = min(self.costs), max(self.costs)
 
     @property
-    def work(self) -> int:
-        return self.rows * self.steps * self.network_evaluations_per_row
+    def steps(self) -> int:
+        return len(self.costs)
 
     @property
     def pass_evaluations(self) -> int:
-        """That one step of all its rows costs."""
-        return self.rows * self.network_evaluations_per_row
+        """Network evaluations of one step of all its rows, on average."""
+        return math.ceil(self.work / self.steps)
+
+    def evaluations(self, slices: Iterable[Slice]) -> int:
+        """Network evaluations of the next step of those of the slices that are this job's."""
+        return sum(len(piece) * self.costs[piece.step] for piece in slices if piece.job == self.number)
 
     @property
     def steps_left(self) -> int:
@@ -105,10 +111,10 @@ class Scheduler:
         """Is anything waiting?"""
         return bool(self._jobs)
 
-    def add(self, number: int, model: str, *, rows: int, steps: int, network_evaluations_per_row: int) -> None:
-        """A new job; numbers rise in the order in which jobs come."""
-        job = _Job(number, model, rows, steps, network_evaluations_per_row, self._now, [Slice(number, 0, rows, 0)])
-        self._jobs[number] = job
+    def add(self, number: int, model: str, *, rows: int, network_evaluations_by_step: Sequence[int]) -> None:
+        """A new job; numbers rise in the order in which jobs come. The network evaluations are those of one row."""
+        waiting = [Slice(number, 0, rows, 0)]
+        self._jobs[number] = _Job(number, model, rows, network_evaluations_by_step, self._now, waiting)
 
     def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
@@ -129,13 +135,13 @@ class Scheduler:
         if overtaken and self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
-        size = max(size, curve.size_for(leader.network_evaluations_per_row))
+        size = max(size, curve.size_for(leader.most))
         chosen: list[Slice] = []
         room = size
         for job in [leader, *(job for job in order if job is not leader)]:
-            if job.model == leader.model and room >= job.network_evaluations_per_row:
-                taken = self._take(job, room // job.network_evaluations_per_row)
-                room -= sum(map(len, taken)) * job.network_evaluations_per_row
+            if job.model == leader.model and room >= job.least:
+                taken = self._take(job, room)
+                room -= job.evaluations(taken)
                 chosen += taken
         network_evaluations = size - room
         return Tick(
@@ -155,7 +161,7 @@ class Scheduler:
             job = self._jobs.get(piece.job)
             if job is None:
                 continue  # removed while the tick ran
-            job.left -= len(piece) * job.network_evaluations_per_row
+            job.left -= job.evaluations([piece])
             if piece.step + 1 < job.steps:
                 _put_back(job.waiting, replace(piece, step=piece.step + 1))
             if not job.left:
@@ -200,8 +206,7 @@ class Scheduler:
     def _settle(self, tick: Tick, seconds: float) -> None:
         """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""
         oldest = next(iter(self._jobs.values()))
-        network_evaluations = sum(len(piece) for piece in tick.slices if piece.job == oldest.number)
-        network_evaluations *= oldest.network_evaluations_per_row
+        network_evaluations = oldest.evaluations(tick.slices)
         worth = 0.0
         if network_evaluations:
             curve = self._curves[oldest.model]
@@ -209,14 +214,15 @@ class Scheduler:
         self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
 
     @staticmethod
-    def _take(job: _Job, rows: int) -> list[Slice]:
-        """At most so many of a job's waiting rows, the hindmost first; what is left of a slice goes on waiting."""
+    def _take(job: _Job, room: int) -> list[Slice]:
+        """A job's waiting rows whose next step fits into so many network evaluations, the hindmost first; what is left
+        of a slice goes on waiting."""
         taken = []
         for piece in sorted(job.waiting, key=lambda piece: piece.step):
-            if not rows:
-                break
-            fits = min(len(piece), rows)
-            rows -= fits
+            fits = min(len(piece), room // job.costs[piece.step])
+            if not fits:
+                continue
+            room -= fits * job.costs[piece.step]
             taken.append(replace(piece, stop=piece.start + fits))
             if fits < len(piece):
                 piece.start += fits

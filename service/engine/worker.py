@@ -139,8 +139,7 @@ class Worker:
                 command.number,
                 job.model,
                 rows=len(job),
-                steps=len(job.plan),
-                network_evaluations_per_row=job.network_evaluations_per_row,
+                network_evaluations_by_step=job.network_evaluations_by_step,
             )
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
@@ -214,7 +213,7 @@ class Worker:
         self._metrics.batch_slots.labels(model=model).inc(tick.size)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
-            self._count_down(ticket, len(piece) * ticket.job.network_evaluations_per_row)
+            self._count_down(ticket, len(piece) * ticket.job.network_evaluations_by_step[piece.step])
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)

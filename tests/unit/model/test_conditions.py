@@ -64,3 +64,9 @@ def test_a_hint_that_is_off_is_kept_and_rows_without_any_are_compact():
     nothing = Hints(torch.zeros(1, 1, 2, 2), torch.tensor([NO_HINT]), torch.zeros(1))
     assert replace(HINTED, hints=nothing, text=torch.zeros(1, 4)).compact().hints is None
     assert same(Conditions.none(3).compact(), Conditions.none(3))
+
+
+def test_rows_of_a_run_cost_alike():
+    assert PROMPTED.network_evaluations_by_step(torch.ones(4)).tolist() == [3] * 4
+    with pytest.raises(ValueError, match="cost alike"):
+        Conditions.cat([PLAIN, PROMPTED]).network_evaluations_by_step(torch.ones(4))

@@ -65,3 +65,11 @@ def test_a_schedule_whose_end_still_shows_the_data_is_refused(monkeypatch):
     monkeypatch.setattr(model.noise_schedule, "LINEAR_BETAS", (1e-4, 0.005))  # √ᾱ_T ≈ e^{−½·1000·0.00255} = 0.28
     with pytest.raises(ValueError, match="does not end in noise"):
         make_schedule("linear", 1000)
+
+
+def test_the_noise_level_is_that_of_the_variance_exploding_form():
+    """x_t/√ᾱ_t = x_0 + σ_t ε, whose variances add up to ᾱ + (1 − ᾱ) = 1 when they are scaled back."""
+    schedule = make_schedule("cosine", 1000)
+    sigma = schedule.noise_level
+    assert sigma[0] == 0 and (np.diff(sigma) > 0).all()
+    np.testing.assert_allclose(1 / (1 + sigma**2), schedule.alpha_bar, rtol=1e-12)

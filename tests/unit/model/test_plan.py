@@ -238,3 +238,8 @@ def test_a_plan_is_shared_and_cannot_be_changed_by_who_shares_it():
     for array in (plan.t, plan.s, plan.coefficients):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
+
+
+def test_a_plan_has_the_noise_level_at_which_each_step_evaluates_the_network():
+    plan = make_plan(SCHEDULE, "ddim", 7)
+    assert plan.noise_level.tolist() == SCHEDULE.noise_level[plan.t].tolist()

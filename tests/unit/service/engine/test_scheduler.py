@@ -33,12 +33,10 @@ class Device:
         self.came: dict[int, float] = {}
         self.took: dict[int, float] = {}
 
-    def ask(self, model="m", rows=1, steps=10, network_evaluations_per_row=1) -> int:
+    def ask(self, model="m", rows=1, steps=10, cost=1) -> int:
         number = next(self._numbers)
         self.came[number] = self.now
-        self.scheduler.add(
-            number, model, rows=rows, steps=steps, network_evaluations_per_row=network_evaluations_per_row
-        )
+        self.scheduler.add(number, model, rows=rows, network_evaluations_by_step=(cost,) * steps)
         return number
 
     def tick(self) -> Tick:
@@ -64,10 +62,11 @@ def test_every_row_gets_every_one_of_its_steps_exactly_once():
     random.seed(0)
     scheduler = Scheduler(curves(a={4: 0.5, 8: 0.8}, b={2: 0.1, 16: 0.4}))
     jobs = {
-        job: dict(model=random.choice("ab"), rows=random.randint(1, 40), steps=random.randint(1, 20),
-                  network_evaluations_per_row=random.choice([1, 2]))
+        job: dict(model=random.choice("ab"), rows=random.randint(1, 40),
+                  network_evaluations_by_step=random.choices([1, 2], k=random.randint(1, 20)))
         for job in range(60)
     }  # fmt: skip
+    steps = {job: len(it["network_evaluations_by_step"]) for job, it in jobs.items()}
     done = {(job, row): 0 for job, it in jobs.items() for row in range(it["rows"])}
     waiting = iter(jobs)
     finished = []
@@ -79,7 +78,7 @@ def test_every_row_gets_every_one_of_its_steps_exactly_once():
         tick = scheduler.next_tick()
         assert 0 < tick.network_evaluations <= tick.size <= {"a": 8, "b": 16}[tick.model]
         assert tick.network_evaluations == sum(
-            len(it) * jobs[it.job]["network_evaluations_per_row"] for it in tick.slices
+            len(it) * jobs[it.job]["network_evaluations_by_step"][it.step] for it in tick.slices
         )
         for piece in tick.slices:
             assert jobs[piece.job]["model"] == tick.model
@@ -87,12 +86,12 @@ def test_every_row_gets_every_one_of_its_steps_exactly_once():
                 assert done[piece.job, row] == piece.step
                 done[piece.job, row] += 1
         for job in scheduler.advance(tick, 0.5):
-            assert all(done[job, row] == jobs[job]["steps"] for row in range(jobs[job]["rows"]))
+            assert all(done[job, row] == steps[job] for row in range(jobs[job]["rows"]))
             finished.append(job)
         if len(finished) == len(jobs):
             break
     assert sorted(finished) == list(jobs) and not scheduler
-    assert all(count == jobs[job]["steps"] for (job, _), count in done.items())
+    assert all(count == steps[job] for (job, _), count in done.items())
 
 
 def test_a_request_that_arrives_joins_the_next_tick():
@@ -211,7 +210,7 @@ def test_many_short_requests_fill_large_ticks():
 
 def test_many_points_are_one_slice_and_are_cut_only_to_fit():
     device = Device(even(1024))
-    number = device.ask(rows=10_000, steps=1, network_evaluations_per_row=2)
+    number = device.ask(rows=10_000, steps=1, cost=2)
     sizes = []
     while number not in device.took:
         (piece,) = device.tick().slices
@@ -235,7 +234,7 @@ def test_cuts_heal_and_a_jobs_rows_stay_together():
 def test_removed_rows_never_run_again_nor_finish():
     scheduler = Scheduler(even(4))
     for job in (1, 2):
-        scheduler.add(job, "m", rows=4, steps=2, network_evaluations_per_row=1)
+        scheduler.add(job, "m", rows=4, network_evaluations_by_step=(1, 1))
     tick = scheduler.next_tick()
     gone = tick.slices[0].job
     scheduler.remove(gone)
@@ -247,14 +246,42 @@ def test_removed_rows_never_run_again_nor_finish():
     assert {piece.job for tick in ticks for piece in tick.slices} == {3 - gone} and not scheduler
 
 
-@pytest.mark.parametrize("network_evaluations_per_row", [1, 2])
-def test_cost_is_counted_in_network_evaluations(network_evaluations_per_row):
+@pytest.mark.parametrize("cost", [1, 2])
+def test_cost_is_counted_in_network_evaluations(cost):
     scheduler = Scheduler(even(8))
-    scheduler.add(1, "m", rows=100, steps=1, network_evaluations_per_row=network_evaluations_per_row)
-    assert len(scheduler.next_tick().slices[0]) == 8 // network_evaluations_per_row
+    scheduler.add(1, "m", rows=100, network_evaluations_by_step=(cost,))
+    assert len(scheduler.next_tick().slices[0]) == 8 // cost
 
 
 def test_a_guided_row_gets_its_two_evaluations_where_a_size_holds_one_only():
     device = Device(curves(m={1: 1.0, 8: 8.0}))  # the knee is at 1
-    device.ask(rows=3, steps=2, network_evaluations_per_row=2)
+    device.ask(rows=3, steps=2, cost=2)
     assert device.tick().network_evaluations == 6
+
+
+def test_a_step_that_costs_more_takes_more_of_a_tick():
+    scheduler = Scheduler(curves(m={8: 0.1}))
+    scheduler.add(1, "m", rows=8, network_evaluations_by_step=(1, 2, 1))
+    seen = []
+    while scheduler:
+        tick = scheduler.next_tick()
+        seen.append((tick.slices[0].step, sum(map(len, tick.slices)), tick.network_evaluations))
+        list(scheduler.advance(tick, 0.1))
+    assert seen == [(0, 8, 8), (1, 4, 8), (1, 4, 8), (2, 8, 8)]
+
+
+def test_rows_whose_next_step_does_not_fit_leave_room_to_rows_whose_step_does():
+    scheduler = Scheduler(curves(m={3: 0.1}))
+    scheduler.add(1, "m", rows=1, network_evaluations_by_step=(2,))
+    scheduler.add(2, "m", rows=1, network_evaluations_by_step=(2, 2, 2))
+    scheduler.add(3, "m", rows=1, network_evaluations_by_step=(1,) * 9)
+    assert [piece.job for piece in scheduler.next_tick().slices] == [1, 3]
+
+
+def test_a_job_of_unequal_steps_is_as_much_work_as_their_sum():
+    of = curves(m={4: 0.1, 8: 0.2})
+    uneven, even = Scheduler(of), Scheduler(of)
+    uneven.add(1, "m", rows=4, network_evaluations_by_step=(1, 2, 1, 2))
+    even.add(1, "m", rows=6, network_evaluations_by_step=(1, 1, 1, 1))
+    assert uneven._jobs[1].work == even._jobs[1].work == 24
+    assert uneven._jobs[1].pass_evaluations == even._jobs[1].pass_evaluations == 6
