@@ -13,7 +13,6 @@ Three rules, all in device-seconds, so that models of any size share a device by
    kept small enough for it to be done in a small multiple of the time that it would take alone.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -69,8 +68,8 @@ class _Job:
 
     @property
     def pass_evaluations(self) -> int:
-        """Network evaluations of one step of all its rows, on average."""
-        return math.ceil(self.work / self.steps)
+        """Network evaluations of one step of all its rows, on average, rounded up."""
+        return -(-self.work // self.steps)
 
     def evaluations(self, slices: Iterable[Slice]) -> int:
         """Network evaluations of the next step of those of the slices that are this job's."""
