@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from service import __version__
-from service.checkpoints.folder import read_checkpoint_folder
+from service.checkpoints.folder import catalog_of, served_folder
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
@@ -48,8 +48,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     Raises NothingToServe.
     """
     one_thread_here()
-    checkpoint_folder = read_checkpoint_folder(settings.checkpoints)
-    catalog = checkpoint_folder.catalog()
+    checkpoint_folder = served_folder(settings.checkpoints)
+    catalog = catalog_of(checkpoint_folder)
     if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()

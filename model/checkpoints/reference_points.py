@@ -1,4 +1,4 @@
-"""A few real points, kept beside a checkpoint's weights: what its samples are looked at against."""
+"""A few real points, kept beside a checkpoint's weights to compare its samples with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
         return None
     tensors = read_weights(folder / REFERENCE)
     points, labels = tensors.get("points"), tensors.get("labels")
-    fits = (
+    if (
         points is not None
         and labels is not None
         and tensors.keys() == {"points", "labels"}
@@ -42,10 +42,9 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
         and data.kind == "points"
         and points.shape == (len(labels), *data.shape)
         and 1 <= len(labels) <= MAX_REFERENCE
+    ):
+        return Reference(points, labels)
+    raise CheckpointError(
+        f"{folder.name}: {REFERENCE} does not hold 1 … {MAX_REFERENCE:,} points of {data.dataset} and their "
+        "labels; delete it, or make it again with `python -m training reference`"
     )
-    if not fits:
-        raise CheckpointError(
-            f"{folder.name}: {REFERENCE} does not hold 1 … {MAX_REFERENCE:,} points of {data.dataset} and their "
-            "labels; delete it, or make it again with `python -m training reference`"
-        )
-    return Reference(points, labels)

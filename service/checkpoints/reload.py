@@ -6,8 +6,9 @@ from pathlib import Path
 
 import structlog
 
+from model.checkpoints.folder import CheckpointFolder
 from service.checkpoints.catalog import Catalog
-from service.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
+from service.checkpoints.folder import catalog_of, served_folder
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped
 
@@ -27,12 +28,12 @@ class Reloaded:
 class Reloader:
     """Has the catalogue that is served, and reads the folder again when it is told to."""
 
-    def __init__(self, folder: Path, checkpoint_folder: CheckpointFolder, catalog: Catalog, engine: Engine):
-        """`catalog` is what is on the `checkpoint_folder`, and what the engine begins with."""
+    def __init__(self, path: Path, folder: CheckpointFolder, catalog: Catalog, engine: Engine):
+        """`folder` is what stands at `path`; `catalog` is made of it, and the engine begins with it."""
         self.catalog = catalog
-        self._folder, self._shelf, self._engine = folder, checkpoint_folder, engine
+        self._path, self._folder, self._engine = path, folder, engine
         self._lock = asyncio.Lock()
-        self._asked: set[asyncio.Task] = set()
+        self._asked: set[asyncio.Task[Reloaded]] = set()
 
     def schedule(self) -> None:
         """Reload without waiting for it; the log tells how it went."""
@@ -53,9 +54,9 @@ class Reloader:
     async def _reload(self) -> Reloaded:
         engine, before = self._engine, self.catalog
         # Reading, and the hashes over all weights that a catalogue has, are not for the event loop.
-        checkpoint_folder = await asyncio.to_thread(read_checkpoint_folder, self._folder)
-        checkpoint_folder = checkpoint_folder.refusing({}, instead=self._shelf)
-        catalog = await asyncio.to_thread(checkpoint_folder.catalog)
+        folder = await asyncio.to_thread(served_folder, self._path)
+        folder = folder.refusing({}, instead=self._folder)
+        catalog = await asyncio.to_thread(catalog_of, folder)
         failed: dict[str, str] = {}
         for key, served in catalog.by_key.items():
             if key in engine.keys:
@@ -68,16 +69,16 @@ class Reloader:
                 log.error("model left out", model=served.name, exc_info=error)
                 failed[served.name] = f"{type(error).__name__}: {error}"
         if failed:
-            checkpoint_folder = checkpoint_folder.refusing(failed, instead=self._shelf)
-            catalog = await asyncio.to_thread(checkpoint_folder.catalog)
+            folder = folder.refusing(failed, instead=self._folder)
+            catalog = await asyncio.to_thread(catalog_of, folder)
         # What stays may be steered by what is new: only what is warm is served.
         cold = [name for name, served in catalog.served.items() if served.key not in engine.keys]
         if cold or not catalog.served:
-            checkpoint_folder = CheckpointFolder(
-                self._shelf.loaded, checkpoint_folder.refused | dict.fromkeys(cold, "it could not be made ready")
+            folder = CheckpointFolder(
+                self._folder.loaded, {**folder.refused, **dict.fromkeys(cold, "it could not be made ready")}
             )
             catalog = before
-        self._shelf, self.catalog = checkpoint_folder, catalog
+        self._folder, self.catalog = folder, catalog
         for key in engine.keys - catalog.by_key.keys():
             engine.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
@@ -85,13 +86,13 @@ class Reloader:
             serving=sorted(catalog.served),
             loaded=sorted(catalog.by_key[key].name for key in fresh),
             removed=sorted(before.served.keys() - catalog.served.keys()),
-            refused=checkpoint_folder.refused,
+            refused=dict(folder.refused),
         )
         tell = log.warning if done.refused else log.info
         tell("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
         return done
 
 
-def _log_failure(task: asyncio.Task) -> None:
+def _log_failure(task: asyncio.Task[Reloaded]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("not reloaded", exc_info=task.exception())

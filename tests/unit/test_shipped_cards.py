@@ -19,7 +19,7 @@ from training.card import card
 from training.evaluate.measurement import settings_of
 from training.metrics.judge import JudgeConfig
 from training.recipe import ADVISORY_FIELDS, load_recipe, parse_recipe
-from training.report.pipeline import load_library
+from training.report.pipeline import read_checkpoints
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 CONFIGS = {
@@ -95,7 +95,7 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
 
 
 def test_what_steers_images_was_measured_steering_as_the_cards_advise():
-    steered = [of for of in load_library(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
+    steered = [of for of in read_checkpoints(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
     assert {pipeline.guidance_model.name for pipeline in steered} == {"mnist-classifier", "mnist-clip"}
     for pipeline in steered:
         advised = pipeline.guidance_model.overrides.applied_to(pipeline.checkpoint.config.sampling)
@@ -108,7 +108,7 @@ def test_a_clip_draws_what_is_said():
 
 
 def test_a_control_was_measured_beside_what_its_base_advises():
-    following = list(load_library(CHECKPOINTS).hinted())
+    following = list(read_checkpoints(CHECKPOINTS).hinted())
     assert following
     for pipeline in following:
         config, sampling = pipeline.control.config, pipeline.checkpoint.config.sampling
@@ -121,7 +121,7 @@ def test_a_control_was_measured_beside_what_its_base_advises():
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
-    library = load_library(CHECKPOINTS)
+    library = read_checkpoints(CHECKPOINTS)
     used = {pipeline.guidance_model.name for pipeline in library.guided()} | {
         one.control.name for one in library.hinted()
     }

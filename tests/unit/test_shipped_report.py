@@ -9,7 +9,7 @@ import torch
 from training.report import grid
 from training.report.command import SECTIONS
 from training.report.evaluator import Evaluator
-from training.report.pipeline import load_library
+from training.report.pipeline import read_checkpoints
 
 ROOT = Path(__file__).parents[2]
 REPORTS = ROOT / "reports"
@@ -18,7 +18,7 @@ REPORTS = ROOT / "reports"
 def test_all_that_is_wanted_was_measured_of_these_weights():
     """Where weights, judge or precision are others, a store has forgotten its cells."""
     library, evaluator = (
-        load_library(ROOT / "checkpoints"),
+        read_checkpoints(ROOT / "checkpoints"),
         Evaluator(ROOT / "checkpoints", REPORTS, torch.device("cpu")),
     )
     wanted = [
@@ -35,7 +35,7 @@ def test_all_that_is_wanted_was_measured_of_these_weights():
 
 def test_what_is_advised_is_the_cheapest_that_is_good_enough():
     library, evaluator = (
-        load_library(ROOT / "checkpoints"),
+        read_checkpoints(ROOT / "checkpoints"),
         Evaluator(ROOT / "checkpoints", REPORTS, torch.device("cpu")),
     )
     compared = {}

@@ -15,7 +15,7 @@ from training.metrics.image_metrics import NEIGHBOURS
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, steps
 from training.report.evaluator import Evaluator, console
-from training.report.pipeline import Checkpoints, Pipeline, load_library
+from training.report.pipeline import Checkpoints, Pipeline, read_checkpoints
 from training.report.section import ReportWriter, Section, WantedSettings
 
 SECTIONS = {module.SECTION.name: module.SECTION for module in (steps, guidance, prompts, control)}
@@ -118,7 +118,7 @@ def _cards_of_judges(library: Checkpoints, evaluator: Evaluator, reports: Path) 
 
 def _library(checkpoints: Path) -> Checkpoints:
     try:
-        return load_library(checkpoints)
+        return read_checkpoints(checkpoints)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
 

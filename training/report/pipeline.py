@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from model.checkpoints.config import read_role
+from model.checkpoints.config import DiffusionConfig
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.guidance_model import GuidanceModel
-from model.checkpoints.roles import LOADERS
-from model.checkpoints.weights import CheckpointError
 from training.data.digits import CONFIG
 
 
@@ -21,9 +20,10 @@ class Pipeline:
     control: ControlCheckpoint | None = None
 
     @property
-    def configs(self) -> tuple[Any, ...]:
-        """Of the checkpoints that it is made of."""
-        return tuple(of.config for of in (self.checkpoint, self.guidance_model, self.control) if of is not None)
+    def configs(self) -> tuple[DiffusionConfig[Any], ...]:
+        """The configs of its checkpoints."""
+        parts = (self.checkpoint, self.guidance_model, self.control)
+        return tuple(part.config for part in parts if part is not None)
 
     @property
     def name(self) -> str:
@@ -34,24 +34,24 @@ class Pipeline:
         """Its name, for people."""
         return self.name.replace("+", " + ")
 
-    def picture(self, of: str) -> str:
-        """What a picture of its samples is called."""
-        return f"{self.name.replace('+', '-')}-{of}.png"
+    def picture(self, subject: str) -> str:
+        """The file name of a picture of its samples."""
+        return f"{self.name.replace('+', '-')}-{subject}.png"
 
     @property
     def overrides(self) -> str:
-        """What the cards say of how to sample, which pictures follow."""
-        told = [self.checkpoint.config.sampling.model_dump_json()]
+        """How the cards sample by default, as one text: a picture is drawn again when it changes."""
+        parts = [self.checkpoint.config.sampling.model_dump_json()]
         if self.guidance_model:
-            told.append(self.guidance_model.overrides.model_dump_json())
+            parts.append(self.guidance_model.overrides.model_dump_json())
         if self.control:
             config = self.control.config
-            told.append(f"control scale {config.control_scale:g}, alone {config.sampling.model_dump_json()}")
-        return "; ".join(told)
+            parts.append(f"control scale {config.control_scale:g}, alone {config.sampling.model_dump_json()}")
+        return "; ".join(parts)
 
     @property
     def asked(self) -> Literal["points", "labels", "prompts", "hints"]:
-        """What its samples are measured against."""
+        """What its samples are asked to be, and so what they are measured against."""
         if self.checkpoint.config.data.kind == "points":
             return "points"
         if self.control is not None:
@@ -63,7 +63,7 @@ class Pipeline:
 
     @property
     def traits_are_measured(self) -> bool:
-        """Is it asked for digits in words, so that strokes tell whether those are followed?"""
+        """Do prompts ask for digits? Then measured strokes say whether a sample follows its prompt."""
         return self.asked == "prompts" and self.checkpoint.config.data.dataset == CONFIG.dataset
 
 
@@ -81,47 +81,33 @@ class HintedPipeline(Pipeline):
     control: ControlCheckpoint
 
 
-@dataclass(frozen=True, eq=False)
 class Checkpoints:
-    """The checkpoints of a folder."""
+    """The pipelines that the checkpoints of a folder make."""
 
-    denoisers: tuple[DenoiserCheckpoint, ...]  # of images first
-    guidance_models: tuple[GuidanceModel, ...]
-    controls: tuple[ControlCheckpoint, ...]
+    def __init__(self, folder: CheckpointFolder):
+        self.denoisers = sorted(folder.denoisers, key=lambda one: (one.data.kind != "images", one.name))
+        self._folder = folder
 
     def plain(self) -> Iterator[Pipeline]:
-        """Denoisers by themselves."""
+        """Denoisers by themselves, those of images first."""
         return (Pipeline(checkpoint) for checkpoint in self.denoisers)
 
     def guided(self) -> Iterator[GuidedPipeline]:
         """Denoisers with each guidance model that fits them."""
         for checkpoint in self.denoisers:
-            for guidance_model in self.guidance_models:
+            for guidance_model in self._folder.guidance_models:
                 if guidance_model.fits(checkpoint.config):
                     yield GuidedPipeline(checkpoint, guidance_model=guidance_model)
 
     def hinted(self) -> Iterator[HintedPipeline]:
         """Denoisers with each ControlNet that was trained beside them."""
         for checkpoint in self.denoisers:
-            for control in self.controls:
+            for control in self._folder.controls:
                 if control.fits(checkpoint):
                     yield HintedPipeline(checkpoint, control=control)
 
 
-def load_library(folder: Path) -> Checkpoints:
-    """Everything but judges. Raises CheckpointError where a checkpoint is broken, or its folder has another name."""
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = {path: role for path in paths if (role := read_role(path)) in LOADERS}
-    loaded = {path: LOADERS[role](path) for path, role in found.items()}
-    for path, one in loaded.items():
-        if path.name != one.config.name:
-            raise CheckpointError(
-                f"{path.name}: its config.json calls it {one.config.name}, by which its cells are kept: rename either"
-            )
-    denoisers = [one for one in loaded.values() if isinstance(one, DenoiserCheckpoint)]
-    others = [one for one in loaded.values() if not isinstance(one, DenoiserCheckpoint)]
-    return Checkpoints(
-        tuple(sorted(denoisers, key=lambda of: (of.config.data.kind != "images", of.config.name))),
-        tuple(of for of in others if not isinstance(of, ControlCheckpoint)),
-        tuple(of for of in others if isinstance(of, ControlCheckpoint)),
-    )
+def read_checkpoints(folder: Path) -> Checkpoints:
+    """Raises CheckpointError where a checkpoint is broken, or named otherwise than its folder: measurements are kept by
+    that name."""
+    return Checkpoints(read_checkpoint_folder(folder, strict=True))

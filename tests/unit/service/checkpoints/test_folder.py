@@ -1,24 +1,35 @@
-"""What is in a folder of checkpoints."""
+"""The service serves what loads, and its log names the rest."""
 
-import pytest
+from structlog.testing import capture_logs
 
-from service.checkpoints.folder import read_checkpoint_folder
-from tests.tiny import POINTS, save_tiny
-
-
-@pytest.mark.parametrize("copy", ["a-copy", "zz-copy"])
-def test_a_copy_does_not_take_the_place_of_what_is_called_so(tmp_path, copy):
-    save_tiny(tmp_path / "other", POINTS, steps=9).rename(tmp_path / copy)
-    save_tiny(tmp_path, POINTS, steps=7)
-    (tmp_path / "other").rmdir()
-    shelf = read_checkpoint_folder(tmp_path)
-    assert [one.config.sampling.steps for one in shelf.loaded.values()] == [7]
-    assert list(shelf.refused) == [copy] and "spiral-tiny" in shelf.refused[copy]
+from model.checkpoints.base import save_checkpoint
+from service.checkpoints.folder import catalog_of, served_folder
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
 
-def test_of_two_copies_the_first_is_served(tmp_path):
-    for copy, steps in (("b", 9), ("a", 7)):
-        save_tiny(tmp_path, POINTS, steps=steps).rename(tmp_path / copy)
-    shelf = read_checkpoint_folder(tmp_path)
-    assert shelf.loaded["spiral-tiny"].config.sampling.steps == 7
-    assert shelf.refused == {"b": "its config.json calls it spiral-tiny, as that of a does"}
+def test_the_log_names_a_broken_checkpoint_and_the_others_are_served(tmp_path):
+    save_tiny(tmp_path, POINTS)
+    (save_tiny(tmp_path, IMAGES) / "model.safetensors").unlink()
+    with capture_logs() as logs:
+        folder = served_folder(tmp_path)
+    assert list(catalog_of(folder).served) == ["spiral-tiny"]
+    assert [(entry["event"], entry["checkpoint"]) for entry in logs] == [("checkpoint left out", "mnist-tiny")]
+    assert "cannot read model.safetensors" in logs[0]["reason"]
+
+
+def test_a_folder_that_cannot_be_read_is_empty_and_named(tmp_path):
+    with capture_logs() as logs:
+        folder = served_folder(tmp_path / "nowhere")
+    assert folder.loaded == folder.refused == {}
+    assert len(logs) == 1 and "nowhere" in logs[0]["reason"] and logs[0]["log_level"] == "error"
+
+
+def test_a_control_without_its_denoiser_serves_nobody(tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    control = tiny_control(tiny_checkpoint(name="mnist-other"))
+    save_checkpoint(tmp_path / control.name, control.config, control.network)
+    with capture_logs() as logs:
+        catalog = catalog_of(served_folder(tmp_path))
+    assert catalog.served["mnist-tiny"].controls == {}
+    assert [entry["checkpoint"] for entry in logs] == [control.name]
+    assert "trained beside mnist-other" in logs[0]["reason"]

@@ -38,7 +38,7 @@ from training.recipe import RecipeError
 from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets
 from training.report.grid import SAMPLES, Setting
 from training.report.measurement_store import MeasurementStore, weights_hash
-from training.report.pipeline import Pipeline, load_library
+from training.report.pipeline import Pipeline, read_checkpoints
 from training.report.section import IMAGE_COLUMNS, described, table
 
 CPU = torch.device("cpu")
@@ -234,7 +234,7 @@ def test_every_section_wants_its_subjects(tmp_path):
         tiny_control(base, "canny"),
     ):
         save(tmp_path, one)
-    library = load_library(tmp_path)
+    library = read_checkpoints(tmp_path)
     wanted = {
         name: [(pipeline.name, pipeline.asked) for pipeline, _ in section.wanted_settings(library)]
         for name, section in command.SECTIONS.items()
@@ -462,7 +462,7 @@ def test_each_set_of_data_is_compared_with_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluator, "trained_on", real)
     monkeypatch.setattr(evaluator, "section_trained_on", lambda config: config.data.dataset)
     writer = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
-    small, large = load_library(tmp_path).plain()
+    small, large = read_checkpoints(tmp_path).plain()
     found = [writer._reference(pipeline) for pipeline in (small, large, small)]
     assert [of.data.config.shape[1] for of in found] == [16, 8, 16] and found[0] is found[2]
     assert [of.judged.judge.config.name for of in found] == ["judge-16", "judge-8", "judge-16"]

@@ -1,0 +1,95 @@
+"""A folder of checkpoints → those that load, by name, and the reason for every other one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoints.config import read_role
+from model.checkpoints.control import ControlCheckpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.guidance_model import GuidanceModel
+from model.checkpoints.roles import LOADERS, ServedCheckpoint
+from model.checkpoints.weights import CheckpointError
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointFolder:
+    """The checkpoints of every role in `LOADERS`; other roles are passed over.
+
+    loaded   by the name in config.json
+    refused  by the name of the folder within the folder: why it was not loaded
+    """
+
+    loaded: Mapping[str, ServedCheckpoint]
+    refused: Mapping[str, str]
+
+    @property
+    def denoisers(self) -> list[DenoiserCheckpoint]:
+        return [one for one in self.loaded.values() if isinstance(one, DenoiserCheckpoint)]
+
+    @property
+    def controls(self) -> list[ControlCheckpoint]:
+        return [one for one in self.loaded.values() if isinstance(one, ControlCheckpoint)]
+
+    @property
+    def guidance_models(self) -> list[GuidanceModel]:
+        return [one for one in self.loaded.values() if not isinstance(one, DenoiserCheckpoint | ControlCheckpoint)]
+
+    def controls_without_base(self) -> list[ControlCheckpoint]:
+        """ControlNets whose denoiser is not there, or has other weights by now."""
+        denoisers = self.denoisers
+        return [control for control in self.controls if not any(control.fits(denoiser) for denoiser in denoisers)]
+
+    def refusing(self, refused: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
+        """The same with more refused. Whatever is refused, now or before, is taken from `instead` where it is there."""
+        reasons = {**self.refused, **refused}
+        kept = {name: one for name, one in instead.loaded.items() if name in reasons}
+        new = {name: one for name, one in self.loaded.items() if name not in reasons}
+        return CheckpointFolder(dict(sorted((new | kept).items())), reasons)
+
+
+def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
+    """Load every checkpoint in the folder.
+
+    strict  raise CheckpointError for the first that is broken, or named otherwise than its folder. Else a broken one
+            is refused; of two with one name, the one in the folder of that name is loaded, or the first
+
+    Raises CheckpointError where the folder itself cannot be read.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise CheckpointError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    read: list[tuple[Path, ServedCheckpoint]] = []
+    refused: dict[str, str] = {}
+    for path in paths:
+        role = read_role(path)
+        if role is not None and role not in LOADERS:  # a judge, say
+            continue
+        try:
+            read.append((path, _load(path, role or "denoiser")))  # loading a folder without a role says what is wrong
+        except CheckpointError as error:
+            if strict:
+                raise
+            refused[path.name] = str(error)
+
+    loaded: dict[str, ServedCheckpoint] = {}
+    found: dict[str, Path] = {}
+    for path, one in sorted(read, key=lambda item: item[0].name != item[1].name):
+        if strict and path.name != one.name:
+            raise CheckpointError(f"{path.name}: its config.json calls it {one.name}: rename either")
+        if one.name in found:
+            refused[path.name] = f"its config.json calls it {one.name}, as that of {found[one.name].name} does"
+        else:
+            found[one.name], loaded[one.name] = path, one
+    return CheckpointFolder(loaded, refused)
+
+
+def _load(path: Path, role: str) -> ServedCheckpoint:
+    """Raises CheckpointError, whatever a broken folder makes torch or a parser raise."""
+    try:
+        return LOADERS[role](path)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{path.name}: {type(error).__name__}: {error}") from error
