@@ -1,5 +1,6 @@
 """The playground in a real browser, and what it did there."""
 
+import base64
 import contextlib
 import io
 import os
@@ -19,15 +20,16 @@ FLAGS = (
 )  # fmt: skip
 NEEDED = "SPIRALE_NEEDS_CHROMIUM" in os.environ  # without chromium tests fail, and are not skipped
 SCREENSHOTS = os.environ.get("SPIRALE_SCREENSHOTS")  # a folder that pictures of the page are kept in
-SECONDS = 120.0
+SECONDS = 300.0  # after which a test is lost, on a slow machine too
+PAUSE = 300  # milliseconds without a change, after which the page asks for what was changed: longer than any of its own
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (401|422|429|503)")
 
-# The pixels of a canvas, as rows of red, green, blue.
-PIXELS = """canvas => {
+# The pixels of canvases: red, green, blue, alpha of each, row by row, in base64.
+PIXELS = """canvases => canvases.map((canvas) => {
   const { width, height } = canvas;
-  const of = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-  return { width, height, values: Array.from(of) };
-}"""
+  const values = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  return { width, height, values: btoa(String.fromCharCode(...values)) };
+})"""
 
 
 @dataclass
@@ -46,23 +48,23 @@ class Visit:
               && !document.querySelector("[aria-busy=true]")
               && !document.querySelector(".scrubber .playing")
               && (document.querySelector("#picture").firstChild || document.querySelector("#comparison").firstChild)""",
-            timeout=1000 * SECONDS,
         )
+
+    def wait_until_asked(self) -> None:
+        """Until the page has asked for what was changed last. Its timers end in their order, however slow it is."""
+        self.page.evaluate("pause => new Promise((done) => setTimeout(done, pause))", PAUSE)
 
     def wait_for_address(self, *parts: str) -> None:
         """Until what is shown is what these parts of the address say."""
-        self.page.wait_for_function(
-            "parts => parts.every((part) => location.search.includes(part))", arg=list(parts), timeout=1000 * SECONDS
-        )
+        self.page.wait_for_function("parts => parts.every((part) => location.search.includes(part))", arg=list(parts))
         self.wait_until_done()
 
     def choose(self, name: str) -> None:
         self.page.locator(".chip", has=self.page.get_by_role("radio", name=name, exact=True)).click()
 
-    def pictures(self) -> list[np.ndarray]:
-        """uint8 [H, W, 3] of every image on the sheet."""
-        canvases = self.page.locator("#picture canvas").all()
-        return [as_array(canvas.evaluate(PIXELS)) for canvas in canvases]
+    def pictures(self, of: str = "#picture") -> list[np.ndarray]:
+        """uint8 [H, W, 3] of every image in there; what there is to begin with is the sheet."""
+        return [as_array(pixels) for pixels in self.page.eval_on_selector_all(f"{of} canvas", PIXELS)]
 
     def download(self, button: str) -> bytes:
         with self.page.expect_download() as downloading:
@@ -76,7 +78,7 @@ class Visit:
 
 
 def as_array(pixels: dict) -> np.ndarray:
-    values = np.array(pixels["values"], dtype=np.uint8)
+    values = np.frombuffer(base64.b64decode(pixels["values"]), dtype=np.uint8)
     return values.reshape(pixels["height"], pixels["width"], 4)[..., :3]
 
 
@@ -87,14 +89,16 @@ def as_pixels(png: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def visits() -> Iterator[Callable[..., Visit]]:
-    """What opens pages. Whatever they do, none may ask another host, or complain of more than a refusal."""
+    """What opens pages. Nothing moves there unless motion is asked for, and no page may ask another host."""
     visited: list[Visit] = []
 
     with sync_playwright() as playwright:
         browser: Browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
         def open_page(url: str, path: str = "/", **options) -> Visit:
-            context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+            still = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+            context = browser.new_context(**{**still, **options})
+            context.set_default_timeout(1000 * SECONDS)
             context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
             visit = Visit(context.new_page(), url)
             visit.page.on("request", lambda request: visit.asked.add(request.url))

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.browser import CHROMIUM, NEEDED, Visit, visits
+from tests.e2e.browser import CHROMIUM, NEEDED, SECONDS, Visit, visits
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,28 +40,38 @@ class Process:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_until_ready(self, seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             assert self.popen.poll() is None, "".join(self.log)
             with contextlib.suppress(httpx.TransportError):
-                if self.url and httpx.get(f"{self.url}/readyz").status_code == 200:
+                if self.url and self.get("/readyz").status_code == 200:
                     return
             time.sleep(0.1)
         raise AssertionError("not ready:\n" + "".join(self.log))
 
+    def get(self, path: str, **options) -> httpx.Response:
+        return httpx.get(self.url + path, **{"timeout": SECONDS, **options})
+
+    def post(self, path: str, **options) -> httpx.Response:
+        return httpx.post(self.url + path, **{"timeout": SECONDS, **options})
+
     def metric(self, name: str) -> float:
         """Its value; 0 for labels that nothing has been counted with yet."""
-        text = httpx.get(f"{self.url}/metrics").text
+        text = self.get("/metrics").text
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         assert found or "{" in name, f"there is no metric {name}"
         return float(found[1]) if found else 0.0
+
+    def rows(self) -> float:
+        """That it holds, in work or waiting."""
+        return self.metric("spirale_rows_active") + self.metric("spirale_rows_queued")
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         self.popen.send_signal(number)
         return self.wait()
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = SECONDS) -> int:
         """Its status; all that it said is in `log` by then."""
         status = self.popen.wait(seconds)
         self._reader.join(seconds)
@@ -105,6 +115,15 @@ def services() -> Iterator[Callable[..., Process]]:
 def start_service() -> Iterator[Callable[..., Process]]:
     with services() as start:
         yield start
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[Process]:
+    """The service of the shipped checkpoints, which nobody changes. It refuses nothing, however slow the machine."""
+    with services() as start:
+        service = start("--max-queued-seconds", "3600", "--deadline-seconds", "3600")
+        service.wait_until_ready()
+        yield service
 
 
 @pytest.fixture(scope="module")

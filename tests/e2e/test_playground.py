@@ -7,28 +7,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from itertools import product
 
-import httpx
 import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.e2e.browser import PIXELS, Visit, as_array, as_pixels
-from tests.e2e.conftest import PROJECT, Process, services
+from tests.e2e.browser import Visit, as_pixels
+from tests.e2e.conftest import PROJECT
 from tests.waiting import wait_for
 from training.metrics.judge import load_judge
 
-PAUSE = 300  # milliseconds, after which the page has begun with what was drawn last
-
-
-@pytest.fixture(scope="module")
-def shipped(visit) -> Iterator[Process]:
-    with services() as start:
-        service = start("--max-queued-seconds", "3600")  # nothing is refused, however slow the machine
-        service.wait_until_ready(300)
-        yield service
+MOVING = {"reduced_motion": "no-preference"}
 
 
 @pytest.fixture
@@ -53,7 +43,7 @@ def read(pictures: list[np.ndarray]) -> list[int]:
 
 
 def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
-    visit = at("/?seed=1")  # of a seed that is drawn, the judge misreads one sample in some hundreds
+    visit = at("/?seed=1", **MOVING)  # of a seed that is drawn, the judge misreads one sample in some hundreds
     visit.wait_until_done()
     assert read(visit.pictures()) == list(range(10))  # what the page begins with: every class
     visit.keep_picture("generate")
@@ -61,14 +51,15 @@ def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
     visit.wait_for_address("label=7")
     (seven,) = visit.pictures()
     assert read([seven]) == [7]
+    seed = visit.page.locator("#seed").input_value()
     visit.page.get_by_role("button", name="Surprise me").click()
-    visit.page.wait_for_function("before => document.querySelector('#seed').value !== before", arg="")
+    visit.page.wait_for_function("before => document.querySelector('#seed').value !== before", arg=seed)
     visit.wait_for_address("label=7", f"seed={visit.page.locator('#seed').input_value()}")
     assert not np.array_equal(visit.pictures()[0], seven)
 
 
 def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
-    visit = at("/?dataset=mnist&label=3&seed=1&n=2&steps=20")
+    visit = at("/?dataset=mnist&label=3&seed=1&n=2&steps=20", **MOVING)
     visit.wait_until_done()
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     final = visit.pictures()
@@ -87,7 +78,7 @@ def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
 
 
 def test_a_link_gives_the_same_bytes(at, shipped):
-    first = at("/?dataset=mnist&labels=each&guidance_scale=3")
+    first = at("/?dataset=mnist&labels=each&guidance_scale=3&steps=5")
     first.wait_until_done()
     first.page.get_by_role("button", name="Link", exact=True).click()
     link = first.page.evaluate("navigator.clipboard.readText()")
@@ -101,7 +92,7 @@ def test_a_link_gives_the_same_bytes(at, shipped):
     again.wait_for_address("label=4")
     # A link of one class is GET /sample's own query; what is downloaded are its bytes, in every form.
     query = again.page.evaluate("location.search")
-    png = httpx.get(f"{shipped.url}/sample{query}").content
+    png = shipped.get(f"/sample{query}").content
     assert again.download("PNG") == png
     numbers = np.load(io.BytesIO(again.download("npy")))
     np.testing.assert_array_equal(numbers, np.stack(again.pictures())[..., 0])
@@ -134,14 +125,13 @@ def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipp
     visit.page.mouse.down()
     for share in np.linspace(0.2, 0.8, 30):
         visit.page.mouse.move(across, top + share * height)
-        visit.page.wait_for_timeout(15)
     visit.page.mouse.up()
-    visit.page.wait_for_timeout(PAUSE)
+    visit.wait_until_asked()
     visit.wait_for_address("drawing=")
     assert read(visit.pictures()) == [1]
     visit.keep_picture("draw")
     link = visit.page.evaluate("location.pathname + location.search")
-    models = httpx.get(f"{shipped.url}/models").json()["datasets"]["mnist"]["models"]
+    models = shipped.get("/models").json()["datasets"]["mnist"]["models"]
     [sketch] = [of for model in models for of in model["controlnets"] if of["kind"] == "sketch"]
     assert f"guidance_scale={sketch['guidance_scale']:g}&" in link  # of the hint, since nothing else is asked for
     again = at(link)
@@ -158,33 +148,30 @@ def test_the_keyboard_draws_too(at):
     for _ in range(14):
         pad.press("ArrowDown")
     pad.press("Space")
-    visit.page.wait_for_timeout(PAUSE)
+    visit.wait_until_asked()
     visit.wait_for_address("drawing=")
     assert read(visit.pictures()) == [1]
 
 
 def test_what_nobody_waits_for_any_more_is_freed(at, shipped):
-    def rows() -> float:
-        return shipped.metric("spirale_rows_active") + shipped.metric("spirale_rows_queued")
-
-    wait_for(lambda: rows() == 0)
+    wait_for(lambda: shipped.rows() == 0)
     cancelled = shipped.metric("spirale_cancelled_total")
     visit = at("/?dataset=mnist&n=64&steps=1000&sampler=ddpm")
-    wait_for(lambda: rows() == 64, every=0.02)
+    wait_for(lambda: shipped.rows() == 64, every=0.02)
     visit.page.get_by_role("button", name="Stop").click()
-    wait_for(lambda: rows() == 0)
+    wait_for(lambda: shipped.rows() == 0)
     assert shipped.metric("spirale_cancelled_total") == cancelled + 1
     # Another choice takes the place of the one before.
     visit.page.get_by_role("button", name="Generate", exact=True).click()
-    wait_for(lambda: rows() == 64, every=0.02)
+    wait_for(lambda: shipped.rows() == 64, every=0.02)
     visit.choose("spiral")
     visit.wait_for_address("dataset=spiral")
-    wait_for(lambda: rows() == 0)
+    wait_for(lambda: shipped.rows() == 0)
     assert shipped.metric("spirale_cancelled_total") == cancelled + 2
 
 
 def test_points_are_drawn_over_real_ones(at, shipped):
-    visit = at("/?dataset=spiral&labels=each&seed=3")
+    visit = at("/?dataset=spiral&labels=each&seed=3", **MOVING)
     visit.wait_until_done()
     visit.keep_picture("points")
     assert visit.page.locator("#legend li").all_inner_texts() == ["0", "1", "2", "real"]
@@ -206,11 +193,11 @@ def test_a_comparison_has_the_same_seeds_in_every_line(at, shipped):
     visit.wait_until_done()
     lines = visit.page.locator(".list tr").all()
     assert [line.locator("th").inner_text().split("\n")[0] for line in lines] == ["2 steps", "20 steps"]
-    for steps, line in zip((2, 20), lines, strict=True):
+    drawn = np.split(np.stack(visit.pictures("#comparison"))[..., 0], len(lines))
+    for steps, images in zip((2, 20), drawn, strict=True):
         fields = {"dataset": "mnist", "label": 7, "seed": 9, "n": 6, "steps": steps}
-        answer = httpx.post(f"{shipped.url}/sample", json=fields, headers={"Accept": "application/x-npy"}, timeout=60)
-        drawn = [as_array(canvas.evaluate(PIXELS)) for canvas in line.locator("canvas").all()]
-        np.testing.assert_array_equal(np.stack(drawn)[..., 0], np.load(io.BytesIO(answer.content)))
+        answer = shipped.post("/sample", json=fields, headers={"Accept": "application/x-npy"})
+        np.testing.assert_array_equal(images, np.load(io.BytesIO(answer.content)))
 
 
 def test_samplers_are_compared_over_steps(at):
@@ -223,8 +210,8 @@ def test_samplers_are_compared_over_steps(at):
 
 
 @pytest.mark.parametrize("path", [
-    "/?dataset=mnist&labels=each&seed=2",
-    "/?dataset=mnist&prompt=a+thin+seven&seed=2&n=2",
+    "/?dataset=mnist&labels=each&seed=2&steps=5",
+    "/?dataset=mnist&prompt=a+thin+seven&seed=2&n=2&steps=5",
     "/?dataset=gaussian&label=1&seed=2&guidance=classifier&n=50",
 ])  # fmt: skip
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -277,32 +264,38 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize(("view", "scheme"), list(product(VIEWS, ("light", "dark"))))
-def test_axe_finds_nothing_serious(at, view, scheme):
-    visit = at(VIEWS[view], color_scheme=scheme)
-    if view == "draw":
-        visit.page.wait_for_selector("#controls .chip:visible")
-    else:
-        visit.wait_until_done()
+@pytest.fixture(scope="module", params=VIEWS)
+def view(request, visit, shipped) -> Iterator[tuple[str, Visit]]:
+    """A view's name, and a page that shows it to its end."""
+    shown = visit(shipped.url, VIEWS[request.param])
+    shown.page.wait_for_selector("#controls .chip:visible")
+    if request.param != "draw":
+        shown.wait_until_done()
+    yield request.param, shown
+    assert shown.complaints == []
+    shown.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(view, scheme):
+    _, visit = view
+    visit.page.emulate_media(color_scheme=scheme)
     found = Axe().run(visit.page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert not serious, [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_nothing_stands_out_at_any_width(at, view):
-    visit = at(VIEWS[view], reduced_motion="reduce")
-    visit.page.wait_for_selector("#controls .chip:visible")
-    if view != "draw":
-        visit.wait_until_done()
+def test_nothing_stands_out_at_any_width(view):
+    name, visit = view
+    visit.page.emulate_media(color_scheme="light")
     for width in (320, 390, 768, 1280, 1920):
         visit.page.set_viewport_size({"width": width, "height": 850})
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
-        visit.keep_picture(f"{view}-{width}")
+        visit.keep_picture(f"{name}-{width}")
 
 
 def test_where_nothing_should_move_it_does_not(at):
-    visit = at("/?dataset=mnist&label=3&seed=1&steps=20", reduced_motion="reduce")
+    visit = at("/?dataset=mnist&label=3&seed=1&steps=20")
     visit.wait_until_done()
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"
