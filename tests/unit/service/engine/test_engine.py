@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from torch._dynamo.utils import counters
 
 from model.conditions import NO_LABEL
 from model.data import to_uint8
+from model.denoiser import Denoiser
 from model.sampling import sample
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
@@ -54,23 +55,29 @@ def returned(generator):
             return end.value
 
 
-def solo(job: Job, engine: Engine) -> np.ndarray:
-    """The job's samples by the plain loop, alone, at the engine's batch sizes."""
-    checkpoint = CHECKPOINTS[job.model]
-    model = engine.describe()["models"][job.model]
+@lru_cache(len(CHECKPOINTS))
+def solo_denoiser(name: str, engine: Engine) -> Denoiser:
+    """The model's, at the engine's batch sizes."""
+    model = engine.describe()["models"][name]
     gradients = {
         asked: BucketedNetwork(
             guidance_model.gradient(), tuple(model["guidance_models"][guidance_model.name]), guidance_model.example()
         )
-        for asked, guidance_model in SERVED[job.model].guidance_models.items()
+        for asked, guidance_model in SERVED[name].guidance_models.items()
     }
-    denoiser = checkpoint.denoiser(gradients=gradients)
+    denoiser = CHECKPOINTS[name].denoiser(gradients=gradients)
     nothing = denoiser.no_condition(1)[0]
     denoiser.controls = {
         kind: BucketedNetwork(control.control(), tuple(model["controlnets"][control.name]), nothing)
-        for kind, control in SERVED[job.model].controls.items()
+        for kind, control in SERVED[name].controls.items()
     }
     denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)
+    return denoiser
+
+
+def solo(job: Job, engine: Engine) -> np.ndarray:
+    """The job's samples by the plain loop, alone, at the engine's batch sizes."""
+    checkpoint, denoiser = CHECKPOINTS[job.model], solo_denoiser(job.model, engine)
     x = sample(denoiser, job.plan, job.conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
     return x.numpy()
 
