@@ -40,6 +40,9 @@ RENAMED: Mapping[str, str] = {
 MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee"})
 """Fields (by their new names) that differ from run to run."""
 
+RESHAPED = frozenset({"samplers"})
+"""Fields that have another shape in an older version: samplers were names, in each dataset."""
+
 PICTURES = frozenset({"b64_png", "b64_json", "image"})  # PNGs in base64: compared by pixels
 POINTS = "points"
 HEADERS = ("content-type", "x-seed", "x-model", "x-unknown-words")
@@ -67,7 +70,8 @@ def run(other: Path) -> int:
         for one, answer, reference in zip(asked, answers, others, strict=True)
         if (difference := differences(answer, reference))
     }
-    missing = unasked(json.loads(answers[[one.path for one in asked].index("/models")].content), asked)
+    index = [one.path for one in asked].index("/models")
+    missing = unasked(json.loads(answers[index].content), json.loads(others[index].content), asked)
     machine.console.print(_table(asked, found))
     for one, difference in found.items():
         left = f"; {len(difference) - SHOWN} more" if len(difference) > SHOWN else ""
@@ -96,16 +100,18 @@ def facts(answer: Answer) -> Facts:
     return dict([*_of_json("headers", headers), *_DECODERS[kind](answer.content)])
 
 
-def unasked(models: Mapping[str, Any], asked: Sequence[Asked]) -> list[str]:
-    """Models and samplers of an answer of `GET /models` that no request names."""
+def unasked(models: Mapping[str, Any], others: Mapping[str, Any], asked: Sequence[Asked]) -> list[str]:
+    """Models and samplers in both answers of `GET /models` that no request names."""
     bodies = [one.body for one in asked if one.body is not None]
     named = {body.get("model") for body in bodies} | {body.get("sampler") for body in bodies}
-    served = {
-        name
-        for dataset in models["datasets"].values()
-        for name in (*(model["name"] for model in dataset["models"]), *dataset["samplers"])
-    }
-    return sorted(served - named)
+    return sorted((_served(models) & _served(others)) - named)
+
+
+def _served(models: Mapping[str, Any]) -> set[str]:
+    """Names of models and samplers in an answer of `GET /models`, of either shape."""
+    datasets = models["datasets"].values()
+    names = {model["name"] for dataset in datasets for model in dataset["models"]}
+    return names.union(models.get("samplers", ()), *(dataset.get("samplers", ()) for dataset in datasets))
 
 
 def digest(array: np.ndarray) -> str:
@@ -124,7 +130,7 @@ def _of_json(where: str, value: object) -> Iterator[tuple[str, Value]]:
                 yield from _of_png(base64.b64decode(item), path)
             elif name == POINTS:
                 yield path, digest(np.array(item, np.float64))
-            elif name not in MEASURED:
+            elif name not in MEASURED | RESHAPED:
                 yield from _of_json(path, item)
     elif isinstance(value, list):
         yield f"{where}.length", len(value)

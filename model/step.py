@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from model import guidance
-from model.plan import COLUMNS
 from model.prediction import Prediction, per_row
+from model.sampler_spec import COLUMNS
 
 
 def step(

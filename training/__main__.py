@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from model.checkpoints.reference_points import REFERENCE
 from model.compilation import CompilerMissing, need_compiler
-from model.plan import Sampler
+from model.samplers import SAMPLERS
 from training.data.training_set import DataError, FiniteSet
 from training.evaluate.command import (
     evaluate_checkpoint,
@@ -48,6 +48,12 @@ def _can_compile(wanted: bool) -> bool:
     except CompilerMissing as error:
         raise typer.BadParameter(str(error)) from error
     return wanted
+
+
+def _known_sampler(name: str | None) -> str | None:
+    if name is not None and name not in SAMPLERS:
+        raise typer.BadParameter(f"use one of {', '.join(SAMPLERS)}")
+    return name
 
 
 Compile = Annotated[
@@ -206,7 +212,9 @@ def evaluate(
             min=10, help="How many. Default: as many images as are held out, 1,000 … 10,000; or 10 × 5,000 points."
         ),
     ] = None,
-    sampler: Annotated[Sampler | None, typer.Option(help="Default: the card's.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(callback=_known_sampler, metavar="|".join(SAMPLERS), help="Default: the card's.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Default: the card's; of points 50.")] = None,
     guidance_scale: Annotated[
         float | None,

@@ -11,7 +11,7 @@ from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverr
 from model.checkpoints.denoiser import PredictionConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
-from model.plan import Variance
+from model.sampler_spec import Variance
 from model.strict_config import StrictConfig
 from training.data.data_section import DataSection
 

@@ -11,7 +11,8 @@ from model.checkpoints.weights import CheckpointError
 from model.data import DataConfig
 from model.networks import NetworkConfig
 from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
-from model.plan import Sampler, Variance
+from model.sampler_spec import Variance
+from model.samplers import Sampler
 from model.strict_config import StrictConfig
 
 FORMAT: Final = 1

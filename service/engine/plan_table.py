@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from model.plan import COLUMNS, Plan
+from model.plan import Plan
+from model.sampler_spec import COLUMNS
 
 ROWS_WORTH_KEEPING = 50_000  # 2 MB: fifty plans of a thousand steps
 

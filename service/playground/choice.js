@@ -44,7 +44,8 @@ export function settle(catalog, choice) {
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
   const advised = adviceFor(model, { guidance, asks, hint });
-  const sampler = pick(choice.sampler, dataset.samplers, advised.sampler);
+  const sampler = pick(choice.sampler, Object.keys(catalog.samplers), advised.sampler);
+  const { options } = catalog.samplers[sampler];
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
   return {
     view,
@@ -58,8 +59,8 @@ export function settle(catalog, choice) {
       advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale),
     sampler,
     steps: whole(choice.steps, 1, T, advised.steps),
-    eta: sampler === "ddim" ? within(choice.eta, 0, 1, advised.eta) : null,
-    variance: sampler === "ddpm" ? pick(choice.variance, model.variances, advised.variance) : null,
+    eta: options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
+    variance: options.variance ? pick(choice.variance, model.variances, advised.variance) : null,
     n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
     seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
     hint,
@@ -67,7 +68,7 @@ export function settle(catalog, choice) {
     drawing: hint ? choice.drawing : undefined,
     over,
     values: over && values(over, choice.values, { guidance, T }),
-    can: { datasets, dataset, model, models, labels, possible, ways, overs: overs(advised) },
+    can: { samplers: catalog.samplers, datasets, dataset, model, models, labels, possible, ways, overs: overs(advised) },
   };
 }
 

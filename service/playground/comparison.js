@@ -20,7 +20,7 @@ export class Comparison {
     const cell = (changes) => new (points ? CloudCell : ImageCell)(at(catalog, settled, changes));
     let cells, grid;
     if (settled.over === "sampler") {
-      const lines = settled.can.dataset.samplers.map((sampler) => ({
+      const lines = Object.keys(settled.can.samplers).map((sampler) => ({
         sampler, cells: settled.values.map((steps) => cell({ sampler, steps, eta: null, variance: null })),
       }));
       cells = lines.flatMap((line) => line.cells);
@@ -114,7 +114,8 @@ const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
 
 /** Network evaluations of a sample. */
-function evaluations({ steps, guidance, guidance_scale: scale }) {
+function evaluations({ sampler, steps, guidance, guidance_scale: scale, can }) {
   const twice = guidance === "classifier-free" ? scale !== 0 && scale !== 1 : scale > 0; // a gradient is one more
-  return steps * (twice ? 2 : 1);
+  const plain = can.samplers[sampler].evaluations_per_step * (steps - 1) + 1; // the last step always takes one
+  return plain * (twice ? 2 : 1);
 }

@@ -5,12 +5,6 @@ import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
 
-const SAMPLERS = {
-  "dpmpp-2m": "DPM-Solver++(2M): few steps are enough",
-  ddim: "DDIM: deterministic while η is 0",
-  ddpm: "DDPM: new noise at every step; wants many",
-  renoise: "guess the end, noise it again: quick, and loses spread at every step",
-};
 const GUIDANCES = {
   "classifier-free": "the model with and without what is asked, and the difference enlarged",
   classifier: "an unconditional model, steered by the gradient of a classifier",
@@ -107,13 +101,13 @@ export class Controls {
       : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: SCALES[guidance] },
       settled.guidance_scale);
 
-    const samplers = dataset.samplers.map((value) => ({ value, text: value, note: SAMPLERS[value] }));
+    const samplers = Object.entries(can.samplers).map(([value, { title, explanation }]) =>
+      ({ value, text: value, note: `${title}: ${explanation}` }));
     this.sampler.show(over === "sampler" ? [] : samplers, settled.sampler);
-    const sampler = over === "sampler" ? null : settled.sampler;
-    this.variance.show(sampler === "ddpm" ? can.model.variances.map((value) => ({ value, text: value })) : [],
-      settled.variance);
-    this.eta.show(sampler === "ddim" ? { min: 0, max: 1, handy: 1, step: 0.05, note: "1 is as noisy as ddpm" } : null,
-      settled.eta);
+    const { eta, variance } = over === "sampler" ? {} : can.samplers[settled.sampler].options;
+    this.variance.show(variance ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
+    const [least, most] = eta?.bounds ?? [];
+    this.eta.show(eta ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
     this.steps.show(over === "steps" || over === "sampler" ? null
       : { min: 1, max: can.model.T, handy: can.model.T, step: 1, log: can.model.T > 20 }, settled.steps);
     this.n.show({ min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from model.conditions import HintKind
+from model.sampler_spec import OptionName, SamplerSpec
+from model.samplers import SAMPLERS, samplers_with
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import invalid
@@ -89,7 +91,17 @@ def _T(c: Choice) -> int:
     return c.served.checkpoint.schedule.T
 
 
+def _sampler(c: Choice) -> SamplerSpec:
+    return SAMPLERS[sampling_options(c).sampler]
+
+
 # --- what is told
+
+
+def _taken_by(option: OptionName, c: Choice) -> str:
+    taking = samplers_with(option)
+    kind = "sampler" if len(taking) == 1 else "samplers"
+    return f"applies to the {kind} {', '.join(taking)} only; the sampler is {_sampler(c).name}"
 
 
 def _who_follows_hints(c: Choice) -> str:
@@ -208,13 +220,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "eta",
-        lambda c: c.request.eta is not None and sampling_options(c).sampler != "ddim",
-        lambda c: f"applies to the sampler ddim only; the sampler is {sampling_options(c).sampler}",
+        lambda c: c.request.eta is not None and not _sampler(c).takes("eta"),
+        lambda c: _taken_by("eta", c),
     ),
     Rule(
         "variance",
-        lambda c: c.request.variance is not None and sampling_options(c).sampler != "ddpm",
-        lambda c: f"applies to the sampler ddpm only; the sampler is {sampling_options(c).sampler}",
+        lambda c: c.request.variance is not None and not _sampler(c).takes("variance"),
+        lambda c: _taken_by("variance", c),
     ),
     Rule(
         "variance",

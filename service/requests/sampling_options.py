@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from model.plan import Sampler, Variance
+from model.sampler_spec import Variance
+from model.samplers import SAMPLERS
 from service.requests.choice import Choice
 
 
@@ -10,7 +11,7 @@ from service.requests.choice import Choice
 class SamplingOptions:
     """An option that does not apply to the sampler is None."""
 
-    sampler: Sampler
+    sampler: str
     steps: int
     eta: float | None
     variance: Variance | None
@@ -21,8 +22,8 @@ def sampling_options(choice: Choice) -> SamplingOptions:
     request, advised = choice.request, choice.advised
     sampler = request.sampler or advised.sampler
     eta, variance = request.eta, request.variance
-    if sampler == "ddim" and eta is None:
+    if SAMPLERS[sampler].takes("eta") and eta is None:
         eta = advised.eta
-    if sampler == "ddpm" and variance is None:
+    if SAMPLERS[sampler].takes("variance") and variance is None:
         variance = advised.variance
     return SamplingOptions(sampler, advised.steps if request.steps is None else request.steps, eta, variance)

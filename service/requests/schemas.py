@@ -8,7 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from model.conditions import HintKind
 from model.noise import MAX_SEED
-from model.plan import Sampler, Variance
+from model.sampler_spec import OptionName, Variance
+from model.samplers import SAMPLERS, Sampler, samplers_with
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
@@ -28,6 +29,12 @@ AXES = (
     "Default: the first two."
 )
 MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
+
+
+def _of_option(name: OptionName) -> str:
+    """For which samplers it is, and what it means to each."""
+    options = ((spec.name, option) for spec in SAMPLERS.values() for option in spec.options)
+    return " ".join(f"For `{sampler}`: {option.explanation}." for sampler, option in options if option.name == name)
 
 
 class _Fields(BaseModel):
@@ -53,16 +60,18 @@ class _Fields(BaseModel):
         "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
     )  # fmt: skip
     steps: int | None = Field(
-        None, json_schema_extra={"minimum": 1}, description="1 … T of the model. Default: the card's, as of sampler."
-    )
+        None, json_schema_extra={"minimum": 1},
+        description="1 … T of the model. `evaluations_per_step` of the sampler at /models tells what a step costs. "
+        "Default: the card's, as of sampler."
+    )  # fmt: skip
     sampler: Sampler | None = Field(
         None, description="Default: the card's, of what steers by its gradient, of the ControlNet where a hint is "
-        "alone, or else of the model. `renoise` is quick and biased: it loses spread at every step."
+        "alone, or else of the model. " + "; ".join(f"`{spec.name}`: {spec.explanation}" for spec in SAMPLERS.values()),
     )  # fmt: skip
     eta: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="For ddim: 0 is deterministic, 1 as noisy as ddpm."
+        None, ge=0, le=1, allow_inf_nan=False, description=f"{_of_option('eta')} Default: the model card's."
     )
-    variance: Variance | None = Field(None, description="For ddpm. Default: the model card's.")
+    variance: Variance | None = Field(None, description=f"{_of_option('variance')} Default: the model card's.")
     n: int | None = Field(
         None, json_schema_extra={"minimum": 1, "maximum": MAX_POINTS},
         description=f"How many: 1 … {MAX_IMAGES} images, 1 … {MAX_POINTS:,} points. "
@@ -179,8 +188,8 @@ class _Answered(BaseModel):
     )
     sampler: Sampler
     steps: int
-    eta: float | None = Field(description="For ddim, else null.")
-    variance: Variance | None = Field(description="For ddpm, else null.")
+    eta: float | None = Field(description=f"For {', '.join(samplers_with('eta'))}, else null.")
+    variance: Variance | None = Field(description=f"For {', '.join(samplers_with('variance'))}, else null.")
     guidance: GuidanceMethod
     guidance_scale: float | None = Field(description="Null where guidance is none.")
     control: ControlRequest | None = Field(

@@ -5,7 +5,8 @@ from typing import Any
 
 from model.checkpoints.config import SamplingOverrides
 from model.checkpoints.denoiser import DenoiserConfig
-from model.plan import SAMPLERS, variances_of
+from model.sampler_spec import SamplerSpec, variances_of
+from model.samplers import SAMPLERS
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.requests.choice import GRADIENT_GUIDANCE, models_with_prompts
@@ -18,7 +19,27 @@ def models_answer(catalog: Catalog, engine: Mapping[str, Any]) -> dict[str, Any]
     return {
         "device": engine["device"],
         "seeds": engine["seeds"],
+        "samplers": {name: _sampler(spec) for name, spec in SAMPLERS.items()},
         "datasets": {name: _dataset(catalog, name, engine["models"]) for name in sorted(catalog.datasets)},
+    }
+
+
+def _sampler(spec: SamplerSpec) -> dict[str, Any]:
+    """What a user has to know to choose it."""
+    return {
+        "title": spec.title,
+        "explanation": spec.explanation,
+        "stochastic": spec.stochastic,
+        "evaluations_per_step": spec.evaluations_per_step,
+        "options": {
+            option.name: {
+                "explanation": option.explanation,
+                "default": option.default,
+                "bounds": option.bounds and list(option.bounds),
+                "choices": list(option.choices),
+            }
+            for option in spec.options
+        },
     }
 
 
@@ -37,7 +58,6 @@ def _dataset(catalog: Catalog, name: str, engine: Mapping[str, Any]) -> dict[str
         },
         "guidances": guidances(catalog, name),
         "controls": sorted({kind for one in served for kind in one.controls}),
-        "samplers": list(SAMPLERS),
         "max_n": MAX_ROWS[data.kind],
         "default_n": DEFAULT_ROWS[data.kind],
         "models": [_model(one, engine) for one in served],

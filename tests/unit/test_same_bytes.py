@@ -174,6 +174,10 @@ def test_every_shipped_denoiser_is_pinned_and_every_request_has_its_own_name():
 
 
 def test_a_model_and_a_sampler_that_nothing_asks_for_are_named():
-    models = {"datasets": {"d": {"models": [{"name": "known"}, {"name": "new"}], "samplers": ["ddim", "heun"]}}}
+    models = {
+        "samplers": {"ddim": {}, "heun": {}, "only-here": {}},
+        "datasets": {"d": {"models": [{"name": "known"}, {"name": "new"}]}},
+    }
+    older = {"datasets": {"d": {"models": models["datasets"]["d"]["models"], "samplers": ["ddim", "heun"]}}}
     asked = [Asked("group", "/sample", {"model": "known", "sampler": "ddim"})]
-    assert unasked(models, asked) == ["heun", "new"]
+    assert unasked(models, older, asked) == unasked(older, models, asked) == ["heun", "new"]

@@ -10,6 +10,7 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.metrics.image_metrics import NEIGHBOURS
 from training.metrics.judge import JudgeConfig
@@ -127,7 +128,11 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         _trained_on(config),
         f"| advised | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
-        + ("; ddpm with the learned variance" if sampling.sampler != "ddpm" and sampling.variance == "learned" else "")
+        + (
+            f"; {' and '.join(samplers_with('variance'))} with the learned variance"
+            if sampling.variance == "learned" and not SAMPLERS[sampling.sampler].takes("variance")
+            else ""
+        )
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
@@ -253,7 +258,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
 
 def _sampler(sampling: SamplingConfig) -> str:
     of = {"learned": "the learned variance", "fixed-small": "the variance β̃", "fixed-large": "the variance β"}
-    return f"ddpm with {of[sampling.variance]}" if sampling.sampler == "ddpm" else sampling.sampler
+    return sampling.sampler + (f" with {of[sampling.variance]}" if SAMPLERS[sampling.sampler].takes("variance") else "")
 
 
 def _advised(advice: SamplingOverrides, of: str = "") -> str:

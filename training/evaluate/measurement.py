@@ -3,6 +3,7 @@
 from typing import Any
 
 from model.checkpoints.config import SamplingConfig
+from model.samplers import SAMPLERS
 from training.evaluate.sampling_run import SamplingRun
 from training.generate import Guidance
 
@@ -12,7 +13,9 @@ Metrics = dict[str, Any]
 
 def settings_of(options: SamplingConfig, guidance: Guidance | None) -> dict[str, Any]:
     fields = {"sampler", "steps", "guidance_scale"}
-    fields |= {"variance"} if options.sampler == "ddpm" else {"eta"} if options.eta > 0 else set()
+    spec = SAMPLERS[options.sampler]
+    fields |= {"variance"} if spec.takes("variance") else set()
+    fields |= {"eta"} if spec.takes("eta") and options.eta > 0 else set()
     settings = options.model_dump(mode="json", include=fields)
     if guidance is not None:
         settings |= {"guidance_scale": guidance.scale, "guide": guidance.guidance_model.name}

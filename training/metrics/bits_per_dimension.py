@@ -9,8 +9,8 @@ from torch import Tensor
 from model.data import DataConfig
 from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
-from model.plan import Variance, variances_of
 from model.prediction import diffused, per_row, predicted_x0, split_output
+from model.sampler_spec import Variance, variances_of
 from training.generate import BATCH
 from training.tasks.variational_bound import VariationalBound
 

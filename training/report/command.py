@@ -9,6 +9,7 @@ import torch
 from model.checkpoints.config import load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
+from model.samplers import SAMPLERS
 from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
@@ -135,7 +136,7 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
         "sampler": best.sampler,
         "steps": best.steps,
         "eta": best.options.eta,
-        "variance": best.variance if best.sampler == "ddpm" else to_ddpm,
+        "variance": best.variance if SAMPLERS[best.sampler].takes("variance") else to_ddpm,
     }
     if config.sampling.model_dump(include=set(advice)) != advice:
         console.print(f"{config.name}: now advises {best.method}, {best.steps} steps")

@@ -57,7 +57,7 @@ class Evaluator:
             store.forget([setting for setting in settings if (pipeline.name, setting) not in self._made])
         missing = sorted(
             (setting for setting in settings if setting not in store),
-            key=lambda setting: setting.samples * setting.steps,
+            key=lambda setting: setting.samples * setting.evaluations,
         )
         for number, setting in enumerate(missing, 1):
             control = f", control {setting.control_scale:g}{' alone' * setting.alone}" if pipeline.control else ""

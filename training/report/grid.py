@@ -7,16 +7,17 @@ from typing import Any
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
-from model.plan import Sampler, Variance, variances_of
+from model.sampler_spec import Variance, variances_of
+from model.samplers import SAMPLERS
 
 STEPS = (4, 6, 10, 20, 50)
-DDPM_STEPS = (100, 1000)  # what only the ancestral sampler is worth measuring at
+MORE_STEPS = {"ddpm": (100, 1000)}  # step counts that only this sampler is worth measuring at
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier, of CLIP
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # of guidance, where a hint is alone
-SCALES_AT: tuple[Sampler, int] = ("dpmpp-2m", 20)
-HEADLINE: tuple[tuple[Sampler, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
+SCALES_AT: tuple[str, int] = ("dpmpp-2m", 20)
+HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
 SAMPLES = 2_000  # a cell
 FULL_CHAIN_SAMPLES = 1_000  # … at 1000 steps
@@ -28,7 +29,7 @@ WITHIN = 0.1  # of the best quality: what the default settings may lose for bein
 class Setting:
     """One measurement of a checkpoint."""
 
-    sampler: Sampler
+    sampler: str
     steps: int
     guidance_scale: float  # of the gradient, where the subject is steered by one; of the hint, where it is alone
     variance: Variance = "fixed-small"
@@ -39,7 +40,13 @@ class Setting:
 
     @property
     def method(self) -> str:
-        return f"{self.sampler}, {self.variance}" if self.sampler == "ddpm" else self.sampler
+        """How it was sampled, without the number of steps."""
+        return f"{self.sampler}, {self.variance}" if SAMPLERS[self.sampler].takes("variance") else self.sampler
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations a sample, without guidance."""
+        return SAMPLERS[self.sampler].evaluations(self.steps)
 
     @property
     def options(self) -> SamplingConfig:
@@ -52,12 +59,18 @@ Measured = Mapping[Setting, Mapping[str, Any]]
 """What `training.evaluate` says of each cell that has been measured."""
 
 
-def methods(config: DenoiserConfig) -> list[tuple[Sampler, Variance]]:
-    """Every sampler, and `ddpm` with every variance that the checkpoint has."""
-    of_ddpm: list[tuple[Sampler, Variance]] = [
-        ("ddpm", variance) for variance in variances_of(config.prediction.learned_variance)
+def methods(config: DenoiserConfig) -> list[tuple[str, Variance]]:
+    """Every sampler that the report measures, with every variance of the checkpoint if it takes one.
+
+    A new sampler is left out until `reported` in its spec says that its settings have been measured.
+    """
+    variances = variances_of(config.prediction.learned_variance)
+    return [
+        (sampler, variance)
+        for sampler, spec in SAMPLERS.items()
+        if spec.reported
+        for variance in (variances if spec.takes("variance") else variances[:1])
     ]
-    return [*of_ddpm, ("renoise", "fixed-small"), ("ddim", "fixed-small"), ("dpmpp-2m", "fixed-small")]
 
 
 def by_steps(config: DenoiserConfig) -> list[Setting]:
@@ -65,7 +78,7 @@ def by_steps(config: DenoiserConfig) -> list[Setting]:
     T, scale = config.schedule.T, config.sampling.guidance_scale
     settings = []
     for sampler, variance in methods(config):
-        for steps in STEPS + (DDPM_STEPS if sampler == "ddpm" else ()):
+        for steps in STEPS + MORE_STEPS.get(sampler, ()):
             if steps <= T:
                 samples = FULL_CHAIN_SAMPLES if steps >= 1000 else SAMPLES
                 settings.append(
@@ -74,7 +87,7 @@ def by_steps(config: DenoiserConfig) -> list[Setting]:
     return settings
 
 
-def scales_at(T: int) -> tuple[Sampler, int]:
+def scales_at(T: int) -> tuple[str, int]:
     """The sampler and step count at which scales are compared: fewer steps where the schedule has fewer."""
     sampler, steps = SCALES_AT
     return sampler, min(steps, T)
@@ -93,7 +106,7 @@ def by_scale_with_noise(config: DenoiserConfig, scales: tuple[float, ...], advis
 
 def as_advised(sampling: SamplingConfig) -> Setting:
     """As the cards advise, with as many samples as there are real test images."""
-    return _cell(sampling, samples=HEADLINE_SAMPLES)
+    return _setting(sampling, samples=HEADLINE_SAMPLES)
 
 
 def by_control_scale(base: DenoiserConfig, control: ControlConfig) -> list[Setting]:
@@ -102,7 +115,7 @@ def by_control_scale(base: DenoiserConfig, control: ControlConfig) -> list[Setti
     if base.conditioning == "label":
         ways.insert(0, (False, _at_steps(base, base.sampling)))
     scales = sorted({*CONTROL_SCALES, control.control_scale})
-    return [_cell(of, control_scale=scale, alone=alone) for alone, of in ways for scale in scales]
+    return [_setting(of, control_scale=scale, alone=alone) for alone, of in ways for scale in scales]
 
 
 def by_hint_guidance(base: DenoiserConfig, control: ControlConfig) -> list[Setting]:
@@ -111,7 +124,7 @@ def by_hint_guidance(base: DenoiserConfig, control: ControlConfig) -> list[Setti
     advised = _at_steps(base, control.sampling.applied_to(base.sampling))
     samplers = sorted({base.sampling.sampler, advised.sampler})
     of = [{"sampler": sampler, "guidance_scale": scale} for sampler in samplers for scale in scales]
-    return [_cell(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
+    return [_setting(advised.model_copy(update=one), control_scale=control.control_scale, alone=True) for one in of]
 
 
 def _at_steps(base: DenoiserConfig, sampling: SamplingConfig) -> SamplingConfig:
@@ -120,9 +133,19 @@ def _at_steps(base: DenoiserConfig, sampling: SamplingConfig) -> SamplingConfig:
     return sampling.model_copy(update={"steps": steps})
 
 
-def _cell(sampling: SamplingConfig, **fields: Any) -> Setting:
-    variance = {"variance": sampling.variance} if sampling.sampler == "ddpm" else {}
-    return Setting(sampling.sampler, sampling.steps, sampling.guidance_scale, **variance, **fields)
+def _setting(
+    sampling: SamplingConfig, *, samples: int = SAMPLES, control_scale: float = 0.0, alone: bool = False
+) -> Setting:
+    variance = sampling.variance if SAMPLERS[sampling.sampler].takes("variance") else Setting.variance
+    return Setting(
+        sampling.sampler,
+        sampling.steps,
+        sampling.guidance_scale,
+        variance,
+        samples=samples,
+        control_scale=control_scale,
+        alone=alone,
+    )
 
 
 def headline(config: DenoiserConfig) -> list[Setting]:
@@ -138,15 +161,15 @@ def headline(config: DenoiserConfig) -> list[Setting]:
 
 def quality(metrics: Mapping[str, Any]) -> float:
     """Less is better: how far from real, as a multiple of what real data is from itself."""
-    return metrics["frechet_ratio"] if "frechet_ratio" in metrics else metrics["sliced_wasserstein_ratio"]
+    return float(metrics["frechet_ratio"] if "frechet_ratio" in metrics else metrics["sliced_wasserstein_ratio"])
 
 
 def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
-    """The fewest steps within 10 % of the best quality of sampler × steps, and of those the best.
+    """The fewest network evaluations within 10 % of the best quality of sampler × steps; among equals, the best.
 
-    Points that are nearer than real ones are to each other are so by luck, and count as being as near; of images, whose
-    floor is what other real images are, they may well be nearer. Cells of fewer samples do not count: their figures are
-    noisier. None until all of them have been measured.
+    Points that are nearer to real points than real points are to each other owe it to luck, and count as equally near.
+    Images may well be nearer, because their floor is the distance of other real images. Settings with fewer samples do
+    not count: their metrics are noisier. None until all settings have been measured.
     """
     compared = [setting for setting in by_steps(config) if setting.samples == SAMPLES]
     if not all(setting in measured for setting in compared):
@@ -154,4 +177,4 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     nearest = 0.0 if config.data.kind == "images" else 1.0
     known = {setting: max(nearest, quality(measured[setting])) for setting in compared}
     good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
-    return min(good, key=lambda setting: (setting.steps, quality(measured[setting])))
+    return min(good, key=lambda setting: (setting.evaluations, quality(measured[setting])))

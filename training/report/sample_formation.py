@@ -13,14 +13,15 @@ from torch import Tensor
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal, sample_seeds
-from model.plan import Sampler, make_plan
+from model.plan import make_plan
+from model.samplers import SAMPLERS
 from model.sampling import sampling_states
 from training.plotting import plt
 from training.report import grid
 from training.report.image_grid import SAMPLES_A_LINE, Draw, save_sheet, sheet
 from training.report.pipeline import Pipeline
 
-FORMING: dict[str, tuple[Sampler, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
+FORMING: dict[str, tuple[str, int]] = {"points": ("ddpm", 100), "images": ("ddpm", 50)}
 STILLS = (0, 10, 25)  # steps done of FORMING's images, before the end: noise, step 10, the middle
 POINTS = 2_000
 ROOM = 1.3  # around points, as a multiple of how far they reach
@@ -43,7 +44,7 @@ def of_steps(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, D
             ),
             "The same, moving:": (animated, lambda path: _points_animation(checkpoint, path, device)),
         }  # fmt: skip
-    noisy = config.sampling.sampler in ("ddpm", "renoise")
+    noisy = SAMPLERS[config.sampling.sampler].stochastic
     more = f"The same seeds at {_listed(_more_steps(config))} steps of {config.sampling.sampler}" + (
         ", whose noise is new at each step, so a seed gives another sample in another number of steps:"
         if noisy
@@ -58,7 +59,7 @@ def of_steps(pipeline: Pipeline, device: torch.device) -> dict[str, tuple[str, D
     }  # fmt: skip
 
 
-def _forming(config: DenoiserConfig) -> tuple[Sampler, int]:
+def _forming(config: DenoiserConfig) -> tuple[str, int]:
     sampler, steps = FORMING[config.data.kind]
     return sampler, min(steps, config.schedule.T)
 
@@ -76,7 +77,7 @@ def _listed(numbers: Sequence[int]) -> str:
     return " and ".join([*([", ".join(others)] if others else []), last])
 
 
-def _states(checkpoint: DenoiserCheckpoint, sampler: Sampler, steps: int, n: int, device: torch.device) -> list[Tensor]:
+def _states(checkpoint: DenoiserCheckpoint, sampler: str, steps: int, n: int, device: torch.device) -> list[Tensor]:
     """x at every step from the noise on, in the data's own units: steps + 1 times [n, …]."""
     data, config = checkpoint.config.data, checkpoint.config
     plan = make_plan(checkpoint.schedule, sampler, steps, variance=config.sampling.variance)

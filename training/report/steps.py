@@ -1,5 +1,10 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from model.sampler_spec import Variance
+from model.samplers import SAMPLERS
 from training.plotting import plt
 from training.report import grid, sample_formation
 from training.report.pipeline import Checkpoints, Pipeline
@@ -14,14 +19,8 @@ from training.report.section import (
     table,
 )
 
-COLOURS = {
-    "ddpm, fixed-small": "#9ecae1",
-    "ddpm, fixed-large": "#4292c6",
-    "ddpm, learned": "#084594",
-    "renoise": "#bdbdbd",
-    "ddim": "#e6550d",
-    "dpmpp-2m": "#31a354",
-}
+TINTS: dict[Variance, float] = {"fixed-small": 0.6, "fixed-large": 0.3, "learned": 0.0}
+"""How much white is in the line of a sampler with this variance, so that its lines differ."""
 
 
 def wanted_settings(library: Checkpoints) -> WantedSettings:
@@ -44,8 +43,8 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     lines = [f"### {config.name}", ""]
     if best := grid.cheapest(config, measured):
         lines += [
-            f"Advised: **{best.method}, {best.steps} steps**: of the cells of {grid.SAMPLES:,} samples the fewest "
-            f"steps within {grid.WITHIN:.0%} of the best"
+            f"Advised: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
+            f"of the settings with {grid.SAMPLES:,} samples, within {grid.WITHIN:.0%} of the best"
             + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
             + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.conditioning else "")
             + ".",
@@ -69,31 +68,40 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     return lines
 
 
-def _against_steps(pipeline: Pipeline, measured: grid.Measured):
+def colour(setting: grid.Setting) -> str:
+    """The colour of a setting's line: its sampler's, tinted by the variance where the sampler takes one."""
+    spec = SAMPLERS[setting.sampler]
+    tint = TINTS[setting.variance] if spec.takes("variance") else 0.0
+    red, green, blue = ((1 - tint) * part + tint for part in to_rgb(spec.colour))
+    return to_hex((red, green, blue))
+
+
+def _against_steps(pipeline: Pipeline, measured: grid.Measured) -> Figure:
     config = pipeline.checkpoint.config
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
     known = {setting: grid.quality(measured[setting]) for setting in grid.by_steps(config) if setting in measured}
-    lines: dict[str, list[tuple[int, float]]] = {}
+    lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for setting, value in known.items():
         if setting.samples == grid.SAMPLES:
-            lines.setdefault(setting.method, []).append((setting.steps, value))
+            lines.setdefault((setting.method, colour(setting)), []).append((setting.evaluations, value))
         else:  # not joined to the others: the floor of fewer samples is higher
-            axes.plot(setting.steps, value, "o", color=COLOURS[setting.method], markersize=4, markerfacecolor="none")
-    for method, points in lines.items():
-        steps, values = zip(*sorted(points), strict=True)
-        axes.plot(steps, values, "o-", color=COLOURS[method], label=method, linewidth=1.8, markersize=4)
+            shade = colour(setting)
+            axes.plot(setting.evaluations, value, "o", color=shade, markersize=4, markerfacecolor="none")
+    for (method, shade), points in lines.items():
+        evaluations, values = zip(*sorted(points), strict=True)
+        axes.plot(evaluations, values, "o-", color=shade, label=method, linewidth=1.8, markersize=4)
     if any(setting.samples < grid.SAMPLES for setting in known):
-        hollow = dict(color="grey", markersize=4, markerfacecolor="none")
-        axes.plot([], [], "o", label=f"of {grid.FULL_CHAIN_SAMPLES:,} samples", **hollow)
+        label = f"of {grid.FULL_CHAIN_SAMPLES:,} samples"
+        axes.plot([], [], "o", label=label, color="grey", markersize=4, markerfacecolor="none")
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.text(0.01, 1.02, "real data", va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
-    ticks = sorted({setting.steps for setting in known})
+    ticks = sorted({setting.evaluations for setting in known})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("steps")
+    axes.set_xlabel("network evaluations a sample")
     axes.set_ylabel("sliced Wasserstein ÷ real" if pipeline.asked == "points" else "Fréchet distance ÷ floor")
     axes.set_title(f"{config.name}: quality against steps", fontsize=11)
     axes.legend(frameon=False, fontsize=8)

@@ -9,8 +9,9 @@ from model.checkpoints.denoiser import PredictionConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
-from model.plan import Variance, make_plan
+from model.plan import make_plan
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
+from model.sampler_spec import Variance
 from training.recipe import ObjectiveSection
 from training.tasks.variational_bound import VariationalBound
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
-from model.plan import Plan, Variance, make_plan
+from model.plan import Plan, make_plan
 from model.prediction import per_row
+from model.sampler_spec import Variance
 
 FAR = 1e8  # standard deviations; stands for infinity where a bin is open, with finite gradients
 

@@ -10,8 +10,9 @@ import torch
 from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.noise_schedule import make_schedule
-from model.plan import COLUMNS, make_plan
+from model.plan import make_plan
 from model.prediction import Prediction
+from model.sampler_spec import COLUMNS
 from model.sampling import sample
 from model.step import step
 from tests.oracles import MixtureOracle

@@ -7,8 +7,9 @@ import torch
 from model.conditions import Conditions
 from model.denoiser import Denoiser
 from model.noise_schedule import make_schedule
-from model.plan import COLUMNS, make_plan
+from model.plan import make_plan
 from model.prediction import Prediction
+from model.sampler_spec import COLUMNS
 from model.step import step
 
 SCHEDULE = make_schedule("cosine", 1000)

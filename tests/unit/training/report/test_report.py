@@ -260,7 +260,7 @@ def test_every_section_wants_its_subjects(tmp_path):
 def small(monkeypatch):
     """A report in seconds."""
     monkeypatch.setattr(grid, "STEPS", (2, 3))
-    monkeypatch.setattr(grid, "DDPM_STEPS", (5,))
+    monkeypatch.setattr(grid, "MORE_STEPS", {"ddpm": (5,)})
     monkeypatch.setattr(evaluator, "POINT_SEEDS", 2)
     monkeypatch.setattr(sample_formation, "FORMING", {"points": ("ddpm", 6), "images": ("ddpm", 50)})
     monkeypatch.setattr(sample_formation, "POINTS", 50)
@@ -366,8 +366,8 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     assert "| dpmpp-2m | 4 | 8 | 2,000 |" in text and "98.00 %" in text
     # An unconditional one is steered by the ancestral sampler besides, as in the papers.
     _, conditional, unconditional = re.split(r"^### .*mnist-classifier$", text, flags=re.MULTILINE)
-    assert "| ddpm, fixed-small | 4 |" not in conditional
-    assert "| ddpm, fixed-small | 4 | 8 | 2,000 |" in unconditional
+    assert "| ddpm, learned | 4 |" not in conditional
+    assert "| ddpm, learned | 4 | 8 | 2,000 |" in unconditional
     scales = reports / "mnist-ddpm-mnist-classifier-scales.png"
     with Image.open(scales) as picture:
         lines = np.asarray(picture.convert("L"))[2:-2, 2:-2]
@@ -503,7 +503,9 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     monkeypatch.setattr(grid, "GRADIENT_SCALES", (2.0,))
     monkeypatch.setattr(grid, "SCALES_AT", ("ddim", 2))
     monkeypatch.setattr(grid, "by_scale", lambda _, scales, __: [Setting("ddim", 2, s, samples=20) for s in scales])
-    monkeypatch.setattr(grid, "_cell", lambda of, **fields: Setting("ddim", 2, of.guidance_scale, samples=20, **fields))
+    monkeypatch.setattr(
+        grid, "_setting", lambda of, **fields: Setting("ddim", 2, of.guidance_scale, samples=20, **fields)
+    )
     monkeypatch.setattr(grid, "CONTROL_SCALES", (0.0, 0.5))
     monkeypatch.setattr(grid, "HINT_SCALES", (1.0,))
     monkeypatch.setattr(sample_sheets, "PROMPTS", ())
