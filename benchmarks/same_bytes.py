@@ -82,14 +82,17 @@ def run(other: Path) -> int:
 
 
 def differences(answer: Answer, reference: Answer) -> list[str]:
-    """What differs between two answers to one request, here and there; also where they were refused."""
+    """What differs between two answers to one request, here and there; also where they were refused.
+
+    A field that one version does not have is null there.
+    """
     if answer.status != 200 or reference.status != 200:
         return [f"status {answer.status}, there {reference.status}: {answer.content[:200].decode(errors='replace')}"]
     here, there = facts(answer), facts(reference)
     return [
         f"{where}: {_told(here, where)}, there {_told(there, where)}"
         for where in here | there
-        if where not in here or where not in there or _differ(here[where], there[where])
+        if _differ(here.get(where), there.get(where))
     ]
 
 

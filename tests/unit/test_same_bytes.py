@@ -108,11 +108,16 @@ def test_a_field_that_was_split_into_two_is_compared_as_their_union():
 
 
 def test_a_missing_an_added_and_a_changed_field_are_found():
-    whole = {"seed": 3, "eta": None, "labels": ["a", "b"]}
-    assert differences(as_json({"seed": 3, "labels": ["a", "b"]}), as_json(whole)) == ["eta: nothing, there None"]
+    whole = {"seed": 3, "eta": 0.5, "labels": ["a", "b"]}
+    assert differences(as_json({"seed": 3, "labels": ["a", "b"]}), as_json(whole)) == ["eta: nothing, there 0.5"]
     assert differences(as_json(whole | {"steps": 4}), as_json(whole)) == ["steps: 4, there nothing"]
     assert places(as_json(whole | {"labels": ["a"]}), as_json(whole)) == ["labels.length", "labels[1]"]
     assert places(as_json(whole | {"seed": 3.0}), as_json(whole)) == ["seed"]
+
+
+def test_a_field_that_one_version_lacks_is_null_there():
+    assert differences(as_json({"seed": 3, "eta": None}), as_json({"seed": 3})) == []
+    assert places(as_json({"seed": 3, "eta": None}), as_json({"seed": 3, "eta": 0.0})) == ["eta"]
 
 
 def test_what_is_measured_is_not_compared():
