@@ -31,19 +31,18 @@ class Guidance:
 
 
 def labelled(labels: np.ndarray, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
-    """A label [n] for each sample (−1: none), guided at the options' scale or by the gradient."""
-    return _guided(len(labels), options, guidance, label=torch.from_numpy(labels))
+    """A label [n] for each sample (−1: none), under the options' classifier-free guidance, or that of the gradient."""
+    label = torch.from_numpy(labels)
+    if guidance is None:
+        return options.conditions(len(label), label=label)
+    return Conditions.alike(len(label), label=label, guidance_scale=1.0, gradient_scale=guidance.scale)
 
 
 def prompted(text: Tensor, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
-    """A prompt for each sample, as the vector [n, d] that its encoder makes of it."""
-    return _guided(len(text), options, guidance, text=text)
-
-
-def _guided(n: int, options: SamplingConfig, guidance: Guidance | None, **conditions: Tensor) -> Conditions:
-    if guidance is not None:
-        return Conditions.alike(n, guidance_scale=1.0, gradient_scale=guidance.scale, **conditions)
-    return Conditions.alike(n, guidance_scale=options.guidance_scale, **conditions)
+    """The same with a prompt for each sample: the vector [n, d] that its encoder makes of it."""
+    if guidance is None:
+        return options.conditions(len(text), text=text)
+    return Conditions.alike(len(text), text=text, guidance_scale=1.0, gradient_scale=guidance.scale)
 
 
 def generate(

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from model.checkpoints.weights import CheckpointError
+from model.conditions import NO_LABEL, Conditions
 from model.data import DataConfig
 from model.networks import NetworkConfig
 from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
@@ -45,6 +46,10 @@ class SamplingConfig(StrictConfig):
     guidance_scale: float = Field(1.0, ge=0, le=20)
     eta: float = Field(0.0, ge=0, le=1)
     variance: Variance = "fixed-small"
+
+    def conditions(self, rows: int, *, label: Tensor | int = NO_LABEL, text: Tensor | None = None) -> Conditions:
+        """Rows with these labels [rows] or texts [rows, d], under classifier-free guidance."""
+        return Conditions.alike(rows, label=label, text=text, guidance_scale=self.guidance_scale)
 
 
 class SamplingOverrides(StrictConfig):

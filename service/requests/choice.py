@@ -94,13 +94,6 @@ class Choice:
             return self.control.config.sampling.applied_to(self.config.sampling)
         return self.config.sampling
 
-    @property
-    def guidance_scale(self) -> float | None:
-        """None where nothing is scaled."""
-        if self.guidance == "none":
-            return None
-        return self.advised.guidance_scale if self.request.guidance_scale is None else self.request.guidance_scale
-
 
 def choose(catalog: Catalog, request: SampleRequest) -> Choice:
     """The model that is named; else of the dataset's models the one that suits best, see `_unsuitable`.

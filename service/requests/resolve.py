@@ -1,7 +1,7 @@
 """A request → the model that answers it, and a job with every default filled in; what does not fit is refused."""
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.conditions import NO_LABEL, Conditions
+from model.conditions import NO_LABEL
 from model.noise import sample_seeds
-from model.plan import cached_plan
+from model.plan import Plan, cached_plan
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
-from service.requests.choice import GRADIENT_GUIDANCE, Choice, choose
+from service.requests.choice import Choice, choose
 from service.requests.control_image import Hint, as_control
+from service.requests.guidance_options import GuidanceOptions, conditions, guidance_options
 from service.requests.labels import class_numbers
 from service.requests.picture_options import axes_of
 from service.requests.prompts import parse_prompt
@@ -50,6 +51,7 @@ class Resolved:
 
     choice: Choice
     options: SamplingOptions
+    guidance: GuidanceOptions
     conditioned: Conditioned
     seed: int
     axes: tuple[int, ...]
@@ -73,12 +75,8 @@ class Resolved:
             "model": self.choice.name,
             "dataset": self.choice.request.dataset,
             "prompt": self.conditioned.prompt,
-            "sampler": self.options.sampler,
-            "steps": self.options.steps,
-            "eta": self.options.eta,
-            "variance": self.options.variance,
-            "guidance": self.choice.guidance,
-            "guidance_scale": self.choice.guidance_scale,
+            **asdict(self.options),
+            **asdict(self.guidance),
             "seed": self.seed,
         } | ({} if self.hint is None else {"control": as_control(self.hint)})
 
@@ -90,10 +88,12 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     """
     choice = choose(catalog, request)
     refuse(choice)
-    options, conditioned = sampling_options(choice), _conditioned(choice)
+    options, guidance, conditioned = sampling_options(choice), guidance_options(choice), _conditioned(choice)
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
+    rows = conditions(guidance, choice.n, label=conditioned.numbers, text=conditioned.text)
+    job = Job(choice.served.key, _plan(choice, options), sample_seeds(seed, choice.n), rows)
     axes = axes_of(request.axes, choice.config.data) or ()
-    return Resolved(choice, options, conditioned, seed, axes, _job(choice, options, conditioned, seed))
+    return Resolved(choice, options, guidance, conditioned, seed, axes, job)
 
 
 def _conditioned(choice: Choice) -> Conditioned:
@@ -110,21 +110,11 @@ def _conditioned(choice: Choice) -> Conditioned:
     return Conditioned(torch.tensor(numbers), [names[number] for number in numbers])
 
 
-def _job(choice: Choice, options: SamplingOptions, conditioned: Conditioned, seed: int) -> Job:
-    plan = cached_plan(
+def _plan(choice: Choice, options: SamplingOptions) -> Plan:
+    return cached_plan(
         choice.served.checkpoint.schedule,
         options.sampler,
         options.steps,
         eta=options.eta or 0.0,
         variance=options.variance or "fixed-small",
     )
-    guided = choice.conditioning is not None or choice.control is not None
-    scale = choice.guidance_scale or 0.0
-    conditions = Conditions.alike(
-        choice.n,
-        label=conditioned.numbers,
-        guidance_scale=scale if choice.guidance == "classifier-free" else float(guided),
-        gradient_scale=scale if choice.guidance in GRADIENT_GUIDANCE.values() else 0.0,
-        text=conditioned.text,
-    )
-    return Job(choice.served.key, plan, sample_seeds(seed, choice.n), conditions)

@@ -11,11 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
-from model.conditions import NO_LABEL, Conditions
+from model.conditions import NO_LABEL
 from model.noise import normal, sample_seeds
 from model.plan import make_plan
 from model.samplers import SAMPLERS
 from model.sampling import sampling_states
+from training.generate import labelled
 from training.plotting import plt
 from training.report import grid
 from training.report.image_grid import SAMPLES_A_LINE, Draw, save_sheet, sheet
@@ -82,7 +83,7 @@ def _states(checkpoint: DenoiserCheckpoint, sampler: str, steps: int, n: int, de
     data, config = checkpoint.config.data, checkpoint.config
     plan = make_plan(checkpoint.schedule, sampler, steps, variance=config.sampling.variance)
     labels = np.arange(n) % len(data.labels) if data.labels else np.full(n, NO_LABEL)
-    conditions = Conditions(torch.from_numpy(labels), torch.full((n,), config.sampling.guidance_scale))
+    conditions = labelled(labels, config.sampling)
     seeds = torch.from_numpy(sample_seeds(0, n))
     states = [data.restore(normal(seeds, torch.zeros_like(seeds), data.shape))]  # what a run starts from
     for state in sampling_states(checkpoint.denoiser(device), plan, conditions, seeds, data.shape):
