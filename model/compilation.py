@@ -4,10 +4,13 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 
-from model.denoiser import Network
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_GRAPHS = 1_000
 
@@ -26,7 +29,7 @@ def need_compiler() -> None:
         )
 
 
-def compiled(network: Network) -> Network:
+def compiled(network: Callable[P, R]) -> Callable[P, R]:
     """By size, and apart where a hint adds something: one graph each, compiled when it is first called for.
 
     Torch gives up after eight and says nothing; the limit is the calling thread's own. See `need_compiler`.

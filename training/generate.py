@@ -1,10 +1,11 @@
-"""Many samples of a checkpoint, offline."""
+"""Generate many samples of a checkpoint, offline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoints.base import Precision
@@ -18,20 +19,24 @@ from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling import sample
 
-BATCH = {"images": 64, "points": 5000}  # rows of one pass
+BATCH = {"images": 64, "points": 5000}  # rows in one pass of the network
 
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """Guidance by a gradient: whose, and how strong. A conditional model is shown what is asked besides, as at
-    classifier-free scale 1 (DN21 section 4.3)."""
+    """Guidance by the gradient of a classifier or CLIP (DN21 section 4.3).
+
+    scale  of the gradient
+
+    A conditional denoiser gets the label or prompt too, as at the classifier-free scale 1.
+    """
 
     guidance_model: GuidanceModel
     scale: float
 
 
-def labelled(labels: np.ndarray, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
-    """A label [n] for each sample (−1: none), under the options' classifier-free guidance, or that of the gradient."""
+def labelled(labels: NDArray[np.int64], options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
+    """Conditions on labels [n] (NO_LABEL for none), under the options' classifier-free guidance or under `guidance`."""
     label = torch.from_numpy(labels)
     if guidance is None:
         return options.conditions(len(label), label=label)
@@ -39,7 +44,7 @@ def labelled(labels: np.ndarray, options: SamplingConfig, guidance: Guidance | N
 
 
 def prompted(text: Tensor, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
-    """The same with a prompt for each sample: the vector [n, d] that its encoder makes of it."""
+    """Conditions on prompts, given as text vectors [n, d] of the encoder that reads them; guided as in `labelled`."""
     if guidance is None:
         return options.conditions(len(text), text=text)
     return Conditions.alike(len(text), text=text, guidance_scale=1.0, gradient_scale=guidance.scale)
@@ -60,8 +65,11 @@ def generate(
 ) -> Tensor:
     """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    `guidance_model` is whose gradient the conditions scale, `control` what follows their hints. Sample i has seed
-    (seed + i) mod 2⁶³. To `compile` pays where samples are thousands. `advance` is told of every batch that is done.
+    guidance_model  its gradient is scaled by the conditions
+    control         the ControlNet for the conditions' hints
+    seed            sample i has the seed (seed + i) mod 2⁶³
+    compile         compile the networks first, which pays for thousands of samples
+    advance         called after each batch with its number of samples
     """
     data = checkpoint.config.data
     denoiser = checkpoint.denoiser(
@@ -84,14 +92,14 @@ def generate(
     return torch.cat(done)
 
 
-def labels_in_proportion(counts: np.ndarray, n: int) -> np.ndarray:
-    """n labels, sorted, each class as often as in `counts` [classes] to within one (largest remainders)."""
+def labels_in_proportion(counts: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """n labels, sorted, in the proportions of `counts` [classes] to within one each, by largest remainders."""
     exact = counts / counts.sum() * n
     whole = np.floor(exact).astype(np.int64)
     whole[np.argsort(whole - exact, kind="stable")[: n - whole.sum()]] += 1
     return np.repeat(np.arange(len(counts)), whole)
 
 
-def spread(n: int, most: int) -> np.ndarray:
-    """At most so many of 0 … n − 1, evenly spread."""
+def spread(n: int, most: int) -> NDArray[np.int64]:
+    """At most `most` numbers from 0 … n − 1, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

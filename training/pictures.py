@@ -1,4 +1,4 @@
-"""Samples as a picture for a person to look at."""
+"""Pictures of rows: sheets of images, scatter plots of points."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.utils import save_image
 
@@ -18,7 +19,7 @@ from training.plotting import plt
 
 
 def save_noisy_picture(path: Path, data: TrainingSet, schedule: NoiseSchedule) -> None:
-    """What readers of noisy rows are shown: a few rows at more and more noise, one line a level."""
+    """Save a picture of noisy rows as classifiers and CLIP are trained on: a line for each noise level."""
     generator = torch.Generator().manual_seed(0)
     rows, labels = data.draw(8, generator)
     levels = np.linspace(0, 0.75, 5) * schedule.T
@@ -29,10 +30,14 @@ def save_noisy_picture(path: Path, data: TrainingSet, schedule: NoiseSchedule) -
     save_picture(path, data.config, data.config.restore(x_t), colours, columns=len(rows))
 
 
-def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray, columns: int | None = None) -> None:
-    """Images: a sheet, by default one line a class. Points: a scatter plot, coloured by class.
+def save_picture(
+    path: Path, data: DataConfig, rows: Tensor, labels: NDArray[np.int64], columns: int | None = None
+) -> None:
+    """Save a sheet of images, or a scatter plot of points coloured by class.
 
-    rows in the data's own units, [n, …] sorted by label; labels [n]
+    rows     [n, …] in the data's own units, sorted by label
+    labels   [n]
+    columns  of the sheet; by default a line has one class
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if data.kind == "images":
@@ -40,34 +45,42 @@ def save_picture(path: Path, data: DataConfig, rows: Tensor, labels: np.ndarray,
         save_image(rows.clamp(0, 255) / 255, path, nrow=columns, padding=2, pad_value=0.3)
         return
     figure, axes = plt.subplots(figsize=(5, 5), dpi=120)
-    show, names = plane(rows, data)
-    plot_points(axes, show(rows), torch.from_numpy(labels), names, equal=data.one_unit)
+    project, names = plane(rows, data)
+    plot_points(axes, project(rows), torch.from_numpy(labels), names, equal=data.one_unit)
     figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
 
 
 def plane(rows: Tensor, data: DataConfig) -> tuple[Callable[[Tensor], Tensor], tuple[str, ...]]:
-    """(points [n, d] → what is shown of them [n, 1 or 2], what the axes are called): themselves, or of more than two
-    dimensions the two principal components of `rows`, as the network sees them."""
+    """(a projection of points [n, d] to [n, 1 or 2], the names of the axes).
+
+    Points of one or two dimensions stay as they are. Others are projected on the first two principal components of
+    `rows` [m, d] in the network's range.
+    """
     if len(data.columns) <= 2:
         return (lambda points: points), data.names
-    seen = data.standardise(rows)
-    mean = seen.mean(0)
-    _, _, directions = torch.linalg.svd(seen - mean, full_matrices=False)
-    directions = directions[:2] * directions[:2].sum(1, keepdim=True).sign()  # the sign is the algorithm's whim
+    standardised = data.standardise(rows)
+    mean = standardised.mean(0)
+    _, _, directions = torch.linalg.svd(standardised - mean, full_matrices=False)
+    directions = directions[:2] * directions[:2].sum(1, keepdim=True).sign()  # the SVD leaves the sign open
     return (lambda points: (data.standardise(points) - mean) @ directions.T), ("1st principal component", "2nd")
 
 
 def plot_points(axes: Axes, points: Tensor, labels: Tensor, names: Sequence[str], *, equal: bool) -> None:
-    """points [n, 2]: scattered, coloured by label, grey without one. [n, 1]: a histogram a label."""
+    """Plot points [n, 2] as dots coloured by label [n], grey without one; points [n, 1] as a histogram of each label.
+
+    names  of the axes: up to two
+    equal  one unit is as long on both axes
+    """
     if points.shape[1] == 1:
-        axes.hist([points[labels == label, 0].numpy() for label in labels.unique()], bins=40, stacked=True)
+        axes.hist([points[labels == label, 0].numpy() for label in np.unique(labels.numpy())], bins=40, stacked=True)
     else:
-        asked, dots = labels != NO_LABEL, dict(s=3, linewidths=0)
-        axes.scatter(*points[~asked].T, c="dimgrey", **dots)
-        axes.scatter(*points[asked].T, c=labels[asked], cmap="viridis", **dots)
+        has_label = labels != NO_LABEL
+        plain, coloured = points[~has_label].numpy(), points[has_label].numpy()
+        axes.scatter(plain[:, 0], plain[:, 1], c="dimgrey", s=3, linewidths=0)
+        axes.scatter(coloured[:, 0], coloured[:, 1], c=labels[has_label].numpy(), cmap="viridis", s=3, linewidths=0)
         if equal:
             axes.set_aspect("equal")
-    for name, set_label in zip(names, (axes.set_xlabel, axes.set_ylabel), strict=False):
-        set_label(name, fontsize=8, parse_math=False)
+    for name, axis in zip(names, (axes.xaxis, axes.yaxis), strict=False):
+        axis.set_label_text(name, fontsize=8, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
-"""What a person sees of a run: a bar on a terminal, a line now and then in a log file."""
+"""The progress of a training run: a bar on a terminal, regular lines in a log file."""
 
 import time
+from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -10,7 +11,12 @@ LINE_EVERY = 30.0  # seconds, elsewhere
 
 
 class TrainingProgress:
-    """A context: loss, images per second and time left of a run of `steps`, from step `start` on."""
+    """A context that shows loss, images per second and time left of a run.
+
+    steps  of the whole run
+    start  the step at which the run begins or continues
+    shown  False: print nothing
+    """
 
     def __init__(self, name: str, steps: int, start: int, shown: bool):
         self.name, self.steps = name, steps
@@ -34,17 +40,24 @@ class TrainingProgress:
         self._since = time.monotonic()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._bar.__exit__(*exception)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.__exit__(kind, error, traceback)
 
     def due(self) -> bool:
+        """Is it time for an update?"""
         return time.monotonic() - self._since >= self._every
 
     def skip(self, seconds: float) -> None:
+        """Leave out seconds that were not spent on training."""
         self._since += seconds
 
     def update(self, step: int, loss: float, images_per_step: int) -> dict[str, float]:
-        """Show where the run stands; returns the same as a record for the log."""
+        """Show the progress, and return it as a record for the log."""
         now = time.monotonic()
         per_second = (step - self._since_step) / max(now - self._since, 1e-9)
         self._since_step, self._since = step, now

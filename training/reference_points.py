@@ -1,4 +1,4 @@
-"""The real points that are kept in a checkpoint's folder, to look at its samples against."""
+"""Real points in a checkpoint's folder, which the playground shows beside its samples."""
 
 from pathlib import Path
 
@@ -12,26 +12,27 @@ from training.recipe import RecipeError
 
 
 def reference_of(data: TrainingSet) -> Reference:
-    """Some of what was trained on, always the same; of a set without end, some of what is measured with."""
+    """At most MAX_REFERENCE training points, always the same ones; held-out points of a set without end."""
     real = (data.examples or data.held_out).some(MAX_REFERENCE)
     return Reference(real.rows.float(), real.labels)
 
 
 def keeps_reference_by_default(folder: Path, data: TrainingSet) -> bool:
-    """Somebody's own rows may be nobody else's business: they are kept where they were asked for once."""
+    """Does a new checkpoint get reference points? Own data may be private, so they need an explicit request first."""
     return data.config.kind == "points" and (data.examples is None or (folder / REFERENCE).is_file())
 
 
 def keep_reference(folder: Path) -> int:
-    """Keep some of what a checkpoint was trained on beside it, and say how many.
+    """Save reference points into a checkpoint's folder, and return their number.
 
-    Raises RecipeError where it is no denoiser of points, DataError where its data are not there.
+    Raises RecipeError if it is no denoiser of points, DataError if its data are missing.
     """
     try:
-        if read_role(folder) != "denoiser" or (config := load_config(folder, DenoiserConfig)).data.kind != "points":
-            raise RecipeError(f"{folder.name} is no denoiser of points: only those are shown over real ones")
+        config = load_config(folder, DenoiserConfig) if read_role(folder) == "denoiser" else None
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
+    if config is None or config.data.kind != "points":
+        raise RecipeError(f"{folder.name} is no denoiser of points: only these have reference points")
     reference = reference_of(trained_on(config))
     save_reference(folder, reference)
     return len(reference.labels)

@@ -1,4 +1,4 @@
-"""The pictures of a model card."""
+"""The pictures of a model card, each saved into the checkpoint's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,13 @@ from torchvision.utils import save_image
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.conditions import NO_LABEL
 from training.card.card import ACCURACY, CONTROL_SHEET, LIKELIHOOD, NEAREST
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.classifier_evaluation import Accuracies
 from training.evaluate.hint_evaluation import HintSet
 from training.evaluate.likelihood import Likelihood
+from training.evaluate.measurement import number
 from training.evaluate.sampling_run import Generated
 from training.generate import spread
 from training.metrics.memorisation import PAIRS, Memorisation
@@ -23,13 +25,13 @@ from training.pictures import plane, plot_points, save_picture
 from training.plotting import plt
 
 SHEET_COLUMNS = 10
-MOST_CLASSES = 20  # lines of a sheet; of more classes some are shown
+MOST_CLASSES = 20  # lines of a sheet; with more classes, an even choice of them
 SHOWN_POINTS = 5_000
-SMALLEST_BITS = 1e-6  # that are told from none
+SMALLEST_BITS = 1e-6  # terms below are drawn on a linear axis
 
 
 def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, found: Accuracies | None) -> None:
-    """How much of the label can be read at each noise level; no picture where it was not."""
+    """Plot accuracy against the noise level; without `found` there is no picture."""
     if found is None:
         return
     figure, axes = plt.subplots(figsize=(5.6, 3.4), dpi=100)
@@ -43,63 +45,73 @@ def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, f
     plt.close(figure)
 
 
-def save_image_sheet(folder: Path, config: DenoiserConfig, drawn: Generated) -> None:
-    """The first samples of each class, a line each, as they came; of no classes a square of them. Nothing is picked."""
-    classes = drawn.labels.unique()
-    shown = classes[spread(len(classes), MOST_CLASSES)] if len(classes) > 1 else classes
-    rows = [torch.nonzero(drawn.labels == label).flatten()[:SHEET_COLUMNS] for label in shown]
+def save_image_sheet(folder: Path, config: DenoiserConfig, generated: Generated) -> None:
+    """A sheet with the first samples of each class in a line, or a square of samples without classes.
+
+    Samples are not selected by their quality.
+    """
+    classes = np.unique(generated.labels.numpy())
+    shown = classes[spread(len(classes), MOST_CLASSES)]
+    rows = [torch.nonzero(generated.labels == label).flatten()[:SHEET_COLUMNS] for label in shown]
     if len(shown) == 1:
-        rows = [torch.arange(min(len(drawn.rows), SHEET_COLUMNS**2))]
-    blank = torch.zeros(1, *drawn.rows.shape[1:])
-    images = torch.cat([drawn.rows, blank])
-    fill = torch.tensor([len(drawn.rows)])  # a class with few samples has blanks behind them
+        rows = [torch.arange(min(len(generated.rows), SHEET_COLUMNS**2))]
+    blank = torch.zeros(1, *generated.rows.shape[1:])
+    images = torch.cat([generated.rows, blank])
+    fill = torch.tensor([len(generated.rows)])  # a class with few samples is filled up with blanks
     lines = [torch.cat([line, fill.expand(-len(line) % SHEET_COLUMNS)]) for line in rows]
     chosen = torch.cat(lines)
-    save_picture(folder / "samples.png", config.data, images[chosen], np.zeros(len(chosen)), columns=SHEET_COLUMNS)
+    labels = np.full(len(chosen), NO_LABEL)
+    save_picture(folder / "samples.png", config.data, images[chosen], labels, columns=SHEET_COLUMNS)
 
 
-def save_nearest_picture(folder: Path, remembered: Memorisation) -> None:
-    """Two lines: samples that are nearest to what was trained on, above that; and two of held-out images likewise."""
-    lines = [line for of in (remembered.samples, remembered.held_out) for line in of.closest(PAIRS)]
+def save_nearest_picture(folder: Path, found: Memorisation) -> None:
+    """Four lines: the samples nearest to a training row, these rows, the nearest held-out images, and their rows."""
+    lines = [line for nearest in (found.samples, found.held_out) for line in nearest.closest(PAIRS)]
     columns = min(len(line) for line in lines)
     images = torch.cat([line[:columns] for line in lines]).clamp(0, 255) / 255
     save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
 
 
 def save_control_sheet(folder: Path, parts: Sequence[tuple[HintSet, Sequence[Tensor]]]) -> None:
-    """Of each part some sources, their hints, and what became of them: a line for each way [n, C, H, W] that it has."""
+    """For each hint set, lines of some sources, their hints, and their samples.
+
+    parts  a hint set, and the samples [n, C, H, W] in 0 … 255 by each setup
+    """
     columns = min(2 * SHEET_COLUMNS, len(parts[0][0]))
     lines = []
-    for shown, made in parts:
-        some = torch.from_numpy(spread(len(shown), columns))
-        of_part = (shown.sources.float(), 255 * shown.hints, *made)
-        lines += [line[some].expand_as(made[0][some]) for line in of_part]
+    for hint_set, samples in parts:
+        some = torch.from_numpy(spread(len(hint_set), columns))
+        images = (hint_set.sources.float(), 255 * hint_set.hints, *samples)
+        lines += [line[some].expand_as(samples[0][some]) for line in images]
     save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=columns, padding=2, pad_value=0.3)
 
 
-def save_points_picture(folder: Path, config: DenoiserConfig, data: TrainingSet, drawn: Generated) -> None:
-    """Samples beside real points, coloured by label; of many dimensions the two in which real points spread most."""
-    n = min(len(drawn.rows), SHOWN_POINTS)
+def save_points_picture(folder: Path, config: DenoiserConfig, data: TrainingSet, generated: Generated) -> None:
+    """Plot real points beside samples, coloured by label; more than two dimensions are projected, see `plane`."""
+    n = min(len(generated.rows), SHOWN_POINTS)
     if data.examples is None:
         real = Generated(*data.draw(n, torch.Generator().manual_seed(1)))
     else:
         some = data.examples.some(n)
         real = Generated(some.rows, some.labels)
-    few = Examples(drawn.rows, drawn.labels).some(len(real.rows))
-    show, names = plane(real.rows, data.config)
+    few = Examples(generated.rows, generated.labels).some(len(real.rows))
+    project, names = plane(real.rows, data.config)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
     for panel, title, rows, labels in (
         (axes[0], "real", real.rows, real.labels),
         (axes[1], f"{config.name}, {config.sampling.sampler}", few.rows, few.labels),
     ):
-        plot_points(panel, show(rows), labels, names, equal=data.config.one_unit)
+        plot_points(panel, project(rows), labels, names, equal=data.config.one_unit)
         panel.set_title(title, fontsize=10)
     figure.savefig(folder / "points.png", bbox_inches="tight")
     plt.close(figure)
 
 
 def save_likelihood_picture(folder: Path, config: DenoiserConfig, chains: dict[int, Likelihood]) -> None:
-    """Where the bits come from, a panel a chain: the terms over t, the decoder at their end, the prior at T."""
+    """Plot the terms of the bound over t, a panel for each chain by its number of steps.
+
+    The decoder's term stands at the end, the prior at T.
+    """
     figure, panels = plt.subplots(1, len(chains), figsize=(5 * len(chains), 3.6), dpi=100, squeeze=False)
     for panel, (steps, likelihood) in zip(panels[0], chains.items(), strict=True):
         t = likelihood.timesteps
@@ -108,7 +120,7 @@ def save_likelihood_picture(folder: Path, config: DenoiserConfig, chains: dict[i
             (line,) = panel.plot(t[:-1], bits.terms[:-1], label=label, linewidth=1.2)
             panel.plot(t[-1:], bits.terms[-1:], "s", color=line.get_color(), markersize=4)
         panel.plot([], [], "s", color="grey", markersize=4, label="… its decoder")
-        prior = likelihood.metrics["prior"]  # whatever the variance
+        prior = number(likelihood.metrics, "prior")  # the same for every variance
         panel.plot([config.schedule.T], [prior], "D", color="black", markersize=4, label="prior")
         panel.set_xscale("log")
         panel.set_yscale("symlog", linthresh=SMALLEST_BITS)  # a density may be above 1, and its bits negative

@@ -1,9 +1,10 @@
-"""The training sets: built in, or somebody's own."""
+"""The training sets: built in, or own data."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
-from model.data import DataConfig
+from torch import nn
+
+from model.checkpoints.config import CheckpointConfig
 from training.data.captioned_images import captioned_images
 from training.data.captions import CaptionedSet
 from training.data.data_section import BuiltInSection, DataSection, ImageSection, section_of
@@ -14,45 +15,40 @@ from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.table import table_set
 from training.data.training_set import DataError, TrainingSet
 
-
-class _Config(Protocol):
-    """A checkpoint's."""
-
-    data: DataConfig
-    recipe: Mapping[str, Any]
+_BUILT_IN: Mapping[str, Callable[[], TrainingSet]] = {"gaussian": GaussianMixture, "spiral": Spiral, "mnist": mnist_set}
 
 
 def training_set(section: DataSection) -> TrainingSet:
-    """What a recipe's [data] asks for. `mnist` is fetched on its first use; images are decoded on theirs.
+    """The set of a recipe's [data]. The first use downloads `mnist`, or decodes own images.
 
-    Raises DataError where it cannot be trained on.
+    Raises DataError if the data cannot be trained on.
     """
     if isinstance(section, BuiltInSection):
-        return {"gaussian": GaussianMixture, "spiral": Spiral, "mnist": mnist_set}[section.dataset]()
+        return _BUILT_IN[section.dataset]()
     return image_set(section) if isinstance(section, ImageSection) else table_set(section)
 
 
-def trained_on(config: _Config) -> TrainingSet:
-    """What a checkpoint was trained on, by its config.json: its recipe's [data], or the built-in set of that name.
+def trained_on(config: CheckpointConfig[nn.Module]) -> TrainingSet:
+    """The set that a checkpoint was trained on, by the recipe in its config.
 
-    Raises DataError where own data are no longer where they were.
+    Raises DataError if own data are no longer in their place.
     """
     return training_set(section_trained_on(config))
 
 
-def section_trained_on(config: _Config) -> DataSection:
-    """Its recipe's [data]."""
+def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
+    """The [data] of a checkpoint's recipe; without a recipe, the built-in set of its dataset's name."""
     return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
 
 
-def mirrored(config: _Config) -> bool:
-    """Were the images that a checkpoint was trained on mirrored now and then?"""
+def mirrored(config: CheckpointConfig[nn.Module]) -> bool:
+    """Were the training images of a checkpoint also mirrored?"""
     section = section_trained_on(config)
     return isinstance(section, ImageSection) and section.flip
 
 
 def captioned_set(section: DataSection) -> CaptionedSet:
-    """The same with what can be said of its rows. Raises DataError where nothing can."""
+    """The set of a recipe's [data] with captions. Raises DataError if it has none."""
     if isinstance(section, ImageSection):
         return captioned_images(image_set(section))
     if section.dataset == "mnist":
@@ -60,6 +56,6 @@ def captioned_set(section: DataSection) -> CaptionedSet:
     raise DataError(f"{section.dataset} has no captions: there are some of mnist, and of your own images")
 
 
-def captioned_as_trained(config: _Config) -> CaptionedSet:
-    """What a checkpoint that reads words was trained on. Raises DataError."""
+def captioned_as_trained(config: CheckpointConfig[nn.Module]) -> CaptionedSet:
+    """The captioned set that a checkpoint was trained on. Raises DataError if it has no captions."""
     return captioned_set(section_trained_on(config))

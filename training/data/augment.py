@@ -1,4 +1,4 @@
-"""Augmentation: what is drawn is changed a little. All of it is off unless a recipe asks for it."""
+"""Augmentation: small random changes of training rows. All of it is off by default."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def of_images(section: ImageSection) -> Augment:
-    """Of images float32 [n, C, H, W] in 0 … 255. What is off draws nothing from the generator."""
+    """The augmentation of images float32 [n, C, H, W] in 0 … 255. Parts that are off take no random numbers."""
     if not (section.flip or section.shift or section.colour):
         return unchanged
 
@@ -30,7 +30,7 @@ def of_images(section: ImageSection) -> Augment:
 
 
 def of_points(jitter: Tensor) -> Augment:
-    """Normal noise of these standard deviations [d], added to points float32 [n, d]; none where all are 0."""
+    """The augmentation of points float32 [n, d]: added normal noise of these standard deviations [d]."""
     if not jitter.any():
         return unchanged
 
@@ -41,13 +41,13 @@ def of_points(jitter: Tensor) -> Augment:
 
 
 def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each mirrored left to right, or not, as often."""
+    """Half of the images [n, C, H, W], chosen at random, mirrored left to right."""
     mirrored = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Each moved by whole pixels, up to so many down or up and right or left; its rim is drawn out."""
+    """Each image [n, C, H, W] moved by up to `pixels` whole pixels along both axes; border pixels fill the gap."""
     n, _, height, width = images.shape
     down, right = torch.randint(-pixels, pixels + 1, (2, n, 1), generator=generator)
     row = (torch.arange(height) - down).clamp(0, height - 1)
@@ -57,7 +57,8 @@ def shifted(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
 
 
 def recoloured(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast and, of colours, saturation, each times a factor of its own in 1 ± strength."""
+    """Images [n, C, H, W] in 0 … 255 with brightness, contrast and (RGB) saturation scaled by random factors in
+    1 ± strength, one of each per image."""
     n, channels = images.shape[:2]
     brightness, contrast, saturation = 1 + strength * (2 * torch.rand(3, n, 1, 1, 1, generator=generator) - 1)
     images = (images * brightness).clamp(0, 255)

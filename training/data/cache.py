@@ -1,4 +1,4 @@
-"""Where what took long to make of data is kept: XDG_CACHE_HOME, by default ~/.cache. It may be deleted at any time."""
+"""The cache of processed data, in XDG_CACHE_HOME or ~/.cache. It may be deleted at any time."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ def cache_dir() -> Path:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """What is made in that folder is made by one process at a time; the others wait, and find it made."""
+    """Hold a lock on a folder: one process at a time works in it, and the others wait."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

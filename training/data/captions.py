@@ -1,4 +1,4 @@
-"""What can be said of the rows of a set: what CLIP, and what reads its text, are trained on."""
+"""Captioned sets: the training data of CLIP, and of denoisers conditioned on text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,15 @@ from torch import Tensor
 from model.vocabulary import Vocabulary
 from training.data.training_set import TrainingSet
 
-UNSAID = -1
+UNSAID = -1  # in place of a trait that a caption does not mention
 
 
 @dataclass(frozen=True)
 class Caption:
-    """`asks` has for each trait what the text says of it; UNSAID for nothing."""
+    """A text about a row, and its meaning.
+
+    asks  the value of each trait in the text; UNSAID for a trait that it does not mention
+    """
 
     text: str
     asks: tuple[int, ...]
@@ -23,7 +26,12 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutCaptions:
-    """Of rows that are held out: their places there [n], their traits [n, traits], and a true caption of each."""
+    """Held-out rows with true captions.
+
+    index     [n] int64, the rows' indices among the held-out examples
+    traits    [n, traits] int64
+    captions  n
+    """
 
     index: Tensor
     traits: Tensor
@@ -31,32 +39,35 @@ class HeldOutCaptions:
 
 
 class CaptionedSet(TrainingSet, Protocol):
-    """A set whose rows have traits, integers that captions speak of; they are drawn in place of labels.
+    """A set whose `draw` gives traits in place of labels: integers that captions put into words.
 
-    label_prompts  words for each class; none where the captions have none for it
+    label_prompts  a prompt for each class; empty if the captions have no words for the classes
     """
 
-    vocabulary: Vocabulary
-    label_prompts: tuple[str, ...]
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def label_prompts(self) -> tuple[str, ...]: ...
 
     def captions_of(self, traits: Tensor, generator: torch.Generator) -> list[Caption]:
-        """A true one for each row of traits [rows, traits], as training says it."""
+        """A true caption for each row of traits [rows, traits], in the phrasings of training."""
         ...
 
     def held_out_captions(self, n: int, seed: int) -> HeldOutCaptions:
-        """At most n, of different rows, in other words than training's where there are other words."""
+        """At most n true captions of different held-out rows, if possible in phrasings that training never uses."""
         ...
 
     def held_out_prompts(self, n: int, seed: int = 0) -> list[Caption]:
-        """n prompts to be followed, in the same words."""
+        """n prompts in the same phrasings."""
         ...
 
 
 def tensor_of(captions: Sequence[Caption]) -> Tensor:
-    """What each asks, [captions, traits] int64."""
-    return torch.tensor([one.asks for one in captions])
+    """The trait values of each caption, [captions, traits] int64."""
+    return torch.tensor([caption.asks for caption in captions])
 
 
 def true_of(asks: Tensor, traits: Tensor) -> Tensor:
-    """Which captions [m, traits] are true of which rows [n, traits]: bool [n, m]."""
+    """Which captions [m, traits] are true of which rows [n, traits], bool [n, m]: all mentioned traits match."""
     return ((asks.unsqueeze(0) == traits.unsqueeze(1)) | (asks.unsqueeze(0) == UNSAID)).all(2)

@@ -1,4 +1,4 @@
-"""A recipe's [data]: what is trained on."""
+"""A recipe's [data] section: the training data and their processing."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,13 +12,13 @@ SMALLEST, LARGEST = 4, 256  # pixels a side that a recipe may ask for
 
 
 class _Section(BaseModel):
-    """dataset: what requests call it."""
+    """dataset: the name of the data in requests"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BuiltInSection(_Section):
-    """A set that this package makes or fetches itself."""
+    """A set that this package makes or downloads."""
 
     dataset: str
 
@@ -34,7 +34,7 @@ class BuiltInSection(_Section):
 
 
 class _OwnSection(_Section):
-    """held_out: the share of each class that is never trained on."""
+    """held_out: the share of each class that is never trained on"""
 
     dataset: str = Field(pattern=NAME_PATTERN)
     held_out: float = Field(0.1, gt=0, le=0.5)
@@ -48,15 +48,17 @@ class _OwnSection(_Section):
 
 
 class ImageSection(_OwnSection):
-    """A folder of images; paths are seen from the working directory. See `training.data.decoded_images`.
+    """A folder of images. See `training.data.decoded_images`.
 
-    size         height and width of what is trained on; each image is scaled to it
-    fit          how: the largest part around its middle that has this shape, or all of it, stretched
-    labels       whether folders in the folder are classes
-    standardise  what the network sees: 0 … 255 as −1 … 1, or each channel with mean 0 and standard deviation 1
-    flip         augmentation: every other image is mirrored
-    shift        augmentation: by up to so many pixels in each direction, the rim drawn out
-    colour       augmentation: brightness, contrast and saturation, each times up to 1 ± this
+    images       the folder, relative to the working directory
+    size         (height, width) that each image is scaled to
+    channels     1 for grey, 3 for RGB
+    fit          "crop": the largest part around the middle that has the shape of `size`; "stretch": the whole image
+    labels       whether the folders inside are classes
+    standardise  the network's range: "range" maps 0 … 255 to −1 … 1, "channels" gives each channel mean 0, variance 1
+    flip         augmentation: mirror half of the images
+    shift        augmentation: move by up to this many pixels in each direction
+    colour       augmentation: scale brightness, contrast and saturation by up to 1 ± this
     """
 
     images: str = Field(min_length=1)
@@ -71,11 +73,12 @@ class ImageSection(_OwnSection):
 
 
 class TableSection(_OwnSection):
-    """A CSV of numbers, a point a line; paths are seen from the working directory. See `training.data.table`.
+    """A CSV of numbers, one point a line. See `training.data.table`.
 
-    label    the column that names the class
+    table    the file, relative to the working directory
+    label    the column of classes
     without  columns that are left out
-    jitter   augmentation: normal noise, of so many standard deviations of each column
+    jitter   augmentation: normal noise, in standard deviations of each column
     """
 
     table: str = Field(min_length=1)
@@ -84,9 +87,10 @@ class TableSection(_OwnSection):
     jitter: float = Field(0.0, ge=0, lt=1)
 
 
-def _tag(value: Any) -> str:
-    has = value.__contains__ if isinstance(value, dict) else lambda name: hasattr(value, name)
-    return "images" if has("images") else "table" if has("table") else "built-in"
+def _tag(value: object) -> str:
+    """The kind of a section, as a document or already validated."""
+    fields = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+    return "images" if "images" in fields else "table" if "table" in fields else "built-in"
 
 
 DataSection = Annotated[
@@ -100,5 +104,5 @@ _adapter: TypeAdapter[DataSection] = TypeAdapter(DataSection)
 
 
 def section_of(document: Mapping[str, Any]) -> DataSection:
-    """A [data] section as a recipe holds it. Raises ValidationError."""
+    """A [data] section from a recipe. Raises ValidationError."""
     return _adapter.validate_python(document)

@@ -1,4 +1,4 @@
-"""A folder of images → a training set. Every file is decoded once, checked, and kept, mapped from the cache."""
+"""A folder of images → a training set. Every file is decoded and checked once, and kept in the cache."""
 
 import hashlib
 import json
@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -23,21 +25,21 @@ from training.data.pixels import Unusable, quiet_pillow, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
-VERSION = 1  # of how pixels are made: a change makes what is kept be made again
+VERSION = 1  # of the processing: a new number makes cached pixels be processed again
 FEWEST = 8  # images to train on
-CHUNK = 256  # files that are decoded before the next are looked at
-NAMED = 5  # of the unusable ones, in a message
+CHUNK = 256  # files that are decoded at a time
+NAMED = 5  # unusable files that a message names
 
 
 def image_set(section: ImageSection) -> FiniteSet:
-    """The folder's images, but for those that are held out; `left_out` names what cannot be used.
+    """The folder's images; `left_out` names the files that cannot be used.
 
-    Raises DataError where it cannot be trained on at all.
+    Raises DataError if the folder cannot be trained on.
     """
     folder = read_folder(Path(section.images), labels=section.labels)
-    kept = _kept(section, folder)
-    about = json.loads((kept / "about.json").read_text())
-    pixels = np.load(kept / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
+    cached = _cached(section, folder)
+    about: _About = json.loads((cached / "about.json").read_text())
+    pixels = np.load(cached / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
     rows, labels = torch.from_numpy(pixels), torch.tensor(about["labels"])
     trained = about["trained"]
     names, captions = tuple(about["names"]), tuple(about["captions"])
@@ -50,29 +52,44 @@ def image_set(section: ImageSection) -> FiniteSet:
         kind="images",
         shape=tuple(pixels.shape[1:]),
         labels=folder.classes,
-        mean=mean,
-        std=std,
+        mean=tuple(mean),
+        std=tuple(std),
         clip=max(max(m, 255 - m) / s for m, s in zip(mean, std, strict=True)),
     )
     examples, held = (
         Examples(rows[part], labels[part], names[part], captions[part])
         for part in (slice(None, trained), slice(trained, None))
     )
-    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out, identity=kept.name)
+    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out, identity=cached.name)
 
 
-def _kept(section: ImageSection, folder: Folder) -> Path:
-    """The folder in the cache that holds what this section makes of these files, as they are now."""
+class _About(TypedDict):
+    """about.json, beside pixels.npy: the rows' labels, names and captions, and the moments of the channels.
+
+    trained  how many rows are trained on: the first ones
+    """
+
+    trained: int
+    mean: list[float]
+    std: list[float]
+    labels: list[int]
+    names: list[str]
+    captions: list[str]
+    left_out: list[dict[str, str]]
+
+
+def _cached(section: ImageSection, folder: Folder) -> Path:
+    """The folder in the cache with the processed pixels of these files; it is made if it is missing."""
     options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
-    of = hashlib.sha256(json.dumps([VERSION, shown(folder.root), options]).encode()).hexdigest()[:16]
-    place = cache_dir() / f"{section.dataset}-{of}"
-    place.mkdir(parents=True, exist_ok=True)
-    state = place / _fingerprint(folder.files)
-    with alone_in(place):
+    digest = hashlib.sha256(json.dumps([VERSION, shown(folder.root), options]).encode()).hexdigest()[:16]
+    home = cache_dir() / f"{section.dataset}-{digest}"
+    home.mkdir(parents=True, exist_ok=True)
+    state = home / _fingerprint(folder.files)
+    with alone_in(home):
         if not state.is_dir():
-            for old in place.glob("*/"):  # of other files, or half-made
+            for old in home.glob("*/"):  # from other files, or from an interrupted process
                 shutil.rmtree(old)
-            partial = place / "partial"
+            partial = home / "partial"
             partial.mkdir()
             try:
                 _make(partial, section, folder)
@@ -84,7 +101,7 @@ def _kept(section: ImageSection, folder: Folder) -> Path:
 
 
 def _fingerprint(files: Sequence[ImageFile]) -> str:
-    """Of the files' names, sizes and times, and of what is said of them: it changes when any of them does."""
+    """A digest of the files' names, sizes, times, labels and captions."""
     found = hashlib.sha256()
     for file in files:
         try:
@@ -95,16 +112,16 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
     return found.hexdigest()[:16]
 
 
-def _make(place: Path, section: ImageSection, folder: Folder) -> None:
-    """pixels.npy, uint8 [n, C, H, W], those to train on first, and about.json."""
+def _make(target: Path, section: ImageSection, folder: Folder) -> None:
+    """Write pixels.npy, uint8 [n, C, H, W] with the training rows first, and about.json. Raises DataError."""
     shape = (section.channels, *section.size)
     needed = 2 * len(folder.files) * int(np.prod(shape))
-    if needed > shutil.disk_usage(place).free:
+    if needed > shutil.disk_usage(target).free:
         raise DataError(
             f"{shown(folder.root)}: {len(folder.files):,} images of {section.size[0]}×{section.size[1]} take "
             f"{needed / 2**30:.1f} GB in {cache_dir()}, which is full: set XDG_CACHE_HOME to another disk"
         )
-    decoded = np.lib.format.open_memmap(place / "decoded.npy", "w+", np.uint8, (len(folder.files), *shape))
+    decoded = np.lib.format.open_memmap(target / "decoded.npy", "w+", np.uint8, (len(folder.files), *shape))
     files: list[ImageFile] = []
     left_out: list[LeftOut] = []
     for file, pixels in _decode(section, folder.files):
@@ -117,14 +134,14 @@ def _make(place: Path, section: ImageSection, folder: Folder) -> None:
     _check_enough(folder, labels, left_out)
     held = held_out(digests(decoded[: len(files)]), labels, section.held_out)
     order = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
-    pixels = np.lib.format.open_memmap(place / "pixels.npy", "w+", np.uint8, (len(files), *shape))
+    pixels = np.lib.format.open_memmap(target / "pixels.npy", "w+", np.uint8, (len(files), *shape))
     for start in range(0, len(files), CHUNK):
         pixels[start : start + CHUNK] = decoded[order[start : start + CHUNK]]
     pixels.flush()
-    (place / "decoded.npy").unlink()
+    (target / "decoded.npy").unlink()
     trained = int((~held).sum())
     mean, std = _moments(pixels[:trained])
-    about = {
+    about: _About = {
         "trained": trained,
         "mean": mean,
         "std": std,
@@ -133,13 +150,15 @@ def _make(place: Path, section: ImageSection, folder: Folder) -> None:
         "captions": [files[index].caption for index in order] if folder.captioned else [],
         "left_out": [asdict(one) for one in left_out],
     }
-    (place / "about.json").write_text(json.dumps(about))
+    (target / "about.json").write_text(json.dumps(about))
 
 
-def _decode(section: ImageSection, files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, np.ndarray | Unusable]]:
-    """Each file with its pixels, in order, on all cores."""
+def _decode(
+    section: ImageSection, files: Sequence[ImageFile]
+) -> Iterator[tuple[ImageFile, NDArray[np.uint8] | Unusable]]:
+    """Each file with its pixels [C, H, W], in order, on all cores."""
 
-    def read(file: ImageFile) -> np.ndarray | Unusable:
+    def read(file: ImageFile) -> NDArray[np.uint8] | Unusable:
         try:
             return read_pixels(file.path, section.size, section.channels, section.fit)
         except Unusable as unusable:
@@ -157,8 +176,8 @@ def _progress() -> Progress:
     return Progress(transient=True, disable=not Console().is_terminal)
 
 
-def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut]) -> None:
-    """Raises DataError where there is too little to learn from, or a class of which nothing is seen twice."""
+def _check_enough(folder: Folder, labels: NDArray[np.int64], left_out: Sequence[LeftOut]) -> None:
+    """Raises DataError if there are too few images, or a class has only one."""
     unusable = ", ".join(f"{one.name} ({one.reason})" for one in left_out[:NAMED])
     because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
     if len(labels) < FEWEST:
@@ -170,14 +189,14 @@ def _check_enough(folder: Folder, labels: np.ndarray, left_out: Sequence[LeftOut
     for name, count in zip(folder.classes, counts, strict=False):
         if count < 2:
             raise DataError(
-                f"{shown(folder.root / name)}: a class wants at least 2 usable images (one is held out), and has "
+                f"{shown(folder.root / name)}: a class needs at least 2 usable images (one is held out), and has "
                 f"{count}: add some, or take the folder away{because}"
             )
 
 
-def _moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """(mean, standard deviation) of each channel; of one that is the same everywhere the latter is 1."""
-    count, sums, squares = 0, 0.0, 0.0
+def _moments(pixels: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """(mean, standard deviation) of each channel of [n, C, H, W]; a constant channel gets the standard deviation 1."""
+    count, sums, squares = 0, np.zeros(pixels.shape[1]), np.zeros(pixels.shape[1])
     for start in range(0, len(pixels), CHUNK):
         values = pixels[start : start + CHUNK].astype(np.float64)
         count += values[:, 0].size

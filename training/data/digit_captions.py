@@ -1,4 +1,4 @@
-"""What is said of a handwritten digit: its traits, put into varied English."""
+"""Captions of handwritten digits: their traits in varied English."""
 
 import random
 import re
@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.vocabulary import Vocabulary
@@ -27,8 +28,8 @@ EXAMPLES = (
     "a narrow four in thin strokes",
 )
 
-# Which third of its class an image is in, in words: adjectives go before the digit, or after it where all is listed;
-# phrases always after.
+# The words for each third of a class, by measure. Adjectives stand before the digit, or in a list after it; phrases
+# always stand after it.
 ADJECTIVES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     "thickness": {
         0: ("thin", "fine", "slender", "light", "skinny"),
@@ -60,7 +61,7 @@ PHRASES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     "length": {0: ("with a short stroke", "with a short line"), 2: ("with a long stroke", "with a long line")},
 }
 
-# {before}: adjectives; {digit}: as figure or word, or a noun; {after}: phrases; {list}: all that is said, in a row.
+# {before}: adjectives; {digit}: a numeral, a word or a noun; {after}: phrases; {list}: adjectives and phrases in a row.
 SEEN = (
     "{a} {before} {digit} {after}",
     "{before} {digit} {after}",
@@ -80,26 +81,27 @@ HELD_OUT = (
     "write {a} handwritten digit {digit} that is {list}",
     "draw the number {digit} {after}, {before}",
 )
-NOUNS = ("digit", "number")  # where the digit is not said
-HOW_MANY = ((0, 0.15), (1, 0.3), (2, 0.3), (3, 0.15), (4, 0.06), (5, 0.04))  # measures that are said, and how often
-NAMES_THE_DIGIT = 0.92
+NOUNS = ("digit", "number")  # in place of a digit that is not named
+HOW_MANY = ((0, 0.15), (1, 0.3), (2, 0.3), (3, 0.15), (4, 0.06), (5, 0.04))  # mentioned measures, and their frequency
+NAMES_THE_DIGIT = 0.92  # share of the captions
 
-# One combination of thickness and slant for each digit is never said of it in training, in no words.
+# (digit, thickness, slant): one combination for each digit that no training caption has.
 HELD_OUT_COMBINATIONS = frozenset((digit, *divmod((4 * digit + 2) % 9, 3)) for digit in range(10))
 
 
 def say(asks: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
-    """Words for what is asked, of each of TRAITS; UNSAID where nothing is. Raises ValueError where there are none."""
+    """A caption for a value of each of TRAITS, or UNSAID. Raises ValueError if there are no words for a value."""
     digit, levels = asks[0], dict(zip(MEASURES, asks[1:], strict=True))
-    said = [(measure, level) for measure, level in levels.items() if level != UNSAID]
-    for measure, level in said:
+    mentioned = [(measure, level) for measure, level in levels.items() if level != UNSAID]
+    for measure, level in mentioned:
         if not can_say(measure, level):
             raise ValueError(f"there are no words for {measure} in third {level}")
-    rng.shuffle(said)
+    rng.shuffle(mentioned)
     named = rng.choice(NOUNS) if digit == UNSAID else rng.choice((str(digit), DIGITS[digit]))
     template = rng.choice(templates)
-    before, after = [], []
-    for measure, level in said:
+    before: list[str] = []
+    after: list[str] = []
+    for measure, level in mentioned:
         adjectives, phrases = (words[measure].get(level, ()) for words in (ADJECTIVES, PHRASES))
         word = rng.choice((*adjectives, *phrases))
         (before if word in adjectives else after).append(word)
@@ -109,11 +111,12 @@ def say(asks: Sequence[int], templates: Sequence[str], rng: random.Random) -> Ca
 
 
 def can_say(measure: str, level: int) -> bool:
+    """Are there words for that third of the measure?"""
     return bool(ADJECTIVES[measure].get(level) or PHRASES[measure].get(level))
 
 
 def caption(traits: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
-    """Some of what is true of an image (its TRAITS), in words; never a held-out combination."""
+    """A true caption for an image with these TRAITS; it mentions some of them, and never a held-out combination."""
     asks = [UNSAID] * len(TRAITS)
     if rng.random() < NAMES_THE_DIGIT:
         asks[0] = traits[0]
@@ -127,13 +130,13 @@ def caption(traits: Sequence[int], templates: Sequence[str], rng: random.Random)
 
 
 def held_out_prompts(n: int, seed: int = 0) -> list[Caption]:
-    """n prompts that ask for digit, thickness and slant in phrasings that training never used.
+    """n prompts for digit, thickness and slant in phrasings that training never uses.
 
-    The first half asks for combinations that training said, each alike often; the second for those it never did.
+    The first half has combinations from training, all equally often; the second half has held-out combinations.
     """
     rng = random.Random(seed)
     every = [(digit, thickness, slant) for digit in range(10) for thickness in range(3) for slant in range(3)]
-    seen = [one for one in every if one not in HELD_OUT_COMBINATIONS]
+    seen = [combination for combination in every if combination not in HELD_OUT_COMBINATIONS]
     unseen = sorted(HELD_OUT_COMBINATIONS)
     half = n // 2
     wanted = [seen[i % len(seen)] for i in range(half)] + [unseen[i % len(unseen)] for i in range(n - half)]
@@ -143,12 +146,11 @@ def held_out_prompts(n: int, seed: int = 0) -> list[Caption]:
 
 def vocabulary() -> tuple[str, ...]:
     """Every word that a caption can have, sorted."""
-    phrases = [
-        phrase for words in (ADJECTIVES, PHRASES) for of in words.values() for some in of.values() for phrase in some
-    ]
+    levels = [level for words in (ADJECTIVES, PHRASES) for measure in words.values() for level in measure.values()]
+    phrases = [phrase for level in levels for phrase in level]
     templates = [re.sub(r"\{[a-z]+\}", " ", template) for template in (*SEEN, *HELD_OUT)]
-    said = " ".join([*phrases, *templates, *DIGITS, *NOUNS, "a", "an", "and"])
-    return tuple(sorted(set(re.findall(r"[a-z]+", said)) | {str(digit) for digit in range(10)}))
+    text = " ".join([*phrases, *templates, *DIGITS, *NOUNS, "a", "an", "and"])
+    return tuple(sorted(set(re.findall(r"[a-z]+", text)) | {str(digit) for digit in range(10)}))
 
 
 def label_words() -> tuple[tuple[str, ...], ...]:
@@ -156,9 +158,15 @@ def label_words() -> tuple[tuple[str, ...], ...]:
     return tuple((word, str(digit)) for digit, word in enumerate(DIGITS))
 
 
-def traits_of(labels: np.ndarray, measured: Morphometry, bounds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """[n, len(TRAITS)] int64: the label, and in which third of its class each measure is; UNSAID where a blank image
-    has none."""
+def traits_of(
+    labels: NDArray[np.int64], measured: Morphometry, bounds: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.int64]:
+    """The TRAITS [n, 6] of images: the label, and the third of its class (0, 1 or 2) that each measure is in.
+
+    labels    [n]
+    measured  of the n images; a blank image has UNSAID for every measure
+    bounds    see `CaptionedDigits.bounds`
+    """
     columns = [labels]
     for measure in MEASURES:
         value, bound = getattr(measured, measure), bounds[measure][labels]
@@ -179,14 +187,14 @@ class CaptionedDigits:
         self._real = real
 
     @cached_property
-    def bounds(self) -> Mapping[str, np.ndarray]:
-        """Measure → [10, 2]: between which values the middle third of each digit's training images is."""
+    def bounds(self) -> Mapping[str, NDArray[np.float64]]:
+        """Measure → [10, 2], the lower and upper bound of the middle third of each digit's training images."""
         labels = self.examples.labels.numpy()
         return morphometry.terciles(self._measured(self.examples), labels, len(DIGITS))
 
     @cached_property
     def traits(self) -> Tensor:
-        """Of the examples, int64 [n, len(TRAITS)]."""
+        """The traits of the examples, int64 [n, len(TRAITS)]."""
         return self._traits(self.examples)
 
     @cached_property
@@ -202,7 +210,7 @@ class CaptionedDigits:
         return [caption(row, SEEN, rng) for row in traits.tolist()]
 
     def held_out_captions(self, n: int, seed: int) -> HeldOutCaptions:
-        """In phrasings that training never used."""
+        """At most n captions in phrasings that training never uses."""
         rng = random.Random(seed)
         index = torch.tensor(rng.sample(range(len(self.held_out)), min(n, len(self.held_out))))
         traits = self.held_out_traits[index]
@@ -236,11 +244,11 @@ def _listed(words: Sequence[str], rng: random.Random) -> str:
 
 
 def _tidy(text: str) -> str:
-    """A filled template whose slots may have been empty → clean English."""
+    """A filled template, whose slots may be empty → clean English."""
     text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"\b(?:digit|number) (digit|number)\b", r"\1", text)  # where no digit is named
+    text = re.sub(r"\b(?:digit|number) (digit|number)\b", r"\1", text)  # a noun in place of a digit
     text = re.sub(r"( that is|,|:)+ ?(?=$)", "", text.strip())
     text = re.sub(r"^[,: ]+", "", re.sub(r" ([,:])", r"\1", text)).strip()
-    # "an" before a vowel that is heard: an eight, an 8, an upright one; but a one
+    # "an" before the sound of a vowel: an eight, an 8, an upright one; "a one" has none.
     text = re.sub(r"\{a\} (?=(?:[aeiu]|8))", "an ", text)
     return text.replace("{a}", "a").strip()

@@ -1,4 +1,4 @@
-"""MNIST, as torchvision has it: from SPIRALE_DATA_DIR (default ./data), downloaded there where it is missing."""
+"""MNIST by torchvision, in SPIRALE_DATA_DIR (default ./data); it is downloaded if it is missing."""
 
 import os
 
@@ -23,7 +23,7 @@ def data_dir() -> str:
 
 
 def mnist(train: bool) -> Examples:
-    """The 60,000 training or the 10,000 test images, all in memory: 47 MB."""
+    """The 60,000 training or the 10,000 test images, uint8 [n, 1, 28, 28], in memory: 47 MB."""
     dataset = MNIST(data_dir(), train=train, download=True)
     return Examples(dataset.data.unsqueeze(1), dataset.targets)
 

@@ -1,18 +1,19 @@
-"""Forty digits drawn by hand, four ways each: strokes of a pen on a square, and none of them from MNIST."""
+"""Forty digits drawn by hand, each digit in four ways: strokes of a pen on a square, none of them from MNIST."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 DRAWN_OF = "mnist"  # the dataset whose classes are drawn
 SIDE = 280  # pixels of the canvas
-PENS = (7, 12, 18, 26)  # pixels wide: one for each way
+PENS = (7, 12, 18, 26)  # widths in pixels, one for each way
 
 Stroke = tuple[tuple[float, float], ...]
-"""Where the pen went: (x, y) in 0 … 100, y downwards. A smooth line goes through the points."""
+"""The points (x, y) of a smooth line in 0 … 100, y downwards."""
 
-# The pen's own corners are points that come twice.
+# A point that comes twice is a corner.
 STROKES: dict[int, tuple[tuple[Stroke, ...], ...]] = {
     0: (
         (((50, 12), (28, 28), (24, 56), (40, 86), (64, 84), (76, 54), (68, 24), (50, 12)),),
@@ -79,10 +80,10 @@ STROKES: dict[int, tuple[tuple[Stroke, ...], ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class HandDrawing:
-    """A digit, and the picture of it: grey uint8 [SIDE, SIDE], dark on light like a sheet of paper."""
+    """A digit and its picture: grey uint8 [SIDE, SIDE], dark on light like a sheet of paper."""
 
     digit: int
-    picture: np.ndarray
+    picture: NDArray[np.uint8]
 
 
 def drawings() -> list[HandDrawing]:
@@ -94,17 +95,17 @@ def drawings() -> list[HandDrawing]:
     ]
 
 
-def _drawn(strokes: tuple[Stroke, ...], pen: int) -> np.ndarray:
+def _drawn(strokes: tuple[Stroke, ...], pen: int) -> NDArray[np.uint8]:
     picture = Image.new("L", (SIDE, SIDE), 255)
     draw = ImageDraw.Draw(picture)
     for stroke in strokes:
-        for x, y in _smooth(np.array(stroke)) * SIDE / 100:
+        for x, y in _smooth(np.array(stroke, dtype=np.float64)) * SIDE / 100:
             draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=0)
     return np.array(picture)
 
 
-def _smooth(points: np.ndarray, between: int = 60) -> np.ndarray:
-    """A Catmull-Rom spline through points [n, 2]; a point that comes twice is a corner."""
+def _smooth(points: NDArray[np.float64], between: int = 60) -> NDArray[np.float64]:
+    """A Catmull-Rom spline through points [n, 2], with `between` points a span. A double point is a corner."""
     ends = np.concatenate([points[:1], points, points[-1:]])
     u = np.linspace(0, 1, between)[:, None]
     spans = []

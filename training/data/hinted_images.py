@@ -1,9 +1,10 @@
-"""Images with a hint beside each: edges at random thresholds, or strokes as a hurried finger draws them."""
+"""Images with hints: edges at random thresholds, or strokes like those of a hurried finger."""
 
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,21 +14,21 @@ from model.hints import edges, grey, strokes
 from training.data.ink import LOOKED_AT, is_ink
 from training.data.training_set import DataError, FiniteSet, unchanged
 
-LOW, HIGH = (0.03, 0.2), (0.05, 0.3)  # Canny's low threshold; what its high one has above that
-CHUNK = 500  # images a process thins at a time
+LOW, HIGH = (0.03, 0.2), (0.05, 0.3)  # ranges of Canny's low threshold, and of the high one's distance above it
+CHUNK = 500  # images that a process thins at a time
 
-OF_SIDE = 28  # pixels a side, of images of which the pixels here are
+SIDE = 28  # lengths below are in pixels of images with this side
 SHIFT, TURN, STRETCH = 0.5, 0.08, 0.08  # standard deviations: pixels, radians, shares of the size
-WAVER, KNOTS = 0.6, 5  # pixels by which lines waver, between so many points a side
-PEN = (0.8, 2.0)  # how strongly the pen presses: faint, thin lines … wide ones
-GAPS = 3  # at most, where the finger lost touch …
-GAP = (0.8, 2.2)  # … of such radii, in pixels
+WAVER, KNOTS = 0.6, 5  # standard deviation of the lines' displacement in pixels, at KNOTS × KNOTS points
+PEN = (0.8, 2.0)  # range of the pen's pressure: faint, thin lines … wide ones
+GAPS = 3  # gaps in the lines, at most
+GAP = (0.8, 2.2)  # range of a gap's radius in pixels
 
 
 class HintedImages:
-    """A `TrainingSet` whose rows have the hint, in 0 … 1, as one channel more [rows, C + 1, H, W].
+    """A `TrainingSet` whose rows [rows, C + 1, H, W] have the hint in 0 … 1 as their last channel.
 
-    Raises DataError where there are no strokes to follow.
+    Raises DataError if sketches are wanted and the images have no strokes.
     """
 
     def __init__(self, real: FiniteSet, kind: HintKind):
@@ -40,7 +41,7 @@ class HintedImages:
             )
         self._real = real
         self._kind = kind
-        # What is augmented has strokes of its own, whenever it is drawn.
+        # Augmented images have new strokes every time.
         once = kind == "sketch" and real.augment is unchanged
         self._strokes = _all_strokes(real.examples.rows) if once else None
 
@@ -57,7 +58,8 @@ class HintedImages:
 
 
 def roughly_edged(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Canny's edges [n, 1, H, W] of images [n, C, H, W] in 0 … 255, each at thresholds of its own (ZRA23 section 4)."""
+    """Canny's edges [n, 1, H, W] in 0 … 1 of images [n, C, H, W] in 0 … 255, at random thresholds for each image
+    (ZRA23 section 4)."""
     u = torch.rand(len(images), 2, generator=generator).numpy()
     low = LOW[0] + (LOW[1] - LOW[0]) * u[:, 0]
     high = low + HIGH[0] + (HIGH[1] - HIGH[0]) * u[:, 1]
@@ -66,9 +68,10 @@ def roughly_edged(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rough(sketches: Tensor, generator: torch.Generator) -> Tensor:
-    """Clean strokes [n, 1, H, W] in 0 … 1 → the same as drawn by hand: moved, turned, wavering, pressed, broken."""
+    """Clean strokes [n, 1, H, W] in 0 … 1 → strokes as drawn by hand: moved, turned, wavering, of random pressure, with
+    gaps."""
     n, _, height, width = sketches.shape
-    pixel = min(height, width) / OF_SIDE
+    pixel = min(height, width) / SIDE
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(n, *shape, generator=generator)
@@ -83,22 +86,24 @@ def rough(sketches: Tensor, generator: torch.Generator) -> Tensor:
     where = F.affine_grid(torch.cat([rotation * stretch.unsqueeze(1), shift], 2), list(sketches.shape), False)
     waver = F.interpolate(normal(2, KNOTS, KNOTS), (height, width), mode="bicubic", align_corners=True)
     where = where + pixel * WAVER * waver.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])
-    drawn = F.grid_sample(sketches, where, align_corners=False)
-    drawn = (drawn * uniform(PEN, 1, 1, 1)).clamp(max=1)
+    lines = F.grid_sample(sketches, where, align_corners=False)
+    lines = (lines * uniform(PEN, 1, 1, 1)).clamp(max=1)
 
-    gaps = torch.rand(n, 1, generator=generator) * (GAPS + 1) > torch.arange(1, GAPS + 1)  # 0 … GAPS, each as often
-    ink = drawn.flatten(1) + 1e-6  # a gap lies on a line; where there is none at all, anywhere
-    at = torch.multinomial(ink, GAPS, generator=generator)
+    gaps = torch.rand(n, 1, generator=generator) * (GAPS + 1) > torch.arange(
+        1, GAPS + 1
+    )  # 0 … GAPS of them, equally often
+    ink = lines.flatten(1) + 1e-6  # a gap lies on a line; in a blank image, anywhere
+    centre = torch.multinomial(ink, GAPS, generator=generator)
     down, across = torch.arange(height).view(-1, 1), torch.arange(width).view(1, -1)
-    row, column = (of.view(n, GAPS, 1, 1) for of in (at // width, at % width))
+    row, column = (centre // width).view(n, GAPS, 1, 1), (centre % width).view(n, GAPS, 1, 1)
     near = (down - row) ** 2 + (across - column) ** 2 < (pixel * uniform(GAP, GAPS, 1, 1)) ** 2
     broken = (near & gaps.view(n, GAPS, 1, 1)).any(1, keepdim=True)
-    return torch.where(broken, torch.zeros(()), drawn)
+    return torch.where(broken, torch.zeros(()), lines)
 
 
 def _all_strokes(images: Tensor) -> Tensor:
-    """The clean strokes of every image, uint8 [n, 1, H, W]: a millisecond each, so on all cores and once."""
-    chunks = [chunk.numpy() for chunk in images[:, 0].split(CHUNK)]
+    """The clean strokes of all images [n, 1, H, W], uint8 [n, 1, H, W]: a millisecond each, on all cores."""
+    chunks = [chunk.numpy() for chunk in torch.split(images[:, 0], CHUNK)]
     if len(chunks) < 2:
         return torch.from_numpy(_strokes_of(chunks[0])).unsqueeze(1)
     with ProcessPoolExecutor() as pool:
@@ -106,5 +111,6 @@ def _all_strokes(images: Tensor) -> Tensor:
     return torch.from_numpy(np.concatenate(done)).unsqueeze(1)
 
 
-def _strokes_of(images: np.ndarray) -> np.ndarray:
+def _strokes_of(images: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """[n, H, W] in 0 … 255, both."""
     return np.stack([np.rint(255 * strokes(image)).astype(np.uint8) for image in images])

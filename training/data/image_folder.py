@@ -1,4 +1,4 @@
-"""A folder of images → which files are in it, of which class, and what is said of them. No pixel is read here."""
+"""A folder of images → its files with their classes and captions. No pixel is read here."""
 
 import json
 import os
@@ -17,7 +17,11 @@ LONGEST_LABEL = 64
 
 @dataclass(frozen=True)
 class ImageFile:
-    """name: its path in the folder, as it may be printed; label: of its class, −1 where there are none."""
+    """An image file in a folder.
+
+    name   its path in the folder, printable
+    label  the number of its class; −1 if there are no classes
+    """
 
     path: Path
     name: str
@@ -27,7 +31,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Folder:
-    """files in the order of their names; classes in the natural order of theirs (9 before 10)."""
+    """A folder's files and classes, both in the natural order of their names (9 before 10)."""
 
     root: Path
     files: tuple[ImageFile, ...]
@@ -37,11 +41,12 @@ class Folder:
 
 
 def read_folder(root: Path, *, labels: bool = True) -> Folder:
-    """Images at the top, or one folder a class; a class's folders may have folders, hidden ones are passed over.
+    """Read a folder with images at the top, or with one folder for each class.
 
-    labels  False: folders mean nothing, all images are of one kind
+    labels  False: the folders inside are no classes
 
-    Raises DataError where it is not such a folder.
+    Folders may be nested, and hidden ones are ignored. Raises DataError if there are no images, or the classes are
+    unclear.
     """
     if not root.is_dir():
         raise DataError(f"{shown(root)}: no such folder: give one of images, or a .csv")
@@ -67,18 +72,18 @@ def read_folder(root: Path, *, labels: bool = True) -> Folder:
 
 
 def shown(path: Path | str) -> str:
-    """A path as it may be printed and written down: what in it is not UTF-8 is escaped."""
+    """A path as printable text: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key under which 9 comes before 10, and both before words."""
+    """A sort key: 9 comes before 10, and numbers before words."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _images(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """Every image below; what is none, and links that lead out of the root, go to `left_out`."""
+    """Every image below the root; other files, and links that lead out of the root, go to `left_out`."""
     waiting = [root]
     seen = set()
     while waiting:
@@ -110,7 +115,7 @@ def _images(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
 
 
 def _classes(root: Path, found: list[Path]) -> tuple[str, ...]:
-    """The folders' names; none where all images lie at the top, or in a single folder."""
+    """The folders' names; empty if all images lie at the top, or in a single folder. Raises DataError."""
     at_top = [path for path in found if path.parent == root]
     names = sorted({path.relative_to(root).parts[0] for path in found if path.parent != root}, key=natural)
     if at_top and names:
@@ -133,8 +138,10 @@ def _classes(root: Path, found: list[Path]) -> tuple[str, ...]:
 
 
 def _captions(root: Path, found: list[Path], left_out: list[LeftOut]) -> dict[Path, str]:
-    """What metadata.jsonl (at the top or in any folder) says, as Hugging Face's ImageFolder has it: a JSON object a
-    line, with the `file_name` as seen from there and its `text`."""
+    """The captions in metadata.jsonl, at the top or in any folder, in the format of Hugging Face's ImageFolder.
+
+    Each line is a JSON object with a `file_name`, relative to metadata.jsonl, and a `text`. Raises DataError.
+    """
     captions: dict[Path, str] = {}
     images = set(found)
     for file in sorted({folder / CAPTIONS for path in found for folder in (root, path.parent)}):
@@ -150,20 +157,20 @@ def _captions(root: Path, found: list[Path], left_out: list[LeftOut]) -> dict[Pa
                 continue
             try:
                 entry = json.loads(line)
-                of, text = file.parent / entry["file_name"], entry["text"]
+                image, text = file.parent / entry["file_name"], entry["text"]
             except (ValueError, KeyError, TypeError) as error:
-                wanted_settings = '{"file_name": …, "text": …}'
+                expected = '{"file_name": …, "text": …}'
                 raise DataError(
-                    f"{shown(file)}, line {number}: wants {wanted_settings} ({type(error).__name__}: {error})"
+                    f"{shown(file)}, line {number}: wants {expected} ({type(error).__name__}: {error})"
                 ) from error
             if not isinstance(text, str):
                 raise DataError(f"{shown(file)}, line {number}: text is {text!r}, not a string")
-            if of in images:
-                captions[of] = " ".join(text.split())
+            if image in images:
+                captions[image] = " ".join(text.split())
             else:
                 left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {shown(entry['file_name'])}"))
     return captions
 
 
 def _some(left_out: list[LeftOut]) -> str:
-    return "; ".join(f"{one.name}: {one.reason}" for one in left_out[:3]) + (" …" if len(left_out) > 3 else "")
+    return "; ".join(f"{file.name}: {file.reason}" for file in left_out[:3]) + (" …" if len(left_out) > 3 else "")

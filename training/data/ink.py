@@ -1,17 +1,17 @@
-"""Are images light strokes on a dark ground, as MNIST's are, and how large is what they show?"""
+"""Are images light strokes on a dark ground, like MNIST's, and how large are the figures in them?"""
 
 import torch
 from torch import Tensor
 
 from model.hints import FULL, INK
 
-LOOKED_AT = 500  # images are enough to see it
-DARK = 0.1  # of the full range: the ground is not lighter …
-NEARLY_ALL = 0.9  # … in such a share of the images
+LOOKED_AT = 500  # images are enough to decide
+DARK = 0.1  # share of the full range: the ground is at most this light …
+NEARLY_ALL = 0.9  # … in at least this share of the images
 
 
 def is_ink(images: Tensor) -> bool:
-    """Of images uint8 [n, C, H, W]."""
+    """Are images uint8 [n, C, H, W] light strokes on a dark ground?"""
     if images.shape[1] != 1:
         return False
     shades = images[:, 0].float() / 255
@@ -22,13 +22,14 @@ def is_ink(images: Tensor) -> bool:
 
 
 def frame_of(images: Tensor) -> float:
-    """Of ink [n, 1, H, W]: the longer side of what is drawn, as a share of the image's shorter one; the median."""
+    """The median size of the figures in images of ink [n, 1, H, W]: a figure's longer side as a share of the image's
+    shorter side."""
     marks = _marks(images)
     longer = torch.maximum(marks.any(2).sum(1), marks.any(1).sum(1)).float()
     return min(1.0, (longer.median() / min(images.shape[2:])).item())
 
 
 def _marks(images: Tensor) -> Tensor:
-    """Where there is ink, bool [n, H, W]."""
+    """The pixels with ink, bool [n, H, W]."""
     shades = images[:, 0].float()
     return shades >= INK * shades.amax((1, 2), keepdim=True).clamp(min=1)

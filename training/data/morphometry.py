@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
@@ -17,37 +18,38 @@ from torch import Tensor
 from training.data.cache import cache_dir
 
 UPSCALE = 4  # a skeleton of 28×28 pixels would be too coarse
-THRESHOLD = 0.5  # of the range of the upscaled image
-CUT = 0.02  # of an image's ink, beyond its width and height: specks do not count
-CHUNK = 500  # images a process takes at a time
-VERSION = "1"  # of what is measured: a change makes what is kept be measured again
+THRESHOLD = 0.5  # share of the range of the upscaled image
+CUT = 0.02  # share of an image's ink outside its width and height: specks do not count
+CHUNK = 500  # images that a process measures at a time
+VERSION = "1"  # of the measures: a new number makes cached ones be measured again
 
 
 @dataclass(frozen=True)
 class Morphometry:
-    """Of n images, each [n] float64; NaN throughout where an image has no ink.
+    """Measures of n images, each [n] float64; NaN for an image without ink.
 
-    thickness  pixels: twice the mean distance of the skeleton from the stroke's edge
-    slant      degrees from the vertical, positive to the right: the shear that would set the ink upright
-    width      pixels: of the parallelogram around the ink that leans as the slant does
-    height     pixels: of the same
-    length     pixels: of the skeleton, diagonal steps √2 long
+    thickness  in pixels: twice the mean distance of the skeleton from the stroke's edge
+    slant      in degrees from the vertical, positive to the right: the angle of the shear that sets the ink upright
+    width      in pixels, of the parallelogram around the ink that leans by the slant
+    height     in pixels, of the same parallelogram
+    length     in pixels, of the skeleton, where a diagonal step is √2 long
     """
 
-    thickness: np.ndarray
-    slant: np.ndarray
-    width: np.ndarray
-    height: np.ndarray
-    length: np.ndarray
+    thickness: NDArray[np.float64]
+    slant: NDArray[np.float64]
+    width: NDArray[np.float64]
+    height: NDArray[np.float64]
+    length: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.thickness)
 
 
-def measure(images: Tensor | np.ndarray, *, keep: bool = False) -> Morphometry:
-    """Images [n, 1, H, W] or [n, H, W] in 0 … 255. On all cores, about 2 ms an image and core.
+def measure(images: Tensor | NDArray[np.generic], *, keep: bool = False) -> Morphometry:
+    """Measure images on all cores; an image takes about 2 ms of a core.
 
-    keep  what was measured is kept in `cache_dir()`, and found there the next time
+    images  [n, 1, H, W] or [n, H, W] in 0 … 255
+    keep    cache the measures in `cache_dir()`, and take them from there the next time
     """
     pixels = np.asarray(images, dtype=np.float32).reshape(len(images), *images.shape[-2:])
     if not keep:
@@ -65,7 +67,7 @@ def measure(images: Tensor | np.ndarray, *, keep: bool = False) -> Morphometry:
     return measured
 
 
-def _measure(images: np.ndarray) -> Morphometry:
+def _measure(images: NDArray[np.float32]) -> Morphometry:
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     rows: list[tuple[float, ...]] = []
     if len(chunks) < 2:
@@ -79,12 +81,12 @@ def _measure(images: np.ndarray) -> Morphometry:
     return Morphometry(*np.array(rows, dtype=np.float64).reshape(-1, len(fields(Morphometry))).T)
 
 
-def _measure_chunk(images: np.ndarray) -> list[tuple[float, ...]]:
+def _measure_chunk(images: NDArray[np.float32]) -> list[tuple[float, ...]]:
     return [_measure_image(image) for image in images]
 
 
-def _measure_image(image: np.ndarray) -> tuple[float, ...]:
-    """One image [H, W]. (thickness, slant, width, height, length)"""
+def _measure_image(image: NDArray[np.float32]) -> tuple[float, ...]:
+    """(thickness, slant, width, height, length) of one image [H, W]."""
     if not image.max() > image.min():
         return (float("nan"),) * len(fields(Morphometry))
     smooth = pyramid_expand(image, upscale=UPSCALE, order=3)
@@ -102,24 +104,24 @@ def _measure_image(image: np.ndarray) -> tuple[float, ...]:
     return thickness, slant, width, height, _skeleton_length(skeleton) / UPSCALE
 
 
-def _extent(along: np.ndarray) -> float:
-    """Between the two quantiles that leave CUT of the ink outside; a pixel is one wide."""
+def _extent(along: NDArray[np.float64]) -> float:
+    """The distance between the two quantiles that leave CUT of the ink outside; a pixel is one wide."""
     low, high = np.quantile(along, [CUT / 2, 1 - CUT / 2])
     return float(high - low) + 1
 
 
-def _skeleton_length(skeleton: np.ndarray) -> float:
-    """Steps between neighbouring pixels: 1 along a side, √2 across a corner."""
+def _skeleton_length(skeleton: NDArray[np.bool_]) -> float:
+    """The sum of the steps between neighbouring pixels [H, W]: 1 along a side, √2 across a corner."""
     s = skeleton
     straight = (s[1:] & s[:-1]).sum() + (s[:, 1:] & s[:, :-1]).sum()
-    # Across a corner only where there is no way along the sides.
+    # A step across a corner counts only if there is no way along the sides.
     down = s[1:, 1:] & s[:-1, :-1] & ~s[1:, :-1] & ~s[:-1, 1:]
     up = s[1:, :-1] & s[:-1, 1:] & ~s[1:, 1:] & ~s[:-1, :-1]
     return float(straight + np.sqrt(2) * (down.sum() + up.sum()))
 
 
-def terciles(values: Morphometry, labels: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Measure → [classes, 2]: between which values the middle third of each class lies."""
+def terciles(values: Morphometry, labels: NDArray[np.int64], classes: int) -> dict[str, NDArray[np.float64]]:
+    """Measure → [classes, 2], the lower and upper bound of the middle third of each class. labels: [n]."""
     found = {}
     for field, value in zip(fields(Morphometry), astuple(values), strict=True):
         bounds = [np.nanquantile(value[labels == label], [1 / 3, 2 / 3]) for label in range(classes)]

@@ -1,6 +1,7 @@
-"""Two-dimensional sets with known densities. Points are drawn afresh, without end."""
+"""Two-dimensional sets with known densities. Points are made afresh, without end."""
 
 import math
+from abc import ABC, abstractmethod
 from functools import cached_property
 
 import torch
@@ -12,12 +13,19 @@ from training.data.training_set import Examples
 HELD_OUT = 10_000
 
 
-class _Endless:
-    examples = None
+class _Endless(ABC):
+    """A `TrainingSet` without examples: every row is new."""
+
+    examples: None = None
+    config: DataConfig
 
     @cached_property
     def held_out(self) -> Examples:
         return Examples(*self.draw(HELD_OUT, torch.Generator().manual_seed(0)))
+
+    @abstractmethod
+    def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(points float32 [rows, 2], labels int64 [rows])"""
 
 
 class GaussianMixture(_Endless):
@@ -30,7 +38,7 @@ class GaussianMixture(_Endless):
         kind="points",
         shape=(2,),
         labels=("0", "1"),
-        std=(math.sqrt(17),),  # of either axis: √(4² + 1)
+        std=(math.sqrt(17),),  # √(4² + 1), for either axis
     )
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -40,13 +48,13 @@ class GaussianMixture(_Endless):
 
 
 class Spiral(_Endless):
-    """r = 5θ, θ = 5π√u (evenly spread along the curve, nearly), each axis standardised; the label is the turn."""
+    """r = 5θ with θ = 5π√u, u uniform: nearly even along the curve, axes standardised. The label is the turn."""
 
     end = 5 * math.pi
     config = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("0", "1", "2"))
 
     def __init__(self) -> None:
-        # Mean and deviation of either axis, by quadrature over u.
+        # The mean and standard deviation of each axis, by quadrature over u.
         curve = self._curve(self.end * ((torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000).sqrt())
         self._mean, self._std = curve.mean(0).float(), curve.std(0, correction=0).float()
 

@@ -1,4 +1,4 @@
-"""A CSV of numbers → a training set of points. Every line is read and checked."""
+"""A CSV of numbers → a training set of points. Every line is checked."""
 
 import csv
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from model.conditions import NO_LABEL
 from model.data import MAX_DIMENSIONS, DataConfig
@@ -21,15 +22,18 @@ from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
 FEWEST = 16  # points to train on
-MOST_NUMBERS = 2**28  # of a table: a gigabyte in memory
-WORDS = 0.5  # of a column's values: where more are no numbers, it is no column of numbers
+MOST_NUMBERS = 2**28  # in a table: a gigabyte of memory
+WORDS = 0.5  # share of a column's values: a column with more words is no column of numbers
 DELIMITERS = ",;\t"
-LARGEST = float(np.finfo(np.float32).max)  # what a table is held in
+LARGEST = float(np.finfo(np.float32).max)  # tables are held in float32
 
 
 @dataclass
 class Columns:
-    """A table as it stands: names of the columns, and how to read the lines below them."""
+    """The head of a table: the names of its columns, and the format of its lines.
+
+    headed  the first line has the names; otherwise they are x0, x1, …
+    """
 
     path: Path
     names: tuple[str, ...]
@@ -37,7 +41,7 @@ class Columns:
     headed: bool
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """(number in the file, cells) of each line that is not empty."""
+        """(line number in the file, cells) of each line that is not empty. Raises DataError."""
         try:
             with self.path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.reader(file, delimiter=self.delimiter, strict=True)
@@ -52,18 +56,24 @@ class Columns:
 
 @dataclass
 class Points:
-    """What could be read: numbers [n, d], a class for each where there is one, its line."""
+    """The usable lines of a table.
 
-    numbers: np.ndarray
+    numbers   float32 [n, d]
+    labels    the class of each point; empty without a column of classes
+    lines     the line number of each point
+    left_out  the other lines
+    """
+
+    numbers: NDArray[np.float32]
     labels: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
 def table_set(section: TableSection) -> FiniteSet:
-    """The table's points, but for those that are held out; `left_out` names the lines that cannot be used.
+    """The table's points; `left_out` names the lines that cannot be used.
 
-    Raises DataError where it cannot be trained on.
+    Raises DataError if the table cannot be trained on.
     """
     columns = read_columns(Path(section.table))
     numeric = _numeric(columns, section)
@@ -76,7 +86,7 @@ def table_set(section: TableSection) -> FiniteSet:
     trained = points.numbers[~held].astype(np.float64)
     mean, std = trained.mean(0), trained.std(0)
     if not (std > 0).all():
-        raise _constant(columns, [columns.names[numeric[i]] for i in np.flatnonzero(std == 0)])
+        raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(std == 0).tolist()])
     config = DataConfig(
         dataset=section.dataset,
         kind="points",
@@ -86,17 +96,17 @@ def table_set(section: TableSection) -> FiniteSet:
         mean=tuple(float(f"{value:.6g}") for value in mean),
         std=tuple(float(f"{value:.6g}") for value in std),
     )
-    examples, held = (
-        Examples(
+
+    def examples(part: NDArray[np.bool_]) -> Examples:
+        return Examples(
             torch.from_numpy(points.numbers[part]),
             torch.from_numpy(labels[part]),
-            tuple(f"line {points.lines[index]}" for index in np.flatnonzero(part)),
+            tuple(f"line {points.lines[index]}" for index in np.flatnonzero(part).tolist()),
         )
-        for part in (~held, held)
-    )
+
     jitter = section.jitter * torch.tensor(config.std)
     identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes()).hexdigest()[:16]
-    return FiniteSet(config, examples, held, of_points(jitter), tuple(points.left_out), identity)
+    return FiniteSet(config, examples(~held), examples(held), of_points(jitter), tuple(points.left_out), identity)
 
 
 def read_columns(path: Path) -> Columns:
@@ -121,7 +131,7 @@ def read_columns(path: Path) -> Columns:
 
 
 def _numeric(columns: Columns, section: TableSection) -> list[int]:
-    """Which columns are numbers to train on."""
+    """The indices of the columns of numbers that are trained on. Raises DataError."""
     for name in (*section.without, *([] if section.label is None else [section.label])):
         if name not in columns.names:
             raise DataError(f"{shown(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
@@ -136,14 +146,14 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
 
 
 def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points:
-    """Lines that want a number, or a label, are left out by name; a column of words is refused."""
-    of_label = None if label is None else columns.names.index(label)
+    """The usable lines; lines without a number or a label are left out. Raises DataError for a column of words."""
+    label_column = None if label is None else columns.names.index(label)
     numbers = array("f")
-    points = Points(np.empty(0))
+    points = Points(np.empty(0, dtype=np.float32))
     words: Counter[str] = Counter()
-    seen = 0
+    lines = 0
     for line, cells in columns.lines():
-        seen += 1
+        lines += 1
         name = f"line {line}"
         if len(cells) != len(columns.names):
             points.left_out.append(LeftOut(name, f"{len(cells)} cells, not {len(columns.names)}"))
@@ -153,17 +163,17 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
         if wrong:
             why = _no_number(cells[columns.names.index(wrong[0])])
             points.left_out.append(LeftOut(name, f"column {wrong[0]!r}: {why}"))
-        elif of_label is not None and not cells[of_label]:
+        elif label_column is not None and not cells[label_column]:
             points.left_out.append(LeftOut(name, f"column {label!r}: no label"))
         else:
             numbers.extend(float(cells[index]) for index in numeric)
             points.lines.append(line)
-            if of_label is not None:
-                points.labels.append(cells[of_label])
+            if label_column is not None:
+                points.labels.append(cells[label_column])
         if len(numbers) > MOST_NUMBERS:
             raise DataError(f"{shown(columns.path)}: more than {MOST_NUMBERS:,} numbers: train on fewer lines")
     for name, count in words.items():
-        if count > WORDS * seen:
+        if count > WORDS * lines:
             raise DataError(
                 f"{shown(columns.path)}: column {name!r} is no column of numbers ({points.left_out[0].name}: "
                 f"{points.left_out[0].reason}): if it is the class, --label {name} (label = in the recipe); else leave "
@@ -174,7 +184,7 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
 
 
 def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
-    """Raises DataError where there is too little to learn from, or nothing in a column."""
+    """Raises DataError if there are too few points, a constant column or an impossible class."""
     n = len(points.numbers)
     if n < FEWEST:
         because = "".join(f"; {one.name}: {one.reason}" for one in points.left_out[:3])
@@ -184,7 +194,7 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
         )
     constant = (points.numbers == points.numbers[0]).all(0)
     if constant.any():
-        raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(constant)])
+        raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(constant).tolist()])
     for name, count in Counter(points.labels).items():
         if not name.isprintable() or len(name) > LONGEST_LABEL:
             raise DataError(f"{shown(columns.path)}: {name[:80]!r} is no label: at most {LONGEST_LABEL} plain letters")
@@ -205,7 +215,7 @@ def _constant(columns: Columns, names: Sequence[str]) -> DataError:
 
 
 def is_number(cell: str) -> bool:
-    """One that is finite, in float32 as well."""
+    """Is the cell a number, and finite in float32?"""
     try:
         return abs(float(cell)) <= LARGEST
     except ValueError:
@@ -213,7 +223,7 @@ def is_number(cell: str) -> bool:
 
 
 def _no_number(cell: str) -> str:
-    """Why a cell is none that `is_number`."""
+    """The reason why a cell is no number."""
     if not cell:
         return "nothing there"
     try:

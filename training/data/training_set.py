@@ -1,4 +1,4 @@
-"""What training and measuring ask of data."""
+"""The interface of a training set, and the finite sets that implement it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from model.data import DataConfig
 
 
 class DataError(ValueError):
-    """Data that cannot be trained on; the message names the file or line and says what to do."""
+    """Data that cannot be trained on; the message names the file or line and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +19,9 @@ class Examples:
     """Real rows, in memory or mapped from a file.
 
     rows      in the data's own units: uint8 [n, C, H, W], or float32 [n, d]
-    labels    int64 [n]; NO_LABEL where the set has no classes
-    names     of each: its file or its line; none where a set has no names for them
-    captions  what is said of each, "" where nothing is; none where a set has no captions
+    labels    int64 [n]; NO_LABEL if the set has no classes
+    names     the file or line of each row; empty if the set has no names
+    captions  of each row, "" for a row without one; empty if the set has no captions
     """
 
     rows: Tensor
@@ -33,32 +33,35 @@ class Examples:
         return len(self.rows)
 
     def some(self, n: int) -> "Examples":
-        """n of them, or all, as `some_rows`."""
+        """At most n of them, chosen as by `some_rows`."""
         if n >= len(self):
             return self
         index = in_random_order(len(self))[:n]
-        names, captions = (tuple(of[i] for i in index.tolist()) if of else () for of in (self.names, self.captions))
+        names, captions = (
+            tuple(texts[i] for i in index.tolist()) if texts else () for texts in (self.names, self.captions)
+        )
         return Examples(self.rows[index], self.labels[index], names, captions)
 
 
 def some_rows(rows: Tensor, n: int) -> Tensor:
-    """n of them, or all: those of a random order that is always the same, for they may lie class by class."""
+    """At most n of the rows, always the same ones, chosen at random: rows may lie class by class."""
     return rows if n >= len(rows) else rows[in_random_order(len(rows))[:n]]
 
 
 def in_random_order(n: int) -> Tensor:
-    """0 … n − 1, always in the same order."""
+    """0 … n − 1 in a random order that is always the same."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(0))
 
 
 class TrainingSet(Protocol):
-    """Rows in the data's own units, drawn by a generator: the same generator, the same rows.
+    """A source of rows in the data's own units; the same generator gives the same rows.
 
-    examples  what is drawn from, before it is augmented; None where rows are made afresh without end
-    held_out  real rows that are never drawn, to measure with
+    examples  the training rows before augmentation; None if rows are made afresh without end
+    held_out  real rows that are never trained on, for measurements
     """
 
-    config: DataConfig
+    @property
+    def config(self) -> DataConfig: ...
 
     @property
     def examples(self) -> Examples | None: ...
@@ -67,29 +70,37 @@ class TrainingSet(Protocol):
     def held_out(self) -> Examples: ...
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(data float32 [rows, *shape], labels int64 [rows], or traits [rows, …] where the set has captions)"""
+        """(data float32 [rows, *shape], labels int64 [rows]); a captioned set gives traits int64 [rows, …] instead."""
         ...
+
+
+def finite(data: TrainingSet) -> Examples:
+    """The examples of a finite set. Raises DataError if its rows are made afresh without end."""
+    if data.examples is None:
+        raise DataError(f"{data.config.dataset} has no examples: its rows are made afresh without end")
+    return data.examples
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """A file or a line that cannot be trained on, and why."""
+    """A file or a line that cannot be trained on, and the reason."""
 
     name: str
     reason: str
 
 
 def unchanged(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """No augmentation."""
     return rows
 
 
 @dataclass(frozen=True, eq=False)
 class FiniteSet:
-    """A `TrainingSet` of so many examples, augmented as they are drawn.
+    """A `TrainingSet` of finitely many examples, augmented on the way out.
 
-    augment   (rows float32 [n, …], generator) → the same, changed a little
-    left_out  what lay beside the examples and cannot be trained on
-    identity  of somebody's own data: another one once they have changed
+    augment   (rows float32 [n, …], generator) → augmented rows, of the same shape
+    left_out  files or lines that cannot be trained on
+    identity  a digest of own data that changes when they change; empty for built-in data
     """
 
     config: DataConfig
@@ -107,5 +118,5 @@ class FiniteSet:
         return self.at(index, generator), self.examples.labels[index]
 
     def at(self, index: Tensor, generator: torch.Generator) -> Tensor:
-        """Those examples [rows], augmented: for whoever draws captions, or hints, beside them."""
+        """The augmented examples at these indices [rows]; for sets that add captions or hints to the same rows."""
         return self.augment(self.examples.rows[index].float(), generator)

@@ -1,1 +1,1 @@
-"""How good a checkpoint is, and what its model card says of it."""
+"""Measure a checkpoint, and write the metrics into its config and model card."""

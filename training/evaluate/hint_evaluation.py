@@ -1,4 +1,4 @@
-"""Measure a ControlNet: hints of held-out images and drawings by hand, and what is made of them."""
+"""Measure a ControlNet: do samples follow hints of held-out images, and drawings by hand?"""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,12 @@ from training.metrics.image_reference import ImageReference
 
 @dataclass(frozen=True, eq=False)
 class HintSet:
-    """Hints [n, 1, H, W] in 0 … 1, the images [n, C, H, W] in 0 … 255 that they are of, and these' labels [n]."""
+    """Hints and the images that they come from.
+
+    sources  [n, C, H, W] in 0 … 255
+    labels   [n] int64, of the sources
+    hints    [n, 1, H, W] in 0 … 1
+    """
 
     sources: Tensor
     labels: Tensor
@@ -36,7 +41,7 @@ class HintSet:
 
 
 def of_held_out(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> HintSet:
-    """Hints of so many held-out images, or of as many as there are."""
+    """The hints of at most `samples` held-out images; `seed` varies the strokes of sketches."""
     real = data.held_out.some(samples)
     hints = torch.stack(
         [torch.from_numpy(HINT_EXTRACTORS[kind](image)) for image in grey(real.rows).numpy()]
@@ -47,14 +52,19 @@ def of_held_out(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> H
 
 
 def of_drawings(control: ControlConfig) -> HintSet:
-    """Digits drawn by hand, through what a request's picture goes through."""
-    drawn, (_, *size) = drawings(), control.data.shape
-    framing = {"framing": control.framing, "frame": control.frame}
-    hints = np.stack([given_hint(one.picture, control.hint, tuple(size), **framing) for one in drawn])
-    papers = torch.from_numpy(np.stack([one.picture for one in drawn])).unsqueeze(1).float()
+    """The drawings by hand, processed as the control image of a request."""
+    _, height, width = control.data.shape
+    hands = drawings()
+    hints = np.stack(
+        [
+            given_hint(hand.picture, control.hint, (height, width), framing=control.framing, frame=control.frame)
+            for hand in hands
+        ]
+    )
+    papers = torch.from_numpy(np.stack([hand.picture for hand in hands])).unsqueeze(1).float()
     return HintSet(
-        255 - F.interpolate(papers, size, mode="area"),
-        torch.tensor([one.digit for one in drawn]),
+        255 - F.interpolate(papers, (height, width), mode="area"),
+        torch.tensor([hand.digit for hand in hands]),
         torch.from_numpy(hints).unsqueeze(1),
     )
 
@@ -62,48 +72,48 @@ def of_drawings(control: ControlConfig) -> HintSet:
 def evaluate_control(
     control: ControlCheckpoint,
     base: DenoiserCheckpoint,
-    shown: HintSet,
+    hint_set: HintSet,
     reference: ImageReference,
     options: SamplingConfig,
-    how: SamplingRun,
+    run: SamplingRun,
     *,
     scale: float,
     alone: bool,
 ) -> tuple[Metrics, Tensor]:
-    """(how well the hints are followed, what was made of them [n, C, H, W] in 0 … 255)
+    """(metrics, one sample for each hint [n, C, H, W] in 0 … 255)
 
-    scale  of what the ControlNet adds
-    alone  without their labels: the options' guidance scale is of the hint then
+    scale  of the ControlNet's contribution
+    alone  give the hints without their labels; the options' guidance scale then applies to the hint
     """
-    labels = torch.full_like(shown.labels, NO_LABEL) if alone else shown.labels
+    labels = torch.full_like(hint_set.labels, NO_LABEL) if alone else hint_set.labels
     with Progress(transient=True) as progress:
-        task = progress.add_task("sampling", total=len(shown))
-        made = generate(
+        task = progress.add_task("sampling", total=len(hint_set))
+        images = generate(
             base,
-            labelled(labels.numpy(), options).with_hints(shown.hints, control.hint, scale),
+            labelled(labels.numpy(), options).with_hints(hint_set.hints, control.hint, scale),
             options,
             control=control,
-            seed=how.first,
-            device=how.device,
-            precision=how.precision,
-            compile=how.compile,
+            seed=run.first_seed,
+            device=run.device,
+            precision=run.precision,
+            compile=run.compile,
             advance=lambda rows: progress.advance(task, rows),
         )
-    made = made.round().clamp(0, 255)
-    others = shown.hints[another_of_the_class(shown.labels.numpy())]
+    images = images.round().clamp(0, 255)
+    others = hint_set.hints[another_of_the_class(hint_set.labels.numpy())]
     metrics = {
-        "agreement": agreement(made, shown.hints, control.hint),
-        "agreement_ceiling": agreement(shown.sources, shown.hints, control.hint),
-        "agreement_floor": agreement(made, others, control.hint),
+        "agreement": agreement(images, hint_set.hints, control.hint),
+        "agreement_ceiling": agreement(hint_set.sources, hint_set.hints, control.hint),
+        "agreement_floor": agreement(images, others, control.hint),
     }
     if reference.judged is not None:
-        _, classes = reference.judged.judge.look(made)
-        metrics["label_accuracy"] = (classes == shown.labels).double().mean().item()
-    settings = {"samples": len(shown), "seed": how.seed, **computed(how), "base": base.config.name}
+        _, classes = reference.judged.judge.look(images)
+        metrics["label_accuracy"] = (classes == hint_set.labels).double().mean().item()
+    settings: Metrics = {"samples": len(hint_set), "seed": run.seed, **computed(run), "base": base.config.name}
     return {
         **settings,
         **settings_of(options, None),
         "control_scale": scale,
         **reference.judge_name,
         **{name: rounded(value) for name, value in metrics.items()},
-    }, made
+    }, images

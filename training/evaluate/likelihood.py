@@ -1,8 +1,9 @@
-"""Measure the likelihood that a denoiser gives to data that it was not trained on."""
+"""Measure the likelihood of held-out data under a denoiser."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -17,18 +18,25 @@ from training.metrics.bits_per_dimension import Bits, bits_per_dimension
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The bound over one chain. timesteps [steps] are those of the terms, T first."""
+    """The bound over one chain of steps.
+
+    timesteps  [steps] int64, of the terms; T first
+    bits       by the variance that the sampler takes
+    """
 
     metrics: Metrics
-    timesteps: np.ndarray
+    timesteps: NDArray[np.int64]
     bits: dict[Variance, Bits]
 
 
-def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, how: SamplingRun, *, rows: int) -> Likelihood:
-    """Bits per dimension of rows that were not trained on, over a chain of `steps` steps; `how` draws the noise."""
-    data, denoiser = checkpoint.config.data, checkpoint.denoiser(how.device, how.precision)
-    how = replace(how, compile=how.compile and data.kind == "images")
-    if how.compile:
+def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, run: SamplingRun, *, rows: int) -> Likelihood:
+    """Bits per dimension of at most `rows` held-out rows over a chain of `steps` steps.
+
+    Of `run`, the device, the precision, the compilation (of images' networks) and the seed of the noise count.
+    """
+    data, denoiser = checkpoint.config.data, checkpoint.denoiser(run.device, run.precision)
+    run = replace(run, compile=run.compile and data.kind == "images")
+    if run.compile:
         denoiser.network = compiled(denoiser.network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
@@ -38,13 +46,13 @@ def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, how: Sampling
             data,
             x,
             steps,
-            seed=how.first,
+            seed=run.first_seed,
             advance=lambda network_evaluations: progress.advance(task, network_evaluations),
         )
     best = bits.get("learned", bits["fixed-small"])
-    metrics: Metrics = {"samples": len(x), "seed": how.seed, **computed(how), "steps": steps}
+    metrics: Metrics = {"samples": len(x), "seed": run.seed, **computed(run), "steps": steps}
     metrics["prior"], metrics["decoder"] = rounded(best.prior), rounded(best.terms[-1].item())
-    for variance, of in bits.items():
-        metrics[f"bits_{variance.replace('-', '_')}"] = rounded(of.mean)
-        metrics[f"standard_error_{variance.replace('-', '_')}"] = rounded(of.standard_error)
+    for variance, found in bits.items():
+        metrics[f"bits_{variance.replace('-', '_')}"] = rounded(found.mean)
+        metrics[f"standard_error_{variance.replace('-', '_')}"] = rounded(found.standard_error)
     return Likelihood(metrics, trailing_timesteps(checkpoint.schedule.T, steps)[:-1], bits)

@@ -1,4 +1,4 @@
-"""Measure a denoiser of points: clouds of samples, compared with clouds of real points."""
+"""Measure a denoiser of points: generate samples and compare them with real points."""
 
 import math
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from model.data import DataConfig
 from training.data import trained_on
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.measurement import Metrics, rounded, settings_of
-from training.evaluate.sampling_run import Generated, SamplingRun, asks_for_labels
+from training.evaluate.sampling_run import Generated, SamplingRun, requests_labels
 from training.generate import generate, labelled
 from training.metrics.point_metrics import (
     energy_distance,
@@ -27,111 +27,113 @@ from training.metrics.point_metrics import (
 )
 from training.metrics.two_sample import two_sample_accuracy
 
-POINT_SEEDS = 10  # draws that figures are the mean of: one differs from the next by half
-POINT_STEPS = 50  # at which checkpoints of points are measured, whatever they are served at
+POINT_SEEDS = 10  # runs that metrics are averaged over: single runs differ by half
+POINT_STEPS = 50  # of every measurement, whatever the card advises
 
 
 def evaluate_points(
     checkpoint: DenoiserCheckpoint,
     options: SamplingConfig,
-    how: SamplingRun,
+    run: SamplingRun,
     *,
     samples: int,
     seeds: int = POINT_SEEDS,
 ) -> tuple[Metrics, Generated]:
-    """(means over `seeds` runs (2 or more) of `samples` points, the points of all runs)
+    """(the metrics as means over `seeds` ≥ 2 runs of `samples` points, the points of all runs)
 
-    In float32, not compiled, whatever `how` says: the networks are small, and figures of points compare with one
-    another. Of a finite set there are at most as many points a run as are held out. Where dimensions are measured in
-    different units, distances are taken as the network sees them.
+    Points are generated in float32 and not compiled, whatever `run` says: the networks are small, and metrics of points
+    stay comparable. For a finite set a run compares at most as many points as are held out. If dimensions have
+    different units, distances are taken in the network's range.
     """
-    data, guidance = trained_on(checkpoint.config), how.guidance
-    runs: list[dict[str, float]] = []
-    drawn: list[Generated] = []
-    for run in track(range(seeds), "sampling", transient=True):
-        # The floor's draw lends its labels: both are as far from the other draw by chance.
-        real, other = _two_draws(data, samples, torch.Generator().manual_seed(how.first + run))
-        asked = other.labels
+    data, guidance = trained_on(checkpoint.config), run.guidance
+    results: list[dict[str, float]] = []
+    parts: list[Generated] = []
+    for number in track(range(seeds), "sampling", transient=True):
+        # Samples take the labels of `other`, the real points of the floor, so chance moves both from `real` equally.
+        real, other = _two_real_samples(data, samples, torch.Generator().manual_seed(run.first_seed + number))
+        labels = other.labels
         if guidance is None and not checkpoint.config.data.labels:
-            asked = torch.full_like(asked, NO_LABEL)
-        # Runs must not share a sample: run r takes the seeds first + r·samples …
+            labels = torch.full_like(labels, NO_LABEL)
+        # Runs must not share a sample: run r takes the seeds first_seed + r·samples …
         points = generate(
             checkpoint,
-            labelled(asked.numpy(), options, guidance),
+            labelled(labels.numpy(), options, guidance),
             options,
-            guidance_model=guidance and guidance.guidance_model,
-            seed=how.first + run * samples,
-            device=how.device,
+            guidance_model=run.guidance_model,
+            seed=run.first_seed + number * samples,
+            device=run.device,
         )
-        drawn.append(Generated(points, asked))
-        made = _comparable(points, data.config)
-        metrics = asdict(point_metrics(made, real.rows))
+        parts.append(Generated(points, labels))
+        generated = _comparable(points, data.config)
+        metrics = asdict(point_metrics(generated, real.rows))
         metrics["sliced_wasserstein_floor"] = sliced_wasserstein(other.rows, real.rows)
         metrics["energy_floor"] = energy_distance(other.rows, real.rows)
-        if asks_for_labels(checkpoint, options, guidance):
+        if requests_labels(checkpoint, options, guidance):
             known = _all_real(data) or real
-            metrics["label_accuracy"] = nearest_label_accuracy(made, asked, known.rows, known.labels)
-            metrics |= _within_labels(Examples(made, asked), other, real)
-        runs.append(metrics)
-    found = dict.fromkeys(name for run in runs for name in run)  # in small classes some runs have no spread to measure
-    mean = {name: rounded(float(np.mean([run[name] for run in runs if name in run]))) for name in found}
-    whole = Generated(*(torch.cat([getattr(one, part) for one in drawn]) for part in ("rows", "labels")))
-    if data.examples is None:  # runs that share their held-out points, as of a finite set, are not independent
-        spread = float(np.std([run["sliced_wasserstein"] for run in runs], ddof=1)) / math.sqrt(seeds)
-        mean["sliced_wasserstein_standard_error"] = rounded(spread)
+            metrics["label_accuracy"] = nearest_label_accuracy(generated, labels, known.rows, known.labels)
+            metrics |= _within_labels(Examples(generated, labels), other, real)
+        results.append(metrics)
+    names = dict.fromkeys(name for result in results for name in result)  # small classes have no spread in some runs
+    mean = {name: rounded(float(np.mean([result[name] for result in results if name in result]))) for name in names}
+    whole = Generated(torch.cat([part.rows for part in parts]), torch.cat([part.labels for part in parts]))
+    if data.examples is None:  # runs on a finite set share its held-out points, so they are not independent
+        deviation = float(np.std([result["sliced_wasserstein"] for result in results], ddof=1)) / math.sqrt(seeds)
+        mean["sliced_wasserstein_standard_error"] = rounded(deviation)
     if mean.get("within_labels_floor"):
         mean["within_labels_ratio"] = rounded(mean["within_labels"] / mean["within_labels_floor"])
     return {
-        "samples": len(drawn[0].rows),
+        "samples": len(parts[0].rows),
         "seeds": seeds,
-        "seed": how.seed,
+        "seed": run.seed,
         **settings_of(options, guidance),
         **mean,
         "sliced_wasserstein_ratio": rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"]),
     }, whole
 
 
-def two_sample_test(drawn: Generated, data: TrainingSet) -> Metrics:
-    """How often a small network tells samples from real points: of a finite set, from all that there are."""
+def two_sample_test(generated: Generated, data: TrainingSet) -> Metrics:
+    """The accuracy of a small network that separates samples from real points: of a finite set, from all of them."""
     real = _all_real(data)
-    rows = real.rows if real else data.draw(len(drawn.rows), torch.Generator().manual_seed(0))[0]
-    return {"two_sample_accuracy": rounded(two_sample_accuracy(_comparable(drawn.rows, data.config), rows))}
+    rows = real.rows if real else data.draw(len(generated.rows), torch.Generator().manual_seed(0))[0]
+    return {"two_sample_accuracy": rounded(two_sample_accuracy(_comparable(generated.rows, data.config), rows))}
 
 
-def _two_draws(data: TrainingSet, n: int, generator: torch.Generator) -> tuple[Examples, Examples]:
-    """Two clouds of n real points to compare: of a finite set, held-out ones and as many that were trained on."""
-    if data.examples is None:
-        clouds = [Examples(*data.draw(n, generator)) for _ in range(2)]
-    else:
+def _two_real_samples(data: TrainingSet, n: int, generator: torch.Generator) -> tuple[Examples, Examples]:
+    """Two sets of n real points: of a finite set, at most n held-out points and as many training points."""
+
+    def some(examples: Examples, n: int) -> Examples:
+        index = torch.randperm(len(examples), generator=generator)[:n]
+        return Examples(_comparable(examples.rows[index], data.config), examples.labels[index])
+
+    if data.examples is not None:
         n = min(n, len(data.held_out), len(data.examples))
-        index = [torch.randperm(len(of), generator=generator)[:n] for of in (data.held_out, data.examples)]
-        clouds = [
-            Examples(of.rows[rows], of.labels[rows])
-            for of, rows in zip((data.held_out, data.examples), index, strict=True)
-        ]
-    real, other = (Examples(_comparable(of.rows, data.config), of.labels) for of in clouds)
-    return real, other
+        return some(data.held_out, n), some(data.examples, n)
+    (first, first_labels), (second, second_labels) = data.draw(n, generator), data.draw(n, generator)
+    return (
+        Examples(_comparable(first, data.config), first_labels),
+        Examples(_comparable(second, data.config), second_labels),
+    )
 
 
 def _all_real(data: TrainingSet) -> Examples | None:
-    """Every real point there is; None where there is no end of them."""
+    """All real points of a finite set; None for a set without end."""
     if data.examples is None:
         return None
     parts = (data.examples, data.held_out)
-    rows = _comparable(torch.cat([of.rows for of in parts]), data.config)
-    return Examples(rows, torch.cat([of.labels for of in parts]))
+    rows = _comparable(torch.cat([part.rows for part in parts]), data.config)
+    return Examples(rows, torch.cat([part.labels for part in parts]))
 
 
 def _comparable(points: Tensor, data: DataConfig) -> Tensor:
-    """In units in which all dimensions count: the data's own, or the network's where those are several."""
+    """Points [n, d] in units in which all dimensions count: the data's own if they share one, else the network's."""
     return points if data.one_unit else data.standardise(points)
 
 
-def _within_labels(made: Examples, other: Examples, real: Examples) -> dict[str, float]:
-    """Shapes of classes, whatever their shares; without what cannot be measured in classes of so few points."""
+def _within_labels(generated: Examples, other: Examples, real: Examples) -> dict[str, float]:
+    """Metrics of the classes' shapes, whatever the classes' shares; without those that few points leave undefined."""
     metrics = {
-        "spread": spread_within_labels(made.rows, made.labels, other.rows, other.labels),
-        "within_labels": sliced_wasserstein_within_labels(made.rows, made.labels, real.rows, real.labels),
+        "spread": spread_within_labels(generated.rows, generated.labels, other.rows, other.labels),
+        "within_labels": sliced_wasserstein_within_labels(generated.rows, generated.labels, real.rows, real.labels),
         "within_labels_floor": sliced_wasserstein_within_labels(other.rows, other.labels, real.rows, real.labels),
     }
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

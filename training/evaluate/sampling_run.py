@@ -1,4 +1,4 @@
-"""Samples that are measured, and how they are drawn."""
+"""Generated samples, and the run that generated them."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,17 @@ from torch import Tensor
 from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.guidance_model import GuidanceModel
 from training.generate import Guidance
 
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """Samples, images [n, C, H, W] in 0 … 255 or points [n, d], and the labels [n] that they were to have."""
+    """Samples, and the labels that were requested of them.
+
+    rows    images [n, C, H, W] in 0 … 255, or points [n, d] in the data's own units
+    labels  [n] int64; NO_LABEL if none was requested
+    """
 
     rows: Tensor
     labels: Tensor
@@ -21,8 +26,12 @@ class Generated:
 
 @dataclass(frozen=True)
 class SamplingRun:
-    """Where samples are drawn, by which seed, in which precision, by compiled networks or not, and what steers them
-    besides."""
+    """Where and how samples are generated.
+
+    seed      of the run; see `first_seed`
+    compile   compile the networks of images first
+    guidance  by a classifier or CLIP, if any
+    """
 
     device: torch.device
     seed: int = 0
@@ -31,13 +40,17 @@ class SamplingRun:
     guidance: Guidance | None = None
 
     @property
-    def first(self) -> int:
-        """The seed of the first sample, the next ones' follow: other seeds share none of them."""
+    def first_seed(self) -> int:
+        """The seed of the first sample; the others count on from it. Runs of different seeds share no sample."""
         return self.seed * 2**32
 
+    @property
+    def guidance_model(self) -> GuidanceModel | None:
+        return None if self.guidance is None else self.guidance.guidance_model
 
-def asks_for_labels(checkpoint: DenoiserCheckpoint, options: SamplingConfig, guidance: Guidance | None) -> bool:
-    """Whether samples can be read for what was asked: at scale 0 nothing is."""
+
+def requests_labels(checkpoint: DenoiserCheckpoint, options: SamplingConfig, guidance: Guidance | None) -> bool:
+    """Do the samples have a requested label that they can be compared with? At scale 0 they have none."""
     if guidance is not None and guidance.scale > 0:
         return True
     return bool(checkpoint.config.data.labels) and (guidance is not None or options.guidance_scale > 0)

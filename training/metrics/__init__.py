@@ -1,1 +1,1 @@
-"""The measures themselves: tensors in, numbers out."""
+"""The metrics: tensors in, numbers out."""

@@ -1,5 +1,6 @@
-"""Bits per dimension: what a checkpoint needs to say what the data is."""
+"""Bits per dimension: the variational bound on the code length of data under a denoiser."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,11 +18,11 @@ from training.tasks.variational_bound import VariationalBound
 
 @dataclass
 class Bits:
-    """The bound of each row, and where it comes from, in bits per dimension.
+    """The bound −log p(x_0) ≤ L_T + Σ L_t + L_0 and its terms, in bits per dimension.
 
-    rows   [n] float64  the whole of −log p(x_0) ≤ L_T + Σ L_t + L_0
-    prior  float        L_T, a mean over the rows
-    terms  [steps] float64  L of each step in the order of sampling (the last is the decoder), means over the rows
+    rows   [n] float64      the whole bound of each row
+    terms  [steps] float64  means over the rows of each step's term, in the order of sampling; the last is L_0
+    prior  float            L_T, a mean over the rows
     """
 
     rows: Tensor
@@ -30,12 +31,13 @@ class Bits:
 
     @property
     def mean(self) -> float:
+        """The bound, a mean over the rows."""
         return self.rows.mean().item()
 
     @property
     def standard_error(self) -> float:
-        """Of the mean: over rows, the noise that each drew included."""
-        return (self.rows.std() / len(self.rows) ** 0.5).item()
+        """The standard error of the mean over the rows; it includes the noise of each row's estimate."""
+        return self.rows.std().item() / math.sqrt(len(self.rows))
 
 
 @torch.inference_mode()
@@ -48,12 +50,12 @@ def bits_per_dimension(
     seed: int = 0,
     advance: Callable[[int], object] = lambda network_evaluations: None,
 ) -> dict[Variance, Bits]:
-    """The bound of `rows` over a chain of `steps` steps, nothing asked for, for each variance that the denoiser has.
+    """The unconditional bound of `rows` over a chain of `steps` steps, for each variance that the denoiser has.
 
-    rows  [n, …] in the data's own units; row i draws the noise of seed + i, one x_t for every step
+    rows     [n, …] in the data's own units; row i takes the noise of seed + i, and one x_t at each step
+    advance  called after each batch with its number of network evaluations
 
-    One pass of the network serves all variances. x̂0 is not clipped, as in training. `advance` is told of every
-    batch's network evaluations.
+    One pass of the network serves all variances. x̂0 is not clipped, as in training.
     """
     bound = VariationalBound(denoiser.schedule, steps, data)
     variances = variances_of(denoiser.learned_variance)
@@ -82,7 +84,12 @@ def bits_per_dimension(
 def _terms(
     denoiser: Denoiser, bound: VariationalBound, x0: Tensor, index: int, t: int, seeds: Tensor
 ) -> dict[Variance, Tensor]:
-    """L of that step for every row, [rows] float64 on the CPU, by variance."""
+    """The term of one step by variance: float64 [rows] on the CPU, in bits per dimension.
+
+    x0     [rows, …] in the network's range
+    index  of the step in the plan, t its time
+    seeds  [rows]
+    """
     times = torch.full((len(x0),), t, device=x0.device)
     noise = normal(seeds, torch.full_like(seeds, index), tuple(x0.shape[1:]))
     alpha_bar = torch.full((len(x0),), float(denoiser.schedule.alpha_bar[t]), device=x0.device)
@@ -90,11 +97,11 @@ def _terms(
     output = denoiser.network(x_t, times, denoiser.no_condition(len(x0)).to(x0.device))
     output, learned = split_output(output, denoiser.learned_variance)
     x0_hat = predicted_x0(denoiser.target, output, x_t, alpha_bar)
-    at = torch.full((len(x0),), index)
+    step = torch.full((len(x0),), index)
     terms = {
-        variance: bound.term(x0, at, x0_hat, per_row(bound.fixed_variance_fraction(variance, at).to(x0.device), x0))
+        variance: bound.term(x0, step, x0_hat, per_row(bound.fixed_variance_fraction(variance, step).to(x0.device), x0))
         for variance in variances_of(learned=False)
     }
     if learned is not None:
-        terms["learned"] = bound.term(x0, at, x0_hat, learned)
+        terms["learned"] = bound.term(x0, step, x0_hat, learned)
     return {variance: bits.double().cpu() for variance, bits in terms.items()}

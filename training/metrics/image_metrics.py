@@ -1,9 +1,10 @@
-"""What the judge says of images: label accuracy, Fréchet distance, precision and recall."""
+"""Metrics of images on the judge's features: Fréchet distance, precision and recall."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import linalg
 from torch import Tensor
 
@@ -12,14 +13,20 @@ from training.generate import labels_in_proportion
 
 NEIGHBOURS = 3  # k of the k-NN precision and recall (Kynkäänniemi 2019, section 3.1)
 CHUNK = 1000
-FEWEST = 20  # images of each sort: fewer have no distribution to speak of
+FEWEST = 20  # images on either side: fewer do not show a distribution
 
 
 @dataclass(frozen=True)
 class ImageMetrics:
-    """frechet_floor is that of real test images at the same count, against the same training images."""
+    """Metrics of generated images.
 
-    compared: int  # samples, and as many real images
+    compared          how many samples were compared, with as many real images
+    frechet           Fréchet distance from the samples to the training images
+    frechet_floor     the same from as many real test images to the training images
+    precision, recall shares in 0 … 1, see `precision_recall`
+    """
+
+    compared: int
     frechet: float
     frechet_floor: float
     precision: float
@@ -30,55 +37,53 @@ class ImageMetrics:
         return self.frechet / self.frechet_floor
 
 
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Between Gaussians fitted to features [n, d] and [m, d]: |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2(Σ_aΣ_b)^½)
-    (Heusel 2017, eq. 6)."""
+def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """The Fréchet distance between Gaussians fitted to features [n, d] and [m, d] (Heusel 2017, eq. 6):
+    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2(Σ_aΣ_b)^½)."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    # The eigenvalues of a product of two positive semi-definite matrices are real and ≥ 0; rounding aside.
+    # The eigenvalues of a product of two positive semi-definite matrices are real and ≥ 0, except for rounding.
     root_trace = np.sqrt(np.maximum(linalg.eigvals(covariance_a @ covariance_b).real, 0)).sum()
     mean = np.square(a.mean(0) - b.mean(0)).sum()
     return float(mean + np.trace(covariance_a) + np.trace(covariance_b) - 2 * root_trace)
 
 
 def precision_recall(real: Tensor, generated: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
-    """(share of generated features among the real ones, share of real among the generated) (Kynkäänniemi 2019, eq. 2).
-
-    A feature is among others if it is nearer to one of them than that one's k-th neighbour is. [n, d] each, the same n.
-    """
-    return _share_within(generated, real, k), _share_within(real, generated, k)
-
-
-def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
-    return among(points, reference, k).double().mean().item()
+    """(precision, recall): the shares of generated features among real ones, and of real features among generated ones
+    (Kynkäänniemi 2019, eq. 2). [n, d] each, the same n."""
+    return among(generated, real, k).double().mean().item(), among(real, generated, k).double().mean().item()
 
 
 def among(points: Tensor, reference: Tensor, k: int = NEIGHBOURS) -> Tensor:
-    """Which features [n, d] lie among others [m, d], bool [n]; see `precision_recall`."""
+    """Which of the points [n, d] lie among the reference [m, d]: bool [n].
+
+    A point lies among the reference if some reference point is nearer to it than to its own k-th neighbour.
+    """
     radius = torch.cat(
-        [torch.cdist(chunk, reference).kthvalue(k + 1, dim=1).values for chunk in reference.split(CHUNK)]
+        [torch.cdist(chunk, reference).kthvalue(k + 1, dim=1).values for chunk in torch.split(reference, CHUNK)]
     )
-    inside = [(torch.cdist(chunk, reference) <= radius).any(1) for chunk in points.split(CHUNK)]
+    inside = [(torch.cdist(chunk, reference) <= radius).any(1) for chunk in torch.split(points, CHUNK)]
     return torch.cat(inside)
 
 
 def image_metrics(
     features: Tensor, train: Tensor, test: Tensor, classes: tuple[Tensor, Tensor] | None = None
 ) -> ImageMetrics | None:
-    """Figures of generated images, by the features [n, d] that the judge finds in them.
+    """Metrics of generated images by the judge's features of them; None if fewer than FEWEST can be compared.
 
-    train, test  features of real images; n of `test` make the floor, n of `train` precision and recall
-    classes      (of the samples, of the rows of `test`), for samples that have classes in proportion: so have those of
-                 either that are compared, or how many fell to each class would be most of their distance
+    features     [n, d], of the samples
+    train, test  [·, d], of real images: `test` gives the floor, `train` gives precision and recall
+    classes      (of the samples [n], of `test` [·]) if the samples have classes in the training proportions
 
-    Where there are fewer of either than n, as many are compared; None for fewer than FEWEST. They are drawn at random:
-    samples lie class by class, and the first half of MNIST's test images is the easier one.
+    As many samples as real images are compared, chosen at random: samples lie class by class, and the first half of
+    MNIST's test images is easier than the second. With `classes` both choices keep the proportions exactly; otherwise
+    chance differences in the classes' shares would be most of the distance.
     """
     n = min(len(features), len(train), len(test))
     if n < FEWEST:
         return None
-    of_samples, of_test = classes or (None, None)
-    features, floor = _of_each_class(features, of_samples, n), _of_each_class(test, of_test, n)
+    sample_classes, test_classes = classes or (None, None)
+    features, floor = _some_in_proportion(features, sample_classes, n), _some_in_proportion(test, test_classes, n)
     precision, recall = precision_recall(some_rows(train, n), features)
     return ImageMetrics(
         compared=n,
@@ -89,8 +94,8 @@ def image_metrics(
     )
 
 
-def _of_each_class(features: Tensor, classes: Tensor | None, n: int) -> Tensor:
-    """n rows, or all; each class as often as among all of them, where they have classes."""
+def _some_in_proportion(features: Tensor, classes: Tensor | None, n: int) -> Tensor:
+    """n of the rows, or all; with classes, each class as often as among all rows."""
     if classes is None or len(features) == n:
         return some_rows(features, n)
     order = in_random_order(len(classes))

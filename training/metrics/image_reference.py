@@ -1,4 +1,4 @@
-"""Real images as a judge of their data sees them: what generated ones are compared with."""
+"""Real images, and the judge's features of them: generated images are compared with these."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,18 @@ from torch import Tensor
 from model.checkpoints.config import load_config, read_role
 from model.checkpoints.weights import CheckpointError
 from model.data import DataConfig
-from training.data.training_set import TrainingSet
+from training.data.training_set import TrainingSet, finite
 from training.metrics.judge import Judge, JudgeConfig, load_judge
 from training.recipe import RecipeError
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A judge, and the features [n, features] that it finds in the real images: those trained on, and held-out ones."""
+    """A judge and its features of real images.
+
+    train_features  [n, features], of the images that were trained on
+    test_features   [m, features], of the held-out images
+    """
 
     judge: Judge
     train_features: Tensor
@@ -25,39 +29,42 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class ImageReference:
-    """What generated images are compared with; `judged` is None where there is no judge of such data."""
+    """Real data that generated images are compared with; `judged` is None if there is no judge of such data."""
 
     data: TrainingSet
     judged: Judged | None
 
     @property
     def judge_name(self) -> dict[str, str]:
-        """Who measured, as figures tell it."""
+        """The judge's name as an entry of the metrics; empty without a judge."""
         return {} if self.judged is None else {"judge": self.judged.judge.config.name}
 
 
 def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
-    """The first folder there that holds a judge of such images, and of their classes if those are known."""
+    """The first folder in `checkpoints` with a judge of such images, and of their classes if `data` has any."""
     for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
         if read_role(folder) != "judge":
             continue
         try:
-            judges = load_config(folder, JudgeConfig).data
+            judged = load_config(folder, JudgeConfig).data
         except CheckpointError:
             continue
-        same_images = (judges.dataset, judges.shape) == (data.dataset, data.shape)
-        if same_images and data.labels in ((), judges.labels):
+        same_images = (judged.dataset, judged.shape) == (data.dataset, data.shape)
+        if same_images and data.labels in ((), judged.labels):
             return folder
     return None
 
 
-def image_reference(judge_in: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:
-    """By the judge in that folder, if there is one (see `find_judge`). Raises RecipeError where it is broken."""
-    if judge_in is None:
+def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:
+    """`data` as the judge in that folder sees it; without a judge, `data` alone (see `find_judge`).
+
+    Raises RecipeError if the judge cannot be loaded.
+    """
+    if judge_folder is None:
         return ImageReference(data, None)
     try:
-        judge = load_judge(judge_in, device)
+        judge = load_judge(judge_folder, device)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    (train, _), (test, _) = judge.look(data.examples.rows), judge.look(data.held_out.rows)
+    (train, _), (test, _) = judge.look(finite(data).rows), judge.look(data.held_out.rows)
     return ImageReference(data, Judged(judge, train, test))

@@ -1,4 +1,4 @@
-"""The judge: a classifier of real images, for measuring and for nothing else; it never guides a sample."""
+"""The judge: a classifier of real images that measures samples and never guides them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +27,14 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        residual: Tensor = self.layers(x)
+        return x + residual
 
 
 class JudgeNetwork(nn.Module):
-    """Images [rows, C, H, W] → logits [rows, classes], through `features` [rows, width of the feature layer].
+    """Standardised images [rows, C, H, W] → logits [rows, classes], through `features` [rows, features].
 
-    A small residual network (He 2016) with group norm: no running statistics, so its averaged weights are whole.
+    A small residual network (He 2016). Group norm has no running statistics, so averaged weights need no correction.
     """
 
     def __init__(self, config: "JudgeConfig"):
@@ -53,15 +54,20 @@ class JudgeNetwork(nn.Module):
         self.to_logits = nn.Linear(config.features, len(config.data.labels))
 
     def features(self, x: Tensor) -> Tensor:
-        h = self.levels(self.stem(x))
+        h: Tensor = self.levels(self.stem(x))
         return F.relu(self.to_features(h.mean((2, 3))))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.to_logits(self.features(x))
+        logits: Tensor = self.to_logits(self.features(x))
+        return logits
 
 
 class JudgeConfig(CheckpointConfig[JudgeNetwork]):
-    """Its config.json."""
+    """A judge's config.json.
+
+    width     channels of the first level; the next two have twice and four times as many
+    features  width of the feature layer
+    """
 
     role: Literal["judge"] = "judge"
     width: int
@@ -72,29 +78,30 @@ class JudgeConfig(CheckpointConfig[JudgeNetwork]):
 
 
 class Judge:
-    """A trained judge: images in 0 … 255, [n, C, H, W], in; features and classes out."""
+    """A trained judge on a device."""
 
     def __init__(self, config: JudgeConfig, network: JudgeNetwork, device: torch.device | str = "cpu"):
         self.config = config
         self.device = torch.device(device)
-        self._network = network.to(device, memory_format=torch.channels_last).eval()
+        self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features float32 [n, features], classes int64 [n]) on the CPU."""
+        """Images [n, C, H, W] in 0 … 255 → (features float32 [n, features], classes int64 [n]), on the CPU."""
         features, classes = [], []
         for batch in self._batches(images):
-            seen = self._network.features(batch)
-            features.append(seen.cpu())
-            classes.append(self._network.to_logits(seen).argmax(1).cpu())
+            found = self._network.features(batch)
+            features.append(found.cpu())
+            classes.append(self._network.to_logits(found).argmax(1).cpu())
         return torch.cat(features), torch.cat(classes)
 
     def _batches(self, images: Tensor) -> Iterator[Tensor]:
-        for batch in images.split(BATCH):
+        for batch in torch.split(images, BATCH):
             yield self.config.data.standardise(batch.float().to(self.device))
 
 
 def save_judge(folder: Path, config: JudgeConfig, network: nn.Module) -> None:
+    """Write config.json and the weights."""
     save_checkpoint(folder, config, network)
 
 

@@ -1,8 +1,9 @@
-"""How far two clouds of points are from being draws of one distribution."""
+"""Distances between two sets of points: are they samples of one distribution?"""
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,10 @@ PERMUTATIONS = 200
 
 @dataclass(frozen=True)
 class PointMetrics:
-    """mmd_null is the 95th percentile of the MMD under permutations: what draws of one distribution stay below."""
+    """All in the units of the points.
+
+    mmd_null  the 95th percentile of the MMD under permutations: samples of one distribution stay below it
+    """
 
     sliced_wasserstein: float
     mmd: float
@@ -28,35 +32,48 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = DIRECTIONS) -> fl
 
 
 def sliced_wasserstein_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> float:
-    """`sliced_wasserstein` between the points of one label, a mean over the labels that both have (NaN: there is none).
+    """The mean of `sliced_wasserstein` within one label, over the labels that both have; NaN if they share none.
 
-    Far-apart classes hide each other: between whole sets, chance differences in their shares outweigh their shapes.
+    a, b                [n, d] and [m, d]
+    a_labels, b_labels  [n] and [m] int64
+
+    Whole sets of far-apart classes differ most by chance differences in the classes' shares; this metric ignores them.
     """
     distances = []
-    for label in b_labels.unique():
-        of_a, of_b = a[a_labels == label], b[b_labels == label]
-        n = min(len(of_a), len(of_b))
+    for label in _distinct(b_labels):
+        a_points, b_points = a[a_labels == label], b[b_labels == label]
+        n = min(len(a_points), len(b_points))
         if n:
-            distances.append(sliced_wasserstein(of_a[:n], of_b[:n]))
+            distances.append(sliced_wasserstein(a_points[:n], b_points[:n]))
     return sum(distances) / len(distances) if distances else math.nan
 
 
 def spread_within_labels(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> float:
-    """The points' root mean square distance from their label's mean, `a` over `b`, a mean over the labels of which `b`
-    has a spread (NaN: there is none)."""
+    """The spread of `a` over the spread of `b` within one label, as a mean over labels; NaN if no label counts.
+
+    A spread is the root mean square distance of points from their mean. A label counts if both have it, and b's spread
+    is not 0. Shapes as in `sliced_wasserstein_within_labels`.
+    """
 
     def spread(points: Tensor) -> float:
         return (points - points.mean(0)).square().sum(1).mean().sqrt().item()
 
-    pairs = [(a[a_labels == label], b[b_labels == label]) for label in b_labels.unique() if (a_labels == label).any()]
-    ratios = [spread(ours) / spread(theirs) for ours, theirs in pairs if spread(theirs) > 0]
+    shared = [label for label in _distinct(b_labels) if (a_labels == label).any()]
+    pairs = [(spread(a[a_labels == label]), spread(b[b_labels == label])) for label in shared]
+    ratios = [ours / theirs for ours, theirs in pairs if theirs > 0]
     return sum(ratios) / len(ratios) if ratios else math.nan
 
 
-def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tuple[float, float]:
-    """(MMD, the 95th percentile of its permutation null) with a Gaussian kernel (Gretton 2012, eq. 5).
+def _distinct(labels: Tensor) -> list[int]:
+    """The labels that occur, sorted."""
+    found: list[int] = np.unique(labels.numpy()).tolist()
+    return found
 
-    The biased estimate; bandwidth: the median distance of the pooled points. [n, d] both.
+
+def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tuple[float, float]:
+    """(the MMD, the 95th percentile of its permutation null) with a Gaussian kernel (Gretton 2012, eq. 5).
+
+    The biased estimate. The bandwidth is the median distance between pooled points. [n, d] both.
     """
     n = len(a)
     pooled = torch.cat([a, b])
@@ -80,7 +97,7 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
 
 def point_metrics(generated: Tensor, real: Tensor) -> PointMetrics:
-    """Figures of n generated points against n real ones. [n, d] each."""
+    """The metrics of n generated points against n real ones. [n, d] each."""
     mmd, null = mmd_and_null(generated, real)
     return PointMetrics(
         sliced_wasserstein=sliced_wasserstein(generated, real),
@@ -90,7 +107,11 @@ def point_metrics(generated: Tensor, real: Tensor) -> PointMetrics:
     )
 
 
-def nearest_label_accuracy(generated: Tensor, asked: Tensor, real: Tensor, real_labels: Tensor) -> float:
-    """Share of points [n, d] whose nearest of the real ones [m, d] has the label that was asked for, [n] and [m]."""
+def nearest_label_accuracy(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
+    """The share of generated points whose nearest real point has the requested label.
+
+    generated, labels  [n, d] and [n]: the points, and the labels that were requested
+    real, real_labels  [m, d] and [m]
+    """
     nearest = torch.cdist(generated, real).argmin(1)
-    return (real_labels[nearest] == asked).double().mean().item()
+    return (real_labels[nearest] == labels).double().mean().item()

@@ -1,12 +1,12 @@
-"""Does a picture show what was asked for in words?
+"""Prompt adherence: does an image show what its prompt requests?
 
-Of digits the judge reads the digit, and morphometry measures the strokes. Of own data CLIP says which of the captions
-goes best.
+For digits the judge reads the digit, and morphometry measures the strokes. For own data CLIP picks the nearest caption.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoints.clip import ClipCheckpoint
@@ -19,63 +19,74 @@ from training.metrics.clip_retrieval import nearest_captions
 from training.metrics.image_metrics import among
 from training.metrics.image_reference import Judged
 
-ASKED = ("digit", "thickness", "slant")  # of every held-out prompt
-FOLLOWED = "all three, among real"  # what a prompt is for: an image that shows what it asks, as real ones would
+ASKED = ("digit", "thickness", "slant")  # the traits that every held-out prompt requests
+FOLLOWED = "all three, among real"  # the image shows the requested traits and lies among real images
 
 
 def recalled(images: Tensor, prompts: Sequence[Caption], clip: ClipCheckpoint, data: CaptionedSet) -> dict[str, float]:
-    """Share of images [n, C, H, W] in 0 … 255 with which, as CLIP sees it, their own prompt goes best of all different
-    ones; the same of the real images that are held out and have one of these for a caption; and by chance."""
+    """The share of images whose nearest prompt by CLIP is their own; also of real images, and by chance.
+
+    images   [n, C, H, W] in 0 … 255
+    prompts  [n], captions of held-out images; the real images are those that these captions describe
+    """
     texts = {prompt.asks: prompt.text for prompt in prompts}
     number = {asks: index for index, asks in enumerate(texts)}
     held_out = data.held_out_captions(len(data.held_out), 0)
-    real = [index for index, one in enumerate(held_out.captions) if one.asks in number]
+    real = [index for index, caption in enumerate(held_out.captions) if caption.asks in number]
 
     def share(images: Tensor, captions: Sequence[Caption]) -> float:
         nearest = nearest_captions(clip.clip(), clip, images, list(texts.values()), 1)[:, 0]
-        return float(np.mean(nearest == np.array([number[one.asks] for one in captions])))
+        return float(np.mean(nearest == np.array([number[caption.asks] for caption in captions])))
 
-    shown, captions = data.held_out.rows[held_out.index[real]], [held_out.captions[index] for index in real]
+    real_images, captions = data.held_out.rows[held_out.index[real]], [held_out.captions[index] for index in real]
     return {
         "prompt_recall": rounded(share(images, prompts)),
-        "prompt_recall_of_real": rounded(share(shown, captions)),
+        "prompt_recall_of_real": rounded(share(real_images, captions)),
         "prompt_recall_by_chance": rounded(1 / len(texts)),
     }
 
 
-def share_true(images: Tensor, captions: Sequence[Caption], judged: Judged, bounds: Mapping[str, np.ndarray]) -> float:
-    """Share of images [n, 1, H, W] in 0 … 255 of which all is true that their caption says.
+def share_true(
+    images: Tensor, captions: Sequence[Caption], judged: Judged, bounds: Mapping[str, NDArray[np.float64]]
+) -> float:
+    """The share of images for which their caption is true in every trait that it mentions.
 
-    Where that does not say which digit, strokes are compared with those of the digit that the judge reads.
+    images    [n, 1, H, W] in 0 … 255
+    captions  [n]
+    bounds    see `CaptionedDigits.bounds`; the strokes' thirds are those of the digit that the judge reads
     """
-    asked = np.array([one.asks for one in captions])
-    _, read = judged.judge.look(images)
-    traits = traits_of(read.numpy(), measure(images), bounds)
-    return rounded(float(((traits == asked) | (asked == UNSAID)).all(1).mean()))
+    requested = np.array([caption.asks for caption in captions])
+    _, digits = judged.judge.look(images)
+    traits = traits_of(digits.numpy(), measure(images), bounds)
+    return rounded(float(((traits == requested) | (requested == UNSAID)).all(1).mean()))
 
 
 def adherence(
-    images: Tensor, prompts: Sequence[Caption], judged: Judged, bounds: Mapping[str, np.ndarray]
+    images: Tensor, prompts: Sequence[Caption], judged: Judged, bounds: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, float]:
-    """Shares of images [n, 1, H, W] in 0 … 255 that show what their prompt asks for: each of ASKED, thickness and slant
-    both, all three; all three among the prompts whose combination training never said; shares that lie among as many
-    real images, in the judge's features, and that do so and show all three.
+    """The shares of images that show what their prompt requests.
 
-    Thickness and slant count where they are in the asked third *of the asked digit's* real images.
+    images   [n, 1, H, W] in 0 … 255
+    prompts  [n], each with digit, thickness and slant
+    bounds   see `CaptionedDigits.bounds`; thickness and slant count in thirds of the *requested* digit's real images
+
+    The shares are of each trait, of thickness and slant both, and of all three. "among real" counts images that lie
+    among as many real images in the judge's features; FOLLOWED counts images with both. If some prompts have a
+    combination that no training caption has, there is also the share of all three among these.
     """
-    asked = np.array([prompt.asks for prompt in prompts])
-    features, read = judged.judge.look(images)
-    traits = traits_of(asked[:, 0], measure(images), bounds)
-    right = {
-        "digit": read.numpy() == asked[:, 0],
-        **{name: traits[:, TRAITS.index(name)] == asked[:, TRAITS.index(name)] for name in ASKED[1:]},
+    requested = np.array([prompt.asks for prompt in prompts])
+    features, digits = judged.judge.look(images)
+    traits = traits_of(requested[:, 0], measure(images), bounds)
+    correct: dict[str, NDArray[np.bool_]] = {
+        "digit": digits.numpy() == requested[:, 0],
+        **{name: traits[:, TRAITS.index(name)] == requested[:, TRAITS.index(name)] for name in ASKED[1:]},
     }
-    right["thickness and slant"] = right["thickness"] & right["slant"]
-    right["all three"] = right["digit"] & right["thickness and slant"]
-    right["among real"] = among(features, some_rows(judged.train_features, len(features))).numpy()
-    right[FOLLOWED] = right["all three"] & right["among real"]
+    correct["thickness and slant"] = correct["thickness"] & correct["slant"]
+    correct["all three"] = correct["digit"] & correct["thickness and slant"]
+    correct["among real"] = among(features, some_rows(judged.train_features, len(features))).numpy()
+    correct[FOLLOWED] = correct["all three"] & correct["among real"]
     new = np.array([prompt.asks[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
-    shares = {name: rounded(float(of.mean())) for name, of in right.items()}
+    shares = {name: rounded(float(of_images.mean())) for name, of_images in correct.items()}
     if new.any():
-        shares["all three, new combinations"] = rounded(float(right["all three"][new].mean()))
+        shares["all three, new combinations"] = rounded(float(correct["all three"][new].mean()))
     return shares

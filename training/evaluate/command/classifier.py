@@ -1,37 +1,52 @@
-"""Measure what reads rows: a judge, and what steers by its reading, a classifier or CLIP."""
+"""Measure checkpoints that classify: a judge, a classifier of noisy rows, CLIP."""
 
 from pathlib import Path
 
 import torch
 
-from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.config import save_config
-from model.checkpoints.guidance_model import GuidanceModel
-from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
+from model.checkpoints.classifier import ClassifierCheckpoint, load_classifier
+from model.checkpoints.clip import ClipCheckpoint, load_clip
+from model.checkpoints.config import read_role, save_config
 from training.card import card, pictures
 from training.data import trained_on
-from training.evaluate.classifier_evaluation import evaluate_classifier, evaluate_clip, evaluate_judge
+from training.evaluate.classifier_evaluation import Accuracies, evaluate_classifier, evaluate_clip, evaluate_judge
 from training.evaluate.command.options import MEASURED, announce
 from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.judge import load_judge
+from training.recipe import RecipeError
 
-CLASSIFIED = 10_000  # rows shown to a classifier at each noise level
+CLASSIFIED = 10_000  # rows that are classified at each noise level
 
 
-def evaluate_reader(folder: Path, role: str, how: SamplingRun, *, samples: int | None) -> Metrics:
-    """Raises CheckpointError."""
+def evaluate_classifier_card(folder: Path, role: str, run: SamplingRun, *, samples: int | None) -> Metrics:
+    """Measure a judge, a classifier or CLIP; except with `samples`, also write its config and card.
+
+    Raises CheckpointError, and DataError if its data are missing.
+    """
     if role == "judge":
-        return _evaluate_judge(folder, how.device)
-    guidance_model = GUIDANCE_MODEL_LOADERS[role](folder)
-    measure = evaluate_clip if isinstance(guidance_model, ClipCheckpoint) else evaluate_classifier
-    count = samples or CLASSIFIED
-    announce(guidance_model.name, f"at most {count:,} held-out rows")
-    metrics, accuracies = measure(guidance_model, samples=count, seed=how.seed, device=how.device)
+        return _evaluate_judge(folder, run.device)
+    checkpoint, count = load_guidance_model(folder), samples or CLASSIFIED
+    announce(checkpoint.name, f"at most {count:,} held-out rows")
+    accuracies: Accuracies | None
+    if isinstance(checkpoint, ClipCheckpoint):
+        metrics, accuracies = evaluate_clip(checkpoint, samples=count, seed=run.seed, device=run.device)
+    else:
+        metrics, accuracies = evaluate_classifier(checkpoint, samples=count, seed=run.seed, device=run.device)
     if samples is None:
-        pictures.save_accuracy_picture(folder, guidance_model.config, accuracies)
-        write_metrics(folder, guidance_model, {MEASURED: metrics})
+        pictures.save_accuracy_picture(folder, checkpoint.config, accuracies)
+        write_metrics(folder, checkpoint, {MEASURED: metrics})
     return metrics
+
+
+def load_guidance_model(folder: Path) -> ClassifierCheckpoint | ClipCheckpoint:
+    """Raises CheckpointError, and RecipeError if the checkpoint is neither a classifier nor a CLIP."""
+    role = read_role(folder)
+    if role == "classifier":
+        return load_classifier(folder)
+    if role == "clip":
+        return load_clip(folder)
+    raise RecipeError(f"{folder.name} is no guidance model: neither a classifier nor a CLIP")
 
 
 def _evaluate_judge(folder: Path, device: torch.device) -> Metrics:
@@ -44,8 +59,8 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Metrics:
     return metrics
 
 
-def write_metrics(folder: Path, guidance_model: GuidanceModel, columns: dict[str, Metrics]) -> None:
-    """Write figures into the config and the card of what steers."""
-    config = guidance_model.config.model_copy(update={"metrics": guidance_model.metrics | columns})
+def write_metrics(folder: Path, checkpoint: ClassifierCheckpoint | ClipCheckpoint, columns: dict[str, Metrics]) -> None:
+    """Write metrics into the config and the card of a guidance model, beside the columns that they have."""
+    config = checkpoint.config.model_copy(update={"metrics": {**checkpoint.config.metrics, **columns}})
     save_config(folder, config)
     card.write_guide_card(folder, config)

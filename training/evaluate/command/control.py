@@ -1,40 +1,56 @@
-"""Measure a ControlNet beside the denoiser that it steers."""
+"""Measure a ControlNet together with its base denoiser."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
-from model.checkpoints.config import save_config
+from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_OF
-from training.evaluate.command.options import MEASURED, announce, options_of
+from training.evaluate.command.options import MEASURED, ChangedSettings, announce, options_of
 from training.evaluate.hint_evaluation import HintSet, evaluate_control, of_drawings, of_held_out
-from training.evaluate.measurement import Metrics
+from training.evaluate.measurement import Metrics, number
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_reference import find_judge, image_reference
 from training.recipe import RecipeError
 
-HINTS = 2_000
-ALONE = ("sampler", "steps", "variance", "guidance_scale", "agreement", "label_accuracy")
+HINTS = 2_000  # of held-out images, at most
+ALONE = (
+    "sampler",
+    "steps",
+    "variance",
+    "guidance_scale",
+    "agreement",
+    "label_accuracy",
+)  # metrics that hints alone get too
+
+
+class Setup(NamedTuple):
+    """How hints are given: alone or with their labels, at which settings."""
+
+    alone: bool
+    options: SamplingConfig
 
 
 def evaluate_control_card(
     folder: Path,
     checkpoints: Path,
-    how: SamplingRun,
+    run: SamplingRun,
     *,
     samples: int | None,
-    changed: dict[str, Any],
+    changed: ChangedSettings,
 ) -> Metrics:
-    """A ControlNet beside the denoiser that it steers: hints with their labels, where that reads any, by its own
-    settings, and hints alone, as the ControlNet's card advises. What is in `changed` is of both.
+    """Measure a ControlNet: hints with their labels if the base has any, and hints alone.
 
-    Raises CheckpointError, and RecipeError where the two do not fit or the settings cannot be.
+    Hints with labels take the base's settings, hints alone the ControlNet's overrides of these; `changed` applies to
+    both.
+
+    Raises CheckpointError, and RecipeError if the base does not fit or the settings are impossible.
     """
     control = load_control(folder)
     base = load_checkpoint(checkpoints / control.config.base.name)
@@ -43,43 +59,43 @@ def evaluate_control_card(
             f"{folder.name} was trained beside other weights of {base.config.name} than lie in {checkpoints}: "
             f"train it again"
         )
-    own = options_of(base, changed, how.precision)
-    ways = [(True, control.config.sampling.applied_to(own).model_copy(update=changed))]
-    if base.config.conditioning == "label":
-        ways.insert(0, (False, own))
+    own = options_of(base, changed, run.precision)
+    alone = Setup(True, control.config.sampling.applied_to(own).model_copy(update={**changed}))
+    setups = [Setup(False, own), alone] if base.config.conditioning == "label" else [alone]
     judge = find_judge(checkpoints, base.config.data)
-    reference = image_reference(judge, trained_on(base.config), how.device)
+    reference = image_reference(judge, trained_on(base.config), run.device)
 
-    def measured(shown: HintSet, how: SamplingRun) -> tuple[list[Metrics], list[Tensor]]:
-        """By each way (how well they are followed, what was made of them)."""
-        scale = control.config.control_scale
-        made = (
-            evaluate_control(control, base, shown, reference, options, how, scale=scale, alone=alone)
-            for alone, options in ways
-        )
-        found, images = zip(*made, strict=True)
-        return list(found), list(images)
+    def measure(hint_set: HintSet, run: SamplingRun) -> tuple[list[Metrics], list[Tensor]]:
+        """(metrics, samples) by each of the setups."""
+        scale, metrics, samples = control.config.control_scale, [], []
+        for setup in setups:
+            found, images = evaluate_control(
+                control, base, hint_set, reference, setup.options, run, scale=scale, alone=setup.alone
+            )
+            metrics.append(found)
+            samples.append(images)
+        return metrics, samples
 
-    shown = of_held_out(control.hint, reference.data, samples or HINTS, how.seed)
-    announce(folder.name, f"{len(shown):,} hints")
-    found, made = measured(shown, how)
-    metrics, seen = _in_one(found, ALONE), [(shown, made)]
+    held_out = of_held_out(control.hint, reference.data, samples or HINTS, run.seed)
+    announce(folder.name, f"{len(held_out):,} hints")
+    found, images = measure(held_out, run)
+    metrics, sheet = _in_one(found, ALONE), [(held_out, images)]
     if base.config.data.dataset == DRAWN_OF and reference.judged is not None:
-        shown = of_drawings(control.config)
-        found, made = measured(shown, replace(how, compile=False))  # so few that it would not pay
-        metrics |= _in_one([{"drawings": of["label_accuracy"]} for of in found], ("drawings",))
-        seen.append((shown, made))
-    column = MEASURED if how.precision == "float32" else how.precision
-    if changed or metrics["samples"] < control.config.metrics.get(column, {}).get("samples", 0):
+        by_hand = of_drawings(control.config)
+        found, images = measure(by_hand, replace(run, compile=False))  # compilation takes longer than so few samples
+        metrics |= _in_one([{"drawings": setup["label_accuracy"]} for setup in found], ("drawings",))
+        sheet.append((by_hand, images))
+    column = MEASURED if run.precision == "float32" else run.precision
+    if changed or number(metrics, "samples") < control.config.metrics.get(column, {}).get("samples", 0):
         return metrics
     config = control.config.model_copy(update={"metrics": control.config.metrics | {column: metrics}})
     save_config(folder, config)
-    pictures.save_control_sheet(folder, seen)
+    pictures.save_control_sheet(folder, sheet)
     card.write_control_card(folder, config)
     return metrics
 
 
-def _in_one(found: list[Metrics], of_alone: tuple[str, ...]) -> Metrics:
-    """Figures of the first way, and these of the second, if there is one: of hints alone."""
+def _in_one(found: list[Metrics], names: tuple[str, ...]) -> Metrics:
+    """The metrics of the first setup, and of hints alone, if that is a second setup, those with these names."""
     first, *others = found
-    return first | {f"{name}_alone": other[name] for other in others for name in of_alone if name in other}
+    return first | {f"{name}_alone": other[name] for other in others for name in names if name in other}

@@ -1,16 +1,14 @@
-"""Measure a denoiser that a classifier or CLIP steers."""
+"""Measure a denoiser that a classifier or CLIP guides."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from model.checkpoints.config import read_role
+from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.denoiser import load_checkpoint
-from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.data import trained_on
-from training.evaluate.command.classifier import write_metrics
-from training.evaluate.command.options import announce, count_of, options_of
+from training.evaluate.command.classifier import load_guidance_model, write_metrics
+from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts
 from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import evaluate_points
@@ -22,45 +20,42 @@ from training.recipe import RecipeError
 
 def evaluate_guided(
     folder: Path,
-    guidance_model: Path,
+    guidance_folder: Path,
     checkpoints: Path,
-    how: SamplingRun,
+    run: SamplingRun,
     *,
     samples: int | None = None,
-    changed: dict[str, Any] | None = None,
+    changed: ChangedSettings | None = None,
 ) -> Metrics:
-    """Measure a checkpoint steered by a classifier or by CLIP; with nothing in `changed`, the card of what steers
-    tells of it.
+    """Measure a denoiser guided by a classifier or by CLIP; with nothing in `changed`, also write the guidance model's
+    card.
 
-    Sampler, steps and guidance scale are by default what the card of what steers advises, as far as it does;
-    `changed["guidance_scale"]` is the gradient's.
+    The guidance model's card may override the denoiser's sampler, steps and scale. `changed["guidance_scale"]` is the
+    scale of the gradient.
 
-    Raises RecipeError where the two do not fit, or the settings cannot be.
+    Raises RecipeError if the two do not fit, or the settings are impossible.
     """
     try:
-        checkpoint, role = load_checkpoint(folder), read_role(guidance_model)
-        if role not in GUIDANCE_MODEL_LOADERS:
-            raise RecipeError(f"{guidance_model.name} steers nothing: it is no classifier, and no CLIP")
-        loaded = GUIDANCE_MODEL_LOADERS[role](guidance_model)
+        checkpoint, guidance_model = load_checkpoint(folder), load_guidance_model(guidance_folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    if not loaded.fits(checkpoint.config):
-        raise RecipeError(f"{guidance_model.name} was trained on other data or another schedule than {folder.name}")
-    advised = loaded.overrides.model_dump(exclude_none=True)
-    options = options_of(checkpoint, advised | (changed or {}), how.precision)
-    how = replace(how, guidance=Guidance(loaded, options.guidance_scale))
+    if not guidance_model.fits(checkpoint.config):
+        raise RecipeError(f"{guidance_folder.name} was trained on other data or another schedule than {folder.name}")
+    options = options_of(checkpoint, changed or {}, run.precision, guidance_model.overrides)
+    run = replace(run, guidance=Guidance(guidance_model, options.guidance_scale))
     config, data = checkpoint.config, trained_on(checkpoint.config)
-    count = count_of(config, data, loaded.conditioning)
-    announce(f"{folder.name}, steered by {guidance_model.name}", f"{samples or count:,} samples")
+    default = count_of(config, data, guidance_model.conditioning)
+    count = samples or default
+    announce(f"{folder.name}, guided by {guidance_folder.name}", f"{count:,} samples")
     if config.data.kind == "points":
-        metrics, _ = evaluate_points(checkpoint, options, how, samples=samples or count)
+        metrics, _ = evaluate_points(checkpoint, options, run, samples=count)
     else:
-        reference = image_reference(find_judge(checkpoints, config.data), data, how.device)
-        if loaded.conditioning == "text":
-            metrics, _ = evaluate_prompts(checkpoint, reference, options, how, samples=samples or count, clip=loaded)
+        reference = image_reference(find_judge(checkpoints, config.data), data, run.device)
+        if isinstance(guidance_model, ClipCheckpoint):
+            metrics, _ = evaluate_prompts(checkpoint, reference, options, run, samples=count, clip=guidance_model)
         else:
-            metrics, _ = evaluate_images(checkpoint, reference, options, how, samples=samples or count)
-    if not changed and samples in (None, count):
-        column = f"steering {folder.name}" + ("" if how.precision == "float32" else f", {how.precision}")
-        write_metrics(guidance_model, loaded, {column: metrics})
+            metrics, _ = evaluate_images(checkpoint, reference, options, run, samples=count)
+    if not changed and count == default:
+        column = f"steering {folder.name}" + ("" if run.precision == "float32" else f", {run.precision}")
+        write_metrics(guidance_folder, guidance_model, {column: metrics})
     return metrics

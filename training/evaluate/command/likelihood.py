@@ -1,4 +1,4 @@
-"""Measure the bits of a denoiser, over a respaced chain and over the full one."""
+"""Measure the likelihood of data under a denoiser, over a respaced chain and over the full one."""
 
 from pathlib import Path
 
@@ -12,31 +12,32 @@ from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError
 
-LIKELIHOOD_ROWS = 10_000  # over a chain of RESPACED steps …
-RESPACED = 50
-FULL_CHAIN_ROWS = 1_000  # … and over all T
+RESPACED = 50  # steps
+LIKELIHOOD_ROWS = 10_000  # over the respaced chain
+FULL_CHAIN_ROWS = 1_000  # over the chain of all T steps
 
 
-def evaluate_likelihood(folder: Path, how: SamplingRun, *, samples: int | None = None) -> dict[str, Metrics]:
-    """Bits per dimension over a respaced and over the full chain; but for a quick look, and where bfloat16 is tried,
-    each goes into config.json and the card when it is done.
+def evaluate_likelihood(folder: Path, run: SamplingRun, *, samples: int | None = None) -> dict[str, Metrics]:
+    """Bits per dimension over a respaced and over the full chain, by the column of the card.
 
-    Raises RecipeError where there is no such checkpoint, or the precision is not for its data.
+    Each chain goes into config.json and the card as soon as it is measured, except with `samples` and in bfloat16.
+
+    Raises RecipeError if there is no such checkpoint, or its data are not measured in this precision.
     """
     try:
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     T = checkpoint.schedule.T
-    check_precision(checkpoint.config, how.precision)
+    check_precision(checkpoint.config, run.precision)
     chains = {min(RESPACED, T): LIKELIHOOD_ROWS} | ({T: FULL_CHAIN_ROWS} if T > RESPACED else {})
     found, columns = {}, {}
     for steps, rows in chains.items():
         count = min(rows, samples or rows)
         announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
-        found[steps] = measure_likelihood(checkpoint, steps, how, rows=count)
+        found[steps] = measure_likelihood(checkpoint, steps, run, rows=count)
         columns[f"likelihood, {steps} steps"] = found[steps].metrics
-        if samples is None and how.precision == "float32":
+        if samples is None and run.precision == "float32":
             config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
             save_config(folder, config)
             if len(found) == len(chains):

@@ -1,14 +1,15 @@
-"""What a measurement is asked for: settings, how many rows, and the column of the card that it goes into."""
+"""The options of a measurement: settings, the number of rows, and the column of the card."""
 
-from typing import Any
+from typing import TypedDict
 
 from pydantic import ValidationError
 from rich.console import Console
 
 from model.checkpoints.base import Precision
-from model.checkpoints.config import SamplingConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.conditions import Conditioning
+from model.plan import Sampler
 from training.data.training_set import TrainingSet
 from training.evaluate.point_evaluation import POINT_STEPS
 from training.recipe import RecipeError
@@ -16,19 +17,37 @@ from training.recipe import RecipeError
 IMAGES, FEWEST_IMAGES = 10_000, 1_000
 POINTS = 5_000
 PROMPTS = 2_000
-MEASURED = "measured"  # the column of the card at its own settings, in float32
+MEASURED = "measured"  # the column of metrics at the card's own settings, in float32
 
-console = Console(stderr=True, highlight=False)  # beside the figures, which others may read from standard output
+console = Console(stderr=True, highlight=False)  # standard output has the metrics, for other programs
 
 
-def options_of(checkpoint: DenoiserCheckpoint, changed: dict[str, Any], precision: Precision) -> SamplingConfig:
-    """The card's own settings but for what is changed. Raises RecipeError where they cannot be."""
+class ChangedSettings(TypedDict, total=False):
+    """Settings that a measurement takes instead of the card's."""
+
+    sampler: Sampler
+    steps: int
+    guidance_scale: float
+
+
+def options_of(
+    checkpoint: DenoiserCheckpoint,
+    changed: ChangedSettings,
+    precision: Precision,
+    overrides: SamplingOverrides | None = None,
+) -> SamplingConfig:
+    """The card's own settings; `overrides` of a guidance model's card replace these, `changed` replaces both.
+
+    Raises RecipeError if the settings are impossible.
+    """
     config = checkpoint.config
     own = config.sampling.model_dump()
     if config.data.kind == "points":
         own["steps"] = min(POINT_STEPS, checkpoint.schedule.T)
+    if overrides is not None:
+        own |= overrides.model_dump(exclude_none=True)
     try:
-        options = SamplingConfig(**(own | changed))
+        options = SamplingConfig.model_validate({**own, **changed})
     except ValidationError as error:
         raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
     if options.steps > checkpoint.schedule.T:
@@ -38,14 +57,13 @@ def options_of(checkpoint: DenoiserCheckpoint, changed: dict[str, Any], precisio
 
 
 def check_precision(config: DenoiserConfig, precision: Precision) -> None:
-    """Raises RecipeError where its data is not measured in that."""
+    """Raises RecipeError if such data are not measured in this precision."""
     if config.data.kind == "points" and precision != "float32":
         raise RecipeError("precision: points are measured and served in float32")
 
 
 def count_of(config: DenoiserConfig, data: TrainingSet, conditioning: Conditioning | None = None) -> int:
-    """How many samples are measured, unless it is said: of images as many as are held out, as far as that is enough and
-    not too many."""
+    """How many samples are measured by default: of images as many as are held out, within bounds."""
     if config.data.kind == "points":
         return POINTS
     if (conditioning or config.conditioning) == "text":
@@ -54,5 +72,5 @@ def count_of(config: DenoiserConfig, data: TrainingSet, conditioning: Conditioni
 
 
 def announce(name: str, what: str) -> None:
-    """It may take minutes."""
+    """Print what is measured: a measurement may take minutes."""
     console.print(f"evaluating {name}: {what} …", soft_wrap=True)

@@ -306,7 +306,7 @@ def test_names_that_are_not_utf8(tmp_path):
     [
         ({"": 0}, r"of: no images in it; images are \.bmp, "),
         ({"": 1}, "too few usable images to learn from, 1: give at least 8"),
-        ({"a": 30, "b": 1}, r"of/b: a class wants at least 2 usable images .*, and has 1: add some"),
+        ({"a": 30, "b": 1}, r"of/b: a class needs at least 2 usable images .*, and has 1: add some"),
         ({"": 5, "a": 30, "b": 30}, r"5 images \(0.png …\) lie beside the folders .* --no-labels"),
         ({"train": 30, "test": 30}, r"folders are test and train, which are no classes: give one of them"),
     ],

@@ -22,7 +22,7 @@ from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples, FiniteSet
 from training.evaluate import bfloat16, point_evaluation
 from training.evaluate.command import evaluate_checkpoint
-from training.evaluate.image_evaluation import draw_labelled
+from training.evaluate.image_evaluation import generate_labelled
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
@@ -357,20 +357,22 @@ def test_another_seed_shares_no_sample():
 def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
     labelled, plain = GaussianMixture.config, GaussianMixture.config.model_copy(update={"labels": ()})
     for config, asked in ((labelled, {0, 1}), (plain, {NO_LABEL})):
-        how = SamplingRun(CPU)
+        run = SamplingRun(CPU)
         _, drawn = point_evaluation.evaluate_points(
-            tiny_checkpoint(config), SamplingConfig(steps=2), how, samples=20, seeds=2
+            tiny_checkpoint(config), SamplingConfig(steps=2), run, samples=20, seeds=2
         )
         assert set(drawn.labels.tolist()) == asked
     digits = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}))
     real = Examples(torch.zeros(30, 1, 8, 8), torch.arange(30) % 10)
-    drawn = draw_labelled(digits, FiniteSet(IMAGES, real, real), SamplingConfig(steps=2), SamplingRun(CPU), samples=20)
+    drawn = generate_labelled(
+        digits, FiniteSet(IMAGES, real, real), SamplingConfig(steps=2), SamplingRun(CPU), samples=20
+    )
     assert set(drawn.labels.tolist()) == {NO_LABEL}
 
 
 def test_bfloat16_is_not_compared_where_nothing_was_judged():
     metrics = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
-    with pytest.raises(RecipeError, match="there was none"):
+    with pytest.raises(RecipeError, match="measured without one"):
         bfloat16.check_comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, metrics)
 
 

@@ -123,10 +123,10 @@ def test_a_chain_that_is_done_is_kept_whatever_becomes_of_the_next(tmp_path, few
     folder = save_tiny(tmp_path, GaussianMixture.config, name="gaussian-tiny", learned_variance=True)
     measure = likelihood.measure_likelihood
 
-    def only_the_first(checkpoint, steps, how, **rest):
+    def only_the_first(checkpoint, steps, run, **rest):
         if steps == 50:
             raise KeyboardInterrupt
-        return measure(checkpoint, steps, how, **rest)
+        return measure(checkpoint, steps, run, **rest)
 
     monkeypatch.setattr(likelihood, "measure_likelihood", only_the_first)
     with pytest.raises(KeyboardInterrupt):

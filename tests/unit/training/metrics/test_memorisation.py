@@ -5,7 +5,7 @@ import torch
 
 from model.data import DataConfig
 from training.data.synthetic_points import GaussianMixture
-from training.data.training_set import Examples, FiniteSet
+from training.data.training_set import DataError, Examples, FiniteSet
 from training.metrics import memorisation as module
 from training.metrics.memorisation import memorisation, nearest
 from training.metrics.two_sample import two_sample_accuracy
@@ -94,8 +94,9 @@ def test_what_is_checked_is_of_all_classes_and_no_more_than_that(monkeypatch):
     assert 0.2 < metrics["nearer_than_real"] < 0.8
 
 
-def test_where_rows_are_drawn_without_end_nothing_can_be_remembered():
-    assert memorisation(torch.zeros(10, 2), GaussianMixture()) is None
+def test_a_set_without_end_has_no_examples_to_memorise():
+    with pytest.raises(DataError, match="made afresh without end"):
+        memorisation(torch.zeros(10, 2), GaussianMixture())
 
 
 def normal(n: int, d: int, seed: int) -> torch.Tensor:

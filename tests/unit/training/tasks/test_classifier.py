@@ -117,7 +117,7 @@ def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypa
     config = load_config(classifier, ClassifierConfig)
     assert json.loads(json.dumps(metrics)) == config.metrics["steering gaussian-tiny"]
     assert "measured" in config.metrics and "steering gaussian-tiny" in (classifier / "README.md").read_text()
-    assert "evaluating gaussian-tiny, steered by tiny-classifier: 40 samples …" in capsys.readouterr().err
+    assert "evaluating gaussian-tiny, guided by tiny-classifier: 40 samples …" in capsys.readouterr().err
     off = evaluate_guided(denoiser, classifier, trained, SamplingRun(CPU), changed={"guidance_scale": 0.0})
     assert "label_accuracy" not in off
     assert load_config(classifier, ClassifierConfig) == config
