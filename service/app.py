@@ -123,9 +123,9 @@ def _on_loop_error(on_death: Callable[[], None], loop: asyncio.AbstractEventLoop
 
 
 async def _watch(engine: Engine, on_death: Callable[[], None]) -> None:
-    while engine.failure is None:
-        if engine.heartbeat_age > (LOADING_SECONDS if engine.warming else STUCK_SECONDS):
-            log.critical("the engine is stuck", heartbeat_age=round(engine.heartbeat_age))
+    while (now := engine.snapshot()).failure is None:
+        if now.heartbeat_age > (LOADING_SECONDS if now.warming else STUCK_SECONDS):
+            log.critical("the engine is stuck", heartbeat_age=round(now.heartbeat_age))
             break
         await asyncio.sleep(WATCH_EVERY)
     on_death()

@@ -68,6 +68,13 @@ class Metrics:
             "spirale_engine_heartbeat_age_seconds", "Since the engine's thread last showed that it moves", registry=r
         )
 
+    def count_tick(self, model: str, seconds: float, rows: int, network_evaluations: int, slots: int) -> None:
+        """One forward pass of a model; `slots` is the size of its batch, padding included."""
+        self.tick_seconds.labels(model=model).observe(seconds)
+        self.batch_rows.labels(model=model).observe(rows)
+        self.network_evaluations.labels(model=model).inc(network_evaluations)
+        self.batch_slots.labels(model=model).inc(slots)
+
     def exposition(self) -> bytes:
         """The text format."""
         return generate_latest(self.registry)

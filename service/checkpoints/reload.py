@@ -1,4 +1,4 @@
-"""New checkpoints without a restart: what has changed is loaded beside what runs, then takes its place."""
+"""New checkpoints without a restart: models that changed are loaded beside the running ones, then take their place."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,7 +17,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Reloaded:
-    """Names of models: served now; of them newly loaded; no longer served. And of checkpoints that are broken: why."""
+    """serving  names of the models that are served now
+    loaded   those of them that are new
+    removed  names of models that are no longer served
+    refused  why a checkpoint is not served, by the name of its folder
+    """
 
     serving: list[str]
     loaded: list[str] = field(default_factory=list)
@@ -26,40 +30,41 @@ class Reloaded:
 
 
 class Reloader:
-    """Has the catalogue that is served, and reads the folder again when it is told to."""
+    """Holds the catalogue that is served, and reads the folder again when it is asked to."""
 
     def __init__(self, path: Path, folder: CheckpointFolder, catalog: Catalog, engine: Engine):
         """`folder` is what stands at `path`; `catalog` is made of it, and the engine begins with it."""
         self.catalog = catalog
         self._path, self._folder, self._engine = path, folder, engine
         self._lock = asyncio.Lock()
-        self._asked: set[asyncio.Task[Reloaded]] = set()
+        self._running: set[asyncio.Task[Reloaded]] = set()
 
     def schedule(self) -> None:
-        """Reload without waiting for it; the log tells how it went."""
+        """Reload without waiting for it; the log says how it went."""
         task = asyncio.ensure_future(self.reload())
-        self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         task.add_done_callback(_log_failure)
 
     async def reload(self) -> Reloaded:
-        """New requests get what is new as soon as all of it is warm; running ones end on what they began with.
+        """New requests get the new models as soon as all of them are warm. Running ones end on those they began with.
 
-        What is broken, or cannot be warmed up, is refused, and the old one stays in its place, if there is one. So do
-        all where nothing would be left. Raises EngineStopped.
+        A checkpoint that is broken, or cannot be warmed up, is refused; the old one of that name stays, if any.
+        Where nothing would be left, everything stays. Raises EngineStopped.
         """
         async with self._lock:
             return await self._reload()
 
     async def _reload(self) -> Reloaded:
         engine, before = self._engine, self.catalog
-        # Reading, and the hashes over all weights that a catalogue has, are not for the event loop.
+        # Reading checkpoints, and hashing all their weights for the catalogue, is not for the event loop.
         folder = await asyncio.to_thread(served_folder, self._path)
         folder = folder.refusing({}, instead=self._folder)
         catalog = await asyncio.to_thread(catalog_of, folder)
         failed: dict[str, str] = {}
+        ready = engine.snapshot().keys
         for key, served in catalog.by_key.items():
-            if key in engine.keys:
+            if key in ready:
                 continue
             try:
                 await engine.load(key, served)
@@ -71,15 +76,16 @@ class Reloader:
         if failed:
             folder = folder.refusing(failed, instead=self._folder)
             catalog = await asyncio.to_thread(catalog_of, folder)
-        # What stays may be steered by what is new: only what is warm is served.
-        cold = [name for name, served in catalog.served.items() if served.key not in engine.keys]
+        # A model that stays may have a new guidance model: only models that are warm are served.
+        ready = engine.snapshot().keys
+        cold = [name for name, served in catalog.served.items() if served.key not in ready]
         if cold or not catalog.served:
             folder = CheckpointFolder(
                 self._folder.loaded, {**folder.refused, **dict.fromkeys(cold, "it could not be made ready")}
             )
             catalog = before
         self._folder, self.catalog = folder, catalog
-        for key in engine.keys - catalog.by_key.keys():
+        for key in ready - catalog.by_key.keys():
             engine.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
         done = Reloaded(
@@ -88,8 +94,8 @@ class Reloader:
             removed=sorted(before.served.keys() - catalog.served.keys()),
             refused=dict(folder.refused),
         )
-        tell = log.warning if done.refused else log.info
-        tell("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
+        report = log.warning if done.refused else log.info
+        report("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
         return done
 
 

@@ -1,11 +1,11 @@
-"""What the event loop puts into the engine's inbox, and how it hears back."""
+"""The commands that the event loop puts into a worker's inbox, and how it hears back."""
 
 import asyncio
 import contextlib
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -16,11 +16,14 @@ OnPreview = Callable[[int, np.ndarray], None]
 """(steps done, x̂0 of every row in the data's own units); called on the event loop."""
 
 
-@dataclass(eq=False)
-class Awaited:
-    """Something that the event loop waits for and the engine's thread does."""
+T = TypeVar("T")
 
-    future: asyncio.Future[Any]
+
+@dataclass(eq=False)
+class Awaited(Generic[T]):
+    """Work of the engine's thread that the event loop waits for."""
+
+    future: asyncio.Future[T]
     loop: asyncio.AbstractEventLoop
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
@@ -28,7 +31,7 @@ class Awaited:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self.loop.call_soon_threadsafe(function, *arguments)
 
-    def answer(self, outcome: Samples | Exception | None) -> None:
+    def answer(self, outcome: T | Exception) -> None:
         def deliver() -> None:
             if self.future.done():
                 return  # the client went away meanwhile
@@ -41,12 +44,11 @@ class Awaited:
 
 
 @dataclass(eq=False)
-class Ticket(Awaited):
+class Ticket(Awaited[Samples]):
     """An accepted job."""
 
     number: int
     job: Job
-    dataset: str
     on_preview: OnPreview | None
     submitted: float
     network_evaluations_left: int
@@ -63,7 +65,7 @@ class Cancel:
 
 
 @dataclass(eq=False)
-class Load(Awaited):
+class Load(Awaited[None]):
     """Make one more model ready."""
 
     key: str

@@ -1,10 +1,11 @@
-"""What the engine's thread does: it owns the models and every tensor, and between two ticks takes commands."""
+"""One of the engine's threads: it owns the models and every tensor, and takes commands between two ticks."""
 
-import contextlib
 import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
 import structlog
 import torch
@@ -17,8 +18,9 @@ from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
 from service.engine.job import EngineStopped, JobFailed, Samples
 from service.engine.options import EngineOptions
 from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler, Tick
+from service.engine.scheduler import Scheduler, Slice, Tick
 from service.engine.served_model import Served
+from service.engine.snapshot import ReadyModel, WorkerSnapshot
 from service.engine.speed_curve import SpeedCurve
 from service.metrics import Metrics
 
@@ -28,29 +30,52 @@ IDLE_BEAT = 0.5  # seconds between heartbeats while there is nothing to do
 
 
 class Worker:
-    """`run` is the thread's function. What has no underscore the event loop may look at; `stopping` and `aborted` are
-    for it to set."""
+    """One device, and the thread that runs on it.
 
-    def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics, inbox: Inbox):
-        self._options, self._metrics, self._inbox = options, metrics, inbox
-        self._models = models  # to begin with
-        self.total = len(models)
-        self.device = torch.device(choose_device(options.device))
-        self.runner = Runner(self.device, options.compile)
-        self.curves: dict[str, SpeedCurve] = {}  # of the models that are ready
-        self.backlog = Backlog(self.curves, options.max_queued_seconds, options.deadline_seconds)
-        self._scheduler = Scheduler(self.curves)
+    The event loop may use what has no underscore: it puts commands into `inbox`, counts jobs into `backlog`, sets
+    `stopping` and `aborted`, and reads the rest.
+    """
+
+    def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics):
+        self._options, self._metrics = options, metrics
+        self._to_begin_with = models
+        self._device = torch.device(choose_device(options.device))
+        self._runner = Runner(self._device, options.compile)
+        self._curves: dict[str, SpeedCurve] = {}  # of the models that are ready
+        self.inbox: Inbox = queue.SimpleQueue()
+        self.backlog = Backlog(self._curves, options.max_queued_seconds, options.deadline_seconds)
+        self.models: Mapping[str, ReadyModel] = {}  # by key; replaced as a whole, so that readers need no lock
+        self._scheduler = Scheduler(self._curves)
         self._tickets: dict[int, Ticket] = {}
         self._retired: set[str] = set()
         self._loading: deque[tuple[Load, Generator[None, None, None]]] = deque()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._rows_active = self._rows_queued = 0
         self.beat = time.monotonic()  # when it last showed that it moves
-        self.loaded = False  # are the models warmed up?
+        self.loaded = False  # are the models that it began with ready, or left out?
         self.stopping = False  # to end as soon as nothing is left to do
         self.aborted = False  # to end after the tick in hand
         self.ended = False
         self.failure: BaseException | None = None  # that it ended of
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread to end, where it was started."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def snapshot(self) -> WorkerSnapshot:
+        """Of this moment; from any thread."""
+        return WorkerSnapshot(
+            device=str(self._device), models=self.models, to_begin_with=len(self._to_begin_with),
+            loaded=self.loaded, warming=not self.loaded or bool(self._loading), ended=self.ended, failure=self.failure,
+            heartbeat_age=time.monotonic() - self.beat, backlog_seconds=self.backlog.seconds,
+            rows_active=self._rows_active, rows_queued=self._rows_queued,
+        )  # fmt: skip
+
+    def _run(self) -> None:
         try:
             torch.set_num_threads(self._options.threads)  # of this thread
             self._load()
@@ -63,7 +88,7 @@ class Worker:
 
     def _load(self) -> None:
         """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
-        for key, served in self._models.items():
+        for key, served in self._to_begin_with.items():
             if self.stopping:
                 return
             try:
@@ -72,33 +97,29 @@ class Worker:
             except Exception as error:
                 log.error("model left out", model=served.name, exc_info=error)
                 failure = error
-        if not self.curves:
+        if not self._curves:
             raise failure
         self.loaded = True
-
-    @property
-    def warming(self) -> bool:
-        """Is a model being made ready? One pass of that may take long: kernels may have to be compiled."""
-        return not self.loaded or bool(self._loading)
 
     def _made_ready(self, key: str, served: Served) -> Generator[None, None, None]:
         """Load and warm up one model; yields between its passes. Raises whatever it fails with."""
         started = time.monotonic()
-        precision = choose_precision(self._options.precision, served.checkpoint, self.device)
+        precision = choose_precision(self._options.precision, served.checkpoint, self._device)
         if self._options.precision not in ("auto", precision):
             log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
         sizes = self._options.batch_sizes or default_sizes(served.checkpoint.config.data)
-        yield from self.runner.load(key, served, precision, sizes)
-        curve = self.runner.models[key].curve
-        self.curves[key] = curve
+        yield from self._runner.load(key, served, precision, sizes)
+        model = self._runner.models[key]
+        curve = self._curves[key] = model.curve
+        self.models = {**self.models, key: ReadyModel.of(model)}
         log.info(
             "model ready",
             model=served.name,
-            device=str(self.device),
+            device=str(self._device),
             precision=precision,
             network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
             knee=curve.knee,
-            ready=f"{len(self.curves)} of {self.total}",
+            ready=f"{len(self._curves)} of {len(self._to_begin_with)}",
             seconds=round(time.monotonic() - started, 2),
         )
 
@@ -109,22 +130,21 @@ class Worker:
                 self._load_on()
             if self._scheduler:
                 tick = self._scheduler.next_tick()
-                seconds = self._run(tick)
+                seconds = self._run_tick(tick)
                 for number in self._scheduler.advance(tick, seconds):
                     self._finish(number)
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
                     self._preview(self._tickets[number])
             self._let_go()
-            self._metrics.rows_active.set(self.runner.rows_held)
-            queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
-            self._metrics.rows_queued.set(queued)
+            self._rows_active = self._runner.rows_held
+            self._rows_queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
 
     def _receive(self) -> bool:
         """Take the commands that have come; waits a moment where there is nothing else to do. False: time to end."""
         while True:
             idle = not self._scheduler and not self._loading
             try:
-                command = self._inbox.get(block=idle, timeout=IDLE_BEAT if idle else None)
+                command = self.inbox.get(block=idle, timeout=IDLE_BEAT if idle else None)
             except queue.Empty:
                 return not self.stopping or bool(self._scheduler)
             if command is None and not self._scheduler:
@@ -144,7 +164,7 @@ class Worker:
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
         elif isinstance(command, Load):
-            if command.key in self.curves:  # it was on its way out
+            if command.key in self.models:  # it was on its way out
                 self._retired.discard(command.key)
                 command.answer(None)
             else:
@@ -155,30 +175,28 @@ class Worker:
     def _load_on(self) -> None:
         """One more pass of a model that is being made ready beside those that are served."""
         command, passes = self._loading[0]
-        outcome = None
         try:
             next(passes)
-            return
         except StopIteration:
-            pass
+            self._loading.popleft()
+            command.answer(None)
         except Exception as error:
-            outcome = error
-        self._loading.popleft()
-        command.answer(outcome)
+            self._loading.popleft()
+            command.answer(error)
 
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for."""
         busy = {ticket.job.model for ticket in self._tickets.values()}
-        for key in self._retired - busy:
-            self._retired.discard(key)
-            if key not in self.curves:
-                continue
-            log.info("model retired", model=self.runner.models[key].name)
+        free = self._retired - busy
+        self._retired -= free
+        for key in free & self.models.keys():
+            log.info("model retired", model=self._runner.models[key].name)
             self.backlog.forget(key)
-            del self.curves[key]
-            self.runner.unload(key)
+            self.models = {other: model for other, model in self.models.items() if other != key}
+            del self._curves[key]
+            self._runner.unload(key)
 
-    def _run(self, tick: Tick) -> float:
+    def _run_tick(self, tick: Tick) -> float:
         """One tick; how many seconds it took. Where it fails as a whole, its jobs are run apart, and only those that
         fail again are lost; where all do, the model itself is looked at, and if it fails too, so does the engine."""
         numbers = {piece.job for piece in tick.slices}
@@ -187,7 +205,9 @@ class Worker:
             ticket = self._tickets[number]
             if ticket.started is None:
                 ticket.started = started
-                self._metrics.queue_seconds.labels(dataset=ticket.dataset).observe(started - ticket.submitted)
+                self._metrics.queue_seconds.labels(dataset=self.models[tick.model].dataset).observe(
+                    started - ticket.submitted
+                )
         try:
             failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
         except Exception as error:
@@ -202,15 +222,12 @@ class Worker:
                     failed[number] = f"{type(own).__name__} while sampling"
                     raised += 1
             if raised == len(numbers):
-                self.runner.check(tick.model)
+                self._runner.check(tick.model)
         else:
-            self.curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
+            self._curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
         seconds = time.monotonic() - started
-        model = self.runner.models[tick.model].name
-        self._metrics.tick_seconds.labels(model=model).observe(seconds)
-        self._metrics.batch_rows.labels(model=model).observe(sum(len(piece) for piece in tick.slices))
-        self._metrics.network_evaluations.labels(model=model).inc(tick.network_evaluations)
-        self._metrics.batch_slots.labels(model=model).inc(tick.size)
+        name, rows = self.models[tick.model].name, sum(map(len, tick.slices))
+        self._metrics.count_tick(name, seconds, rows, tick.network_evaluations, tick.size)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
             self._count_down(ticket, len(piece) * ticket.job.network_evaluations_by_step[piece.step])
@@ -220,9 +237,9 @@ class Worker:
             ticket.answer(JobFailed(reason))
         return seconds
 
-    def _tick(self, model: str, slices: tuple | list) -> set[int]:
+    def _tick(self, model: str, slices: Sequence[Slice]) -> set[int]:
         jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
-        return self.runner.tick(model, jobs, slices)
+        return self._runner.tick(model, jobs, slices)
 
     def _preview(self, ticket: Ticket) -> None:
         """Show x̂0 where the job's hindmost rows have come to the next step at which that is asked for."""
@@ -234,7 +251,7 @@ class Worker:
             return
         ticket.previews_shown += sum(one <= step for one in due)
         try:
-            preview = self.runner.preview(ticket.number)
+            preview = self._runner.preview(ticket.number)
         except Exception as error:  # a picture on the way may be lost; the job goes on
             log.error("a preview failed", model=ticket.job.model, exc_info=error)
             return
@@ -243,21 +260,21 @@ class Worker:
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]
         try:
-            data = self.runner.take(number)
+            data = self._runner.take(number)
         except Exception as error:
             log.error("samples could not be taken", model=ticket.job.model, exc_info=error)
             self._forget(number)
             return ticket.answer(JobFailed(f"{type(error).__name__} after sampling"))
         self._forget(number)
-        now = time.monotonic()
-        sampling = now - ticket.started
-        self._metrics.sampling_seconds.labels(dataset=ticket.dataset).observe(sampling)
+        assert ticket.started is not None  # its rows have been in a tick
+        sampling = time.monotonic() - ticket.started
+        self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset).observe(sampling)
         ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
 
     def _forget(self, number: int) -> None:
         ticket = self._tickets.pop(number)
         self._scheduler.remove(number)
-        self.runner.drop(number)
+        self._runner.drop(number)
         self._count_down(ticket, ticket.network_evaluations_left)
 
     def _count_down(self, ticket: Ticket, network_evaluations: int) -> None:
@@ -267,11 +284,10 @@ class Worker:
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
         self.ended = True
-        left: list[Awaited] = [*self._tickets.values(), *(command for command, _ in self._loading)]
-        with contextlib.suppress(queue.Empty):
-            while True:
-                command = self._inbox.get_nowait()
-                if isinstance(command, Awaited):
-                    left.append(command)
-        for command in left:
-            command.answer(EngineStopped("the engine stopped before this was done"))
+        left: list[Awaited[Any]] = [*self._tickets.values(), *(command for command, _ in self._loading)]
+        while not self.inbox.empty():  # nobody else takes commands
+            command = self.inbox.get()
+            if isinstance(command, Awaited):
+                left.append(command)
+        for unanswered in left:
+            unanswered.answer(EngineStopped("the engine stopped before this was done"))

@@ -9,18 +9,25 @@ from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
+from service.engine.snapshot import EngineSnapshot, ReadyModel
 from service.requests.choice import GRADIENT_GUIDANCE, models_with_prompts
 from service.requests.refusals import guidances
 from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
 
+SEEDS_ON_CPU = (
+    "the same request gives the same bytes on one machine type, version, thread count and settings, "
+    "whatever else the server is doing"
+)
+SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"
 
-def models_answer(catalog: Catalog, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """`engine` is `Engine.describe()`."""
+
+def models_answer(catalog: Catalog, engine: EngineSnapshot) -> dict[str, Any]:
+    only_cpus = set(engine.devices) == {"cpu"}
     return {
-        "device": engine["device"],
-        "seeds": engine["seeds"],
+        "device": ", ".join(engine.devices),
+        "seeds": SEEDS_ON_CPU if only_cpus else SEEDS_ELSEWHERE,
         "samplers": {name: _sampler(spec) for name, spec in SAMPLERS.items()},
-        "datasets": {name: _dataset(catalog, name, engine["models"]) for name in sorted(catalog.datasets)},
+        "datasets": {name: _dataset(catalog, name, engine.models) for name in sorted(catalog.datasets)},
     }
 
 
@@ -43,7 +50,7 @@ def _sampler(spec: SamplerSpec) -> dict[str, Any]:
     }
 
 
-def _dataset(catalog: Catalog, name: str, engine: Mapping[str, Any]) -> dict[str, Any]:
+def _dataset(catalog: Catalog, name: str, engine: Mapping[str, ReadyModel]) -> dict[str, Any]:
     served = catalog.datasets[name]
     data = served[0].checkpoint.config.data
     prompted = models_with_prompts(catalog, name)
@@ -71,7 +78,7 @@ def _labels(served: Sequence[Served]) -> list[str]:
     return next((list(data.labels) for data in (*denoisers, *guidance_models) if data.labels), [])
 
 
-def _model(served: Served, engine: Mapping[str, Any]) -> dict[str, Any]:
+def _model(served: Served, engine: Mapping[str, ReadyModel]) -> dict[str, Any]:
     checkpoint = served.checkpoint
     config = checkpoint.config
     return {
@@ -104,7 +111,19 @@ def _model(served: Served, engine: Mapping[str, Any]) -> dict[str, Any]:
             }
             for kind, control in sorted(served.controls.items())
         ],
-        "engine": engine.get(served.key),
+        "engine": None if (ready := engine.get(served.key)) is None else _ready(ready),
+    }
+
+
+def _ready(model: ReadyModel) -> dict[str, Any]:
+    curve = model.curve
+    return {
+        "precision": model.precision,
+        "batch_sizes": list(curve.sizes),
+        "network_evaluations_per_second": {size: round(rate) for size, rate in curve.rates.items()},
+        "knee": curve.knee,
+        "guidance_models": dict(model.guidance_models),
+        "controlnets": dict(model.controlnets),
     }
 
 

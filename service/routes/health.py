@@ -20,15 +20,15 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses=documented(503))
 async def readyz(state: AppState) -> dict[str, str]:
     """Models are loaded and warmed up, and the engine moves."""
-    engine = state.engine
+    engine = state.engine.snapshot()
     if engine.failure is not None:
         raise Problem(503, "the engine died; the process is about to end")
     if engine.draining:
         raise Problem(503, "draining: no new work is taken")
     if not engine.ready:
         ready, total = engine.warmed
-        told = f"loading: {ready} of {total} models are warmed up"
-        raise Problem(503, told, headers={"Retry-After": "2"})
+        detail = f"loading: {ready} of {total} models are warmed up"
+        raise Problem(503, detail, headers={"Retry-After": "2"})
     if engine.heartbeat_age > STALE_HEARTBEAT:
         raise Problem(503, f"the engine has not moved for {engine.heartbeat_age:.0f} s")
     return {"status": "ready"}

@@ -26,7 +26,7 @@ class ReferenceAnswer(BaseModel):
 @router.get("/models", responses=documented(401))
 async def models(state: AppState) -> dict[str, Any]:
     """Per dataset: labels, shape, samplers, guidances, and its checkpoints with defaults and measured figures."""
-    return models_answer(state.catalog, state.engine.describe())
+    return models_answer(state.catalog, state.engine.snapshot())
 
 
 @router.get(

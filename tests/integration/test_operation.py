@@ -35,12 +35,12 @@ def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_cli
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     engine = client.app.state.spirale.engine
-    engine._worker.loaded = False
+    engine._workers[0].loaded = False
     loading = client.get("/readyz")
-    total = len(engine.keys)
+    total = len(engine.snapshot().keys)
     assert loading.status_code == 503 and f"loading: {total} of {total} models" in loading.json()["detail"]
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
-    engine._worker.loaded = True
+    engine._workers[0].loaded = True
     engine._draining = True
     assert client.get("/readyz").status_code == 503 and "draining" in client.get("/readyz").text
     assert client.get("/healthz").status_code == 200
@@ -50,14 +50,14 @@ def test_a_stuck_engine_is_not_ready(make_client):
     client = make_client()
     engine = client.app.state.spirale.engine
     release = threading.Event()
-    engine._worker.runner.tick = lambda *_: release.wait(30) and set()
+    engine._workers[0]._runner.tick = lambda *_: release.wait(30) and set()
     waiting = threading.Thread(target=client.post, args=("/sample",), kwargs={"json": {"dataset": "mnist"}})
     waiting.start()
     time.sleep(0.2)
-    engine._worker.beat -= 6
+    engine._workers[0].beat -= 6
     answer = client.get("/readyz")
     release.set()
-    engine._worker.aborted = True
+    engine._workers[0].aborted = True
     waiting.join(10)
     assert answer.status_code == 503 and "not moved" in answer.text
 
@@ -73,7 +73,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
         def die(*_):
             raise SystemExit
 
-        app.state.spirale.engine._worker.runner.tick = die
+        app.state.spirale.engine._workers[0]._runner.tick = die
         assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
         assert told.wait(10)
         assert client.get("/readyz").status_code == 503
@@ -208,9 +208,9 @@ def test_the_log_is_not_full_of_those_who_poll(make_client):
     engine = client.app.state.spirale.engine
     assert [told(client, path) for path in ("/healthz", "/readyz")] == ["debug", "debug"]
     assert [told(client, path) for path in ("/metrics", "/")] == ["info", "info"]  # of these one wants the key
-    engine._worker.loaded = False
+    engine._workers[0].loaded = False
     assert told(client, "/readyz") == "debug"
-    engine._worker.loaded, engine._draining = True, True
+    engine._workers[0].loaded, engine._draining = True, True
     assert told(client, "/readyz") == "info"
     assert told(make_client(ready=False), "/metrics") == "debug"
 

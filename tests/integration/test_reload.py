@@ -68,9 +68,9 @@ def test_new_weights_are_served_and_the_old_ones_again(client, folder):
         assert reload(client)["loaded"] == ["mnist-tiny"]
         assert (draw(client) == old) == (factor == 1.0)
     engine = client.app.state.spirale.engine
-    assert len(engine.describe()["models"]) <= 3  # what is no longer served is let go of …
+    assert len(engine.snapshot().models) <= 3  # what is no longer served is let go of …
     deadline = time.monotonic() + 10
-    while len(engine.describe()["models"]) > 2:  # … at the engine's next look
+    while len(engine.snapshot().models) > 2:  # … at the engine's next look
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -143,7 +143,7 @@ def test_one_that_cannot_be_warmed_up_is_refused_and_the_old_one_stays(client, f
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    runner = client.app.state.spirale.engine._worker.runner
+    runner = client.app.state.spirale.engine._workers[0]._runner
     load = runner.load
     monkeypatch.setattr(runner, "load", broken)
     answer = reload(client)

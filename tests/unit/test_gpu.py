@@ -29,8 +29,8 @@ def test_mixed_requests_give_the_bytes_that_each_gives_alone():
 
     async def ask(engine: Engine, at_once: bool) -> list[np.ndarray]:
         engine.start()
-        while not engine.ready:
-            assert engine.failure is None
+        while not engine.snapshot().ready:
+            assert engine.snapshot().failure is None
             await asyncio.sleep(0.05)
         try:
             if at_once:

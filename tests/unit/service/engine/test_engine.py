@@ -36,8 +36,8 @@ def make_engine():
         engine.start()
         engines.append(engine)
         deadline = time.monotonic() + 60
-        while not engine.ready:
-            assert engine.failure is None and time.monotonic() < deadline
+        while not engine.snapshot().ready:
+            assert engine.snapshot().failure is None and time.monotonic() < deadline
             time.sleep(0.01)
         return engine
 
@@ -58,20 +58,20 @@ def returned(generator):
 @lru_cache(len(CHECKPOINTS))
 def solo_denoiser(name: str, engine: Engine) -> Denoiser:
     """The model's, at the engine's batch sizes."""
-    model = engine.describe()["models"][name]
+    model = engine.snapshot().models[name]
     gradients = {
         asked: BucketedNetwork(
-            guidance_model.gradient(), tuple(model["guidance_models"][guidance_model.name]), guidance_model.example()
+            guidance_model.gradient(), model.guidance_models[guidance_model.name], guidance_model.example()
         )
         for asked, guidance_model in SERVED[name].guidance_models.items()
     }
     denoiser = CHECKPOINTS[name].denoiser(gradients=gradients)
     nothing = denoiser.no_condition(1)[0]
     denoiser.controls = {
-        kind: BucketedNetwork(control.control(), tuple(model["controlnets"][control.name]), nothing)
+        kind: BucketedNetwork(control.control(), model.controlnets[control.name], nothing)
         for kind, control in SERVED[name].controls.items()
     }
-    denoiser.network = BucketedNetwork(denoiser.network, tuple(model["batch_sizes"]), nothing)
+    denoiser.network = BucketedNetwork(denoiser.network, model.curve.sizes, nothing)
     return denoiser
 
 
@@ -165,7 +165,7 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
     answer = asyncio.run(asyncio.wait_for(scenario(), 60))
     np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, engine)))
     assert value(engine, "spirale_cancelled_total") == 5
-    assert not any(engine._worker.backlog._evaluations.values())
+    assert not any(engine._workers[0].backlog._evaluations.values())
 
 
 def test_previews_come_in_order_and_change_no_byte(make_engine):
@@ -195,19 +195,19 @@ def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):
 
     answers = asyncio.run(scenario())
     assert [label for label, answer in enumerate(answers) if isinstance(answer, JobFailed)] == [7]
-    assert engine.ready
+    assert engine.snapshot().ready
 
 
 def test_a_tick_that_raises_is_run_again_job_by_job(make_engine):
     engine = make_engine()
-    tick = engine._worker.runner.tick
+    tick = engine._workers[0]._runner.tick
 
     def poisoned(model, jobs, slices):
         if any(job.seeds[0] == 666 for job in jobs.values()):
             raise RuntimeError("poison")
         return tick(model, jobs, slices)
 
-    engine._worker.runner.tick = poisoned
+    engine._workers[0]._runner.tick = poisoned
     good = make_job(seed=1, steps=5)
 
     async def scenario():
@@ -273,7 +273,7 @@ def test_a_job_that_was_accepted_before_the_drain_is_done_and_the_engine_stays_u
             await engine.sample(make_job())
 
     asyncio.run(scenario())
-    assert engine.failure is None and engine._thread.is_alive()
+    assert engine.snapshot().failure is None and engine._workers[0]._thread.is_alive()
 
 
 def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_engine):
@@ -281,7 +281,7 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
     broken.network.forward = None
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
     engine = make_engine({"broken": Served(broken), "images": Served(CHECKPOINTS["images"])})
-    assert list(engine.describe()["models"]) == ["images"]
+    assert list(engine.snapshot().models) == ["images"]
 
     async def scenario():
         with pytest.raises(EngineStopped, match="the model broken is not there"):
@@ -300,7 +300,7 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
             raise ValueError("no gradient today")
         return torch.full_like(x, float("nan"))
 
-    engine._worker.runner.models["images"].denoiser.gradients["label"]._network = gradient
+    engine._workers[0]._runner.models["images"].denoiser.gradients["label"]._network = gradient
     kept = make_job(n=2, steps=20, seed=5)
 
     async def scenario():
@@ -314,7 +314,7 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
 
 
 def test_models_of_one_classifier_share_it(make_engine):
-    models = make_engine()._worker.runner.models
+    models = make_engine()._workers[0]._runner.models
     assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
 
@@ -326,7 +326,7 @@ def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, m
     torch._dynamo.reset()
     counters.clear()
     engine = make_engine({name: SERVED[name]}, compile=True, batch_sizes=sizes)
-    kept = engine.describe()["models"][name]["batch_sizes"]
+    kept = engine.snapshot().models[name].curve.sizes
     # With hints: what reads them (one graph for both kinds), and another one for rows that they add something to.
     graphs = len(sizes) + (len(sizes) + len(kept) if name == "images" else 0)
     assert counters["stats"]["unique_graphs"] == graphs
@@ -346,13 +346,13 @@ def test_an_engine_without_any_model_is_dead():
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
     engine = Engine({"broken": Served(broken)}, EngineOptions(device="cpu"), Metrics())
     engine.start()
-    engine._thread.join(30)
-    assert isinstance(engine.failure, ZeroDivisionError) and not engine.ready
+    engine._workers[0]._thread.join(30)
+    assert isinstance(engine.snapshot().failure, ZeroDivisionError) and not engine.snapshot().ready
 
 
 def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
     engine = make_engine({"images": SERVED["images"]})
-    runner, happened = engine._worker.runner, []
+    runner, happened = engine._workers[0]._runner, []
     tick, load = runner.tick, runner.load
 
     def seen_tick(*arguments):
@@ -369,7 +369,7 @@ def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
     async def scenario():
         running = engine.submit(make_job(n=7, steps=50, sampler="ddpm"))
         await engine.load("points", SERVED["points"])
-        assert engine.keys == {"images", "points"} and not engine.warming
+        assert engine.snapshot().keys == {"images", "points"} and not engine.snapshot().warming
         await engine.result(running)
         return await engine.sample(make_job("points", label=1))
 
@@ -388,14 +388,14 @@ def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
     def broken(*_):
         raise RuntimeError("an illegal memory access was encountered")
 
-    engine._worker.runner.models["images"].denoiser.network = broken
+    engine._workers[0]._runner.models["images"].denoiser.network = broken
 
     async def scenario():
         with pytest.raises(EngineStopped):
             await engine.sample(make_job())
 
     asyncio.run(asyncio.wait_for(scenario(), 10))
-    assert isinstance(engine.failure, RuntimeError) and not engine.ready
+    assert isinstance(engine.snapshot().failure, RuntimeError) and not engine.snapshot().ready
 
 
 def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(make_engine):
@@ -406,8 +406,8 @@ def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(
             await asyncio.gather(*(engine.sample(make_job(n=n, steps=3, seed=round)) for n in (1, 5, 9)))
 
     asyncio.run(scenario())
-    assert len(engine._worker.runner.models["images"].arena.x) <= 60
-    assert engine._worker.runner.rows_held == 0
+    assert len(engine._workers[0]._runner.models["images"].arena.x) <= 60
+    assert engine._workers[0]._runner.rows_held == 0
 
 
 def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
@@ -422,7 +422,7 @@ def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(
         return await staying
 
     np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))
-    assert len(engine._worker.runner._plans.t) <= 50 + 40 + 10 + 10
+    assert len(engine._workers[0]._runner._plans.t) <= 50 + 40 + 10 + 10
 
 
 def test_a_dead_thread_leaves_nobody_waiting(make_engine):
@@ -431,14 +431,14 @@ def test_a_dead_thread_leaves_nobody_waiting(make_engine):
     def die(*_):
         raise SystemExit("died")
 
-    engine._worker.runner.tick = die
+    engine._workers[0]._runner.tick = die
 
     async def scenario():
         with pytest.raises(EngineStopped):
             await engine.sample(make_job())
 
     asyncio.run(asyncio.wait_for(scenario(), 10))
-    assert isinstance(engine.failure, SystemExit) and not engine.ready
+    assert isinstance(engine.snapshot().failure, SystemExit) and not engine.snapshot().ready
 
 
 def value(engine: Engine, name: str, **labels: str) -> float:

@@ -1,0 +1,124 @@
+"""What the engine is doing, as of one moment: for health checks, metrics and GET /models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model.checkpoints.config import Precision
+from service.engine.buckets import BucketedNetwork
+from service.engine.runner import Model
+from service.engine.speed_curve import SpeedCurve
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyModel:
+    """A model that a worker has warmed up.
+
+    dataset          the name of its data
+    curve            its batch sizes, and how long a pass takes at each; it goes on learning
+    guidance_models  batch sizes by the guidance model's name
+    controlnets      batch sizes by the ControlNet's name
+    """
+
+    name: str
+    dataset: str
+    precision: Precision
+    curve: SpeedCurve
+    guidance_models: Mapping[str, tuple[int, ...]]
+    controlnets: Mapping[str, tuple[int, ...]]
+
+    @staticmethod
+    def of(model: Model) -> "ReadyModel":
+        served, gradients, controls = model.served, model.denoiser.gradients, model.denoiser.controls
+        return ReadyModel(
+            name=served.name,
+            dataset=model.data.dataset,
+            precision=model.precision,
+            curve=model.curve,
+            guidance_models={one.name: _sizes(gradients[kind]) for kind, one in served.guidance_models.items()},
+            controlnets={one.name: _sizes(controls[kind]) for kind, one in served.controls.items()},
+        )
+
+
+def _sizes(network: object) -> tuple[int, ...]:
+    """The batch sizes that it runs at."""
+    assert isinstance(network, BucketedNetwork)
+    return network.sizes
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerSnapshot:
+    """One device and its thread.
+
+    models           those that are ready, by key
+    to_begin_with    how many models it was started with
+    loaded           those it was started with are ready, or left out
+    warming          a model is being made ready, now or beside those that are served
+    ended            its thread has ended, of `failure` if it failed
+    heartbeat_age    seconds since the thread last showed that it moves
+    backlog_seconds  accepted work that is not done, in estimated seconds of the device
+    rows_active      rows of jobs that have begun
+    rows_queued      rows of jobs that wait for their first step
+    """
+
+    device: str
+    models: Mapping[str, ReadyModel]
+    to_begin_with: int
+    loaded: bool
+    warming: bool
+    ended: bool
+    failure: BaseException | None
+    heartbeat_age: float
+    backlog_seconds: float
+    rows_active: int
+    rows_queued: int
+
+
+@dataclass(frozen=True, eq=False)
+class EngineSnapshot:
+    """All workers. `retiring` are keys of models that take no more work."""
+
+    workers: tuple[WorkerSnapshot, ...]
+    draining: bool
+    retiring: frozenset[str]
+
+    @property
+    def ready(self) -> bool:
+        """Is work taken?"""
+        return not self.draining and any(one.loaded and not one.ended for one in self.workers)
+
+    @property
+    def warming(self) -> bool:
+        return any(one.warming for one in self.workers)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first that a worker's thread died of."""
+        return next((one.failure for one in self.workers if one.failure is not None), None)
+
+    @property
+    def heartbeat_age(self) -> float:
+        """Seconds, of the worker that has not moved for longest."""
+        return max(one.heartbeat_age for one in self.workers)
+
+    @property
+    def backlog_seconds(self) -> float:
+        return sum(one.backlog_seconds for one in self.workers)
+
+    @property
+    def warmed(self) -> tuple[int, int]:
+        """How many models are ready, and of how many: over all workers."""
+        return sum(len(one.models) for one in self.workers), sum(one.to_begin_with for one in self.workers)
+
+    @property
+    def models(self) -> Mapping[str, ReadyModel]:
+        """By key, also those that are retiring; of several workers that have a model the first."""
+        return {key: model for one in reversed(self.workers) for key, model in one.models.items()}
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of the models that take work."""
+        return frozenset(self.models) - self.retiring
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.device for one in self.workers))
