@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model.checkpoints.config import Precision
+from model.checkpoints.base import Precision
 from service.engine.buckets import BucketedNetwork
 from service.engine.runner import Model
 from service.engine.speed_curve import SpeedCurve
