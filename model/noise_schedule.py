@@ -31,12 +31,14 @@ class NoiseSchedule:
     @property
     def beta(self) -> np.ndarray:
         """β_t for t = 1 … T, at index t − 1: β_t = 1 − ᾱ_t/ᾱ_{t−1}."""
-        return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
+        beta: np.ndarray = 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
+        return beta
 
     @property
     def noise_level(self) -> np.ndarray:
         """σ_t for t = 0 … T: √((1−ᾱ_t)/ᾱ_t), the noise's deviation beside data of scale 1, x_t/√ᾱ_t = x_0 + σ_t ε."""
-        return np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
+        noise_level: np.ndarray = np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
+        return noise_level
 
 
 def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:

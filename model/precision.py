@@ -17,6 +17,6 @@ def choose_precision(wanted: str, checkpoint: DenoiserCheckpoint, device: torch.
 def has_bfloat16(device: torch.device) -> bool:
     """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

@@ -50,18 +50,21 @@ class TextEncoder:
     def embed(self, prompts: Sequence[Words]) -> Tensor:
         """[prompts, outputs] float32."""
         with torch.no_grad():
-            return self.network(padded([words.tokens for words in prompts], self.config.vocabulary.length))
+            vectors: Tensor = self.network(padded([words.tokens for words in prompts], self.config.vocabulary.length))
+        return vectors
 
     def save(self, folder: Path) -> None:
         save_weights(folder / FILE, self.network)
 
 
 def padded(tokens: Sequence[Sequence[int]], length: int) -> Tensor:
-    """[rows, length] int64, PADDING behind the words. To its full length always: a prompt's vector is then the same
-    alone and among others of any length."""
+    """[rows, length] int64, with PADDING behind the words.
+
+    Rows always have the full length, so a prompt's vector is the same alone and beside others of any length.
+    """
     rows = torch.full((len(tokens), length), PADDING)
-    for row, of in zip(rows, tokens, strict=True):
-        row[: len(of)] = torch.tensor(of, dtype=torch.int64)
+    for row, words in zip(rows, tokens, strict=True):
+        row[: len(words)] = torch.tensor(words, dtype=torch.int64)
     return rows
 
 
