@@ -61,7 +61,8 @@ class Denoiser:
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
     def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Prediction:
-        """x_t [rows, …] and t [rows] int64 (1 … T) on the device, conditions on the host."""
+        """x_t [rows, …] on the device; t [rows] int64, 1 … T, and the conditions on the host."""
+        t = t.to(self.device)
         output = self._guided_output(x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
         x0 = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])

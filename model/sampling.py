@@ -44,7 +44,7 @@ def sampling_states(
     x = normal(seeds, torch.zeros_like(seeds), shape)
     x0 = torch.zeros_like(x)
     for index, t in enumerate(plan.t.tolist()):
-        prediction = denoiser(x, torch.full((rows,), t, device=device), conditions)
+        prediction = denoiser(x, torch.full((rows,), t), conditions)
         if plan.stochastic[index]:
             noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
         else:

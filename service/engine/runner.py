@@ -139,7 +139,7 @@ class Runner:
         coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]
 
-        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[of_plan]).to(self.device), conditions)
+        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[of_plan]), conditions)
 
         noise = torch.zeros_like(x)
         noisy = np.flatnonzero(self._plans.stochastic[of_plan])
@@ -201,5 +201,5 @@ class Runner:
 def _pass(denoiser: Denoiser, shape: tuple[int, ...], conditions: Conditions) -> None:
     """One, of nothing in particular, done when this returns."""
     x = torch.zeros(len(conditions), *shape, device=denoiser.device)
-    t = torch.ones(len(conditions), dtype=torch.int64, device=denoiser.device)
+    t = torch.ones(len(conditions), dtype=torch.int64)
     denoiser(x, t, conditions).x0.sum().item()

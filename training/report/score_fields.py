@@ -65,7 +65,7 @@ def _grid(reach: float) -> Tensor:
 def _score(checkpoint: DenoiserCheckpoint, x: Tensor, t: int, alpha_bar: float, device: torch.device) -> Tensor:
     """(√ᾱ x̂0 − x)/(1−ᾱ): Tweedie's formula."""
     with torch.inference_mode():
-        times = torch.full((len(x),), t, device=device)
+        times = torch.full((len(x),), t)
         x0 = checkpoint.denoiser(device)(x.to(device), times, Conditions.none(len(x))).x0.cpu()
     score: Tensor = (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
     return score
