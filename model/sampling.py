@@ -27,12 +27,18 @@ class SamplingState:
 
 @torch.inference_mode()
 def sampling_states(
-    denoiser: Denoiser, plan: Plan, conditions: Conditions, seeds: Tensor, shape: tuple[int, ...]
+    denoiser: Denoiser,
+    plan: Plan,
+    conditions: Conditions,
+    seeds: Tensor,
+    shape: tuple[int, ...],
+    start: Tensor | None = None,
 ) -> Iterator[SamplingState]:
     """Run the plan, yielding after every update.
 
-    seeds  [rows] int64, one a row; x_T is each row's noise at step 0
+    seeds  [rows] int64, one a row
     shape  of one row
+    start  [rows, *shape] in the network's range: x at the plan's first timestep; None is each row's noise at step 0
 
     Raises ValueError where the plan's variance is one that the model has not learned.
     """
@@ -41,7 +47,7 @@ def sampling_states(
     rows, device = len(seeds), denoiser.device
     seeds = seeds.to(device)
     coefficients = torch.tensor(plan.coefficients, dtype=torch.float32, device=device)
-    x = normal(seeds, torch.zeros_like(seeds), shape)
+    x = normal(seeds, torch.zeros_like(seeds), shape) if start is None else start.to(device)
     x0 = torch.zeros_like(x)
     for index, t in enumerate(plan.t.tolist()):
         prediction = denoiser(x, torch.full((rows,), t), conditions)
@@ -53,8 +59,15 @@ def sampling_states(
         yield SamplingState(index + 1, x, x0)
 
 
-def sample(denoiser: Denoiser, plan: Plan, conditions: Conditions, seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
+def sample(
+    denoiser: Denoiser,
+    plan: Plan,
+    conditions: Conditions,
+    seeds: Tensor,
+    shape: tuple[int, ...],
+    start: Tensor | None = None,
+) -> Tensor:
     """The end of the run: x_0 [rows, *shape] in the network's own range."""
-    for state in sampling_states(denoiser, plan, conditions, seeds, shape):  # noqa: B007 (the last one is wanted)
+    for state in sampling_states(denoiser, plan, conditions, seeds, shape, start):  # noqa: B007 (the last one is wanted)
         pass
     return state.x

@@ -1,13 +1,14 @@
 """Models of every kind that can be served, tiny, and jobs for them that agree in nothing."""
 
 import random
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind
 from model.noise import sample_seeds
-from model.plan import make_plan
+from model.plan import Plan, make_plan
 from service.engine.job import Job
 from service.engine.served_model import Served
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
@@ -50,6 +51,11 @@ def make_job(
 def make_hint(draw: random.Random) -> tuple[Tensor, HintKind, float]:
     image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(draw.randrange(5)))
     return image, draw.choice(HINT_KINDS), draw.choice([0.0, 0.5, 1.0, 2.0])
+
+
+def rest_of(plan: Plan, done: int) -> Plan:
+    """The plan without its first steps."""
+    return Plan(**{column.name: getattr(plan, column.name)[done:] for column in fields(plan)})
 
 
 def random_job(draw: random.Random) -> Job:

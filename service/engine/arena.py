@@ -35,10 +35,13 @@ class Arena:
         return self._spans[job]
 
     def add(self, number: int, job: Job, plan_row: int) -> None:
-        """Make room, and start the rows from their noise."""
+        """Make room, and put the rows where they start."""
         span = self._room(len(job))
-        on_device = torch.from_numpy(job.seeds).to(self.x.device)
-        self.x[span] = normal(on_device, torch.zeros_like(on_device), self._shape)
+        if job.start is None:
+            seeds = torch.from_numpy(job.seeds).to(self.x.device)
+            self.x[span] = normal(seeds, torch.zeros_like(seeds), self._shape)
+        else:
+            self.x[span] = job.start.to(self.x.device)
         self.x0[span] = 0
         self.seed[span], self.plan_row[span] = job.seeds, plan_row
         self.conditions = self.conditions.written(span, job.conditions)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model.conditions import Conditions
 from model.plan import Plan
@@ -17,6 +18,7 @@ class Job:
     seeds          [n] int64, one a sample
     conditions     n rows that all cost as many network evaluations
     preview_steps  ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
+    start          [n, …] in the network's range: x at the plan's first timestep; None is the seeds' noise
 
     Raises ValueError where the rows do not agree in number or in cost.
     """
@@ -26,12 +28,15 @@ class Job:
     seeds: np.ndarray
     conditions: Conditions
     preview_steps: tuple[int, ...] = ()
+    start: Tensor | None = None
     network_evaluations_by_step: tuple[int, ...] = field(init=False)
     """Network evaluations that each step of one sample costs."""
 
     def __post_init__(self) -> None:
         if len(self.conditions) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds, but conditions of {len(self.conditions)} rows")
+        if self.start is not None and len(self.start) != len(self.seeds):
+            raise ValueError(f"{len(self.seeds)} seeds, but {len(self.start)} rows to start from")
         by_step = self.conditions.network_evaluations_by_step(torch.tensor(self.plan.noise_level))
         object.__setattr__(self, "network_evaluations_by_step", tuple(by_step.tolist()))
 

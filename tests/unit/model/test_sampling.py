@@ -14,6 +14,7 @@ from model.noise_schedule import make_schedule
 from model.plan import Plan, make_plan
 from model.sampling import sample, sampling_states
 from model.step import step
+from tests.jobs import rest_of
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, tiny_checkpoint
 
@@ -250,6 +251,14 @@ def test_a_run_starts_from_its_seeds_noise_and_shows_every_step():
     expected = ORACLE.denoiser()(x_T, torch.full((3,), 1000), Conditions.none(3)).x0
     assert torch.equal(run[0].x0, expected)
     assert torch.equal(run[-1].x, run[-1].x0)  # the last step arrives at x̂0
+
+
+def test_a_run_that_is_cut_in_two_ends_where_the_whole_one_does():
+    plan, denoiser, conditions = make_plan(SCHEDULE, "ddim", 6), ORACLE.denoiser(), Conditions.none(3)
+    whole = list(sampling_states(denoiser, plan, conditions, seeds(3, 7), (2,)))
+    for cut in range(1, 6):
+        rest = sample(denoiser, rest_of(plan, cut), conditions, seeds(3), (2,), start=whole[cut - 1].x)
+        assert torch.equal(rest, whole[-1].x)
 
 
 def test_a_variance_that_was_not_learned_is_refused():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -15,14 +16,14 @@ from torch._dynamo.utils import counters
 from model.conditions import NO_LABEL
 from model.data import to_uint8
 from model.denoiser import Denoiser
-from model.sampling import sample
+from model.sampling import SamplingState, sampling_states
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
 from service.engine.options import EngineOptions
 from service.engine.served_model import Served
 from service.metrics import Metrics
-from tests.jobs import CHECKPOINTS, SERVED, make_job, random_job
+from tests.jobs import CHECKPOINTS, SERVED, make_job, random_job, rest_of
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint
 
 
@@ -77,9 +78,15 @@ def solo_denoiser(name: str, engine: Engine) -> Denoiser:
 
 def solo(job: Job, engine: Engine) -> np.ndarray:
     """The job's samples by the plain loop, alone, at the engine's batch sizes."""
+    *_, last = states_of(job, engine)
+    return last.x.numpy()
+
+
+def states_of(job: Job, engine: Engine) -> Iterator[SamplingState]:
+    """Every step of that."""
     checkpoint, denoiser = CHECKPOINTS[job.model], solo_denoiser(job.model, engine)
-    x = sample(denoiser, job.plan, job.conditions, torch.from_numpy(job.seeds), checkpoint.config.data.shape)
-    return x.numpy()
+    seeds = torch.from_numpy(job.seeds)
+    return sampling_states(denoiser, job.plan, job.conditions, seeds, checkpoint.config.data.shape, job.start)
 
 
 def as_answered(job: Job, x: np.ndarray) -> np.ndarray:
@@ -166,6 +173,21 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
     np.testing.assert_array_equal(answer.data, as_answered(kept, solo(kept, engine)))
     assert value(engine, "spirale_cancelled_total") == 5
     assert not any(engine._workers[0].backlog._evaluations.values())
+
+
+def test_a_job_starts_from_given_rows_and_ends_where_the_whole_run_does(make_engine):
+    engine = make_engine({"points": SERVED["points"]})
+    whole = make_job("points", n=3, steps=6, label=1, sampler="ddim", seed=4)
+    states = list(states_of(whole, engine))
+    rest = [replace(whole, plan=rest_of(whole.plan, cut), start=states[cut - 1].x) for cut in range(1, 6)]
+
+    async def ask_all():
+        return await asyncio.gather(*map(engine.sample, [whole, *rest]))
+
+    for answer in asyncio.run(ask_all()):
+        np.testing.assert_array_equal(answer.data, as_answered(whole, states[-1].x.numpy()))
+    with pytest.raises(ValueError, match="3 seeds, but 2 rows to start from"):
+        replace(whole, start=torch.zeros(2, 2))
 
 
 def test_previews_come_in_order_and_change_no_byte(make_engine):
