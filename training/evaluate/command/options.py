@@ -9,7 +9,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.conditions import Conditioning
-from model.plan import Sampler
+from model.samplers import Sampler
 from training.data.training_set import TrainingSet
 from training.evaluate.point_evaluation import POINT_STEPS
 from training.recipe import RecipeError
