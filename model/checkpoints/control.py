@@ -66,7 +66,6 @@ class ControlConfig(DiffusionConfig[ControlNet]):
             labels=len(self.data.labels),
             text=self.text,
             T=self.schedule.T,
-            learned_variance=False,  # of the half that it does not have
             **self.network.model_dump(exclude={"kind"}),
         )
 

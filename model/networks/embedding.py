@@ -1,4 +1,4 @@
-"""What every network is told besides x_t: the timestep, and the label or the text."""
+"""The inputs of every network besides x_t: the timestep, and the label or the text."""
 
 import math
 
@@ -37,9 +37,11 @@ class Embedding(nn.Module):
 
     def forward(self, t: Tensor, condition: Tensor | None = None) -> Tensor:
         features = timestep_features(t, self.T, self.width)
-        embedding = self.time(features.to(self.time[0].weight.dtype))
-        if self.label is not None:
+        first = self.time[0]
+        assert isinstance(first, nn.Linear)
+        embedding: Tensor = self.time(features.to(first.weight.dtype))
+        if self.label is not None and condition is not None:
             embedding = embedding + self.label(condition + 1)
-        if self.text is not None:
+        if self.text is not None and condition is not None:
             embedding = embedding + self.text(condition.to(self.text.weight.dtype))
         return embedding

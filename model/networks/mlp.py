@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from model.networks.embedding import Embedding
+from model.networks.zeroed import zeroed
 
 
 class Block(nn.Module):
@@ -12,13 +13,12 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
-        self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, width)))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding).chunk(2, dim=1)
-        return h + self.layers(self.norm(h) * (1 + scale) + shift)
+        added: Tensor = h + self.layers(self.norm(h) * (1 + scale) + shift)
+        return added
 
 
 class MLP(nn.Module):
@@ -29,7 +29,15 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, *, shape: tuple[int], labels: int, text: int = 0, T: int, learned_variance: bool, width: int, blocks: int
+        self,
+        *,
+        shape: tuple[int, ...],
+        labels: int,
+        text: int = 0,
+        T: int,
+        learned_variance: bool,
+        width: int,
+        blocks: int,
     ):
         super().__init__()
         (dimensions,) = shape
@@ -45,4 +53,5 @@ class MLP(nn.Module):
         h = self.enter(x.to(self.enter.weight.dtype))
         for block in self.blocks:
             h = block(h, embedding)
-        return self.leave(h)
+        output: Tensor = self.leave(h)
+        return output

@@ -49,4 +49,5 @@ class TextBlock(nn.Module):
         mask = there[:, None, None, :]
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(rows, length, width)
         h = h + self.out(attended)
-        return h + self.layers(self.norm2(h))
+        added: Tensor = h + self.layers(self.norm2(h))
+        return added

@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from model.checkpoints.base import WEIGHTS, load_network
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import load_config, read_role
@@ -65,6 +68,16 @@ def test_a_card_is_what_its_config_says(name, tmp_path):
     advice = recipe.model_dump(mode="json", include=ADVISORY_FIELDS)
     kept = {key: value for key, value in config.recipe.items() if key != "started_from"}
     assert parse_recipe(kept | advice, name) == recipe
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weights_are_those_of_the_network_that_the_config_describes(name):
+    config = load_config(CHECKPOINTS / name, CONFIGS[read_role(CHECKPOINTS / name)])
+    described = {key: tensor.shape for key, tensor in config.build_network().state_dict().items()}
+    kept = load_file(CHECKPOINTS / name / WEIGHTS)
+    assert {key: tensor.shape for key, tensor in kept.items()} == described
+    network = load_network(CHECKPOINTS / name, config)
+    assert all(torch.equal(tensor, kept[key]) for key, tensor in network.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "-control-" in name])

@@ -12,6 +12,7 @@ from model.checkpoints.config import load_config, read_role
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.conditions import NO_LABEL
+from model.networks.parameter_names import NAMES
 from model.noise_schedule import make_schedule
 from model.text_encoder import TextEncoder
 from training.card.card import PICTURES, write_denoiser_card
@@ -24,9 +25,6 @@ from training.tasks.objectives import DenoisingLoss
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
-OF_CONDITION = ("embedding.label.", "embedding.text.")  # weights that a network of another condition does not have
-LABELS = "embedding.label.weight"
-TIME_BIAS = "embedding.time.2.bias"
 
 
 class DenoisingTask:
@@ -138,22 +136,22 @@ class DenoisingTask:
 def _adapted(
     theirs: dict[str, Tensor], ours: dict[str, Tensor], they: DenoiserConfig, we: DenoiserConfig
 ) -> dict[str, Tensor]:
-    """Weights of one network for another that may read something else, and may have another number of outputs."""
+    """Weights of one network for another, which may have another condition and another number of outputs."""
     weights = dict(theirs)
     if they.conditioning == we.conditioning == "label":
         rows = {label: index for index, label in enumerate(they.data.labels, start=1)}  # the first is that of no label
-        weights[LABELS] = theirs[LABELS][[0, *(rows.get(label, 0) for label in we.data.labels)]]
+        kept = [0, *(rows.get(label, 0) for label in we.data.labels)]
+        weights[NAMES.label_table] = theirs[NAMES.label_table][kept]
     elif they.conditioning != we.conditioning:
         if they.conditioning is not None:  # what no label, or no text, adds to the embedding becomes a part of it
-            nothing = theirs[LABELS][0] if they.conditioning == "label" else theirs["embedding.text.bias"]
-            weights[TIME_BIAS] = theirs[TIME_BIAS] + nothing
-        weights = {name: of for name, of in weights.items() if not name.startswith(OF_CONDITION)}
-        weights |= {name: of for name, of in ours.items() if name.startswith(OF_CONDITION)}
-    for name, of in weights.items():
-        # A variance is the second half of the last layer's outputs.
-        if name.startswith("leave.") and name in ours and of.shape[1:] == ours[name].shape[1:]:
-            both = min(len(of), len(ours[name]))
-            weights[name] = torch.cat([of[:both], ours[name][both:]])
+            nothing = theirs[NAMES.label_table][0] if they.conditioning == "label" else theirs[NAMES.text_bias]
+            weights[NAMES.time_bias] = theirs[NAMES.time_bias] + nothing
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(NAMES.condition)}
+        weights |= {name: tensor for name, tensor in ours.items() if name.startswith(NAMES.condition)}
+    for name, tensor in weights.items():
+        if name.startswith(NAMES.output) and name in ours and tensor.shape[1:] == ours[name].shape[1:]:
+            both = min(len(tensor), len(ours[name]))
+            weights[name] = torch.cat([tensor[:both], ours[name][both:]])
     return weights
 
 

@@ -17,7 +17,9 @@ from model.networks.controlnet import ControlNet
 from model.networks.embedding import timestep_features
 from model.networks.mlp import Block
 from model.networks.norm import GroupNorm
-from model.networks.unet import Attention, ResidualBlock, UNet
+from model.networks.parameter_names import NAMES
+from model.networks.trunk import Attention, ResidualBlock
+from model.networks.unet import UNet
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier
 
 UNET = UNetConfig(channels=(8, 16), blocks=1, groups=4)
@@ -187,7 +189,7 @@ def test_an_encoder_of_any_shape_reads_every_corner(shape):
 def test_a_controlnet_of_any_shape_begins_by_adding_nothing_and_reads_its_hint(shape):
     options = of_image(shape).model_dump(exclude={"kind"})
     unet = shaken(UNet(shape=shape, labels=3, T=10, learned_variance=False, **options))
-    control = ControlNet(shape=shape, labels=3, T=10, learned_variance=False, **options).eval()
+    control = ControlNet(shape=shape, labels=3, T=10, **options).eval()
     control.begin_as(unet)
     (x, t), label, hint = given(shape), torch.tensor([NO_LABEL, 0, 2]), torch.rand(3, 1, *shape[1:])
     plain = unet(x, t, label)
@@ -198,3 +200,55 @@ def test_a_controlnet_of_any_shape_begins_by_adding_nothing_and_reads_its_hint(s
     moved = hint.clone()
     moved[:, :, -1, -1] += 1
     assert ((unet(x, t, label, *control(x, t, label, moved)) - followed).flatten(1).abs().amax(1) > 1e-5).all()
+
+
+def test_a_controlnet_is_half_a_unet_with_layers_of_its_own():
+    options = {"shape": (1, 8, 8), "labels": 3, "T": 10, **UNET.model_dump(exclude={"kind"})}
+    whole, control = UNet(learned_variance=False, **options), ControlNet(**options)
+    own = {name for name in control.state_dict() if name not in whole.state_dict()}
+    assert {name.split(".")[0] for name in own} == {"read", "give"}
+    missing = {name for name in whole.state_dict() if name not in control.state_dict()}
+    assert {name.split(".")[0] for name in missing} == {"up", "leave"}
+
+
+def test_a_seed_gives_a_controlnet_what_it_gives_a_unet_and_goes_on_from_there():
+    options = {"shape": (1, 8, 8), "labels": 3, "T": 10, **UNET.model_dump(exclude={"kind"})}
+    torch.manual_seed(7)
+    whole = UNet(learned_variance=False, **options).state_dict()
+    first = torch.nn.Conv2d(UNET.patch**2, UNET.channels[0], 3, padding=1)
+    torch.manual_seed(7)
+    control = ControlNet(**options)
+    assert torch.equal(control.read[0].weight, first.weight)
+    assert all(torch.equal(weights, whole[name]) for name, weights in control.state_dict().items() if name in whole)
+
+
+@pytest.mark.parametrize(("config", "shape"), [(UNET, (1, 8, 8)), (MLPConfig(width=16, blocks=1), (2,))])
+@pytest.mark.parametrize(("labels", "text"), [(3, 0), (0, 5), (0, 0)])
+@torch.inference_mode()
+def test_every_denoising_network_has_the_parameters_that_another_may_start_from(config, shape, labels, text):
+    network = shaken(build_network(config, shape=shape, labels=labels, text=text, T=10, learned_variance=True))
+    weights = network.state_dict()
+    (x, t), nothing = given(shape), torch.zeros(3, text) if text else torch.full((3,), NO_LABEL)
+    before = network(x, t, nothing)
+    assert (NAMES.label_table in weights) == bool(labels) and (NAMES.text_bias in weights) == bool(text)
+    assert {name for name in weights if name.startswith(NAMES.condition)} == (
+        {NAMES.label_table}
+        if labels
+        else {NAMES.text_bias, NAMES.text_bias.replace("bias", "weight")}
+        if text
+        else set()
+    )
+    # The time's bias and what no label, or no text, adds are one sum.
+    added = weights[NAMES.label_table][0] if labels else weights[NAMES.text_bias] if text else torch.zeros(())
+    weights[NAMES.time_bias] += added
+    added.zero_()
+    torch.testing.assert_close(network(x, t, nothing), before, rtol=1e-4, atol=1e-5)
+    # The second half of the outputs is the variance.
+    plain = build_network(config, shape=shape, labels=labels, text=text, T=10, learned_variance=False).state_dict()
+    larger = [name for name, tensor in weights.items() if tensor.shape != plain[name].shape]
+    assert len(larger) == 2 and all(name.startswith(NAMES.output) for name in larger)
+    for name in larger:
+        weights[name][len(plain[name]) :] = 0
+    after = network(x, t, nothing)
+    torch.testing.assert_close(after[:, : shape[0]], before[:, : shape[0]], rtol=1e-4, atol=1e-5)
+    assert after[:, shape[0] :].abs().max() == 0 < before[:, shape[0] :].abs().max()
