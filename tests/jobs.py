@@ -9,6 +9,7 @@ from torch import Tensor
 from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind
 from model.noise import sample_seeds
 from model.plan import Plan, make_plan
+from model.samplers import SAMPLERS
 from service.engine.job import Job
 from service.engine.served_model import Served
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
@@ -29,13 +30,10 @@ SERVED = {
     "points": Served(CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}),
     "text": Served(CHECKPOINTS["text"]),
 }
-SAMPLERS = [
-    dict(sampler="ddpm", variance="fixed-small"),
+WAYS_TO_SAMPLE = [
+    *(dict(sampler=name) for name in SAMPLERS),
     dict(sampler="ddpm", variance="fixed-large"),
-    dict(sampler="renoise"),
-    dict(sampler="ddim"),
     dict(sampler="ddim", eta=0.7),
-    dict(sampler="dpmpp-2m"),
 ]
 
 
@@ -61,7 +59,7 @@ def rest_of(plan: Plan, done: int) -> Plan:
 def random_job(draw: random.Random) -> Job:
     model = draw.choice(list(CHECKPOINTS))
     learned = model in ("learned", "plain")
-    samplers = [*SAMPLERS, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
+    samplers = [*WAYS_TO_SAMPLE, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
     vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
     prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
     return make_job(

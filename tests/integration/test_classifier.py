@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
+from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -65,7 +66,7 @@ def test_scale_0_on_a_conditional_model_is_its_conditional_prediction(client):
     assert pixels(ask(client, pinned)) == pixels(ask(client, plain))
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("model", ["mnist-cfg", "mnist-ddpm"])
 def test_every_sampler_and_model_is_steered(client, sampler, model):
     fields = STEERED | {"model": model, "sampler": sampler, "guidance_scale": 5}

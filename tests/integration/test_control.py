@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from model.checkpoints.base import save_checkpoint
 from model.hints import given_hint
+from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -90,7 +91,7 @@ def test_a_hint_changes_the_samples_and_scale_0_does_not(client):
 @pytest.mark.parametrize(
     "more", [{}, {"label": 7}, {"label": 7, "guidance_scale": 3}, {"label": 7, "guidance": "none"}]
 )
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_and_guidance_follows(client, sampler, more):
     fields = {"dataset": "mnist", "seed": 1, "model": "mnist-cfg", "sampler": sampler, **more}
     assert pixels(ask(client, fields | {"control": FOLLOWING["control"]})) != pixels(ask(client, fields))

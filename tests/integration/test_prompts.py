@@ -13,6 +13,7 @@ from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingOverrides
+from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -70,7 +71,7 @@ def test_clip_steers_the_unconditional_model(client):
     assert pixels(ask(client, ASKED | {"model": "mnist-ddpm"})) == pixels(answer)  # the only way there
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("guidance", ["none", "classifier-free", "clip"])
 def test_every_sampler_follows_a_prompt_in_every_way(client, sampler, guidance):
     fields = {"dataset": "mnist", "seed": 3, "sampler": sampler, "guidance": guidance}

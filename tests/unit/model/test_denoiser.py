@@ -11,6 +11,7 @@ from model.noise import normal
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, predicted_x0, regression_target
+from model.samplers import SAMPLERS
 from model.sampling import sample
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, tiny_checkpoint
@@ -166,7 +167,7 @@ def test_without_a_learned_variance_there_is_none():
     assert MixtureOracle(SCHEDULE, MEANS, 0.25).denoiser()(*rows(3), Conditions.none(3)).variance_fraction is None
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_epsilon_under_a_cosine_may_be_a_little_wrong_where_all_is_noise(sampler):
     """At T √ᾱ is 5e-5: what ε is wrong by, x̂0 is by 20,000 times as much. Clipped, it is an image, and forgotten."""
     oracle = MixtureOracle(SCHEDULE, [[0.5, -0.5]], 0.01, "epsilon")

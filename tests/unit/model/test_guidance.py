@@ -13,11 +13,13 @@ from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import Prediction
 from model.sampler_spec import COLUMNS
+from model.samplers import SAMPLERS
 from model.sampling import sample
 from model.step import step
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, POINTS, tiny_classifier
 
+MOVES_X0 = [name for name, spec in SAMPLERS.items() if spec.gradient_moves == "x0"]
 SCHEDULE = make_schedule("cosine", 1000)
 MEANS, STD = [[1.0, 1.0], [-1.0, -1.0]], 0.25
 ORACLE = MixtureOracle(SCHEDULE, MEANS, STD)
@@ -92,7 +94,7 @@ def random_step(plan, index: int, *, gradient=True, v=None, clip=None, rows=6):
     return step(x, prediction, before, noise, coefficients(plan, index, rows)), x, x0, g
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "renoise", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", MOVES_X0)
 def test_algorithm_2_in_x0_is_algorithm_2_in_epsilon(sampler):
     """ε̂ − √(1−ᾱ)·s·g (DN21) and x̂0 + (1−ᾱ)/√ᾱ·s·g are one."""
     plan = make_plan(SCHEDULE, sampler, 20)
@@ -104,7 +106,7 @@ def test_algorithm_2_in_x0_is_algorithm_2_in_epsilon(sampler):
         torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", MOVES_X0)
 def test_what_algorithm_2_moved_is_clipped_again(sampler):
     plan = make_plan(SCHEDULE, sampler, 20)
     (_, free), _, _, _ = random_step(plan, 5)
@@ -144,7 +146,7 @@ def test_the_two_algorithms_agree_where_sigma_is_beta_over_root_alpha():
         assert by_x0 == pytest.approx((1 - alpha) / math.sqrt(alpha), rel=1e-9)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_rows_without_a_gradient_keep_every_bit(sampler):
     plan = make_plan(SCHEDULE, sampler, 10)
     x, x0, before, noise, gradient = torch.randn(5, 6, 3, generator=torch.Generator().manual_seed(0))

@@ -244,3 +244,27 @@ def test_a_plan_is_shared_and_cannot_be_changed_by_who_shares_it():
 def test_a_plan_has_the_noise_level_at_which_each_step_evaluates_the_network():
     plan = make_plan(SCHEDULE, "ddim", 7)
     assert plan.noise_level.tolist() == SCHEDULE.noise_level[plan.t].tolist()
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "renoise"])
+@pytest.mark.parametrize("start", [20, 500, 980, 1000])
+def test_a_plan_that_starts_below_T_is_the_end_of_a_full_one(sampler, start):
+    """Every 20th timestep, by samplers that remember nothing of the step before."""
+    full, late = make_plan(SCHEDULE, sampler, 50), make_plan(SCHEDULE, sampler, start // 20, start=start)
+    for array in ("t", "s", "coefficients"):
+        np.testing.assert_array_equal(getattr(late, array), getattr(full, array)[-len(late) :])
+
+
+def test_the_first_step_of_a_late_plan_is_of_first_order():
+    late, first_order = (make_plan(SCHEDULE, name, 10, start=400) for name in ("dpmpp-2m", "ddim"))
+    np.testing.assert_array_equal(late.t, trailing_timesteps(400, 10)[:-1])
+    np.testing.assert_allclose(late.coefficients[0], first_order.coefficients[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "says"),
+    [(0, 1, "start must be 1 … 1000, got 0"), (1001, 1, "got 1001"), (10, 11, "steps must be 1 … 10, got 11")],
+)
+def test_a_plan_cannot_start_outside_the_schedule_nor_take_more_steps_than_timesteps(start, steps, says):
+    with pytest.raises(ValueError, match=says):
+        make_plan(SCHEDULE, "ddim", steps, start=start)

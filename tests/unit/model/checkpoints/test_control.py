@@ -11,6 +11,7 @@ from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
 from model.plan import make_plan
+from model.samplers import SAMPLERS
 from model.sampling import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
@@ -107,7 +108,7 @@ def test_what_is_added_is_scaled_and_each_kind_is_its_own():
     assert not torch.equal(DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=other)), found)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "renoise", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_follows(sampler):
     plan, seeds = make_plan(BASE.schedule, sampler, 5), torch.arange(N)
     _, _, image = rows()
