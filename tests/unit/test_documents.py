@@ -1,4 +1,4 @@
-"""README is short, and the relative links of all documents lead somewhere."""
+"""README is short, links lead somewhere, and requests in the documents are valid."""
 
 import re
 import subprocess
@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from service.requests.schemas import SampleRequest
+
 ROOT = Path(__file__).parents[2]
 MAX_README = 150  # lines
 
@@ -15,6 +17,7 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 INLINE_CODE = re.compile(r"`[^`\n]*`")
 SOURCE = re.compile(r"`(\w[\w./-]*/[\w.-]+\.(?:py|js|yml|json|md))`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+REQUEST = re.compile(r"(?:-d|echo) '(\{.*?\})'")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -73,3 +76,17 @@ def test_a_broken_link_is_found():
     assert broken("README.md", text) == ["NONE.md", "docs/none.png", "README.md#none"]
     assert broken("docs/asking.md", "[a](asking.md) [b](../LICENSE) [c](README.md) `[d](none)`") == ["README.md"]
     assert broken("docs/asking.md", "[a](#openais-images-api) [b](#none)") == ["#none"]
+
+
+def test_requests_in_the_documents_are_valid():
+    texts = [(ROOT / name).read_text() for name in documents() if not name.startswith("checkpoints/")]
+    bodies = [body for text in texts for body in REQUEST.findall(text)]
+    assert len(bodies) > 5
+    for body in bodies:
+        SampleRequest.model_validate_json(re.sub(r"'\$\(.*?\)'", "aGludA==", body))
+
+
+def test_every_field_of_a_request_is_in_the_table_of_fields():
+    section = (ROOT / "docs/asking.md").read_text().split("\n## Fields\n")[1]
+    table = section.split("| field |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(SampleRequest.model_fields)
