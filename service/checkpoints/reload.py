@@ -11,6 +11,7 @@ from service.checkpoints.catalog import Catalog
 from service.checkpoints.folder import catalog_of, served_folder
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped
+from service.requests.ways import ways_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +31,11 @@ class Reloaded:
 
 
 class Reloader:
-    """Holds the catalogue that is served, and reads the folder again when it is asked to."""
+    """Holds the catalogue that is served and the ways to ask it, and reads the folder again when it is asked to."""
 
     def __init__(self, path: Path, folder: CheckpointFolder, catalog: Catalog, engine: Engine):
         """`folder` is what stands at `path`; `catalog` is made of it, and the engine begins with it."""
-        self.catalog = catalog
+        self.catalog, self.ways = catalog, ways_of(catalog)
         self._path, self._folder, self._engine = path, folder, engine
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Reloaded]] = set()
@@ -84,7 +85,8 @@ class Reloader:
                 self._folder.loaded, {**folder.refused, **dict.fromkeys(cold, "it could not be made ready")}
             )
             catalog = before
-        self._folder, self.catalog = folder, catalog
+        ways = await asyncio.to_thread(ways_of, catalog)
+        self._folder, self.catalog, self.ways = folder, catalog, ways
         for key in ready - catalog.by_key.keys():
             engine.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()

@@ -197,10 +197,7 @@ class Scheduler:
 
     def _seconds_a_pass(self, job: _Job) -> float:
         """What one step of all its rows would take on an idle device."""
-        curve = self._curves[job.model]
-        if job.pass_evaluations > curve.knee:
-            return job.pass_evaluations / curve.rate
-        return curve.idle_seconds(curve.size_for(job.pass_evaluations))
+        return self._curves[job.model].idle_pass_seconds(job.pass_evaluations)
 
     def _settle(self, tick: Tick, seconds: float) -> None:
         """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""

@@ -39,6 +39,12 @@ class SpeedCurve:
         at every size, for its requests want a part of the processor too."""
         return self._idle[size]
 
+    def idle_pass_seconds(self, network_evaluations: int) -> float:
+        """That one step of so many network evaluations takes on an idle device; beyond the knee in several passes."""
+        if network_evaluations > self.knee:
+            return network_evaluations / self.rate
+        return self.idle_seconds(self.size_for(network_evaluations))
+
     def size_for(self, network_evaluations: int) -> int:
         """The smallest size that holds so many, or the largest there is."""
         return next((size for size in self.sizes if size >= network_evaluations), self.sizes[-1])

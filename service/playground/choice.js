@@ -2,7 +2,7 @@
 //
 // A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
 
-import { adviceFor, answering, askable, guidances } from "./catalog.js";
+import { askable, guidancesOf, waysTo } from "./catalog.js";
 
 export const VIEWS = ["generate", "draw", "compare"];
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
@@ -36,14 +36,16 @@ export function settle(catalog, choice) {
   const first = hint ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
   const { asks, label } =
     possible.find((one) => one.asks === choice.asks && (one.asks !== "label" || one.label === choice.label)) ?? first;
-  const ways = guidances(dataset, asks, hint);
-  const guidance = ways.length ? pick(choice.guidance, ways, ways[0]) : null;
-  const models = answering(dataset, asks, guidance, hint);
-  const model = models.find((one) => one.name === choice.model) ?? models[0];
+  const ways = waysTo(dataset, asks, hint);
+  const guidances = guidancesOf(ways);
+  const guidance = pick(choice.guidance, guidances, guidances[0]);
+  const guided = ways.filter((way) => way.guidance === guidance);
+  const way = guided.find((one) => one.model === choice.model) ?? guided[0];
+  const model = dataset.models.find((one) => one.name === way.model);
   const { T } = model;
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
-  const advised = adviceFor(model, { guidance, asks, hint });
+  const advised = way.defaults;
   const sampler = pick(choice.sampler, Object.keys(catalog.samplers), advised.sampler);
   const { options } = catalog.samplers[sampler];
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
@@ -64,11 +66,14 @@ export function settle(catalog, choice) {
     n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
     seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
     hint,
-    hint_scale: hint && within(choice.hint_scale, 0, 2, model.controlnets.find((one) => one.kind === hint).scale),
+    hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
     over,
     values: over && values(over, choice.values, { guidance, T }),
-    can: { samplers: catalog.samplers, datasets, dataset, model, models, labels, possible, ways, overs: overs(advised) },
+    can: {
+      samplers: catalog.samplers, datasets, dataset, model, models: guided.map((one) => one.model), labels, possible,
+      ways, guidances, overs: overs(advised),
+    },
   };
 }
 

@@ -1,6 +1,5 @@
 // The same request as a command to paste: curl, Python's httpx, OpenAI's client.
 
-import { adviceFor } from "./catalog.js";
 import { asRequest } from "./choice.js";
 import { key } from "./key.js";
 
@@ -33,16 +32,16 @@ ${use}
 `;
 }
 
-/** Why it cannot be asked through OpenAI's API; null where it can. */
-export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset } }) {
-  const usual = model.conditioning === "text" ? "classifier-free" : "clip";
+/** Why it cannot be asked through OpenAI's API; null where it can. A request there names the model alone, so that the
+ * first way that this model has is the one that is taken. */
+export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset, ways } }) {
   if (dataset.kind !== "images" || asks !== "prompt") return "OpenAI's API has prompts for images only.";
   if (view === "draw") return "OpenAI's API follows no drawings here.";
   if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;
+  const { guidance: usual, defaults } = ways.find((way) => way.model === model.name);
   if (guidance !== usual) return `OpenAI's API takes this model with ${usual} guidance.`;
-  const advised = adviceFor(model, { guidance, asks });
-  const same = sampler === advised.sampler && (eta ?? advised.eta) === advised.eta
-    && (variance ?? advised.variance) === advised.variance;
+  const same = sampler === defaults.sampler && (eta ?? defaults.eta) === defaults.eta
+    && (variance ?? defaults.variance) === defaults.variance;
   return same ? null : "OpenAI's API takes this model with the sampler that is advised.";
 }
 

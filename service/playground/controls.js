@@ -95,8 +95,8 @@ export class Controls {
       settled.hint ? 2 : Infinity);
     this.hintScale.show(settled.hint && { min: 0, max: 2, handy: 2, step: 0.05 }, settled.hint_scale);
 
-    this.model.show(can.models.map(({ name }) => ({ value: name, text: name })), settled.model);
-    this.guidance.show(can.ways.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
+    this.model.show(can.models.map((value) => ({ value, text: value })), settled.model);
+    this.guidance.show(can.guidances.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
     this.scale.show(settled.guidance_scale === null || over === "guidance_scale" ? null
       : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: SCALES[guidance] },
       settled.guidance_scale);

@@ -1,132 +1,143 @@
-"""The catalogue → the answer of GET /models: what may be asked, with the defaults, and what is known of each model."""
+"""The fields of GET /models."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
-from model.checkpoints.config import SamplingOverrides
-from model.checkpoints.denoiser import DenoiserConfig
-from model.sampler_spec import SamplerSpec, variances_of
-from model.samplers import SAMPLERS
-from service.checkpoints.catalog import Catalog
-from service.engine.served_model import Served
-from service.engine.snapshot import EngineSnapshot, ReadyModel
-from service.requests.choice import GRADIENT_GUIDANCE, models_with_prompts
-from service.requests.refusals import guidances
-from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
+from pydantic import BaseModel, Field, JsonValue
 
-SEEDS_ON_CPU = (
-    "the same request gives the same bytes on one machine type, version, thread count and settings, "
-    "whatever else the server is doing"
-)
-SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"
+from model.checkpoints.base import Precision
+from model.conditions import Conditioning, HintKind
+from model.hints import Framing
+from model.sampler_spec import OptionName, Variance
+from service.requests.schemas import GuidanceMethod
+from service.requests.ways import Asks
 
 
-def models_answer(catalog: Catalog, engine: EngineSnapshot) -> dict[str, Any]:
-    only_cpus = set(engine.devices) == {"cpu"}
-    return {
-        "device": ", ".join(engine.devices),
-        "seeds": SEEDS_ON_CPU if only_cpus else SEEDS_ELSEWHERE,
-        "samplers": {name: _sampler(spec) for name, spec in SAMPLERS.items()},
-        "datasets": {name: _dataset(catalog, name, engine.models) for name in sorted(catalog.datasets)},
-    }
+class SamplerOptionAnswer(BaseModel):
+    explanation: str
+    default: float | str
+    bounds: list[float] | None = Field(description="The least and the most of a number, else null.")
+    choices: list[str] = Field(description="The values of a choice, else empty.")
 
 
-def _sampler(spec: SamplerSpec) -> dict[str, Any]:
-    """What a user has to know to choose it."""
-    return {
-        "title": spec.title,
-        "explanation": spec.explanation,
-        "stochastic": spec.stochastic,
-        "evaluations_per_step": spec.evaluations_per_step,
-        "options": {
-            option.name: {
-                "explanation": option.explanation,
-                "default": option.default,
-                "bounds": option.bounds and list(option.bounds),
-                "choices": list(option.choices),
-            }
-            for option in spec.options
-        },
-    }
+class SamplerAnswer(BaseModel):
+    title: str
+    explanation: str = Field(description="One line for whoever has to choose.")
+    stochastic: bool = Field(description="It draws noise at every step.")
+    evaluations_per_step: int = Field(description="Network evaluations of each step except the last, which takes one.")
+    options: dict[OptionName, SamplerOptionAnswer]
 
 
-def _dataset(catalog: Catalog, name: str, engine: Mapping[str, ReadyModel]) -> dict[str, Any]:
-    served = catalog.datasets[name]
-    data = served[0].checkpoint.config.data
-    prompted = models_with_prompts(catalog, name)
-    text = prompted[0].text if prompted else None
-    return {
-        "kind": data.kind,
-        "shape": list(data.shape),
-        "labels": _labels(served),
-        "columns": list(data.columns) if data.kind == "points" else [],
-        "prompts": text and {
-            "words": list(text.config.vocabulary.words), "examples": list(text.config.vocabulary.examples)
-        },
-        "guidances": guidances(catalog, name),
-        "controls": sorted({kind for one in served for kind in one.controls}),
-        "max_n": MAX_ROWS[data.kind],
-        "default_n": DEFAULT_ROWS[data.kind],
-        "models": [_model(one, engine) for one in served],
-    }  # fmt: skip
+class Sampling(BaseModel):
+    """What a card advises."""
+
+    sampler: str
+    steps: int
+    guidance_scale: float
+    eta: float
+    variance: Variance
 
 
-def _labels(served: Sequence[Served]) -> list[str]:
-    """Those of the first denoiser that has some, else of the first guidance model."""
-    denoisers = [one.checkpoint.config.data for one in served]
-    guidance_models = [guide.data for one in served for guide in one.guidance_models.values()]
-    return next((list(data.labels) for data in (*denoisers, *guidance_models) if data.labels), [])
+class WayDefaults(BaseModel):
+    """What a request gets that leaves these fields away."""
+
+    sampler: str
+    steps: int
+    guidance_scale: float | None = Field(description="Null where guidance is none.")
+    eta: float = Field(description="Of samplers that take it.")
+    variance: Variance = Field(description="Of samplers that take it.")
+    control_scale: float | None = Field(description="`control.scale`; null without a hint.")
 
 
-def _model(served: Served, engine: Mapping[str, ReadyModel]) -> dict[str, Any]:
-    checkpoint = served.checkpoint
-    config = checkpoint.config
-    return {
-        "name": config.name,
-        "conditioning": config.conditioning,
-        "labels": list(config.data.labels),
-        "T": checkpoint.schedule.T,
-        "variances": list(variances_of(config.prediction.learned_variance)),
-        "defaults": config.sampling.model_dump(mode="json"),
-        "metrics": config.metrics,
-        "reference": 0 if checkpoint.reference is None else len(checkpoint.reference.labels),
-        "guidance_models": [
-            {
-                "name": guidance_model.name,
-                "guidance": GRADIENT_GUIDANCE[conditioning],
-                **_advised(guidance_model.overrides, config),
-                "default_for_prompts": guidance_model.default_for_prompts,
-                "metrics": guidance_model.metrics,
-            }
-            for conditioning, guidance_model in served.guidance_models.items()
-        ],
-        "controlnets": [
-            {
-                "name": control.name,
-                "kind": kind,
-                "scale": control.config.control_scale,
-                **_advised(control.config.sampling, config),
-                "framing": control.config.framing,
-                "metrics": control.config.metrics,
-            }
-            for kind, control in sorted(served.controls.items())
-        ],
-        "engine": None if (ready := engine.get(served.key)) is None else _ready(ready),
-    }
+class WayAnswer(BaseModel):
+    """One way to ask."""
+
+    asks: Asks = Field(description="What the request conditions its samples on.")
+    hint: HintKind | None = Field(description="The `control.kind` beside it, if any.")
+    guidance: GuidanceMethod
+    model: str = Field(description="The checkpoint that answers.")
+    defaults: WayDefaults
+    network_evaluations: int = Field(description="Network evaluations of one sample, with these defaults.")
+    seconds: float | None = Field(
+        description="An estimate: how long `default_n` samples take on this device while it is idle, by the passes "
+        "timed so far. A pass of a ControlNet or for a gradient counts as one of the network. Null before the model is "
+        "warmed up."
+    )
 
 
-def _ready(model: ReadyModel) -> dict[str, Any]:
-    curve = model.curve
-    return {
-        "precision": model.precision,
-        "batch_sizes": list(curve.sizes),
-        "network_evaluations_per_second": {size: round(rate) for size, rate in curve.rates.items()},
-        "knee": curve.knee,
-        "guidance_models": dict(model.guidance_models),
-        "controlnets": dict(model.controlnets),
-    }
+class GuidanceModelAnswer(BaseModel):
+    name: str
+    guidance: GuidanceMethod
+    guidance_scale: float
+    sampler: str
+    steps: int
+    default_for_prompts: bool = Field(description="It guides prompts that name no guidance.")
+    metrics: dict[str, JsonValue]
 
 
-def _advised(overrides: SamplingOverrides, denoiser: DenoiserConfig) -> dict[str, Any]:
-    advised = overrides.applied_to(denoiser.sampling)
-    return advised.model_dump(mode="json", include=set(SamplingOverrides.model_fields))
+class ControlNetAnswer(BaseModel):
+    name: str
+    kind: HintKind
+    scale: float
+    guidance_scale: float
+    sampler: str
+    steps: int
+    framing: Framing
+    metrics: dict[str, JsonValue]
+
+
+class ModelEngineAnswer(BaseModel):
+    """How a model runs here."""
+
+    precision: Precision
+    batch_sizes: list[int]
+    network_evaluations_per_second: dict[int, int] = Field(description="By batch size.")
+    knee: int = Field(description="The smallest batch size that is nearly as fast, by evaluation, as the fastest.")
+    guidance_models: dict[str, list[int]] = Field(description="Batch sizes by name.")
+    controlnets: dict[str, list[int]] = Field(description="Batch sizes by name.")
+
+
+class ModelAnswer(BaseModel):
+    """A checkpoint that is served."""
+
+    name: str
+    conditioning: Conditioning | None
+    labels: list[str]
+    T: int = Field(description="Steps of the full chain.")
+    variances: list[Variance]
+    defaults: Sampling
+    metrics: dict[str, JsonValue]
+    reference: int = Field(description="How many real points GET /models/{name}/reference has.")
+    guidance_models: list[GuidanceModelAnswer]
+    controlnets: list[ControlNetAnswer]
+    engine: ModelEngineAnswer | None = Field(description="Null before the model is warmed up.")
+
+
+class PromptsAnswer(BaseModel):
+    words: list[str]
+    examples: list[str]
+
+
+class DatasetAnswer(BaseModel):
+    kind: Literal["points", "images"]
+    shape: list[int]
+    labels: list[str]
+    columns: list[str] = Field(description="The dimensions of points; empty for images.")
+    prompts: PromptsAnswer | None = Field(description="Null where no model understands prompts.")
+    guidances: list[GuidanceMethod]
+    controls: list[HintKind]
+    max_n: int
+    default_n: int
+    ways: list[WayAnswer] = Field(
+        description="Every way to ask. Of those with the same `asks` and `hint` the first is the answer where neither "
+        "guidance nor model is named; the first with some guidance is the answer where this guidance alone is named."
+    )
+    models: list[ModelAnswer]
+
+
+class ModelsAnswer(BaseModel):
+    """What may be asked, with the defaults, and what is known of each model."""
+
+    device: str
+    seeds: str = Field(description="What the same seed means on this device.")
+    samplers: dict[str, SamplerAnswer]
+    datasets: dict[str, DatasetAnswer]

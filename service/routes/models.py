@@ -1,14 +1,18 @@
 """GET /models: what may be asked, and the real points that samples are looked at against."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
+from service.checkpoints.catalog import Catalog
+from service.engine.snapshot import EngineSnapshot
 from service.http.lifecycle import off_the_loop
 from service.http.problems import Problem, documented
-from service.responses.models_answer import models_answer
+from service.requests.ways import Way
+from service.responses.describe import models_answer
+from service.responses.models_answer import ModelsAnswer
 from service.state import AppState
 
 router = APIRouter(tags=["models"])
@@ -23,10 +27,15 @@ class ReferenceAnswer(BaseModel):
     classes: list[int] = Field(description="The number of each one's class; -1 where there are none.")
 
 
-@router.get("/models", responses=documented(401))
-async def models(state: AppState) -> dict[str, Any]:
-    """Per dataset: labels, shape, samplers, guidances, and its checkpoints with defaults and measured figures."""
-    return models_answer(state.catalog, state.engine.snapshot())
+@router.get("/models", response_class=Response, responses={200: {"model": ModelsAnswer}, **documented(401)})
+async def models(state: AppState) -> Response:
+    """What may be asked: for each dataset the ways to ask, and its checkpoints with defaults and metrics."""
+    known = state.catalog, state.reloader.ways, state.engine.snapshot()
+    return Response(await off_the_loop(state, _models, *known), media_type="application/json")
+
+
+def _models(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: EngineSnapshot) -> bytes:
+    return models_answer(catalog, ways, engine).model_dump_json().encode()
 
 
 @router.get(
@@ -36,15 +45,17 @@ async def models(state: AppState) -> dict[str, Any]:
 )
 async def reference(name: str, state: AppState) -> Response:
     """Up to 2,000 real points, to see how near samples come; for models that have some."""
-    having = {name: of.checkpoint for name, of in state.catalog.served.items() if of.checkpoint.reference is not None}
+    checkpoints = [served.checkpoint for served in state.catalog.served.values()]
+    having = {one.config.name: one for one in checkpoints if one.reference is not None}
     if name not in having:
-        raise Problem(404, f"there are no reference points of {name!r}; of these there are: {', '.join(having) or '–'}")
+        raise Problem(404, f"there are no reference points of {name!r}; there are of: {', '.join(having) or '–'}")
     return Response(await off_the_loop(state, _reference, having[name]), media_type="application/json")
 
 
-def _reference(of: DenoiserCheckpoint) -> bytes:
-    kept, columns = of.reference, list(of.config.data.columns)
+def _reference(checkpoint: DenoiserCheckpoint) -> bytes:
+    config, real = checkpoint.config, checkpoint.reference
+    assert real is not None
     answer = ReferenceAnswer(
-        model=of.config.name, columns=columns, points=kept.points.tolist(), classes=kept.labels.tolist()
+        model=config.name, columns=list(config.data.columns), points=real.points.tolist(), classes=real.labels.tolist()
     )
     return answer.model_dump_json().encode()

@@ -1,0 +1,75 @@
+"""The ways in which each dataset may be asked: `resolve` itself is asked about every one, so that nothing disagrees."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from model.conditions import HINT_KINDS, HintKind
+from service.checkpoints.catalog import Catalog
+from service.http.problems import Problem
+from service.requests.choice import choose
+from service.requests.control_image import Hint
+from service.requests.resolve import Resolved, resolve
+from service.requests.schemas import ControlRequest, GuidanceMethod, SampleRequest
+
+Asks = Literal["nothing", "label", "prompt"]
+GUIDANCE: tuple[GuidanceMethod, ...] = ("classifier-free", "classifier", "clip", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """What a request conditions its samples on, and how one sample of such a request is resolved."""
+
+    asks: Asks
+    hint: HintKind | None
+    resolved: Resolved
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The fields that pin this way."""
+        return {"guidance": self.resolved.guidance.guidance, "model": self.resolved.choice.name}
+
+
+def ways_of(catalog: Catalog) -> Mapping[str, tuple[Way, ...]]:
+    """By dataset. Of those with the same `asks` and `hint`, the first is the answer to a request that names neither
+    guidance nor model; the first with some guidance is the answer to one that names this guidance alone."""
+    return {dataset: tuple(_ways(catalog, dataset)) for dataset in catalog.datasets}
+
+
+def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
+    models = [served.name for served in catalog.datasets[dataset]]
+    pins: list[dict[str, str]] = [{}]
+    pins += ({"guidance": guidance} for guidance in GUIDANCE)
+    pins += ({"guidance": guidance, "model": model} for guidance in GUIDANCE for model in models)
+    hints = [kind for kind in HINT_KINDS if any(kind in served.controls for served in catalog.datasets[dataset])]
+    for hint in (None, *hints):
+        for asks in get_args(Asks):
+            found = set()
+            for pin in pins:
+                way = _way(catalog, dataset, asks, hint, pin)
+                if way is not None and (key := tuple(way.named.values())) not in found:
+                    found.add(key)
+                    yield way
+
+
+def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin: dict[str, str]) -> Way | None:
+    """None where a request is refused that asks so."""
+    fields: dict[str, Any] = {"dataset": dataset, "n": 1, "seed": 0, **pin}
+    if hint is not None:
+        fields["control"] = ControlRequest(kind=hint, image="-")  # `resolve` looks at no pixels
+    if asks == "label":
+        fields["label"] = 0
+    if asks == "prompt":
+        text = choose(catalog, SampleRequest(**fields, prompt="-")).served.text
+        fields["prompt"] = "-" if text is None else text.config.vocabulary.words[0]
+    try:
+        resolved = resolve(catalog, SampleRequest(**fields))
+    except Problem:
+        return None
+    if hint is None:
+        return Way(asks, None, resolved)
+    _, height, width = resolved.choice.config.data.shape
+    blank = Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale)
+    return Way(asks, hint, resolved.with_hint(blank))

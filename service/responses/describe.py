@@ -1,0 +1,178 @@
+"""The catalogue, the ways to ask it, and what the engine is doing → the answer of GET /models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.checkpoints.config import SamplingOverrides
+from model.checkpoints.denoiser import DenoiserConfig
+from model.sampler_spec import SamplerSpec, variances_of
+from model.samplers import SAMPLERS
+from service.checkpoints.catalog import Catalog
+from service.engine.served_model import Served
+from service.engine.snapshot import EngineSnapshot, ReadyModel
+from service.requests.choice import GRADIENT_GUIDANCE, models_with_prompts
+from service.requests.refusals import guidances
+from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
+from service.requests.ways import Way
+from service.responses.models_answer import (
+    ControlNetAnswer,
+    DatasetAnswer,
+    GuidanceModelAnswer,
+    ModelAnswer,
+    ModelEngineAnswer,
+    ModelsAnswer,
+    PromptsAnswer,
+    SamplerAnswer,
+    SamplerOptionAnswer,
+    Sampling,
+    WayAnswer,
+    WayDefaults,
+)
+
+SEEDS_ON_CPU = (
+    "the same request gives the same bytes on one machine type, version, thread count and settings, "
+    "whatever else the server is doing"
+)
+SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"
+
+
+def models_answer(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: EngineSnapshot) -> ModelsAnswer:
+    """`ways` are the catalogue's, by dataset."""
+    return ModelsAnswer(
+        device=", ".join(engine.devices),
+        seeds=SEEDS_ON_CPU if set(engine.devices) == {"cpu"} else SEEDS_ELSEWHERE,
+        samplers={name: _sampler(spec) for name, spec in SAMPLERS.items()},
+        datasets={name: _dataset(catalog, name, ways[name], engine.models) for name in sorted(catalog.datasets)},
+    )
+
+
+def _sampler(spec: SamplerSpec) -> SamplerAnswer:
+    options = {
+        option.name: SamplerOptionAnswer(
+            explanation=option.explanation,
+            default=option.default,
+            bounds=None if option.bounds is None else list(option.bounds),
+            choices=list(option.choices),
+        )
+        for option in spec.options
+    }
+    return SamplerAnswer(
+        title=spec.title,
+        explanation=spec.explanation,
+        stochastic=spec.stochastic,
+        evaluations_per_step=spec.evaluations_per_step,
+        options=options,
+    )
+
+
+def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[str, ReadyModel]) -> DatasetAnswer:
+    served = catalog.datasets[name]
+    data = served[0].checkpoint.config.data
+    return DatasetAnswer(
+        kind=data.kind,
+        shape=list(data.shape),
+        labels=_labels(served),
+        columns=list(data.columns) if data.kind == "points" else [],
+        prompts=_prompts(models_with_prompts(catalog, name)),
+        guidances=guidances(catalog, name),
+        controls=sorted({kind for one in served for kind in one.controls}),
+        max_n=MAX_ROWS[data.kind],
+        default_n=DEFAULT_ROWS[data.kind],
+        ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways],
+        models=[_model(one, engine.get(one.key)) for one in served],
+    )
+
+
+def _labels(served: Sequence[Served]) -> list[str]:
+    """Those of the first denoiser that has some, else of the first guidance model."""
+    denoisers = [one.checkpoint.config.data for one in served]
+    guidance_models = [guide.data for one in served for guide in one.guidance_models.values()]
+    return next((list(data.labels) for data in (*denoisers, *guidance_models) if data.labels), [])
+
+
+def _prompts(understanding: Sequence[Served]) -> PromptsAnswer | None:
+    """Words and examples of the model that answers prompts by default."""
+    text = understanding[0].text if understanding else None
+    if text is None:
+        return None
+    vocabulary = text.config.vocabulary
+    return PromptsAnswer(words=list(vocabulary.words), examples=list(vocabulary.examples))
+
+
+def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
+    choice, options, guidance, job = way.resolved.choice, way.resolved.options, way.resolved.guidance, way.resolved.job
+    seconds = None
+    if ready is not None:
+        rows = DEFAULT_ROWS[choice.config.data.kind]
+        passes = (rows * evaluations for evaluations in job.network_evaluations_by_step)
+        seconds = float(f"{sum(map(ready.curve.idle_pass_seconds, passes)):.3g}")
+    return WayAnswer(
+        asks=way.asks,
+        hint=way.hint,
+        guidance=guidance.guidance,
+        model=choice.name,
+        defaults=WayDefaults(
+            sampler=options.sampler,
+            steps=options.steps,
+            guidance_scale=guidance.guidance_scale,
+            eta=choice.advised.eta,
+            variance=choice.advised.variance,
+            control_scale=None if way.hint is None else choice.control_scale,
+        ),
+        network_evaluations=job.network_evaluations,
+        seconds=seconds,
+    )
+
+
+def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
+    checkpoint = served.checkpoint
+    config = checkpoint.config
+    return ModelAnswer(
+        name=config.name,
+        conditioning=config.conditioning,
+        labels=list(config.data.labels),
+        T=checkpoint.schedule.T,
+        variances=list(variances_of(config.prediction.learned_variance)),
+        defaults=Sampling(**config.sampling.model_dump()),
+        metrics=config.metrics,
+        reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
+        guidance_models=[
+            GuidanceModelAnswer(
+                name=guide.name,
+                guidance=GRADIENT_GUIDANCE[conditioning],
+                **_advised(guide.overrides, config),
+                default_for_prompts=guide.default_for_prompts,
+                metrics=dict(guide.metrics),
+            )
+            for conditioning, guide in served.guidance_models.items()
+        ],
+        controlnets=[
+            ControlNetAnswer(
+                name=control.name,
+                kind=kind,
+                scale=control.config.control_scale,
+                **_advised(control.config.sampling, config),
+                framing=control.config.framing,
+                metrics=control.config.metrics,
+            )
+            for kind, control in sorted(served.controls.items())
+        ],
+        engine=None if ready is None else _engine(ready),
+    )
+
+
+def _engine(model: ReadyModel) -> ModelEngineAnswer:
+    curve = model.curve
+    return ModelEngineAnswer(
+        precision=model.precision,
+        batch_sizes=list(curve.sizes),
+        network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
+        knee=curve.knee,
+        guidance_models={name: list(sizes) for name, sizes in model.guidance_models.items()},
+        controlnets={name: list(sizes) for name, sizes in model.controlnets.items()},
+    )
+
+
+def _advised(overrides: SamplingOverrides, denoiser: DenoiserConfig) -> dict[str, Any]:
+    advised = overrides.applied_to(denoiser.sampling)
+    return advised.model_dump(include=set(SamplingOverrides.model_fields))
