@@ -37,11 +37,11 @@ RENAMED: Mapping[str, str] = {
 }
 """Old name → new name of a field, or `parent.name` where only that object's is meant. Either checkout is read so."""
 
-MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee"})
+MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee", "seconds"})
 """Fields (by their new names) that differ from run to run."""
 
-RESHAPED = frozenset({"samplers"})
-"""Fields that have another shape in an older version: samplers were names, in each dataset."""
+RESHAPED = frozenset({"samplers", "ways"})
+"""Fields of another shape in an older version: samplers were names, in each dataset, and there were no ways."""
 
 PICTURES = frozenset({"b64_png", "b64_json", "image"})  # PNGs in base64: compared by pixels
 POINTS = "points"
