@@ -10,43 +10,19 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from training.data.training_set import TrainingSet
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
-
-
-class Task(Protocol):
-    """What is trained, and on what: everything that the loop does not need to know."""
-
-    recipe: Recipe
-    config: BaseModel  # of the checkpoint that it becomes
-    network: nn.Module
-    data: TrainingSet
-    stateful: Sequence[Any]  # what else has to be saved (state_dict, load_state_dict) for a run to go on exactly
-
-    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Of a batch in the data's own units, on the network's device."""
-        ...
-
-    def picture(self, network: nn.Module, path: Path) -> None:
-        """A look at what the (averaged) network does now."""
-        ...
-
-    def save(self, network: nn.Module, folder: Path) -> None:
-        """The checkpoint."""
-        ...
+from training.tasks.task import Batch, LossContext, Task
 
 
 @dataclass
@@ -83,9 +59,10 @@ class TrainStep:
         task, options, accelerator = self._task, self._options, self._accelerator
         generator = _generator(task.recipe.seed, accelerator.process_index, step)
         rows, labels = task.data.draw(options.batch_size, generator)
-        rows, labels = rows.to(accelerator.device), labels.to(accelerator.device)
+        batch = Batch(rows.to(accelerator.device), labels.to(accelerator.device))
+        context = LossContext(self.network, self.average.module, step, generator)
         with accelerator.autocast():
-            loss = task.loss(self.network, rows, labels, generator)
+            loss = task.loss(batch, context)
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
         for group in self.optimizer.param_groups:

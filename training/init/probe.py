@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from training.trainer import Task, TrainStep
+from training.tasks.task import Task
+from training.trainer import TrainStep
 
 SECONDS = 4.0  # that are spent on measuring
 FIRST = 2  # steps that are not counted: what is set up in them is set up once

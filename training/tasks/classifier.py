@@ -17,10 +17,11 @@ from training.data import training_set
 from training.pictures import save_noisy_picture
 from training.recipe import ClassifierRecipe, RecipeError, trained_by
 from training.tasks.objectives import draw_timesteps
+from training.tasks.task import Batch, LossContext
 
 
 class ClassifierTask:
-    """See `training.trainer.Task`."""
+    """See `training.tasks.task.Task`."""
 
     def __init__(self, recipe: ClassifierRecipe, start_from: Path | None = None):
         self.recipe = recipe
@@ -56,17 +57,17 @@ class ClassifierTask:
         if other.schedule != self.config.schedule:
             raise RecipeError(f"--from: {folder.name} was trained with another schedule ({other.schedule})")
 
-    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """−log p(label|x_t), over all t alike."""
-        x0 = self.config.data.standardise(rows)
-        t = draw_timesteps(len(x0), self.schedule.T, generator)
-        noise = torch.randn(x0.shape, generator=generator).to(x0.device)
+        x0 = self.config.data.standardise(batch.rows)
+        t = draw_timesteps(len(x0), self.schedule.T, context.generator)
+        noise = torch.randn(x0.shape, generator=context.generator).to(x0.device)
         x_t = diffused(x0, noise, self._alpha_bar[t].to(x0.device))
-        classifier = Classifier(network, self.schedule, x0.device)
-        return F.nll_loss(classifier.log_probabilities(x_t, t.to(x0.device)), labels)
+        classifier = Classifier(context.network, self.schedule, x0.device)
+        return F.nll_loss(classifier.log_probabilities(x_t, t.to(x0.device)), batch.labels)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """What it is shown."""
+        """The noisy rows that it is trained on."""
         save_noisy_picture(path, self.data, self.schedule)
 
     def save(self, network: nn.Module, folder: Path) -> None:

@@ -23,25 +23,26 @@ from training.data.captions import Caption, tensor_of, true_of
 from training.pictures import save_noisy_picture
 from training.recipe import ClipRecipe, RecipeError, trained_by
 from training.tasks.objectives import draw_timesteps
+from training.tasks.task import Batch, LossContext
 
 STRANGE_WORDS = 0.2  # share of captions that get words which mean nothing, so that such words do little
 
 
 class Towers(nn.Module):
-    """Both, for the trainer: noisy images and captions → how well each goes with each."""
+    """Both towers, for the trainer: noisy images and captions → how well each goes with each."""
 
     def __init__(self, image: ImageTower, text: TextTransformer):
         super().__init__()
         self.image = image
         self.text = text
 
-    def forward(self, shown: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, scaled: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
         """Logits [rows, captions]."""
-        return self.image.logit_scale * (self.image(shown, t) @ self.text(tokens).T)
+        return self.image.logit_scale * (self.image(scaled, t) @ self.text(tokens).T)
 
 
 class ClipTask:
-    """See `training.trainer.Task`."""
+    """See `training.tasks.task.Task`."""
 
     def __init__(self, recipe: ClipRecipe, start_from: Path | None = None):
         self.recipe = recipe
@@ -86,26 +87,27 @@ class ClipTask:
         if other.schedule != self.config.schedule or other.text.vocabulary.words != self.config.text.vocabulary.words:
             raise RecipeError(f"--from: {folder.name} was trained with another schedule or other words")
 
-    def loss(self, network: nn.Module, rows: Tensor, traits: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """Contrastive, of a caption for each image; a caption is a positive of every image that it is true of.
 
         Both ways, cross-entropy against an even share for each positive (Khosla 2020, eq. 2, over captions).
         """
-        x0 = self.config.data.standardise(rows)
+        x0, traits, generator = self.config.data.standardise(batch.rows), batch.labels, context.generator
         t = draw_timesteps(len(x0), self.schedule.T, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
         captions = self.data.captions_of(traits.cpu(), generator)
         tokens = tokens_of(captions, self.config.text.vocabulary, generator).to(x0.device)
         x_t = diffused(x0, noise, self._alpha_bar[t].to(x0.device))
         t = t.to(x0.device)
-        logits = network(Clip(network, self.schedule, x0.device).scaled_input(x_t, t), t, tokens).float()
+        scaled = Clip(self.network.image, self.schedule, x0.device).scaled_input(x_t, t)
+        logits = context.network(scaled, t, tokens).float()
         positive = true_of(tensor_of(captions).to(x0.device), traits).float()
         of_images = F.cross_entropy(logits, positive / positive.sum(1, keepdim=True))
         of_captions = F.cross_entropy(logits.T, positive.T / positive.T.sum(1, keepdim=True))
         return (of_images + of_captions) / 2
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """What it is shown."""
+        """The noisy rows that it is trained on."""
         save_noisy_picture(path, self.data, self.schedule)
 
     def save(self, network: Towers, folder: Path) -> None:

@@ -18,12 +18,13 @@ from training.generate import generate, labelled
 from training.pictures import save_picture
 from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
 from training.tasks.objectives import DenoisingLoss
+from training.tasks.task import Batch, LossContext
 
 PICTURED = 16  # hints that a picture shows, and what becomes of them
 
 
 class ControlTask:
-    """See `training.trainer.Task`. Only the ControlNet is trained; the base lends its loss, and is locked."""
+    """See `training.tasks.task.Task`. Only the ControlNet is trained; the base lends its loss, and is locked."""
 
     def __init__(self, recipe: ControlRecipe, base: Path, start_from: Path | None = None):
         """`base`: the folder of the checkpoint that the recipe's `base` names."""
@@ -69,15 +70,15 @@ class ControlTask:
         self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, self.config.data)
         self._locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
 
-    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The base's own, of what it makes with the ControlNet's help; rows [rows, C + 1, H, W]: images, and hints."""
-        images, hints = rows[:, :-1], rows[:, -1:]
-        self._locked.to(rows.device)
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
+        """The base's own loss with the ControlNet's help. The batch has rows [rows, C + 1, H, W]: images, and hints."""
+        images, hints = batch.rows[:, :-1], batch.rows[:, -1:]
+        self._locked.to(images.device)
         return self._loss(
-            lambda x_t, t, condition: self._locked(x_t, t, condition, *network(x_t, t, condition, hints)),
+            lambda x_t, t, condition: self._locked(x_t, t, condition, *context.network(x_t, t, condition, hints)),
             self.config.data.standardise(images),
-            labels,
-            generator,
+            batch.labels,
+            context.generator,
         )
 
     def picture(self, network: nn.Module, path: Path) -> None:

@@ -22,13 +22,14 @@ from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError, trained_by
 from training.reference_points import keeps_reference_by_default, reference_of
 from training.tasks.objectives import DenoisingLoss
+from training.tasks.task import Batch, LossContext
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
 PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
 
 
 class DenoisingTask:
-    """See `training.trainer.Task`."""
+    """See `training.tasks.task.Task`."""
 
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
         """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
@@ -95,17 +96,18 @@ class DenoisingTask:
                     f"({ours}); give the recipe that one"
                 )
 
-    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """`labels` are traits where the network reads text: a caption is made of each."""
-        condition = labels
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
+        """The batch has traits where the network reads text: a caption is made of each."""
+        condition, device = batch.labels, batch.rows.device
         if self.text is not None:
             vocabulary = self.text.config.vocabulary
-            said = [vocabulary.read(caption.text) for caption in self.data.captions_of(labels.cpu(), generator)]
+            captions = self.data.captions_of(batch.labels.cpu(), context.generator)
+            prompts = [vocabulary.read(caption.text) for caption in captions]
             with torch.autocast("cpu", enabled=False):
-                condition = self.text.embed(said).to(rows.device)
+                condition = self.text.embed(prompts).to(device)
         elif not self.config.data.labels:
-            condition = torch.full_like(labels, NO_LABEL)
-        return self._loss(network, self.config.data.standardise(rows), condition, generator)
+            condition = torch.full_like(batch.labels, NO_LABEL)
+        return self._loss(context.network, self.config.data.standardise(batch.rows), condition, context.generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """Samples of every class (or prompt) side by side, by the recipe's own sampler and scale, of the same seeds

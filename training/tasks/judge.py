@@ -14,10 +14,11 @@ from training.data import training_set
 from training.metrics.judge import JudgeConfig, JudgeNetwork, save_judge
 from training.pictures import save_picture
 from training.recipe import DistortionSection, JudgeRecipe, RecipeError, trained_by
+from training.tasks.task import Batch, LossContext
 
 
 class JudgeTask:
-    """See `training.trainer.Task`."""
+    """See `training.tasks.task.Task`."""
 
     def __init__(self, recipe: JudgeRecipe, start_from: Path | None = None):
         self.recipe = recipe
@@ -43,12 +44,13 @@ class JudgeTask:
             except CheckpointError as error:
                 raise RecipeError(f"--from: {error}") from error
 
-    def loss(self, network: nn.Module, rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        seen = distort(self.config.data.standardise(rows), self.recipe.distortion, generator)
-        return F.cross_entropy(network(seen).float(), labels, label_smoothing=0.05)
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
+        """Cross-entropy of distorted images, with smoothed labels."""
+        seen = distort(self.config.data.standardise(batch.rows), self.recipe.distortion, context.generator)
+        return F.cross_entropy(context.network(seen).float(), batch.labels, label_smoothing=0.05)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """What it is shown: distorted training images."""
+        """The distorted images that it is trained on."""
         generator = torch.Generator().manual_seed(0)
         rows, labels = self.data.draw(64, generator)
         seen = distort(self.config.data.standardise(rows), self.recipe.distortion, generator)

@@ -9,7 +9,7 @@ from training.tasks.clip import ClipTask
 from training.tasks.control import ControlTask
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.judge import JudgeTask
-from training.trainer import Task
+from training.tasks.task import Task
 
 _TASKS = {
     DenoiserRecipe: DenoisingTask,

@@ -32,6 +32,7 @@ from training.metrics.image_reference import find_judge
 from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.registry import make_task
+from training.tasks.task import Batch, LossContext
 
 CPU = torch.device("cpu")
 COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 230)}
@@ -85,9 +86,9 @@ class Shop:
         optimizer = torch.optim.AdamW(task.network.parameters(), 3e-3)
         for step in range(steps):
             generator = torch.Generator().manual_seed(step)
-            rows, labels = task.data.draw(32, generator)
+            batch = Batch(*task.data.draw(32, generator))
             optimizer.zero_grad()
-            task.loss(task.network, rows, labels, generator).backward()
+            task.loss(batch, LossContext(task.network, task.network, step, generator)).backward()
             optimizer.step()
         task.save(task.network.eval(), self.checkpoints / name)
         return task

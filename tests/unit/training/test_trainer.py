@@ -21,6 +21,7 @@ from training.data import training_set
 from training.data.data_section import BuiltInSection
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.denoiser import DenoisingTask
+from training.tasks.task import Batch, LossContext
 from training.trainer import Interrupted, _ema, learning_rate, newest_state, train
 
 ROOT = Path(__file__).parents[3]
@@ -245,13 +246,38 @@ def test_the_learning_rate_warms_up_and_decays():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+class WatchedTask(DenoisingTask):
+    """Keeps the step, the average and the network that every loss was given."""
+
+    def loss(self, batch, context):
+        self.seen.append((context.step, weights(context.average), weights(context.network)))
+        return super().loss(batch, context)
+
+
+def test_a_loss_is_given_its_step_and_the_average_of_the_steps_before(tmp_path):
+    decay, steps = 0.9, 12
+    task = WatchedTask(tiny_task(steps=steps, save_every=1000).recipe)
+    task.seen = []
+    averaged = train(task, tmp_path, Accelerator())
+    assert [step for step, _, _ in task.seen] == list(range(steps))
+    averages = [average for _, average, _ in task.seen] + [weights(averaged)]
+    networks = [network for _, _, network in task.seen] + [weights(task.network)]
+    assert_same_bits(averages[0], networks[0])
+    assert_same_bits(averages[1], networks[1])  # the first update takes the weights as they are
+    for n in range(1, steps):
+        rate = 1 - min(decay, (1 + n) / (10 + n))
+        for name, before in averages[n].items():
+            torch.testing.assert_close(averages[n + 1][name], torch.lerp(before, networks[n + 1][name], rate))
+
+
 def test_training_lowers_the_loss(tmp_path):
     task = tiny_task(steps=300, save_every=1000)
     rows, labels = task.data.draw(2000, torch.Generator().manual_seed(5))
 
     def loss(network) -> float:
         with torch.no_grad():
-            return task.loss(network, rows, labels, torch.Generator().manual_seed(6)).item()
+            context = LossContext(network, network, 0, torch.Generator().manual_seed(6))
+            return task.loss(Batch(rows, labels), context).item()
 
     before = loss(task.network)
     assert loss(train(task, tmp_path, Accelerator())) < 0.7 * before

@@ -23,6 +23,7 @@ from training.data.training_set import Examples, FiniteSet
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.clip import ClipTask, tokens_of
 from training.tasks.denoiser import DenoisingTask
+from training.tasks.task import Batch, LossContext
 
 CLIP = {
     "role": "clip",
@@ -111,7 +112,8 @@ def test_the_loss_is_the_entropy_of_the_positives_where_the_towers_make_no_mista
         torch.randn(rows.shape, generator=generator)
         asked = captions.tensor_of(task.data.captions_of(traits, generator))
         seen["true"] = true_of(asked, traits)
-        return task.loss(Perfect(), rows, traits, torch.Generator().manual_seed(seed)).item()
+        context = LossContext(Perfect(), Perfect(), 0, torch.Generator().manual_seed(seed))
+        return task.loss(Batch(rows, traits), context).item()
 
     found = loss(5)
     positives = [seen["true"].sum(dim).double() for dim in (0, 1)]

@@ -23,6 +23,7 @@ from training.evaluate.sampling_run import SamplingRun
 from training.metrics.hint_agreement import agreement, another_of_the_class, f1
 from training.metrics.image_reference import ImageReference, Judged
 from training.recipe import RecipeError
+from training.tasks.task import Batch, LossContext
 
 CPU = torch.device("cpu")
 RECIPE = """
@@ -155,7 +156,7 @@ def test_the_loss_falls(trained):
         generator = torch.Generator().manual_seed(5)
         rows, labels = task.data.draw(256, generator)
         with torch.no_grad():
-            return task.loss(network, rows, labels, generator).item()
+            return task.loss(Batch(rows, labels), LossContext(network, network, 0, generator)).item()
 
     assert loss(load_control(trained / "checkpoints" / "tiny-control").network) < 0.95 * loss(task.network)
 
@@ -169,7 +170,8 @@ def test_the_base_is_locked(trained):
     networks = {"base": task.base.network, "control": task.network}
     before = {name: [of.clone() for of in network.parameters()] for name, network in networks.items()}
     generator = torch.Generator().manual_seed(5)
-    task.loss(task.network, *task.data.draw(8, generator), generator).backward()
+    batch = Batch(*task.data.draw(8, generator))
+    task.loss(batch, LossContext(task.network, task.network, 0, generator)).backward()
     everything = [parameter for network in networks.values() for parameter in network.parameters()]
     torch.optim.SGD(everything, lr=1.0).step()
     moved = {
