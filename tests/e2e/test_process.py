@@ -50,7 +50,9 @@ def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):
     service.wait_until_ready()
     assert service.post("/sample", json={"dataset": "spiral"}).status_code == 404
     save_tiny(tmp_path, POINTS)
-    [pid] = re.findall(r"Started server process \[(\d+)\]", "".join(service.log))  # as docs/own-data.md says where it is
+    [pid] = re.findall(
+        r"Started server process \[(\d+)\]", "".join(service.log)
+    )  # as docs/own-data.md says where it is
     os.kill(int(pid), signal.SIGHUP)
     wait_for(lambda: service.post("/sample", json={"dataset": "spiral"}).status_code == 200)
     assert any("reloaded" in line for line in service.log)
