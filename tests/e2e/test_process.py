@@ -136,13 +136,11 @@ def _ask_and_be_left_alone(service: Process) -> None:
     ("flags", "says"),
     [
         (("--port", "seventy"), "port"),
-        (("--precision", "float8"), "precision"),
-        (("--batch-sizes", "[0, 4]"), "batch"),
         (("--colour", "red"), "colour"),
         (("--checkpoints", "/nonexistent"), "no usable checkpoint in /nonexistent"),
     ],
 )
-def test_a_setting_that_is_wrong_is_said_without_a_trace(start_service, flags, says):
+def test_a_setting_that_is_wrong_ends_the_process_and_is_said_without_a_trace(start_service, flags, says):
     service = start_service(*flags)
     assert service.wait() == 2
     log = "".join(service.log)

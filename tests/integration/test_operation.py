@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -49,16 +48,22 @@ def test_alive_while_loading_ready_when_loaded_not_ready_while_draining(make_cli
 def test_a_stuck_engine_is_not_ready(make_client):
     client = make_client()
     engine = client.app.state.spirale.engine
-    release = threading.Event()
-    engine._workers[0]._runner.tick = lambda *_: release.wait(30) and set()
+    begun, release = threading.Event(), threading.Event()
+
+    def stuck(*_) -> set[int]:
+        begun.set()
+        release.wait()
+        return set()
+
+    engine._workers[0]._runner.tick = stuck
     waiting = threading.Thread(target=client.post, args=("/sample",), kwargs={"json": {"dataset": "mnist"}})
     waiting.start()
-    time.sleep(0.2)
+    assert begun.wait(60)
     engine._workers[0].beat -= 6
     answer = client.get("/readyz")
     release.set()
     engine._workers[0].aborted = True
-    waiting.join(10)
+    waiting.join(60)
     assert answer.status_code == 503 and "not moved" in answer.text
 
 
@@ -75,7 +80,7 @@ def test_a_dead_engine_is_told_to_the_process(checkpoints):
 
         app.state.spirale.engine._workers[0]._runner.tick = die
         assert client.post("/sample", json={"dataset": "mnist"}).status_code == 503
-        assert told.wait(10)
+        assert told.wait(60)
         assert client.get("/readyz").status_code == 503
 
 

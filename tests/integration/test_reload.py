@@ -1,7 +1,6 @@
 """New checkpoints without a restart."""
 
 import threading
-import time
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from structlog.testing import capture_logs
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingOverrides, save_config
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
+from tests.waiting import wait_for
 
 KEY = {"Authorization": "Bearer secret"}
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
@@ -69,10 +69,7 @@ def test_new_weights_are_served_and_the_old_ones_again(client, folder):
         assert (draw(client) == old) == (factor == 1.0)
     engine = client.app.state.spirale.engine
     assert len(engine.snapshot().models) <= 3  # what is no longer served is let go of …
-    deadline = time.monotonic() + 10
-    while len(engine.snapshot().models) > 2:  # … at the engine's next look
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: len(engine.snapshot().models) == 2)  # … at the engine's next look
 
 
 def test_new_advice_is_given_and_loads_nothing(client, folder):

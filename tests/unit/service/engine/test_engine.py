@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -25,6 +24,7 @@ from service.engine.served_model import Served
 from service.metrics import Metrics
 from tests.jobs import CHECKPOINTS, SERVED, make_job, random_job, rest_of
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -36,10 +36,8 @@ def make_engine():
         engine = Engine(served, EngineOptions(**options), Metrics())
         engine.start()
         engines.append(engine)
-        deadline = time.monotonic() + 60
-        while not engine.snapshot().ready:
-            assert engine.snapshot().failure is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: engine.snapshot().ready or engine.snapshot().failure, every=0.01)
+        assert engine.snapshot().ready
         return engine
 
     yield make
@@ -266,7 +264,7 @@ def test_a_job_past_its_deadline_is_given_up(make_engine):
         while value(engine, "spirale_rows_active"):
             await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_stopping_finishes_what_was_accepted_and_takes_no_more(make_engine):
@@ -368,7 +366,7 @@ def test_an_engine_without_any_model_is_dead():
     object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
     engine = Engine({"broken": Served(broken)}, EngineOptions(device="cpu"), Metrics())
     engine.start()
-    engine._workers[0]._thread.join(30)
+    engine._workers[0]._thread.join(60)
     assert isinstance(engine.snapshot().failure, ZeroDivisionError) and not engine.snapshot().ready
 
 
@@ -416,7 +414,7 @@ def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
         with pytest.raises(EngineStopped):
             await engine.sample(make_job())
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
     assert isinstance(engine.snapshot().failure, RuntimeError) and not engine.snapshot().ready
 
 
@@ -459,7 +457,7 @@ def test_a_dead_thread_leaves_nobody_waiting(make_engine):
         with pytest.raises(EngineStopped):
             await engine.sample(make_job())
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
     assert isinstance(engine.snapshot().failure, SystemExit) and not engine.snapshot().ready
 
 
