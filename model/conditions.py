@@ -1,5 +1,6 @@
 """What each row is conditioned on: a label or a prompt, a hint, and how strongly each of them guides it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
@@ -85,7 +86,7 @@ class RowBatch:
         return type(self)(*mapped)
 
 
-def _neutral(value: float) -> dict[str, float]:
+def _neutral(value: float | tuple[float, ...]) -> dict[str, float | tuple[float, ...]]:
     """Metadata of a field: the value of a row that does not have it."""
     return {"neutral": value}
 
@@ -94,13 +95,13 @@ def _neutral_rows(like: Tensor | RowBatch, of: Field[Any], rows: int) -> Tensor 
     """Rows of the same shape that do not have the field, in memory of their own."""
     if isinstance(like, RowBatch):
         return type(like)(*(_neutral_rows(getattr(like, each.name), each, rows) for each in fields(like)))
-    return like.new_full((rows, *like.shape[1:]), of.metadata["neutral"])
+    return like.new_tensor(of.metadata["neutral"]).expand(rows, *like.shape[1:]).clone()
 
 
 def _is_neutral(column: Tensor | RowBatch | None, of: Field[Any]) -> bool:
     if isinstance(column, RowBatch):
         return all(_is_neutral(getattr(column, each.name), each) for each in fields(column))
-    return column is None or bool((column == of.metadata["neutral"]).all())
+    return column is None or bool((column == column.new_tensor(of.metadata["neutral"])).all())
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,14 @@ class Hints(RowBatch):
 class Conditions(RowBatch):
     """The conditions of each row. They stay on the host: which networks run on which rows is decided without a sync.
 
-    label           [rows] int64, or NO_LABEL
-    guidance_scale  [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It scales the label
-                    or the prompt, and a hint stays in both halves; without either, it scales the hint
-    gradient_scale  [rows] float32, the factor of a classifier's or CLIP's gradient: 0 is off
-    text            [rows, d] float32 unit vectors, or zeros for a row without a prompt
-    hints           the images that rows follow
+    label              [rows] int64, or NO_LABEL
+    guidance_scale     [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It scales the
+                       label or the prompt, and a hint stays in both halves; without either, it scales the hint
+    gradient_scale     [rows] float32, the factor of a classifier's or CLIP's gradient: 0 is off
+    text               [rows, d] float32 unit vectors, or zeros for a row without a prompt
+    hints              the images that rows follow
+    guidance_interval  [rows, 2] float64, the noise levels σ_low ≤ σ_high between which guidance_scale holds; elsewhere
+                       it is 1 (Kynkäänniemi 2024). σ = √((1−ᾱ)/ᾱ), as in the variance-exploding form
     """
 
     label: Tensor = field(metadata=_neutral(NO_LABEL))
@@ -147,6 +150,7 @@ class Conditions(RowBatch):
     gradient_scale: Tensor | None = field(default=None, metadata=_neutral(0.0))
     text: Tensor | None = field(default=None, metadata=_neutral(0.0))
     hints: Hints | None = None
+    guidance_interval: Tensor | None = field(default=None, metadata=_neutral((0.0, math.inf)))
 
     @staticmethod
     def alike(
@@ -156,13 +160,16 @@ class Conditions(RowBatch):
         guidance_scale: float = 0.0,
         gradient_scale: float = 0.0,
         text: Tensor | None = None,
+        guidance_interval: tuple[float, float] | None = None,
     ) -> "Conditions":
         """So many rows that agree in all but, perhaps, their label [rows] or text [rows, d]."""
+        interval = None if guidance_interval is None else torch.tensor(guidance_interval, dtype=torch.float64)
         return Conditions(
             torch.as_tensor(label).expand(rows),
             torch.full((rows,), guidance_scale, dtype=torch.float32),
             torch.full((rows,), gradient_scale, dtype=torch.float32) if gradient_scale else None,
             None if text is None else text.expand(rows, -1),
+            guidance_interval=None if interval is None else interval.expand(rows, -1),
         )
 
     @staticmethod
@@ -175,6 +182,21 @@ class Conditions(RowBatch):
         rows = len(self)
         images, kinds = image.expand(rows, *image.shape[-3:]), torch.full((rows,), HINT_KINDS.index(kind))
         return replace(self, hints=Hints(images, kinds, torch.full((rows,), scale, dtype=torch.float32)))
+
+    def at(self, noise_level: Tensor) -> "Conditions":
+        """The conditions of one step, whose rows stand at these noise levels [rows] float64: plain conditional outside
+        of their interval."""
+        if self.guidance_interval is None:
+            return self
+        scale = torch.where(self._within_interval(noise_level), self.guidance_scale, 1.0)
+        return replace(self, guidance_scale=scale, guidance_interval=None)
+
+    def _within_interval(self, noise_level: Tensor) -> Tensor:
+        """[rows] bool, or [k] bool for the noise levels [k] of a single row."""
+        if self.guidance_interval is None:
+            return torch.ones_like(noise_level, dtype=torch.bool)
+        low, high = self.guidance_interval.unbind(1)
+        return (low <= noise_level) & (noise_level <= high)
 
     def has(self, what: Conditioning) -> Tensor:
         """[rows] bool: is the row conditioned on that?"""
@@ -222,7 +244,7 @@ class Conditions(RowBatch):
 
     @property
     def network_evaluations(self) -> Tensor:
-        """[rows] int64: the network evaluations that a step of the row costs.
+        """[rows] int64: the network evaluations that a step of the row costs, within its guidance interval.
 
         One for each half of classifier-free guidance that runs; one for a ControlNet, which is half a network and a
         little, for each half that follows the hint; one for a gradient: half a network, taken forward and backward.
@@ -239,10 +261,12 @@ class Conditions(RowBatch):
 
         Raises ValueError where the rows do not cost alike.
         """
-        costs = self.network_evaluations
-        if (costs != costs[0]).any():
-            raise ValueError("the rows do not cost alike")
-        return costs[:1].expand(len(noise_level))
+        if self.guidance_interval is None:
+            return _common(self.network_evaluations).expand(len(noise_level))
+        _common(self.guidance_interval)
+        outside = replace(self, guidance_scale=torch.ones_like(self.guidance_scale), guidance_interval=None)
+        costs = _common(self.network_evaluations), _common(outside.network_evaluations)
+        return torch.where(self[:1]._within_interval(noise_level), *costs)
 
     @property
     def _follows_hint(self) -> tuple[Tensor, Tensor]:
@@ -251,3 +275,10 @@ class Conditions(RowBatch):
         A hint is in both halves of a label's or a prompt's guidance. A hint alone is what is guided: in one half only.
         """
         return self.conditioned | self.runs_conditional, self.conditioned & self.runs_both
+
+
+def _common(column: Tensor) -> Tensor:
+    """The first row [1, …] of a column, which all others equal. Raises ValueError where one does not."""
+    if (column != column[:1]).any():
+        raise ValueError("the rows do not cost alike")
+    return column[:1]

@@ -58,10 +58,12 @@ class Denoiser:
         self.gradients = gradients
         self.controls = controls
         self.device = torch.device(device)
+        self._noise_level = torch.from_numpy(schedule.noise_level)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
     def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Prediction:
         """x_t [rows, …] on the device; t [rows] int64, 1 … T, and the conditions on the host."""
+        conditions = conditions.at(self._noise_level[t])
         t = t.to(self.device)
         output = self._guided_output(x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)

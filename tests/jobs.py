@@ -38,11 +38,24 @@ WAYS_TO_SAMPLE = [
 
 
 def make_job(
-    model="images", *, n=1, steps=4, seed=0, label=3, scale=1.5, gradient=0.0, text=None, hint=None, **sampler
+    model="images",
+    *,
+    n=1,
+    steps=4,
+    seed=0,
+    label=3,
+    scale=1.5,
+    gradient=0.0,
+    text=None,
+    hint=None,
+    interval=None,
+    **sampler,
 ) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
     label = NO_LABEL if label is None else label
-    conditions = Conditions.alike(n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text)
+    conditions = Conditions.alike(
+        n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text, guidance_interval=interval
+    )
     return Job(model, plan, sample_seeds(seed, n), conditions.with_hints(*hint) if hint else conditions)
 
 
@@ -70,6 +83,7 @@ def random_job(draw: random.Random) -> Job:
         label=None if prompted else draw.choice([None, 0, 1]),
         text=torch.nn.functional.normalize(vector, dim=0) if prompted and draw.random() < 0.8 else None,
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
+        interval=draw.choice([None, None, (0.3, 5.0), (0.0, 1.0)]),
         gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
         hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
         **draw.choice(samplers),

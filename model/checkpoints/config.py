@@ -1,10 +1,11 @@
 """config.json: the fields that every kind of checkpoint shares, and how the file is read and written."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from model.checkpoints.weights import CheckpointError
@@ -20,6 +21,7 @@ FORMAT: Final = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 CONFIG = "config.json"
 
+Bounds = TypeVar("Bounds", bound=Sequence[float])
 NetworkT = TypeVar("NetworkT", bound=nn.Module, covariant=True)
 
 
@@ -38,29 +40,48 @@ class ScheduleConfig(StrictConfig):
         return make_schedule(self.name, self.T)
 
 
+def ordered(interval: Bounds) -> Bounds:
+    """Raises ValueError where the second is below the first."""
+    if interval[0] > interval[1]:
+        raise ValueError("the lower noise level comes first")
+    return interval
+
+
+NoiseLevel = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+GuidanceInterval = Annotated[tuple[NoiseLevel, NoiseLevel], AfterValidator(ordered)]
+"""(σ_low, σ_high), see `Conditions.guidance_interval`."""
+
+
 class SamplingConfig(StrictConfig):
-    """How the model card samples by default; a request may override every field."""
+    """How the model card samples by default; a request may override every field.
+
+    guidance_interval  the noise levels at which guidance_scale holds; None is all of them
+    """
 
     sampler: Sampler = "dpmpp-2m"
     steps: int = Field(20, ge=1)
     guidance_scale: float = Field(1.0, ge=0, le=20)
     eta: float = Field(0.0, ge=0, le=1)
     variance: Variance = "fixed-small"
+    guidance_interval: GuidanceInterval | None = None
 
     def conditions(self, rows: int, *, label: Tensor | int = NO_LABEL, text: Tensor | None = None) -> Conditions:
         """Rows with these labels [rows] or texts [rows, d], under classifier-free guidance."""
-        return Conditions.alike(rows, label=label, text=text, guidance_scale=self.guidance_scale)
+        scale, interval = self.guidance_scale, self.guidance_interval
+        return Conditions.alike(rows, label=label, text=text, guidance_scale=scale, guidance_interval=interval)
 
 
 class SamplingOverrides(StrictConfig):
     """What a guidance model or a ControlNet changes in its denoiser's `SamplingConfig`; None changes nothing.
 
-    eta and the variance stay the denoiser's: the variance may be one that it has learned.
+    eta and the variance stay the denoiser's: the variance may be one that it has learned. A gradient guides at every
+    noise level: the guidance interval is for hints.
     """
 
     guidance_scale: float = Field(1.0, ge=0, le=20)
     sampler: Sampler | None = None
     steps: int | None = Field(None, ge=1)
+    guidance_interval: GuidanceInterval | None = None
 
     def applied_to(self, sampling: SamplingConfig) -> SamplingConfig:
         return sampling.model_copy(update=self.model_dump(exclude_none=True))

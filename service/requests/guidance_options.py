@@ -15,14 +15,22 @@ class GuidanceOptions:
 
     guidance: GuidanceMethod
     guidance_scale: float | None
+    guidance_interval: tuple[float, float] | None = None
 
 
 def guidance_options(choice: Choice) -> GuidanceOptions:
     """Every default filled in."""
     if choice.guidance == "none":
         return GuidanceOptions("none", None)
-    scale = choice.request.guidance_scale
-    return GuidanceOptions(choice.guidance, choice.advised.guidance_scale if scale is None else scale)
+    request, advised = choice.request, choice.advised
+    scale = advised.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    if choice.guidance != "classifier-free":
+        return GuidanceOptions(choice.guidance, scale)
+    interval = advised.guidance_interval
+    if request.guidance_interval is not None:
+        low, high = request.guidance_interval
+        interval = low, high
+    return GuidanceOptions(choice.guidance, scale, interval)
 
 
 def conditions(
@@ -31,5 +39,6 @@ def conditions(
     """Rows that are guided so. Without guidance, and beside a gradient, they are plain conditional."""
     scale = options.guidance_scale or 0.0
     if options.guidance == "classifier-free":
-        return Conditions.alike(rows, label=label, text=text, guidance_scale=scale)
+        interval = options.guidance_interval
+        return Conditions.alike(rows, label=label, text=text, guidance_scale=scale, guidance_interval=interval)
     return Conditions.alike(rows, label=label, text=text, guidance_scale=1.0, gradient_scale=scale)

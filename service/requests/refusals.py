@@ -208,6 +208,16 @@ RULES: tuple[Rule, ...] = (
         "does not go with guidance none; leave one of them away",
     ),
     Rule(
+        "guidance_interval",
+        lambda c: c.request.guidance_interval is not None and not _guidable(c),
+        "applies where there is a label, a prompt or a hint to guide to",
+    ),
+    Rule(
+        "guidance_interval",
+        lambda c: c.request.guidance_interval is not None and c.guidance != "classifier-free",
+        lambda c: f"applies to classifier-free guidance only; the guidance is {c.guidance}",
+    ),
+    Rule(
         "label",
         lambda c: _labelled(c) and c.guidance != "classifier" and not c.config.data.labels,
         "this model is unconditional: it has no labels",

@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from model.checkpoints.config import NoiseLevel, ordered
 from model.conditions import HintKind
 from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
@@ -21,6 +31,8 @@ MAX_POINTS = 10_000
 MAX_PROMPT = 200  # characters
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
 DEFAULT_ROWS = {"images": 1, "points": 500}
+
+Interval = Annotated[list[NoiseLevel], Field(min_length=2, max_length=2), AfterValidator(ordered)]
 
 # Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
@@ -58,6 +70,12 @@ class _Fields(BaseModel):
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
         "1); of the hint where neither label nor prompt is given. Classifier, clip: of the gradient, 0 is off. "
         "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
+    )  # fmt: skip
+    guidance_interval: Interval | None = Field(
+        None, examples=[[0.3, 5]],
+        description="Two noise levels, low then high: classifier-free guidance scales between them only, and a step "
+        "outside is plain conditional and costs one evaluation less. The noise level is √((1−ᾱ)/ᾱ), the σ of the "
+        "variance-exploding form. Default: the card's, which may be none: guidance at every step.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1},
@@ -169,6 +187,9 @@ class SampleQuery(_Fields):
     axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
         None, description=AXES
     )
+    guidance_interval: Annotated[Interval | None, BeforeValidator(_commas)] = Field(
+        None, description=_Fields.model_fields["guidance_interval"].description
+    )
 
     def as_request(self) -> SampleRequest:
         fields = self.model_dump(exclude_unset=True)
@@ -192,6 +213,7 @@ class _Answered(BaseModel):
     variance: Variance | None = Field(description=f"For {', '.join(samplers_with('variance'))}, else null.")
     guidance: GuidanceMethod
     guidance_scale: float | None = Field(description="Null where guidance is none.")
+    guidance_interval: list[float] | None = Field(description="Null where guidance is the same at every step.")
     control: ControlRequest | None = Field(
         None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "
         "there without one."

@@ -101,6 +101,10 @@ def test_a_label_on_an_unconditional_model_means_its_classifier(client):
         ({"dataset": "mnist", "label": 11, "guidance": "classifier"}, "0 … 9"),
         ({"dataset": "mnist", "label": 1, "guidance": "classifier-free", "model": "mnist-ddpm"}, "unconditional"),
         ({"dataset": "mnist", "label": 1, "guidance": "classifier", "guidance_scale": 21}, "0 … 20"),
+        (
+            {"dataset": "mnist", "label": 1, "guidance": "classifier", "guidance_interval": [0.3, 5]},
+            "classifier-free guidance only; the guidance is classifier",
+        ),
     ],
 )
 def test_what_cannot_be_steered_says_why(client, fields, says):

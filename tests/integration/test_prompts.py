@@ -124,6 +124,7 @@ def test_a_label_beside_a_prompt_is_said_in_words(client):
         ({"prompt": "thin 7", "guidance": "none", "model": "mnist-ddpm"}, "guidance", "only clip guides it"),
         ({"prompt": "thin 7", "guidance": "classifier-free", "model": "mnist-ddpm"}, "guidance", "only clip guides it"),
         ({"label": 7, "guidance": "clip"}, "guidance", "needs a prompt"),
+        ({"prompt": "7", "guidance": "clip", "guidance_interval": [0, 3]}, "guidance_interval", "guidance is clip"),
         ({"guidance": "clip"}, "guidance", "needs a prompt"),
         ({"label": 7, "model": "mnist-text-cfg"}, "label", "reads a prompt"),
         ({"dataset": "spiral", "prompt": "inner"}, "prompt", "prompts are for mnist"),

@@ -4,11 +4,16 @@ import base64
 import csv
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from model.noise_schedule import make_schedule
+from model.plan import make_plan
+from tests.tiny import IMAGES, save_tiny
 
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 INNER = {"dataset": "spiral", "label": "inner", "n": 20, "seed": 3}
@@ -180,3 +185,88 @@ def test_what_curl_says_of_itself_is_not_what_its_user_wants(client):
     assert client.post("/sample", content=body, headers=curl | form).headers["content-type"] == "image/png"
     wanted = client.post("/sample", content=body, headers=curl | form | {"Accept": "application/json"})
     assert wanted.headers["content-type"] == "application/json"
+
+
+GUIDED = SEVEN | {"guidance_scale": 3.0, "steps": 6, "n": 2}
+
+
+def test_guidance_holds_within_its_interval(client):
+    plain, guided = images_of(client, GUIDED | {"guidance_scale": 1.0}), images_of(client, GUIDED)
+    assert not np.array_equal(plain, guided)
+    for interval, expected in {(0, 1e9): guided, (0, 0): plain, (1e8, 1e9): plain}.items():
+        np.testing.assert_array_equal(images_of(client, GUIDED | {"guidance_interval": interval}), expected)
+    between = images_of(client, GUIDED | {"guidance_interval": [0.3, 5]})
+    assert not np.array_equal(between, plain) and not np.array_equal(between, guided)
+
+
+def test_an_interval_is_answered_and_asked_for_in_a_link(client):
+    fields = GUIDED | {"guidance_interval": [0.3, 5]}
+    answer = ask(client, fields, "application/json").json()
+    assert answer["guidance_interval"] == [0.3, 5]
+    assert ask(client, GUIDED, "application/json").json()["guidance_interval"] is None
+    link = client.get("/sample", params=GUIDED | {"guidance_interval": "0.3,5"}, headers={"Accept": "application/json"})
+    assert link.json() == answer
+    png = Image.open(io.BytesIO(ask(client, fields).content))
+    assert json.loads(png.text["Parameters"])["guidance_interval"] == [0.3, 5]
+
+
+def evaluations(client) -> float:
+    found = re.search(r'network_evaluations_total{model="mnist-tiny"} (\S+)', client.get("/metrics").text)
+    return float(found[1]) if found else 0.0
+
+
+def test_a_step_outside_of_the_interval_costs_one_evaluation(make_client):
+    client = make_client()
+    counts = []
+    for interval in ([0, 1e9], [0.3, 5], [0, 0]):
+        before = evaluations(client)
+        images_of(client, GUIDED | {"guidance_interval": interval})
+        counts.append(evaluations(client) - before)
+    levels = make_plan(make_schedule("cosine", 50), "dpmpp-2m", 6).noise_level
+    assert counts == [24, 2 * (6 + ((levels >= 0.3) & (levels <= 5)).sum()), 12]
+
+
+def test_an_interval_that_a_card_advises_is_taken_where_none_is_asked_for(make_client, tmp_path):
+    save_tiny(tmp_path, IMAGES, guidance_interval=(0.3, 5))
+    client = make_client(checkpoints=tmp_path)
+    assert client.get("/models").json()["datasets"]["mnist"]["models"][0]["defaults"]["guidance_interval"] == [0.3, 5]
+    for fields, expected in (
+        ({}, [0.3, 5]),
+        ({"guidance_interval": [0, 3]}, [0, 3]),
+        ({"guidance": "none"}, None),
+        ({"label": None}, None),
+    ):
+        answer = ask(client, SEVEN | fields, "application/json").json()
+        assert answer["guidance_interval"] == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        ({"guidance_interval": [5, 0.3]}, "the lower noise level comes first"),
+        ({"guidance_interval": [-1, 3]}, "greater than or equal to 0"),
+        ({"guidance_interval": [1]}, "at least 2 items"),
+        ({"guidance_interval": [1, 2, 3]}, "at most 2 items"),
+        ({"guidance_interval": [0, "a"]}, "valid number"),
+        ({"guidance_interval": 3}, "valid list"),
+        ({"guidance_interval": [0.3, 5], "label": None}, "a label, a prompt or a hint"),
+        ({"guidance_interval": [0.3, 5], "guidance": "none"}, "classifier-free guidance only; the guidance is none"),
+    ],
+)
+def test_an_interval_that_makes_no_sense_is_refused(client, changed, detail):
+    answer = ask(client, SEVEN | changed)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["guidance_interval"]
+    assert detail in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("interval", ["nan,1", "0,inf", "5,0.3", "1", "a,b"])
+def test_an_interval_in_a_link_is_held_to_the_same(client, interval):
+    answer = client.get("/sample", params=SEVEN | {"guidance_interval": interval})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "guidance_interval"
+
+
+def test_an_interval_of_no_number_is_refused(client):
+    body = '{"dataset": "mnist", "label": 7, "guidance_interval": [NaN, 1]}'
+    answer = client.post("/sample", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422

@@ -70,3 +70,41 @@ def test_rows_of_a_run_cost_alike():
     assert PROMPTED.network_evaluations_by_step(torch.ones(4)).tolist() == [3] * 4
     with pytest.raises(ValueError, match="cost alike"):
         Conditions.cat([PLAIN, PROMPTED]).network_evaluations_by_step(torch.ones(4))
+
+
+WITHIN = replace(PLAIN, guidance_interval=torch.tensor([[0.3, 5.0], [0.0, 0.2]], dtype=torch.float64))
+
+
+def test_outside_of_its_interval_a_row_is_plain_conditional():
+    for level, scales in {
+        0.1: [1, 1.5],
+        0.2: [1, 1.5],
+        0.25: [1, 1],
+        0.3: [1.5, 1],
+        5.0: [1.5, 1],
+        5.1: [1, 1],
+    }.items():
+        at = WITHIN.at(torch.full((2,), level, dtype=torch.float64))
+        assert at.guidance_scale.tolist() == scales and at.guidance_interval is None
+        assert at.network_evaluations.tolist() == [1 if scale == 1 else 2 for scale in scales]
+
+
+def test_a_row_without_an_interval_is_guided_at_every_noise_level_beside_one_that_has_it():
+    joined = Conditions.cat([WITHIN, PLAIN, Conditions.none(1)])
+    for level in (0.0, 1e9):
+        at = joined.at(torch.full((5,), level, dtype=torch.float64))
+        assert at.guidance_scale.tolist() == [1, 1 if level else 1.5, 1.5, 1.5, 0]  # and nothing guides the last
+    assert same(joined[2:].compact(), Conditions.cat([PLAIN, Conditions.none(1)]))
+
+
+def test_a_run_costs_less_outside_of_its_interval():
+    levels = torch.tensor([9.0, 5.0, 1.0, 0.3, 0.1], dtype=torch.float64)
+    run = Conditions.alike(3, label=4, guidance_scale=2.0, guidance_interval=(0.3, 5.0))
+    assert run.network_evaluations_by_step(levels).tolist() == [1, 2, 2, 2, 1]
+    assert replace(run, guidance_interval=None).network_evaluations_by_step(levels).tolist() == [2] * 5
+    hinted = run.with_hints(torch.ones(1, 2, 2), "canny", 1.0)
+    assert hinted.network_evaluations_by_step(levels).tolist() == [2, 4, 4, 4, 2]
+    alone = replace(hinted, label=torch.full((3,), NO_LABEL))
+    assert alone.network_evaluations_by_step(levels).tolist() == [2, 3, 3, 3, 2]
+    with pytest.raises(ValueError, match="cost alike"):
+        WITHIN.network_evaluations_by_step(levels)

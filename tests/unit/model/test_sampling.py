@@ -270,6 +270,36 @@ def test_a_run_that_is_cut_in_two_ends_where_the_whole_one_does():
         assert torch.equal(rest, whole[-1].x)
 
 
+def test_a_step_is_guided_within_its_interval_and_plain_conditional_outside_to_the_bit():
+    """Each step from where the run stands: at that step the guided one, or the one at scale 1."""
+    plan, oracle = make_plan(SCHEDULE, "ddim", 12), MixtureOracle(SCHEDULE, MEANS, STD, "v")
+    low, high = plan.noise_level[8], plan.noise_level[3]  # both included
+    run = Conditions.alike(3, label=0, guidance_scale=3.0, guidance_interval=(low, high))
+    guided, plain = (Conditions.alike(3, label=0, guidance_scale=scale) for scale in (3.0, 1.0))
+    x = normal(seeds(3), torch.zeros(3, dtype=torch.int64), (2,))
+    denoiser = oracle.denoiser()
+    run_states = list(sampling_states(denoiser, plan, run, seeds(3), (2,)))
+    assert [rows // 3 for rows in oracle.rows_seen] == run.network_evaluations_by_step(
+        torch.tensor(plan.noise_level)
+    ).tolist()
+    for index, state in enumerate(run_states):
+        expected = guided if 3 <= index <= 8 else plain
+        one = next(sampling_states(denoiser, rest_of(plan, index), expected, seeds(3), (2,), start=x))
+        assert torch.equal(state.x, one.x)
+        x = state.x
+
+
+def test_rows_of_different_intervals_are_what_they_are_alone():
+    plan, denoiser = make_plan(SCHEDULE, "ddpm", 9), MixtureOracle(SCHEDULE, MEANS, STD, "v").denoiser()
+    intervals = [(0.0, 1e9), (0.3, 5.0), (7.0, 7.0), (1.0, 2.0), None]
+    rows = [Conditions.alike(1, label=1, guidance_scale=2.5, guidance_interval=it) for it in intervals]
+    together = sample(denoiser, plan, Conditions.cat(rows), seeds(5), (2,))
+    alone = [sample(denoiser, plan, row, seeds(1, index), (2,)) for index, row in enumerate(rows)]
+    assert torch.equal(together, torch.cat(alone))
+    everywhere = sample(denoiser, plan, rows[4], seeds(1, 0), (2,))
+    assert torch.equal(together[:1], everywhere) and not torch.equal(together[1:2], everywhere)
+
+
 def test_a_variance_that_was_not_learned_is_refused():
     plan = make_plan(SCHEDULE, "ddpm", 3, variance="learned")
     with pytest.raises(ValueError, match="has learned no variance: make a plan with fixed-small"):
