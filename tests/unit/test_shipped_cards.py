@@ -32,8 +32,8 @@ CONFIGS = {
 WRITERS = {
     "denoiser": card.write_denoiser_card,
     "judge": card.write_judge_card,
-    "classifier": card.write_guide_card,
-    "clip": card.write_guide_card,
+    "classifier": card.write_guidance_card,
+    "clip": card.write_guidance_card,
     "control": card.write_control_card,
 }
 AT_LEAST = {  # of the cards' figures
@@ -92,7 +92,7 @@ def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_
 
 
 @pytest.mark.parametrize("name", sorted(AT_LEAST | AT_MOST))
-def test_cards_tell_of_what_is_good_enough(name):
+def test_the_metrics_of_the_cards_are_good_enough(name):
     measured = load_config(CHECKPOINTS / name, CONFIGS[read_role(CHECKPOINTS / name)]).metrics["measured"]
     assert {key: measured[key] for key, least in AT_LEAST.get(name, {}).items() if measured[key] < least} == {}
     assert {key: measured[key] for key, most in AT_MOST.get(name, {}).items() if measured[key] > most} == {}
@@ -107,7 +107,7 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
         assert all(settings_of(config.sampling, None).items() <= of.items() for of in _columns(config))
 
 
-def test_what_steers_images_was_measured_steering_as_the_cards_advise():
+def test_guidance_models_of_images_were_measured_at_their_cards_settings():
     steered = [of for of in read_checkpoints(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
     assert {pipeline.guidance_model.name for pipeline in steered} == {"mnist-classifier", "mnist-clip"}
     for pipeline in steered:
@@ -115,7 +115,7 @@ def test_what_steers_images_was_measured_steering_as_the_cards_advise():
         assert settings_of(advised, None).items() <= pipeline.guidance_model.metrics["steering mnist-ddpm"].items()
 
 
-def test_a_clip_draws_what_is_said():
+def test_samples_guided_by_clip_follow_their_prompts():
     guidance = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["steering mnist-ddpm"]
     assert guidance["digit"] >= 0.97 and guidance["thickness and slant"] >= 0.65
 

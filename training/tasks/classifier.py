@@ -12,7 +12,7 @@ from model.checkpoints.config import load_config
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.noise_schedule import make_schedule
 from model.prediction import diffused
-from training.card.card import ACCURACY, write_guide_card
+from training.card.card import ACCURACY, write_guidance_card
 from training.data import training_set
 from training.pictures import save_noisy_picture
 from training.recipe import ClassifierRecipe, RecipeError, trained_by
@@ -73,4 +73,4 @@ class ClassifierTask:
     def save(self, network: nn.Module, folder: Path) -> None:
         (folder / ACCURACY).unlink(missing_ok=True)  # of earlier weights
         save_checkpoint(folder, self.config, network)
-        write_guide_card(folder, self.config)
+        write_guidance_card(folder, self.config)

@@ -17,7 +17,7 @@ from model.noise_schedule import make_schedule
 from model.prediction import diffused
 from model.text_encoder import FILE, TextConfig, TextEncoder, padded
 from model.vocabulary import UNKNOWN, Vocabulary
-from training.card.card import ACCURACY, write_guide_card
+from training.card.card import ACCURACY, write_guidance_card
 from training.data import captioned_set
 from training.data.captions import Caption, tensor_of, true_of
 from training.pictures import save_noisy_picture
@@ -113,7 +113,7 @@ class ClipTask:
     def save(self, network: Towers, folder: Path) -> None:
         (folder / ACCURACY).unlink(missing_ok=True)  # of earlier weights
         save_checkpoint(folder, self.config, network.image, TextEncoder(self.config.text, network.text))
-        write_guide_card(folder, self.config)
+        write_guidance_card(folder, self.config)
 
 
 def tokens_of(captions: Sequence[Caption], words: Vocabulary, generator: torch.Generator) -> Tensor:

@@ -63,4 +63,4 @@ def write_metrics(folder: Path, checkpoint: ClassifierCheckpoint | ClipCheckpoin
     """Write metrics into the config and the card of a guidance model, beside the columns that they have."""
     config = checkpoint.config.model_copy(update={"metrics": {**checkpoint.config.metrics, **columns}})
     save_config(folder, config)
-    card.write_guide_card(folder, config)
+    card.write_guidance_card(folder, config)
