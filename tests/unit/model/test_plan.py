@@ -223,7 +223,7 @@ def test_the_last_steps_beta_tilde_is_zero_and_the_step_befores_stands_in():
         (dict(sampler="ddim", steps=10, eta=1.1), "eta must be 0 … 1"),
         (dict(sampler="ddim", steps=10, eta=-0.1), "eta must be 0 … 1"),
         (dict(sampler="ddim", steps=10, eta=float("nan")), "eta must be 0 … 1"),
-        (dict(sampler="euler", steps=10), "use one of ddim, ddpm, dpmpp-2m, renoise"),
+        (dict(sampler="euler", steps=10), "use one of " + ", ".join(SAMPLERS)),
         (dict(sampler="ddpm", steps=10, variance="medium"), "fixed-small"),
         (dict(sampler="ddim", steps=10, variance="medium"), "fixed-small"),
     ],
