@@ -121,6 +121,7 @@ export class Pad {
       context.beginPath();
       context.moveTo(...stroke[0]);
       for (const point of stroke) context.lineTo(...point);
+      if (stroke.length === 1) context.lineTo(stroke[0][0] + 0.01, stroke[0][1]); // a line of no length has no ends either
       context.stroke();
     }
   }

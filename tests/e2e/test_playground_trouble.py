@@ -1,17 +1,19 @@
 """The playground where something is in the way, or is not as in the shipped models."""
 
+import base64
 import contextlib
 import re
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
 from model.data import DataConfig
-from tests.e2e.browser import REFUSED, SECONDS
+from tests.e2e.browser import REFUSED, SECONDS, as_pixels
 from tests.e2e.conftest import Process, services
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 from tests.waiting import wait_for
@@ -275,6 +277,19 @@ def drag(page, *points: tuple[int, int]) -> None:
 def strokes(page) -> list[list[list[int]]]:
     """The strokes on the pad, each as its [x, y]."""
     return page.evaluate("pad.strokes.map((stroke) => stroke.map((point) => point.map(Math.round)))")
+
+
+def test_where_the_pen_is_put_down_there_is_ink(pad):
+    """A drawing may be asked for before the pen moves: it must not be empty."""
+    page = pad.page
+    assert page.evaluate("pad.empty")
+    page.mouse.move(60, 60)
+    page.mouse.down()
+    ink = as_pixels(base64.b64decode(page.evaluate("pad.picture().split(',')[1]")))[..., 0] < 128
+    rows, columns = np.nonzero(ink)
+    assert abs(rows.mean() - 59.5) < 1 and abs(columns.mean() - 59.5) < 1  # pixels have their middles at ½
+    assert 0.8 < ink.sum() / (np.pi * 7.5**2) < 1.2  # as wide as the pen
+    page.mouse.up()
 
 
 def test_undo_takes_back_the_stroke_under_the_pen_and_lifts_it(pad):
