@@ -5,6 +5,8 @@ UV ?= uv
 PIP_AUDIT ?= pip-audit
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes, each with whole files: tests of a file share what they start. A test that hangs fails after a while.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --timeout 900
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-slow train-env check format reference lock audit clean
@@ -16,7 +18,7 @@ serve: $(VENV)/.serving ## Serve the shipped checkpoints on 127.0.0.1:8000
 	$(BIN)/python -m service $(ARGS)
 
 test: $(VENV)/.everything ## Unit, integration and end-to-end tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(IN_PARALLEL)
 
 test-slow: $(VENV)/.everything ## What takes long: faults, fuzzing, a soak, containers, whole trainings
 	$(BIN)/python -m pytest -m slow
