@@ -21,7 +21,7 @@ from training.evaluate.command import (
 from training.evaluate.sampling_run import SamplingRun
 from training.init.command import InitOptions
 from training.init.command import init as make_recipes
-from training.init.propose import Role
+from training.init.roles import Role
 from training.init.survey import left_out_lines
 from training.recipe import (
     OWN_RECIPES,

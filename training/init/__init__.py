@@ -1,1 +1,1 @@
-"""`init`: from somebody's own data to a recipe."""
+"""`init`: from own data to a recipe."""

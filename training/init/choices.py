@@ -1,46 +1,69 @@
-"""A recipe as it is being made: every value with the reason for it, and the TOML that says both."""
+"""A recipe in the making: every value with the reason for it, and its TOML with both."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-WIDTH = 120  # of a line, before its comment moves above it
+WIDTH = 120  # characters of a line; a longer comment stands above its value
 
-SECTION_REASON = ""  # the key under which a section keeps the reason for all of it
+Value = str | int | float | bool | Sequence["Value"]
+"""What TOML can hold, except tables."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    value: Any
+    """A value, and why it was chosen."""
+
+    value: Value
     why: str = ""
 
 
-Choices = dict[str, "Choice | Choices"]
+Choices = dict[str, Choice]
 
 
-def plain(choices: Choices) -> dict[str, Any]:
-    """The values alone, as `tomllib` would read them."""
-    return {
-        key: choice.value if isinstance(choice, Choice) else plain(choice)
-        for key, choice in choices.items()
-        if key != SECTION_REASON
-    }
+@dataclass(frozen=True)
+class Section:
+    """A table of the recipe; `why` is the reason for all of it."""
+
+    choices: Choices
+    why: str = ""
 
 
-def to_toml(choices: Choices) -> str:
-    """Values first, then a table for each section of them."""
-    sections = {key: of for key, of in choices.items() if not isinstance(of, Choice)}
-    lines = _lines({key: of for key, of in choices.items() if isinstance(of, Choice)})
-    for name, section in sections.items():
-        head = section.get(SECTION_REASON, Choice(None)).why
-        lines += ["", *_commented(f"[{name}]", head)]
-        lines += _lines({key: of for key, of in section.items() if key != SECTION_REASON})
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class Draft:
+    """A recipe: the values at its head, and its sections by name."""
+
+    head: Choices
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, object]:
+        """The values alone, as `tomllib` reads them."""
+        return {**plain(self.head), **{name: plain(section.choices) for name, section in self.sections.items()}}
+
+    def to_toml(self) -> str:
+        """The recipe as text: the head, then a table for each section."""
+        lines = _lines(self.head)
+        for name, section in self.sections.items():
+            lines += ["", *_commented(f"[{name}]", section.why), *_lines(section.choices)]
+        return "\n".join(lines) + "\n"
 
 
-def _lines(values: dict[str, Choice]) -> list[str]:
+def plain(choices: Choices) -> dict[str, Value]:
+    """The values alone."""
+    return {key: choice.value for key, choice in choices.items()}
+
+
+def comment(text: str) -> str:
+    """A comment on one line; control characters are escaped, as TOML allows none in comments."""
+    printable = (
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+    return f"# {''.join(printable)}"
+
+
+def _lines(choices: Mapping[str, Choice]) -> list[str]:
     return [
-        line for key, choice in values.items() for line in _commented(f"{key} = {_value(choice.value)}", choice.why)
+        line for key, choice in choices.items() for line in _commented(f"{key} = {_value(choice.value)}", choice.why)
     ]
 
 
@@ -51,14 +74,8 @@ def _commented(line: str, why: str) -> list[str]:
     return [whole] if len(whole) <= WIDTH else [comment(why), line]
 
 
-def comment(text: str) -> str:
-    """On one line, whatever columns and paths are called: TOML has no control characters in comments."""
-    printable = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return f"# {''.join(printable)}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(one) for one in value)}]"
-    # JSON's strings, numbers and booleans are TOML's, but for the one control character that JSON leaves as it is.
+def _value(value: Value) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    # JSON's strings, numbers and booleans are TOML's, except for one control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

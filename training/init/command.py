@@ -1,13 +1,14 @@
-"""`init`: look at somebody's own data, propose how to train on them, and write the recipes."""
+"""`init`: survey own data, propose recipes for them, and write these."""
 
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import torch
 from accelerate import Accelerator, PartialState
 from pydantic import ValidationError
 
@@ -20,18 +21,11 @@ from training.data.image_folder import read_folder, shown
 from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
-from training.init.choices import SECTION_REASON, Choice, Choices, comment, plain, to_toml
+from training.init.choices import Choice, Choices, Draft, comment, plain
+from training.init.optimisation import with_steps
 from training.init.probe import measure_pace
-from training.init.propose import (
-    SUFFIXES,
-    DataSummary,
-    Role,
-    UnsupportedRole,
-    choose_size,
-    recipe_for,
-    standardisation,
-    with_steps,
-)
+from training.init.propose import choose_size, recipe_for, standardisation
+from training.init.roles import SUFFIXES, DataSummary, Role, UnsupportedRole
 from training.init.survey import count_lines, left_out_lines, survey_images, survey_table
 from training.recipe import RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
@@ -44,10 +38,13 @@ S = TypeVar("S", ImageSection, TableSection)
 
 @dataclass(frozen=True)
 class InitOptions:
-    """What is not to be chosen here. None, False, 0 or empty: it is.
+    """Choices that the user makes. An option that is None or empty is proposed instead.
 
-    size      (height, width)
-    minutes   that training may take, for each recipe
+    size        (height, width)
+    without     columns that are left out
+    minutes     that training may take, for each recipe
+    base        the name of a ControlNet's base denoiser
+    start_from  the folder of a checkpoint whose weights training starts from
     """
 
     roles: Sequence[Role] = ()
@@ -76,20 +73,27 @@ def init(
     force: bool = False,
     say: Say,
 ) -> list[Path]:
-    """Write a recipe for each role, and return where they are.
+    """Write a recipe for each role, and return their paths.
 
-    Raises DataError and RecipeError with what to do.
+    path         a folder of images, or a CSV
+    name         of the data in requests, and of the recipes
+    recipes      the folder of the recipes
+    checkpoints  the folder of checkpoints that recipes build on
+    force        overwrite recipes
+    say          print a line
+
+    Raises DataError and RecipeError, with the remedy.
     """
     _check_name(name)
-    taken_from = None if options.start_from is None else _begun_with(options.start_from)
+    taken_from = None if options.start_from is None else _starting_config(options.start_from)
     device = PartialState().device
     if Path(path).is_dir():
-        data, of = _of_folder(path, name, options, taken_from, device, say)
+        data, examples = _image_section(path, name, options, taken_from, device, say)
     else:
-        data, of = _of_table(path, name, options, say)
-    captioned = bool(of.examples.captions)
-    amount = DataSummary(len(of), of.config, device, captioned, taken_from)
-    roles = options.roles or (Role.CONDITIONAL if of.config.labels else Role.UNCONDITIONAL,)
+        data, examples = _table_section(path, name, options, say)
+    captioned = bool(examples.examples.captions)
+    summary = DataSummary(len(examples), examples.config, device, captioned, taken_from)
+    roles = options.roles or (Role.CONDITIONAL if examples.config.labels else Role.UNCONDITIONAL,)
     texts, reports = dict[Path, str](), []
     for role in dict.fromkeys(roles):
         own_name = name if role == Role.CONDITIONAL or not options.roles else f"{name}-{SUFFIXES[role]}"
@@ -97,13 +101,13 @@ def init(
         if target.exists() and not force:
             raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
         try:
-            recipe = recipe_for(role, own_name, data, amount, options.base or name)
+            draft = recipe_for(role, own_name, data, summary, options.base or name)
         except UnsupportedRole as error:
             raise RecipeError(str(error)) from error
-        recipe, took = _timed(recipe, target, amount, options.minutes, checkpoints)
-        texts[target] = _heading(path, of) + to_toml(recipe)
-        reports.append(f"{target}: {took}")
-    # All or none: what was written before a refusal would be in the way of the next try.
+        draft, duration = _timed(draft, target, summary, options.minutes, checkpoints)
+        texts[target] = _heading(path, examples) + draft.to_toml()
+        reports.append(f"{target}: {duration}")
+    # All or none: recipes from before a refusal would hinder the next try.
     recipes.mkdir(parents=True, exist_ok=True)
     for target, text in texts.items():
         target.write_text(text, encoding="utf-8")
@@ -112,9 +116,10 @@ def init(
     return list(texts)
 
 
-def _of_folder(
-    path: str, name: str, options: InitOptions, taken_from: DenoiserConfig | None, device: Any, say: Say
+def _image_section(
+    path: str, name: str, options: InitOptions, taken_from: DenoiserConfig | None, device: torch.device, say: Say
 ) -> tuple[Choices, FiniteSet]:
+    """(the section [data] for a folder of images, these images). Raises DataError and RecipeError."""
     folder = read_folder(Path(path), labels=options.labels)
     survey = survey_images(folder)
     for line in survey.lines():
@@ -122,8 +127,8 @@ def _of_folder(
     size = choose_size(survey, device)
     channels = Choice(1 if survey.grey else 3, "they are grey" if survey.grey else "there are colours in them")
     if taken_from is not None:
-        theirs, *sides = taken_from.data.shape
-        size, channels = (Choice(value, f"{taken_from.name}'s") for value in (sides, theirs))
+        own_channels, *sides = taken_from.data.shape
+        size, channels = Choice(sides, f"{taken_from.name}'s"), Choice(own_channels, f"{taken_from.name}'s")
     if options.size is not None:
         size = Choice(list(options.size), "as asked")
     if options.channels is not None:
@@ -146,12 +151,13 @@ def _of_folder(
         "shift": Choice(options.shift, "pixels, at most, in each direction"),
         "colour": Choice(options.colour, "brightness, contrast and saturation, times 1 ± this"),
     }
-    of = image_set(_checked(ImageSection, section))
-    _report(of, say)
-    return section, of
+    images = image_set(_checked(ImageSection, section))
+    _report(images, say)
+    return section, images
 
 
-def _of_table(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
+def _table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
+    """(the section [data] for a CSV, its points). Raises DataError and RecipeError."""
     columns = read_columns(Path(path))
     survey = survey_table(columns, options.label)
     without = {column: "as asked" for column in options.without}
@@ -177,66 +183,72 @@ def _of_table(path: str, name: str, options: InitOptions, say: Say) -> tuple[Cho
         "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
         "jitter": Choice(options.jitter, "noise added to what is drawn, in standard deviations of each column"),
     }
-    of = table_set(_checked(TableSection, section))
-    say(f"columns  {', '.join(of.config.columns)}" + (f"; the label is {label}" if label else ""))
-    _report(of, say)
-    return section, of
+    points = table_set(_checked(TableSection, section))
+    say(f"columns  {', '.join(points.config.columns)}" + (f"; the label is {label}" if label else ""))
+    _report(points, say)
+    return section, points
 
 
 def _checked(section: type[S], choices: Choices) -> S:
-    """Raises RecipeError for what was asked and cannot be."""
+    """The section [data]. Raises RecipeError for impossible options."""
     try:
-        return section(**plain(choices))
+        return section.model_validate(plain(choices))
     except ValidationError as error:
         raise RecipeError(
             "; ".join(f"--{e['loc'][0]}: {e['msg']}, not {e['input']!r}" for e in error.errors())
         ) from error
 
 
-def _report(of: FiniteSet, say: Say) -> None:
-    for line in (*count_lines(of), *left_out_lines(of)):
+def _report(data: FiniteSet, say: Say) -> None:
+    """Print the numbers of rows and classes, the rows that are left out, and the copies."""
+    for line in (*count_lines(data), *left_out_lines(data)):
         say(line)
-    kinds = [digests(part.rows.numpy()) for part in (of.examples, of.held_out)]
-    copies = len(of.examples) + len(of.held_out) - len(np.unique(np.concatenate(kinds)))
+    distinct = np.unique(np.concatenate([digests(part.rows.numpy()) for part in (data.examples, data.held_out)]))
+    copies = len(data.examples) + len(data.held_out) - len(distinct)
     if copies:
         say(f"copies: {copies:,} are the same as another")
-    say(f"{len(of.examples):,} to train on, {len(of.held_out):,} held out")
+    say(f"{len(data.examples):,} to train on, {len(data.held_out):,} held out")
 
 
 def _timed(
-    recipe: Choices, target: Path, of: DataSummary, minutes: float | None, checkpoints: Path
-) -> tuple[Choices, str]:
-    """The recipe with a measured time in it, over fewer steps where it would take longer than `minutes`."""
-    made = parse_recipe(plain(recipe), str(target))
+    draft: Draft, target: Path, summary: DataSummary, minutes: float | None, checkpoints: Path
+) -> tuple[Draft, str]:
+    """(the recipe with its measured duration, a report of that); it has fewer steps if `minutes` demand it.
+
+    Raises RecipeError if `minutes` are too few.
+    """
+    made = parse_recipe(draft.plain(), str(target))
     missing = [folder.name for folder in needed(made, checkpoints).values() if not folder.is_dir()]
     if missing:
         first = f"train {' and '.join(missing)} first"
         if minutes is not None:
             first += ", then init again with --force: --minutes is not kept, for no step can be timed without it"
-        return recipe, f"{made.optimisation.steps:,} steps; {first}"
+        return draft, f"{made.optimisation.steps:,} steps; {first}"
     task = make_task(made, checkpoints)
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
     pace = measure_pace(task, accelerator)
-    seconds = pace.seconds
-    if minutes is not None and made.optimisation.steps * seconds > 60 * minutes:
+    seconds, steps = pace.seconds, made.optimisation.steps
+    if minutes is not None and steps * seconds > 60 * minutes:
         steps = int(60 * minutes / seconds)
         if steps < FEWEST_STEPS:
             enough = math.ceil(FEWEST_STEPS * seconds / 6) / 10
-            smaller = ", or take smaller pictures by --size" if of.data.kind == "images" and "data" in recipe else ""
+            smaller = ", or take smaller pictures by --size" if summary.images and "data" in draft.sections else ""
             raise RecipeError(
                 f"{made.name}: a step takes {seconds:.2g} s here, so that {minutes:g} minutes are {steps} steps, too "
                 f"few to learn anything: allow at least --minutes {enough:g}{smaller}"
             )
-        recipe = with_steps(recipe, steps, of.rows)
-    steps = recipe["optimisation"]["steps"].value
-    took = f"about {_duration(steps * seconds)} on this {of.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+        draft = with_steps(draft, steps, made.optimisation.batch_size, summary.rows)
+    duration = (
+        f"about {_duration(steps * seconds)} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+    )
     if pace.shared:
-        took += ", measured while other work ran on it: alone it is quicker"
-    recipe = recipe | {"optimisation": {SECTION_REASON: Choice(None, took)} | recipe["optimisation"]}
-    if "network" in recipe and SECTION_REASON not in recipe["network"]:
-        recipe["network"] = {SECTION_REASON: Choice(None, f"{size / 1e6:.2g} M parameters")} | recipe["network"]
-    return recipe, f"{steps:,} steps, {took}"
+        duration += ", measured while other work ran on it: alone it is quicker"
+    sections = dict(draft.sections)
+    sections["optimisation"] = replace(sections["optimisation"], why=duration)
+    if "network" in sections and not sections["network"].why:
+        sections["network"] = replace(sections["network"], why=f"{size / 1e6:.2g} M parameters")
+    return replace(draft, sections=sections), f"{steps:,} steps, {duration}"
 
 
 def _duration(seconds: float) -> str:
@@ -246,14 +258,16 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _heading(path: str, of: FiniteSet) -> str:
-    n, classes = len(of.examples) + len(of.held_out), len(of.config.labels)
-    what = f"{n:,} {'images' if of.config.kind == 'images' else 'points'}"
+def _heading(path: str, data: FiniteSet) -> str:
+    """The comment at the top of a recipe."""
+    n, classes = len(data.examples) + len(data.held_out), len(data.config.labels)
+    what = f"{n:,} {'images' if data.config.kind == 'images' else 'points'}"
     made = f"Made by init from {_written(path)}: {what}{f' in {classes} classes' if classes else ''}."
     return f"{comment(made)}\n\n"
 
 
 def _check_name(name: str) -> None:
+    """Raises RecipeError if the name is malformed or taken."""
     if not re.match(NAME_PATTERN, name):
         raise RecipeError(f"--name {name!r}: small letters, digits, '.', '_' and '-', beginning with a letter or digit")
     if name in BUILT_IN or name in recipe_names():
@@ -261,13 +275,14 @@ def _check_name(name: str) -> None:
 
 
 def _written(path: str) -> str:
-    """A path as it may stand in TOML. Raises DataError for one that is not UTF-8."""
+    """A path as text in TOML. Raises DataError if it is not UTF-8."""
     if shown(path) != path:
         raise DataError(f"{shown(path)}: the name is not UTF-8: rename it, or give another way to it")
     return path
 
 
-def _begun_with(folder: Path) -> DenoiserConfig:
+def _starting_config(folder: Path) -> DenoiserConfig:
+    """The config of the checkpoint that training starts from. Raises RecipeError."""
     try:
         return load_config(folder, DenoiserConfig)
     except CheckpointError as error:

@@ -1,4 +1,4 @@
-"""How long training takes here: a few of its own steps, timed."""
+"""Measure how long training takes on this device, by a few of its own steps."""
 
 import time
 from dataclasses import dataclass
@@ -10,22 +10,26 @@ from accelerate import Accelerator
 from training.tasks.task import Task
 from training.trainer import TrainStep
 
-SECONDS = 4.0  # that are spent on measuring
-FIRST = 2  # steps that are not counted: what is set up in them is set up once
-FEWEST, MOST = 3, 200  # steps that are
-ALONE = 0.7  # of the time: a thread that computes less has shared its core
+SECONDS = 4.0  # that the measurement takes at least
+FIRST = 2  # steps that are not counted: they include the set-up
+FEWEST, MOST = 3, 200  # steps that are counted
+ALONE = 0.7  # share of the time: a thread that computes less has shared its core
 
 
 @dataclass(frozen=True)
 class Pace:
-    """seconds: a step's, the median. shared: whether something else was computing here meanwhile."""
+    """The pace of training.
+
+    seconds  of a step, the median
+    shared   whether other work ran on the CPU meanwhile
+    """
 
     seconds: float
     shared: bool
 
 
 def measure_pace(task: Task, accelerator: Accelerator) -> Pace:
-    """Some steps of training. The task's network is changed by them."""
+    """Time some steps of training; they change the task's network."""
     steps = TrainStep(task, accelerator)
     on_cpu = accelerator.device.type == "cpu"
     took: list[float] = []

@@ -1,4 +1,4 @@
-"""What is there: an own folder or table, looked at before anything is chosen."""
+"""Survey own data, a folder of images or a table, before anything is proposed."""
 
 import os
 from collections import Counter
@@ -15,20 +15,24 @@ from training.data.pixels import Header, Unusable, quiet_pillow, read_header, re
 from training.data.table import Columns, is_number
 from training.data.training_set import DataError, FiniteSet
 
-GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all whose name begins with I
-COLOURFUL = 12  # of 255, between a pixel's channels: where all are nearer, an image is grey
-LOOKED_AT = 200  # images whose colours are looked at
+GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all modes whose name begins with I
+COLOURFUL = 12  # of 255: an image is grey if the channels of each pixel differ by less
+LOOKED_AT = 200  # images whose colours are examined
 THUMBNAIL = (32, 32)
-SHOWN = 3  # sizes, in a report …
-NAMED = 20  # … and classes, and files or lines that are left out
-SCARCE = 20  # rows of a class: fewer are remembered rather than learned
-MOST_VALUES = 1000  # of a column that are told apart: one that has so many is no class
+SHOWN = 3  # sizes in a report
+NAMED = 20  # classes, and files or lines that are left out, in a report
+SCARCE = 20  # rows of a class: fewer are memorised rather than learned
+MOST_VALUES = 1000  # different values of a column that are counted: a column with so many is no class
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 
 
 @dataclass(frozen=True)
 class ImageSurvey:
-    """folder: what its files are called; headers: what those that can be opened say of themselves."""
+    """The survey of a folder.
+
+    headers  of the files that can be opened
+    grey     whether all images are grey
+    """
 
     folder: Folder
     headers: Sequence[Header]
@@ -36,17 +40,17 @@ class ImageSurvey:
 
     @property
     def shapes(self) -> Counter[tuple[int, int]]:
-        """(height, width) → how many."""
+        """(height, width) → the number of images."""
         return Counter((header.height, header.width) for header in self.headers)
 
     def lines(self) -> Iterator[str]:
-        """For a person."""
+        """The report for the user."""
         headers, sizes = self.headers, self.shapes
         some = [f"{width}×{height} ({count:,})" for (height, width), count in sizes.most_common(SHOWN)]
         more = len(sizes) - len(some)
         yield "sizes    " + ", ".join(some) + (f" and {more:,} more" if more > 0 else "")
         modes = ", ".join(f"{mode} ({count:,})" for mode, count in Counter(h.mode for h in headers).most_common())
-        turned, transparent = (sum(getattr(h, name) for h in headers) for name in ("turned", "transparent"))
+        turned, transparent = sum(h.turned for h in headers), sum(h.transparent for h in headers)
         yield f"modes    {modes}" + (", but all are grey" if self.grey and "RGB" in modes else "")
         if turned:
             yield f"turned   {turned:,} by EXIF: they are turned upright"
@@ -57,12 +61,12 @@ class ImageSurvey:
 
 
 def survey_images(folder: Folder) -> ImageSurvey:
-    """Every file is opened, none is decoded but some for their colours. Raises DataError where none can be opened."""
+    """Open every file, and decode some for their colours. Raises DataError if no file can be opened."""
 
     def look(file: ImageFile) -> Header | None:
         try:
             return read_header(file.path)
-        except Unusable:  # named when it is decoded
+        except Unusable:  # `image_set` names it
             return None
 
     files = folder.files
@@ -91,11 +95,11 @@ def _colourful(file: ImageFile) -> bool:
     return bool((pixels.max(0) - pixels.min(0)).max() >= COLOURFUL)
 
 
-def count_lines(of: FiniteSet) -> Iterator[str]:
-    """How many examples there are, for a person."""
-    labels = np.concatenate([of.examples.labels.numpy(), of.held_out.labels.numpy()])
-    what = "images" if of.config.kind == "images" else f"points of {of.config.shape[0]} dimensions"
-    classes = of.config.labels
+def count_lines(data: FiniteSet) -> Iterator[str]:
+    """A report of the number of rows, in all and in each class."""
+    labels = np.concatenate([data.examples.labels.numpy(), data.held_out.labels.numpy()])
+    what = "images" if data.config.kind == "images" else f"points of {data.config.shape[0]} dimensions"
+    classes = data.config.labels
     yield f"{len(labels):,} {what}" + (f" in {len(classes):,} classes" if classes else "")
     if not classes:
         return
@@ -108,23 +112,28 @@ def count_lines(of: FiniteSet) -> Iterator[str]:
     scarce = [name for name, count in zip(classes, counts, strict=True) if count < SCARCE]
     if scarce:
         some = ", ".join(scarce[:SHOWN]) + (" …" if len(scarce) > SHOWN else "")
-        yield f"few: of {some} there are less than {SCARCE}: what is drawn of them will be much like a copy"
+        yield f"few: {some} have fewer than {SCARCE}: their samples will be much like copies"
 
 
-def left_out_lines(of: FiniteSet) -> Iterator[str]:
-    """What cannot be trained on, and why, for a person."""
-    if of.left_out:
-        yield f"left out: {len(of.left_out):,}, which cannot be trained on"
-    for one in of.left_out[:NAMED]:
+def left_out_lines(data: FiniteSet) -> Iterator[str]:
+    """A report of the files or lines that cannot be trained on, with the reasons."""
+    if data.left_out:
+        yield f"left out: {len(data.left_out):,}, which cannot be trained on"
+    for one in data.left_out[:NAMED]:
         yield f"  {one.name}: {one.reason}"
-    if len(of.left_out) > NAMED:
-        yield f"  … and {len(of.left_out) - NAMED:,} more"
+    if len(data.left_out) > NAMED:
+        yield f"  … and {len(data.left_out) - NAMED:,} more"
 
 
 @dataclass(frozen=True)
 class TableSurvey:
-    """label: the column that seems to be the class; constant, of_words, counting: columns there is nothing to learn
-    of."""
+    """The survey of a table.
+
+    label     the column that seems to be the class
+    constant  columns with one value
+    of_words  columns of words
+    counting  columns that number the lines
+    """
 
     columns: Columns
     lines: int
@@ -135,10 +144,10 @@ class TableSurvey:
 
 
 def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
-    """`label`: the column of classes, where it is known."""
+    """label  the column of classes, if it is known. Raises DataError if the table cannot be read."""
     names = columns.names
     words, values = Counter[str](), [set[str]() for _ in names]
-    counting = [set[int]({0, 1}) for _ in names]  # where a column may have begun to count the lines
+    counting = [set[int]({0, 1}) for _ in names]  # numbers from which a column may count the lines
     lines = 0
     for _, cells in columns.lines():
         for index, (name, cell) in enumerate(zip(names, cells, strict=False)):

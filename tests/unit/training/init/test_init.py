@@ -22,9 +22,10 @@ from training.__main__ import app
 from training.data.image_folder import read_folder
 from training.data.table import read_columns
 from training.data.training_set import DataError
-from training.init.choices import SECTION_REASON, Choice, plain, to_toml
+from training.init.choices import Choice, Draft, Section
 from training.init.probe import Pace, measure_pace
-from training.init.propose import DataSummary, Role, UnsupportedRole, choose_size, recipe_for
+from training.init.propose import choose_size, recipe_for
+from training.init.roles import DataSummary, Role, UnsupportedRole
 from training.init.survey import survey_images, survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
 from training.tasks.registry import make_task
@@ -61,22 +62,23 @@ def shortened(recipe: str) -> str:
 
 def test_what_is_written_is_what_is_meant():
     nasty = 'a "quoted" \\ name\twith \x7f and ü\n'
-    choices = {
+    head = {
         "name": Choice(nasty, f"a reason, {nasty}"),
         "description": Choice("long " * 30, "a reason that goes above the line"),
         "seed": Choice(0),
-        "network": {
-            SECTION_REASON: Choice(None, "2.5 M parameters"),
-            "blocks": Choice(2, f"{nasty} above the line" * 10),
-            "channels": Choice((48, 96), "two"),
-            "learned": Choice(True),
-            "rate": Choice(5e-4),
-            "small": Choice(1e-05),
-            "without": Choice(["a", nasty]),
-        },
     }
-    text = to_toml(choices)
-    assert tomllib.loads(text) == plain(choices) | {"network": plain(choices)["network"] | {"channels": [48, 96]}}
+    network = {
+        "blocks": Choice(2, f"{nasty} above the line" * 10),
+        "channels": Choice([48, 96], "two"),
+        "learned": Choice(True),
+        "rate": Choice(5e-4),
+        "small": Choice(1e-05),
+        "without": Choice(["a", nasty]),
+    }
+    draft = Draft(head, {"network": Section(network, "2.5 M parameters")})
+    text = draft.to_toml()
+    assert tomllib.loads(text) == draft.plain()
+    assert draft.plain()["network"]["without"] == ["a", nasty]
     assert "seed = 0\n" in text
     assert "[network] # 2.5 M parameters\n" in text
     assert "\n# a reason that goes above the line\ndescription = " in text
@@ -102,7 +104,7 @@ def test_a_network_can_be_built_for_every_size(device):
     for number, (height, width) in enumerate(sizes):
         of = amount((3, height, width), (50, 5_000)[number % 2], device)
         for role in (Role.CONDITIONAL, Role.CLASSIFIER):
-            made = parse_recipe(plain(recipe_for(role, "mine", OWN, of, "mine")), "here")
+            made = parse_recipe(recipe_for(role, "mine", OWN, of, "mine").plain(), "here")
             if isinstance(made, ClassifierRecipe):
                 build_encoder(made.network, shape=of.data.shape, outputs=3, T=1000)
                 continue
@@ -116,7 +118,7 @@ def test_a_network_can_be_built_for_every_size(device):
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_is_a_recipe_of_images(role):
     of = amount((3, 32, 32), 2_000, captioned=True)
-    made = parse_recipe(plain(recipe_for(role, f"mine-{role}", OWN, of, "mine")), "here")
+    made = parse_recipe(recipe_for(role, f"mine-{role}", OWN, of, "mine").plain(), "here")
     assert made.name == f"mine-{role}"
     assert made.description
     if isinstance(made, DenoiserRecipe):
@@ -129,7 +131,7 @@ def test_every_role_is_a_recipe_of_images(role):
 @pytest.mark.parametrize("dimensions", [1, 13, 64])
 def test_points_have_three_roles(role, dimensions):
     of = amount((dimensions,), 200)
-    made = parse_recipe(plain(recipe_for(role, "mine", TABLE, of, "mine")), "here")
+    made = parse_recipe(recipe_for(role, "mine", TABLE, of, "mine").plain(), "here")
     assert made.network.kind == ("point-encoder" if role == Role.CLASSIFIER else "mlp")
     assert made.optimisation.mixed_precision == "no"
 
@@ -149,9 +151,13 @@ def test_a_role_that_the_data_cannot_have_says_what_is_missing(role, of, says):
         recipe_for(role, "mine", OWN, of, "mine")
 
 
+def optimisation(summary: DataSummary) -> dict[str, Choice]:
+    return recipe_for(Role.CONDITIONAL, "m", OWN, summary, "m").sections["optimisation"].choices
+
+
 def test_more_data_is_trained_on_longer_and_seen_less_often():
     def steps(rows: int) -> int:
-        return recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]["steps"].value
+        return optimisation(amount((3, 32, 32), rows))["steps"].value
 
     taken = [steps(rows) for rows in (50, 500, 5_000, 50_000, 5_000_000)]
     assert taken == sorted(taken)
@@ -163,14 +169,14 @@ def test_more_data_is_trained_on_longer_and_seen_less_often():
 @pytest.mark.parametrize("shape", [(5,), (3, 32, 32)])
 @pytest.mark.parametrize(("rows", "batch"), [(3, 8), (72, 64), (128, 128), (200, 128), (50_000, None)])
 def test_a_batch_is_a_power_of_two_and_no_more_than_the_rows(shape, device, rows, batch):
-    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount(shape, rows, device), "m")["optimisation"]
+    options = optimisation(amount(shape, rows, device))
     largest = 512 if len(shape) == 1 else 256 if device == "cuda" else 128
     assert options["batch_size"].value == (batch or largest)
 
 
 @pytest.mark.parametrize(("rows", "averaged"), [(50, "149"), (5_000_000, "1,000")])
 def test_a_recipe_says_over_how_many_steps_weights_are_averaged(rows, averaged):
-    options = recipe_for(Role.CONDITIONAL, "m", OWN, amount((3, 32, 32), rows), "m")["optimisation"]
+    options = optimisation(amount((3, 32, 32), rows))
     assert options["ema_decay"].why == f"averages about the last {averaged} steps"
 
 
@@ -420,7 +426,7 @@ def test_many_classes_are_counted_in_short_and_scarce_ones_are_named(tmp_path):
     assert result.exit_code == 0, said(result)
     assert "  kind 9        25\n" in result.output
     assert "  … and 11 more, of 2 to 25\n" in result.output
-    assert "few: of rare there are less than 20: " in result.output
+    assert "few: rare have fewer than 20: " in result.output
 
 
 # Fine-tuning

@@ -1,0 +1,83 @@
+"""The roles that a recipe can have, and the roles that suit the data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from model.checkpoints.denoiser import DenoiserConfig
+from model.data import DataConfig
+
+FEW = 2000  # images: for fewer the network is narrower
+
+
+class Role(StrEnum):
+    """What can be trained."""
+
+    CONDITIONAL = "conditional"
+    UNCONDITIONAL = "unconditional"
+    CLASSIFIER = "classifier"
+    JUDGE = "judge"
+    CONTROL_CANNY = "control-canny"
+    CONTROL_SKETCH = "control-sketch"
+    CLIP = "clip"
+    TEXT = "text"
+
+
+DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
+CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
+
+SUFFIXES: Mapping[Role, str] = {
+    Role.UNCONDITIONAL: "ddpm",
+    Role.CLASSIFIER: "classifier",
+    Role.JUDGE: "judge",
+    Role.CONTROL_CANNY: "control-canny",
+    Role.CONTROL_SKETCH: "control-sketch",
+    Role.CLIP: "clip",
+    Role.TEXT: "text-cfg",
+}
+"""A recipe's suffix after the data's name. A conditional recipe has none, nor has the default recipe."""
+
+
+class UnsupportedRole(ValueError):
+    """A role that the data do not allow; the message names the option and what is missing."""
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What a proposal depends on.
+
+    rows        that are trained on
+    captioned   the rows have captions
+    taken_from  the checkpoint whose weights training starts from
+    """
+
+    rows: int
+    data: DataConfig
+    device: torch.device
+    captioned: bool = False
+    taken_from: DenoiserConfig | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def images(self) -> bool:
+        return self.data.kind == "images"
+
+
+def check_role(role: Role, summary: DataSummary) -> None:
+    """Raises UnsupportedRole if the data lack what the role needs."""
+    if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not summary.data.labels:
+        wanted = "one folder a class" if summary.images else "a column: --label"
+        raise UnsupportedRole(f"--role {role}: there are no classes: {wanted}")
+    if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER) and not summary.images:
+        raise UnsupportedRole(f"--role {role}: is of images only")
+    if role in (Role.CLIP, Role.TEXT) and not summary.captioned:
+        raise UnsupportedRole(
+            f"--role {role}: there are no captions: metadata.jsonl with file_name and text, a line each"
+        )
+    if summary.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL):
+        raise UnsupportedRole(f"--role {role}: --from is of denoisers")
