@@ -1,0 +1,103 @@
+"""`python -m training init`: its options."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.cli_options import Checkpoints, Recipes
+from training.init.command import InitOptions
+from training.init.command import init as write_recipes
+from training.init.roles import Role
+from training.recipe import OWN_RECIPES, RecipeError
+from training.tasks.registry import find_checkpoint
+
+
+def init(
+    path: Annotated[str, typer.Argument(help="A folder of images, one folder a class or flat; or a CSV of numbers.")],
+    name: Annotated[str, typer.Option(help="The name of the data in requests, and of the recipe.", metavar="NAME")],
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(
+            help=f"What to train: {', '.join(Role)}. May come several times. Default: conditional where there are "
+            "classes, else unconditional.",
+            metavar="ROLE",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Pixels a side, or HEIGHTxWIDTH. Default: by what is there.", metavar="SIZE")
+    ] = None,
+    grey: Annotated[
+        bool | None, typer.Option("--grey/--colours", help="One channel or three. Default: by what is there.")
+    ] = None,
+    fit: Annotated[
+        Literal["crop", "stretch"],
+        typer.Option(help="Of images of another shape: crop takes the largest part around the middle, stretch all."),
+    ] = "crop",
+    labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Whether folders, or a column, are classes.")
+    ] = True,
+    label: Annotated[
+        str | None, typer.Option(help="CSV: the column of classes. Default: one that looks like it.", metavar="COLUMN")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV: leave this column out. May come several times.", metavar="COLUMN"),
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Augment: mirror every other image.")] = False,
+    shift: Annotated[int, typer.Option(min=0, help="Augment: move images by up to so many pixels.")] = 0,
+    colour: Annotated[float, typer.Option(min=0, max=0.9, help="Augment: vary brightness, contrast, colour.")] = 0.0,
+    jitter: Annotated[float, typer.Option(min=0, max=0.9, help="CSV: add noise, in standard deviations.")] = 0.0,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Train for at most so long. Default: for as long as there is to learn."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="The base denoiser of a ControlNet. Default: the name in --name.", metavar="NAME"),
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--from", help="Take the network of this checkpoint, to start from its weights.", metavar="NAME"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite recipes that are there.")] = False,
+    recipes: Recipes = OWN_RECIPES,
+    checkpoints: Checkpoints = Path("checkpoints"),
+) -> None:
+    """Survey your own data, propose how to train on them, measure how long that takes, and write recipes/NAME.toml."""
+    options = InitOptions(
+        roles=role or (),
+        size=None if size is None else parse_size(size),
+        channels=None if grey is None else 1 if grey else 3,
+        fit=fit,
+        labels=labels,
+        label=label,
+        without=without or (),
+        flip=flip,
+        shift=shift,
+        colour=colour,
+        jitter=jitter,
+        minutes=minutes,
+        base=base,
+        start_from=None if start_from is None else find_checkpoint(start_from, checkpoints),
+    )
+    written = write_recipes(
+        path,
+        name,
+        options,
+        recipes=recipes,
+        checkpoints=checkpoints,
+        force=force,
+        say=typer.echo,
+    )
+    begin = "" if start_from is None else f" --from {start_from}"
+    for recipe in written:
+        typer.echo(f"now: python -m training train {recipe.stem}{begin}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) from pixels a side, or HEIGHTxWIDTH. Raises RecipeError."""
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise RecipeError(f"--size {text!r}: give pixels a side (32), or height x width (32x48)")
+    return int(sides[0]), int(sides[-1])
