@@ -13,34 +13,40 @@ from model.samplers import SAMPLERS
 STEPS = (4, 6, 10, 20, 50)
 MORE_STEPS = {"ddpm": (100, 1000)}  # step counts that only this sampler is worth measuring at
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier, of CLIP
+GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier's or CLIP's gradient
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
-HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # of guidance, where a hint is alone
+HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # guidance scales of a lone hint
 SCALES_AT: tuple[str, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
-SAMPLES = 2_000  # a cell
-FULL_CHAIN_SAMPLES = 1_000  # … at 1000 steps
-HEADLINE_SAMPLES = 10_000  # of images
-WITHIN = 0.1  # of the best quality: what the default settings may lose for being cheap
+SAMPLES = 2_000  # for one setting
+FULL_CHAIN_SAMPLES = 1_000  # for one setting with 1000 steps
+HEADLINE_SAMPLES = 10_000  # for one headline setting of images
+WITHIN = 0.1  # share of the best quality that the advised settings may lose for being cheap
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One measurement of a checkpoint."""
+    """One measurement of a pipeline.
+
+    guidance_scale  scales the gradient if the pipeline has a guidance model, and the hint if the hint is alone
+    control_scale   scales what the ControlNet adds; 0 without one
+    alone           no label goes with the hint
+    captioned       prompts are captions like those of real images; otherwise held-out prompts, all equally often
+    """
 
     sampler: str
     steps: int
-    guidance_scale: float  # of the gradient, where the subject is steered by one; of the hint, where it is alone
+    guidance_scale: float
     variance: Variance = "fixed-small"
     samples: int = SAMPLES
-    control_scale: float = 0.0  # of the hint, where the subject follows one
-    alone: bool = False  # no label is given with the hint
-    captioned: bool = False  # asked for as real images are captioned; else by held-out prompts, each alike often
+    control_scale: float = 0.0
+    alone: bool = False
+    captioned: bool = False
 
     @property
     def method(self) -> str:
-        """How it was sampled, without the number of steps."""
+        """The sampler, with its variance if it takes one."""
         return f"{self.sampler}, {self.variance}" if SAMPLERS[self.sampler].takes("variance") else self.sampler
 
     @property
@@ -56,7 +62,7 @@ class Setting:
 
 
 Measured = Mapping[Setting, Mapping[str, Any]]
-"""What `training.evaluate` says of each cell that has been measured."""
+"""Setting → the metrics that `training.evaluate` measured."""
 
 
 def methods(config: DenoiserConfig) -> list[tuple[str, Variance]]:
@@ -110,7 +116,7 @@ def as_advised(sampling: SamplingConfig) -> Setting:
 
 
 def by_control_scale(base: DenoiserConfig, control: ControlConfig) -> list[Setting]:
-    """Scales of a hint, with its label and alone, as the cards advise but for the steps, as many as of any scale."""
+    """Scales of a hint, with its label and alone. The cards advise the rest, except the steps: those of all scales."""
     ways = [(True, _at_steps(base, control.sampling.applied_to(base.sampling)))]
     if base.conditioning == "label":
         ways.insert(0, (False, _at_steps(base, base.sampling)))

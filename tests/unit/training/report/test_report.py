@@ -16,6 +16,7 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.reference_points import Reference, save_reference
+from model.samplers import SAMPLERS
 from tests.tiny import (
     IMAGES,
     POINTS,
@@ -35,7 +36,7 @@ from training.metrics.image_metrics import FEWEST
 from training.metrics.judge import JudgeConfig, JudgeNetwork
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
-from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets
+from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, steps
 from training.report.grid import SAMPLES, Setting
 from training.report.measurement_store import MeasurementStore, weights_hash
 from training.report.pipeline import Pipeline, read_checkpoints
@@ -67,6 +68,18 @@ def test_the_grid_has_every_sampler_and_variance_at_every_step_count():
     assert found["ddpm", "learned", 100] == SAMPLES
     assert ("ddim", "fixed-small", 100) not in found
     assert not any(setting.variance == "learned" for setting in grid.by_steps(CONFIG))
+
+
+def test_samplers_that_are_not_reported_are_outside_the_grid_and_can_be_plotted():
+    reported = {name for name, spec in SAMPLERS.items() if spec.reported}
+    assert {setting.sampler for setting in grid.by_steps(UNCONDITIONAL)} == reported
+    settings = [Setting(sampler, 4, 1.0, variance) for sampler in SAMPLERS for variance in ("fixed-small", "learned")]
+    colours = {setting.method: steps.colour(setting) for setting in settings}
+    assert len(set(colours.values())) == len(colours) == len(SAMPLERS) + 1
+
+
+def test_what_a_setting_costs_counts_each_evaluation_of_its_steps():
+    assert [Setting(sampler, 20, 1.0).evaluations for sampler in ("ddim", "heun")] == [20, 39]
 
 
 def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
