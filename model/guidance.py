@@ -1,9 +1,9 @@
-"""Steering a denoiser. Scales are per row."""
+"""Guidance: how a label, a prompt or a gradient changes a denoiser's prediction. Scales are per row."""
 
 import torch
 from torch import Tensor
 
-from model.prediction import Prediction, per_row
+from model.prediction import per_row
 
 
 def classifier_free(unconditional: Tensor, conditional: Tensor, scale: Tensor) -> Tensor:
@@ -15,18 +15,21 @@ def classifier_free(unconditional: Tensor, conditional: Tensor, scale: Tensor) -
     return unconditional + per_row(scale, unconditional) * (conditional - unconditional)
 
 
-def steered_x0(prediction: Prediction, factor: Tensor) -> Tensor:
-    """x̂0 + (1−ᾱ_t)/√ᾱ_t·s·g, clipped again: ε̂ − √(1−ᾱ_t)·s·g said of x̂0 (DN21 algorithm 2).
+def guided_x0(x0: Tensor, gradient: Tensor, factor: Tensor, clip: float | None) -> Tensor:
+    """x̂0 + (1−ᾱ_t)/√ᾱ_t·s·g, clipped again: ε̂ − √(1−ᾱ_t)·s·g as it changes x̂0 (DN21 algorithm 2).
 
-    `factor` broadcasts over x0. Elements without a gradient keep their bits.
+    x0, gradient  [rows, …]; `gradient` is s·g
+    factor        (1−ᾱ_t)/√ᾱ_t, broadcast over x0
+    clip          bound on |x̂0|; None for none
+
+    Elements without a gradient keep their bits.
     """
-    gradient = prediction.gradient
-    x0 = prediction.x0 + factor * gradient
-    if prediction.clip is not None:
-        x0 = x0.clamp(-prediction.clip, prediction.clip)
-    return torch.where(gradient != 0, x0, prediction.x0)
+    moved = x0 + factor * gradient
+    if clip is not None:
+        moved = moved.clamp(-clip, clip)
+    return torch.where(gradient != 0, moved, x0)
 
 
-def steered_mean(mean: Tensor, gradient: Tensor, variance: Tensor) -> Tensor:
+def guided_mean(mean: Tensor, gradient: Tensor, variance: Tensor) -> Tensor:
     """μ + Σ·s·g (DN21 algorithm 1), element by element. Elements without a gradient keep their bits."""
     return torch.where(gradient != 0, mean + variance * gradient, mean)

@@ -25,7 +25,7 @@ def step(
     column = {name: per_row(values, x) for name, values in zip(COLUMNS, coefficients.unbind(1), strict=True)}
     x0, gradient = prediction.x0, prediction.gradient
     if gradient is not None:
-        x0 = guidance.steered_x0(prediction, column["x0_gradient"])
+        x0 = guidance.guided_x0(x0, gradient, column["x0_gradient"], prediction.clip)
     deviation = column["noise"]
     if (fraction := prediction.variance_fraction) is not None:
         log_variance = fraction * column["log_beta"] + (1 - fraction) * column["log_beta_tilde"]
@@ -33,5 +33,5 @@ def step(
     mean = column["x"] * x + column["x0"] * x0 + column["x0_before"] * x0_before
     if gradient is not None:
         of_mean = torch.where(column["x0_gradient"] == 0, gradient, 0.0)
-        mean = guidance.steered_mean(mean, of_mean, deviation.square())
+        mean = guidance.guided_mean(mean, of_mean, deviation.square())
     return mean + deviation * noise, x0
