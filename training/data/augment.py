@@ -12,7 +12,7 @@ from training.data.training_set import unchanged
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def of_images(section: ImageSection) -> Augment:
+def image_augmentation(section: ImageSection) -> Augment:
     """The augmentation of images float32 [n, C, H, W] in 0 … 255. Parts that are off take no random numbers."""
     if not (section.flip or section.shift or section.colour):
         return unchanged
@@ -29,7 +29,7 @@ def of_images(section: ImageSection) -> Augment:
     return augment
 
 
-def of_points(jitter: Tensor) -> Augment:
+def point_augmentation(jitter: Tensor) -> Augment:
     """The augmentation of points float32 [n, d]: added normal noise of these standard deviations [d]."""
     if not jitter.any():
         return unchanged

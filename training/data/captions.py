@@ -10,18 +10,18 @@ from torch import Tensor
 from model.vocabulary import Vocabulary
 from training.data.training_set import TrainingSet
 
-UNSAID = -1  # in place of a trait that a caption does not mention
+UNMENTIONED = -1  # in place of a trait that a caption does not mention
 
 
 @dataclass(frozen=True)
 class Caption:
     """A text about a row, and its meaning.
 
-    asks  the value of each trait in the text; UNSAID for a trait that it does not mention
+    traits  the value of each trait in the text; UNMENTIONED for a trait that it does not mention
     """
 
     text: str
-    asks: tuple[int, ...]
+    traits: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,9 @@ class CaptionedSet(TrainingSet, Protocol):
 
 def tensor_of(captions: Sequence[Caption]) -> Tensor:
     """The trait values of each caption, [captions, traits] int64."""
-    return torch.tensor([caption.asks for caption in captions])
+    return torch.tensor([caption.traits for caption in captions])
 
 
-def true_of(asks: Tensor, traits: Tensor) -> Tensor:
+def true_of(captions: Tensor, traits: Tensor) -> Tensor:
     """Which captions [m, traits] are true of which rows [n, traits], bool [n, m]: all mentioned traits match."""
-    return ((asks.unsqueeze(0) == traits.unsqueeze(1)) | (asks.unsqueeze(0) == UNSAID)).all(2)
+    return ((captions.unsqueeze(0) == traits.unsqueeze(1)) | (captions.unsqueeze(0) == UNMENTIONED)).all(2)

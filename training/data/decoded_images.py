@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model.data import DataConfig
-from training.data.augment import of_images
+from training.data.augment import image_augmentation
 from training.data.cache import alone_in, cache_dir
 from training.data.data_section import ImageSection
-from training.data.image_folder import Folder, ImageFile, read_folder, shown
+from training.data.image_folder import Folder, ImageFile, printable, read_folder
 from training.data.pixels import Unusable, quiet_pillow, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
@@ -60,7 +60,9 @@ def image_set(section: ImageSection) -> FiniteSet:
         Examples(rows[part], labels[part], names[part], captions[part])
         for part in (slice(None, trained), slice(trained, None))
     )
-    return FiniteSet(config, examples, held, of_images(section), folder.left_out + left_out, identity=cached.name)
+    return FiniteSet(
+        config, examples, held, image_augmentation(section), folder.left_out + left_out, identity=cached.name
+    )
 
 
 class _About(TypedDict):
@@ -81,7 +83,7 @@ class _About(TypedDict):
 def _cached(section: ImageSection, folder: Folder) -> Path:
     """The folder in the cache with the processed pixels of these files; it is made if it is missing."""
     options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
-    digest = hashlib.sha256(json.dumps([VERSION, shown(folder.root), options]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
     home = cache_dir() / f"{section.dataset}-{digest}"
     home.mkdir(parents=True, exist_ok=True)
     state = home / _fingerprint(folder.files)
@@ -118,7 +120,7 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
     needed = 2 * len(folder.files) * int(np.prod(shape))
     if needed > shutil.disk_usage(target).free:
         raise DataError(
-            f"{shown(folder.root)}: {len(folder.files):,} images of {section.size[0]}×{section.size[1]} take "
+            f"{printable(folder.root)}: {len(folder.files):,} images of {section.size[0]}×{section.size[1]} take "
             f"{needed / 2**30:.1f} GB in {cache_dir()}, which is full: set XDG_CACHE_HOME to another disk"
         )
     decoded = np.lib.format.open_memmap(target / "decoded.npy", "w+", np.uint8, (len(folder.files), *shape))
@@ -182,14 +184,14 @@ def _check_enough(folder: Folder, labels: NDArray[np.int64], left_out: Sequence[
     because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
     if len(labels) < FEWEST:
         raise DataError(
-            f"{shown(folder.root)}: too few usable images to learn from, {len(labels)}: give at least {FEWEST}, better "
-            f"some hundreds{because}"
+            f"{printable(folder.root)}: too few usable images to learn from, {len(labels)}: give at least {FEWEST}, "
+            f"better some hundreds{because}"
         )
     counts = np.bincount(labels, minlength=len(folder.classes)) if folder.classes else np.array([len(labels)])
     for name, count in zip(folder.classes, counts, strict=False):
         if count < 2:
             raise DataError(
-                f"{shown(folder.root / name)}: a class needs at least 2 usable images (one is held out), and has "
+                f"{printable(folder.root / name)}: a class needs at least 2 usable images (one is held out), and has "
                 f"{count}: add some, or take the folder away{because}"
             )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.vocabulary import Vocabulary
 from training.data import morphometry
-from training.data.captions import UNSAID, Caption, HeldOutCaptions
+from training.data.captions import UNMENTIONED, Caption, HeldOutCaptions
 from training.data.digits import mnist_set
 from training.data.morphometry import Morphometry
 from training.data.training_set import Examples, FiniteSet
@@ -89,15 +89,15 @@ NAMES_THE_DIGIT = 0.92  # share of the captions
 HELD_OUT_COMBINATIONS = frozenset((digit, *divmod((4 * digit + 2) % 9, 3)) for digit in range(10))
 
 
-def say(asks: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
-    """A caption for a value of each of TRAITS, or UNSAID. Raises ValueError if there are no words for a value."""
-    digit, levels = asks[0], dict(zip(MEASURES, asks[1:], strict=True))
-    mentioned = [(measure, level) for measure, level in levels.items() if level != UNSAID]
+def say(values: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
+    """A caption for a value of each of TRAITS, or UNMENTIONED. Raises ValueError if there are no words for a value."""
+    digit, levels = values[0], dict(zip(MEASURES, values[1:], strict=True))
+    mentioned = [(measure, level) for measure, level in levels.items() if level != UNMENTIONED]
     for measure, level in mentioned:
         if not can_say(measure, level):
             raise ValueError(f"there are no words for {measure} in third {level}")
     rng.shuffle(mentioned)
-    named = rng.choice(NOUNS) if digit == UNSAID else rng.choice((str(digit), DIGITS[digit]))
+    named = rng.choice(NOUNS) if digit == UNMENTIONED else rng.choice((str(digit), DIGITS[digit]))
     template = rng.choice(templates)
     before: list[str] = []
     after: list[str] = []
@@ -107,7 +107,7 @@ def say(asks: Sequence[int], templates: Sequence[str], rng: random.Random) -> Ca
         (before if word in adjectives else after).append(word)
     listed = _listed(before + after, rng)
     filled = template.format(a="{a}", digit=named, before=", ".join(before), after=" and ".join(after), list=listed)
-    return Caption(_tidy(filled), tuple(asks))
+    return Caption(_tidy(filled), tuple(values))
 
 
 def can_say(measure: str, level: int) -> bool:
@@ -117,16 +117,16 @@ def can_say(measure: str, level: int) -> bool:
 
 def caption(traits: Sequence[int], templates: Sequence[str], rng: random.Random) -> Caption:
     """A true caption for an image with these TRAITS; it mentions some of them, and never a held-out combination."""
-    asks = [UNSAID] * len(TRAITS)
+    mentioned = [UNMENTIONED] * len(TRAITS)
     if rng.random() < NAMES_THE_DIGIT:
-        asks[0] = traits[0]
+        mentioned[0] = traits[0]
     sayable = [index for index, measure in enumerate(MEASURES, 1) if can_say(measure, traits[index])]
     (count,) = rng.choices([n for n, _ in HOW_MANY], [weight for _, weight in HOW_MANY])
     for index in rng.sample(sayable, min(count, len(sayable))):
-        asks[index] = traits[index]
-    if tuple(asks[:3]) in HELD_OUT_COMBINATIONS:
-        asks[rng.randrange(3)] = UNSAID
-    return say(asks, templates, rng)
+        mentioned[index] = traits[index]
+    if tuple(mentioned[:3]) in HELD_OUT_COMBINATIONS:
+        mentioned[rng.randrange(3)] = UNMENTIONED
+    return say(mentioned, templates, rng)
 
 
 def held_out_prompts(n: int, seed: int = 0) -> list[Caption]:
@@ -140,8 +140,8 @@ def held_out_prompts(n: int, seed: int = 0) -> list[Caption]:
     unseen = sorted(HELD_OUT_COMBINATIONS)
     half = n // 2
     wanted = [seen[i % len(seen)] for i in range(half)] + [unseen[i % len(unseen)] for i in range(n - half)]
-    rest = (UNSAID,) * (len(TRAITS) - 3)
-    return [say((*asks, *rest), HELD_OUT, rng) for asks in wanted]
+    rest = (UNMENTIONED,) * (len(TRAITS) - 3)
+    return [say((*mentioned, *rest), HELD_OUT, rng) for mentioned in wanted]
 
 
 def vocabulary() -> tuple[str, ...]:
@@ -164,14 +164,14 @@ def traits_of(
     """The TRAITS [n, 6] of images: the label, and the third of its class (0, 1 or 2) that each measure is in.
 
     labels    [n]
-    measured  of the n images; a blank image has UNSAID for every measure
+    measured  of the n images; a blank image has UNMENTIONED for every measure
     bounds    see `CaptionedDigits.bounds`
     """
     columns = [labels]
     for measure in MEASURES:
         value, bound = getattr(measured, measure), bounds[measure][labels]
         third = (value > bound[:, 0]).astype(np.int64) + (value > bound[:, 1])
-        columns.append(np.where(np.isnan(value), UNSAID, third))
+        columns.append(np.where(np.isnan(value), UNMENTIONED, third))
     return np.stack(columns, axis=1).astype(np.int64)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-DRAWN_OF = "mnist"  # the dataset whose classes are drawn
+DRAWN_DATASET = "mnist"  # the dataset whose classes are drawn
 SIDE = 280  # pixels of the canvas
 PENS = (7, 12, 18, 26)  # widths in pixels, one for each way
 
@@ -89,13 +89,13 @@ class HandDrawing:
 def drawings() -> list[HandDrawing]:
     """All of them, digit by digit."""
     return [
-        HandDrawing(digit, _drawn(strokes, pen))
+        HandDrawing(digit, _draw(strokes, pen))
         for digit, ways in STROKES.items()
         for strokes, pen in zip(ways, PENS, strict=True)
     ]
 
 
-def _drawn(strokes: tuple[Stroke, ...], pen: int) -> NDArray[np.uint8]:
+def _draw(strokes: tuple[Stroke, ...], pen: int) -> NDArray[np.uint8]:
     picture = Image.new("L", (SIDE, SIDE), 255)
     draw = ImageDraw.Draw(picture)
     for stroke in strokes:

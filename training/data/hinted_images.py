@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from model.conditions import HintKind
 from model.hints import edges, grey, strokes
-from training.data.ink import LOOKED_AT, is_ink
+from training.data.ink import EXAMINED, is_ink
 from training.data.training_set import DataError, FiniteSet, unchanged
 
 LOW, HIGH = (0.03, 0.2), (0.05, 0.3)  # ranges of Canny's low threshold, and of the high one's distance above it
@@ -34,7 +34,7 @@ class HintedImages:
     def __init__(self, real: FiniteSet, kind: HintKind):
         self.config = real.config
         self.examples, self.held_out = real.examples, real.held_out
-        if kind == "sketch" and not is_ink(real.examples.some(LOOKED_AT).rows):
+        if kind == "sketch" and not is_ink(real.examples.some(EXAMINED).rows):
             raise DataError(
                 f"{self.config.dataset}: a sketch is of light strokes on a dark ground, which its images are not: use "
                 f'the hint "canny"'

@@ -49,20 +49,20 @@ def read_folder(root: Path, *, labels: bool = True) -> Folder:
     unclear.
     """
     if not root.is_dir():
-        raise DataError(f"{shown(root)}: no such folder: give one of images, or a .csv")
+        raise DataError(f"{printable(root)}: no such folder: give one of images, or a .csv")
     root = root.resolve()
     left_out: list[LeftOut] = []
     found = sorted(_images(root, left_out), key=lambda path: natural(os.fspath(path.relative_to(root))))
     if not found:
         beside = f" (of its {len(left_out)} files none is: {_some(left_out)})" if left_out else ""
-        raise DataError(f"{shown(root)}: no images in it{beside}; images are {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{printable(root)}: no images in it{beside}; images are {', '.join(sorted(SUFFIXES))}")
     captions = _captions(root, found, left_out)
     classes = _classes(root, found) if labels else ()
     number = {name: index for index, name in enumerate(classes)}
     files = tuple(
         ImageFile(
             path,
-            shown(path.relative_to(root)),
+            printable(path.relative_to(root)),
             number[path.relative_to(root).parts[0]] if classes else -1,
             captions.get(path, ""),
         )
@@ -71,7 +71,7 @@ def read_folder(root: Path, *, labels: bool = True) -> Folder:
     return Folder(root, files, classes, tuple(left_out), captioned=bool(captions))
 
 
-def shown(path: Path | str) -> str:
+def printable(path: Path | str) -> str:
     """A path as printable text: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -95,11 +95,11 @@ def _images(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            left_out.append(LeftOut(shown(folder.relative_to(root)), error.strerror or str(error)))
+            left_out.append(LeftOut(printable(folder.relative_to(root)), error.strerror or str(error)))
             continue
         for entry in entries:
             path = Path(entry.path)
-            name = shown(path.relative_to(root))
+            name = printable(path.relative_to(root))
             if entry.name.startswith(".") or entry.name in (CAPTIONS, "Thumbs.db"):
                 continue
             if entry.is_symlink() and not path.resolve().is_relative_to(root):
@@ -120,19 +120,19 @@ def _classes(root: Path, found: list[Path]) -> tuple[str, ...]:
     names = sorted({path.relative_to(root).parts[0] for path in found if path.parent != root}, key=natural)
     if at_top and names:
         raise DataError(
-            f"{shown(root)}: {len(at_top)} images ({shown(at_top[0].name)} …) lie beside the folders of classes: move "
-            f"them into one, or let folders mean nothing: --no-labels (labels = false in the recipe)"
+            f"{printable(root)}: {len(at_top)} images ({printable(at_top[0].name)} …) lie beside folders of classes: "
+            f"move them into one, or let folders mean nothing: --no-labels (labels = false in the recipe)"
         )
     if names and {name.lower() for name in names} <= SPLITS:
         raise DataError(
-            f"{shown(root)}: its folders are {' and '.join(names)}, which are no classes: give one of them "
-            f"({shown(root / names[0])}); a share of it is held out by itself"
+            f"{printable(root)}: its folders are {' and '.join(names)}, which are no classes: give one of them "
+            f"({printable(root / names[0])}); a share of it is held out by itself"
         )
     for name in names:
         if not name.isprintable() or len(name) > LONGEST_LABEL or name != name.strip():
             raise DataError(
-                f"{shown(root / name)}: its name would be a label: rename it to plain UTF-8 without spaces around it, "
-                f"of at most {LONGEST_LABEL} letters"
+                f"{printable(root / name)}: its name would be a label: rename it to plain UTF-8 without spaces around "
+                f"it, of at most {LONGEST_LABEL} letters"
             )
     return tuple(names) if len(names) > 1 else ()
 
@@ -147,11 +147,11 @@ def _captions(root: Path, found: list[Path], left_out: list[LeftOut]) -> dict[Pa
     for file in sorted({folder / CAPTIONS for path in found for folder in (root, path.parent)}):
         if not file.is_file():
             continue
-        name = shown(file.relative_to(root))
+        name = printable(file.relative_to(root))
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{shown(file)}: cannot be read as UTF-8: {error}") from error
+            raise DataError(f"{printable(file)}: cannot be read as UTF-8: {error}") from error
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -161,14 +161,14 @@ def _captions(root: Path, found: list[Path], left_out: list[LeftOut]) -> dict[Pa
             except (ValueError, KeyError, TypeError) as error:
                 expected = '{"file_name": …, "text": …}'
                 raise DataError(
-                    f"{shown(file)}, line {number}: wants {expected} ({type(error).__name__}: {error})"
+                    f"{printable(file)}, line {number}: wants {expected} ({type(error).__name__}: {error})"
                 ) from error
             if not isinstance(text, str):
-                raise DataError(f"{shown(file)}, line {number}: text is {text!r}, not a string")
+                raise DataError(f"{printable(file)}, line {number}: text is {text!r}, not a string")
             if image in images:
                 captions[image] = " ".join(text.split())
             else:
-                left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {shown(entry['file_name'])}"))
+                left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {printable(entry['file_name'])}"))
     return captions
 
 

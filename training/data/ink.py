@@ -5,7 +5,7 @@ from torch import Tensor
 
 from model.hints import FULL, INK
 
-LOOKED_AT = 500  # images are enough to decide
+EXAMINED = 500  # images are enough to decide
 DARK = 0.1  # share of the full range: the ground is at most this light …
 NEARLY_ALL = 0.9  # … in at least this share of the images
 

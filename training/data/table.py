@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from model.conditions import NO_LABEL
 from model.data import MAX_DIMENSIONS, DataConfig
-from training.data.augment import of_points
+from training.data.augment import point_augmentation
 from training.data.data_section import TableSection
-from training.data.image_folder import LONGEST_LABEL, natural, shown
+from training.data.image_folder import LONGEST_LABEL, natural, printable
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
@@ -106,27 +106,29 @@ def table_set(section: TableSection) -> FiniteSet:
 
     jitter = section.jitter * torch.tensor(config.std)
     identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes()).hexdigest()[:16]
-    return FiniteSet(config, examples(~held), examples(held), of_points(jitter), tuple(points.left_out), identity)
+    return FiniteSet(
+        config, examples(~held), examples(held), point_augmentation(jitter), tuple(points.left_out), identity
+    )
 
 
 def read_columns(path: Path) -> Columns:
     """The head of a table. Raises DataError."""
     if not path.is_file():
-        raise DataError(f"{shown(path)}: no such file: give a .csv, or a folder of images")
+        raise DataError(f"{printable(path)}: no such file: give a .csv, or a folder of images")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             line = next((line for line in file if line.strip()), "")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     if not line:
-        raise DataError(f"{shown(path)}: the file is empty")
+        raise DataError(f"{printable(path)}: the file is empty")
     delimiter = max(DELIMITERS, key=line.count)
     cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
     headed = not any(is_number(cell) for cell in cells)
     names = tuple(cells) if headed else tuple(f"x{number}" for number in range(len(cells)))
     twice = [name for name, count in Counter(names).items() if count > 1 or not name]
     if twice:
-        raise DataError(f"{shown(path)}: each column wants a name of its own, and {twice[0]!r} is none")
+        raise DataError(f"{printable(path)}: each column wants a name of its own, and {twice[0]!r} is none")
     return Columns(path, names, delimiter, headed)
 
 
@@ -134,13 +136,13 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
     """The indices of the columns of numbers that are trained on. Raises DataError."""
     for name in (*section.without, *([] if section.label is None else [section.label])):
         if name not in columns.names:
-            raise DataError(f"{shown(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
+            raise DataError(f"{printable(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
     other = {*section.without, section.label}
     numeric = [index for index, name in enumerate(columns.names) if name not in other]
     if not 1 <= len(numeric) <= MAX_DIMENSIONS:
         raise DataError(
-            f"{shown(columns.path)}: {len(numeric)} columns of numbers: points have 1 … {MAX_DIMENSIONS}; leave some "
-            f"out: --without COLUMN (without = […] in the recipe)"
+            f"{printable(columns.path)}: {len(numeric)} columns of numbers: points have 1 … {MAX_DIMENSIONS}; leave "
+            f"some out: --without COLUMN (without = […] in the recipe)"
         )
     return numeric
 
@@ -171,11 +173,11 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
             if label_column is not None:
                 points.labels.append(cells[label_column])
         if len(numbers) > MOST_NUMBERS:
-            raise DataError(f"{shown(columns.path)}: more than {MOST_NUMBERS:,} numbers: train on fewer lines")
+            raise DataError(f"{printable(columns.path)}: more than {MOST_NUMBERS:,} numbers: train on fewer lines")
     for name, count in words.items():
         if count > WORDS * lines:
             raise DataError(
-                f"{shown(columns.path)}: column {name!r} is no column of numbers ({points.left_out[0].name}: "
+                f"{printable(columns.path)}: column {name!r} is no column of numbers ({points.left_out[0].name}: "
                 f"{points.left_out[0].reason}): if it is the class, --label {name} (label = in the recipe); else leave "
                 f"it out, --without {name} (without = […])"
             )
@@ -189,7 +191,7 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
     if n < FEWEST:
         because = "".join(f"; {one.name}: {one.reason}" for one in points.left_out[:3])
         raise DataError(
-            f"{shown(columns.path)}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some "
+            f"{printable(columns.path)}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some "
             f"hundreds{because}"
         )
     constant = (points.numbers == points.numbers[0]).all(0)
@@ -197,20 +199,22 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
         raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(constant).tolist()])
     for name, count in Counter(points.labels).items():
         if not name.isprintable() or len(name) > LONGEST_LABEL:
-            raise DataError(f"{shown(columns.path)}: {name[:80]!r} is no label: at most {LONGEST_LABEL} plain letters")
+            raise DataError(
+                f"{printable(columns.path)}: {name[:80]!r} is no label: at most {LONGEST_LABEL} plain letters"
+            )
         if count < 2:
             line = points.lines[points.labels.index(name)]
             raise DataError(
-                f"{shown(columns.path)}: line {line}: nothing else has the label {name!r}, and one line is no class to "
-                f"learn: add some (one is held out), or take it away"
+                f"{printable(columns.path)}: line {line}: nothing else has the label {name!r}; one line is no class "
+                f"to learn: add some (one is held out), or take it away"
             )
 
 
 def _constant(columns: Columns, names: Sequence[str]) -> DataError:
     without = " ".join(f"--without {name}" for name in names)
     return DataError(
-        f"{shown(columns.path)}: the same number in every line of {', '.join(map(repr, names))}: there is nothing to "
-        f"learn; leave it out: {without} (without = […] in the recipe)"
+        f"{printable(columns.path)}: the same number in every line of {', '.join(map(repr, names))}: there is nothing "
+        f"to learn; leave it out: {without} (without = […] in the recipe)"
     )
 
 
@@ -235,5 +239,5 @@ def _no_number(cell: str) -> str:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     if isinstance(error, UnicodeDecodeError):
-        return DataError(f"{shown(path)}: not UTF-8 (byte {error.start}): save it as UTF-8")
-    return DataError(f"{shown(path)}: no CSV that can be read: {error}")
+        return DataError(f"{printable(path)}: not UTF-8 (byte {error.start}): save it as UTF-8")
+    return DataError(f"{printable(path)}: no CSV that can be read: {error}")

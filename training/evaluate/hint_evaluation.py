@@ -40,7 +40,7 @@ class HintSet:
         return len(self.labels)
 
 
-def of_held_out(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> HintSet:
+def held_out_hints(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> HintSet:
     """The hints of at most `samples` held-out images; `seed` varies the strokes of sketches."""
     real = data.held_out.some(samples)
     hints = torch.stack(
@@ -51,7 +51,7 @@ def of_held_out(kind: HintKind, data: TrainingSet, samples: int, seed: int) -> H
     return HintSet(real.rows, real.labels, hints)
 
 
-def of_drawings(control: ControlConfig) -> HintSet:
+def drawing_hints(control: ControlConfig) -> HintSet:
     """The drawings by hand, processed as the control image of a request."""
     _, height, width = control.data.shape
     hands = drawings()

@@ -17,7 +17,7 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from training.data.data_section import BUILT_IN, ImageSection, TableSection
 from training.data.decoded_images import image_set
-from training.data.image_folder import read_folder, shown
+from training.data.image_folder import printable, read_folder
 from training.data.split import digests
 from training.data.table import read_columns, table_set
 from training.data.training_set import DataError, FiniteSet
@@ -276,8 +276,8 @@ def _check_name(name: str) -> None:
 
 def _written(path: str) -> str:
     """A path as text in TOML. Raises DataError if it is not UTF-8."""
-    if shown(path) != path:
-        raise DataError(f"{shown(path)}: the name is not UTF-8: rename it, or give another way to it")
+    if printable(path) != path:
+        raise DataError(f"{printable(path)}: the name is not UTF-8: rename it, or give another way to it")
     return path
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from training.data.image_folder import Folder, ImageFile, shown
+from training.data.image_folder import Folder, ImageFile, printable
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
 from training.data.table import Columns, is_number
 from training.data.training_set import DataError, FiniteSet
 
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all modes whose name begins with I
 COLOURFUL = 12  # of 255: an image is grey if the channels of each pixel differ by less
-LOOKED_AT = 200  # images whose colours are examined
+EXAMINED = 200  # images whose colours are examined
 THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes in a report
 NAMED = 20  # classes, and files or lines that are left out, in a report
@@ -79,10 +79,11 @@ def survey_images(folder: Folder) -> ImageSurvey:
                 read_header(files[0].path)
             except Unusable as unusable:
                 raise DataError(
-                    f"{shown(folder.root)}: none of its {len(files):,} images can be read; {files[0].name}: {unusable}"
+                    f"{printable(folder.root)}: none of its {len(files):,} images can be read; {files[0].name}: "
+                    f"{unusable}"
                 ) from unusable
         grey = all(header.mode in GREY_MODES or header.mode.startswith("I") for header in headers) or not any(
-            pool.map(_colourful, files[:: max(1, len(files) // LOOKED_AT)])
+            pool.map(_colourful, files[:: max(1, len(files) // EXAMINED)])
         )
     return ImageSurvey(folder, headers, grey)
 

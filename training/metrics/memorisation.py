@@ -19,19 +19,19 @@ NEAR = 0.01  # quantile of the held-out rows' distances: a nearer sample may be 
 class Nearest:
     """Rows and the nearest training row of each.
 
-    rows      [n, …] float32, in the data's own units
-    distance  [n], the root mean square difference of the pair in the network's range (images: −1 … 1)
-    twins     [n, …] float32, the training rows
+    rows        [n, …] float32, in the data's own units
+    distance    [n], the root mean square difference of the pair in the network's range (images: −1 … 1)
+    neighbours  [n, …] float32, the training rows
     """
 
     rows: Tensor
     distance: Tensor
-    twins: Tensor
+    neighbours: Tensor
 
     def closest(self, n: int) -> tuple[Tensor, Tensor]:
         """(the n rows that are nearest to a training row, these training rows)"""
         order = self.distance.argsort()[:n]
-        return self.rows[order], self.twins[order]
+        return self.rows[order], self.neighbours[order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +91,13 @@ def nearest(rows: Tensor, training: Tensor, data: DataConfig, *, mirrored: bool 
     """
     standardised = data.standardise(rows.float()).flatten(1)
     squares = standardised.square().sum(1, keepdim=True)
-    best, twins = torch.full((len(rows),), torch.inf), torch.zeros_like(rows, dtype=torch.float32)
+    best, neighbours = torch.full((len(rows),), torch.inf), torch.zeros_like(rows, dtype=torch.float32)
     for chunk in torch.split(training, CHUNK):
         for view in (chunk, chunk.flip(-1)) if mirrored else (chunk,):
             candidates = data.standardise(view.float()).flatten(1)
             value, index = (squares - 2 * standardised @ candidates.T + candidates.square().sum(1)).min(1)
             nearer = value < best
-            best[nearer], twins[nearer] = value[nearer], view[index[nearer]].float()
+            best[nearer], neighbours[nearer] = value[nearer], view[index[nearer]].float()
     # Once more, from the differences: the products above lose small distances to rounding.
-    distance = (standardised - data.standardise(twins).flatten(1)).square().mean(1).sqrt()
-    return Nearest(rows.float(), distance, twins)
+    distance = (standardised - data.standardise(neighbours).flatten(1)).square().mean(1).sqrt()
+    return Nearest(rows.float(), distance, neighbours)

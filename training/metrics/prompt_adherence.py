@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoints.clip import ClipCheckpoint
-from training.data.captions import UNSAID, Caption, CaptionedSet
+from training.data.captions import UNMENTIONED, Caption, CaptionedSet
 from training.data.digit_captions import HELD_OUT_COMBINATIONS, TRAITS, traits_of
 from training.data.morphometry import measure
 from training.data.training_set import some_rows
@@ -19,7 +19,7 @@ from training.metrics.clip_retrieval import nearest_captions
 from training.metrics.image_metrics import among
 from training.metrics.image_reference import Judged
 
-ASKED = ("digit", "thickness", "slant")  # the traits that every held-out prompt requests
+PROMPTED_TRAITS = ("digit", "thickness", "slant")  # the traits that every held-out prompt requests
 FOLLOWED = "all three, among real"  # the image shows the requested traits and lies among real images
 
 
@@ -29,14 +29,14 @@ def recalled(images: Tensor, prompts: Sequence[Caption], clip: ClipCheckpoint, d
     images   [n, C, H, W] in 0 … 255
     prompts  [n], captions of held-out images; the real images are those that these captions describe
     """
-    texts = {prompt.asks: prompt.text for prompt in prompts}
-    number = {asks: index for index, asks in enumerate(texts)}
+    texts = {prompt.traits: prompt.text for prompt in prompts}
+    number = {traits: index for index, traits in enumerate(texts)}
     held_out = data.held_out_captions(len(data.held_out), 0)
-    real = [index for index, caption in enumerate(held_out.captions) if caption.asks in number]
+    real = [index for index, caption in enumerate(held_out.captions) if caption.traits in number]
 
     def share(images: Tensor, captions: Sequence[Caption]) -> float:
         nearest = nearest_captions(clip.clip(), clip, images, list(texts.values()), 1)[:, 0]
-        return float(np.mean(nearest == np.array([number[caption.asks] for caption in captions])))
+        return float(np.mean(nearest == np.array([number[caption.traits] for caption in captions])))
 
     real_images, captions = data.held_out.rows[held_out.index[real]], [held_out.captions[index] for index in real]
     return {
@@ -55,10 +55,10 @@ def share_true(
     captions  [n]
     bounds    see `CaptionedDigits.bounds`; the strokes' thirds are those of the digit that the judge reads
     """
-    requested = np.array([caption.asks for caption in captions])
+    requested = np.array([caption.traits for caption in captions])
     _, digits = judged.judge.look(images)
     traits = traits_of(digits.numpy(), measure(images), bounds)
-    return rounded(float(((traits == requested) | (requested == UNSAID)).all(1).mean()))
+    return rounded(float(((traits == requested) | (requested == UNMENTIONED)).all(1).mean()))
 
 
 def adherence(
@@ -74,18 +74,18 @@ def adherence(
     among as many real images in the judge's features; FOLLOWED counts images with both. If some prompts have a
     combination that no training caption has, there is also the share of all three among these.
     """
-    requested = np.array([prompt.asks for prompt in prompts])
+    requested = np.array([prompt.traits for prompt in prompts])
     features, digits = judged.judge.look(images)
     traits = traits_of(requested[:, 0], measure(images), bounds)
     correct: dict[str, NDArray[np.bool_]] = {
         "digit": digits.numpy() == requested[:, 0],
-        **{name: traits[:, TRAITS.index(name)] == requested[:, TRAITS.index(name)] for name in ASKED[1:]},
+        **{name: traits[:, TRAITS.index(name)] == requested[:, TRAITS.index(name)] for name in PROMPTED_TRAITS[1:]},
     }
     correct["thickness and slant"] = correct["thickness"] & correct["slant"]
     correct["all three"] = correct["digit"] & correct["thickness and slant"]
     correct["among real"] = among(features, some_rows(judged.train_features, len(features))).numpy()
     correct[FOLLOWED] = correct["all three"] & correct["among real"]
-    new = np.array([prompt.asks[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
+    new = np.array([prompt.traits[:3] in HELD_OUT_COMBINATIONS for prompt in prompts])
     shares = {name: rounded(float(of_images.mean())) for name, of_images in correct.items()}
     if new.any():
         shares["all three, new combinations"] = rounded(float(correct["all three"][new].mean()))

@@ -9,7 +9,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.config import load_config
 from training.data import section_trained_on, trained_on
 from training.data.data_section import DataSection
-from training.evaluate.hint_evaluation import evaluate_control, of_held_out
+from training.evaluate.hint_evaluation import evaluate_control, held_out_hints
 from training.evaluate.image_evaluation import evaluate_captions, evaluate_images, evaluate_prompts
 from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points
@@ -76,7 +76,7 @@ class Evaluator:
             return evaluate_points(checkpoint, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[0]
         reference = self._reference(pipeline)
         if isinstance(pipeline, HintedPipeline):
-            hints = of_held_out(pipeline.control.hint, reference.data, setting.samples, SEED)
+            hints = held_out_hints(pipeline.control.hint, reference.data, setting.samples, SEED)
             scale, alone = setting.control_scale, setting.alone
             return evaluate_control(
                 pipeline.control, checkpoint, hints, reference, setting.options, how, scale=scale, alone=alone

@@ -12,10 +12,10 @@ from model.checkpoints.config import SamplingConfig
 from model.conditions import NO_LABEL, Conditions
 from training.data import trained_on
 from training.data.digit_captions import held_out_prompts
-from training.data.drawings import DRAWN_OF
+from training.data.drawings import DRAWN_DATASET
 from training.data.hinted_images import HintedImages
 from training.data.training_set import FiniteSet
-from training.evaluate.hint_evaluation import of_drawings
+from training.evaluate.hint_evaluation import drawing_hints
 from training.generate import Guidance, generate, labelled, prompted, spread
 from training.metrics.clip_retrieval import nearest_captions
 from training.plotting import plt
@@ -119,7 +119,7 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
 
     def by_hand(path: Path) -> None:
         """Four lines for each half of the drawings: drawing, hint, sample without a label, sample with it."""
-        drawn = of_drawings(control.config)
+        drawn = drawing_hints(control.config)
         alone = made(drawn.hints, torch.full_like(drawn.labels, NO_LABEL), control.config.sampling.applied_to(advised))
         lines = (255 - drawn.sources, 255 * drawn.hints, alone, made(drawn.hints, drawn.labels))
         half = len(drawn.labels) // 2
@@ -130,7 +130,7 @@ def of_hints(pipeline: HintedPipeline, device: torch.device) -> dict[str, tuple[
     if labels := checkpoint.config.data.labels:
         shown = " … ".join(dict.fromkeys((labels[0], labels[-1])))
         found[f"A hint, and samples with the labels {shown}:"] = (f"{control.name}-labels.png", by_label)
-    if checkpoint.config.data.dataset == DRAWN_OF:
+    if checkpoint.config.data.dataset == DRAWN_DATASET:
         caption = "Drawings by hand, their hints, samples without a label, samples with it:"
         found[caption] = (f"{control.name}-drawings.png", by_hand)
     return found

@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from training.metrics.prompt_adherence import ASKED, FOLLOWED
+from training.metrics.prompt_adherence import FOLLOWED, PROMPTED_TRAITS
 from training.plotting import plt
 from training.report.evaluator import Evaluator
 from training.report.grid import Measured, Setting
@@ -128,7 +128,7 @@ POINT_COLUMNS: tuple[Column, ...] = (
     ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),
     ("energy ÷ real", lambda f: f"{f['energy'] / f['energy_floor']:.2f}"),
 )
-SHOWN = (*ASKED, "thickness and slant")  # of what prompts ask for
+SHOWN = (*PROMPTED_TRAITS, "thickness and slant")  # of what prompts ask for
 PROMPT_COLUMNS: tuple[Column, ...] = (
     *(share(trait, trait) for trait in (*SHOWN, "all three")),
     share("of new combinations", "all three, new combinations"),

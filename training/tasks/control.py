@@ -13,7 +13,7 @@ from model.conditions import NO_LABEL
 from training.card.card import CONTROL_SHEET, write_control_card
 from training.data import trained_on
 from training.data.hinted_images import HintedImages
-from training.data.ink import LOOKED_AT, frame_of, is_ink
+from training.data.ink import EXAMINED, frame_of, is_ink
 from training.generate import generate, labelled
 from training.pictures import save_picture
 from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
@@ -50,7 +50,7 @@ class ControlTask:
             self.data = HintedImages(real, recipe.hint)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: base: {error}") from error
-        some = real.examples.some(LOOKED_AT).rows
+        some = real.examples.some(EXAMINED).rows
         framing = {"frame": frame_of(some)} if is_ink(some) else {"framing": "whole"}
         self.config = config.model_copy(update=framing)
         self.stateful = ()

@@ -203,10 +203,10 @@ def test_captions_that_say_the_same_are_true_of_the_same_images(shop):
     rows, traits = data.draw(64, torch.Generator().manual_seed(0))
     assert rows.shape == (64, 3, SIDE, SIDE)
     captions = data.captions_of(traits, torch.Generator())
-    assert len({one.asks for one in captions}) == 4  # two colours, two places; however they are written
+    assert len({one.traits for one in captions}) == 4  # two colours, two places; however they are written
     plain = [caption.text.lower().replace(",", "").replace("!", "") for caption in captions]
     same = np.array([[one == other for other in plain] for one in plain])
-    np.testing.assert_array_equal(true_of(torch.tensor([one.asks for one in captions]), traits).numpy(), same)
+    np.testing.assert_array_equal(true_of(torch.tensor([one.traits for one in captions]), traits).numpy(), same)
     red = np.array(["red" in text for text in plain])
     brightest = rows.flatten(2).amax(2)  # and each is drawn with the image that it is true of
     np.testing.assert_array_equal((brightest[:, 0] > brightest[:, 2]).numpy(), red)

@@ -11,9 +11,9 @@ from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
 from training.card import card, pictures
 from training.data import trained_on
-from training.data.drawings import DRAWN_OF
+from training.data.drawings import DRAWN_DATASET
 from training.evaluate.command.options import MEASURED, ChangedSettings, announce, options_of
-from training.evaluate.hint_evaluation import HintSet, evaluate_control, of_drawings, of_held_out
+from training.evaluate.hint_evaluation import HintSet, drawing_hints, evaluate_control, held_out_hints
 from training.evaluate.measurement import Metrics, number
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_reference import find_judge, image_reference
@@ -76,12 +76,12 @@ def evaluate_control_card(
             samples.append(images)
         return metrics, samples
 
-    held_out = of_held_out(control.hint, reference.data, samples or HINTS, run.seed)
+    held_out = held_out_hints(control.hint, reference.data, samples or HINTS, run.seed)
     announce(folder.name, f"{len(held_out):,} hints")
     found, images = measure(held_out, run)
     metrics, sheet = _in_one(found, ALONE), [(held_out, images)]
-    if base.config.data.dataset == DRAWN_OF and reference.judged is not None:
-        by_hand = of_drawings(control.config)
+    if base.config.data.dataset == DRAWN_DATASET and reference.judged is not None:
+        by_hand = drawing_hints(control.config)
         found, images = measure(by_hand, replace(run, compile=False))  # compilation takes longer than so few samples
         metrics |= _in_one([{"drawings": setup["label_accuracy"]} for setup in found], ("drawings",))
         sheet.append((by_hand, images))

@@ -9,7 +9,7 @@ import torch
 
 from model.vocabulary import UNKNOWN, Vocabulary
 from training.data import digit_captions as captions
-from training.data.captions import UNSAID, true_of
+from training.data.captions import UNMENTIONED, true_of
 from training.data.digit_captions import (
     HELD_OUT,
     HELD_OUT_COMBINATIONS,
@@ -43,10 +43,10 @@ def drawn(n: int, templates=SEEN, seed: int = 0):
 
 def test_a_caption_says_only_what_is_true_and_all_that_it_claims():
     for traits, said in drawn(3000):
-        asks = dict(zip(captions.TRAITS, said.asks, strict=True))
-        assert all(level in (UNSAID, trait) for level, trait in zip(said.asks, traits, strict=True))
+        asks = dict(zip(captions.TRAITS, said.traits, strict=True))
+        assert all(level in (UNMENTIONED, trait) for level, trait in zip(said.traits, traits, strict=True))
         named = WORDS.read(said.text).labels
-        assert named == (() if asks["digit"] == UNSAID else (asks["digit"],))
+        assert named == (() if asks["digit"] == UNMENTIONED else (asks["digit"],))
         longest = sorted(TELLING, key=len, reverse=True)
         text, found = said.text, {}
         for words in longest:  # "drawn with a thin pen" before "thin"
@@ -54,7 +54,7 @@ def test_a_caption_says_only_what_is_true_and_all_that_it_claims():
                 measure, level = TELLING[words]
                 found[measure] = level
                 text = re.sub(rf"\b{words}\b", "", text)
-        assert found == {measure: asks[measure] for measure in MEASURES if asks[measure] != UNSAID}, said.text
+        assert found == {measure: asks[measure] for measure in MEASURES if asks[measure] != UNMENTIONED}, said.text
 
 
 def test_captions_are_varied_clean_and_of_the_vocabulary():
@@ -67,25 +67,25 @@ def test_captions_are_varied_clean_and_of_the_vocabulary():
 
 def test_held_out_combinations_are_never_said_in_training():
     assert len(HELD_OUT_COMBINATIONS) == 10
-    said = [one.asks[:3] for _, one in drawn(20_000)]
+    said = [one.traits[:3] for _, one in drawn(20_000)]
     assert not HELD_OUT_COMBINATIONS & set(said)
-    complete = {asks for asks in said if UNSAID not in asks}
+    complete = {asks for asks in said if UNMENTIONED not in asks}
     assert len(complete) == 90 - 10  # every other one is
 
 
 def test_held_out_prompts_ask_for_all_three_in_other_phrasings_half_of_them_new():
     prompts = captions.held_out_prompts(2000)
     assert prompts == captions.held_out_prompts(2000)
-    assert all(UNSAID not in one.asks[:3] and set(one.asks[3:]) == {UNSAID} for one in prompts)
-    new = [one.asks[:3] in HELD_OUT_COMBINATIONS for one in prompts]
+    assert all(UNMENTIONED not in one.traits[:3] and set(one.traits[3:]) == {UNMENTIONED} for one in prompts)
+    new = [one.traits[:3] in HELD_OUT_COMBINATIONS for one in prompts]
     assert sum(new) == 1000
-    assert np.ptp(np.bincount([one.asks[0] for one in prompts])) <= 30  # digits alike often
+    assert np.ptp(np.bincount([one.traits[0] for one in prompts])) <= 30  # digits alike often
     assert not set(HELD_OUT) & set(SEEN)
 
 
 def test_what_there_are_no_words_for_is_refused():
     with pytest.raises(ValueError, match="no words for height"):
-        say((3, UNSAID, UNSAID, UNSAID, 1, UNSAID), SEEN, random.Random(0))
+        say((3, UNMENTIONED, UNMENTIONED, UNMENTIONED, 1, UNMENTIONED), SEEN, random.Random(0))
 
 
 def test_a_caption_is_true_of_every_image_that_has_all_it_asks_for():

@@ -31,11 +31,11 @@ def test_the_nearest_is_found_wherever_it_lies_and_its_distance_is_a_root_mean_s
     rows = training[index].float()
     rows[:, 0, 0, 0] += torch.tensor([0.0, 12.75, -25.5])
     found = nearest(rows, training, IMAGES)
-    assert torch.equal(found.twins, training[index].float())
+    assert torch.equal(found.neighbours, training[index].float())
     # One of 48 values differs, by so much of 127.5.
     torch.testing.assert_close(found.distance, torch.tensor([0.0, 0.1, 0.2]) / 48**0.5, rtol=1e-4, atol=1e-6)
-    closest, twins = found.closest(2)
-    assert torch.equal(closest, rows[:2]) and torch.equal(twins, training[index[:2]].float())
+    closest, neighbours = found.closest(2)
+    assert torch.equal(closest, rows[:2]) and torch.equal(neighbours, training[index[:2]].float())
 
 
 def test_the_nearest_is_what_a_whole_table_of_distances_says():
@@ -45,7 +45,7 @@ def test_the_nearest_is_what_a_whole_table_of_distances_says():
     )
     found = nearest(rows, training, IMAGES)
     torch.testing.assert_close(found.distance, distances.min(1).values / 48**0.5, rtol=1e-4, atol=1e-5)
-    assert torch.equal(found.twins, training[distances.argmin(1)].float())
+    assert torch.equal(found.neighbours, training[distances.argmin(1)].float())
 
 
 def test_copies_are_seen_and_fresh_draws_are_not():

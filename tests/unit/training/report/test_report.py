@@ -585,7 +585,7 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
         at.append((options.sampler, options.steps))
         return dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5), None
 
-    monkeypatch.setattr(evaluator, "of_held_out", lambda *_: None)
+    monkeypatch.setattr(evaluator, "held_out_hints", lambda *_: None)
     monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
     monkeypatch.setattr(evaluator, "evaluate_control", hints)
     monkeypatch.setattr(sample_sheets, "of_hints", lambda *_: {})

@@ -224,7 +224,9 @@ def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
     assert shares["among real"] == shares["all three, among real"] == 1
     strange = adherence(drawn.rows.float(), wanted, Judged(Judge(), 1000 + features, features), data.bounds)
     assert (strange["all three"], strange["among real"], strange["all three, among real"]) == (1, 0, 0)
-    other = [dataclasses.replace(one, asks=(one.asks[0], (one.asks[1] + 1) % 3, *one.asks[2:])) for one in wanted]
+    other = [
+        dataclasses.replace(one, traits=(one.traits[0], (one.traits[1] + 1) % 3, *one.traits[2:])) for one in wanted
+    ]
     shares = adherence(drawn.rows.float(), other, judged, data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 0, 1, 0)
     assert math.isclose(shares["thickness and slant"], 0)
@@ -248,9 +250,9 @@ def test_a_caption_is_true_of_what_it_was_said_of(drawn):
         return share_true(images, said, Judged(Judge(), None, None), data.bounds)
 
     assert share(labels) == 1
-    silent = [one.asks[0] == captions.UNSAID for one in held_out.captions]
+    silent = [one.traits[0] == captions.UNMENTIONED for one in held_out.captions]
     assert 0.02 < share((labels + 1) % 10) <= sum(silent) / 240  # only where no digit was named
-    thinner = [dataclasses.replace(one, asks=(-1, (row[1] + 1) % 3, *[-1] * 4))
+    thinner = [dataclasses.replace(one, traits=(-1, (row[1] + 1) % 3, *[-1] * 4))
                for one, row in zip(held_out.captions, held_out.traits.tolist(), strict=True)]  # fmt: skip
     assert share(labels, thinner) == 0
 
