@@ -17,7 +17,7 @@ def denoiser_network(summary: DataSummary) -> Section:
     if summary.taken_from is not None:
         network = summary.taken_from.network.model_dump(mode="json")
         choices = {key: Choice(value) for key, value in network.items()}
-        return Section(choices, f"{summary.taken_from.name}'s, whose weights it begins with")
+        return Section(choices, f"{summary.taken_from.name}'s, as training starts from its weights")
     if not summary.images:
         return Section({"kind": Choice("mlp")} | _mlp(summary))
     return Section({"kind": Choice("unet")} | _levels(summary, (48, 96, 96, 96), (32, 64, 64, 64), (96, 192, 192, 192)))

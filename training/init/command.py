@@ -134,20 +134,20 @@ def _image_section(
     if options.channels is not None:
         channels = Choice(options.channels, "as asked")
     section: Choices = {
-        "dataset": Choice(name, "what requests call it"),
-        "images": Choice(_written(path), "as seen from where training is started"),
+        "dataset": Choice(name, "its name in requests"),
+        "images": Choice(_written(path), "relative to where training starts"),
         "size": Choice(size.value, f"height and width; {size.why}"),
         "channels": channels,
         "fit": Choice(options.fit, "the largest part around the middle" if options.fit == "crop" else "all, stretched"),
         "labels": Choice(
             options.labels, "folders are classes" if folder.classes else "there are no folders of classes"
         ),
-        "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
+        "held_out": Choice(0.1, "share of each class for measurements, never trained on"),
     }
     by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
     section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
-        "flip": Choice(options.flip, "mirrors every other image: wrong for letters and digits"),
+        "flip": Choice(options.flip, "mirrors half of the images: wrong for letters and digits"),
         "shift": Choice(options.shift, "pixels, at most, in each direction"),
         "colour": Choice(options.colour, "brightness, contrast and saturation, times 1 ± this"),
     }
@@ -169,8 +169,8 @@ def _table_section(path: str, name: str, options: InitOptions, say: Say) -> tupl
         without |= {column: why for column in found if column not in without}
     label = options.label or (survey.label if options.labels else None)
     section: Choices = {
-        "dataset": Choice(name, "what requests call it"),
-        "table": Choice(_written(path), "as seen from where training is started"),
+        "dataset": Choice(name, "its name in requests"),
+        "table": Choice(_written(path), "relative to where training starts"),
     }
     if label is not None:
         why = "as asked" if options.label else "it looks like the class; --label takes another one, --no-labels none"
@@ -180,8 +180,8 @@ def _table_section(path: str, name: str, options: InitOptions, say: Say) -> tupl
         section["without"] = Choice(list(without), ", ".join(f"{column} {why}" for column, why in without.items()))
         say("without  " + ", ".join(f"{column} ({why})" for column, why in without.items()))
     section |= {
-        "held_out": Choice(0.1, "of each class, never trained on: figures are measured with it"),
-        "jitter": Choice(options.jitter, "noise added to what is drawn, in standard deviations of each column"),
+        "held_out": Choice(0.1, "share of each class for measurements, never trained on"),
+        "jitter": Choice(options.jitter, "noise, in standard deviations of each column"),
     }
     points = table_set(_checked(TableSection, section))
     say(f"columns  {', '.join(points.config.columns)}" + (f"; the label is {label}" if label else ""))

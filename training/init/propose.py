@@ -57,15 +57,15 @@ def _controlnet(role: Role, head: Choices, summary: DataSummary, base: str) -> D
     return Draft(
         head
         | {
-            "base": Choice(base, "its data, network and schedule are this one's; train it first"),
+            "base": Choice(base, "the base denoiser, with the same data, network and schedule; train it first"),
             "hint": Choice(role.removeprefix("control-")),
-            "label_drop": Choice(0.5, "as often as not, so that the hint alone says enough"),
+            "label_drop": Choice(0.5, "half of the rows have no label, so that hints alone work too"),
             "control_scale": Choice(1.0),
         },
         {
             "optimisation": optimisation_for(summary, share=0.5, rate=1e-3, decay=0.01),
             "sampling": Section(
-                {"guidance_scale": Choice(1.0, "of the hint where no label is given; measure, and set what reads best")}
+                {"guidance_scale": Choice(1.0, "for hints without a label; measure, and set the best")}
             ),
         },
     )
@@ -76,8 +76,10 @@ def _judge(head: Choices, data: Choices, summary: DataSummary) -> Draft:
     return Draft(
         head
         | {
-            "width": Choice(16 if few else 24, "of the first level; twice and four times that follow"),
-            "features": Choice(64 if few else 128, "width of the layer in which Fréchet distances are taken"),
+            "width": Choice(
+                16 if few else 24, "channels of the first level; the next have twice and four times as many"
+            ),
+            "features": Choice(64 if few else 128, "width of the layer for Fréchet distances"),
         },
         {
             "data": Section(data),
@@ -87,9 +89,7 @@ def _judge(head: Choices, data: Choices, summary: DataSummary) -> Draft:
 
 
 def _guidance_model(role: Role, head: Choices, data: Choices, summary: DataSummary) -> Draft:
-    scale = Choice(
-        2.0 if summary.images else 1.0, "of the gradient; measure with --guidance-model, and set what reads best"
-    )
+    scale = Choice(2.0 if summary.images else 1.0, "of the gradient; measure with --guidance-model, and set the best")
     text = {"outputs": Choice(64), "width": Choice(64), "layers": Choice(2), "heads": Choice(4)}
     return Draft(
         head,
@@ -109,25 +109,31 @@ def _denoiser(role: Role, head: Choices, data: Choices, summary: DataSummary, ba
     target = "v" if summary.taken_from is None else summary.taken_from.prediction.target
     prediction: Choices = {"target": Choice(target)}
     objective: Choices = {
-        "weighting": Choice("simple", "min-snr hardly looks at the noise in which shape is decided" if images else "")
+        "weighting": Choice(
+            "simple", "min-snr gives little weight to the noise levels that decide shapes" if images else ""
+        )
     }
     if learned:
-        prediction["learned_variance"] = Choice(True, "few steps of the ancestral sampler, and a likelihood (ND21)")
+        prediction["learned_variance"] = Choice(True, "for few steps of the sampler ddpm, and for likelihoods (ND21)")
         objective = {
-            "loss": Choice("hybrid", "teaches the variance beside the mean"),
+            "loss": Choice("hybrid", "trains the variance as well as the mean"),
             "vlb_weight": Choice(0.001),
-            "conditional": Choice(False, "labels, where there are some, are not shown to it"),
+            "conditional": Choice(False, "the network gets no labels"),
         }
     else:
-        objective["label_drop"] = Choice(0.1, "so often no label is shown, for classifier-free guidance")
+        objective["label_drop"] = Choice(
+            0.1, "share of rows without their label or prompt, for classifier-free guidance"
+        )
     sampling: Choices = {"sampler": Choice("dpmpp-2m"), "steps": Choice(20 if images else 25)}
     if learned:
-        sampling["variance"] = Choice("learned", "of the sampler ddpm, where a request asks for it")
+        sampling["variance"] = Choice("learned", "for requests with the sampler ddpm")
     if labelled:
         scale = 1.5 if images else 1.0
-        sampling["guidance_scale"] = Choice(scale, "1 is plainly conditional; more is truer to its class, less varied")
+        sampling["guidance_scale"] = Choice(
+            scale, "1 is plain conditional sampling; more follows the condition better, with less variety"
+        )
     if role == Role.TEXT:
-        head = head | {"text_from": Choice(f"{base}-clip", "reads its prompts; train it first")}
+        head = head | {"text_from": Choice(f"{base}-clip", "its text encoder reads the prompts; train it first")}
     return Draft(
         head,
         {
@@ -150,8 +156,8 @@ def _description(role: Role, summary: DataSummary) -> str:
     return {
         Role.CONDITIONAL: f"{dataset} by class ({by_class}), with classifier-free guidance",
         Role.UNCONDITIONAL: f"{dataset}, unconditional, with a learned variance",
-        Role.CLASSIFIER: f"Reads {dataset} through noise, for classifier guidance",
-        Role.JUDGE: f"Reads {dataset}; measures the others, never guides them",
+        Role.CLASSIFIER: f"Classifies noisy {dataset}, for classifier guidance",
+        Role.JUDGE: f"Classifies {dataset}, to measure samples",
         Role.CONTROL_CANNY: f"{dataset} that follow the edges of a picture",
         Role.CONTROL_SKETCH: f"{dataset} that follow a drawing",
         Role.CLIP: f"Words and noisy {dataset} in one space, for CLIP guidance",
