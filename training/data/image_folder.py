@@ -120,8 +120,8 @@ def _classes(root: Path, found: list[Path]) -> tuple[str, ...]:
     names = sorted({path.relative_to(root).parts[0] for path in found if path.parent != root}, key=natural)
     if at_top and names:
         raise DataError(
-            f"{printable(root)}: {len(at_top)} images ({printable(at_top[0].name)} …) lie beside folders of classes: "
-            f"move them into one, or let folders mean nothing: --no-labels (labels = false in the recipe)"
+            f"{printable(root)}: {len(at_top)} images ({printable(at_top[0].name)} …) lie beside the folders of "
+            f"classes: move them into one, or let folders mean nothing: --no-labels (labels = false in the recipe)"
         )
     if names and {name.lower() for name in names} <= SPLITS:
         raise DataError(
