@@ -72,15 +72,13 @@ def generate(
     advance         called after each batch with its number of samples
     """
     data = checkpoint.config.data
-    denoiser = checkpoint.denoiser(
-        device,
-        precision,
-        {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {},
-        {control.hint: control.control(device, precision)} if control else {},
-    )
+    gradients = {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {}
+    controls = {control.hint: control.control(device, precision)} if control else {}
     if compile:
-        denoiser.network = compiled(denoiser.network)
-        denoiser.controls = {kind: compiled(network) for kind, network in denoiser.controls.items()}
+        controls = {kind: compiled(network) for kind, network in controls.items()}
+        denoiser = checkpoint.denoiser(device, precision, gradients, controls, wrap=compiled)
+    else:
+        denoiser = checkpoint.denoiser(device, precision, gradients, controls)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []

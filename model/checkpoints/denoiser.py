@@ -1,6 +1,6 @@
 """A denoiser's checkpoint: what its network predicts, what it is conditioned on, and how it samples by default."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from model.checkpoints.base import Checkpoint, Precision, load_network
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
 from model.checkpoints.reference_points import Reference, load_reference
-from model.conditions import Conditioning, HintKind
-from model.denoiser import Control, Denoiser, Gradient
+from model.conditions import NO_LABEL, Conditioning, HintKind
+from model.denoiser import Control, Denoiser, Gradient, Network
 from model.networks import AnyNetworkConfig, build_network
 from model.prediction import Target
 from model.strict_config import StrictConfig
@@ -80,10 +80,15 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         precision: Precision = "float32",
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
+        wrap: Callable[[Network], Network] = lambda network: network,
     ) -> Denoiser:
-        """A denoiser on a copy of the network in that precision; the gradients and controls act on rows that ask."""
+        """A denoiser on a copy of the network.
+
+        gradients, controls  see `Denoiser`; these are taken as they are
+        wrap                 what the denoiser calls instead of its network, for example the same network compiled
+        """
         return Denoiser(
-            _InFloat32(self.network_on(device, precision)),
+            wrap(_InFloat32(self.network_on(device, precision))),
             self.schedule,
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
@@ -93,6 +98,10 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
             controls=controls,
             device=device,
         )
+
+    def example(self) -> Tensor:
+        """The condition of a row without one, on the CPU: NO_LABEL [] int64, or a text vector [d] of zeros."""
+        return torch.tensor(NO_LABEL) if self.config.text is None else torch.zeros(self.config.text.outputs)
 
 
 class _InFloat32(nn.Module):

@@ -6,7 +6,8 @@ there or its neighbours. So batches are padded to sizes at which the bits agree,
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from model.denoiser import Control, Gradient, Network
 
 RowFunction = Network | Control | Gradient
 """What is computed of rows, each by itself: (x_t, t, condition, *more) → a tensor [rows, …], or several."""
+
+ResultT = TypeVar("ResultT", Tensor, tuple[Tensor, ...])
 
 # On CPUs, what a UNet gives a row was found bit-equal across multiples of 4. What does not hold on the machine at hand
 # is dropped when a model is loaded. Every size more has to be looked at before the service is ready.
@@ -27,7 +30,7 @@ def default_sizes(data: DataConfig) -> tuple[int, ...]:
     return IMAGE_SIZES if data.kind == "images" else POINT_SIZES
 
 
-class BucketedNetwork:
+class BucketedNetwork(Generic[ResultT]):
     """The same, padded to the smallest of `sizes` that holds the rows.
 
     example  a row's condition, that of the rows which pad: a label [] int64, or a text vector [d]
@@ -35,12 +38,12 @@ class BucketedNetwork:
     Raises ValueError for more rows than the largest.
     """
 
-    def __init__(self, network: RowFunction, sizes: tuple[int, ...], example: Tensor):
-        self._network = network
+    def __init__(self, network: Callable[..., ResultT], sizes: tuple[int, ...], example: Tensor):
+        self._network: Callable[..., ResultT] = network
         self._example = example
         self.sizes = tuple(sorted(sizes))
 
-    def __call__(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> ResultT:
         rows = len(x)
         size = next((size for size in self.sizes if size >= rows), None)
         if size is None:
@@ -52,7 +55,17 @@ class BucketedNetwork:
             condition = torch.cat([condition, self._example.to(condition.device).expand(padding, *condition.shape[1:])])
             more = tuple(torch.cat([one, one.new_zeros(padding, *one.shape[1:])]) for one in more)
         found = self._network(x, t, condition, *more)
-        return tuple(one[:rows] for one in found) if isinstance(found, tuple) else found[:rows]
+        if isinstance(found, tuple):
+            return tuple(one[:rows] for one in found)
+        return found[:rows]
+
+    def keep_bit_equal_sizes(
+        self, shape: tuple[int, ...], T: int, device: torch.device, hint: Tensor | None = None
+    ) -> Generator[None, None, dict[int, float]]:
+        """Keep the sizes that `bit_equal_sizes` returns. Yields after each pass, and returns the same."""
+        seconds = yield from bit_equal_sizes(self._network, self.sizes, shape, T, device, self._example, hint)
+        self.sizes = tuple(seconds)
+        return seconds
 
 
 @torch.inference_mode()

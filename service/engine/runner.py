@@ -1,6 +1,6 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from model.denoiser import Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
-from service.engine.buckets import BucketedNetwork, RowFunction, bit_equal_sizes
+from service.engine.buckets import BucketedNetwork, ResultT
 from service.engine.job import Job
 from service.engine.plan_table import PlanTable
 from service.engine.scheduler import Slice
@@ -50,7 +50,7 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._compiled = compiled
-        self._gradients: dict[GuidanceModel, BucketedNetwork] = {}
+        self._gradients: dict[GuidanceModel, BucketedNetwork[Tensor]] = {}
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
@@ -66,18 +66,18 @@ class Runner:
         gradients = {}
         for asked, guidance_model in served.guidance_models.items():
             gradients[asked] = yield from self._gradient(guidance_model, sizes)
-        denoiser = checkpoint.denoiser(self.device, precision, gradients)
-        example = denoiser.no_condition(1)[0]
-        controls = {}
-        for kind, of in served.controls.items():
-            network, hint = of.control(self.device, precision), of.example()
-            if self._compiled:
-                network = compiled(network)
-            controls[kind], _ = yield from self._bucketed(of.name, network, sizes, data, T, example, hint)
-        denoiser.controls = controls
-        if self._compiled:
-            denoiser.network = compiled(denoiser.network)
-        denoiser.network, seconds = yield from self._bucketed(served.name, denoiser.network, sizes, data, T, example)
+        example = checkpoint.example()
+        controls = {
+            kind: self._bucketed(control.control(self.device, precision), sizes, example)
+            for kind, control in served.controls.items()
+        }
+        denoiser = checkpoint.denoiser(
+            self.device, precision, gradients, controls, wrap=lambda network: self._bucketed(network, sizes, example)
+        )
+        for kind, control in served.controls.items():
+            yield from self._keep_sizes(control.name, controls[kind], data, T, control.example())
+        assert isinstance(denoiser.network, BucketedNetwork)
+        seconds = yield from self._keep_sizes(served.name, denoiser.network, data, T)
         if self._compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
             for size in seconds:
@@ -94,29 +94,29 @@ class Runner:
 
     def _gradient(
         self, guidance_model: GuidanceModel, sizes: tuple[int, ...]
-    ) -> Generator[None, None, BucketedNetwork]:
+    ) -> Generator[None, None, BucketedNetwork[Tensor]]:
         """What steers, made ready once for all the models that it steers."""
         if guidance_model not in self._gradients:
-            gradient = guidance_model.gradient(self.device)
-            of_guide = sizes, guidance_model.data, guidance_model.schedule.T, guidance_model.example()
-            self._gradients[guidance_model], _ = yield from self._bucketed(guidance_model.name, gradient, *of_guide)
+            gradient = BucketedNetwork(guidance_model.gradient(self.device), sizes, guidance_model.example())
+            yield from self._keep_sizes(guidance_model.name, gradient, guidance_model.data, guidance_model.schedule.T)
+            self._gradients[guidance_model] = gradient
         return self._gradients[guidance_model]
 
     def _bucketed(
-        self,
-        name: str,
-        network: RowFunction,
-        sizes: tuple[int, ...],
-        data: DataConfig,
-        T: int,
-        example: Tensor,
-        hint: Tensor | None = None,
-    ) -> Generator[None, None, tuple[BucketedNetwork, dict[int, float]]]:
-        """At those of the sizes where a row's bits agree; and the seconds of a pass at each."""
-        seconds = yield from bit_equal_sizes(network, sizes, data.shape, T, self.device, example, hint)
-        if len(seconds) < len(sizes):
+        self, network: Callable[..., ResultT], sizes: tuple[int, ...], example: Tensor
+    ) -> BucketedNetwork[ResultT]:
+        """The network as it is run, compiled where that is asked for."""
+        return BucketedNetwork(compiled(network) if self._compiled else network, sizes, example)
+
+    def _keep_sizes(
+        self, name: str, network: BucketedNetwork[ResultT], data: DataConfig, T: int, hint: Tensor | None = None
+    ) -> Generator[None, None, dict[int, float]]:
+        """Keep the sizes at which a row's bits agree; returns the seconds of a pass at each."""
+        count = len(network.sizes)
+        seconds = yield from network.keep_bit_equal_sizes(data.shape, T, self.device, hint)
+        if len(seconds) < count:
             log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=tuple(seconds))
-        return BucketedNetwork(network, tuple(seconds), example), seconds
+        return seconds
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:

@@ -34,10 +34,12 @@ def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, run: Sampling
 
     Of `run`, the device, the precision, the compilation (of images' networks) and the seed of the noise count.
     """
-    data, denoiser = checkpoint.config.data, checkpoint.denoiser(run.device, run.precision)
+    data = checkpoint.config.data
     run = replace(run, compile=run.compile and data.kind == "images")
     if run.compile:
-        denoiser.network = compiled(denoiser.network)
+        denoiser = checkpoint.denoiser(run.device, run.precision, wrap=compiled)
+    else:
+        denoiser = checkpoint.denoiser(run.device, run.precision)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)

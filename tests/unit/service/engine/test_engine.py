@@ -64,14 +64,16 @@ def solo_denoiser(name: str, engine: Engine) -> Denoiser:
         )
         for asked, guidance_model in SERVED[name].guidance_models.items()
     }
-    denoiser = CHECKPOINTS[name].denoiser(gradients=gradients)
-    nothing = denoiser.no_condition(1)[0]
-    denoiser.controls = {
+    checkpoint, nothing = CHECKPOINTS[name], CHECKPOINTS[name].example()
+    controls = {
         kind: BucketedNetwork(control.control(), model.controlnets[control.name], nothing)
         for kind, control in SERVED[name].controls.items()
     }
-    denoiser.network = BucketedNetwork(denoiser.network, model.curve.sizes, nothing)
-    return denoiser
+    return checkpoint.denoiser(
+        gradients=gradients,
+        controls=controls,
+        wrap=lambda network: BucketedNetwork(network, model.curve.sizes, nothing),
+    )
 
 
 def solo(job: Job, engine: Engine) -> np.ndarray:
@@ -118,7 +120,7 @@ def test_at_the_sizes_that_are_kept_a_row_has_the_same_bits_everywhere():
     for checkpoint in CHECKPOINTS.values():
         shape = checkpoint.config.data.shape
         denoiser = checkpoint.denoiser()
-        network, example = denoiser.network, denoiser.no_condition(1)[0]
+        network, example = denoiser.network, checkpoint.example()
         of_network = shape, checkpoint.schedule.T, torch.device("cpu"), example
         sizes = tuple(returned(bit_equal_sizes(network, (4, 8, 64), *of_network)))
         assert sizes[-1] == 64
@@ -299,7 +301,7 @@ def test_a_job_that_was_accepted_before_the_drain_is_done_and_the_engine_stays_u
 def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_engine):
     broken = tiny_checkpoint(POINTS, name="broken")
     broken.network.forward = None
-    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    object.__setattr__(broken, "denoiser", lambda *_, **__: 1 / 0)
     engine = make_engine({"broken": Served(broken), "images": Served(CHECKPOINTS["images"])})
     assert list(engine.snapshot().models) == ["images"]
 
@@ -363,7 +365,7 @@ def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, m
 
 def test_an_engine_without_any_model_is_dead():
     broken = tiny_checkpoint(POINTS)
-    object.__setattr__(broken, "denoiser", lambda *_: 1 / 0)
+    object.__setattr__(broken, "denoiser", lambda *_, **__: 1 / 0)
     engine = Engine({"broken": Served(broken)}, EngineOptions(device="cpu"), Metrics())
     engine.start()
     engine._workers[0]._thread.join(60)
