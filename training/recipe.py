@@ -11,6 +11,7 @@ from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverr
 from model.checkpoints.denoiser import PredictionConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
+from model.renamed import explained
 from model.sampler_spec import Variance
 from model.strict_config import StrictConfig
 from training.data.data_section import DataSection
@@ -209,7 +210,7 @@ def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     try:
         return recipe_type.model_validate(document)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {explained(e)}" for e in error.errors()]
         raise RecipeError("\n".join([f"{source} cannot be trained:", *lines])) from error
 
 

@@ -13,6 +13,7 @@ from model.conditions import NO_LABEL, Conditions
 from model.data import DataConfig
 from model.networks import NetworkConfig
 from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
+from model.renamed import explained
 from model.sampler_spec import Variance
 from model.samplers import Sampler
 from model.strict_config import StrictConfig
@@ -162,4 +163,4 @@ def load_config(folder: Path, kind: type[ConfigT]) -> ConfigT:
                 f"{folder.name}: its role is {first['input']}, and a {wanted} is wanted here"
             ) from error
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise CheckpointError(f"{folder.name}: config.json: {field}: {first['msg']}") from error
+        raise CheckpointError(f"{folder.name}: config.json: {field}: {explained(first)}") from error
