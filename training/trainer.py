@@ -10,7 +10,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
 from training.tasks.task import Batch, LossContext, Task
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 @dataclass
 class TrainState:
-    """How far a run has come. Saved and restored with it."""
+    """The step that a run has reached. Saved and restored with it."""
 
     step: int = 0
 
@@ -133,7 +135,8 @@ def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
     """Each flag, if it is up in any process: clocks and signals differ between them, what they do next must not."""
     if accelerator.num_processes == 1:
         return list(flags)
-    return (accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device)) > 0).tolist()
+    counts = accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device))
+    return [count > 0 for count in counts.tolist()]
 
 
 def learning_rate(options: OptimisationSection, step: int) -> float:
@@ -145,11 +148,11 @@ def learning_rate(options: OptimisationSection, step: int) -> float:
     return options.learning_rate * (options.final_learning_rate + (1 - options.final_learning_rate) * cosine)
 
 
-def _ema(decay: float):
+def _ema(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
     """Exponential moving average whose decay warms up as (1 + n)/(10 + n), so that early weights are soon forgotten."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], n: Tensor) -> None:
+    def update(averaged: _Tensors, current: _Tensors, n: Tensor | int) -> None:
         step = float(n)
         torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + step) / (10 + step)))
 
@@ -209,7 +212,7 @@ def _forget_log_after(run: Path, step: int) -> None:
 
     def stays(line: str) -> bool:
         try:
-            return json.loads(line)["step"] <= step
+            return bool(json.loads(line)["step"] <= step)
         except ValueError:  # the kill came while it was written
             return False
 

@@ -38,7 +38,8 @@ class Towers(nn.Module):
 
     def forward(self, scaled: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
         """Logits [rows, captions]."""
-        return self.image.logit_scale * (self.image(scaled, t) @ self.text(tokens).T)
+        logits: Tensor = self.image.logit_scale * (self.image(scaled, t) @ self.text(tokens).T)
+        return logits
 
 
 class ClipTask:

@@ -17,6 +17,8 @@ from model.noise_schedule import make_schedule
 from model.text_encoder import TextEncoder
 from training.card.card import PICTURES, write_denoiser_card
 from training.data import captioned_set, training_set
+from training.data.captions import CaptionedSet
+from training.data.training_set import TrainingSet
 from training.generate import generate, labelled, prompted, spread
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError, trained_by
@@ -34,15 +36,21 @@ class DenoisingTask:
     def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
         """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
         self.recipe = recipe
-        self.text = None if text_from is None else _text_encoder(text_from, recipe.data.dataset)
+        self.text: TextEncoder | None = None
+        self._captioned: CaptionedSet | None = None
         try:
-            self.data = training_set(recipe.data) if self.text is None else captioned_set(recipe.data)
+            if text_from is None:
+                self.data: TrainingSet = training_set(recipe.data)
+            else:
+                self.text = _text_encoder(text_from, recipe.data.dataset)
+                self.data = self._captioned = captioned_set(recipe.data)
+                if self.text.config.vocabulary.words != self._captioned.vocabulary.words:
+                    raise RecipeError(
+                        f"{recipe.name}: text_from: {text_from.name} knows other words than the captions: "
+                        f"train it again"
+                    )
         except ValueError as error:
             raise RecipeError(f"{recipe.name}: data: {error}") from error
-        if self.text is not None and self.text.config.vocabulary.words != self.data.vocabulary.words:
-            raise RecipeError(
-                f"{recipe.name}: text_from: {text_from.name} knows other words than the captions: train it again"
-            )
         data = self.data.config
         if not recipe.objective.conditional or self.text is not None:
             data = data.model_copy(update={"labels": ()})
@@ -99,9 +107,9 @@ class DenoisingTask:
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """The batch has traits where the network reads text: a caption is made of each."""
         condition, device = batch.labels, batch.rows.device
-        if self.text is not None:
+        if self.text is not None and self._captioned is not None:
             vocabulary = self.text.config.vocabulary
-            captions = self.data.captions_of(batch.labels.cpu(), context.generator)
+            captions = self._captioned.captions_of(batch.labels.cpu(), context.generator)
             prompts = [vocabulary.read(caption.text) for caption in captions]
             with torch.autocast("cpu", enabled=False):
                 condition = self.text.embed(prompts).to(device)

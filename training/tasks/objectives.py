@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 from accelerate.utils import gather
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.checkpoints.denoiser import PredictionConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
+from model.denoiser import Network
 from model.noise_schedule import NoiseSchedule
 from model.plan import make_plan
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
@@ -115,7 +116,7 @@ class DenoisingLoss:
         self._weights = torch.from_numpy(weights).float()
         self._bound = VariationalBound(schedule, schedule.T, data)
 
-    def __call__(self, network: nn.Module, x0: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, network: Network, x0: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of a batch: x0 [rows, …] standardised, labels [rows] int64 or text [rows, d], both on the network's
         device.
 
@@ -144,6 +145,7 @@ class DenoisingLoss:
             x0_hat = predicted_x0(target, output, x_t, alpha_bar)  # not clipped: the bound's mean is the network's
             if self.objective.loss == "hybrid":
                 x0_hat = x0_hat.detach()
+            assert v is not None  # these losses go with a learned variance
             bits = self._bound.term(x0, T - t, x0_hat, v)
             if self.important is not None:
                 self.important.observe(t, bits)

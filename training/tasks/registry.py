@@ -21,23 +21,24 @@ _TASKS = {
 
 
 def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
-    """Among the checkpoints, or a folder that holds one: somebody's data may lie here under the same name."""
+    """A folder that holds a checkpoint, or one among the checkpoints: data may lie here under the same name."""
     path = Path(name_or_path)
     return path if (path / CONFIG).is_file() else checkpoints / name_or_path
 
 
 def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
     """The checkpoints that a recipe builds on, by the name of its field, whether they are there or not."""
-    of = {field: getattr(recipe, field, None) for field in ("text_from", "base")}
-    return {field: find_checkpoint(name, checkpoints) for field, name in of.items() if name is not None}
+    names = {field: getattr(recipe, field, None) for field in ("text_from", "base")}
+    return {field: find_checkpoint(name, checkpoints) for field, name in names.items() if name is not None}
 
 
 def make_task(recipe: Recipe, checkpoints: Path, start_from: str | None = None) -> Task:
     """Raises RecipeError and DataError where it cannot be trained."""
     sources, kind = needed(recipe, checkpoints), _TASKS[type(recipe)]
     if start_from is None:
-        return kind(recipe, **sources)
+        fresh: Task = kind(recipe, **sources)
+        return fresh
     folder = find_checkpoint(start_from, checkpoints)
-    task = kind(recipe, **sources, start_from=folder)
+    task: Task = kind(recipe, **sources, start_from=folder)
     task.config = task.config.model_copy(update={"recipe": task.config.recipe | {"started_from": folder.name}})
     return task

@@ -86,7 +86,8 @@ def _log_normal_mass(below: Tensor, above: Tensor) -> Tensor:
     mirrored = below > 0
     below, above = torch.where(mirrored, -above, below), torch.where(mirrored, -below, above)
     log_above = torch.special.log_ndtr(above)
-    return log_above + torch.log(-torch.expm1(torch.special.log_ndtr(below) - log_above))
+    mass: Tensor = log_above + torch.log(-torch.expm1(torch.special.log_ndtr(below) - log_above))
+    return mass
 
 
 def _bits(nats: Tensor) -> Tensor:
