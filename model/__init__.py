@@ -7,6 +7,6 @@ from model.checkpoints.denoiser import load_checkpoint
 from model.conditions import Conditions
 from model.data import to_uint8
 from model.plan import make_plan
-from model.sampling import sample
+from model.sampling_loop import sample
 
 __all__ = ["Conditions", "load_checkpoint", "make_plan", "sample", "to_uint8"]

@@ -20,7 +20,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
 )
 from training.evaluate.sampling_run import SamplingRun
-from training.init.cli import init
+from training.init.arguments import init
 from training.init.survey import left_out_lines
 from training.recipe import OWN_RECIPES, RecipeError, load_recipe, recipe_names
 from training.reference_points import keep_reference

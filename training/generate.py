@@ -17,7 +17,7 @@ from model.compilation import compiled
 from model.conditions import Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
-from model.sampling import sample
+from model.sampling_loop import sample
 
 BATCH = {"images": 64, "points": 5000}  # rows in one pass of the network
 

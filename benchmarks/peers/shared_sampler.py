@@ -1,4 +1,4 @@
-"""What every peer does with a request: the plain loop of `model.sampling`, one batch for all with as many steps."""
+"""What every peer does with requests: the loop of `model.sampling_loop`, one batch for all with as many steps."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from model.conditions import Conditions
 from model.data import to_uint8
 from model.noise import sample_seeds
 from model.plan import cached_plan
-from model.sampling import sample
+from model.sampling_loop import sample
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "mnist-cfg"
 SAMPLER: Final = "ddim"

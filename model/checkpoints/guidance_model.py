@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoints.base import Checkpoint
 from model.checkpoints.config import DiffusionConfig, NetworkT, SamplingOverrides
@@ -69,6 +69,9 @@ class GuidanceModel(Protocol):
 
     @property
     def config(self) -> DiffusionConfig[Any]: ...
+
+    @property
+    def network(self) -> nn.Module: ...
 
     @property
     def schedule(self) -> NoiseSchedule: ...

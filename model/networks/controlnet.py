@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.networks.trunk import TrunkOptions
-from model.networks.unet import HalfUNet, UNet, upward_half
+from model.networks.unet import HalfUNet, upward_half
 from model.networks.zeroed import zeroed
 
 
@@ -33,8 +33,8 @@ class ControlNet(HalfUNet):
         )
         self.give = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in (*widths, widths[-1]))
 
-    def begin_as(self, base: UNet) -> None:
-        """Take the weights of the half that both have."""
+    def begin_as(self, base: nn.Module) -> None:
+        """Take the weights of the half that the UNet `base` has too."""
         ours = self.state_dict()
         self.load_state_dict(ours | {name: weights for name, weights in base.state_dict().items() if name in ours})
 

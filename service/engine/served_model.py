@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
@@ -31,17 +32,19 @@ class Served:
     @property
     def text(self) -> TextEncoder | None:
         """The encoder that reads prompts: the denoiser's own, or its guidance model's."""
-        return self.checkpoint.text or getattr(self.guidance_models.get("text"), "text", None)
+        guidance_model = self.guidance_models.get("text")
+        return self.checkpoint.text or (guidance_model.text if isinstance(guidance_model, ClipCheckpoint) else None)
 
     @cached_property
     def key(self) -> str:
         """Equal for two that give the same samples: the name, and every network's weights and their meaning. Advice on
         how to sample and metrics do not count."""
-        parts = (self.checkpoint, *self.guidance_models.values(), *self.controls.values())
+        parts: list[DenoiserCheckpoint | GuidanceModel | ControlCheckpoint] = [self.checkpoint]
+        parts += [*self.guidance_models.values(), *self.controls.values()]
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part.config.model_dump_json(exclude=ADVISORY_FIELDS).encode())
-            texts = [part.text.network] if getattr(part, "text", None) is not None else []
-            for network in (part.network, *texts):
-                digest.update(fingerprint(network).encode())
+            digest.update(fingerprint(part.network).encode())
+            if isinstance(part, DenoiserCheckpoint | ClipCheckpoint) and part.text is not None:
+                digest.update(fingerprint(part.text.network).encode())
         return f"{self.name}@{digest.hexdigest()[:12]}"

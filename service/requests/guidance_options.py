@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from model.conditions import NO_LABEL, Conditions
-from service.requests.choice import Choice
+from service.requests.model_choice import Choice
 from service.requests.schemas import GuidanceMethod
 
 

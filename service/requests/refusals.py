@@ -11,8 +11,8 @@ from model.samplers import SAMPLERS, samplers_with
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import invalid
-from service.requests.choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
 from service.requests.labels import listed
+from service.requests.model_choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
 from service.requests.picture_options import MAX_PICTURE, axes_of, largest_zoom
 from service.requests.sampling_options import sampling_options
 from service.requests.schemas import MAX_ROWS, GuidanceMethod

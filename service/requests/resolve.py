@@ -14,10 +14,10 @@ from model.noise import sample_seeds
 from model.plan import Plan, cached_plan
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
-from service.requests.choice import Choice, choose
 from service.requests.control_image import Hint, as_control
 from service.requests.guidance_options import GuidanceOptions, conditions, guidance_options
 from service.requests.labels import class_numbers
+from service.requests.model_choice import Choice, choose
 from service.requests.picture_options import axes_of
 from service.requests.prompts import parse_prompt
 from service.requests.refusals import refuse

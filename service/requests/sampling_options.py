@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from model.sampler_spec import Variance
 from model.samplers import SAMPLERS
-from service.requests.choice import Choice
+from service.requests.model_choice import Choice
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from model.conditions import HINT_KINDS, HintKind
 from service.checkpoints.catalog import Catalog
 from service.http.problems import Problem
-from service.requests.choice import choose
 from service.requests.control_image import Hint
+from service.requests.model_choice import choose
 from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import ControlRequest, GuidanceMethod, SampleRequest
 

@@ -10,7 +10,7 @@ from model.samplers import SAMPLERS
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot, ReadyModel
-from service.requests.choice import GRADIENT_GUIDANCE, models_with_prompts
+from service.requests.model_choice import GRADIENT_GUIDANCE, models_with_prompts
 from service.requests.refusals import guidances
 from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
 from service.requests.ways import Way
@@ -115,6 +115,7 @@ def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
             sampler=options.sampler,
             steps=options.steps,
             guidance_scale=guidance.guidance_scale,
+            guidance_interval=None if guidance.guidance_interval is None else list(guidance.guidance_interval),
             eta=choice.advised.eta,
             variance=choice.advised.variance,
             control_scale=None if way.hint is None else choice.control_scale,
@@ -133,7 +134,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         labels=list(config.data.labels),
         T=checkpoint.schedule.T,
         variances=list(variances_of(config.prediction.learned_variance)),
-        defaults=Sampling(**config.sampling.model_dump()),
+        defaults=Sampling(**config.sampling.model_dump(mode="json")),
         metrics=config.metrics,
         reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
         guidance_models=[

@@ -33,6 +33,7 @@ class Sampling(BaseModel):
     sampler: str
     steps: int
     guidance_scale: float
+    guidance_interval: list[float] | None = Field(description="Noise levels; null is all of them.")
     eta: float
     variance: Variance
 
@@ -43,6 +44,7 @@ class WayDefaults(BaseModel):
     sampler: str
     steps: int
     guidance_scale: float | None = Field(description="Null where guidance is none.")
+    guidance_interval: list[float] | None = Field(description="Noise levels; null is all of them.")
     eta: float = Field(description="Of samplers that take it.")
     variance: Variance = Field(description="Of samplers that take it.")
     control_scale: float | None = Field(description="`control.scale`; null without a hint.")
@@ -79,6 +81,7 @@ class ControlNetAnswer(BaseModel):
     kind: HintKind
     scale: float
     guidance_scale: float
+    guidance_interval: list[float] | None = Field(description="Noise levels; null is all of them.")
     sampler: str
     steps: int
     framing: Framing

@@ -3,8 +3,8 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 import numpy as np
@@ -14,7 +14,7 @@ from service.media import encoding, plots
 from service.requests.resolve import Resolved
 from service.requests.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
 
-MAX_TOLD = 1000  # characters of a header
+MAX_HEADER = 1000  # characters of a header
 
 Encoder = Callable[[Resolved, np.ndarray, int], bytes]
 """(what was asked, `Samples.data`, zoom) → the body. Runs in a pool, off the event loop."""
@@ -30,7 +30,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "X-Model": {"description": "The checkpoint that answered.", "schema": {"type": "string"}},
     "X-Unknown-Words": {
         "description": "Those of the prompt that were not understood, each percent-encoded, with commas between; not "
-        f"there without any. What would go beyond {MAX_TOLD} characters is left out.",
+        f"there without any. What would go beyond {MAX_HEADER} characters is left out.",
         "schema": {"type": "string"},
     },
 }
@@ -38,24 +38,30 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 def headers(resolved: Resolved) -> dict[str, str]:
-    """What an answer tells whatever it comes as."""
-    told = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
+    """The headers of an answer in any representation."""
+    fields = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
     words = ",".join(quote(word, safe="") for word in resolved.conditioned.unknown_words)
-    if len(words) > MAX_TOLD:
-        words = words[: MAX_TOLD + 1].rpartition(",")[0]
-    return told | ({"X-Unknown-Words": words} if words else {})
+    if len(words) > MAX_HEADER:
+        words = words[: MAX_HEADER + 1].rpartition(",")[0]
+    return fields | ({"X-Unknown-Words": words} if words else {})
 
 
-def _records(resolved: Resolved) -> list[dict]:
-    """Label and seed of each sample: with the other parameters, what gives it again alone."""
-    labels = resolved.conditioned.labels or [None] * len(resolved.job)
+class _Record(TypedDict):
+    """One sample's own fields. With the request's other parameters they give the sample again, alone."""
+
+    label: str | None
+    seed: int
+
+
+def _records(resolved: Resolved) -> list[_Record]:
+    labels: Sequence[str | None] = resolved.conditioned.labels or (None,) * len(resolved.job)
     seeds = resolved.job.seeds.tolist()
-    return [{"label": label, "seed": seed} for label, seed in zip(labels, seeds, strict=True)]
+    return [_Record(label=label, seed=seed) for label, seed in zip(labels, seeds, strict=True)]
 
 
-def _text(resolved: Resolved, record: Mapping | None = None) -> dict[str, str]:
-    """A PNG's text chunks; `record` is of the one sample that it shows."""
-    parameters = resolved.parameters | ({"label": resolved.conditioned.labels} if record is None else record)
+def _text(resolved: Resolved, record: _Record | None = None) -> dict[str, str]:
+    """A PNG's text chunks; `record` belongs to the one sample that it shows."""
+    parameters = {**resolved.parameters, **({"label": resolved.conditioned.labels} if record is None else record)}
     return {
         "Software": "Spirale",
         "Seed": str(parameters["seed"]),
@@ -75,9 +81,9 @@ def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
     words = {} if resolved.conditioned.prompt is None else {"unknown_words": list(resolved.conditioned.unknown_words)}
-    told = answer(**resolved.parameters, **words, **samples)
+    body = answer(**resolved.parameters, **words, **samples)
     absent = {"unknown_words", "control"} - words.keys() - resolved.parameters.keys()
-    return told.model_dump_json(exclude=absent).encode()
+    return body.model_dump_json(exclude=absent).encode()
 
 
 def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
@@ -95,7 +101,7 @@ def openai_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    records = [resolved.parameters | record for record in _records(resolved)]
+    records = [{**resolved.parameters, **record} for record in _records(resolved)]
     return encoding.archive(_pngs(resolved, data, zoom), records)
 
 
@@ -105,7 +111,7 @@ def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.conditioned.labels)
 
 
-def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict:
+def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict[str, object]:
     """x̂0 on the way, as `Samples.data` has it: JSON-plain, a picture of all images or the points themselves."""
     if resolved.checkpoint.config.data.kind == "points":
         return {"points": x0.tolist()}

@@ -15,7 +15,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineError
 from service.http.lifecycle import CountedRoute, counted, encoded, while_connected
 from service.http.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
-from service.requests.choice import models_with_prompts
+from service.requests.model_choice import models_with_prompts
 from service.requests.resolve import resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.responses import representations

@@ -11,7 +11,7 @@ from model.conditions import Conditions
 from model.data import to_uint8
 from model.noise import normal
 from model.plan import make_plan
-from model.sampling import sample
+from model.sampling_loop import sample
 from service.engine.engine import Engine
 from service.engine.options import EngineOptions
 from service.metrics import Metrics

@@ -14,12 +14,12 @@ from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
 from training.recipe import RecipeError
-from training.report import control, grid, guidance, prompts, steps
+from training.report import control, grid, guidance, prompts, step_counts
 from training.report.evaluator import Evaluator, console
 from training.report.pipeline import Checkpoints, Pipeline, read_checkpoints
 from training.report.section import ReportWriter, Section, WantedSettings
 
-SECTIONS = {module.SECTION.name: module.SECTION for module in (steps, guidance, prompts, control)}
+SECTIONS = {module.SECTION.name: module.SECTION for module in (step_counts, guidance, prompts, control)}
 
 INTRODUCTION = """# Quality
 
@@ -94,7 +94,7 @@ def make_report(
     for section in chosen:
         for pipeline, settings in wanted(section):
             evaluator.measure(pipeline, settings, anew=full)
-        if section is steps.SECTION:  # the first, because the others' settings follow from its advice
+        if section is step_counts.SECTION:  # the first, because the others' settings follow from its advice
             for pipeline in library.plain():
                 _advise(checkpoints / pipeline.name, pipeline, evaluator)
             library = _library(checkpoints)

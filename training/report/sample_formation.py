@@ -15,7 +15,7 @@ from model.conditions import NO_LABEL
 from model.noise import normal, sample_seeds
 from model.plan import make_plan
 from model.samplers import SAMPLERS
-from model.sampling import sampling_states
+from model.sampling_loop import sampling_states
 from training.generate import labelled
 from training.plotting import plt
 from training.report import grid

@@ -10,10 +10,12 @@ from model.checkpoints.control import ControlCheckpoint, ControlConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import NO_LABEL
+from model.networks.controlnet import ControlNet
 from training.card.card import CONTROL_SHEET, write_control_card
 from training.data import trained_on
 from training.data.hinted_images import HintedImages
 from training.data.ink import EXAMINED, frame_of, is_ink
+from training.data.training_set import FiniteSet
 from training.generate import generate, labelled
 from training.pictures import save_picture
 from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
@@ -47,6 +49,8 @@ class ControlTask:
                     f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
                 )
             real = trained_on(self.base.config)
+            if not isinstance(real, FiniteSet):
+                raise RecipeError(f"{recipe.name}: base: {base.name} was trained on no images")
             self.data = HintedImages(real, recipe.hint)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: base: {error}") from error
@@ -87,6 +91,8 @@ class ControlTask:
         rows, labels = self.data.draw(PICTURED, generator)
         images, hints = rows[:, :-1], rows[:, -1:]
         advised = self.base.config.sampling
+        if not isinstance(network, ControlNet):
+            raise TypeError("a ControlNet's picture needs a ControlNet")
         control = ControlCheckpoint(self.config, self.base.schedule, network)
         lines = [images, 255 * hints.expand_as(images)]
         for shown, options in (

@@ -12,7 +12,7 @@ from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, predicted_x0, regression_target
 from model.samplers import SAMPLERS
-from model.sampling import sample
+from model.sampling_loop import sample
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, tiny_checkpoint
 

@@ -14,7 +14,7 @@ from model.plan import make_plan
 from model.prediction import Prediction
 from model.sampler_spec import COLUMNS
 from model.samplers import SAMPLERS
-from model.sampling import sample
+from model.sampling_loop import sample
 from model.step import step
 from tests.oracles import MixtureOracle
 from tests.tiny import IMAGES, POINTS, tiny_classifier

@@ -15,7 +15,7 @@ from model.checkpoints.weights import CheckpointError
 from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
-from model.sampling import sample
+from model.sampling_loop import sample
 from tests.tiny import IMAGES, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_text_checkpoint
 
 UNCONDITIONAL = IMAGES.model_copy(update={"labels": ()})

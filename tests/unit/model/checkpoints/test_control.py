@@ -12,7 +12,7 @@ from model.checkpoints.weights import CheckpointError
 from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
 from model.plan import make_plan
 from model.samplers import SAMPLERS
-from model.sampling import sample
+from model.sampling_loop import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
 BASE = tiny_checkpoint(IMAGES)

@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from model.conditions import NO_LABEL
 from model.data import to_uint8
 from model.denoiser import Denoiser
-from model.sampling import SamplingState, sampling_states
+from model.sampling_loop import SamplingState, sampling_states
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed

@@ -36,7 +36,7 @@ from training.metrics.image_metrics import FEWEST
 from training.metrics.judge import JudgeConfig, JudgeNetwork
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
-from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, steps
+from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, step_counts
 from training.report.grid import SAMPLES, Setting
 from training.report.measurement_store import MeasurementStore, weights_hash
 from training.report.pipeline import Pipeline, read_checkpoints
@@ -74,7 +74,7 @@ def test_samplers_that_are_not_reported_are_outside_the_grid_and_can_be_plotted(
     reported = {name for name, spec in SAMPLERS.items() if spec.reported}
     assert {setting.sampler for setting in grid.by_steps(UNCONDITIONAL)} == reported
     settings = [Setting(sampler, 4, 1.0, variance) for sampler in SAMPLERS for variance in ("fixed-small", "learned")]
-    colours = {setting.method: steps.colour(setting) for setting in settings}
+    colours = {setting.method: step_counts.colour(setting) for setting in settings}
     assert len(set(colours.values())) == len(colours) == len(SAMPLERS) + 1
 
 

@@ -13,7 +13,7 @@ from model.noise import normal, sample_seeds
 from model.noise_schedule import make_schedule
 from model.plan import Plan, make_plan
 from model.samplers import SAMPLERS
-from model.sampling import sample, sampling_states
+from model.sampling_loop import sample, sampling_states
 from model.step import step
 from tests.jobs import rest_of
 from tests.oracles import MixtureOracle
