@@ -1,4 +1,4 @@
-"""A request's progress as server-sent events: x̂0 on the way, then the answer."""
+"""A request's progress as server-sent events: x̂0 at some steps, then the answer."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import structlog
@@ -16,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service.engine.engine import Engine
-from service.engine.job import EngineError, JobFailed
+from service.engine.job import EngineError, JobFailed, Samples
 from service.http.problems import of_engine, unexpected
 from service.requests.resolve import Resolved
 from service.responses.representations import encode_preview, encoders
@@ -42,7 +41,7 @@ def preview_steps(previews: int, steps: int) -> tuple[int, ...]:
 
 
 class Stream:
-    """An accepted request whose progress is to be told. `finished`: to the end. Close it in any case."""
+    """The progress of an accepted request. `finished` once its last event was sent; close it in any case."""
 
     def __init__(self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor):
         """Submits the job. Raises EngineFull or EngineStopped."""
@@ -57,38 +56,28 @@ class Stream:
         self.finished = False
 
     def close(self) -> None:
-        """Free the rows of a stream that nobody follows any more."""
+        """Free the rows, where the samples are not done."""
         self._result.cancel()
 
     async def events(self) -> AsyncIterator[bytes]:
         """`progress` (step, of, a picture of x̂0 or its points) as often as asked, then one `result`: the JSON answer
-        with its timings in seconds; or one `error`, a problem, and then the exception itself."""
+        with its timings in seconds. Where the request fails, an `error` ends it, a problem; the exception follows."""
         try:
             async for step, x0 in self._progress():
                 if x0 is None:
                     yield b": still at it\n\n"
                     continue
-                shown = await self._encode(encode_preview, self._resolved, x0, self._zoom)
-                yield _event("progress", {"step": step, "of": len(self._resolved.job.plan), **shown})
-            samples = self._result.result()
-            started = time.perf_counter()
-            encode = encoders(self._resolved.checkpoint.config.data.kind)["application/json"]
-            answer = await self._encode(encode, self._resolved, samples.data, self._zoom)
-            timings = {
-                "queue": samples.queue_seconds,
-                "sample": samples.sampling_seconds,
-                "encode": time.perf_counter() - started,
-            }
-            yield _event("result", json.loads(answer) | {"timings": timings})
+                yield await self._encode(_progress_event, self._resolved, step, x0, self._zoom)
+            yield await self._encode(_result_event, self._resolved, self._result.result(), self._zoom)
         except EngineError as error:
-            yield _event("error", of_engine(error).body())
+            yield _event("error", json.dumps(of_engine(error).body()))
             self.finished = True
             raise
         except Exception as error:
             log.error("a stream failed", exc_info=error)
-            yield _event("error", unexpected().body())
+            yield _event("error", json.dumps(unexpected().body()))
             self.finished = True
-            raise JobFailed("the stream has told of it") from error
+            raise JobFailed("the stream has said so") from error
         self.finished = True
 
     async def _progress(self) -> AsyncIterator[tuple[int, np.ndarray | None]]:
@@ -97,17 +86,19 @@ class Stream:
             try:
                 seen = await asyncio.wait_for(self._seen.get(), PING_SECONDS)
             except TimeoutError:
-                seen = 0, None
+                yield 0, None
+                continue
             if seen is None:
                 return
             yield seen
 
-    async def _encode(self, function: Callable, *arguments: object) -> Any:
+    async def _encode(self, function: Callable[..., bytes], *arguments: object) -> bytes:
+        """In the pool: pictures, and JSON of thousands of points, would hold up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._encoding, function, *arguments)
 
 
 class EventStream(StreamingResponse):
-    """The answer that tells a stream, counted by how it came out; its rows are freed whatever becomes of it."""
+    """The answer that sends a stream, counted by how it came out; its rows are freed whatever becomes of it."""
 
     def __init__(self, stream: Stream, counted: contextlib.ExitStack, headers: dict[str, str]):
         super().__init__(stream.events(), media_type=MEDIA_TYPE, headers=headers | {"Cache-Control": "no-cache"})
@@ -118,11 +109,29 @@ class EventStream(StreamingResponse):
         try:
             with contextlib.suppress(EngineError, ClientDisconnect), self._counted:
                 await super().__call__(scope, receive, send)
-                if not self._stream.finished:  # the server hears of a client that went away, and just returns
+                if not self._stream.finished:  # the server returns where the client went away
                     raise ClientDisconnect
         finally:
             self._stream.close()
 
 
-def _event(name: str, data: dict) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+def _progress_event(resolved: Resolved, step: int, x0: np.ndarray, zoom: int) -> bytes:
+    preview = encode_preview(resolved, x0, zoom)
+    return _event("progress", json.dumps({"step": step, "of": len(resolved.job.plan), **preview}))
+
+
+def _result_event(resolved: Resolved, samples: Samples, zoom: int) -> bytes:
+    """The JSON answer with one field more; its text is not parsed again for that."""
+    started = time.perf_counter()
+    encode = encoders(resolved.checkpoint.config.data.kind)["application/json"]
+    answer = encode(resolved, samples.data, zoom).decode()
+    timings = {
+        "queue": samples.queue_seconds,
+        "sample": samples.sampling_seconds,
+        "encode": time.perf_counter() - started,
+    }
+    return _event("result", f'{answer.removesuffix("}")},"timings":{json.dumps(timings)}}}')
+
+
+def _event(name: str, json_text: str) -> bytes:
+    return f"event: {name}\ndata: {json_text}\n\n".encode()

@@ -6,16 +6,21 @@ import contextlib
 import io
 import json
 import re
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from service.engine.job import JobFailed
 from service.http.lifecycle import counted
+from service.requests.control_image import Hint
 from service.requests.resolve import resolve
 from service.requests.schemas import SampleRequest
 from service.responses.event_stream import EventStream, Stream, preview_steps
+from service.responses.representations import encoders
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -38,6 +43,34 @@ def test_progress_then_the_answer_that_there_would_be_without(client):
     assert set(result.pop("timings")) == {"queue", "sample", "encode"}
     del fields["previews"]
     assert result == client.post("/sample", json=fields, headers={"Accept": "application/json"}).json()
+
+
+def test_events_are_encoded_off_the_event_loop_and_once(make_client, monkeypatch):
+    client = make_client()
+    threads = []
+
+    def watched(function):
+        def call(*arguments):
+            threads.append(threading.current_thread().name)
+            return function(*arguments)
+
+        return call
+
+    watched_json = SimpleNamespace(dumps=watched(json.dumps), loads=watched(json.loads))
+    monkeypatch.setattr("service.responses.event_stream.json", watched_json)
+    answer = client.post("/sample", json={"dataset": "spiral", "n": 5, "steps": 4, "previews": 2}, headers=STREAM)
+    assert len(events_of(answer)) == len(threads) == 3
+    assert all(name.startswith("encode") for name in threads)
+
+
+def test_a_hint_is_encoded_once_for_all_images(make_client, monkeypatch):
+    """An answer's `control` is a PNG of its own: sixty-four images share it."""
+    hint = Hint("canny", torch.zeros(1, 8, 8), 0.5)
+    resolved = resolve(make_client().app.state.spirale.catalog, SampleRequest(dataset="mnist", n=64)).with_hint(hint)
+    encoded = []
+    monkeypatch.setattr("service.requests.resolve.as_control", lambda hint: encoded.append(hint) or {})
+    encoders("images")["application/zip"](resolved, np.zeros((64, 8, 8), np.uint8), 1)
+    assert encoded == [hint]
 
 
 def test_points_stream_as_points(client):
