@@ -24,7 +24,8 @@ def test_models_say_what_may_be_asked(client):
     assert mnist["guidances"] == ["none", "classifier-free"]
     (model,) = mnist["models"]
     assert model["defaults"] == {
-        "sampler": "dpmpp-2m", "steps": 4, "guidance_scale": 1.5, "eta": 0.0, "variance": "fixed-small"
+        "sampler": "dpmpp-2m", "steps": 4, "guidance_scale": 1.5, "guidance_interval": None,
+        "eta": 0.0, "variance": "fixed-small",
     }  # fmt: skip
     assert model["T"] == 50 and model["engine"]["precision"] == "float32"
 
