@@ -229,6 +229,10 @@ class Conditions(RowBatch):
         """[rows] bool: the rows whose two halves classifier-free guidance combines."""
         return self.runs_conditional & self.runs_unconditional
 
+    def in_one_half(self) -> "Conditions":
+        """The same rows for a network that guides itself: conditional, or unconditional where the scale is 0."""
+        return replace(self, guidance_scale=self.runs_conditional.float())
+
     def uses_gradient(self, what: Conditioning) -> Tensor:
         """[rows] bool: does a gradient guide the row by that?"""
         if self.gradient_scale is None:

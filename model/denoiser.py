@@ -12,15 +12,19 @@ from model.noise_schedule import NoiseSchedule
 from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
 
 Network = Callable[..., Tensor]
-"""(x_t [rows, …], t [rows] int64, condition, *residuals) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
-NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network gets labels and ignores them. The residuals are
-a `Control`'s, where any row has a hint."""
+"""(x_t [rows, …], t [rows] int64, condition, *more) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
+NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network gets labels and ignores them. A network that
+guides itself gets the guidance scale [rows] float32 next. Last come a `Control`'s residuals, where any row has a hint.
+"""
 
 Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 """(x_t, t, condition as for a `Network`, hint [rows, 1, H, W]) → residuals that the network adds, each [rows, …]"""
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] or text [rows, d]) → ∇ log p(label or text|x_t) [rows, …]"""
+
+
+NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 class Denoiser:
@@ -32,6 +36,7 @@ class Denoiser:
     learned_variance  whether a second output carries the variance fraction
     clip              bound on |x̂0|, for data that has one (images); None for points
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
+    guides_itself     the network reads the guidance scale (Meng 2023): one evaluation a row at every scale
     gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
     controls          see `Control`: by the kind of hint; each is called with the rows that follow such a hint
     """
@@ -45,6 +50,7 @@ class Denoiser:
         learned_variance: bool = False,
         clip: float | None = None,
         text_width: int | None = None,
+        guides_itself: bool = False,
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         device: torch.device | str = "cpu",
@@ -55,6 +61,7 @@ class Denoiser:
         self.learned_variance = learned_variance
         self.clip = clip
         self.text_width = text_width
+        self.guides_itself = guides_itself
         self.gradients = gradients
         self.controls = controls
         self.device = torch.device(device)
@@ -102,6 +109,11 @@ class Denoiser:
 
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """The network's output, by classifier-free guidance for the rows that have it."""
+        if self.guides_itself:
+            scale = torch.where(conditions.runs_conditional, conditions.guidance_scale, 1.0).to(self.device)
+            conditions = conditions.in_one_half()
+            condition, hints = self._network_condition(conditions), conditions.hints_for_cfg_batch(NO_ROWS)
+            return self._controlled_output(x_t, t, condition.to(self.device), hints, scale)
         condition = self._network_condition(conditions)
         both = torch.nonzero(conditions.runs_both).flatten()
         hints = conditions.hints_for_cfg_batch(both)
@@ -120,10 +132,12 @@ class Denoiser:
         )
         return output
 
-    def _controlled_output(self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None) -> Tensor:
+    def _controlled_output(
+        self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None, *scale: Tensor
+    ) -> Tensor:
         """The network's output, with the residuals of the rows' hints; they are zeros for rows without one."""
         if hints is None:
-            return self.network(x_t, t, condition)
+            return self.network(x_t, t, condition, *scale)
         residuals: tuple[Tensor, ...] = ()
         for kind, control in self.controls.items():
             following = hints.of(kind)
@@ -131,8 +145,8 @@ class Denoiser:
                 continue
             rows, image = following.to(self.device), hints.image[following].to(self.device)
             own = control(x_t[rows], t[rows], condition[rows], image)
-            scale = hints.scale[following].to(self.device)
+            strength = hints.scale[following].to(self.device)
             residuals = residuals or tuple(part.new_zeros(len(x_t), *part.shape[1:]) for part in own)
             for whole, part in zip(residuals, own, strict=True):
-                whole[rows] = per_row(scale.to(part.dtype), part) * part
-        return self.network(x_t, t, condition, *residuals)
+                whole[rows] = per_row(strength.to(part.dtype), part) * part
+        return self.network(x_t, t, condition, *scale, *residuals)

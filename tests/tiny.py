@@ -10,6 +10,7 @@ from model.checkpoints.clip import ClipCheckpoint, ClipConfig
 from model.checkpoints.config import SamplingConfig, SamplingOverrides, ScheduleConfig
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
+from model.checkpoints.distilled import DistilledConfig
 from model.conditions import HINT_KINDS, HintKind
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig
@@ -49,6 +50,23 @@ def tiny_checkpoint(
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return DenoiserCheckpoint(config, make_schedule("cosine", T), module.eval())
+
+
+def tiny_student(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> DenoiserCheckpoint:
+    """A consistency student whose answer depends on the scale."""
+    teacher = tiny_checkpoint(data, T=T)
+    config = teacher.config.model_copy(
+        update={
+            "name": name or f"{data.dataset}-fast",
+            "sampling": SamplingConfig(**{"sampler": "renoise", "steps": 2, "guidance_scale": 1.5, **sampling}),
+            "distilled": DistilledConfig(teacher=teacher.config.name, consistency=True, guidance_range=(1.0, 3.0)),
+        }
+    )
+    torch.manual_seed(6)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return DenoiserCheckpoint(config, teacher.schedule, module.eval())
 
 
 def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpoint:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, ScheduleConfig, check_steps
 from model.checkpoints.denoiser import PredictionConfig
+from model.checkpoints.distilled import check_guidance_range
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
 from model.renamed import explained
@@ -44,6 +45,7 @@ class OptimisationSection(StrictConfig):
     warmup_steps: int = Field(500, ge=0)
     final_learning_rate: float = Field(0.0, ge=0)  # of the cosine decay, as a fraction of learning_rate
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(0.999, gt=0, lt=1)  # of AdamW's running average of squared gradients
     gradient_clip: float = Field(1.0, gt=0)  # norm
     ema_decay: float = Field(0.999, ge=0, lt=1)  # reached after a warm-up of about 10/(1 − ema_decay) steps
     mixed_precision: Literal["no", "bf16"] = "no"
@@ -170,13 +172,55 @@ class ControlRecipe(RecipeBase):
     sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
 
 
-Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe
+class GapSection(StrictConfig):
+    """How far apart two timesteps are at which the student is to agree, for a share of the training steps."""
+
+    gap: int = Field(ge=1)
+    share: float = Field(gt=0, le=1)
+
+
+class ConsistencySection(StrictConfig):
+    """Guided consistency distillation; see `training.tasks.consistency_loss`."""
+
+    guidance_range: tuple[float, float] = (1.0, 3.0)  # the scales that the student learns
+    label_drop: float = Field(0.15, ge=0, le=1)  # probability, per sample; the scale is 1 there
+    conditional: float = Field(0.25, ge=0, le=1)  # probability of scale 1 with the label
+    at_T: float = Field(0.125, ge=0, le=1)  # share of rows at t = T, where the first evaluation is
+    in_window: float = Field(0.125, ge=0, le=1)  # share of rows in the window; the rest are uniform in 1 … T
+    window: tuple[float, float] = (0.45, 0.75)  # of t/T, where the second of two evaluations is
+    gaps: tuple[GapSection, ...] = Field(min_length=1)  # wide ones first: what is known spreads from t = 0 upward
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        check_guidance_range(self.guidance_range)
+        if abs(sum(one.share for one in self.gaps) - 1) > 1e-6:
+            raise ValueError("the shares of gaps must add up to 1")
+        if self.label_drop + self.conditional > 1:
+            raise ValueError("label_drop and conditional must add up to at most 1")
+        if self.at_T + self.in_window > 1:
+            raise ValueError("at_T and in_window must add up to at most 1")
+        if not 0 <= self.window[0] < self.window[1] <= 1:
+            raise ValueError(f"window must be low, high with 0 ≤ low < high ≤ 1, got {list(self.window)}")
+        return self
+
+
+class ConsistencyRecipe(RecipeBase):
+    """A student that jumps to the end of its teacher's ODE. Data, network and schedule are the teacher's."""
+
+    role: Literal["consistency"]
+    teacher: str  # the denoiser's checkpoint, which must be there when this is trained
+    distillation: ConsistencySection
+    sampling: SamplingConfig = SamplingConfig(sampler="renoise", steps=2)
+
+
+Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | ConsistencyRecipe
 _BY_ROLE: Mapping[str, type[Recipe]] = {
     "denoiser": DenoiserRecipe,
     "judge": JudgeRecipe,
     "classifier": ClassifierRecipe,
     "clip": ClipRecipe,
     "control": ControlRecipe,
+    "consistency": ConsistencyRecipe,
 }
 
 

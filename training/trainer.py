@@ -50,7 +50,10 @@ class TrainStep:
     def __init__(self, task: Task, accelerator: Accelerator):
         options = task.recipe.optimisation
         optimizer = torch.optim.AdamW(
-            task.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+            task.network.parameters(),
+            options.learning_rate,
+            betas=(0.9, options.beta2),
+            weight_decay=options.weight_decay,
         )
         self.network, self.optimizer = accelerator.prepare(task.network, optimizer)
         self.average = AveragedModel(accelerator.unwrap_model(self.network), multi_avg_fn=_ema(options.ema_decay))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from model.checkpoints.base import Checkpoint, Precision, load_network
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
+from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
 from model.conditions import NO_LABEL, Conditioning, HintKind
 from model.denoiser import Control, Denoiser, Gradient, Network
@@ -32,6 +33,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     """Its config.json.
 
     text        the encoder whose vectors the network is conditioned on instead of labels
+    distilled   of a student; None where the network was trained on data
     precisions  those in which its samples were measured to be as good as in float32
     """
 
@@ -40,6 +42,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     prediction: PredictionConfig
     sampling: SamplingConfig
     text: TextConfig | None = None
+    distilled: DistilledConfig | None = None
     precisions: tuple[Precision, ...] = ("float32",)
 
     @model_validator(mode="after")
@@ -48,6 +51,9 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text is not None and self.data.labels:
             raise ValueError("a network reads text or labels, not both")
+        if self.distilled is not None and (refusal := self.distilled.refusal(self.sampling)) is not None:
+            field, allowed = refusal
+            raise ValueError(f"sampling.{field} is {allowed}")
         return self
 
     @property
@@ -55,12 +61,18 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
         """What its network is conditioned on."""
         return "text" if self.text is not None else "label" if self.data.labels else None
 
+    @property
+    def predicts_posterior_mean(self) -> bool:
+        """False for a consistency student, whose x̂0 is where the ODE ends."""
+        return self.distilled is None or not self.distilled.consistency
+
     def build_network(self) -> nn.Module:
         return build_network(
             self.network,
             shape=self.data.shape,
             labels=len(self.data.labels),
             text=0 if self.text is None else self.text.outputs,
+            guided=self.distilled is not None,
             T=self.schedule.T,
             learned_variance=self.prediction.learned_variance,
         )
@@ -94,6 +106,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
             learned_variance=self.config.prediction.learned_variance,
             clip=self.config.data.clip,
             text_width=None if self.config.text is None else self.config.text.outputs,
+            guides_itself=self.config.distilled is not None,
             gradients=gradients,
             controls=controls,
             device=device,
@@ -111,8 +124,8 @@ class _InFloat32(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *control: Tensor) -> Tensor:
-        output: Tensor = self.network(x, t, condition, *control)
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> Tensor:
+        output: Tensor = self.network(x, t, condition, *more)
         return output.float()
 
 

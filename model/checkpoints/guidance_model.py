@@ -128,9 +128,9 @@ class GuidanceCheckpoint(Checkpoint[NetworkT]):
         return False
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it."""
+        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a consistency student predicts none."""
         ours, theirs = self.data, denoiser.data
         same_rows = all(
             getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")
         )
-        return same_rows and self.config.schedule == denoiser.schedule
+        return same_rows and self.config.schedule == denoiser.schedule and denoiser.predicts_posterior_mean

@@ -59,12 +59,14 @@ def build_network(
     T: int,
     learned_variance: bool,
     text: int = 0,
+    guided: bool = False,
 ) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
     shape   of one row: (d,) for points, (C, H, W) for images
     labels  how many classes; 0 for a network that reads no label
     text    length of the text vectors that it reads; 0 for none
+    guided  whether it reads the guidance scale
 
     Raises ValueError where the network cannot take rows of that shape.
     """
@@ -75,6 +77,7 @@ def build_network(
         shape=shape,
         labels=labels,
         text=text,
+        guided=guided,
         T=T,
         learned_variance=learned_variance,
         **config.model_dump(exclude={"kind"}),

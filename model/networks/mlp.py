@@ -22,7 +22,7 @@ class Block(nn.Module):
 
 
 class MLP(nn.Module):
-    """Points [rows, d] → [rows, d or 2d].
+    """Points [rows, d] → [rows, d or 2d]. A guided one reads the guidance scale [rows] too.
 
     width   of every layer
     blocks  residual blocks
@@ -34,6 +34,7 @@ class MLP(nn.Module):
         shape: tuple[int, ...],
         labels: int,
         text: int = 0,
+        guided: bool = False,
         T: int,
         learned_variance: bool,
         width: int,
@@ -41,15 +42,15 @@ class MLP(nn.Module):
     ):
         super().__init__()
         (dimensions,) = shape
-        self.embedding = Embedding(T, width, labels, text)
+        self.embedding = Embedding(T, width, labels, text, guided)
         self.enter = nn.Linear(dimensions, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.leave = nn.Sequential(
             nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dimensions * (2 if learned_variance else 1))
         )
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        embedding = nn.functional.silu(self.embedding(t, condition))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, scale: Tensor | None = None) -> Tensor:
+        embedding = nn.functional.silu(self.embedding(t, condition, scale))
         h = self.enter(x.to(self.enter.weight.dtype))
         for block in self.blocks:
             h = block(h, embedding)

@@ -13,8 +13,8 @@ from model.networks.trunk import Stage, Trunk, TrunkOptions
 class HalfUNet(Trunk):
     """A UNet up to its middle, which a ControlNet has as well."""
 
-    def __init__(self, *, labels: int, text: int = 0, **options: Unpack[TrunkOptions]):
-        super().__init__(labels=labels, text=text, **options)
+    def __init__(self, *, labels: int, text: int = 0, guided: bool = False, **options: Unpack[TrunkOptions]):
+        super().__init__(labels=labels, text=text, guided=guided, **options)
         width, embedding, groups = self.skip_channels[-1], self.embedding.width, options["groups"]
         self.middle = nn.ModuleList(
             [Stage(width, width, embedding, groups, attends=True), Stage(width, width, embedding, groups)]
@@ -30,15 +30,28 @@ class HalfUNet(Trunk):
 
 
 class UNet(HalfUNet):
-    """Images [rows, C, H, W] → [rows, C or 2C, H, W]; a ControlNet's outputs are added to the skips and the middle."""
+    """Images [rows, C, H, W] → [rows, C or 2C, H, W]; a ControlNet's outputs are added to the skips and the middle.
 
-    def __init__(self, *, labels: int, text: int = 0, learned_variance: bool, **options: Unpack[TrunkOptions]):
-        super().__init__(labels=labels, text=text, **options)
+    guided  the network reads the guidance scale [rows], before a ControlNet's outputs
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: int,
+        text: int = 0,
+        guided: bool = False,
+        learned_variance: bool,
+        **options: Unpack[TrunkOptions],
+    ):
+        super().__init__(labels=labels, text=text, guided=guided, **options)
+        self.guided = guided
         outputs = self.unshuffled_channels * (2 if learned_variance else 1)
         self.up, self.leave = upward_half(self, outputs, options)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *control: Tensor) -> Tensor:
-        embedding = F.silu(self.embedding(t, condition))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> Tensor:
+        scale, control = more[: self.guided], more[self.guided :]
+        embedding = F.silu(self.embedding(t, condition, *scale))
         passed = self.descended(self.entered(x), embedding)
         if control:
             passed = [own + added for own, added in zip(passed, control, strict=True)]

@@ -60,10 +60,10 @@ class BucketedNetwork(Generic[ResultT]):
         return found[:rows]
 
     def keep_bit_equal_sizes(
-        self, shape: tuple[int, ...], T: int, device: torch.device, hint: Tensor | None = None
+        self, shape: tuple[int, ...], T: int, device: torch.device, *more: Tensor
     ) -> Generator[None, None, dict[int, float]]:
         """Keep the sizes that `bit_equal_sizes` returns. Yields after each pass, and returns the same."""
-        seconds = yield from bit_equal_sizes(self._network, self.sizes, shape, T, device, self._example, hint)
+        seconds = yield from bit_equal_sizes(self._network, self.sizes, shape, T, device, self._example, *more)
         self.sizes = tuple(seconds)
         return seconds
 
@@ -76,24 +76,25 @@ def bit_equal_sizes(
     T: int,
     device: torch.device,
     example: Tensor,
-    hint: Tensor | None = None,
+    *more: Tensor,
 ) -> Generator[None, None, dict[int, float]]:
     """Those of `sizes` at which this network gives a row the bits that the largest size gives it, and the seconds that
     the fastest pass took at each. Yields after each pass, and returns them.
 
-    `example` is a row's condition, see `BucketedNetwork`; `hint` one hint, where hints are read. The largest size is
-    always among them. What is dropped follows from the arithmetic alone, never from a clock, so it is the same at every
-    start on the same machine with the same settings.
+    `example` is a row's condition, see `BucketedNetwork`; `more` are examples of what else it reads of a row, a hint or
+    a guidance scale, for their shapes. The largest size is always among the sizes found. What is dropped follows from
+    the arithmetic alone, never from a clock, so it is the same at every start on the same machine with the same
+    settings.
     """
     largest = max(sizes)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(largest, *shape, generator=generator).to(device)
     t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
     conditions = example.to(device).expand(largest, *example.shape).contiguous()
-    more = () if hint is None else (torch.rand(largest, *hint.shape, generator=generator).to(device),)
+    others = [torch.rand(largest, *one.shape, generator=generator).to(device) for one in more]
 
     def found(rows: slice) -> list[Tensor]:
-        of = network(x[rows], t[rows], conditions[rows], *(one[rows] for one in more))
+        of = network(x[rows], t[rows], conditions[rows], *(one[rows] for one in others))
         return list(of) if isinstance(of, tuple) else [of]
 
     expected = found(slice(None))

@@ -17,6 +17,7 @@ class Job:
     model          key of a served model that the engine holds
     seeds          [n] int64, one a sample
     conditions     n rows that all cost as many network evaluations
+    guides_itself  the model reads the guidance scale, so its guidance costs nothing more
     preview_steps  ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
     start          [n, …] in the network's range: x at the plan's first timestep; None is the seeds' noise
 
@@ -27,6 +28,7 @@ class Job:
     plan: Plan
     seeds: np.ndarray
     conditions: Conditions
+    guides_itself: bool = False
     preview_steps: tuple[int, ...] = ()
     start: Tensor | None = None
     network_evaluations_by_step: tuple[int, ...] = field(init=False)
@@ -37,7 +39,8 @@ class Job:
             raise ValueError(f"{len(self.seeds)} seeds, but conditions of {len(self.conditions)} rows")
         if self.start is not None and len(self.start) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds, but {len(self.start)} rows to start from")
-        by_step = self.conditions.network_evaluations_by_step(torch.tensor(self.plan.noise_level))
+        conditions = self.conditions.in_one_half() if self.guides_itself else self.conditions
+        by_step = conditions.network_evaluations_by_step(torch.tensor(self.plan.noise_level))
         object.__setattr__(self, "network_evaluations_by_step", tuple(by_step.tolist()))
 
     def __len__(self) -> int:

@@ -77,7 +77,8 @@ class Runner:
         for kind, control in served.controls.items():
             yield from self._keep_sizes(control.name, controls[kind], data, T, control.example())
         assert isinstance(denoiser.network, BucketedNetwork)
-        seconds = yield from self._keep_sizes(served.name, denoiser.network, data, T)
+        scale = (torch.ones(()),) if denoiser.guides_itself else ()
+        seconds = yield from self._keep_sizes(served.name, denoiser.network, data, T, *scale)
         if self._compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
             for size in seconds:
@@ -109,11 +110,11 @@ class Runner:
         return BucketedNetwork(compiled(network) if self._compiled else network, sizes, example)
 
     def _keep_sizes(
-        self, name: str, network: BucketedNetwork[ResultT], data: DataConfig, T: int, hint: Tensor | None = None
+        self, name: str, network: BucketedNetwork[ResultT], data: DataConfig, T: int, *more: Tensor
     ) -> Generator[None, None, dict[int, float]]:
         """Keep the sizes at which a row's bits agree; returns the seconds of a pass at each."""
         count = len(network.sizes)
-        seconds = yield from network.keep_bit_equal_sizes(data.shape, T, self.device, hint)
+        seconds = yield from network.keep_bit_equal_sizes(data.shape, T, self.device, *more)
         if len(seconds) < count:
             log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=tuple(seconds))
         return seconds

@@ -129,7 +129,8 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
     follows hints of the request's kind;
     is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named;
-    has a guidance model for what the request asks.
+    has a guidance model for what the request asks;
+    is no student: whoever wants fewer evaluations says so.
     """
     named, own, guide = choice.request.guidance, choice.config.conditioning, choice.guidance_model
     by_gradient = named in _CONDITIONING_OF
@@ -140,4 +141,5 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
         not (default_for_prompts and (named is None or by_gradient)),
         own != (None if by_gradient else choice.conditioning),
         guide is None,
+        choice.config.distilled is not None,
     )

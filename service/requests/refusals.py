@@ -11,6 +11,7 @@ from model.samplers import SAMPLERS, samplers_with
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import invalid
+from service.requests.guidance_options import guidance_options
 from service.requests.labels import listed
 from service.requests.model_choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
 from service.requests.picture_options import MAX_PICTURE, axes_of, largest_zoom
@@ -95,6 +96,15 @@ def _sampler(c: Choice) -> SamplerSpec:
     return SAMPLERS[sampling_options(c).sampler]
 
 
+def _refused_by_student(c: Choice) -> tuple[str, str]:
+    """The field that a student refuses, and what the field may be; two empty strings where it refuses none."""
+    if c.config.distilled is None:
+        return "", ""
+    options, scale = sampling_options(c), guidance_options(c).guidance_scale
+    asked = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": 1.0 if scale is None else scale}
+    return c.config.distilled.refusal(c.config.sampling.model_copy(update=asked)) or ("", "")
+
+
 # --- what is told
 
 
@@ -138,6 +148,14 @@ def _given(choice: Choice, field: str) -> object:
     for name in field.split("."):
         value = getattr(value, name)
     return None if isinstance(value, BaseModel) else value
+
+
+def _student_rule(field: str) -> Rule:
+    return Rule(
+        field,
+        lambda c: _refused_by_student(c)[0] == field,
+        lambda c: f"for {c.name} {_refused_by_student(c)[1]}",
+    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -228,6 +246,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: not 1 <= sampling_options(c).steps <= _T(c),
         lambda c: f"1 … {_T(c)} for {c.name}",
     ),
+    *(_student_rule(field) for field in ("guidance_scale", "sampler", "steps")),
     Rule(
         "eta",
         lambda c: c.request.eta is not None and not _sampler(c).takes("eta"),

@@ -91,7 +91,8 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     options, guidance, conditioned = sampling_options(choice), guidance_options(choice), _conditioned(choice)
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
     rows = conditions(guidance, choice.n, label=conditioned.numbers, text=conditioned.text)
-    job = Job(choice.served.key, _plan(choice, options), sample_seeds(seed, choice.n), rows)
+    guides_itself = choice.config.distilled is not None
+    job = Job(choice.served.key, _plan(choice, options), sample_seeds(seed, choice.n), rows, guides_itself)
     axes = axes_of(request.axes, choice.config.data) or ()
     return Resolved(choice, options, guidance, conditioned, seed, axes, job)
 

@@ -11,6 +11,7 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.distilled import DistilledConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.card.markdown import fields, listed, measured_section
@@ -49,6 +50,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
+        *([_distilled(config.distilled)] if config.distilled is not None else []),
         _trained_on(name, config.recipe),
         f"| recommended | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
@@ -77,6 +79,15 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]
     _write(folder, lines)
+
+
+def _distilled(student: DistilledConfig) -> str:
+    low, high = student.guidance_range
+    samplers = "; sampled by renoise in 1, 2 or 4 steps only" if student.consistency else ""
+    return (
+        f"| distilled | from {student.teacher}, guidance included: one evaluation a step at scales "
+        f"{low:g} … {high:g}{samplers} |"
+    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:

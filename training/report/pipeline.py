@@ -89,8 +89,8 @@ class Checkpoints:
         self._folder = folder
 
     def plain(self) -> Iterator[Pipeline]:
-        """Denoisers by themselves, those of images first."""
-        return (Pipeline(checkpoint) for checkpoint in self.denoisers)
+        """Denoisers by themselves, those of images first. A student has no part in the grid of all samplers."""
+        return (Pipeline(checkpoint) for checkpoint in self.denoisers if checkpoint.config.distilled is None)
 
     def guided(self) -> Iterator[GuidedPipeline]:
         """Denoisers with each guidance model that fits them."""

@@ -3,9 +3,18 @@
 from pathlib import Path
 
 from model.checkpoints.config import CONFIG
-from training.recipe import ClassifierRecipe, ClipRecipe, ControlRecipe, DenoiserRecipe, JudgeRecipe, Recipe
+from training.recipe import (
+    ClassifierRecipe,
+    ClipRecipe,
+    ConsistencyRecipe,
+    ControlRecipe,
+    DenoiserRecipe,
+    JudgeRecipe,
+    Recipe,
+)
 from training.tasks.classifier import ClassifierTask
 from training.tasks.clip import ClipTask
+from training.tasks.consistency import ConsistencyTask
 from training.tasks.control import ControlTask
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.judge import JudgeTask
@@ -17,6 +26,7 @@ _TASKS = {
     ClassifierRecipe: ClassifierTask,
     ClipRecipe: ClipTask,
     ControlRecipe: ControlTask,
+    ConsistencyRecipe: ConsistencyTask,
 }
 
 
@@ -28,7 +38,7 @@ def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
 
 def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
     """The checkpoints that a recipe builds on, by the name of its field, whether they are there or not."""
-    names = {field: getattr(recipe, field, None) for field in ("text_from", "base")}
+    names = {field: getattr(recipe, field, None) for field in ("text_from", "base", "teacher")}
     return {field: find_checkpoint(name, checkpoints) for field, name in names.items() if name is not None}
 
 

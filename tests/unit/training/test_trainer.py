@@ -22,7 +22,7 @@ from training.data.data_section import BuiltInSection
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.task import Batch, LossContext
-from training.trainer import Interrupted, _ema, learning_rate, newest_state, train
+from training.trainer import Interrupted, TrainStep, _ema, learning_rate, newest_state, train
 
 ROOT = Path(__file__).parents[3]
 STEPS = 60
@@ -234,6 +234,11 @@ def test_no_decay_is_no_average(tmp_path):
     average = train(task, tmp_path, Accelerator())
     for name, tensor in weights(task.network).items():
         torch.testing.assert_close(average.state_dict()[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_the_optimiser_has_the_recipe_s_beta2():
+    steps = TrainStep(tiny_task(beta2=0.9), Accelerator())
+    assert steps.optimizer.param_groups[0]["betas"] == (0.9, 0.9)
 
 
 def test_the_learning_rate_warms_up_and_decays():

@@ -42,7 +42,7 @@ def options_of(
     """
     config = checkpoint.config
     own = config.sampling.model_dump()
-    if config.data.kind == "points":
+    if config.data.kind == "points" and config.distilled is None:
         own["steps"] = min(POINT_STEPS, checkpoint.schedule.T)
     if overrides is not None:
         own |= overrides.model_dump(exclude_none=True)
@@ -52,6 +52,8 @@ def options_of(
         raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
     if options.steps > checkpoint.schedule.T:
         raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
+    if config.distilled is not None and (refusal := config.distilled.refusal(options)) is not None:
+        raise RecipeError(f"{refusal[0]}: for {config.name} {refusal[1]}")
     check_precision(config, precision)
     return options
 

@@ -1,0 +1,74 @@
+"""A consistency student that is served: what it answers, what it refuses, and that nobody gets it unasked."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoints.base import save_checkpoint
+from model.conditions import Conditions
+from model.noise import sample_seeds
+from model.plan import make_plan
+from model.sampling_loop import sample
+from tests.tiny import IMAGES, save_tiny, tiny_student
+
+SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
+
+
+@pytest.fixture
+def client(make_client, tmp_path):
+    student = tiny_student()
+    save_checkpoint(tmp_path / student.config.name, student.config, student.network)
+    save_tiny(tmp_path, IMAGES)
+    return make_client(checkpoints=tmp_path, precision="float32")
+
+
+def ask(client, **fields):
+    return client.post("/sample", json=SEVEN | fields, headers={"Accept": "application/x-npy"})
+
+
+def evaluations(client, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    found = [line for line in lines if line.startswith("spirale_network_evaluations_total") and f'"{name}"' in line]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+def test_its_samples_are_those_of_the_plain_loop_at_one_evaluation_a_step(client):
+    answer = ask(client, model="mnist-fast", n=4, guidance_scale=2.5)
+    assert answer.status_code == 200, answer.text
+    assert evaluations(client, "mnist-fast") == 4 * 2
+
+    student = tiny_student()
+    conditions = Conditions(torch.full((4,), 7), torch.full((4,), 2.5))
+    seeds = torch.from_numpy(sample_seeds(3, 4))
+    x = sample(student.denoiser(), make_plan(student.schedule, "renoise", 2), conditions, seeds, IMAGES.shape)
+    expected = IMAGES.restore(x)[:, 0]
+    assert np.abs(np.load(io.BytesIO(answer.content)).squeeze().astype(float) - expected.numpy()).max() <= 0.51
+
+
+def test_it_answers_only_where_it_is_named(client):
+    assert ask(client).headers["x-model"] == "mnist-tiny"
+    assert ask(client, model="mnist-fast").headers["x-model"] == "mnist-fast"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({"sampler": "ddim"}, "sampler", "renoise"),
+        ({"steps": 3}, "steps", "1, 2, 4"),
+        ({"guidance_scale": 5}, "guidance_scale", "1 … 3"),
+        ({"guidance_scale": 0.5}, "guidance_scale", "1 … 3"),
+        ({"guidance": "classifier"}, "guidance", "no classifier that fits it"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_with_what_it_can(client, fields, field, says):
+    answer = ask(client, model="mnist-fast", **fields)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field and says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("fields", [{"steps": 1}, {"steps": 4}, {"guidance": "none"}, {"label": None}])
+def test_what_it_can_do_is_done(client, fields):
+    assert ask(client, model="mnist-fast", **fields).status_code == 200
