@@ -91,7 +91,7 @@ class MixtureOracle:
         variance = alpha_bar * self.std**2 + 1 - alpha_bar
         return (scaled.double() @ self.means.T - alpha_bar * self.means.square().sum(1) / 2) / variance
 
-    def steered(self) -> Denoiser:
+    def guided(self) -> Denoiser:
         """`denoiser`, with the exact classifier."""
         return Denoiser(
             self, self.schedule, self.target, gradients={"label": Classifier(self.logits, self.schedule).gradient}

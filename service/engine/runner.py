@@ -88,7 +88,7 @@ class Runner:
         self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(seconds), Arena(data.shape, self.device))
 
     def unload(self, key: str) -> None:
-        """Give a model's memory back, and that of what steered it alone. Only where it holds no rows."""
+        """Free the memory of a model that holds no rows, and of the guidance models that guided it alone."""
         del self.models[key]
         in_use = {id(one) for model in self.models.values() for one in model.denoiser.gradients.values()}
         self._gradients = {guidance_model: one for guidance_model, one in self._gradients.items() if id(one) in in_use}
@@ -96,7 +96,7 @@ class Runner:
     def _gradient(
         self, guidance_model: GuidanceModel, sizes: tuple[int, ...]
     ) -> Generator[None, None, BucketedNetwork[Tensor]]:
-        """What steers, made ready once for all the models that it steers."""
+        """The guidance model's gradient, made ready once for all the models that it guides."""
         if guidance_model not in self._gradients:
             gradient = BucketedNetwork(guidance_model.gradient(self.device), sizes, guidance_model.example())
             yield from self._keep_sizes(guidance_model.name, gradient, guidance_model.data, guidance_model.schedule.T)

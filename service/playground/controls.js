@@ -7,8 +7,8 @@ import { Picker } from "./picker.js";
 
 const GUIDANCES = {
   "classifier-free": "the model with and without what is asked, and the difference enlarged",
-  classifier: "an unconditional model, steered by the gradient of a classifier",
-  clip: "a model that knows no words, steered by the gradient of CLIP",
+  classifier: "an unconditional model, guided by the gradient of a classifier",
+  clip: "a model that knows no words, guided by the gradient of CLIP",
   none: "what is asked, and nothing enlarged",
 };
 const SCALES = {

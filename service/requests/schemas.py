@@ -59,17 +59,17 @@ class _Fields(BaseModel):
         examples=["a thin seven leaning right"],
     )  # fmt: skip
     guidance: GuidanceMethod | None = Field(
-        None, description="How a label or a prompt steers; by default classifier-free, or the gradient of what is "
-        "`default_for_prompts` at /models. `none` with one of them is the "
-        "plain conditional model, the same as a scale of 1. A hint with neither is guided in the label's place: "
-        "classifier-free, or `none`. `classifier` steers to a label by the gradient of a "
-        "classifier, `clip` to a prompt by CLIP's; both take the unconditional model if none is pinned."
+        None, description="How a label or a prompt guides. Default: `classifier-free`; for a prompt `clip`, if a CLIP "
+        "is `default_for_prompts` at /models. `none` is the plain conditional model, like a scale of 1. `classifier` "
+        "guides to a label by a classifier's gradient, `clip` to a prompt by CLIP's. Both take the unconditional model "
+        "unless another is pinned. A hint without label and prompt takes `classifier-free` or `none`."
     )  # fmt: skip
     guidance_scale: float | None = Field(
         None, ge=0, le=20, allow_inf_nan=False,
-        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger (the paper's w is this minus "
-        "1); of the hint where neither label nor prompt is given. Classifier, clip: of the gradient, 0 is off. "
-        "Default: the card's, of the model or of what steers it: the ControlNet's, where a hint is alone.",
+        description="Classifier-free: 0 ignores the label, 1 is off, more is stronger; the paper's w is this minus "
+        "1. Without label and prompt it applies to the hint. Classifier and clip: it scales the gradient; 0 is off. "
+        "Default: the model card's, unless the card of a guidance model, or of a lone hint's ControlNet, overrides "
+        "it.",
     )  # fmt: skip
     guidance_interval: Interval | None = Field(
         None, examples=[[0.3, 5]],
@@ -83,8 +83,8 @@ class _Fields(BaseModel):
         "Default: the card's, as of sampler."
     )  # fmt: skip
     sampler: Sampler | None = Field(
-        None, description="Default: the card's, of what steers by its gradient, of the ControlNet where a hint is "
-        "alone, or else of the model. " + "; ".join(f"`{spec.name}`: {spec.explanation}" for spec in SAMPLERS.values()),
+        None, description="Default: the model card's, unless the card of a guidance model, or of a lone hint's "
+        "ControlNet, overrides it. " + "; ".join(f"`{spec.name}`: {spec.explanation}" for spec in SAMPLERS.values()),
     )  # fmt: skip
     eta: float | None = Field(
         None, ge=0, le=1, allow_inf_nan=False, description=f"{_of_option('eta')} Default: the model card's."

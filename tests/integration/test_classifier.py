@@ -44,7 +44,7 @@ def pixels(answer: dict) -> list:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["images"][0]["b64_png"])))).tolist()
 
 
-def test_the_unconditional_model_is_steered_to_the_label(client):
+def test_the_unconditional_model_is_guided_to_the_label(client):
     answer = ask(client, STEERED)
     assert (answer["model"], answer["guidance"], answer["guidance_scale"]) == ("mnist-ddpm", "classifier", 2)
     assert [image["label"] for image in answer["images"]] == ["7"]
@@ -68,11 +68,11 @@ def test_scale_0_on_a_conditional_model_is_its_conditional_prediction(client):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("model", ["mnist-cfg", "mnist-ddpm"])
-def test_every_sampler_and_model_is_steered(client, sampler, model):
+def test_every_sampler_and_model_is_guided(client, sampler, model):
     fields = STEERED | {"model": model, "sampler": sampler, "guidance_scale": 5}
-    steered = ask(client, fields)
-    assert steered["model"] == model
-    assert pixels(steered) != pixels(ask(client, fields | {"guidance_scale": 0}))
+    guided = ask(client, fields)
+    assert guided["model"] == model
+    assert pixels(guided) != pixels(ask(client, fields | {"guidance_scale": 0}))
 
 
 def test_a_mixed_batch_of_labels_is_what_each_is_alone(client):
@@ -107,7 +107,7 @@ def test_a_label_on_an_unconditional_model_means_its_classifier(client):
         ),
     ],
 )
-def test_what_cannot_be_steered_says_why(client, fields, says):
+def test_what_cannot_be_guided_says_why(client, fields, says):
     answer = client.post("/sample", json=fields)
     assert answer.status_code == 422
     assert says in answer.text
@@ -124,7 +124,7 @@ def test_models_tell_of_the_classifier(client):
     assert by_name["mnist-other"] == []  # another T
 
 
-def test_a_steered_request_is_streamed_to_the_same_bytes(client):
+def test_a_guided_request_is_streamed_to_the_same_bytes(client):
     fields = STEERED | {"steps": 6, "previews": 2}
     events = client.post("/sample", json=fields, headers={"Accept": "text/event-stream"}).text
     plain = ask(client, STEERED | {"steps": 6})

@@ -63,7 +63,7 @@ def test_a_prompt_is_answered_by_the_model_that_reads_it(client):
     assert pixels(ask(client, ASKED | {"prompt": "A  THIN, seven"})) == pixels(answer)
 
 
-def test_clip_steers_the_unconditional_model(client):
+def test_clip_guides_the_unconditional_model(client):
     answer = ask(client, ASKED | {"guidance": "clip"})
     assert (answer["model"], answer["guidance"], answer["guidance_scale"]) == ("mnist-ddpm", "clip", 3.0)
     off = ask(client, ASKED | {"guidance": "clip", "guidance_scale": 0})
@@ -194,9 +194,9 @@ def test_a_clip_that_is_preferred_answers_where_no_guidance_is_named_as_it_advis
     given = {"guidance": "clip", "sampler": "ddpm", "guidance_scale": 3, "steps": 6}
     assert pixels(answer) == pixels(ask(client, ASKED | given)) != pixels(ask(client, ASKED | {"steps": 4}))
     named = ask(client, ASKED | {"guidance": "classifier-free"})
-    unsteered = ask(client, {"dataset": "mnist"})
+    unguided = ask(client, {"dataset": "mnist"})
     assert named["model"] == "mnist-text-cfg"
-    assert [(one["sampler"], one["steps"]) for one in (named, unsteered)] == 2 * [("dpmpp-2m", 4)]
+    assert [(one["sampler"], one["steps"]) for one in (named, unguided)] == 2 * [("dpmpp-2m", 4)]
     assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["mnist-ddpm", "mnist-text-cfg"]
     image = client.post("/v1/images/generations", json={"prompt": ASKED["prompt"], "seed": ASKED["seed"]}).json()
     assert image["data"][0]["b64_json"] == answer["images"][0]["b64_png"]

@@ -108,15 +108,15 @@ def test_a_denoiser_advises_what_its_recipe_does_and_its_card_was_measured_at(na
 
 
 def test_guidance_models_of_images_were_measured_at_their_cards_settings():
-    steered = [of for of in read_checkpoints(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
-    assert {pipeline.guidance_model.name for pipeline in steered} == {"mnist-classifier", "mnist-clip"}
-    for pipeline in steered:
+    guided = [of for of in read_checkpoints(CHECKPOINTS).guided() if of.checkpoint.config.name == "mnist-ddpm"]
+    assert {pipeline.guidance_model.name for pipeline in guided} == {"mnist-classifier", "mnist-clip"}
+    for pipeline in guided:
         advised = pipeline.guidance_model.overrides.applied_to(pipeline.checkpoint.config.sampling)
-        assert settings_of(advised, None).items() <= pipeline.guidance_model.metrics["steering mnist-ddpm"].items()
+        assert settings_of(advised, None).items() <= pipeline.guidance_model.metrics["guiding mnist-ddpm"].items()
 
 
 def test_samples_guided_by_clip_follow_their_prompts():
-    guidance = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["steering mnist-ddpm"]
+    guidance = load_config(CHECKPOINTS / "mnist-clip", ClipConfig).metrics["guiding mnist-ddpm"]
     assert guidance["digit"] >= 0.97 and guidance["thickness and slant"] >= 0.65
 
 

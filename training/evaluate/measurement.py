@@ -19,7 +19,7 @@ def settings_of(options: SamplingConfig, guidance: Guidance | None) -> Metrics:
     fields |= {"eta"} if spec.takes("eta") and options.eta > 0 else set()
     settings: Metrics = options.model_dump(mode="json", include=fields)
     if guidance is not None:
-        settings |= {"guidance_scale": guidance.scale, "guide": guidance.guidance_model.name}
+        settings |= {"guidance_scale": guidance.scale, "guidance_model": guidance.guidance_model.name}
     return settings
 
 

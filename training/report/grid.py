@@ -105,7 +105,7 @@ def by_scale(config: DenoiserConfig, scales: tuple[float, ...], advised: float) 
 
 
 def by_scale_with_noise(config: DenoiserConfig, scales: tuple[float, ...], advised: float) -> list[Setting]:
-    """The same in as many steps of the ancestral sampler, whose noise mends what was steered wrongly before."""
+    """The same settings with the ancestral sampler, whose noise corrects errors of earlier guidance."""
     settings = by_scale(config, scales, advised)
     return [replace(setting, sampler="ddpm", variance=config.sampling.variance) for setting in settings]
 

@@ -30,7 +30,7 @@ def coefficients(plan, index: int, rows: int) -> torch.Tensor:
     return torch.tensor(plan.coefficients[index], dtype=torch.float32).expand(rows, -1)
 
 
-def steered(rows: int, label: int, scale: float) -> Conditions:
+def guided(rows: int, label: int, scale: float) -> Conditions:
     return Conditions(torch.full((rows,), label), torch.ones(rows), torch.full((rows,), scale))
 
 
@@ -50,7 +50,7 @@ def test_an_exact_classifier_makes_the_conditional_model_of_an_unconditional_one
     rows = 50
     x_t = torch.randn(rows, 2, generator=torch.Generator().manual_seed(t)) * 1.2
     times = torch.full((rows,), t)
-    prediction = UNCONDITIONAL.steered()(x_t, times, steered(rows, 0, 1.0))
+    prediction = UNCONDITIONAL.guided()(x_t, times, guided(rows, 0, 1.0))
     plan = make_plan(SCHEDULE, "ddim", 1000)
     _, x0 = step(x_t, prediction, x_t, x_t, coefficients(plan, 1000 - t, rows))
     exact = ORACLE(x_t, times, torch.zeros(rows, dtype=torch.int64))
@@ -60,7 +60,7 @@ def test_an_exact_classifier_makes_the_conditional_model_of_an_unconditional_one
 def draw(sampler: str, steps: int, n: int, scale: float = 1.0, **options) -> torch.Tensor:
     plan = make_plan(SCHEDULE, sampler, steps, **options)
     seeds = torch.from_numpy(sample_seeds(0, n))
-    return sample(UNCONDITIONAL.steered(), plan, steered(n, 0, scale), seeds, (2,))
+    return sample(UNCONDITIONAL.guided(), plan, guided(n, 0, scale), seeds, (2,))
 
 
 @pytest.mark.parametrize(

@@ -148,16 +148,16 @@ def test_likelihood_and_memorisation_by_themselves(shop, denoiser):
     assert evaluate_memorisation(shop.checkpoints / denoiser, SamplingRun(CPU), samples=20)["samples"] == 20
 
 
-def test_a_classifier_is_measured_on_held_out_images_and_steers(shop, denoiser):
+def test_a_classifier_is_measured_on_held_out_images_and_guides(shop, denoiser):
     shop.make("squares-ddpm", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3},
               objective={"conditional": False})  # fmt: skip
     shop.make("squares-classifier", 30, role="classifier", network=ENCODER, schedule={"T": 50})
     metrics = shop.measured("squares-classifier")
     assert metrics["accuracy at t/T = 0"] >= 0.9
     folder = shop.checkpoints / "squares-classifier"
-    steered = evaluate_guided(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, SamplingRun(CPU))
-    assert "steering squares-ddpm" in load_config(folder, ClassifierConfig).metrics
-    assert steered["guide"] == "squares-classifier"
+    guided = evaluate_guided(shop.checkpoints / "squares-ddpm", folder, shop.checkpoints, SamplingRun(CPU))
+    assert "guiding squares-ddpm" in load_config(folder, ClassifierConfig).metrics
+    assert guided["guidance_model"] == "squares-classifier"
 
 
 @pytest.fixture(scope="module")

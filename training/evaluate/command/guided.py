@@ -56,6 +56,6 @@ def evaluate_guided(
         else:
             metrics, _ = evaluate_images(checkpoint, reference, options, run, samples=count)
     if not changed and count == default:
-        column = f"steering {folder.name}" + ("" if run.precision == "float32" else f", {run.precision}")
+        column = f"guiding {folder.name}" + ("" if run.precision == "float32" else f", {run.precision}")
         write_metrics(guidance_folder, guidance_model, {column: metrics})
     return metrics

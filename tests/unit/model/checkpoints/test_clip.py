@@ -48,8 +48,8 @@ def test_logits_are_scaled_products_of_unit_vectors():
     assert logits.abs().max() <= clip.network.logit_scale + 1e-4
 
 
-def test_a_text_row_is_steered_beside_a_label_row_and_one_that_is_not_steered():
-    """Each as it is alone; and to be steered at scale 0 is not to be steered."""
+def test_a_text_row_is_guided_beside_a_label_row_and_one_that_is_not_guided():
+    """Each as it is alone; and to be guided at scale 0 is not to be guided."""
     checkpoint = tiny_checkpoint(UNCONDITIONAL, learned_variance=True)
     denoiser = checkpoint.denoiser(gradients={"label": tiny_classifier().gradient(), "text": tiny_clip().gradient()})
     plan = make_plan(checkpoint.schedule, "ddpm", 6, variance="learned")
@@ -132,5 +132,5 @@ def edited(folder, change) -> None:
         (tiny_checkpoint(UNCONDITIONAL.model_copy(update={"std": (100.0,)})), False),
     ],
 )
-def test_it_steers_unconditional_models_of_the_same_rows_and_noise(checkpoint, fits):
+def test_it_guides_unconditional_models_of_the_same_rows_and_noise(checkpoint, fits):
     assert tiny_clip().fits(checkpoint.config) is fits

@@ -77,7 +77,7 @@ def test_a_folder_that_is_no_checkpoint_is_named_and_says_why(tmp_path, harm, sa
 @pytest.mark.parametrize(
     "of", [tiny_classifier(), tiny_clip(), tiny_control(tiny_checkpoint())], ids=attrgetter("name")
 )
-def test_what_steers_advises_no_more_steps_than_there_are(tmp_path, of):
+def test_what_guides_advises_no_more_steps_than_there_are(tmp_path, of):
     save_config(tmp_path, of.config)
     edited(tmp_path, lambda d: d["sampling"].update(steps=51))
     with pytest.raises(CheckpointError, match=r"sampling\.steps is at most T = 50"):

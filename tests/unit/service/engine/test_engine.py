@@ -327,9 +327,9 @@ def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
 
     async def scenario():
         staying = asyncio.create_task(engine.sample(kept))
-        steered = asyncio.create_task(engine.sample(make_job(gradient=2.0, steps=20)))
+        guided = asyncio.create_task(engine.sample(make_job(gradient=2.0, steps=20)))
         with pytest.raises(JobFailed):
-            await steered
+            await guided
         return await staying
 
     np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(kept, solo(kept, engine)))

@@ -377,7 +377,7 @@ def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, mon
     for way in ("mnist-cfg, classifier-free", "mnist-cfg + mnist-classifier", "mnist-ddpm + mnist-classifier"):
         assert f"### {way}" in text
     assert "| dpmpp-2m | 4 | 8 | 2,000 |" in text and "98.00 %" in text
-    # An unconditional one is steered by the ancestral sampler besides, as in the papers.
+    # An unconditional one is guided by the ancestral sampler besides, as in the papers.
     _, conditional, unconditional = re.split(r"^### .*mnist-classifier$", text, flags=re.MULTILINE)
     assert "| ddpm, learned | 4 |" not in conditional
     assert "| ddpm, learned | 4 | 8 | 2,000 |" in unconditional

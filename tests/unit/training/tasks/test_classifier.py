@@ -1,4 +1,4 @@
-"""Classifiers of noisy rows: trained, measured, steering."""
+"""Classifiers of noisy rows: trained, measured, guiding."""
 
 import json
 import math
@@ -106,17 +106,17 @@ def test_from_begins_with_its_weights_and_refuses_another_schedule(trained):
     assert "trained with another schedule" in str(result.exception)
 
 
-def test_steering_is_measured_and_told_in_the_classifiers_card(trained, monkeypatch, capsys):
+def test_guidance_is_measured_and_told_in_the_classifiers_card(trained, monkeypatch, capsys):
     monkeypatch.setattr("training.evaluate.command.options.POINTS", 40)
     unconditional = GaussianMixture.config.model_copy(update={"labels": ()})
     denoiser = save_tiny(trained / "checkpoints", unconditional, name="gaussian-tiny")
     classifier = trained / "checkpoints" / "tiny-classifier"
     metrics = evaluate_guided(denoiser, classifier, trained / "checkpoints", SamplingRun(CPU))
-    assert (metrics["guide"], metrics["guidance_scale"], metrics["samples"]) == ("tiny-classifier", 1.0, 40)
+    assert (metrics["guidance_model"], metrics["guidance_scale"], metrics["samples"]) == ("tiny-classifier", 1.0, 40)
     assert "label_accuracy" in metrics and "spread" in metrics
     config = load_config(classifier, ClassifierConfig)
-    assert json.loads(json.dumps(metrics)) == config.metrics["steering gaussian-tiny"]
-    assert "measured" in config.metrics and "steering gaussian-tiny" in (classifier / "README.md").read_text()
+    assert json.loads(json.dumps(metrics)) == config.metrics["guiding gaussian-tiny"]
+    assert "measured" in config.metrics and "guiding gaussian-tiny" in (classifier / "README.md").read_text()
     assert "evaluating gaussian-tiny, guided by tiny-classifier: 40 samples …" in capsys.readouterr().err
     off = evaluate_guided(denoiser, classifier, trained, SamplingRun(CPU), changed={"guidance_scale": 0.0})
     assert "label_accuracy" not in off
