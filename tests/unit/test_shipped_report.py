@@ -51,3 +51,14 @@ def test_what_is_advised_is_the_cheapest_that_is_good_enough():
 def test_every_picture_is_there_and_none_besides():
     shown = set(re.findall(r"!\[[^]]*\]\(([^)]+\.png)\)", (REPORTS / "quality.md").read_text()))
     assert shown == {path.name for path in REPORTS.glob("*.png")}
+
+
+def test_every_picture_of_samples_was_drawn_as_the_cards_advise_now():
+    library = read_checkpoints(ROOT / "checkpoints")
+    evaluator = Evaluator(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
+    drawn = [
+        (picture, sampling == pipeline.overrides)
+        for pipeline in (*library.plain(), *library.guided(), *library.hinted())
+        for picture, sampling in evaluator.store(pipeline).pictures.items()
+    ]
+    assert len(drawn) >= 20 and [picture for picture, as_advised in drawn if not as_advised] == []

@@ -29,11 +29,16 @@ class MeasurementStore:
         self._identity = dict(identity)
         known = self._read()
         self._metrics = {Setting(**entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
-        self._pictures: dict[str, str] = known.get("pictures", {})  # picture → the sampling settings it was drawn with
+        self._pictures: dict[str, str] = known.get("pictures", {})
 
     @property
     def measured(self) -> Measured:
         return self._metrics
+
+    @property
+    def pictures(self) -> Mapping[str, str]:
+        """Picture → the sampling settings that it was drawn with."""
+        return self._pictures
 
     def __contains__(self, setting: Setting) -> bool:
         return setting in self._metrics

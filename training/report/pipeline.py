@@ -40,13 +40,15 @@ class Pipeline:
 
     @property
     def overrides(self) -> str:
-        """How the cards sample by default, as one text: a picture is drawn again when it changes."""
-        parts = [self.checkpoint.config.sampling.model_dump_json()]
+        """How the cards sample by default, as one text: a picture is drawn again when it changes. A field that advises
+        nothing does not count."""
+        parts = [self.checkpoint.config.sampling.model_dump_json(exclude_none=True)]
         if self.guidance_model:
-            parts.append(self.guidance_model.overrides.model_dump_json())
+            parts.append(self.guidance_model.overrides.model_dump_json(exclude_none=True))
         if self.control:
             config = self.control.config
-            parts.append(f"control scale {config.control_scale:g}, alone {config.sampling.model_dump_json()}")
+            alone = config.sampling.model_dump_json(exclude_none=True)
+            parts.append(f"control scale {config.control_scale:g}, alone {alone}")
         return "; ".join(parts)
 
     @property
