@@ -21,6 +21,7 @@ from service.http import problems
 from service.http.middleware import ApiKey, BodyLimit, InternalError, JsonBody, RequestContext
 from service.http.security_headers import Cors, SecurityHeaders
 from service.metrics import Metrics
+from service.requests.field_names import sample_field_meant
 from service.requests.schemas import ranges
 from service.routes import admin, docs, health, models, openai, playground, sample
 from service.settings import Settings
@@ -89,7 +90,9 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         redoc_url=None,
     )
     problems.install(
-        app, lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"}
+        app,
+        lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
+        sample_field_meant,
     )
     for routes in (sample, models, openai, health, admin, docs, playground):
         app.include_router(routes.router)

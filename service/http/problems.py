@@ -108,10 +108,15 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]]) -> None:
+FieldMeant = Callable[[str, str], str | None]
+"""("body" or "query", a field that there is not) → the field that was meant, where that is known."""
+
+
+def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldMeant) -> None:
     """Every error of the app, also the framework's own, becomes a problem, in OpenAPI too.
 
-    `ranges` says of a request's fields what they may be, as of now, where a type and one bound would not.
+    `ranges` says of a request's fields what they may be, as of now, where a type and one bound would not. `meant`
+    knows what others call them.
     """
     without_problems = app.openapi
 
@@ -135,7 +140,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error, ranges()).response()
+        return of_validation(error, ranges(), meant).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -175,8 +180,8 @@ def _methods(request: Request) -> list[str]:
     return sorted(found)
 
 
-def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> Problem:
-    """422, field by field; `ranges` is what that of `install` gives."""
+def of_validation(error: RequestValidationError, ranges: Mapping[str, str], meant: FieldMeant) -> Problem:
+    """422, field by field; `ranges` and `meant` as `install` has them."""
     fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":
@@ -188,7 +193,8 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str]) -> P
         if field == "body" and entry["type"] != "too_many_fields":
             detail = "a JSON object is needed, such as " + json.dumps({"dataset": "mnist", "label": 7})
         elif entry["type"] == "extra_forbidden":
-            detail = "unknown field; the fields are listed at /docs"
+            known = meant(str(entry["loc"][0]), field)
+            detail = "unknown field; " + (f"it is called {known} here" if known else "the fields are listed at /docs")
         elif entry["type"] == "missing":
             detail = f"needed: {ranges[field]}" if field in ranges else "needed"
         else:

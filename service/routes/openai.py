@@ -15,6 +15,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineError
 from service.http.lifecycle import CountedRoute, counted, encoded, while_connected
 from service.http.problems import Problem, documented, invalid, of_engine, of_validation, unreadable
+from service.requests.field_names import field_meant
 from service.requests.model_choice import models_with_prompts
 from service.requests.resolve import resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
@@ -40,7 +41,7 @@ class _OpenAIRoute(CountedRoute):
             except EngineError as error:
                 return _error(of_engine(error))
             except RequestValidationError as error:
-                return _error(of_validation(error, ranges()))
+                return _error(of_validation(error, ranges(), _field_meant))
             except HTTPException as error:
                 # Raised while the framework read the body: by what stands before it, or by its own parser.
                 return _error(error.__cause__ if isinstance(error.__cause__, Problem) else unreadable())
@@ -159,6 +160,10 @@ def _zoom(size: str | None, shape: tuple[int, ...]) -> int:
         largest = f"{most * width}x{most * height}"
         raise invalid("size", f"auto, or a whole multiple of {width}x{height}, up to {largest}", size)
     return sizes[size]
+
+
+def _field_meant(place: str, name: str) -> str | None:
+    return field_meant(name, ImagesRequest.model_fields)
 
 
 def _error(problem: Problem) -> Response:

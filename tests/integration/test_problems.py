@@ -7,6 +7,7 @@ import time
 import pytest
 
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, JobFailed
+from service.requests.field_names import FIELDS, SAME_FIELD
 from tests.tiny import IMAGES, save_tiny
 
 
@@ -63,6 +64,42 @@ def test_a_field_that_is_wrong_is_named_with_its_range_and_what_was_given(client
     if field != "dataset" and fields[field] != []:
         assert str(fields[field])[:20] in body["errors"][0]["given"]
         assert str(fields[field])[:20] in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("num_inference_steps", "steps"), ("cfg_scale", "guidance_scale"), ("class", "label"), ("scheduler", "sampler"),
+        ("num_images_per_prompt", "n"), ("controlnet_conditioning_scale", "control.scale"), ("labell", "label"),
+        ("guidanceScale", "guidance_scale"), ("prompts", "prompt"), ("Steps", "steps"),
+    ],
+)  # fmt: skip
+def test_a_field_that_others_call_otherwise_is_answered_with_its_name_here(client, name, called):
+    body = problem(client.post("/sample", json={"dataset": "mnist", name: 1}), 422)
+    told = f"unknown field; it is called {called} here"
+    assert body["errors"] == [{"field": name, "detail": told, "given": "1"}]
+
+
+def test_a_name_is_told_only_where_its_field_can_be(client):
+    """GET has no `control`, OpenAI's API no `label`; what nobody calls so is no field."""
+    listed = "unknown field; the fields are listed at /docs"
+    assert problem(client.get("/sample?dataset=mnist&control_scale=1"), 422)["errors"][0]["detail"] == listed
+    assert problem(client.get("/sample?dataset=mnist&cfg=1"), 422)["errors"][0]["detail"].endswith(
+        "guidance_scale here"
+    )
+    control = {"kind": "canny", "image": "x", "strength": 1}
+    (error,) = problem(client.post("/sample", json={"dataset": "mnist", "control": control}), 422)["errors"]
+    assert error["field"] == "control.strength" and error["detail"].endswith("control.scale here")
+    for name, detail in (("class", listed), ("num_inference_steps", "unknown field; it is called steps here")):
+        answer = client.post("/v1/images/generations", json={"prompt": "7", name: 1})
+        assert answer.status_code == 400 and detail in answer.json()["error"]["message"]
+    for name in ("colour", "x" * 5000, "\u0000"):
+        assert problem(client.post("/sample", json={"dataset": "mnist", name: 1}), 422)["errors"][0]["detail"] == listed
+
+
+def test_every_other_name_leads_to_a_field_and_is_none_itself():
+    assert set(SAME_FIELD.values()) <= set(FIELDS["body"])
+    assert not SAME_FIELD.keys() & set(FIELDS["body"])
 
 
 def test_an_unknown_dataset_or_model_is_answered_with_those_there_are(client):
