@@ -32,6 +32,8 @@ RENAMED: Mapping[str, str] = {
     "preferred": "default_for_prompts",
     "follows": "controlnets",
     "evaluations_per_second": "network_evaluations_per_second",
+    "guide": "guidance_model",
+    **{f"steering {name}": f"guiding {name}" for name in ("gaussian-ddpm", "mnist-ddpm", "spiral-ddpm")},
     "engine.guidance_models": "helpers",  # these two were one field: their union is compared
     "engine.controlnets": "helpers",
 }

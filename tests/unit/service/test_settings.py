@@ -32,6 +32,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
 @pytest.mark.parametrize(
     "flags",
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],
+     ["--precision", "float8"],
      ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"]],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags, monkeypatch, capsys):
