@@ -121,7 +121,9 @@ export class Pad {
       context.beginPath();
       context.moveTo(...stroke[0]);
       for (const point of stroke) context.lineTo(...point);
-      if (stroke.length === 1) context.lineTo(stroke[0][0] + 0.01, stroke[0][1]); // a line of no length has no ends either
+      const [[x, y]] = stroke;
+      const rests = stroke.every((point) => point[0] === x && point[1] === y);
+      if (rests) context.lineTo(x + 0.01, y); // a line of no length has no round ends, and would paint nothing
       context.stroke();
     }
   }

@@ -280,12 +280,16 @@ def strokes(page) -> list[list[list[int]]]:
     return page.evaluate("pad.strokes.map((stroke) => stroke.map((point) => point.map(Math.round)))")
 
 
-def test_where_the_pen_is_put_down_there_is_ink(pad):
-    """A drawing may be asked for before the pen moves: it must not be empty."""
+@pytest.mark.parametrize("moves", [0, 2])
+def test_where_the_pen_is_put_down_there_is_ink(pad, moves):
+    """A drawing may be asked for before the pen leaves its place: it must not be empty."""
     page = pad.page
     assert page.evaluate("pad.empty")
     page.mouse.move(60, 60)
     page.mouse.down()
+    for _ in range(moves):  # to where it is already
+        page.mouse.move(60, 60)
+    assert [len(stroke) for stroke in strokes(page)] == [1 + moves]
     ink = as_pixels(base64.b64decode(page.evaluate("pad.picture().split(',')[1]")))[..., 0] < 128
     rows, columns = np.nonzero(ink)
     assert abs(rows.mean() - 59.5) < 1 and abs(columns.mean() - 59.5) < 1  # pixels have their middles at ½
