@@ -1,4 +1,4 @@
-"""What the engine is asked for, and what it answers."""
+"""A job for the engine, its samples, and the errors in their place."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ class Job:
     seeds          [n] int64, one a sample
     conditions     n rows that all cost as many network evaluations
     guides_itself  the model reads the guidance scale, so its guidance costs nothing more
-    preview_steps  ascending, each 1 … len(plan): after so many steps the caller is shown x̂0
+    preview_steps  ascending, each 1 … len(plan): after so many steps the caller gets x̂0
     start          [n, …] in the network's range: x at the plan's first timestep; None is the seeds' noise
 
     Raises ValueError where the rows do not agree in number or in cost.

@@ -134,16 +134,16 @@ class Runner:
         rows = arena.rows(slices)  # of the arena
         counts = [len(piece) for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
-        of_plan = arena.plan_row[rows] + steps
+        plan_rows = arena.plan_row[rows] + steps
         conditions = arena.conditions[torch.from_numpy(rows)].compact()
         index = torch.from_numpy(rows).to(self.device)
-        coefficients = torch.from_numpy(self._plans.coefficients[of_plan]).to(self.device)
+        coefficients = torch.from_numpy(self._plans.coefficients[plan_rows]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]
 
-        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[of_plan]), conditions)
+        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[plan_rows]), conditions)
 
         noise = torch.zeros_like(x)
-        noisy = np.flatnonzero(self._plans.stochastic[of_plan])
+        noisy = np.flatnonzero(self._plans.stochastic[plan_rows])
         if len(noisy):
             seeds = torch.from_numpy(arena.seed[rows[noisy]]).to(self.device)
             numbers = torch.from_numpy(steps[noisy] + 1).to(self.device)
@@ -187,8 +187,8 @@ class Runner:
         if self._plans.overgrown:
             self._plans.keep({job.plan for job in self._jobs.values()})
             for other, running in self._jobs.items():
-                of_running = self.models[running.model].arena
-                of_running.plan_row[of_running.span(other)] = self._plans.first_row(running.plan)
+                its_arena = self.models[running.model].arena
+                its_arena.plan_row[its_arena.span(other)] = self._plans.first_row(running.plan)
         arena.add(number, job, self._plans.first_row(job.plan))
         self._jobs[number] = job
 

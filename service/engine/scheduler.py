@@ -1,4 +1,4 @@
-"""What runs next. Plain Python: no tensors, no threads, no clock but the device-seconds it is told of.
+"""What runs next. Plain Python: no tensors, no threads, no clock but the device-seconds that `advance` gets.
 
 The unit is a slice: consecutive rows of one job that stand at the same step, so that 10,000 points are one object.
 A slice that does not fit a tick is cut in two.
@@ -182,11 +182,11 @@ class Scheduler:
                 return curve.knee
             sizes = [size for size in curve.sizes if size >= LOOK_AGAIN_FROM * curve.knee]
             return sizes[self._ticks // LOOK_AGAIN_EVERY % len(sizes)]
-        of_shortest = self._curves[shortest.model]
+        its_curve = self._curves[shortest.model]
         rows = sum(job.pass_evaluations for job in company if job.model == shortest.model)
-        needed = of_shortest.size_for(min(rows, of_shortest.knee))
+        needed = its_curve.size_for(min(rows, its_curve.knee))
         alone, waited = self._seconds_alone(shortest), self._now - shortest.added
-        if waited + shortest.steps_left * of_shortest.seconds(needed) > PROMISE * alone:
+        if waited + shortest.steps_left * its_curve.seconds(needed) > PROMISE * alone:
             return curve.knee
         allowed = (AIM * alone - waited) / shortest.steps_left
         return max(curve.largest_within(allowed), needed if model == shortest.model else 0)

@@ -53,11 +53,6 @@ def test_writing_changes_no_rows_that_were_written():
     assert job.label.tolist() == [5, 5] and job.guidance_scale.tolist() == [2, 2]
 
 
-def test_a_repeated_row_is_that_row():
-    assert same(HINTED.repeated(3), Conditions.cat([HINTED] * 3))
-    assert HINTED.repeated(3).hints.image.data_ptr() == HINTED.hints.image.data_ptr()
-
-
 def test_a_hint_that_is_off_is_kept_and_rows_without_any_are_compact():
     off = replace(HINTED, hints=replace(HINTED.hints, scale=torch.zeros(1)))
     assert same(off.compact(), off)
