@@ -133,8 +133,14 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
             decoded[len(files)] = pixels
             files.append(file)
     labels = np.array([file.label for file in files], dtype=np.int64)
-    _check_enough(folder, labels, left_out)
-    held = held_out(digests(decoded[: len(files)]), labels, section.held_out)
+    content = digests(decoded[: len(files)])
+    _check_enough(folder, labels, content, left_out)
+    held = held_out(content, labels, section.held_out)
+    if not held.any():
+        raise DataError(
+            f"{printable(folder.root)}: nothing can be held out to measure with: its classes share all their images; "
+            f"give each class images of its own"
+        )
     order = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
     pixels = np.lib.format.open_memmap(target / "pixels.npy", "w+", np.uint8, (len(files), *shape))
     for start in range(0, len(files), CHUNK):
@@ -178,21 +184,30 @@ def _progress() -> Progress:
     return Progress(transient=True, disable=not Console().is_terminal)
 
 
-def _check_enough(folder: Folder, labels: NDArray[np.int64], left_out: Sequence[LeftOut]) -> None:
-    """Raises DataError if there are too few images, or a class has only one."""
+def _check_enough(
+    folder: Folder, labels: NDArray[np.int64], content: NDArray[np.bytes_], left_out: Sequence[LeftOut]
+) -> None:
+    """Raises DataError if there are too few different images, or a class has only one.
+
+    labels, content  [n]: the class and the digest of each usable image
+    """
     unusable = ", ".join(f"{one.name} ({one.reason})" for one in left_out[:NAMED])
     because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
-    if len(labels) < FEWEST:
+    different = len(np.unique(content))
+    copies = f" (of {len(labels):,}, the others are copies)" if different < len(labels) else ""
+    if different < FEWEST:
         raise DataError(
-            f"{printable(folder.root)}: too few usable images to learn from, {len(labels)}: give at least {FEWEST}, "
-            f"better some hundreds{because}"
+            f"{printable(folder.root)}: too few {'different' if copies else 'usable'} images to learn from, "
+            f"{different}{copies}: give at least {FEWEST}, better some hundreds{because}"
         )
-    counts = np.bincount(labels, minlength=len(folder.classes)) if folder.classes else np.array([len(labels)])
-    for name, count in zip(folder.classes, counts, strict=False):
+    for number, name in enumerate(folder.classes):
+        own = content[labels == number]
+        count = len(np.unique(own))
         if count < 2:
+            copies = f" (its {len(own):,} images are copies)" if count < len(own) else ""
             raise DataError(
-                f"{printable(folder.root / name)}: a class needs at least 2 usable images (one is held out), and has "
-                f"{count}: add some, or take the folder away{because}"
+                f"{printable(folder.root / name)}: a class needs at least 2 different usable images (one is held "
+                f"out), and has {count}{copies}: add some, or take the folder away{because}"
             )
 
 

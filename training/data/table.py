@@ -18,7 +18,7 @@ from model.data import MAX_DIMENSIONS, DataConfig
 from training.data.augment import point_augmentation
 from training.data.data_section import TableSection
 from training.data.image_folder import LONGEST_LABEL, natural, printable
-from training.data.split import digests, held_out
+from training.data.split import digests, discrete_rows, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
 FEWEST = 16  # points to train on
@@ -82,11 +82,9 @@ def table_set(section: TableSection) -> FiniteSet:
     classes = tuple(sorted(set(points.labels), key=natural))
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[label] for label in points.labels] or [NO_LABEL] * len(points.numbers), dtype=np.int64)
-    held = held_out(digests(points.numbers), labels, section.held_out)
+    held = _split(points.numbers, labels, section.held_out)
     trained = points.numbers[~held].astype(np.float64)
     mean, std = trained.mean(0), trained.std(0)
-    if not (std > 0).all():
-        raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(std == 0).tolist()])
     config = DataConfig(
         dataset=section.dataset,
         kind="points",
@@ -105,7 +103,7 @@ def table_set(section: TableSection) -> FiniteSet:
         )
 
     jitter = section.jitter * torch.tensor(config.std)
-    identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes()).hexdigest()[:16]
+    identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes() + held.tobytes()).hexdigest()[:16]
     return FiniteSet(
         config, examples(~held), examples(held), point_augmentation(jitter), tuple(points.left_out), identity
     )
@@ -197,6 +195,13 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
     constant = (points.numbers == points.numbers[0]).all(0)
     if constant.any():
         raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(constant).tolist()])
+    if points.labels and len(set(zip(points.labels, map(bytes, points.numbers), strict=True))) == len(
+        set(points.labels)
+    ):
+        raise DataError(
+            f"{printable(columns.path)}: all lines of a class are the same point, so there is nothing to learn beyond "
+            f"the class: take no column for it, --no-labels (no label = in the recipe)"
+        )
     for name, count in Counter(points.labels).items():
         if not name.isprintable() or len(name) > LONGEST_LABEL:
             raise DataError(
@@ -208,6 +213,16 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
                 f"{printable(columns.path)}: line {line}: nothing else has the label {name!r}; one line is no class "
                 f"to learn: add some (one is held out), or take it away"
             )
+
+
+def _split(numbers: NDArray[np.float32], labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which lines are held out, bool [n]; every column keeps two different numbers to train on."""
+    held = held_out(digests(numbers), labels, share, discrete_rows(numbers))
+    for column in numbers.T:
+        seen = column[~held]
+        if (seen == seen[0]).all():  # the rare other numbers are all held out
+            held &= column == seen[0]
+    return held
 
 
 def _constant(columns: Columns, names: Sequence[str]) -> DataError:

@@ -306,7 +306,7 @@ def test_names_that_are_not_utf8(tmp_path):
     [
         ({"": 0}, r"of: no images in it; images are \.bmp, "),
         ({"": 1}, "too few usable images to learn from, 1: give at least 8"),
-        ({"a": 30, "b": 1}, r"of/b: a class needs at least 2 usable images .*, and has 1: add some"),
+        ({"a": 30, "b": 1}, r"of/b: a class needs at least 2 different usable images .*, and has 1: add some"),
         ({"": 5, "a": 30, "b": 30}, r"5 images \(0.png …\) lie beside the folders .* --no-labels"),
         ({"train": 30, "test": 30}, r"folders are test and train, which are no classes: give one of them"),
     ],
@@ -314,6 +314,29 @@ def test_names_that_are_not_utf8(tmp_path):
 def test_folders_that_cannot_be_trained_on_say_what_to_do(tmp_path, classes, says):
     with pytest.raises(DataError, match=says):
         images(make_folder(tmp_path / "of", classes))
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ({"a": [0] * 10, "b": [0] * 10}, r"too few different images to learn from, 1 \(of 20, the others are copies\)"),
+        ({"": [5] * 20}, r"too few different images to learn from, 1 \(of 20"),
+        ({"": [5] * 19 + [6]}, r"too few different images to learn from, 2 \(of 20"),
+        ({"a": [*range(20)], "b": [30] * 10}, r"of/b: a class needs .*, and has 1 \(its 10 images are copies\)"),
+        ({"a": [*range(9), 20], "b": [*range(9), 21], "c": [20, 21]}, None),
+    ],
+)
+def test_copies_are_no_images_to_learn_from(tmp_path, kept, says):
+    """Images of one shade each, in folders of these names."""
+    for name, shades in kept.items():
+        (tmp_path / "of" / name).mkdir(parents=True, exist_ok=True)
+        for index, shade in enumerate(shades):
+            Image.new("L", (8, 8), shade).save(tmp_path / "of" / name / f"{index}.png")
+    if says is None:
+        assert len(images(tmp_path / "of").held_out)
+        return
+    with pytest.raises(DataError, match=says):
+        images(tmp_path / "of")
 
 
 def test_a_folder_of_other_things_says_what_they_are(tmp_path):

@@ -114,6 +114,7 @@ def test_a_line_that_cannot_be_used_is_named_and_left_out(tmp_path, line, says):
         (f"p,q,kind\n{GOOD}1,2,c\n", {"label": "kind"}, "line 42: nothing else has the label 'c'"),
         ("p,q\n" + "".join(f"{i},7\n" for i in range(40)), {}, r"same number in every line of 'q'.*--without q"),
         ("p,p\n" + "".join(f"{i},7\n" for i in range(40)), {}, "wants a name of its own, and 'p'"),
+        ("x,y,kind\n" + "0,0,a\n1,2,b\n2,4,c\n" * 30, {"label": "kind"}, "all lines of a class are the same point"),
         (b"p,q\n" + b"1,caf\xe9\n", {}, r"not UTF-8 \(byte 9\): save it as UTF-8"),
         (",".join(f"p{i}" for i in range(70)) + "\n", {}, r"70 columns of numbers: points have 1 … 64; .*--without"),
         ('p,q\n1,"2\n' * 3, {}, "no CSV that can be read"),
@@ -128,3 +129,11 @@ def test_tables_that_cannot_be_trained_on_say_what_to_do(tmp_path, text, options
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match=r"gone.csv: no such file: give a .csv, or a folder of images"):
         points(tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize("text", ["x\n" + "1\n0\n" * 300, "x\n" + "0\n" * 599 + "1\n", "x,y\n" + "0,1\n1,0\n" * 20])
+def test_two_values_are_enough_to_train_on(tmp_path, text):
+    of = points(write(tmp_path / "t.csv", text))
+    for column in of.examples.rows.T:
+        assert set(column.tolist()) == {0, 1}
+    assert len(of.held_out) > 0
