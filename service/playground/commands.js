@@ -11,7 +11,7 @@ export function curl(settled) {
   const images = settled.can.dataset.kind === "images";
   const file = images ? ` -o ${fileName(settled)}.png` : "";
   const auth = key.value ? ` -H "Authorization: Bearer $SPIRALE_API_KEY"` : "";
-  return `curl --json @- ${here("sample")}${auth}${file} <<'END'\n${JSON.stringify(asRequest(settled))}\nEND\n`;
+  return `curl -d @- ${here("sample")}${auth}${file} <<'END'\n${JSON.stringify(asRequest(settled))}\nEND\n`;
 }
 
 export function httpx(settled) {

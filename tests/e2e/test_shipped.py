@@ -46,7 +46,7 @@ def draw(service: Process, *asked: dict) -> list[np.ndarray]:
 def test_curl_gets_a_seven_that_the_judge_reads_as_seven(shipped, tmp_path):
     seven = tmp_path / "seven.png"
     body = '{"dataset":"mnist","label":7,"seed":1}'
-    subprocess.run(["curl", "-sf", "--json", body, f"{shipped.url}/sample", "-o", seven], check=True)
+    subprocess.run(["curl", "-sf", "-d", body, f"{shipped.url}/sample", "-o", seven], check=True)
     picture = pixels(seven.read_bytes())
     assert picture.shape == (28, 28) and read([picture]) == [7]
 

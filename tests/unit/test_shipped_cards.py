@@ -85,7 +85,7 @@ def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_
     drawing = bytes(range(256))  # of more than a line in base64
     (tmp_path / "drawing.png").write_bytes(drawing)
     card = (CHECKPOINTS / name / "README.md").read_text()
-    command = re.search(r"^curl --json (.*) localhost:8000/sample", card, re.MULTILINE)[1]
+    command = re.search(r"^curl -d (.*) localhost:8000/sample", card, re.MULTILINE)[1]
     sent = subprocess.run(["sh", "-c", f"printf %s {command}"], cwd=tmp_path, capture_output=True, check=True).stdout
     assert base64.b64decode(json.loads(sent)["control"]["image"]) == drawing
     assert "base64 -w" not in command  # of GNU alone

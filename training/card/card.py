@@ -36,7 +36,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         *_title(name, config.recipe),
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
-        f"curl --json {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
+        f"curl -d {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
         "```",
         "",
         "| | |",
@@ -122,7 +122,7 @@ def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> 
             f"Its gradient guides a denoiser of the same data and schedule towards {condition}.",
         ),
         "```",
-        f"curl --json {_quoted({'dataset': data.dataset} | request)} localhost:8000/sample"
+        f"curl -d {_quoted({'dataset': data.dataset} | request)} localhost:8000/sample"
         + (f" -o {data.dataset}.png" if data.kind == "images" else ""),
         "```",
         "",
@@ -150,7 +150,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
     lines = [
         *_title(config.name, config.recipe, f"It makes {base.name} follow {hint}."),
         "```",
-        f"""curl --json '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 < """
+        f"""curl -d '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 < """
         """drawing.png | tr -d '\\n')'"}}' localhost:8000/sample -o followed.png""",
         "```",
         "",
