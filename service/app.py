@@ -17,8 +17,17 @@ from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
-from service.http import problems
-from service.http.middleware import ApiKey, BodyLimit, InternalError, JsonBody, RequestContext
+from service.http import contract, problems
+from service.http.middleware import (
+    ApiKey,
+    BodyLimit,
+    HeadAsGet,
+    InternalError,
+    JsonBody,
+    RequestContext,
+    RequestTarget,
+)
+from service.http.openai_errors import OpenAIErrors
 from service.http.security_headers import Cors, SecurityHeaders
 from service.metrics import Metrics
 from service.requests.field_names import sample_field_meant
@@ -86,9 +95,12 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         description="Samples of small diffusion models.",
         version=__version__,
         lifespan=lifespan,
+        servers=contract.SERVERS,
+        redirect_slashes=False,  # the framework's redirects name the Host of the request; see service/http/problems.py
         docs_url=None,  # of our own: service/routes/docs.py
         redoc_url=None,
     )
+    contract.install(app)
     problems.install(
         app,
         lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
@@ -102,10 +114,13 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     if settings.api_key is not None:
         app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
     app.add_middleware(InternalError)
+    app.add_middleware(HeadAsGet)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(OpenAIErrors)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
+    app.add_middleware(RequestTarget)
     return app
 
 

@@ -21,7 +21,11 @@ class Metrics:
             "spirale_requests_total", "Answered sample requests", ["dataset", "outcome"], registry=r
         )
         self.request_seconds = Histogram(
-            "spirale_request_seconds", "From request to answer", ["dataset"], buckets=LATENCY_BUCKETS, registry=r
+            "spirale_request_seconds",
+            "From request to answer, or to its failure; refused and cancelled requests are counted only",
+            ["dataset", "outcome"],
+            buckets=LATENCY_BUCKETS,
+            registry=r,
         )
         self.queue_seconds = Histogram(
             "spirale_queue_seconds",

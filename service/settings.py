@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 ORIGIN = re.compile(r"https?://[^/\s*]+")
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 def shipped_checkpoints() -> Path:
@@ -18,6 +26,17 @@ def shipped_checkpoints() -> Path:
 
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class _OwnEnvironment(EnvSettingsSource):
+    """The environment without what Kubernetes adds to it: beside a Service named spirale, every pod has
+    SPIRALE_PORT=tcp://ADDRESS:PORT."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str) and SERVICE_LINK.match(value):
+            return None, key, is_complex
+        return value, key, is_complex
 
 
 class Settings(BaseSettings):
@@ -33,6 +52,18 @@ class Settings(BaseSettings):
         cli_avoid_json=True,
         cli_show_env_vars=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and arguments come before the environment; no file is read."""
+        return init_settings, _OwnEnvironment(settings_cls)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 to be reached from other machines.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one, which the log names.")

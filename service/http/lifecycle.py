@@ -17,6 +17,7 @@ from service.http.problems import Problem
 from service.state import State
 
 CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
+TIMED = ("ok", "deadline", "failed")  # a refusal is quick: among these it would make an overload look fast
 OUTCOMES = {EngineFull: "full", DeadlinePassed: "deadline", EngineStopped: "stopped"}
 
 
@@ -42,7 +43,7 @@ class CountedRoute(APIRoute):
 
 @contextlib.contextmanager
 def counted(dataset: str, state: State) -> Iterator[None]:
-    """Count how a request came out, and how long it took."""
+    """Count how a request came out, and how long it took if its samples were begun."""
     started = time.perf_counter()
     dataset = dataset if dataset in state.catalog.datasets else "unknown"
     outcome = "failed"
@@ -60,7 +61,9 @@ def counted(dataset: str, state: State) -> Iterator[None]:
         raise
     finally:
         state.metrics.requests.labels(dataset=dataset, outcome=outcome).inc()
-        state.metrics.request_seconds.labels(dataset=dataset).observe(time.perf_counter() - started)
+        if outcome in TIMED:
+            seconds = time.perf_counter() - started
+            state.metrics.request_seconds.labels(dataset=dataset, outcome=outcome).observe(seconds)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:

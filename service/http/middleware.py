@@ -1,4 +1,5 @@
-"""What stands before every route: id, log, last resort, key, body limit, content type. Plain ASGI, no buffering."""
+"""What stands before every route: id, log, target, method, last resort, key, body limit, content type. Plain ASGI, no
+buffering."""
 
 import asyncio
 import re
@@ -18,6 +19,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OPEN_PATHS = re.compile(r"/healthz|/readyz|/|/playground/.*|/docs(/.*)?|/openapi\.json")
 POLLED = ("/healthz", "/readyz", "/metrics")
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]*\+)?json")
+ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+ABSOLUTE_BYTES = re.compile(ABSOLUTE.pattern.encode(), re.IGNORECASE)
+BODILESS = "spirale.bodiless"
+"""In the scope of a GET that was a HEAD."""
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -53,6 +58,33 @@ class RequestContext:
             tell = log.debug if quiet else log.info
             tell("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+class RequestTarget:
+    """An absolute target, such as a client sends that takes this for its proxy, is the path in it (RFC 9112 3.2.2)."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (absolute := ABSOLUTE.match(scope["path"])):
+            scope["path"] = scope["path"][absolute.end() :] or "/"
+            if raw := ABSOLUTE_BYTES.match(scope.get("raw_path") or b""):
+                scope["raw_path"] = scope["raw_path"][raw.end() :] or b"/"
+        await self.app(scope, receive, send)
+
+
+class HeadAsGet:
+    """HEAD is GET without the body, which the server leaves out (RFC 9110 9.3.2). Whoever computes one can see in the
+    scope that nobody reads it."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET", BODILESS: True}
+        await self.app(scope, receive, send)
 
 
 class InternalError:
@@ -139,13 +171,10 @@ class BodyLimit:
 
 
 class JsonBody:
-    """415 for a POST of something that is not JSON; and curl understood as its user means it.
+    """415 for a POST of something that is not JSON, or is compressed.
 
     `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
     without, so a page elsewhere cannot use this to get around CORS.
-
-    `curl --json` also sends `Accept: application/json`, whatever its user would like back. That is taken as no
-    preference; who wants JSON of curl says `-d` with `-H 'Accept: application/json'`.
     """
 
     def __init__(self, app: ASGIApp):
@@ -154,15 +183,21 @@ class JsonBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             headers = MutableHeaders(scope=scope)
+            coding = headers.get("content-encoding", "").strip().lower()
+            if coding not in ("", "identity"):
+                problem = Problem(
+                    415, f"the body is in {coding[:40]}: send it uncompressed", headers={"Accept-Encoding": "identity"}
+                )
+                return await problem.response()(scope, receive, send)
             empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
             content_type = headers.get("content-type", "").split(";")[0].strip().lower()
             if content_type == FORM_TYPE and "origin" not in headers:
                 headers["content-type"] = "application/json"
             elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
                 problem = Problem(
-                    415, f"the body is {content_type or 'of no type'}, not application/json; with curl, use --json"
+                    415,
+                    f"the body is {content_type or 'of no type'}, not JSON: send `Content-Type: application/json`",
+                    headers={"Accept": "application/json"},
                 )
                 return await problem.response()(scope, receive, send)
-            elif headers.get("user-agent", "").startswith("curl/") and headers.get("accept") == "application/json":
-                headers["accept"] = "*/*"
         await self.app(scope, receive, send)

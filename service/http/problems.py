@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,9 +15,28 @@ from starlette.routing import Match
 
 from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped
 
+MEDIA_TYPE = "application/problem+json"
+UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
 SHOWN = 80  # characters of what was given that an answer repeats
 NESTED = ("control",)  # the field that has fields of its own
 SHOWN_FIELDS = 10  # wrong fields that an answer lists
+
+
+EXAMPLES: Mapping[int, str] = {
+    401: "an API key is needed: send `Authorization: Bearer <key>`",
+    403: "there is no API key, so anybody could ask for this: set one, or send the process SIGHUP",
+    404: "there is no dataset 'cats'; there are: gaussian, mnist, spiral",
+    406: "mnist comes as image/png, application/json, application/zip, …, not as video/mp4",
+    408: "the body did not come within 30 s",
+    413: "the body is larger than 2,097,152 bytes",
+    415: "the body is text/plain, not JSON: send `Content-Type: application/json`",
+    422: "guidance_scale: 0 … 20. Input should be less than or equal to 20 (given: 21)",
+    429: "the queue is full (60 s of work); try again in 4 s",
+    500: "something failed in the service; its log has the X-Request-ID of this answer",
+    503: "the engine is not ready; see /readyz",
+    504: "not done within 120 s; ask for fewer samples or steps, or try again later",
+}
+"""By status, what a problem's `detail` may say."""
 
 
 class InvalidField(BaseModel):
@@ -62,8 +82,8 @@ class Problem(Exception):
         return Response(
             text.encode("utf-8", "backslashreplace"),  # half a surrogate pair, repeated from the request, is \udXXX
             self.status,
-            headers=self.headers,
-            media_type="application/problem+json",
+            headers=UNKEPT | self.headers,
+            media_type=MEDIA_TYPE,
         )
 
 
@@ -86,7 +106,10 @@ def of_engine(error: EngineError) -> Problem:
             headers={"Retry-After": str(error.retry_after)},
         )
     if isinstance(error, DeadlinePassed):
-        return Problem(504, f"{error}; ask for fewer samples or steps, or try again later")
+        # Client libraries repeat a 504 at once unless they are told not to: the same work would be too much again.
+        return Problem(
+            504, f"{error}; ask for fewer samples or steps, or try again later", headers={"X-Should-Retry": "false"}
+        )
     if isinstance(error, EngineStopped):
         return Problem(503, f"{error}; see /readyz", headers={"Retry-After": "5"})
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")
@@ -104,8 +127,18 @@ def unexpected() -> Problem:
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These problems, for a route's OpenAPI entry."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/ProblemBody"},
+                    "example": Problem(status, EXAMPLES[status]).body(),
+                }
+            },
+        }
+        for status in statuses
+    }
 
 
 FieldMeant = Callable[[str, str], str | None]
@@ -113,22 +146,11 @@ FieldMeant = Callable[[str, str], str | None]
 
 
 def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldMeant) -> None:
-    """Every error of the app, also the framework's own, becomes a problem, in OpenAPI too.
+    """Every error of the app, also the framework's own, becomes a problem.
 
     `ranges` says of a request's fields what they may be, as of now, where a type and one bound would not. `meant`
     knows what others call them.
     """
-    without_problems = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = without_problems()
-        _without_the_frameworks_own_errors(schema)
-        definition = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        schemas |= definition.pop("$defs", {}) | {"ProblemBody": definition}
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend it
 
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
@@ -150,6 +172,8 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldM
         if error.status_code == 400:
             return unreadable().response()
         if error.status_code == 404:
+            if path.endswith("/") and _methods(request, path[:-1]):
+                return _redirect(request)
             return Problem(404, f"there is no {path}; see /docs").response()
         if error.status_code == 405:
             allowed = ", ".join(_methods(request)) or (error.headers or {})["Allow"]  # a mounted folder names them
@@ -158,26 +182,22 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldM
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
-def _without_the_frameworks_own_errors(schema: dict[str, Any]) -> None:
-    """FastAPI describes a 422 of its own for every route that reads something; here there is none but a problem."""
-    framework = {"$ref": "#/components/schemas/HTTPValidationError"}
-    for path in schema["paths"].values():
-        for operation in path.values():
-            answer = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
-            if answer.get("schema") == framework:
-                del operation["responses"]["422"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(name, None)
-
-
-def _methods(request: Request) -> list[str]:
-    """Those of every route at this path; the framework names the first route's only."""
-    found = set()
+def _methods(request: Request, path: str | None = None) -> list[str]:
+    """Those of every route at this path; the framework names the first route's only. HEAD goes wherever GET does."""
+    found: set[str] = set()
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
-        scope = dict(request.scope, method=method)
+        scope = dict(request.scope, method=method, path=path or request.scope["path"])
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            found.add(method)
+            found |= {method, "HEAD"} if method == "GET" else {method}
     return sorted(found)
+
+
+def _redirect(request: Request) -> Response:
+    """To the same path without the slash at its end. The target is relative, so that it holds behind any proxy and
+    whatever Host the request names."""
+    target = "../" + quote(request.url.path[:-1].rpartition("/")[2])
+    query = request.scope["query_string"].decode("latin-1")
+    return Response(status_code=307, headers={"Location": f"{target}?{query}" if query else target})
 
 
 def of_validation(error: RequestValidationError, ranges: Mapping[str, str], meant: FieldMeant) -> Problem:

@@ -2,9 +2,12 @@
 
 from collections.abc import Collection
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.problems import Problem
 
 # Scripts, styles and requests of our own only, nothing inline, in nobody's frame; pictures also from memory.
 CONTENT_SECURITY_POLICY = (
@@ -17,7 +20,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-SAID_IN_HEADERS = ("X-Request-ID", "X-Seed", "X-Model", "X-Unknown-Words", "Server-Timing", "Retry-After")
+SAID_IN_HEADERS = (
+    "X-Request-ID", "X-Seed", "X-Model", "X-Unknown-Words", "X-Ignored-Fields", "Server-Timing", "Retry-After",
+    "X-Should-Retry",
+)  # fmt: skip
 
 
 class SecurityHeaders:
@@ -38,13 +44,27 @@ class SecurityHeaders:
 
 
 class Cors(CORSMiddleware):
-    """CORS: pages of `origins` may ask, and read the answers; with a key, without cookies, of which there are none."""
+    """CORS: pages of `origins` may ask, and read the answers; with a key, without cookies, of which there are none.
+
+    They may send any header: client libraries have their own, such as X-Stainless-OS, and none means anything here that
+    the origin does not already grant. A public page may ask a service in a private network.
+    """
 
     def __init__(self, app: ASGIApp, origins: Collection[str]):
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "X-Request-ID"),
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("*",),
+            allow_private_network=True,
             expose_headers=SAID_IN_HEADERS,
         )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """200, or a problem that says what is not allowed."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == 200:
+            return answer
+        told = bytes(answer.body).decode()
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return Problem(400, f"{told}; see --cors-origins. GET, HEAD and POST are allowed", headers=headers).response()

@@ -45,7 +45,7 @@ export function figures(text) {
     if (name === "spirale_rows_active") found.active = Number(value);
     if (name === "spirale_queued_device_seconds") found.seconds = Number(value);
     if (name === "spirale_network_evaluations_total") found.evaluations += Number(value);
-    if (name === "spirale_request_seconds_bucket") {
+    if (name === "spirale_request_seconds_bucket" && !/outcome="(?!ok")/.test(labels)) {
       const bound = Number(/le="([^"]+)"/.exec(labels)[1].replace("+Inf", "Infinity"));
       found.latencies.set(bound, (found.latencies.get(bound) ?? 0) + Number(value));
     }

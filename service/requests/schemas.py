@@ -21,6 +21,7 @@ from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
 from model.samplers import SAMPLERS, Sampler, samplers_with
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
+from service.requests.leniency import seed_in_other_words, whole_numbers, without_empty
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
@@ -99,7 +100,8 @@ class _Fields(BaseModel):
         None,
         ge=0,
         le=MAX_SEED,
-        description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where not given.",
+        description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where it is not given, or -1. Past "
+        "2⁵³, where JavaScript's numbers are not exact, a string of digits is taken too.",
     )
     model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
     previews: int | None = Field(
@@ -150,10 +152,12 @@ class SampleRequest(_Fields):
 
     @model_validator(mode="before")
     @classmethod
-    def _few_fields(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
+    def _as_meant(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        if len(fields) > MAX_FIELDS:
             raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
-        return fields
+        return seed_in_other_words(whole_numbers(fields))
 
 
 def ranges() -> Mapping[str, str]:
@@ -190,6 +194,11 @@ class SampleQuery(_Fields):
     guidance_interval: Annotated[Interval | None, BeforeValidator(_commas)] = Field(
         None, description=_Fields.model_fields["guidance_interval"].description
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, fields: Any) -> Any:
+        return seed_in_other_words(without_empty(fields)) if isinstance(fields, dict) else fields
 
     def as_request(self) -> SampleRequest:
         fields = self.model_dump(exclude_unset=True)

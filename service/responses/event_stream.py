@@ -24,13 +24,17 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 DEFAULT_PREVIEWS = 10
-EVENT_SCHEMA = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"enum": ["progress", "result", "error"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
+SCHEMA = {
+    "type": "string",
+    "description": "Server-sent events, their data in JSON: `progress` with a picture of x̂0 or its points, then one "
+    "`result` or one `error`. The last has the id `end`; a browser's EventSource that comes again with it is answered "
+    "204, and stays away.",
+}
+LAST_ID = "end"
+"""The id of the last event: there is nothing to come back for."""
+HEADERS = {
+    "Cache-Control": "no-store, no-transform",  # who compresses the events would keep them back
+    "X-Accel-Buffering": "no",  # nor may nginx
 }
 PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
 
@@ -70,12 +74,12 @@ class Stream:
                 yield await self._encode(_progress_event, self._resolved, step, x0, self._zoom)
             yield await self._encode(_result_event, self._resolved, self._result.result(), self._zoom)
         except EngineError as error:
-            yield _event("error", json.dumps(of_engine(error).body()))
+            yield _event("error", json.dumps(of_engine(error).body()), last=True)
             self.finished = True
             raise
         except Exception as error:
             log.error("a stream failed", exc_info=error)
-            yield _event("error", json.dumps(unexpected().body()))
+            yield _event("error", json.dumps(unexpected().body()), last=True)
             self.finished = True
             raise JobFailed("the stream has said so") from error
         self.finished = True
@@ -101,7 +105,7 @@ class EventStream(StreamingResponse):
     """The answer that sends a stream, counted by how it came out; its rows are freed whatever becomes of it."""
 
     def __init__(self, stream: Stream, counted: contextlib.ExitStack, headers: dict[str, str]):
-        super().__init__(stream.events(), media_type=MEDIA_TYPE, headers=headers | {"Cache-Control": "no-cache"})
+        super().__init__(stream.events(), media_type=MEDIA_TYPE, headers=headers | HEADERS)
         self._stream = stream
         self._counted = counted
 
@@ -130,8 +134,9 @@ def _result_event(resolved: Resolved, samples: Samples, zoom: int) -> bytes:
         "sample": samples.sampling_seconds,
         "encode": time.perf_counter() - started,
     }
-    return _event("result", f'{answer.removesuffix("}")},"timings":{json.dumps(timings)}}}')
+    return _event("result", f'{answer.removesuffix("}")},"timings":{json.dumps(timings)}}}', last=True)
 
 
-def _event(name: str, json_text: str) -> bytes:
-    return f"event: {name}\ndata: {json_text}\n\n".encode()
+def _event(name: str, json_text: str, last: bool = False) -> bytes:
+    identity = f"id: {LAST_ID}\n" if last else ""
+    return f"{identity}event: {name}\ndata: {json_text}\n\n".encode()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from pydantic import BaseModel
 
+from service.http.problems import UNKEPT
 from service.media import encoding, plots
 from service.requests.resolve import Resolved
 from service.requests.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
@@ -43,7 +44,9 @@ def headers(resolved: Resolved) -> dict[str, str]:
     words = ",".join(quote(word, safe="") for word in resolved.conditioned.unknown_words)
     if len(words) > MAX_HEADER:
         words = words[: MAX_HEADER + 1].rpartition(",")[0]
-    return fields | ({"X-Unknown-Words": words} if words else {})
+    # Somebody who asks the same address again would like another picture.
+    drawn = resolved.choice.request.seed is None
+    return fields | ({"X-Unknown-Words": words} if words else {}) | (UNKEPT if drawn else {})
 
 
 class _Record(TypedDict):

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.http.problems import Problem, documented
+from service.http.problems import UNKEPT, Problem, documented
 from service.state import AppState
 
 STALE_HEARTBEAT = 5.0  # seconds
@@ -12,13 +12,14 @@ router = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz(response: Response) -> dict[str, str]:
     """The process answers."""
+    response.headers.update(UNKEPT)
     return {"status": "alive"}
 
 
 @router.get("/readyz", responses=documented(503))
-async def readyz(state: AppState) -> dict[str, str]:
+async def readyz(response: Response, state: AppState) -> dict[str, str]:
     """Models are loaded and warmed up, and the engine moves."""
     engine = state.engine.snapshot()
     if engine.failure is not None:
@@ -31,10 +32,11 @@ async def readyz(state: AppState) -> dict[str, str]:
         raise Problem(503, detail, headers={"Retry-After": "2"})
     if engine.heartbeat_age > STALE_HEARTBEAT:
         raise Problem(503, f"the engine has not moved for {engine.heartbeat_age:.0f} s")
+    response.headers.update(UNKEPT)
     return {"status": "ready"}
 
 
 @router.get("/metrics", response_class=Response, responses=documented(401))
 async def metrics(state: AppState) -> Response:
     """Prometheus."""
-    return Response(state.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(state.metrics.exposition(), headers=UNKEPT | {"Content-Type": CONTENT_TYPE_LATEST})

@@ -9,7 +9,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from service.checkpoints.catalog import Catalog
 from service.engine.snapshot import EngineSnapshot
 from service.http.lifecycle import off_the_loop
-from service.http.problems import Problem, documented
+from service.http.problems import UNKEPT, Problem, documented
 from service.requests.ways import Way
 from service.responses.describe import models_answer
 from service.responses.models_answer import ModelsAnswer
@@ -31,7 +31,7 @@ class ReferenceAnswer(BaseModel):
 async def models(state: AppState) -> Response:
     """What may be asked: for each dataset the ways to ask, and its checkpoints with defaults and metrics."""
     known = state.catalog, state.reloader.ways, state.engine.snapshot()
-    return Response(await off_the_loop(state, _models, *known), media_type="application/json")
+    return Response(await off_the_loop(state, _models, *known), media_type="application/json", headers=UNKEPT)
 
 
 def _models(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: EngineSnapshot) -> bytes:
@@ -49,7 +49,8 @@ async def reference(name: str, state: AppState) -> Response:
     having = {one.config.name: one for one in checkpoints if one.reference is not None}
     if name not in having:
         raise Problem(404, f"there are no reference points of {name!r}; there are of: {', '.join(having) or '–'}")
-    return Response(await off_the_loop(state, _reference, having[name]), media_type="application/json")
+    points = await off_the_loop(state, _reference, having[name])
+    return Response(points, media_type="application/json", headers=UNKEPT)
 
 
 def _reference(checkpoint: DenoiserCheckpoint) -> bytes:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.http import negotiation
 from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
+from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
 from service.requests.control_image import hint_of
 from service.requests.resolve import resolve
@@ -29,7 +30,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/zip": _BINARY,
             "application/x-npy": _BINARY,
             "text/csv": {"schema": {"type": "string"}},
-            event_stream.MEDIA_TYPE: {"itemSchema": event_stream.EVENT_SCHEMA},
+            event_stream.MEDIA_TYPE: {"schema": event_stream.SCHEMA},
         },
     },
     **documented(401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
@@ -51,7 +52,8 @@ async def get_sample(query: Annotated[SampleQuery, Query()], request: Request, s
 async def _answer(wanted: SampleRequest, request: Request, state: State) -> Response:
     """Resolve, sample, encode; counted by how it came out, a stream when it has ended."""
     with contextlib.ExitStack() as until_answered:
-        until_answered.enter_context(counted(wanted.dataset, state))
+        if not request.scope.get(BODILESS):
+            until_answered.enter_context(counted(wanted.dataset, state))
         resolved = resolve(state.catalog, wanted)
         control = resolved.choice.control
         if wanted.control is not None and control is not None:
@@ -69,15 +71,26 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if wanted.axes is not None and media_type != "image/png":
             raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
         headers = {"Vary": "Accept"} | representations.headers(resolved)
-        if media_type == event_stream.MEDIA_TYPE:
+        streamed = media_type == event_stream.MEDIA_TYPE
+        if wanted.previews is not None and not streamed:
+            raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
+        if streamed and request.headers.get("last-event-id") == event_stream.LAST_ID:
+            return Response(status_code=204, headers=headers)
+        if request.scope.get(BODILESS):
+            return _head(media_type, headers)
+        if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)
             return EventStream(stream, until_answered.pop_all(), headers)
-        if wanted.previews is not None:
-            raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
-
         samples = await while_connected(request, state.engine.sample(resolved.job))
         body, encode_seconds = await encoded(state, offered[media_type], resolved, samples.data, wanted.zoom or 1)
         timing = {"queue": samples.queue_seconds, "sample": samples.sampling_seconds, "encode": encode_seconds}
         headers["Server-Timing"] = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timing.items())
         return Response(body, media_type=media_type, headers=headers)
+
+
+def _head(media_type: str, headers: dict[str, str]) -> Response:
+    """What HEAD answers: nothing is sampled, so the length is not known."""
+    answer = Response(media_type=media_type, headers=headers)
+    del answer.headers["content-length"]
+    return answer

@@ -128,7 +128,7 @@ def test_containers_serve_samples_and_are_scraped(deployment):
     def latency_is_known() -> bool:
         """The median latency of the request above can be asked for, by dataset"""
         httpx.post(f"{service}/sample", json={"dataset": "spiral", "n": 5}, timeout=60)
-        query = "histogram_quantile(0.5, sum by (dataset, le) (rate(spirale_request_seconds_bucket[1m])))"
+        query = 'histogram_quantile(0.5, sum by (dataset, le) (rate(spirale_request_seconds_bucket{outcome="ok"}[1m])))'
         found = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()["data"]["result"]
         return [one["metric"]["dataset"] for one in found if one["value"][1] != "NaN"] == ["spiral"]
 

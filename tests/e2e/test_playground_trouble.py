@@ -183,7 +183,7 @@ def test_events_are_read_however_their_bytes_come(tiny_service, visit):
 
 def test_the_median_is_read_from_prometheus_buckets(tiny_service, visit):
     text = "\n".join(
-        f'spirale_request_seconds_bucket{{dataset="{name}",le="{bound}"}} {count}'
+        f'spirale_request_seconds_bucket{{dataset="{name}",le="{bound}",outcome="ok"}} {count}'
         for name, counts in {"a": (0, 2, 2, 2), "b": (0, 0, 2, 2)}.items()
         for bound, count in zip(("0.1", "0.2", "0.4", "+Inf"), counts, strict=True)
     )

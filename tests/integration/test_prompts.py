@@ -241,11 +241,15 @@ def test_openais_models_are_those_that_understand_prompts(official):
         ({"prompt": "hello"}, "prompt", "thin seven"),
         ({"prompt": ""}, "prompt", "at least 1"),
         ({"n": 11}, "n", "less than or equal to 10"),
-        ({"size": "1024x512"}, "size", "auto, or a whole multiple of 8x8, up to 1024x1024"),
+        ({"size": "7x1024"}, "size", "auto, or WIDTHxHEIGHT of at least 8x8"),
+        ({"size": "large"}, "size", "auto, or WIDTHxHEIGHT of at least 8x8"),
         ({"response_format": "url"}, "response_format", "b64_json"),
-        ({"quality": "hd"}, "quality", "unknown field"),
+        ({"output_format": "webp"}, "output_format", "'png'"),
+        ({"background": "transparent"}, "background", "'opaque'"),
+        ({"stream": True}, "stream", "False"),
+        ({"extra_body": {"negative_prompt": "4"}}, "negative_prompt", "unknown field"),
         ({"extra_body": {"steps": 99}}, "steps", "1 … 50"),
-        ({"extra_body": {"seed": -1}}, "seed", "0 … "),
+        ({"extra_body": {"seed": -2}}, "seed", "0 … "),
     ],
 )
 def test_openais_client_is_told_what_is_wrong(official, options, param, says):

@@ -170,21 +170,21 @@ def test_get_is_the_same_as_post(client, query, fields):
         ("text/html, application/json;q=0.9, */*;q=0.1", "application/json"),
         ("image/png;q=0.2, application/zip", "application/zip"),
         ("image/png;q=0, */*", "application/json"),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "image/png"),
     ],
 )
 def test_accept_is_weighed(client, accept, media_type):
     assert ask(client, SEVEN, accept).headers["content-type"] == media_type
 
 
-def test_what_curl_says_of_itself_is_not_what_its_user_wants(client):
-    curl = {"User-Agent": "curl/8.0"}
-    body = json.dumps(SEVEN)
-    json_flag = {"Content-Type": "application/json", "Accept": "application/json"}
-    assert client.post("/sample", content=body, headers=curl | json_flag).headers["content-type"] == "image/png"
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert client.post("/sample", content=body, headers=curl | form).headers["content-type"] == "image/png"
-    wanted = client.post("/sample", content=body, headers=curl | form | {"Accept": "application/json"})
-    assert wanted.headers["content-type"] == "application/json"
+@pytest.mark.parametrize("agent", ["curl/8.0", "python-httpx/0.28", "Mozilla/5.0"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_every_client_gets_what_its_header_says(client, agent, content_type):
+    """Also curl: a command that Swagger UI shows answers as the page did."""
+    asked = {"User-Agent": agent, "Content-Type": content_type}
+    for accept, media_type in (("application/json", "application/json"), ("*/*", "image/png")):
+        answer = client.post("/sample", content=json.dumps(SEVEN), headers=asked | {"Accept": accept})
+        assert answer.headers["content-type"] == media_type
 
 
 GUIDED = SEVEN | {"guidance_scale": 3.0, "steps": 6, "n": 2}

@@ -54,9 +54,17 @@ def test_the_objective_lies_on_a_bucket():
     """Else the share of slow requests would be a guess."""
     bounds = {match for query in queries() for match in re.findall(r'le="([^"]+)"', query)}
     metrics = Metrics()
-    metrics.request_seconds.labels(dataset="mnist").observe(1)
+    metrics.request_seconds.labels(dataset="mnist", outcome="ok").observe(10)
     text = metrics.exposition().decode()
-    assert bounds == {"1.0"} and 'spirale_request_seconds_bucket{dataset="mnist",le="1.0"} 1.0' in text
+    assert bounds == {"10.0"}
+    assert 'spirale_request_seconds_bucket{dataset="mnist",le="10.0",outcome="ok"} 1.0' in text
+
+
+def test_a_flood_of_refusals_leaves_latency_as_it_was():
+    """Overload must not look fast: quantiles and the objective ask for outcomes of requests that were taken on."""
+    for query in queries():
+        for selector in re.findall(r"spirale_request_seconds_(?:bucket|count)(\{[^}]*\})?", query):
+            assert 'outcome="ok"' in selector or 'outcome=~"ok|deadline"' in selector, query
 
 
 def test_the_dashboard_can_be_provisioned():

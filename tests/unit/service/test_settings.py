@@ -29,6 +29,21 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
     assert Settings().api_key is None and Settings().port == 8000
 
 
+@pytest.mark.parametrize("link", ["tcp://10.43.12.7:8000", "udp://10.43.12.7:8000", "sctp://[fd00::7]:8000"])
+def test_what_kubernetes_puts_beside_a_service_named_spirale_is_no_setting(monkeypatch, link):
+    monkeypatch.setenv("SPIRALE_SERVICE_HOST", "10.43.12.7")
+    monkeypatch.setenv("SPIRALE_SERVICE_PORT", "8000")
+    monkeypatch.setenv("SPIRALE_PORT_8000_TCP", link)
+    monkeypatch.setenv("SPIRALE_PORT", link)
+    monkeypatch.setenv("SPIRALE_HOST", link)
+    assert (Settings().port, Settings().host) == (8000, "127.0.0.1")
+    assert Settings(_cli_parse_args=["--port", "9000"]).port == 9000
+    with pytest.raises(ValidationError):  # a flag comes from nobody but the operator
+        Settings(_cli_parse_args=["--port", link])
+    monkeypatch.setenv("SPIRALE_PORT", "8001")
+    assert Settings().port == 8001
+
+
 @pytest.mark.parametrize(
     "flags",
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],

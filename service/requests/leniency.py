@@ -1,0 +1,40 @@
+"""What clients write in other ways than the fields' types have it, and mean the same by."""
+
+import re
+from typing import Any
+
+EXACT = 2**53  # below it no two whole numbers are the same float
+DRAWN = (-1, "-1", "")  # what other services take for: draw a seed
+DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has one kind of number: 2.0 and 2e0 are 2, alone or in a list."""
+    return {
+        name: [_whole(one) for one in value] if isinstance(value, list) else _whole(value)
+        for name, value in fields.items()
+    }
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and abs(value) < EXACT and value.is_integer() else value
+
+
+def seed_in_other_words(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without the seed where it says that one is to be drawn. A seed as a text of digits is that number: JavaScript's
+    own numbers are exact up to 2⁵³ only."""
+    seed = fields.get("seed")
+    if isinstance(seed, str) and DIGITS.fullmatch(seed):
+        return {**fields, "seed": int(seed)}
+    if isinstance(seed, int | str) and seed in DRAWN:
+        return {name: value for name, value in fields.items() if name != "seed"}
+    return fields
+
+
+def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """A form sends its empty fields too: in a query string such a one is not there."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if value != "" and not (isinstance(value, list) and not any(value))
+    }
