@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 MAX_DIMENSIONS = 64  # of points
+FINE = 1000  # |mean|/std of points beyond which float32 does not hold their differences well
 COLUMNS = {1: ("x",), 2: ("x", "y")}  # what dimensions are called that have no names; of more: x0, x1, …
 
 
@@ -64,17 +65,35 @@ class DataConfig(BaseModel):
         """Are all dimensions of points measured in the same unit?"""
         return len(self.std) == 1
 
+    @property
+    def needs_float64(self) -> bool:
+        """Are the points so far from 0, for their spread, that float32 would merge them, as timestamps?"""
+        if self.kind != "points":
+            return False
+        d = self.shape[0]
+        mean, std = (values * d if len(values) == 1 else values for values in (self.mean, self.std))
+        return any(abs(m) > FINE * s for m, s in zip(mean, std, strict=True))
+
     def standardise(self, data: Tensor) -> Tensor:
-        """The data's own units [rows, …] → the network's range."""
-        return (data - self._per_channel(self.mean, data)) / self._per_channel(self.std, data)
+        """The data's own units [rows, …], float32 or float64 → the network's range, float32."""
+        return ((data - self._per_channel(self.mean, data)) / self._per_channel(self.std, data)).float()
 
     def restore(self, x: Tensor) -> Tensor:
-        """The network's range [rows, …] → the data's own units, float32; images are 0 … 255."""
+        """The network's range [rows, …] → the data's own units, float32; images are 0 … 255.
+
+        Where `needs_float64`, float64 on the CPU: not every device computes in it.
+        """
+        if self.needs_float64:
+            x = x.cpu().double()
         return x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
 
     @staticmethod
     def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
-        return torch.tensor(values, device=like.device).view(-1, *[1] * (like.dim() - 2))
+        return torch.tensor(values, dtype=_floating(like), device=like.device).view(-1, *[1] * (like.dim() - 2))
+
+
+def _floating(like: Tensor) -> torch.dtype:
+    return torch.float64 if like.dtype == torch.float64 else torch.float32
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
 
@@ -43,7 +42,7 @@ def image_set(section: ImageSection) -> FiniteSet:
     rows, labels = torch.from_numpy(pixels), torch.tensor(about["labels"])
     trained = about["trained"]
     names, captions = tuple(about["names"]), tuple(about["captions"])
-    left_out = tuple(LeftOut(**one) for one in about["left_out"])
+    left_out = tuple(LeftOut(one["name"], one["reason"]) for one in about["left_out"])
     mean, std = about["mean"], about["std"]
     if section.standardise == "range":
         mean, std = [127.5], [127.5]
@@ -156,7 +155,7 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
         "labels": labels[order].tolist(),
         "names": [files[index].name for index in order],
         "captions": [files[index].caption for index in order] if folder.captioned else [],
-        "left_out": [asdict(one) for one in left_out],
+        "left_out": [{"name": one.name, "reason": one.reason} for one in left_out],
     }
     (target / "about.json").write_text(json.dumps(about))
 

@@ -1,11 +1,10 @@
 """A CSV of numbers → a training set of points. Every line is checked."""
 
-import csv
 import hashlib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,56 +17,33 @@ from model.data import MAX_DIMENSIONS, DataConfig
 from training.data.augment import point_augmentation
 from training.data.data_section import TableSection
 from training.data.image_folder import LONGEST_LABEL, natural, printable
+from training.data.numerals import is_missing
 from training.data.split import digests, discrete_rows, held_out
+from training.data.table_file import Columns, read_columns
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
 FEWEST = 16  # points to train on
-MOST_NUMBERS = 2**28  # in a table: a gigabyte of memory
+MOST_NUMBERS = 2**27  # in a table: a gigabyte of memory
 WORDS = 0.5  # share of a column's values: a column with more words is no column of numbers
-DELIMITERS = ",;\t"
-LARGEST = float(np.finfo(np.float32).max)  # tables are held in float32
-
-
-@dataclass
-class Columns:
-    """The head of a table: the names of its columns, and the format of its lines.
-
-    headed  the first line has the names; otherwise they are x0, x1, …
-    """
-
-    path: Path
-    names: tuple[str, ...]
-    delimiter: str
-    headed: bool
-
-    def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """(line number in the file, cells) of each line that is not empty. Raises DataError."""
-        try:
-            with self.path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file, delimiter=self.delimiter, strict=True)
-                if self.headed:
-                    next(reader)
-                for cells in reader:
-                    if any(cell.strip() for cell in cells):
-                        yield reader.line_num, [cell.strip() for cell in cells]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise _unreadable(self.path, error) from error
+LARGEST, FINEST = 1e30, 1e-30  # number, and standard deviation, with which float32 can still compute
 
 
 @dataclass
 class Points:
     """The usable lines of a table.
 
-    numbers   float32 [n, d]
+    numbers   float64 [n, d]
     labels    the class of each point; empty without a column of classes
     lines     the line number of each point
     left_out  the other lines
+    varied    columns whose numbers differ somewhere in the file, in usable lines or in others
     """
 
-    numbers: NDArray[np.float32]
+    numbers: NDArray[np.float64]
     labels: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    varied: set[str] = field(default_factory=set)
 
 
 def table_set(section: TableSection) -> FiniteSet:
@@ -83,51 +59,34 @@ def table_set(section: TableSection) -> FiniteSet:
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[label] for label in points.labels] or [NO_LABEL] * len(points.numbers), dtype=np.int64)
     held = _split(points.numbers, labels, section.held_out)
-    trained = points.numbers[~held].astype(np.float64)
-    mean, std = trained.mean(0), trained.std(0)
+    if not held.any():
+        raise DataError(
+            f"{printable(columns.path)}: nothing can be held out to measure with: nearly all lines are copies of a few"
+        )
+    mean, std = _moments(columns, numeric, points.numbers[~held])
     config = DataConfig(
         dataset=section.dataset,
         kind="points",
         shape=(len(numeric),),
         labels=classes,
         names=tuple(columns.names[index] for index in numeric) if columns.headed else (),
-        mean=tuple(float(f"{value:.6g}") for value in mean),
-        std=tuple(float(f"{value:.6g}") for value in std),
+        mean=mean,
+        std=std,
     )
+    numbers = points.numbers if config.needs_float64 else points.numbers.astype(np.float32)
 
     def examples(part: NDArray[np.bool_]) -> Examples:
         return Examples(
-            torch.from_numpy(points.numbers[part]),
+            torch.from_numpy(numbers[part]),
             torch.from_numpy(labels[part]),
             tuple(f"line {points.lines[index]}" for index in np.flatnonzero(part).tolist()),
         )
 
     jitter = section.jitter * torch.tensor(config.std)
-    identity = hashlib.sha256(points.numbers.tobytes() + labels.tobytes() + held.tobytes()).hexdigest()[:16]
+    identity = hashlib.sha256(numbers.tobytes() + labels.tobytes() + held.tobytes()).hexdigest()[:16]
     return FiniteSet(
         config, examples(~held), examples(held), point_augmentation(jitter), tuple(points.left_out), identity
     )
-
-
-def read_columns(path: Path) -> Columns:
-    """The head of a table. Raises DataError."""
-    if not path.is_file():
-        raise DataError(f"{printable(path)}: no such file: give a .csv, or a folder of images")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            line = next((line for line in file if line.strip()), "")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-    if not line:
-        raise DataError(f"{printable(path)}: the file is empty")
-    delimiter = max(DELIMITERS, key=line.count)
-    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
-    headed = not any(is_number(cell) for cell in cells)
-    names = tuple(cells) if headed else tuple(f"x{number}" for number in range(len(cells)))
-    twice = [name for name, count in Counter(names).items() if count > 1 or not name]
-    if twice:
-        raise DataError(f"{printable(path)}: each column wants a name of its own, and {twice[0]!r} is none")
-    return Columns(path, names, delimiter, headed)
 
 
 def _numeric(columns: Columns, section: TableSection) -> list[int]:
@@ -137,7 +96,12 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
             raise DataError(f"{printable(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
     other = {*section.without, section.label}
     numeric = [index for index, name in enumerate(columns.names) if name not in other]
-    if not 1 <= len(numeric) <= MAX_DIMENSIONS:
+    if not numeric:
+        raise DataError(
+            f"{printable(columns.path)}: 0 columns of numbers are left of {', '.join(columns.names)} "
+            f"({next(columns.format())}): points have 1 … {MAX_DIMENSIONS}"
+        )
+    if len(numeric) > MAX_DIMENSIONS:
         raise DataError(
             f"{printable(columns.path)}: {len(numeric)} columns of numbers: points have 1 … {MAX_DIMENSIONS}; leave "
             f"some out: --without COLUMN (without = […] in the recipe)"
@@ -148,74 +112,101 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
 def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points:
     """The usable lines; lines without a number or a label are left out. Raises DataError for a column of words."""
     label_column = None if label is None else columns.names.index(label)
-    numbers = array("f")
-    points = Points(np.empty(0, dtype=np.float32))
-    words: Counter[str] = Counter()
-    lines = 0
-    for line, cells in columns.lines():
+    numbers, points, lines = array("d"), Points(np.empty(0)), 0
+    unusable: dict[str, list[str]] = {}  # column → the first reason, once for each of its unusable cells
+    first: dict[int, float] = {}
+    for number, cells, problem in columns.lines():
         lines += 1
-        name = f"line {line}"
-        if len(cells) != len(columns.names):
-            points.left_out.append(LeftOut(name, f"{len(cells)} cells, not {len(columns.names)}"))
+        name = f"line {number}"
+        if problem:
+            points.left_out.append(LeftOut(name, problem))
             continue
-        wrong = [columns.names[index] for index in numeric if not is_number(cells[index])]
-        words.update(wrong)
+        values = {index: columns.styles[index].value(cells[index]) for index in numeric}
+        for index, value in values.items():
+            if value is not None and value != first.setdefault(index, value):
+                points.varied.add(columns.names[index])
+        wrong = [index for index, value in values.items() if value is None or abs(value) > LARGEST]
+        for index in wrong:
+            reasons = unusable.setdefault(columns.names[index], [f"{name}: {_no_number(cells[index])}"])
+            reasons.append(reasons[0])
         if wrong:
-            why = _no_number(cells[columns.names.index(wrong[0])])
-            points.left_out.append(LeftOut(name, f"column {wrong[0]!r}: {why}"))
+            column = columns.names[wrong[0]]
+            points.left_out.append(
+                LeftOut(
+                    name, f"column {column!r}: {_no_number(cells[wrong[0]])}", tuple(columns.names[i] for i in wrong)
+                )
+            )
         elif label_column is not None and not cells[label_column]:
-            points.left_out.append(LeftOut(name, f"column {label!r}: no label"))
+            points.left_out.append(LeftOut(name, f"column {label!r}: no label", (columns.names[label_column],)))
         else:
-            numbers.extend(float(cells[index]) for index in numeric)
-            points.lines.append(line)
+            numbers.extend(value for value in values.values() if value is not None)
+            points.lines.append(number)
             if label_column is not None:
                 points.labels.append(cells[label_column])
         if len(numbers) > MOST_NUMBERS:
             raise DataError(f"{printable(columns.path)}: more than {MOST_NUMBERS:,} numbers: train on fewer lines")
-    for name, count in words.items():
-        if count > WORDS * lines:
+    for column, reasons in unusable.items():
+        if len(reasons) - 1 > WORDS * lines:
             raise DataError(
-                f"{printable(columns.path)}: column {name!r} is no column of numbers ({points.left_out[0].name}: "
-                f"{points.left_out[0].reason}): if it is the class, --label {name} (label = in the recipe); else leave "
-                f"it out, --without {name} (without = […])"
+                f"{printable(columns.path)}: column {column!r} is no column of numbers ({reasons[0]}; so are "
+                f"{len(reasons) - 1:,} of {lines:,} lines): if it is the class, --label {column} (label = in the "
+                f"recipe); else leave it out, --without {column} (without = […])"
             )
-    points.numbers = np.frombuffer(numbers, dtype=np.float32).reshape(-1, len(numeric))
+    points.numbers = np.frombuffer(numbers, dtype=np.float64).reshape(-1, len(numeric))
     return points
 
 
 def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
     """Raises DataError if there are too few points, a constant column or an impossible class."""
-    n = len(points.numbers)
+    path, n = printable(columns.path), len(points.numbers)
+    if not n and not points.left_out:
+        raise DataError(f"{path}: too few usable lines to learn from, 0: there is no line below the names")
     if n < FEWEST:
         because = "".join(f"; {one.name}: {one.reason}" for one in points.left_out[:3])
         raise DataError(
-            f"{printable(columns.path)}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some "
-            f"hundreds{because}"
+            f"{path}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some hundreds{because}"
         )
-    constant = (points.numbers == points.numbers[0]).all(0)
-    if constant.any():
-        raise _constant(columns, [columns.names[numeric[index]] for index in np.flatnonzero(constant).tolist()])
-    if points.labels and len(set(zip(points.labels, map(bytes, points.numbers), strict=True))) == len(
-        set(points.labels)
-    ):
+    same: list[int] = np.flatnonzero((points.numbers == points.numbers[0]).all(0)).tolist()
+    constant = [columns.names[numeric[index]] for index in same]
+    without = " ".join(f"--without {name}" for name in constant)
+    names = ", ".join(map(repr, constant))
+    if points.varied.intersection(constant):
+        ((column, count),) = Counter(name for one in points.left_out for name in one.columns).most_common(1)
         raise DataError(
-            f"{printable(columns.path)}: all lines of a class are the same point, so there is nothing to learn beyond "
-            f"the class: take no column for it, --no-labels (no label = in the recipe)"
+            f"{path}: the usable lines all have the same number in {names}; the others are left out, {count:,} of them "
+            f"for column {column!r}: take them by --without {column}, or leave out what is the same: {without} "
+            f"(without = […] in the recipe)"
         )
-    for name, count in Counter(points.labels).items():
+    if constant:
+        raise DataError(
+            f"{path}: the same number in every line of {names}: there is nothing to learn; leave it out: {without} "
+            f"(without = […] in the recipe)"
+        )
+    _check_classes(path, points)
+
+
+def _check_classes(path: str, points: Points) -> None:
+    """Raises DataError if a class has no printable name or a single line, or if no class has two different points."""
+    counts = Counter(points.labels)
+    different = set(zip(points.labels, map(bytes, points.numbers), strict=True)) if points.labels else set()
+    if points.labels and len(different) == len(counts):
+        raise DataError(
+            f"{path}: all lines of a class are the same point, so there is nothing to learn beyond the class: take no "
+            f"column for it, --no-labels (no label = in the recipe)"
+        )
+    for name, count in counts.items():
         if not name.isprintable() or len(name) > LONGEST_LABEL:
-            raise DataError(
-                f"{printable(columns.path)}: {name[:80]!r} is no label: at most {LONGEST_LABEL} plain letters"
-            )
+            raise DataError(f"{path}: {name[:80]!r} is no label: at most {LONGEST_LABEL} plain letters")
         if count < 2:
             line = points.lines[points.labels.index(name)]
             raise DataError(
-                f"{printable(columns.path)}: line {line}: nothing else has the label {name!r}; one line is no class "
-                f"to learn: add some (one is held out), or take it away"
+                f"{path}: line {line}: nothing else has the label {name!r}; one line is no class to learn: add some "
+                f"(one is held out), take it away, or take no column for the class: --no-labels (no label = in the "
+                f"recipe)"
             )
 
 
-def _split(numbers: NDArray[np.float32], labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+def _split(numbers: NDArray[np.float64], labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     """Which lines are held out, bool [n]; every column keeps two different numbers to train on."""
     held = held_out(digests(numbers), labels, share, discrete_rows(numbers))
     for column in numbers.T:
@@ -225,34 +216,33 @@ def _split(numbers: NDArray[np.float32], labels: NDArray[np.int64], share: float
     return held
 
 
-def _constant(columns: Columns, names: Sequence[str]) -> DataError:
-    without = " ".join(f"--without {name}" for name in names)
-    return DataError(
-        f"{printable(columns.path)}: the same number in every line of {', '.join(map(repr, names))}: there is nothing "
-        f"to learn; leave it out: {without} (without = […] in the recipe)"
-    )
-
-
-def is_number(cell: str) -> bool:
-    """Is the cell a number, and finite in float32?"""
-    try:
-        return abs(float(cell)) <= LARGEST
-    except ValueError:
-        return False
+def _moments(
+    columns: Columns, numeric: Sequence[int], trained: NDArray[np.float64]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, standard deviation) of each column of [n, d]: to six digits, and to a millionth of the deviation."""
+    means, deviations = trained.mean(0).tolist(), trained.std(0).tolist()
+    for index, deviation in zip(numeric, deviations, strict=True):
+        if deviation < FINEST:
+            raise DataError(
+                f"{printable(columns.path)}: the numbers of {columns.names[index]!r} differ by less than "
+                f"{FINEST:g}: give it in another unit"
+            )
+    decimals = [6 - math.floor(math.log10(deviation)) for deviation in deviations]
+    mean = tuple(round(value, digits) for value, digits in zip(means, decimals, strict=True))
+    return mean, tuple(float(f"{value:.6g}") for value in deviations)
 
 
 def _no_number(cell: str) -> str:
     """The reason why a cell is no number."""
     if not cell:
         return "nothing there"
+    if is_missing(cell):
+        return f"{cell!r} is no number"
     try:
-        large = math.isfinite(float(cell))
+        return f"{cell[:40]!r} is too large for float32" if abs(float(cell)) > LARGEST else _unread(cell)
     except ValueError:
-        large = False
-    return f"{cell[:40]!r} is too large for float32" if large else f"{cell[:40]!r} is no number"
+        return _unread(cell)
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    if isinstance(error, UnicodeDecodeError):
-        return DataError(f"{printable(path)}: not UTF-8 (byte {error.start}): save it as UTF-8")
-    return DataError(f"{printable(path)}: no CSV that can be read: {error}")
+def _unread(cell: str) -> str:
+    return f"{cell[:40]!r} is no number"

@@ -18,7 +18,7 @@ class DataError(ValueError):
 class Examples:
     """Real rows, in memory or mapped from a file.
 
-    rows      in the data's own units: uint8 [n, C, H, W], or float32 [n, d]
+    rows      in the data's own units: uint8 [n, C, H, W], or float32 [n, d], or float64 where that is needed
     labels    int64 [n]; NO_LABEL if the set has no classes
     names     the file or line of each row; empty if the set has no names
     captions  of each row, "" for a row without one; empty if the set has no captions
@@ -70,7 +70,10 @@ class TrainingSet(Protocol):
     def held_out(self) -> Examples: ...
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(data float32 [rows, *shape], labels int64 [rows]); a captioned set gives traits int64 [rows, …] instead."""
+        """(data [rows, *shape], labels int64 [rows]); a captioned set gives traits int64 [rows, …] instead.
+
+        The data are float32, or float64 where `config.needs_float64`.
+        """
         ...
 
 
@@ -83,10 +86,19 @@ def finite(data: TrainingSet) -> Examples:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """A file or a line that cannot be trained on, and the reason."""
+    """A file or a line that cannot be trained on, and the reason.
+
+    columns  of a table whose cells are the reason
+    """
 
     name: str
     reason: str
+    columns: tuple[str, ...] = ()
+
+
+def as_floats(rows: Tensor) -> Tensor:
+    """Rows as floating-point numbers: points keep their precision, pixels become float32."""
+    return rows if rows.is_floating_point() else rows.float()
 
 
 def unchanged(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -119,4 +131,4 @@ class FiniteSet:
 
     def at(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """The augmented examples at these indices [rows]; for sets that add captions or hints to the same rows."""
-        return self.augment(self.examples.rows[index].float(), generator)
+        return self.augment(as_floats(self.examples.rows[index]), generator)

@@ -14,7 +14,7 @@ from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
 from model.prediction import diffused
 from training.data import captioned_as_trained, trained_on
-from training.data.training_set import Examples
+from training.data.training_set import Examples, as_floats
 from training.evaluate.measurement import Metrics, rounded
 from training.metrics.clip_retrieval import retrieval, zero_shot_prompts
 from training.metrics.judge import Judge
@@ -88,7 +88,7 @@ def _accuracies(
     device: torch.device,
 ) -> Accuracies:
     """scores  (x_t [rows, …], t [rows]) → [rows, classes]; the largest score is the predicted class"""
-    rows, labels = examples.rows.float(), examples.labels
+    rows, labels = as_floats(examples.rows), examples.labels
     generator = torch.Generator().manual_seed(seed + 1)
     levels = np.union1d(CLASSIFIER_LEVELS, NAMED_LEVELS)
     timesteps = np.rint(levels * schedule.T).astype(np.int64)

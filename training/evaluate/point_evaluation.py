@@ -81,13 +81,14 @@ def evaluate_points(
         mean["sliced_wasserstein_standard_error"] = rounded(deviation)
     if mean.get("within_labels_floor"):
         mean["within_labels_ratio"] = rounded(mean["within_labels"] / mean["within_labels_floor"])
+    if mean["sliced_wasserstein_floor"]:  # discrete points may be the same on both sides
+        mean["sliced_wasserstein_ratio"] = rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"])
     return {
         "samples": len(parts[0].rows),
         "seeds": seeds,
         "seed": run.seed,
         **settings_of(options, guidance),
         **mean,
-        "sliced_wasserstein_ratio": rounded(mean["sliced_wasserstein"] / mean["sliced_wasserstein_floor"]),
     }, whole
 
 
@@ -126,7 +127,7 @@ def _all_real(data: TrainingSet) -> Examples | None:
 
 def _comparable(points: Tensor, data: DataConfig) -> Tensor:
     """Points [n, d] in units in which all dimensions count: the data's own if they share one, else the network's."""
-    return points if data.one_unit else data.standardise(points)
+    return points if data.one_unit and not data.needs_float64 else data.standardise(points)
 
 
 def _within_labels(generated: Examples, other: Examples, real: Examples) -> dict[str, float]:

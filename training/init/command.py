@@ -19,14 +19,16 @@ from training.data.data_section import BUILT_IN, ImageSection, TableSection
 from training.data.decoded_images import image_set
 from training.data.image_folder import printable, read_folder
 from training.data.split import digests
-from training.data.table import read_columns, table_set
+from training.data.table import table_set
+from training.data.table_file import read_columns
 from training.data.training_set import DataError, FiniteSet
 from training.init.choices import Choice, Choices, Draft, comment, plain
 from training.init.optimisation import with_steps
 from training.init.probe import measure_pace
 from training.init.propose import choose_size, recipe_for, standardisation
 from training.init.roles import SUFFIXES, DataSummary, Role, UnsupportedRole
-from training.init.survey import count_lines, left_out_lines, survey_images, survey_table
+from training.init.survey import count_lines, left_out_lines, survey_images
+from training.init.table_survey import survey_table
 from training.recipe import RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
 
@@ -159,15 +161,14 @@ def _image_section(
 def _table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a CSV, its points). Raises DataError and RecipeError."""
     columns = read_columns(Path(path))
+    for line in columns.format():
+        say(f"format   {line}")
     survey = survey_table(columns, options.label)
     without = {column: "as asked" for column in options.without}
-    for found, why in (
-        (survey.constant, "is the same in every line"),
-        (survey.of_words, "holds words"),
-        (survey.counting, "counts the lines"),
-    ):
-        without |= {column: why for column in found if column not in without}
+    without |= {column: why for column, why in survey.without.items() if column not in without}
     label = options.label or (survey.label if options.labels else None)
+    if survey.unsure is not None and options.labels:
+        say(f"label    none: a value of {survey.unsure!r} is in one line alone, which is no class to learn")
     section: Choices = {
         "dataset": Choice(name, "its name in requests"),
         "table": Choice(_written(path), "relative to where training starts"),
@@ -184,7 +185,8 @@ def _table_section(path: str, name: str, options: InitOptions, say: Say) -> tupl
         "jitter": Choice(options.jitter, "noise, in standard deviations of each column"),
     }
     points = table_set(_checked(TableSection, section))
-    say(f"columns  {', '.join(points.config.columns)}" + (f"; the label is {label}" if label else ""))
+    guessed = "" if options.label else " (a guess: --label COLUMN takes another, --no-labels none)"
+    say(f"columns  {', '.join(points.config.columns)}" + (f"; the label is {label}{guessed}" if label else ""))
     _report(points, say)
     return section, points
 

@@ -12,7 +12,6 @@ from rich.progress import track
 
 from training.data.image_folder import Folder, ImageFile, printable
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
-from training.data.table import Columns, is_number
 from training.data.training_set import DataError, FiniteSet
 
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all modes whose name begins with I
@@ -21,9 +20,8 @@ EXAMINED = 200  # images whose colours are examined
 THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes in a report
 NAMED = 20  # classes, and files or lines that are left out, in a report
+COSTLY = 0.1  # share of a table's lines: a column that costs so many is better left out
 SCARCE = 20  # rows of a class: fewer are memorised rather than learned
-MOST_VALUES = 1000  # different values of a column that are counted: a column with so many is no class
-CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 
 
 @dataclass(frozen=True)
@@ -117,59 +115,17 @@ def count_lines(data: FiniteSet) -> Iterator[str]:
 
 
 def left_out_lines(data: FiniteSet) -> Iterator[str]:
-    """A report of the files or lines that cannot be trained on, with the reasons."""
-    if data.left_out:
-        yield f"left out: {len(data.left_out):,}, which cannot be trained on"
-    for one in data.left_out[:NAMED]:
+    """A report of the files or lines that cannot be trained on: what each column costs, then each with its reason."""
+    left_out = data.left_out
+    rows = len(data.examples) + len(data.held_out) + len(left_out)
+    if left_out:
+        yield f"left out: {len(left_out):,}, which cannot be trained on"
+    costs = Counter(column for one in left_out for column in one.columns)
+    alone = Counter(one.columns[0] for one in left_out if len(one.columns) == 1)
+    for column, count in costs.most_common(NAMED):
+        keeps = f"; --without {column} keeps {alone[column]:,} of them" if alone[column] >= COSTLY * rows else ""
+        yield f"  column {column!r} costs {count:,} of {rows:,} lines{keeps}"
+    for one in left_out[:NAMED]:
         yield f"  {one.name}: {one.reason}"
-    if len(data.left_out) > NAMED:
-        yield f"  … and {len(data.left_out) - NAMED:,} more"
-
-
-@dataclass(frozen=True)
-class TableSurvey:
-    """The survey of a table.
-
-    label     the column that seems to be the class
-    constant  columns with one value
-    of_words  columns of words
-    counting  columns that number the lines
-    """
-
-    columns: Columns
-    lines: int
-    label: str | None
-    constant: tuple[str, ...]
-    of_words: tuple[str, ...]
-    counting: tuple[str, ...]
-
-
-def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
-    """label  the column of classes, if it is known. Raises DataError if the table cannot be read."""
-    names = columns.names
-    words, values = Counter[str](), [set[str]() for _ in names]
-    counting = [set[int]({0, 1}) for _ in names]  # numbers from which a column may count the lines
-    lines = 0
-    for _, cells in columns.lines():
-        for index, (name, cell) in enumerate(zip(names, cells, strict=False)):
-            words[name] += bool(cell) and not is_number(cell)
-            if len(values[index]) < MOST_VALUES:
-                values[index].add(cell)
-            counting[index] = {start for start in counting[index] if cell == str(lines + start)}
-        lines += 1
-    of_words = [name for name in names if words[name] > lines / 2]
-    if label is None:
-        few = min(lines / 2, MOST_VALUES - 1)
-        repeated = [name for name, found in zip(names, values, strict=True) if len(found) <= few]
-        named = [name for name in repeated if name.lower() in CLASS_NAMES]
-        may_be = named or [name for name in repeated if name in of_words]
-        label = may_be[0] if len(may_be) == 1 else None
-    others = [(index, name) for index, name in enumerate(names) if name != label]
-    return TableSurvey(
-        columns,
-        lines,
-        label,
-        constant=tuple(name for index, name in others if len(values[index]) < 2),
-        of_words=tuple(name for _, name in others if name in of_words),
-        counting=tuple(name for index, name in others if counting[index] and lines > 1),
-    )
+    if len(left_out) > NAMED:
+        yield f"  … and {len(left_out) - NAMED:,} more"

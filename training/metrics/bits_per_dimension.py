@@ -12,6 +12,7 @@ from model.denoiser import Denoiser
 from model.noise import normal, sample_seeds
 from model.prediction import diffused, per_row, predicted_x0, split_output
 from model.sampler_spec import Variance, variances_of
+from training.data.training_set import as_floats
 from training.generate import BATCH
 from training.tasks.variational_bound import VariationalBound
 
@@ -66,7 +67,7 @@ def bits_per_dimension(
     seeds = torch.from_numpy(sample_seeds(seed, len(rows)))
     for start in range(0, len(rows), BATCH[data.kind]):
         batch = slice(start, start + BATCH[data.kind])
-        x0 = data.standardise(rows[batch].float()).to(denoiser.device)
+        x0 = data.standardise(as_floats(rows[batch])).to(denoiser.device)
         keys = seeds[batch].to(denoiser.device)
         prior = bound.prior(x0).cpu()
         for bits in found.values():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from training.data.training_set import TrainingSet, finite, some_rows
+from training.data.training_set import TrainingSet, as_floats, finite, some_rows
 from training.evaluate.measurement import Metrics, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
@@ -19,9 +19,9 @@ NEAR = 0.01  # quantile of the held-out rows' distances: a nearer sample may be 
 class Nearest:
     """Rows and the nearest training row of each.
 
-    rows        [n, …] float32, in the data's own units
+    rows        [n, …] in the data's own units, float32 or float64
     distance    [n], the root mean square difference of the pair in the network's range (images: −1 … 1)
-    neighbours  [n, …] float32, the training rows
+    neighbours  [n, …] the training rows
     """
 
     rows: Tensor
@@ -89,15 +89,16 @@ def nearest(rows: Tensor, training: Tensor, data: DataConfig, *, mirrored: bool 
     rows, training  [n, …] and [m, …] in the data's own units
     mirrored        the mirror images of `training` count too
     """
-    standardised = data.standardise(rows.float()).flatten(1)
+    rows = as_floats(rows)
+    standardised = data.standardise(rows).flatten(1)
     squares = standardised.square().sum(1, keepdim=True)
-    best, neighbours = torch.full((len(rows),), torch.inf), torch.zeros_like(rows, dtype=torch.float32)
+    best, neighbours = torch.full((len(rows),), torch.inf), torch.zeros_like(rows)
     for chunk in torch.split(training, CHUNK):
         for view in (chunk, chunk.flip(-1)) if mirrored else (chunk,):
-            candidates = data.standardise(view.float()).flatten(1)
+            candidates = data.standardise(as_floats(view)).flatten(1)
             value, index = (squares - 2 * standardised @ candidates.T + candidates.square().sum(1)).min(1)
             nearer = value < best
-            best[nearer], neighbours[nearer] = value[nearer], view[index[nearer]].float()
+            best[nearer], neighbours[nearer] = value[nearer], view[index[nearer]].to(rows.dtype)
     # Once more, from the differences: the products above lose small distances to rounding.
     distance = (standardised - data.standardise(neighbours).flatten(1)).square().mean(1).sqrt()
-    return Nearest(rows.float(), distance, neighbours)
+    return Nearest(rows, distance, neighbours)

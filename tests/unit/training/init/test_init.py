@@ -20,13 +20,14 @@ from tests.folders import make_folder, make_table, noise
 from tests.unit.training.data.test_decoded_images import truncated
 from training.__main__ import app
 from training.data.image_folder import read_folder
-from training.data.table import read_columns
+from training.data.table_file import read_columns
 from training.data.training_set import DataError
 from training.init.choices import Choice, Draft, Section
 from training.init.probe import Pace, measure_pace
 from training.init.propose import choose_size, recipe_for
 from training.init.roles import DataSummary, Role, UnsupportedRole
-from training.init.survey import survey_images, survey_table
+from training.init.survey import survey_images
+from training.init.table_survey import survey_table
 from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
 from training.tasks.registry import make_task
 
@@ -235,7 +236,7 @@ def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, with
     (tmp_path / "t.csv").write_text("\n".join([head, *lines]))
     survey = survey_table(read_columns(tmp_path / "t.csv"))
     assert survey.label == label
-    assert {*survey.constant, *survey.of_words, *survey.counting} == set(without)
+    assert set(survey.without) == set(without)
 
 
 # The command
@@ -387,7 +388,7 @@ def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
         (["of", "--name", "mine", "--from", "nothing"], "--from: nothing: cannot read config.json"),
         (["gone", "--name", "mine"], "gone: no such file: give a .csv, or a folder"),
         (["of/a", "--name", "there"], "recipes/there.toml is there: --force"),
-        (["of/a/0.png", "--name", "mine"], "not UTF-8"),
+        (["of/a/0.png", "--name", "mine"], "this is an image: give the folder that it lies in"),
     ],
 )
 def test_what_is_refused_says_what_to_do(tmp_path, arguments, says):
@@ -454,3 +455,55 @@ def test_from_takes_the_network_and_labels_by_their_names(tmp_path):
         if name != "embedding.label.weight":
             assert torch.equal(second.network.state_dict()[name], weight)
     assert json.loads(json.dumps(second.config.recipe))["started_from"] == "first"
+
+
+# Tables, as `init` takes them
+
+
+def made_of(text: str, *options: object):
+    Path("t.csv").write_text(text)
+    return run("init", "t.csv", "--name", "mine", "--force", *options)
+
+
+def test_columns_that_are_no_numbers_are_left_out_with_the_reason(tmp_path):
+    text = "id,name,cabin,empty,age,fare\n" + "".join(
+        f"{i + 1},Mr. {i},{'C85' if i % 5 == 0 else ''},,{20 + i % 40},{i * 0.7:.2f}\n" for i in range(90)
+    )
+    result = made_of(text)
+    assert result.exit_code == 0, said(result)
+    assert "cabin (has no value in 72 of 90 lines)" in result.output
+    assert load_recipe("mine").data.without == ("id", "name", "cabin", "empty")
+
+
+def test_what_a_column_costs_is_said(tmp_path):
+    text = "a,pop,b\n" + "".join(f"{i},{'?' if i % 4 == 0 else i * 7},{i * 0.5}\n" for i in range(100)) + "NA,?,1\n"
+    result = made_of(text)
+    assert result.exit_code == 0, said(result)
+    assert "left out: 26, which cannot be trained on" in result.output
+    assert "  column 'pop' costs 26 of 101 lines; --without pop keeps 25 of them" in result.output
+    assert "  column 'a' costs 1 of 101 lines\n" in result.output
+
+
+def test_a_target_of_numbers_is_no_class_and_a_guess_is_called_one(tmp_path):
+    measured = "a,b,target\n" + "".join(f"{i * 0.3},{i * i % 17},{25 + i * i % 97}\n" for i in range(440))
+    assert made_of(measured).exit_code == 0
+    assert load_recipe("mine").data.label is None
+    classes = "a,b,kind\n" + "".join(f"{i * 0.3},{i * i % 17},{'xyz'[i % 3]}\n" for i in range(90))
+    result = made_of(classes)
+    assert "the label is kind (a guess: --label COLUMN takes another, --no-labels none)" in result.output
+    assert "a guess" not in made_of(classes, "--label", "kind").output
+    rare = made_of(f"{classes}1,2,w\n")
+    assert "label    none: a value of 'kind' is in one line alone" in rare.output
+    assert load_recipe("mine").data.label is None
+    asked = made_of(f"{classes}1,2,w\n", "--label", "kind")
+    assert "line 92: nothing else has the label 'w'" in said(asked) and "--no-labels" in said(asked)
+
+
+def test_the_format_of_a_table_is_said(tmp_path):
+    text = "Beers\n\n;abv;ibu\n" + "".join(f"{i};{i % 7},5;{i % 11}\n" for i in range(60))
+    result = made_of(text)
+    assert result.exit_code == 0, said(result)
+    assert "format   ';' between 3 columns, names in line 3; what stands above it is no part of it" in result.output
+    assert "format   left out: column 1, which has no name" in result.output
+    assert "format   decimal commas: abv" in result.output
+    assert "columns  abv, ibu" in result.output
