@@ -19,12 +19,13 @@ from model.data import DataConfig
 from training.data.augment import image_augmentation
 from training.data.cache import alone_in, cache_dir
 from training.data.data_section import ImageSection
-from training.data.image_folder import Folder, ImageFile, printable, read_folder
-from training.data.pixels import Unusable, quiet_pillow, read_pixels
+from training.data.image_folder import Folder, ImageFile, read_folder
+from training.data.names import printable
+from training.data.pixels import SIXTEEN_BITS, Unusable, largest_value, quiet_pillow, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
-VERSION = 1  # of the processing: a new number makes cached pixels be processed again
+VERSION = 2  # of the processing: a new number makes cached pixels be processed again
 FEWEST = 8  # images to train on
 CHUNK = 256  # files that are decoded at a time
 NAMED = 5  # unusable files that a message names
@@ -60,7 +61,13 @@ def image_set(section: ImageSection) -> FiniteSet:
         for part in (slice(None, trained), slice(trained, None))
     )
     return FiniteSet(
-        config, examples, held, image_augmentation(section), folder.left_out + left_out, identity=cached.name
+        config,
+        examples,
+        held,
+        image_augmentation(section),
+        folder.left_out + left_out,
+        identity=cached.name,
+        notes=(*folder.notes, *about["notes"]),
     )
 
 
@@ -68,6 +75,7 @@ class _About(TypedDict):
     """about.json, beside pixels.npy: the rows' labels, names and captions, and the moments of the channels.
 
     trained  how many rows are trained on: the first ones
+    notes    how the pixels were understood
     """
 
     trained: int
@@ -76,6 +84,7 @@ class _About(TypedDict):
     labels: list[int]
     names: list[str]
     captions: list[str]
+    notes: list[str]
     left_out: list[dict[str, str]]
 
 
@@ -109,7 +118,7 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
             stat = file.path.stat()
         except OSError as error:
             raise DataError(f"{file.name}: {error.strerror} while the folder was looked at: start again") from error
-        found.update(repr((file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption)).encode())
+        found.update(repr((VERSION, file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption)).encode())
     return found.hexdigest()[:16]
 
 
@@ -125,7 +134,8 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
     decoded = np.lib.format.open_memmap(target / "decoded.npy", "w+", np.uint8, (len(folder.files), *shape))
     files: list[ImageFile] = []
     left_out: list[LeftOut] = []
-    for file, pixels in _decode(section, folder.files):
+    white = _white(folder.files)
+    for file, pixels in _decode(section, folder.files, white):
         if isinstance(pixels, Unusable):
             left_out.append(LeftOut(file.name, str(pixels)))
         else:
@@ -155,19 +165,32 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
         "labels": labels[order].tolist(),
         "names": [files[index].name for index in order],
         "captions": [files[index].caption for index in order] if folder.captioned else [],
+        "notes": []
+        if white == SIXTEEN_BITS
+        else [f"pixels of 16 bits hold values up to {white:,} only: that is white"],
         "left_out": [{"name": one.name, "reason": one.reason} for one in left_out],
     }
     (target / "about.json").write_text(json.dumps(about))
 
 
+def _white(files: Sequence[ImageFile]) -> int:
+    """The value of white in grey images of 16 bits: all their bits, or as many as the brightest of them needs.
+
+    Cameras and scanners of 10, 12 or 14 bits write such files, which would be nearly black.
+    """
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        brightest = max(pool.map(lambda file: largest_value(file.path, file.page), files), default=0)
+    return SIXTEEN_BITS if brightest == 0 else (1 << brightest.bit_length()) - 1
+
+
 def _decode(
-    section: ImageSection, files: Sequence[ImageFile]
+    section: ImageSection, files: Sequence[ImageFile], white: int
 ) -> Iterator[tuple[ImageFile, NDArray[np.uint8] | Unusable]]:
     """Each file with its pixels [C, H, W], in order, on all cores."""
 
     def read(file: ImageFile) -> NDArray[np.uint8] | Unusable:
         try:
-            return read_pixels(file.path, section.size, section.channels, section.fit)
+            return read_pixels(file.path, section.size, section.channels, section.fit, file.page, white)
         except Unusable as unusable:
             return unusable
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.data.image_folder import printable
+from training.data.names import printable
 from training.data.training_set import DataError
 
 KINDS = {

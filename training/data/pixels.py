@@ -13,7 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST = 2**26  # pixels of a file, 8192×8192: a decoder needs half a gigabyte for them
-GROUND = (255, 255, 255)  # behind transparent pixels
+SIXTEEN_BITS = 2**16 - 1  # white in a grey image of 16 bits, unless a set holds less
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)  # behind transparent pixels
+VISIBLE = 32  # of 255: a picture on white whose pixels differ by less cannot be seen there
+DARK = 32  # of 255: colours of 16 bits that are all darker have fewer bits, and Pillow reads the upper eight alone
 ORIENTATION = 0x0112  # the EXIF tag
 
 Fit = Literal["crop", "stretch"]
@@ -30,6 +33,7 @@ class Header:
     width, height  in pixels, after EXIF's rotation
     mode           Pillow's
     turned         EXIF rotates or mirrors the image
+    animated       it has further frames
     """
 
     width: int
@@ -37,6 +41,7 @@ class Header:
     mode: str
     turned: bool
     transparent: bool
+    animated: bool
 
 
 @contextmanager
@@ -54,23 +59,56 @@ def read_header(path: Path) -> Header:
         exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
         turn = exif.get(ORIENTATION, 1)
         width, height = image.size if turn < 5 else image.size[::-1]
-        return Header(width, height, image.mode, turn > 1, image.has_transparency_data)
+        return Header(width, height, image.mode, turn > 1, image.has_transparency_data, _is_animated(image))
 
 
-def read_pixels(path: Path, size: tuple[int, int], channels: int, fit: Fit) -> NDArray[np.uint8]:
+def _is_animated(image: Image.Image) -> bool:
+    return image.format != "TIFF" and bool(getattr(image, "is_animated", False))
+
+
+def pages_of(path: Path) -> list[int]:
+    """The pages of a TIFF that have the size and mode of the first one: further images, and no thumbnails of it."""
+    try:
+        with quiet_pillow(), _opened(path) as image:
+            first, pages = (image.size, image.mode), [0]
+            for page in range(1, getattr(image, "n_frames", 1)):
+                image.seek(page)
+                if (image.size, image.mode) == first:
+                    pages.append(page)
+            return pages
+    except Unusable:  # `read_pixels` says why
+        return [0]
+
+
+def largest_value(path: Path, page: int = 0) -> int:
+    """The largest pixel of a grey image of 16 bits; 0 for any other image, and for a file that is unusable."""
+    try:
+        with _opened(path, page) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+    except Unusable:
+        return 0
+
+
+def read_pixels(
+    path: Path, size: tuple[int, int], channels: int, fit: Fit, page: int = 0, white: int = SIXTEEN_BITS
+) -> NDArray[np.uint8]:
     """The pixels of an image file, uint8 [channels, height, width].
 
     size      (height, width)
     channels  1 for grey, 3 for RGB
     fit       "crop": the largest part around the middle that has the shape of `size`; "stretch": the whole image
+    page      of a TIFF
+    white     the value of white in a grey image of 16 bits
 
     Raises Unusable.
     """
     height, width = size
-    with _opened(path) as image:
+    with _opened(path, page) as image:
         if image.format == "JPEG":
             image.draft(None, (2 * width, 2 * height))  # a far larger photograph is decoded at a lower resolution
-        plain = _plain(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+        tiles = getattr(image, "tile", None)  # an undecoded part of the file: (codec, box, offset, its mode there)
+        sixteen = "16" in str(tiles[0][3]) if tiles else False
+        plain = _plain(ImageOps.exif_transpose(image), white, sixteen).convert("L" if channels == 1 else "RGB")
     if fit == "crop":
         scaled = ImageOps.fit(plain, (width, height), Image.Resampling.BICUBIC)
     else:
@@ -80,9 +118,11 @@ def read_pixels(path: Path, size: tuple[int, int], channels: int, fit: Fit) -> N
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, page: int = 0) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if page:
+                image.seek(page)
             if image.width * image.height > LARGEST:
                 raise _too_large(f"{image.width}×{image.height} pixels")
             yield image
@@ -100,17 +140,32 @@ def _too_large(what: str) -> Unusable:
     return Unusable(f"{what}: more than {LARGEST:,} would take too much memory; scale it down")
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel, grey or RGB, without transparency. Raises Unusable."""
+def _plain(image: Image.Image, white: int, sixteen: bool) -> Image.Image:
+    """The image with 8 bits a channel, grey or RGB, without transparency. Raises Unusable.
+
+    white    of a grey image of 16 bits
+    sixteen  whether the file has 16 bits a channel
+    """
     if image.mode.startswith("I"):  # 16 bits, under different names in Pillow's versions
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
+        if values.min() < 0 or values.max() > SIXTEEN_BITS:
             raise Unusable("pixels of 32 bits, whose range is unknown: convert it to 8 or 16 bits")
-        return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8))
+        return Image.fromarray((values.astype(np.uint32) * 255 // white).clip(0, 255).astype(np.uint8))
     if image.mode == "F":
         raise Unusable("floating-point pixels, whose range is unknown: convert it to 8 or 16 bits")
+    if sixteen and 0 < np.asarray(image.convert("RGB")).max() < DARK:
+        raise Unusable("colours of 16 bits that are nearly black, as of a camera of 12 bits: convert it to 8 bits")
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, (*GROUND, 255))
-        return Image.alpha_composite(ground, picture).convert("RGB")
+        return _on_ground(image.convert("RGBA"))
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _on_ground(picture: Image.Image) -> Image.Image:
+    """A picture RGBA laid on white; on black, if nothing of it can be seen on white."""
+    on_white, on_black = (
+        Image.alpha_composite(Image.new("RGBA", picture.size, (*ground, 255)), picture).convert("RGB")
+        for ground in (WHITE, BLACK)
+    )
+    seen = np.asarray(on_white)
+    hidden = int(seen.max()) - int(seen.min()) < VISIBLE and np.asarray(picture)[..., 3].any()
+    return on_black if hidden else on_white

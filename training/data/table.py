@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from model.conditions import NO_LABEL
 from model.data import MAX_DIMENSIONS, DataConfig
 from training.data.augment import point_augmentation
+from training.data.class_folders import LONGEST_LABEL
 from training.data.data_section import TableSection
-from training.data.image_folder import LONGEST_LABEL, natural, printable
+from training.data.names import natural, printable
 from training.data.numerals import is_missing
 from training.data.split import digests, discrete_rows, held_out
 from training.data.table_file import Columns, read_columns

@@ -14,7 +14,7 @@ from typing import TextIO
 import clevercsv
 
 from training.data.file_kinds import encoding_of
-from training.data.image_folder import printable
+from training.data.names import printable
 from training.data.numerals import POINTS, Evidence, Style, styles
 from training.data.table_head import Line, find_head
 from training.data.training_set import DataError

@@ -113,6 +113,7 @@ class FiniteSet:
     augment   (rows float32 [n, …], generator) → augmented rows, of the same shape
     left_out  files or lines that cannot be trained on
     identity  a digest of own data that changes when they change; empty for built-in data
+    notes     how own data were understood, in sentences for the user
     """
 
     config: DataConfig
@@ -121,6 +122,7 @@ class FiniteSet:
     augment: Callable[[Tensor, torch.Generator], Tensor] = unchanged
     left_out: tuple[LeftOut, ...] = ()
     identity: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -17,7 +17,8 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from training.data.data_section import BUILT_IN, ImageSection, TableSection
 from training.data.decoded_images import image_set
-from training.data.image_folder import printable, read_folder
+from training.data.image_folder import read_folder
+from training.data.names import printable
 from training.data.split import digests
 from training.data.table import table_set
 from training.data.table_file import read_columns
@@ -202,7 +203,9 @@ def _checked(section: type[S], choices: Choices) -> S:
 
 
 def _report(data: FiniteSet, say: Say) -> None:
-    """Print the numbers of rows and classes, the rows that are left out, and the copies."""
+    """Print how the data were understood, the numbers of rows and classes, the rows left out, and the copies."""
+    for note in data.notes:
+        say(f"note     {note}")
     for line in (*count_lines(data), *left_out_lines(data)):
         say(line)
     distinct = np.unique(np.concatenate([digests(part.rows.numpy()) for part in (data.examples, data.held_out)]))

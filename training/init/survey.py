@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from training.data.image_folder import Folder, ImageFile, printable
+from training.data.image_folder import Folder, ImageFile
+from training.data.names import printable
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
 from training.data.training_set import DataError, FiniteSet
 
@@ -53,7 +54,10 @@ class ImageSurvey:
         if turned:
             yield f"turned   {turned:,} by EXIF: they are turned upright"
         if transparent:
-            yield f"clear    {transparent:,} with transparency: they are laid on white"
+            yield f"clear    {transparent:,} with transparency: they are laid on white, or on black if white hides them"
+        animated = sum(header.animated for header in headers)
+        if animated:
+            yield f"frames   {animated:,} with several frames: the first one is read"
         if self.folder.captioned:
             yield f"captions {sum(bool(file.caption) for file in self.folder.files):,}"
 

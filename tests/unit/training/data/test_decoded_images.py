@@ -63,6 +63,31 @@ def test_a_flat_folder_and_a_single_class_have_no_labels(tmp_path):
         assert set(of.draw(5, generator())[1].tolist()) == {-1}
 
 
+@pytest.mark.parametrize("wrapper", ["archive", "a b/dataset", "train"])
+def test_a_lone_folder_is_gone_through(tmp_path, wrapper):
+    root = make_folder(tmp_path / "of", {f"{wrapper}/cats": 10, f"{wrapper}/dogs": 10, f"{wrapper}/cats/small": 2})
+    (root / "readme.txt").write_text("from the internet")
+    of = images(root)
+    assert of.config.labels == ("cats", "dogs")
+    assert of.notes == (f"all images lie in {wrapper}: its folders are the classes",)
+    for name, label in zip(of.examples.names, of.examples.labels.tolist(), strict=True):
+        assert name.startswith(f"{wrapper}/{of.config.labels[label]}/")
+
+
+@pytest.mark.parametrize("classes", [("bus", "train"), ("oval", "round"), ("contest", "detest"), ("images", "sounds")])
+def test_names_that_only_sound_like_splits_are_classes(tmp_path, classes):
+    assert images(make_folder(tmp_path / "of", dict.fromkeys(classes, 10))).config.labels == classes
+
+
+def test_what_file_managers_and_disk_stations_write_is_passed_over(tmp_path):
+    root = make_folder(tmp_path / "of", {"a": 10, "b": 10, "a/@eaDir/0.png": 1, "__MACOSX/a": 3, "a/.thumbnails": 2})
+    (root / "desktop.ini").touch()
+    of = images(root)
+    assert of.config.labels == ("a", "b")
+    assert len(of.examples) + len(of.held_out) == 20
+    assert not of.left_out
+
+
 def test_folders_may_mean_nothing(tmp_path):
     root = make_folder(tmp_path / "of", {"": 10, "a": 5, "b/c": 5})
     of = images(root, labels=False)
@@ -190,6 +215,76 @@ def test_every_mode_becomes_the_colours_that_are_seen(tmp_path, image, file, exp
 
 
 @pytest.mark.parametrize(
+    ("brightest", "white"),
+    [(65535, 65535), (40_000, 65535), (16_000, 16383), (4095, 4095), (1000, 1023), (255, 255), (3, 3)],
+)
+@pytest.mark.parametrize("file", ["png", "tif"])
+def test_sixteen_bits_are_scaled_by_the_range_of_the_set_and_it_is_said(tmp_path, brightest, white, file):
+    """One scale for all images: what is half as bright stays half as bright."""
+    (tmp_path / "of").mkdir()
+    rng = np.random.default_rng(0)
+    stored = {}
+    for index in range(16):
+        values = rng.integers(0, brightest // (1 + index % 2), (8, 8), endpoint=True).astype(np.uint16)
+        values[0, 0] = brightest if index == 0 else 0
+        stored[f"{index}.{file}"] = values
+        Image.fromarray(values).save(tmp_path / "of" / f"{index}.{file}")
+    of = images(tmp_path / "of", channels=1)
+    for name, row in zip(of.examples.names, of.examples.rows, strict=True):
+        np.testing.assert_allclose(row[0], stored[name] * 255.0 / white, atol=1)
+    assert of.notes == (
+        () if white == 65535 else (f"pixels of 16 bits hold values up to {white:,} only: that is white",)
+    )
+
+
+def sixteen_bit_colours(path: Path, brightest: int) -> None:
+    """A PNG of 16 bits a channel, which Pillow cannot write."""
+    values = np.linspace(0, brightest, 8 * 8 * 3).astype(">u2").reshape(8, 24)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + line.tobytes() for line in values)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b""))
+
+
+def test_colours_of_sixteen_bits_are_read_unless_they_would_be_black(tmp_path):
+    sixteen_bit_colours(tmp_path / "whole.png", 65535)
+    pixels = read_pixels(tmp_path / "whole.png", (8, 8), 3, "crop")
+    np.testing.assert_allclose(pixels.transpose(1, 2, 0).ravel(), np.linspace(0, 255, 192), atol=1)
+    sixteen_bit_colours(tmp_path / "camera.png", 4095)
+    with pytest.raises(Unusable, match="colours of 16 bits that are nearly black"):
+        read_pixels(tmp_path / "camera.png", (8, 8), 3, "crop")
+
+
+@pytest.mark.parametrize(("shade", "ground"), [(255, 0), (240, 0), (0, 255), (128, 255)])
+def test_what_white_would_hide_is_laid_on_black(tmp_path, shade, ground):
+    drawn = np.zeros((8, 8, 4), dtype=np.uint8)
+    drawn[..., :3] = shade
+    drawn[2:6, 2:6, 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "a.png")
+    pixels = read_pixels(tmp_path / "a.png", (8, 8), 1, "crop")[0]
+    assert set(pixels[3:5, 3:5].ravel()) == {shade}
+    assert set(pixels[[0, 7]].ravel()) == {ground}
+
+
+def test_pages_of_a_stack_are_images(tmp_path):
+    (tmp_path / "of").mkdir()
+    pages = [noise(index, mode="L") for index in range(12)]
+    pages[0].save(tmp_path / "of" / "cells.tif", save_all=True, append_images=[*pages[1:10], noise(99, 4, "L")])
+    pages[10].save(tmp_path / "of" / "one.tif")
+    of = images(tmp_path / "of", channels=1)
+    rows = dict(
+        zip(of.examples.names + of.held_out.names, torch.cat([of.examples.rows, of.held_out.rows]), strict=True)
+    )
+    assert set(rows) == {"one.tif", *(f"cells.tif, page {page}" for page in range(1, 11))}  # and no thumbnail
+    for page in range(10):
+        assert np.array_equal(rows[f"cells.tif, page {page + 1}"][0], np.asarray(pages[page]))
+    assert of.notes == ("9 more images are the further pages of TIFF stacks",)
+
+
+@pytest.mark.parametrize(
     ("orientation", "corner"), [(1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0)), (2, (0, 1)), (5, (0, 0))]
 )
 def test_photographs_are_turned_upright(tmp_path, orientation, corner):
@@ -309,6 +404,21 @@ def test_names_that_are_not_utf8(tmp_path):
         ({"a": 30, "b": 1}, r"of/b: a class needs at least 2 different usable images .*, and has 1: add some"),
         ({"": 5, "a": 30, "b": 30}, r"5 images \(0.png …\) lie beside the folders .* --no-labels"),
         ({"train": 30, "test": 30}, r"folders are test and train, which are no classes: give one of them"),
+        (
+            {"Training": 9, "Testing": 30},
+            r"Testing and Training, which are no classes: give .* \(.*of/Training, of 9 im",
+        ),
+        ({"test": 9, "pred": 30}, r"pred and test, .*: give .* \(.*of/pred, of 30 images\); a share of it is held out"),
+        ({"seg_train/sea": 9, "seg_test/sea": 9, "seg_pred": 9}, r"seg_pred, seg_test and seg_train, .*of/seg_train"),
+        ({"training_set": 9, "test_set": 8}, r"test_set and training_set, which are no classes: .*of/training_set"),
+        ({"train": 9, "test": 9, "pred": 9}, r"pred, test and train, which are no classes"),
+        ({"data/train-images/a": 9, "data/val2017/a": 9}, r"of/data: its folders are train-images and val2017, which"),
+        ({"train": 9, "validation": 9, "extra": 9}, r"extra, train and validation, which are no classes"),
+        (
+            {"images": 9, "masks": 9},
+            r"images and masks, which are no classes: give the one of the images \(.*of/images",
+        ),
+        ({"archive": 5, "archive/a": 30}, r"of/archive: 5 images \(0.png …\) lie beside the folders"),
     ],
 )
 def test_folders_that_cannot_be_trained_on_say_what_to_do(tmp_path, classes, says):
@@ -370,12 +480,64 @@ def test_captions_are_read_where_hugging_face_has_them(tmp_path):
     assert images(make_folder(tmp_path / "other", {"": 20})).examples.captions == ()
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"file_name": "0.png"}', '{"file_name": "0.png", "text": 3}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"text": "a thing"}', '{"file_name": 3}', '{"file_name": "0.png", "text": 3}', "[" * 99999]
+)
 def test_a_caption_that_cannot_be_read_is_named_by_its_line(tmp_path, line):
     root = make_folder(tmp_path / "of", {"": 20})
     (root / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "one"}\n' + line)
     with pytest.raises(DataError, match=r"metadata\.jsonl, line 2: "):
         images(root)
+
+
+def metadata(*entries: dict, mark: str = "") -> str:
+    return mark + "".join(json.dumps(entry) + "\n" for entry in entries)
+
+
+def captions_of(of: FiniteSet) -> dict[str, str]:
+    names, captions = of.examples.names + of.held_out.names, of.examples.captions + of.held_out.captions
+    return dict(zip(names, captions, strict=True)) if captions else {}
+
+
+LABELS = [{"file_name": f"{index}.png", "label": index % 2, "prompt": "a thing"} for index in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("metadata.jsonl", metadata(*LABELS)),
+        ("metadata.jsonl", metadata(*({"file_name": f"{index}.png", "text": None} for index in range(20)))),
+        ("metadata.jsonl", ""),
+        ("metadata.csv", "file_name,label\n" + "".join(f"{index}.png,{index % 2}\n" for index in range(20))),
+    ],
+)
+def test_metadata_without_captions_is_said_and_images_are_trained_on_without(tmp_path, file, text):
+    root = make_folder(tmp_path / "of", {"": 20})
+    (root / file).write_text(text)
+    of = images(root)
+    assert captions_of(of) == {}
+    assert len(of.examples) + len(of.held_out) == 20
+    (note,) = of.notes
+    assert note.startswith(f"{file} has no captions: a caption is its 'text', and it has ")
+    assert "label" not in text or "label" in note
+    assert not of.left_out
+
+
+@pytest.mark.parametrize(
+    ("place", "file", "text"),
+    [
+        ("", "metadata.jsonl", metadata({"file_name": "data/img/3.png", "text": "three"}, mark="\ufeff")),
+        ("data", "metadata.jsonl", metadata({"file_name": "img/3.png", "text": "three"})),
+        ("data/img", "metadata.jsonl", metadata({"file_name": "3.png", "text": "three"}, {"file_name": "4.png"})),
+        ("data/img", "metadata.csv", '\ufefffile_name,text\n3.png,"three"\n4.png,\n'),
+    ],
+)
+def test_captions_may_lie_in_any_folder_above_their_images(tmp_path, place, file, text):
+    root = make_folder(tmp_path / "of", {"data/img": 20})
+    (root / place / file).write_text(text)
+    captions = captions_of(images(root))
+    assert captions.pop("data/img/3.png") == "three"
+    assert set(captions.values()) == {""} and len(captions) == 19
 
 
 # The cache

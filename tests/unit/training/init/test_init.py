@@ -217,6 +217,13 @@ def test_grey_images_in_colour_files_are_grey(tmp_path):
     assert not survey_images(read_folder(tmp_path)).grey
 
 
+def test_frames_of_animations_that_are_not_read_are_counted(tmp_path):
+    for index in range(3):
+        frames = [noise(3 * index + frame) for frame in range(3)]
+        frames[0].save(tmp_path / f"{index}.gif", save_all=True, append_images=frames[1 : 1 + index])
+    assert "frames   2 with several frames: the first one is read" in list(survey_images(read_folder(tmp_path)).lines())
+
+
 @pytest.mark.parametrize("count", [30, 3000])
 @pytest.mark.parametrize(
     ("head", "cells", "label", "without"),

@@ -1,0 +1,81 @@
+"""metadata.jsonl and metadata.csv beside images, in the format of Hugging Face's ImageFolder → captions."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.names import printable
+from training.data.training_set import DataError, LeftOut
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+FILE, TEXT = "file_name", "text"
+
+
+@dataclass(frozen=True)
+class Captions:
+    """texts: the captions of images that have one; notes: files that have none."""
+
+    texts: dict[Path, str]
+    notes: tuple[str, ...]
+
+
+def read_captions(root: Path, found: Sequence[Path], left_out: list[LeftOut]) -> Captions:
+    """The captions of the images `found` below the root; lines about other files go to `left_out`.
+
+    Metadata may lie in any folder between the root and an image. Each line has a `file_name`, relative to the metadata,
+    and a `text`; without a text the image has no caption. Raises DataError if a line cannot be read.
+    """
+    texts: dict[Path, str] = {}
+    notes: list[str] = []
+    images = set(found)
+    folders = {folder for path in found for folder in path.parents if folder.is_relative_to(root)}
+    for file in sorted(folder / name for folder in folders for name in METADATA):
+        if not file.is_file():
+            continue
+        name, fields, captioned = printable(file.relative_to(root)), dict[str, None](), 0
+        for number, entry in _entries(file):
+            where = f"{printable(file)}, line {number}"
+            image, text = entry.get(FILE), entry.get(TEXT)
+            if not isinstance(image, str) or "\0" in image:
+                raise DataError(f'{where}: wants {{"{FILE}": …}}, and there is none in {", ".join(entry) or "it"}')
+            if text is not None and not isinstance(text, str):
+                raise DataError(f"{where}: {TEXT} is {text!r}, not a string")
+            fields |= dict.fromkeys(entry)
+            path = file.parent / image
+            if path not in images:
+                left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {printable(image)}"))
+            elif text and text.strip():
+                texts[path] = " ".join(text.split())
+                captioned += 1
+        if not captioned:
+            others = ", ".join(field for field in fields if field != FILE) or "nothing else"
+            notes.append(f"{name} has no captions: a caption is its {TEXT!r}, and it has {others}")
+    return Captions(texts, tuple(notes))
+
+
+def _entries(file: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """(line number, entry) of each line of a metadata file. Raises DataError."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            if file.suffix == ".csv":
+                reader = csv.DictReader(lines)
+                for row in reader:
+                    yield reader.line_num, {key: value for key, value in row.items() if key is not None}
+                return
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                entry = json.loads(line)
+                if not isinstance(entry, dict):
+                    raise DataError(f'{printable(file)}, line {number}: wants {{"{FILE}": …, "{TEXT}": …}}')
+                yield number, entry
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{printable(file)}: cannot be read as UTF-8: {error}") from error
+    except csv.Error as error:
+        raise DataError(f"{printable(file)}: no CSV that can be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{printable(file)}, line {number}: no JSON: {error}") from error
