@@ -43,6 +43,16 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     return c0, c1, c2, c3
 
 
+def uniform(seeds: Tensor) -> Tensor:
+    """One uniform random number in (0, 1) for each row, float64 [rows]; it shares nothing with the row's noise.
+
+    seeds  [rows] int64, 0 … 2⁶³−1
+    """
+    zero = torch.zeros_like(seeds)
+    word, *_ = philox((zero, zero, zero + 1, zero), (seeds & _WORD, (seeds >> 32) & _WORD))
+    return (word.double() + 0.5) * 2.0**-32
+
+
 def normal(seeds: Tensor, steps: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise [rows, *shape] in float32, row i keyed by (seeds[i], steps[i]).
 

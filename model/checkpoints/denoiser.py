@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from model.checkpoints.base import Checkpoint, Precision, load_network
@@ -22,6 +22,9 @@ from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
 
+LabelShare = Annotated[float, Field(ge=0, le=1)]
+
+
 class PredictionConfig(StrictConfig):
     """What the network puts out: see `model.prediction`."""
 
@@ -32,9 +35,11 @@ class PredictionConfig(StrictConfig):
 class DenoiserConfig(DiffusionConfig[nn.Module]):
     """Its config.json.
 
-    text        the encoder whose vectors the network is conditioned on instead of labels
-    distilled   of a student; None where the network was trained on data
-    precisions  those in which its samples were measured to be as good as in float32
+    text          the encoder whose vectors the network is conditioned on instead of labels
+    label_shares  how often each label occurs in the training data, in the order of the labels: the prior of rows that
+                  are asked for nothing. Empty where that is not known
+    distilled     of a student; None where the network was trained on data
+    precisions    those in which its samples were measured to be as good as in float32
     """
 
     role: Literal["denoiser"] = "denoiser"
@@ -42,6 +47,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     prediction: PredictionConfig
     sampling: SamplingConfig
     text: TextConfig | None = None
+    label_shares: tuple[LabelShare, ...] = ()
     distilled: DistilledConfig | None = None
     precisions: tuple[Precision, ...] = ("float32",)
 
@@ -51,6 +57,10 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text is not None and self.data.labels:
             raise ValueError("a network reads text or labels, not both")
+        if self.label_shares and len(self.label_shares) != len(self.data.labels):
+            raise ValueError("label_shares has one share for each of data.labels, or none")
+        if self.label_shares and abs(sum(self.label_shares) - 1) > 1e-6:
+            raise ValueError(f"label_shares must add up to 1, not {sum(self.label_shares):g}")
         if self.distilled is not None and (refusal := self.distilled.refusal(self.sampling)) is not None:
             field, allowed = refusal
             raise ValueError(f"sampling.{field} is {allowed}")

@@ -13,8 +13,8 @@ from model.checkpoints.weights import fingerprint
 from model.conditions import Conditioning, HintKind
 from model.text_encoder import TextEncoder
 
-# Fields that change no sample: advice for requests, and metrics.
-ADVISORY_FIELDS = {"sampling", "control_scale", "default_for_prompts", "recipe", "metrics"}
+# Fields that change no sample whose label is known: advice for requests, the labels' prior, and metrics.
+ADVISORY_FIELDS = {"sampling", "label_shares", "control_scale", "default_for_prompts", "recipe", "metrics"}
 
 
 @dataclass(frozen=True, eq=False)

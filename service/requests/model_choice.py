@@ -50,6 +50,11 @@ class Choice:
         return None if self.request.label is None else "label"
 
     @property
+    def draws_labels(self) -> bool:
+        """Is nothing asked, and does the model know its labels' prior? Then each row's label is drawn from it."""
+        return self.conditioning is None and self.request.control is None and bool(self.config.label_shares)
+
+    @property
     def gradient_conditioning(self) -> Conditioning | None:
         """What a guidance model has to be conditioned on: by the guidance that is named, else by the request."""
         named = self.request.guidance
@@ -127,6 +132,7 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
 
     has the gradient that the request names;
     follows hints of the request's kind;
+    draws labels, where nothing is asked: these samples are nearer to real ones than those of an unconditional model;
     is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named;
     has a guidance model for what the request asks;
@@ -134,10 +140,12 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
     """
     named, own, guide = choice.request.guidance, choice.config.conditioning, choice.guidance_model
     by_gradient = named in _CONDITIONING_OF
+    asks_nothing = choice.conditioning is None and choice.request.control is None and not by_gradient
     default_for_prompts = guide is not None and guide.default_for_prompts and own is None
     return (
         by_gradient and guide is None,
         choice.request.control is not None and choice.control is None,
+        asks_nothing and not choice.draws_labels,
         not (default_for_prompts and (named is None or by_gradient)),
         own != (None if by_gradient else choice.conditioning),
         guide is None,

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL
+from model.label_prior import drawn_labels
 from model.noise import sample_seeds
 from model.plan import Plan, cached_plan
+from model.sampler_spec import Integers
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
 from service.requests.control_image import Hint, as_control
@@ -33,6 +35,7 @@ class Conditioned:
 
     numbers        [n] int64, the classes' numbers; NO_LABEL without labels
     labels         the classes' names, one a sample; None without labels
+    drawn          the labels were not asked for: each was drawn from the training proportions by its sample's seed
     text           [1, d] float32, the prompt's vector; None without a prompt
     prompt         the prompt, with the label in words where one stands beside it
     unknown_words  of the prompt, those that are not understood
@@ -40,6 +43,7 @@ class Conditioned:
 
     numbers: Tensor | int = NO_LABEL
     labels: list[str] | None = None
+    drawn: bool = False
     text: Tensor | None = None
     prompt: str | None = None
     unknown_words: tuple[str, ...] = ()
@@ -88,21 +92,26 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     """
     choice = choose(catalog, request)
     refuse(choice)
-    options, guidance, conditioned = sampling_options(choice), guidance_options(choice), _conditioned(choice)
+    options, guidance = sampling_options(choice), guidance_options(choice)
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
+    seeds = sample_seeds(seed, choice.n)
+    conditioned = _conditioned(choice, seeds)
     rows = conditions(guidance, choice.n, label=conditioned.numbers, text=conditioned.text)
     guides_itself = choice.config.distilled is not None
-    job = Job(choice.served.key, _plan(choice, options), sample_seeds(seed, choice.n), rows, guides_itself)
+    job = Job(choice.served.key, _plan(choice, options), seeds, rows, guides_itself)
     axes = axes_of(request.axes, choice.config.data) or ()
     return Resolved(choice, options, guidance, conditioned, seed, axes, job)
 
 
-def _conditioned(choice: Choice) -> Conditioned:
-    """Raises Problem (422) for labels and prompts that the model does not know."""
+def _conditioned(choice: Choice, seeds: Integers) -> Conditioned:
+    """`seeds` are the samples' [n]. Raises Problem (422) for labels and prompts that the model does not know."""
     request, served = choice.request, choice.served
     if request.prompt is not None and served.text is not None:
         prompt, words = parse_prompt(served.text.config.vocabulary, request.prompt, request.label)
         return Conditioned(text=served.text.embed([words]), prompt=prompt, unknown_words=words.unknown)
+    if choice.draws_labels:
+        drawn = drawn_labels(torch.from_numpy(seeds), choice.config.label_shares)
+        return Conditioned(drawn, [choice.config.data.labels[number] for number in drawn.tolist()], drawn=True)
     if request.label is None:
         return Conditioned()
     classifier = choice.guidance_model if choice.guidance == "classifier" else None

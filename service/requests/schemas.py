@@ -143,7 +143,9 @@ class SampleRequest(_Fields):
 
     label: Label | Labels | None = Field(
         None, description="A class, or a list of them, one for each sample. By name first: 10 is the class that is "
-        "called 10, where there is one, else the one whose place in the list at /models is 10. Unconditional without."
+        "called 10, where there is one, else the one whose place in the list at /models is 10. Without label, prompt and "
+        "hint, each sample's label is drawn from the training proportions by its seed, if a model knows them "
+        "(`draws_labels` at /models); else samples are unconditional."
     )  # fmt: skip
     axes: list[Axis] | None = Field(None, min_length=2, max_length=2, description=AXES, examples=[[0, 1]])
     control: ControlRequest | None = Field(
@@ -185,7 +187,7 @@ class SampleQuery(_Fields):
     model_config = ConfigDict(extra="forbid")
 
     label: Annotated[list[str] | None, BeforeValidator(_commas), Field(max_length=MAX_POINTS)] = Field(
-        None, description="A class, or several: repeated, or with commas between."
+        None, description="A class, or several: repeated, or with commas between. Default: as in the body of POST."
     )
 
     axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
@@ -223,6 +225,10 @@ class _Answered(BaseModel):
     guidance: GuidanceMethod
     guidance_scale: float | None = Field(description="Null where guidance is none.")
     guidance_interval: list[float] | None = Field(description="Null where guidance is the same at every step.")
+    labels_drawn: Literal[True] | None = Field(
+        None, description="Nothing was asked, so each sample's label was drawn from the training proportions by its "
+        "seed; not there otherwise. With its label and seed, each sample can be had again."
+    )  # fmt: skip
     control: ControlRequest | None = Field(
         None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "
         "there without one."
@@ -243,4 +249,4 @@ class ImagesAnswer(_Answered):
 class PointsAnswer(_Answered):
     columns: list[str] = Field(description="What the dimensions are called.")
     points: list[list[float]] = Field(description="In the data's own units.")
-    labels: list[str] | None = Field(description="Null where no label was asked for.")
+    labels: list[str] | None = Field(description="Null where no label was asked for, and none drawn.")

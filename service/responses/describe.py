@@ -111,6 +111,7 @@ def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
         hint=way.hint,
         guidance=guidance.guidance,
         model=choice.name,
+        draws_labels=choice.draws_labels,
         defaults=WayDefaults(
             sampler=options.sampler,
             steps=options.steps,
@@ -132,6 +133,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         name=config.name,
         conditioning=config.conditioning,
         labels=list(config.data.labels),
+        label_shares=list(config.label_shares),
         T=checkpoint.schedule.T,
         variances=list(variances_of(config.prediction.learned_variance)),
         defaults=Sampling(**config.sampling.model_dump(mode="json")),

@@ -57,6 +57,9 @@ class WayAnswer(BaseModel):
     hint: HintKind | None = Field(description="The `control.kind` beside it, if any.")
     guidance: GuidanceMethod
     model: str = Field(description="The checkpoint that answers.")
+    draws_labels: bool = Field(
+        description="Each sample's label is drawn from the training proportions by its seed, and the answer lists them."
+    )
     defaults: WayDefaults
     network_evaluations: int = Field(description="Network evaluations of one sample, with these defaults.")
     seconds: float | None = Field(
@@ -105,6 +108,9 @@ class ModelAnswer(BaseModel):
     name: str
     conditioning: Conditioning | None
     labels: list[str]
+    label_shares: list[float] = Field(
+        description="How often each label occurs in the training data; empty where that is not known."
+    )
     T: int = Field(description="Steps of the full chain.")
     variances: list[Variance]
     defaults: Sampling

@@ -34,6 +34,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         f"there without any. What would go beyond {MAX_HEADER} characters is left out.",
         "schema": {"type": "string"},
     },
+    "X-Drawn-Labels": {
+        "description": "Where nothing was asked: each sample's label, drawn from the training proportions by its seed, "
+        "in the samples' order, percent-encoded, with commas between; not there where labels were asked for, or none "
+        f"were drawn. What would go beyond {MAX_HEADER} characters is left out.",
+        "schema": {"type": "string"},
+    },
 }
 """What `headers` tells, for a route's OpenAPI entry."""
 
@@ -41,12 +47,20 @@ HEADERS: dict[str, dict[str, Any]] = {
 def headers(resolved: Resolved) -> dict[str, str]:
     """The headers of an answer in any representation."""
     fields = {"X-Seed": str(resolved.seed), "X-Model": resolved.checkpoint.config.name}
-    words = ",".join(quote(word, safe="") for word in resolved.conditioned.unknown_words)
-    if len(words) > MAX_HEADER:
-        words = words[: MAX_HEADER + 1].rpartition(",")[0]
+    conditioned = resolved.conditioned
+    lists = {
+        "X-Unknown-Words": conditioned.unknown_words,
+        "X-Drawn-Labels": conditioned.labels if conditioned.drawn and conditioned.labels else (),
+    }
     # Somebody who asks the same address again would like another picture.
     drawn = resolved.choice.request.seed is None
-    return fields | ({"X-Unknown-Words": words} if words else {}) | (UNKEPT if drawn else {})
+    return fields | {name: _as_header(texts) for name, texts in lists.items() if texts} | (UNKEPT if drawn else {})
+
+
+def _as_header(texts: Sequence[str]) -> str:
+    """Percent-encoded, with commas between; whole ones only, and no more than fit."""
+    joined = ",".join(quote(text, safe="") for text in texts)
+    return joined if len(joined) <= MAX_HEADER else joined[: MAX_HEADER + 1].rpartition(",")[0]
 
 
 class _Record(TypedDict):
@@ -83,9 +97,11 @@ def _sheet(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> bytes:
-    words = {} if resolved.conditioned.prompt is None else {"unknown_words": list(resolved.conditioned.unknown_words)}
-    body = answer(**resolved.parameters, **words, **samples)
-    absent = {"unknown_words", "control"} - words.keys() - resolved.parameters.keys()
+    conditioned = resolved.conditioned
+    words = {} if conditioned.prompt is None else {"unknown_words": list(conditioned.unknown_words)}
+    drawn = {"labels_drawn": True} if conditioned.drawn else {}
+    body = answer(**resolved.parameters, **words, **drawn, **samples)
+    absent = {"unknown_words", "labels_drawn", "control"} - words.keys() - drawn.keys() - resolved.parameters.keys()
     return body.model_dump_json(exclude=absent).encode()
 
 

@@ -1,5 +1,6 @@
 """GET /models promises ways to ask; POST /sample keeps every one, and refuses every other."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -30,6 +31,7 @@ GUIDANCE = ("none", "classifier-free", "classifier", "clip")
 
 def save_all(folder, default_for_prompts: bool) -> None:
     base, clip = tiny_checkpoint(IMAGES, "mnist-cfg"), tiny_clip()
+    base = replace(base, config=base.config.model_copy(update={"label_shares": (0.1,) * 10}))
     unlabelled = IMAGES.model_copy(update={"labels": ()})
     advice = SamplingOverrides(guidance_scale=3, sampler="ddpm", steps=6)
     config = clip.config.model_copy(update={"default_for_prompts": default_for_prompts, "sampling": advice})
@@ -139,6 +141,6 @@ def test_openapi_describes_the_ways(client):
     document = client.get("/openapi.json").json()
     answer = document["paths"]["/models"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer == {"$ref": "#/components/schemas/ModelsAnswer"}
-    assert {"asks", "hint", "guidance", "model", "defaults", "network_evaluations", "seconds"} == set(
+    assert {"asks", "hint", "guidance", "model", "draws_labels", "defaults", "network_evaluations", "seconds"} == set(
         document["components"]["schemas"]["WayAnswer"]["properties"]
     )

@@ -47,6 +47,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + " |",
         f"| network | {fields(config.network.model_dump(mode='json'))} |",
         *(_text_rows(config.text) if config.text is not None else []),
+        *([f"| without a label | it is drawn: {_shares(config)} |"] if config.label_shares else []),
         f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
@@ -79,6 +80,11 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]
     _write(folder, lines)
+
+
+def _shares(config: DenoiserConfig) -> str:
+    """The labels' shares of the training data, of as many labels as a card lists."""
+    return listed([f"{name} {share:.1%}" for name, share in zip(config.data.labels, config.label_shares, strict=True)])
 
 
 def _distilled(student: DistilledConfig) -> str:

@@ -99,6 +99,7 @@ def _student_config(recipe: ConsistencyRecipe, teacher: DenoiserConfig) -> Denoi
         network=teacher.network,
         schedule=teacher.schedule,
         prediction=teacher.prediction,
+        label_shares=teacher.label_shares,
         sampling=recipe.sampling,
         distilled=DistilledConfig(
             teacher=teacher.name, consistency=True, guidance_range=recipe.distillation.guidance_range

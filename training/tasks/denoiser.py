@@ -18,6 +18,7 @@ from model.text_encoder import TextEncoder
 from training.card.card import PICTURES, write_denoiser_card
 from training.data import captioned_set, training_set
 from training.data.captions import CaptionedSet
+from training.data.label_shares import label_shares
 from training.data.training_set import TrainingSet
 from training.generate import generate, labelled, prompted, spread
 from training.pictures import save_picture
@@ -62,6 +63,7 @@ class DenoisingTask:
             prediction=recipe.prediction,
             sampling=recipe.sampling,
             text=None if self.text is None else self.text.config,
+            label_shares=label_shares(self.data) if data.labels else (),
             recipe=trained_by(recipe),
         )
         torch.manual_seed(recipe.seed)
