@@ -21,7 +21,6 @@ from model.prediction import Target
 from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
-
 LabelShare = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -143,8 +143,8 @@ class SampleRequest(_Fields):
 
     label: Label | Labels | None = Field(
         None, description="A class, or a list of them, one for each sample. By name first: 10 is the class that is "
-        "called 10, where there is one, else the one whose place in the list at /models is 10. Without label, prompt and "
-        "hint, each sample's label is drawn from the training proportions by its seed, if a model knows them "
+        "called 10, where there is one, else the one whose place in the list at /models is 10. Without label, prompt "
+        "and hint, each sample's label is drawn from the training proportions by its seed, if a model knows them "
         "(`draws_labels` at /models); else samples are unconditional."
     )  # fmt: skip
     axes: list[Axis] | None = Field(None, min_length=2, max_length=2, description=AXES, examples=[[0, 1]])
