@@ -1,5 +1,10 @@
 """`python -m service`: serve until told to stop."""
 
+from service.launch import prepare, write_what_can_be_written
+
+if __name__ == "__main__":
+    prepare()  # before what takes seconds to import
+
 import asyncio
 import signal
 import sys
@@ -19,6 +24,7 @@ from service.settings import Settings
 
 
 def main() -> int:
+    write_what_can_be_written()
     try:
         settings = CliApp.run(Settings)
     except (ValidationError, SettingsError) as error:

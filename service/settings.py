@@ -82,7 +82,11 @@ class Settings(BaseSettings):
         description="Compile the networks' kernels (torch.compile): faster ticks, minutes to start, and a C++ compiler "
         "is needed. Changes the bytes.",
     )
-    threads: int = Field(0, ge=0, description="CPU threads of the network; 0 is one a core. Changes the bytes.")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="CPU threads of the network; 0 is one a core, or as many as a quota allows. Changes the bytes.",
+    )
     max_queued_seconds: float = Field(
         60,
         gt=0,

@@ -1,6 +1,13 @@
 """`python -m training`: train checkpoints and measure them."""
 
+from training.needed_packages import missing_packages
+
+if missing := missing_packages():
+    raise SystemExit(f"error: training needs {', '.join(missing)}; run `make train-env`, which installs all of it")
+
+import io
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -191,6 +198,9 @@ def list_recipes(recipes: Recipes = OWN_RECIPES) -> None:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a help text has characters that its encoding may lack
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (RecipeError, DataError) as error:

@@ -4,16 +4,20 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.e2e.browser import SECONDS
-from tests.e2e.conftest import Process
+from tests.e2e.conftest import PROJECT, Process
 from tests.tiny import IMAGES, POINTS, save_tiny
 from tests.waiting import wait_for
 
@@ -43,6 +47,23 @@ def test_a_client_that_goes_away_frees_its_rows(start_service, tiny):
         client.close()
     wait_for(lambda: service.rows() == 0)
     assert service.metric("spirale_cancelled_total") > 0
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_process_1_ends_by_a_signal_while_it_imports(number, status):
+    """As in a container: the kernel throws a signal away for which process 1 has no handler."""
+    with subprocess.Popen(
+        ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "service"], cwd=PROJECT
+    ) as unshare:
+        child = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+        wait_for(lambda: child.read_text() or unshare.poll() is not None, every=0.01)
+        if unshare.poll() is not None:
+            pytest.skip("namespaces are not allowed here")
+        process = int(child.read_text())
+        wait_for(lambda: b"torch" in Path(f"/proc/{process}/maps").read_bytes(), every=0.01)  # it is at its imports
+        os.kill(process, number)
+        assert unshare.wait(SECONDS) == status
 
 
 def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):

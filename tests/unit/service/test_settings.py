@@ -1,5 +1,6 @@
 """What an operator may set, and what is said of a wrong value."""
 
+import io
 import socket
 import sys
 import threading
@@ -81,6 +82,17 @@ def test_a_port_in_use_is_said_before_anything_is_started(tmp_path, monkeypatch,
         assert command.main() == 1
     assert "in use" in caplog.text and port in capsys.readouterr().err
     assert engines() == before
+
+
+def test_a_help_text_is_written_in_an_encoding_that_lacks_its_characters(monkeypatch):
+    """A pipe, or a terminal of Latin-1: the help's `…` is none of it."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", written)
+    monkeypatch.setattr("sys.argv", ["service", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    written.flush()
+    assert ended.value.code == 0 and b"\\u2026" in written.buffer.getvalue()
 
 
 def test_a_key_is_never_shown():
