@@ -5,10 +5,12 @@ from training.needed_packages import missing_packages
 if missing := missing_packages():
     raise SystemExit(f"error: training needs {', '.join(missing)}; run `make train-env`, which installs all of it")
 
+import errno
 import io
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +19,9 @@ from accelerate import Accelerator
 
 from model.checkpoints.reference_points import REFERENCE
 from model.samplers import SAMPLERS
-from training.cli_options import Checkpoints, Compile, Recipes, known_sampler
+from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
 from training.data.training_set import DataError, FiniteSet
+from training.disk import need_space, need_writable
 from training.evaluate.command import (
     ChangedSettings,
     evaluate_checkpoint,
@@ -29,7 +32,7 @@ from training.evaluate.command import (
 from training.evaluate.sampling_run import SamplingRun
 from training.init.arguments import init
 from training.init.survey import left_out_lines
-from training.recipe import OWN_RECIPES, RecipeError, load_recipe, recipe_names
+from training.recipe import OWN_RECIPES, Recipe, RecipeError, load_recipe, recipe_names
 from training.reference_points import keep_reference
 from training.report.command import SECTIONS, make_report
 from training.resume import RunFolder
@@ -52,13 +55,23 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run instead of continuing it.")] = False,
     evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint after training.")] = True,
     recipes: Recipes = OWN_RECIPES,
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
 ) -> None:
     """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command continues."""
     made = load_recipe(recipe, recipes)
     run = RunFolder(runs / made.name, fresh)
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
+    if accelerator.is_main_process:
+        need_writable(runs, "give another folder by --runs")
+    with run.alone() if accelerator.is_main_process else nullcontext():
+        _train(made, run, accelerator, checkpoints, start_from, evaluate=evaluate)
+
+
+def _train(
+    made: Recipe, run: RunFolder, accelerator: Accelerator, checkpoints: Path, start_from: str | None, *, evaluate: bool
+) -> None:
+    """Train in a run's folder that no other process trains in, then save and measure the checkpoint."""
     start_from = run.resolve_start(made.name, start_from)
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
@@ -68,6 +81,9 @@ def train(
     if accelerator.is_main_process:  # the last check is done before anything is deleted
         for line in left_out_lines(own) if own is not None else ():
             typer.echo(line)
+        folder = checkpoints / made.name
+        need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
+        need_space(run.path.parent, checkpoints, task.network)
         run.prepare(own, start_from)
     accelerator.wait_for_everyone()
     network = run_training(task, run.path, accelerator)
@@ -118,7 +134,7 @@ def evaluate(
         bool, typer.Option("--memorisation", help="Instead, compare samples with their nearest training rows.")
     ] = False,
     compile: Compile = False,
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Measure a checkpoint. At the card's own settings the metrics go into its config.json and model card."""
     others = bool(sampler or steps or guidance_model or guidance_scale is not None)
@@ -167,7 +183,7 @@ def report(
         bool, typer.Option("--full", help="Measure every setting again, also those that are known.")
     ] = False,
     compile: Compile = False,
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
     reports: Annotated[Path, typer.Option(help="Folder of quality.md, its pictures and its measurements.")] = Path(
         "reports"
     ),
@@ -180,7 +196,7 @@ def report(
 @app.command()
 def reference(
     name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Keep up to 2,000 real points beside a checkpoint of points.
 
@@ -205,6 +221,10 @@ def main() -> None:
         app()
     except (RecipeError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
+    except OSError as error:  # of a file: a full disk, a folder that went away
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        raise SystemExit(f"error: {error.filename or 'a file'}: {error.strerror}") from None
     except Interrupted as interruption:
         typer.echo(f"{interruption}; the same command (without --from or --fresh) continues from there")
         raise SystemExit(130) from None

@@ -8,6 +8,7 @@ import typer
 from model.compilation import CompilerMissing, need_compiler
 from model.samplers import SAMPLERS
 
+CHECKPOINTS = Path("checkpoints")  # in the working directory
 Checkpoints = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 Recipes = Annotated[Path, typer.Option(help="Folder of your own recipes.")]
 

@@ -1,6 +1,10 @@
 """A run's folder, runs/NAME: start a training run in it, or continue the run that it holds."""
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,28 @@ class RunFolder:
 
     path: Path
     fresh: bool
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run's lock, which ends with the process, however that ends.
+
+        The lock is a file beside the folder, which --fresh deletes. Raises RecipeError if another process trains here.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f".{self.path.name}.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                process = lock.read().strip() or "another"
+                raise RecipeError(
+                    f"{self.path}: process {process} trains there already: wait for it, stop it, or take another "
+                    f"folder by --runs"
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
 
     @property
     def continues(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -179,7 +180,14 @@ def _save(accelerator: Accelerator, run: Path, recipe: Recipe, step: int) -> Non
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
+    try:
+        accelerator.save_state(str(partial))
+    except (OSError, RuntimeError, SafetensorError) as error:  # what torch and safetensors raise on a full disk
+        free = shutil.disk_usage(run).free / 2**20
+        raise RecipeError(
+            f"{run}: the state of step {step} cannot be written ({free:,.0f} MB are free; {_first_line(error)}): the "
+            f"last state is whole; make room, and the same command goes on from there"
+        ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         made_by = {"recipe": recipe.model_dump(mode="json"), "processes": accelerator.num_processes}
@@ -190,6 +198,10 @@ def _save(accelerator: Accelerator, run: Path, recipe: Recipe, step: int) -> Non
             if old != final:
                 shutil.rmtree(old)
     accelerator.wait_for_everyone()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _restore(accelerator: Accelerator, run: Path, recipe: Recipe) -> None:

@@ -93,7 +93,14 @@ def _cached(section: ImageSection, folder: Folder) -> Path:
     options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
     digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
     home = cache_dir() / f"{section.dataset}-{digest}"
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "lock").touch()
+    except OSError as error:
+        raise DataError(
+            f"{home}: decoded pixels cannot be kept there ({error.strerror}): set XDG_CACHE_HOME to a folder "
+            f"that can be written"
+        ) from error
     state = home / _fingerprint(folder.files)
     with alone_in(home):
         if not state.is_dir():

@@ -1,13 +1,13 @@
 """`python -m training init`: its options."""
 
-from pathlib import Path
+import shlex
 from typing import Annotated, Literal
 
 import typer
 
-from training.cli_options import Checkpoints, Recipes
-from training.init.command import InitOptions
+from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.init.command import init as write_recipes
+from training.init.own_data import InitOptions
 from training.init.roles import Role
 from training.recipe import OWN_RECIPES, RecipeError
 from training.tasks.registry import find_checkpoint
@@ -62,10 +62,10 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite recipes that are there.")] = False,
     recipes: Recipes = OWN_RECIPES,
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Survey your own data, propose how to train on them, measure how long that takes, and write recipes/NAME.toml."""
-    options = InitOptions(
+    chosen = InitOptions(
         roles=role or (),
         size=None if size is None else parse_size(size),
         channels=None if grey is None else 1 if grey else 3,
@@ -84,15 +84,20 @@ def init(
     written = write_recipes(
         path,
         name,
-        options,
+        chosen,
         recipes=recipes,
         checkpoints=checkpoints,
         force=force,
         say=typer.echo,
     )
-    begin = "" if start_from is None else f" --from {start_from}"
+    given = {
+        "--from": start_from,
+        "--recipes": None if recipes == OWN_RECIPES else recipes,
+        "--checkpoints": None if checkpoints == CHECKPOINTS else checkpoints,
+    }
+    options = "".join(f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value is not None)
     for recipe in written:
-        typer.echo(f"now: python -m training train {recipe.stem}{begin}")
+        typer.echo(f"now: python -m training train {recipe.stem}{options}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -28,6 +28,12 @@ class Role(StrEnum):
 DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
 CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
 
+IN_ORDER = (
+    Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
+    Role.CONTROL_CANNY, Role.CONTROL_SKETCH,
+)  # fmt: skip
+"""The order to train in: a judge measures the others, a ControlNet needs its base, a text denoiser its CLIP."""
+
 SUFFIXES: Mapping[Role, str] = {
     Role.UNCONDITIONAL: "ddpm",
     Role.CLASSIFIER: "classifier",

@@ -1,0 +1,43 @@
+"""Folders that a command will write to, checked before it computes anything."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from torch import nn
+
+from training.recipe import RecipeError
+
+STATE = 4 * 4  # bytes for each parameter: weights, their average, and two moments of AdamW, all float32
+SPARE = 2**20  # bytes for logs, pictures and the checkpoint's config
+
+
+def need_writable(folder: Path, option: str) -> None:
+    """Make the folder if it is missing. Raises RecipeError if nothing can be written there.
+
+    option  gives another folder
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise RecipeError(f"{folder}: nothing can be written there ({error.strerror}): {option}") from error
+
+
+def need_space(runs: Path, checkpoints: Path, network: nn.Module) -> None:
+    """Raises RecipeError if a run's states, or its checkpoint, do not fit on their disks.
+
+    A new state is written beside the old one, which is then deleted.
+    """
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    for folder, needed, option in (
+        (runs, 2 * STATE * parameters + SPARE, "--runs"),
+        (checkpoints, 4 * parameters + SPARE, "--checkpoints"),
+    ):
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise RecipeError(
+                f"{folder}: {needed / 2**20:,.0f} MB are needed there and {free / 2**20:,.0f} MB are free: make room, "
+                f"or give a folder on another disk by {option}"
+            )
