@@ -19,6 +19,7 @@ from accelerate import Accelerator
 
 from model.checkpoints.reference_points import REFERENCE
 from model.samplers import SAMPLERS
+from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
 from training.data.training_set import DataError, FiniteSet
 from training.disk import need_space, need_writable
@@ -92,7 +93,8 @@ def _train(
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
         if evaluate:
-            evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device))
+            found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
+            typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
 
 
 @app.command()

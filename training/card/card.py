@@ -15,6 +15,7 @@ from model.checkpoints.distilled import DistilledConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.card.markdown import fields, listed, measured_section
+from training.card.usability import first_line
 from training.metrics.judge import JudgeConfig
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
@@ -26,14 +27,19 @@ CONTROL_SHEET = "followed.png"  # hints and the samples that follow them
 
 
 def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
-    """Write README.md; it shows those of the PICTURES that are in the folder."""
+    """Write README.md; its first line says whether the samples are usable, and it shows those of the PICTURES that are
+    in the folder."""
     data, sampling, name = config.data, config.sampling, config.name
     request: dict[str, str] = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
     picture = next((file for file in SAMPLES if (folder / file).is_file()), None)
     lines = [
-        *_title(name, config.recipe),
+        f"# {name}",
+        "",
+        first_line(config.metrics.get("measured", {})),
+        "",
+        *_title(name, config.recipe)[2:],
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
         f"curl -d {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),

@@ -1,5 +1,6 @@
 """Parts of a card in Markdown: lists, tables, and the section of the metrics."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from training.card.metric_descriptions import DESCRIPTIONS
@@ -47,4 +48,6 @@ def _title(key: str) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "cannot be measured"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

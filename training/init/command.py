@@ -16,13 +16,14 @@ from training.disk import need_writable
 from training.init.choices import Draft, comment
 from training.init.optimisation import with_steps
 from training.init.own_data import InitOptions, Say, image_section, table_section, written_path
-from training.init.probe import measure_pace
+from training.init.probe import evaluation_seconds, measure_pace
 from training.init.propose import recipe_for
 from training.init.roles import IN_ORDER, SUFFIXES, DataSummary, Role, UnsupportedRole
 from training.recipe import RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
 
 FEWEST_STEPS = 100
+NOISE = 0.2  # share of the steps that the data need: after fewer, samples are noise
 
 
 def init(
@@ -55,7 +56,7 @@ def init(
     else:
         data, examples = table_section(path, name, options, say)
     captioned = bool(examples.examples.captions)
-    summary = DataSummary(len(examples), examples.config, device, captioned, taken_from)
+    summary = DataSummary(len(examples), examples.config, device, captioned, taken_from, len(examples.held_out))
     roles = options.roles or (Role.CONDITIONAL if examples.config.labels else Role.UNCONDITIONAL,)
     texts, reports = dict[Path, str](), []
     for role in sorted(set(roles), key=IN_ORDER.index):
@@ -96,27 +97,38 @@ def _timed(
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
     pace = measure_pace(task, accelerator)
-    seconds, steps = pace.seconds, made.optimisation.steps
-    if minutes is not None and steps * seconds > 60 * minutes:
-        steps = int(60 * minutes / seconds)
+    seconds, enough = pace.seconds, made.optimisation.steps
+    steps, evaluation = enough, evaluation_seconds(made, summary, pace)
+    if minutes is not None and steps * seconds + evaluation > 60 * minutes:
+        steps = max(0, int((60 * minutes - evaluation) / seconds))
         if steps < FEWEST_STEPS:
-            enough = math.ceil(FEWEST_STEPS * seconds / 6) / 10
+            least = math.ceil((FEWEST_STEPS * seconds + evaluation) / 6) / 10
             smaller = ", or take smaller pictures by --size" if summary.images and "data" in draft.sections else ""
+            measured = f" and measuring its samples {_duration(evaluation)}" if evaluation else ""
             raise RecipeError(
-                f"{made.name}: a step takes {seconds:.2g} s here, so that {minutes:g} minutes are {steps} steps, too "
-                f"few to learn anything: allow at least --minutes {enough:g}{smaller}"
+                f"{made.name}: a step takes {seconds:.2g} s here{measured}, so that {minutes:g} minutes are {steps} "
+                f"steps, too few to learn anything: allow at least --minutes {least:g}{smaller}"
             )
         draft = with_steps(draft, steps, made.optimisation.batch_size, summary.rows)
-    duration = (
-        f"about {_duration(steps * seconds)} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"
-    )
+    total = _duration(steps * seconds + evaluation)
+    duration = f"about {total} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+    if evaluation:
+        duration += f", of which {_duration(evaluation)} to measure its samples afterwards"
     if pace.shared:
         duration += ", measured while other work ran on it: alone it is quicker"
     sections = dict(draft.sections)
     sections["optimisation"] = replace(sections["optimisation"], why=duration)
     if "network" in sections and not sections["network"].why:
         sections["network"] = replace(sections["network"], why=f"{size / 1e6:.2g} M parameters")
-    return replace(draft, sections=sections), f"{steps:,} steps, {duration}"
+    return replace(draft, sections=sections), f"{_of_enough(steps, enough)}, {duration}"
+
+
+def _of_enough(steps: int, enough: int) -> str:
+    """The number of steps, and what to expect of it if it is not enough."""
+    if steps == enough:
+        return f"{steps:,} steps"
+    learned = "hardly anything, so that samples are noise" if steps < NOISE * enough else "less than there is to learn"
+    return f"{steps:,} of about {enough:,} steps: it will learn {learned}"
 
 
 def _duration(seconds: float) -> str:

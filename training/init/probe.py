@@ -7,12 +7,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from training.evaluate.command.options import FEWEST_IMAGES, IMAGES, PROMPTS
+from training.init.roles import DataSummary
+from training.recipe import DenoiserRecipe, Recipe
 from training.tasks.task import Task
 from training.trainer import TrainStep
 
 SECONDS = 4.0  # that the measurement takes at least
 FIRST = 2  # steps that are not counted: they include the set-up
 FEWEST, MOST = 3, 200  # steps that are counted
+FORWARD = 1 / 3  # of a training step's time: the backward pass takes the rest
 ALONE = 0.7  # share of the time: a thread that computes less has shared its core
 
 
@@ -26,6 +30,17 @@ class Pace:
 
     seconds: float
     shared: bool
+
+
+def evaluation_seconds(recipe: Recipe, summary: DataSummary, pace: Pace) -> float:
+    """About how long the samples of a denoiser of images will be measured; 0 for all others, which take seconds."""
+    if not isinstance(recipe, DenoiserRecipe) or not summary.images:
+        return 0.0
+    most = IMAGES if recipe.text_from is None else PROMPTS
+    samples = min(most, max(FEWEST_IMAGES, summary.held_out))
+    guided = recipe.objective.conditional and recipe.sampling.guidance_scale not in (0, 1)
+    evaluations = samples * recipe.sampling.steps * (2 if guided else 1)
+    return FORWARD * pace.seconds * evaluations / recipe.optimisation.batch_size
 
 
 def measure_pace(task: Task, accelerator: Accelerator) -> Pace:

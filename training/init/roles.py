@@ -57,6 +57,7 @@ class DataSummary:
     rows        that are trained on
     captioned   the rows have captions
     taken_from  the checkpoint whose weights training starts from
+    held_out    rows that samples are measured with
     """
 
     rows: int
@@ -64,6 +65,7 @@ class DataSummary:
     device: torch.device
     captioned: bool = False
     taken_from: DenoiserConfig | None = None
+    held_out: int = 0
 
     @property
     def on_gpu(self) -> bool:

@@ -328,7 +328,26 @@ def test_minutes_that_are_too_few_for_images_may_be_enough_for_smaller_ones(tmp_
     make_folder(tmp_path / "of", {"a": 20, "b": 20})
     monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(1.0, shared=False))
     refused = run("init", "of", "--name", "none", "--minutes", "1")
-    assert said(refused).endswith("allow at least --minutes 1.7, or take smaller pictures by --size")
+    assert "a step takes 1 s here and measuring its samples 7 min, so that 1 minutes are 0 steps" in said(refused)
+    assert said(refused).endswith("allow at least --minutes 8.7, or take smaller pictures by --size")
+
+
+def test_minutes_count_the_measurement_and_what_they_buy_is_said(tmp_path, monkeypatch):
+    """32 images a batch; 1,000 samples of 20 steps, each by two evaluations, of which a step counts for three."""
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    monkeypatch.setattr("training.init.command.measure_pace", lambda *_: Pace(0.1, shared=False))
+    measuring = 1_000 * 20 * 2 / 3 / 32 * 0.1
+    whole = run("init", "of", "--name", "whole").output
+    assert (
+        "whole.toml: 1,500 steps, about 3 min on this CPU, 100 ms a step, of which 42 s to measure its samples" in whole
+    )
+    for minutes, says in ((1, "noise"), (3, "less than there is to learn")):
+        name = f"cut{minutes}"
+        cut = run("init", "of", "--name", name, "--minutes", minutes).output
+        steps = load_recipe(name).optimisation.steps
+        assert steps * 0.1 + measuring == pytest.approx(60 * minutes, abs=0.1)
+        assert f"{name}.toml: {steps:,} of about 1,500 steps: it will learn" in cut
+        assert says in cut
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
