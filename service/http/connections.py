@@ -101,6 +101,22 @@ class Connection(H11Protocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
+    def handle_events(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            # Old clients end a body with an empty line that is not counted; a server ignores it (RFC 9112 2.2).
+            while (begun := self.conn.trailing_data[0]).startswith((b"\r\n", b"\n")):
+                self.conn._receive_buffer.maybe_extract_lines()  # an empty line, and no more
+            if begun == b"\r":
+                return
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before and {b"content-length", b"transfer-encoding"} <= {name for name, _ in self.headers}:
+            # Whoever stands before this may see another end of the body: no further request is read (RFC 9112 6.1).
+            self.cycle.scope["headers"] = [*self.headers, (b"connection", b"close")]
+
+    def _should_upgrade(self) -> bool:
+        return False  # such as Java's offer of HTTP/2: one goes on as one was; uvicorn would warn of it each time
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():  # it may have asked again meanwhile

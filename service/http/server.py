@@ -1,6 +1,7 @@
 """uvicorn, with a notice before it closes: on SIGTERM the port stays open for a while and answers 503."""
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -12,8 +13,8 @@ import uvicorn
 
 class Server(uvicorn.Server):
     """The first SIGTERM calls `on_notice`, and the port closes `notice_seconds` later; balancers have seen by then that
-    `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once. SIGHUP calls
-    `on_hangup`, on the event loop."""
+    `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once. A SIGINT after that
+    ends the process, whatever is still to be answered. SIGHUP calls `on_hangup`, on the event loop."""
 
     def __init__(
         self,
@@ -29,6 +30,8 @@ class Server(uvicorn.Server):
         self._closes_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT and self.should_exit:
+            os._exit(128 + sig)  # uvicorn's own way is an answer of 500, and a trace for everything that it breaks off
         if sig == signal.SIGTERM and self._closes_at == float("inf") and not self.should_exit:
             self._closes_at = time.monotonic() + self._notice_seconds
             self._on_notice()

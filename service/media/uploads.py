@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import re
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,7 +15,8 @@ MAX_SIDE = 1024
 MAX_SCANS = 100  # of a JPEG: each goes over all pixels, and may be a few bytes; cameras and editors make about ten
 MAX_BASE64 = 4 * -(-MAX_BYTES // 3) * 78 // 76 + 100  # characters: line ends after each 76, a data URL's head
 START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; not within a scan, where FF is followed by 00
-DATA_URL = re.compile(r"data:image/(png|jpeg);base64,")
+DATA_URL = re.compile(r"data:(image/[^;]*|(application|binary)/octet-stream)?(;[^;]*)*;base64", re.IGNORECASE)
+URL_SAFE = str.maketrans("-_", "+/")
 
 
 class PictureError(ValueError):
@@ -22,10 +24,19 @@ class PictureError(ValueError):
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes that base64, or a data URL, stands for. Raises PictureError."""
-    encoded = DATA_URL.sub("", text, count=1) if text.startswith("data:") else text
+    """The bytes that base64, or a data URL of it (RFC 2397), stands for; also in the alphabet for URLs, and unpadded.
+
+    Which type of image a data URL names does not count: what the bytes are is looked at anyway. Raises PictureError.
+    """
+    text = text.strip()
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not DATA_URL.fullmatch(head):
+            raise PictureError("not base64 of a PNG or a JPEG: a data URL begins with data:image/png;base64,")
+        text = unquote(text)
+    encoded = "".join(text.split()).translate(URL_SAFE).rstrip("=")
     try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise PictureError(f"not base64: {str(error).lower()}") from error
 

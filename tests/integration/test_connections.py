@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import resource
 import socket
 import struct
@@ -334,3 +335,63 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed_and_possible(monkeyp
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: changed.append(limits))
     assert connections_that_fit(4000) == fit
     assert changed == ([] if raised is None else [(raised, hard)])
+
+
+async def target_and_body(scope, receive, send):
+    """Answers with what was asked, after the whole body."""
+    asked = f"{scope['method']} {scope['path']} ".encode()
+    while (message := await receive())["type"] == "http.request":
+        asked += message["body"]
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(asked))]})
+    await send({"type": "http.response.body", "body": asked})
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n" + GET], [b"\r\n", GET], [b"\r", b"\n\r\n" + GET], [b"\n\n" + GET]])
+def test_an_empty_line_after_a_body_is_no_request(serve, pieces):
+    """Old clients end a body with one that they do not count."""
+    client = serve(target_and_body).connect(b"POST /one HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1")
+    assert read_until(client, b"POST /one 1").count(b"HTTP/1.1 200") == 1
+    for piece in pieces:
+        client.sendall(piece)
+        time.sleep(0.02)
+    assert read_until(client, b"GET / ").startswith(b"HTTP/1.1 200")
+
+
+def test_so_it_is_where_both_come_at_once(serve):
+    """Before an answer is there, and after."""
+    request = b"POST /one HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1\r\n"
+    client = serve(target_and_body).connect(request * 3 + GET)
+    assert read_until(client, b"GET / ").count(b"HTTP/1.1 200") == 4
+
+
+def test_a_body_of_two_lengths_is_the_last_of_its_connection(serve):
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n" + CHUNKED + b"\r\n"
+    client = serve(target_and_body).connect(head + b"1\r\na\r\n0\r\n\r\n" + GET)
+    told = everything(client)
+    assert told.endswith(b"POST / a") and b"connection: close" in told.lower()
+    kept = serve(target_and_body).connect(
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + CHUNKED + b"\r\n1\r\na\r\n0\r\n\r\n" + GET
+    )
+    assert b"close" not in read_until(kept, b"GET / ").lower()
+
+
+def test_an_offer_of_another_protocol_is_passed_over_in_silence(serve, caplog):
+    """As Java's client offers HTTP/2 on each new connection."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    client = serve(target_and_body).connect(b"GET / HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n")
+    assert read_until(client, b"GET / ").startswith(b"HTTP/1.1 200")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    found = b""
+    while not found.endswith(end):
+        piece = client.recv(65536)
+        assert piece, f"closed after {found!r}"
+        found += piece
+    return found

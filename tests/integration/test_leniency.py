@@ -204,3 +204,32 @@ def test_a_number_is_a_class_before_it_is_another_spelling(make_client, tmp_path
     client = make_client(checkpoints=tmp_path)
     for label in (1, 1.0, "1", "１"):
         assert answer_of(client, {"dataset": "mnist", "label": label})["images"][0]["label"] == "1"
+
+
+@pytest.mark.parametrize("target", ["http://service.example/healthz", "HTTP://127.0.0.1:8000/healthz", "/healthz"])
+def test_an_absolute_target_is_the_path_in_it(make_client, target):
+    """RFC 9112 3.2.2: of a client that takes the service for its proxy. What is open without the key stays so."""
+    client = make_client(ready=False, api_key="sesame")
+    assert asked_of(client, "GET", target) == 200
+    assert asked_of(client, "HEAD", target) == 200
+    assert asked_of(client, "GET", target.replace("healthz", "models")) == 401
+    assert asked_of(client, "GET", target.replace("healthz", "x/http://a.example/healthz")) == 401
+
+
+def asked_of(client, method: str, target: str) -> int:
+    """The status of a request with that target, as the server hands it over."""
+    answer = []
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": target,
+        "raw_path": target.encode(), "root_path": "", "query_string": b"", "headers": [(b"host", b"a.example")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "state": {},
+    }  # fmt: skip
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        answer.append(message)
+
+    client.portal.call(client.app, scope, receive, send)
+    return answer[0]["status"]

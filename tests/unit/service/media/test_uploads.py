@@ -10,6 +10,7 @@ import textwrap
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -130,6 +131,15 @@ def test_base64_as_it_is_written_everywhere():
     plain = base64.b64encode(content).decode()
     for text in (plain, "data:image/png;base64," + plain, "\r\n".join(textwrap.wrap(plain, 76))):
         assert from_base64(text) == content
+    for head in ("image/jpg", "image/PNG", "image/png;charset=utf-8", "application/octet-stream", "", "IMAGE/x-png"):
+        assert from_base64(f"data:{head};base64,{plain}") == content
+    assert from_base64(f" DATA:image/png;BASE64,\n{plain}\n") == content
+    assert from_base64("data:image/png;base64," + quote(plain, safe="")) == content
+    for bytes_ in (content, content[:-1], content[:-2], bytes(range(256))):
+        assert from_base64(base64.urlsafe_b64encode(bytes_).decode().rstrip("=")) == bytes_
+    for text in ("data:image/png,abc", "data:text/html;base64," + plain, "data:image/png;base64" + plain, "data:"):
+        with pytest.raises(PictureError, match="not base64 of a PNG or a JPEG"):
+            from_base64(text)
     for text in ("a", "####", plain[:-1] + "é", "data:text/html;base64," + plain, "data:image/png,abc"):
         with pytest.raises(PictureError, match="not base64"):
             from_base64(text)
