@@ -24,6 +24,9 @@ Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] or text [rows, d]) → ∇ log p(label or text|x_t) [rows, …]"""
 
 
+RowFunction = Network | Control | Gradient
+"""What is computed of rows, each by itself: (x_t, t, condition, *more) → a tensor [rows, …], or several."""
+
 NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 

@@ -86,11 +86,13 @@ def _explain(error: Exception) -> str:
         return str(error)
     told = []
     for entry in error.errors():
+        message = entry["msg"].removeprefix("Value error, ")
+        if not entry["loc"]:  # of several settings together
+            told.append(message)
+            continue
         name = str(entry["loc"][0])
         given = "" if name == "api_key" else f" (given: {entry['input']!r})"
-        told.append(
-            f"--{name.replace('_', '-')} or SPIRALE_{name.upper()}: {entry['msg'].removeprefix('Value error, ')}{given}"
-        )
+        told.append(f"--{name.replace('_', '-')} or SPIRALE_{name.upper()}: {message}{given}")
     return "; ".join(told)
 
 

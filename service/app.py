@@ -65,6 +65,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     metrics = Metrics()
     options = EngineOptions(
         device=settings.device,
+        backend=settings.backend,
         precision=settings.precision,
         batch_sizes=settings.batch_sizes,
         compile=settings.compile,

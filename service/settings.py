@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -69,13 +69,19 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one, which the log names.")
     checkpoints: Path = Field(shipped_checkpoints(), description="Folder of the checkpoints to serve.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+    backend: Literal["auto", "onnx", "torch"] = Field(
+        "auto",
+        description="What computes the networks. auto is onnx (ONNX Runtime) on CPUs, and torch on GPUs, for "
+        "bfloat16, and to compile. Changes the bytes.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="auto is bfloat16 where the checkpoint allows it and the hardware has it. Changes the bytes.",
+        description="auto is float32 with onnx; with torch it is bfloat16 where the checkpoint allows it and the "
+        "hardware has it. Changes the bytes.",
     )
     batch_sizes: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
-        (), description="Sizes that batches are padded to, such as 4,16,64; empty is the default of each model. "
-        "The largest bounds how long a tick takes. Changes the bytes on some hardware."
+        (), description="Sizes that torch pads batches to, such as 4,16,64; empty is the default of each model. "
+        "The largest bounds how long a tick takes. Changes the bytes of torch on some hardware."
     )  # fmt: skip
     compile: bool = Field(
         False,
@@ -149,6 +155,17 @@ class Settings(BaseSettings):
 
             need_compiler()
         return wanted
+
+    @model_validator(mode="after")
+    def _backend_can(self) -> Self:
+        if self.backend == "onnx":
+            if self.device not in ("auto", "cpu"):
+                raise ValueError(f"backend: onnx computes on the CPU only, and the device is {self.device}; use torch")
+            if self.precision == "bfloat16":
+                raise ValueError("backend: onnx computes in float32 only; use torch for bfloat16")
+            if self.compile:
+                raise ValueError("backend: onnx has nothing to compile; use torch")
+        return self
 
     @field_validator("device")
     @classmethod

@@ -17,7 +17,11 @@ from typing import Annotated, Literal
 import typer
 from accelerate import Accelerator
 
+from model.checkpoints.base import GRAPH
+from model.checkpoints.config import read_role
 from model.checkpoints.reference_points import REFERENCE
+from model.checkpoints.roles import LOADERS
+from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
@@ -55,6 +59,7 @@ def train(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run instead of continuing it.")] = False,
     evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint after training.")] = True,
+    graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
@@ -92,9 +97,34 @@ def _train(
         folder = checkpoints / made.name
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
+        if graph and made.role in LOADERS:
+            _write_graph(folder, made.role)
         if evaluate:
             found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
+
+
+@app.command()
+def export(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")
+    ] = None,
+    checkpoints: Checkpoints = Path("checkpoints"),
+) -> None:
+    """Make the graphs by which CPUs serve checkpoints that have none, or one of older weights."""
+    for folder in [find_checkpoint(name, checkpoints) for name in names or []] or sorted(checkpoints.glob("*")):
+        role = read_role(folder) or "denoiser"
+        if role in LOADERS:
+            _write_graph(folder, role)
+        elif names:
+            raise CheckpointError(f"{folder.name}: a {role} is not served, and needs no graph")
+
+
+def _write_graph(folder: Path, role: str) -> None:
+    from model.backends.onnx_export import write_graph  # imports the exporter: slow, and needed here alone
+
+    write_graph(folder, LOADERS[role](folder))
+    typer.echo(f"{folder.name}: the graph is in {folder / GRAPH}")
 
 
 @app.command()

@@ -74,11 +74,11 @@ def generate(
     data = checkpoint.config.data
     gradients = {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {}
     controls = {control.hint: control.control(device, precision)} if control else {}
+    network = checkpoint.torch_network(device, precision)
     if compile:
-        controls = {kind: compiled(network) for kind, network in controls.items()}
-        denoiser = checkpoint.denoiser(device, precision, gradients, controls, wrap=compiled)
-    else:
-        denoiser = checkpoint.denoiser(device, precision, gradients, controls)
+        network = compiled(network)
+        controls = {kind: compiled(control) for kind, control in controls.items()}
+    denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []

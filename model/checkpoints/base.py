@@ -4,7 +4,7 @@ A checkpoint explains itself: nothing is guessed from a file's name, and nothing
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal
 
@@ -19,6 +19,7 @@ from model.noise_schedule import NoiseSchedule
 from model.text_encoder import TextEncoder
 
 WEIGHTS = "model.safetensors"
+GRAPH = "graph.onnx"
 Precision = Literal["float32", "bfloat16"]
 
 _DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -26,11 +27,15 @@ _DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint(Generic[NetworkT]):
-    """A loaded checkpoint: its config, its schedule, and its network in float32 on the CPU."""
+    """A loaded checkpoint: its config, its schedule, and its network in float32 on the CPU.
+
+    graph  the bytes of the folder's ONNX graph, unchecked; None where there is none (see `model.backends`)
+    """
 
     config: DiffusionConfig[NetworkT]
     schedule: NoiseSchedule
     network: NetworkT
+    graph: bytes | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -63,6 +68,16 @@ def load_network(folder: Path, config: CheckpointConfig[NetworkT]) -> NetworkT:
         raise CheckpointError(f"{folder.name}: config.json: {error}") from error
     load_weights(folder / WEIGHTS, network)
     return network.eval()
+
+
+def read_graph(folder: Path) -> bytes | None:
+    """The folder's ONNX graph, unchecked. Raises CheckpointError where there is one that cannot be read."""
+    try:
+        return (folder / GRAPH).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CheckpointError(f"{folder.name}: cannot read {GRAPH}: {error}") from error
 
 
 def save_checkpoint(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.base import load_network
+from model.checkpoints.base import load_network, read_graph
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.guidance_model import (
@@ -59,8 +59,8 @@ class ClassifierCheckpoint(GuidanceCheckpoint[nn.Module]):
         """A classifier on a copy of the network."""
         return Classifier(self.network_on(device), self.schedule, device)
 
-    def gradient(self, device: torch.device | str = "cpu") -> Gradient:
-        return self.classifier(device).gradient
+    def gradient_of(self, network: nn.Module, device: torch.device | str = "cpu") -> Gradient:
+        return Classifier(network, self.schedule, device).gradient
 
     def example(self) -> Tensor:
         return torch.tensor(0)
@@ -69,4 +69,4 @@ class ClassifierCheckpoint(GuidanceCheckpoint[nn.Module]):
 def load_classifier(folder: Path) -> ClassifierCheckpoint:
     """Raises CheckpointError where the folder does not hold a usable classifier."""
     config = load_config(folder, ClassifierConfig)
-    return ClassifierCheckpoint(config, config.schedule.build(), load_network(folder, config))
+    return ClassifierCheckpoint(config, config.schedule.build(), load_network(folder, config), graph=read_graph(folder))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.base import load_network
+from model.checkpoints.base import load_network, read_graph
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.guidance_model import (
@@ -88,8 +88,8 @@ class ClipCheckpoint(GuidanceCheckpoint[ImageTower]):
         """On a copy of the image tower."""
         return Clip(self.network_on(device), self.schedule, device)
 
-    def gradient(self, device: torch.device | str = "cpu") -> Gradient:
-        return self.clip(device).gradient
+    def gradient_of(self, network: ImageTower, device: torch.device | str = "cpu") -> Gradient:
+        return Clip(network, self.schedule, device).gradient
 
     def example(self) -> Tensor:
         return F.normalize(torch.ones(self.config.text.outputs), dim=0)
@@ -99,4 +99,6 @@ def load_clip(folder: Path) -> ClipCheckpoint:
     """Raises CheckpointError where the folder does not hold a usable CLIP."""
     config = load_config(folder, ClipConfig)
     network = load_network(folder, config)
-    return ClipCheckpoint(config, config.schedule.build(), network, load_text(folder, config.text))
+    return ClipCheckpoint(
+        config, config.schedule.build(), network, load_text(folder, config.text), graph=read_graph(folder)
+    )

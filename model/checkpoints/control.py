@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from model.checkpoints.base import Checkpoint, Precision, load_network
+from model.checkpoints.base import Checkpoint, Precision, load_network, read_graph
 from model.checkpoints.config import NAME_PATTERN, DiffusionConfig, SamplingOverrides, load_config
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.weights import fingerprint
@@ -96,4 +96,4 @@ class ControlCheckpoint(Checkpoint[ControlNet]):
 def load_control(folder: Path) -> ControlCheckpoint:
     """Raises CheckpointError where the folder does not hold a usable ControlNet."""
     config = load_config(folder, ControlConfig)
-    return ControlCheckpoint(config, config.schedule.build(), load_network(folder, config))
+    return ControlCheckpoint(config, config.schedule.build(), load_network(folder, config), graph=read_graph(folder))

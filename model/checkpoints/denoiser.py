@@ -1,6 +1,6 @@
 """A denoiser's checkpoint: what its network predicts, what it is conditioned on, and how it samples by default."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from model.checkpoints.base import Checkpoint, Precision, load_network
+from model.checkpoints.base import Checkpoint, Precision, load_network, read_graph
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
@@ -95,21 +95,25 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
     text: TextEncoder | None = None
     reference: Reference | None = None
 
+    def torch_network(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Network:
+        """A copy of the network, in that precision; what it returns is in float32."""
+        return _InFloat32(self.network_on(device, precision))
+
     def denoiser(
         self,
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
-        wrap: Callable[[Network], Network] = lambda network: network,
+        network: Network | None = None,
     ) -> Denoiser:
         """A denoiser on a copy of the network.
 
         gradients, controls  see `Denoiser`; these are taken as they are
-        wrap                 what the denoiser calls instead of its network, for example the same network compiled
+        network              what computes its network, for example by ONNX Runtime; None is `torch_network`
         """
         return Denoiser(
-            wrap(_InFloat32(self.network_on(device, precision))),
+            network or self.torch_network(device, precision),
             self.schedule,
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
@@ -143,4 +147,6 @@ def load_checkpoint(folder: Path) -> DenoiserCheckpoint:
     config = load_config(folder, DenoiserConfig)
     network = load_network(folder, config)
     text = None if config.text is None else load_text(folder, config.text)
-    return DenoiserCheckpoint(config, config.schedule.build(), network, text, load_reference(folder, config.data))
+    return DenoiserCheckpoint(
+        config, config.schedule.build(), network, text, load_reference(folder, config.data), graph=read_graph(folder)
+    )

@@ -74,6 +74,9 @@ class GuidanceModel(Protocol):
     def network(self) -> nn.Module: ...
 
     @property
+    def graph(self) -> bytes | None: ...
+
+    @property
     def schedule(self) -> NoiseSchedule: ...
 
     @property
@@ -97,6 +100,12 @@ class GuidanceModel(Protocol):
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
         """Can it guide that denoiser: the same rows in the same range, the same noise at every t?"""
+        ...
+
+    def network_on(self, device: torch.device | str) -> nn.Module: ...
+
+    def gradient_of(self, network: Any, device: torch.device | str = "cpu") -> Gradient:
+        """The gradient, by a network of this one's kind."""
         ...
 
     def gradient(self, device: torch.device | str = "cpu") -> Gradient: ...
@@ -126,6 +135,14 @@ class GuidanceCheckpoint(Checkpoint[NetworkT]):
     @property
     def default_for_prompts(self) -> bool:
         return False
+
+    def gradient_of(self, network: Any, device: torch.device | str = "cpu") -> Gradient:
+        """As `GuidanceModel` has it."""
+        raise NotImplementedError
+
+    def gradient(self, device: torch.device | str = "cpu") -> Gradient:
+        """On a copy of the network."""
+        return self.gradient_of(self.network_on(device), device)
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
         """As `GuidanceModel` has it. A gradient moves a posterior mean, and a consistency student predicts none."""

@@ -33,7 +33,10 @@ def keep_freed_memory() -> None:
         ctypes.CDLL(None).mallopt(option, value)
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str, backend: str = "auto") -> str:
+    """The device by name; `auto` is a GPU where there is one, unless the backend has none."""
     if device == "auto":
+        if backend == "onnx":
+            return "cpu"
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

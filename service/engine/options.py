@@ -8,9 +8,10 @@ from service.engine.hardware import DEFAULT_THREADS
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """device and precision may be "auto"; batch_sizes empty means the default of the kind of data."""
+    """device, backend and precision may be "auto"; batch_sizes empty means the default of the kind of data."""
 
     device: str = "auto"
+    backend: Literal["auto", "onnx", "torch"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_sizes: tuple[int, ...] = ()
     compile: bool = False

@@ -1,30 +1,26 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 import torch
 from torch import Tensor
 
 from model.checkpoints.base import Precision
 from model.checkpoints.guidance_model import GuidanceModel
-from model.compilation import compiled
-from model.conditions import Conditions
+from model.conditions import Conditioning, Conditions, HintKind
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
-from service.engine.buckets import BucketedNetwork, ResultT
 from service.engine.job import Job
 from service.engine.plan_table import PlanTable
+from service.engine.row_functions import ReadyFunction, RowFunctions
 from service.engine.scheduler import Slice
 from service.engine.served_model import Served
 from service.engine.speed_curve import SpeedCurve
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False)
@@ -34,6 +30,9 @@ class Model:
     served: Served
     data: DataConfig
     denoiser: Denoiser
+    network: ReadyFunction
+    gradients: Mapping[Conditioning, ReadyFunction]
+    controls: Mapping[HintKind, ReadyFunction]
     precision: Precision
     curve: SpeedCurve
     arena: Arena
@@ -46,78 +45,52 @@ class Model:
 class Runner:
     """Rows in, samples out, one vectorised update a tick."""
 
-    def __init__(self, device: torch.device, compiled: bool = False):
+    def __init__(self, device: torch.device, functions: RowFunctions):
         self.device = device
         self.models: dict[str, Model] = {}
-        self._compiled = compiled
-        self._gradients: dict[GuidanceModel, BucketedNetwork[Tensor]] = {}
+        self._functions = functions
+        self._gradients: dict[GuidanceModel, ReadyFunction] = {}
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
-    def load(
-        self, key: str, served: Served, precision: Precision, sizes: tuple[int, ...]
-    ) -> Generator[None, None, None]:
-        """Put a model on the device, find out at which batch sizes its bits agree, and how fast it is at each.
+    def load(self, key: str, served: Served, precision: Precision) -> Generator[None, None, None]:
+        """Put a model on the device, and find out how fast it is at each batch size.
 
         Yields after each pass, so that the rows of other models need not wait for all of them.
         """
         checkpoint = served.checkpoint
-        data, T = checkpoint.config.data, checkpoint.schedule.T
-        gradients = {}
-        for asked, guidance_model in served.guidance_models.items():
-            gradients[asked] = yield from self._gradient(guidance_model, sizes)
-        example = checkpoint.example()
-        controls = {
-            kind: self._bucketed(control.control(self.device, precision), sizes, example)
-            for kind, control in served.controls.items()
-        }
-        denoiser = checkpoint.denoiser(
-            self.device, precision, gradients, controls, wrap=lambda network: self._bucketed(network, sizes, example)
-        )
+        for guidance_model in served.guidance_models.values():
+            if guidance_model not in self._gradients:  # made ready once for all the models that it guides
+                self._gradients[guidance_model] = yield from self._functions.ready(guidance_model, "float32")
+        gradients = {asked: self._gradients[one] for asked, one in served.guidance_models.items()}
+        controls = {}
         for kind, control in served.controls.items():
-            yield from self._keep_sizes(control.name, controls[kind], data, T, control.example())
-        assert isinstance(denoiser.network, BucketedNetwork)
-        scale = (torch.ones(()),) if denoiser.guides_itself else ()
-        seconds = yield from self._keep_sizes(served.name, denoiser.network, data, T, *scale)
-        if self._compiled and served.controls:  # what a hint adds is another graph
+            controls[kind] = yield from self._functions.ready(control, precision)
+        network = yield from self._functions.ready(checkpoint, precision)
+        denoiser = checkpoint.denoiser(
+            self.device,
+            gradients={asked: one.call for asked, one in gradients.items()},
+            controls={kind: one.call for kind, one in controls.items()},
+            network=network.call,
+        )
+        if network.is_compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
-            for size in seconds:
+            for size in network.seconds:
                 hinted = Conditions.alike(size, guidance_scale=1.0).with_hints(control.example(), kind, 1.0)
-                _pass(denoiser, data.shape, hinted)
+                _pass(denoiser, checkpoint.data.shape, hinted)
                 yield
-        self.models[key] = Model(served, data, denoiser, precision, SpeedCurve(seconds), Arena(data.shape, self.device))
+        self.models[key] = Model(
+            served, checkpoint.data, denoiser, network, gradients, controls,
+            precision="float32" if network.backend == "onnx" else precision,
+            curve=SpeedCurve(network.seconds, any_size=network.any_size),
+            arena=Arena(checkpoint.data.shape, self.device),
+        )  # fmt: skip
 
     def unload(self, key: str) -> None:
         """Free the memory of a model that holds no rows, and of the guidance models that guided it alone."""
         del self.models[key]
-        in_use = {id(one) for model in self.models.values() for one in model.denoiser.gradients.values()}
-        self._gradients = {guidance_model: one for guidance_model, one in self._gradients.items() if id(one) in in_use}
-
-    def _gradient(
-        self, guidance_model: GuidanceModel, sizes: tuple[int, ...]
-    ) -> Generator[None, None, BucketedNetwork[Tensor]]:
-        """The guidance model's gradient, made ready once for all the models that it guides."""
-        if guidance_model not in self._gradients:
-            gradient = BucketedNetwork(guidance_model.gradient(self.device), sizes, guidance_model.example())
-            yield from self._keep_sizes(guidance_model.name, gradient, guidance_model.data, guidance_model.schedule.T)
-            self._gradients[guidance_model] = gradient
-        return self._gradients[guidance_model]
-
-    def _bucketed(
-        self, network: Callable[..., ResultT], sizes: tuple[int, ...], example: Tensor
-    ) -> BucketedNetwork[ResultT]:
-        """The network as it is run, compiled where that is asked for."""
-        return BucketedNetwork(compiled(network) if self._compiled else network, sizes, example)
-
-    def _keep_sizes(
-        self, name: str, network: BucketedNetwork[ResultT], data: DataConfig, T: int, *more: Tensor
-    ) -> Generator[None, None, dict[int, float]]:
-        """Keep the sizes at which a row's bits agree; returns the seconds of a pass at each."""
-        count = len(network.sizes)
-        seconds = yield from network.keep_bit_equal_sizes(data.shape, T, self.device, *more)
-        if len(seconds) < count:
-            log.info("batch sizes dropped: rows differ there in the last bits", network=name, kept=tuple(seconds))
-        return seconds
+        in_use = {one for model in self.models.values() for one in model.served.guidance_models.values()}
+        self._gradients = {one: gradient for one, gradient in self._gradients.items() if one in in_use}
 
     @torch.inference_mode()
     def tick(self, model_name: str, jobs: Mapping[int, Job], slices: Sequence[Slice]) -> set[int]:

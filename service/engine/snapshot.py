@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model.checkpoints.base import Precision
-from service.engine.buckets import BucketedNetwork
+from service.engine.row_functions import Backend
 from service.engine.runner import Model
 from service.engine.speed_curve import SpeedCurve
 
@@ -15,12 +15,13 @@ class ReadyModel:
 
     dataset          the name of its data
     curve            its batch sizes, and how long a pass takes at each; it goes on learning
-    guidance_models  batch sizes by the guidance model's name
-    controlnets      batch sizes by the ControlNet's name
+    guidance_models  batch sizes by the guidance model's name; none for any
+    controlnets      batch sizes by the ControlNet's name; none for any
     """
 
     name: str
     dataset: str
+    backend: Backend
     precision: Precision
     curve: SpeedCurve
     guidance_models: Mapping[str, tuple[int, ...]]
@@ -28,21 +29,16 @@ class ReadyModel:
 
     @staticmethod
     def of(model: Model) -> "ReadyModel":
-        served, gradients, controls = model.served, model.denoiser.gradients, model.denoiser.controls
+        served = model.served
         return ReadyModel(
             name=served.name,
             dataset=model.data.dataset,
+            backend=model.network.backend,
             precision=model.precision,
             curve=model.curve,
-            guidance_models={one.name: _sizes(gradients[kind]) for kind, one in served.guidance_models.items()},
-            controlnets={one.name: _sizes(controls[kind]) for kind, one in served.controls.items()},
+            guidance_models={one.name: model.gradients[kind].sizes for kind, one in served.guidance_models.items()},
+            controlnets={one.name: model.controls[kind].sizes for kind, one in served.controls.items()},
         )
-
-
-def _sizes(network: object) -> tuple[int, ...]:
-    """The batch sizes that it runs at."""
-    assert isinstance(network, BucketedNetwork)
-    return network.sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ import torch
 
 from model.precision import choose_precision
 from service.engine.backlog import Backlog
-from service.engine.buckets import default_sizes
 from service.engine.hardware import choose_device
 from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
 from service.engine.job import EngineStopped, JobFailed, Samples
 from service.engine.options import EngineOptions
+from service.engine.row_functions import RowFunctions, choose_backend
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Slice, Tick
 from service.engine.served_model import Served
@@ -39,8 +39,10 @@ class Worker:
     def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics):
         self._options, self._metrics = options, metrics
         self._to_begin_with = models
-        self._device = torch.device(choose_device(options.device))
-        self._runner = Runner(self._device, options.compile)
+        self._device = torch.device(choose_device(options.device, options.backend))
+        backend = choose_backend(options.backend, self._device, options.precision, options.compile)
+        functions = RowFunctions(self._device, backend, options.threads, options.compile, options.batch_sizes)
+        self._runner = Runner(self._device, functions)
         self._curves: dict[str, SpeedCurve] = {}  # of the models that are ready
         self.inbox: Inbox = queue.SimpleQueue()
         self.backlog = Backlog(self._curves, options.max_queued_seconds, options.deadline_seconds)
@@ -77,7 +79,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            torch.set_num_threads(self._options.threads)  # of this thread
+            torch.set_num_threads(1)  # of this thread, until PyTorch has a network to compute
             self._load()
             self._serve()
         except BaseException as error:
@@ -107,8 +109,7 @@ class Worker:
         precision = choose_precision(self._options.precision, served.checkpoint, self._device)
         if self._options.precision not in ("auto", precision):
             log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
-        sizes = self._options.batch_sizes or default_sizes(served.checkpoint.config.data)
-        yield from self._runner.load(key, served, precision, sizes)
+        yield from self._runner.load(key, served, precision)
         model = self._runner.models[key]
         curve = self._curves[key] = model.curve
         self.models = {**self.models, key: ReadyModel.of(model)}
@@ -116,7 +117,8 @@ class Worker:
             "model ready",
             model=served.name,
             device=str(self._device),
-            precision=precision,
+            backend=model.network.backend,
+            precision=model.precision,
             network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
             knee=curve.knee,
             ready=f"{len(self._curves)} of {len(self._to_begin_with)}",

@@ -167,8 +167,9 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
 def _engine(model: ReadyModel) -> ModelEngineAnswer:
     curve = model.curve
     return ModelEngineAnswer(
+        backend=model.backend,
         precision=model.precision,
-        batch_sizes=list(curve.sizes),
+        batch_sizes=[] if curve.any_size else list(curve.sizes),
         network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
         knee=curve.knee,
         guidance_models={name: list(sizes) for name, sizes in model.guidance_models.items()},

@@ -8,6 +8,7 @@ from model.checkpoints.base import Precision
 from model.conditions import Conditioning, HintKind
 from model.hints import Framing
 from model.sampler_spec import OptionName, Variance
+from service.engine.row_functions import Backend
 from service.requests.schemas import GuidanceMethod
 from service.requests.ways import Asks
 
@@ -94,12 +95,13 @@ class ControlNetAnswer(BaseModel):
 class ModelEngineAnswer(BaseModel):
     """How a model runs here."""
 
+    backend: Backend = Field(description="onnx computes batches of any size; torch pads them to `batch_sizes`.")
     precision: Precision
-    batch_sizes: list[int]
-    network_evaluations_per_second: dict[int, int] = Field(description="By batch size.")
+    batch_sizes: list[int] = Field(description="Empty for any.")
+    network_evaluations_per_second: dict[int, int] = Field(description="By batch size, at those that are timed.")
     knee: int = Field(description="The smallest batch size that is nearly as fast, by evaluation, as the fastest.")
-    guidance_models: dict[str, list[int]] = Field(description="Batch sizes by name.")
-    controlnets: dict[str, list[int]] = Field(description="Batch sizes by name.")
+    guidance_models: dict[str, list[int]] = Field(description="Batch sizes by name; none for any.")
+    controlnets: dict[str, list[int]] = Field(description="Batch sizes by name; none for any.")
 
 
 class ModelAnswer(BaseModel):

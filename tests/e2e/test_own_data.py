@@ -106,7 +106,7 @@ def test_a_folder_of_digits_becomes_an_endpoint(training, tmp_path, start_servic
     save_tiny(tmp_path / "checkpoints", POINTS)  # something that is served before
     service = start_service("--checkpoints", str(tmp_path / "checkpoints"), "--api-key", "secret")
     service.wait_until_ready()
-    training("train", "mine", "--no-evaluate")
+    training("train", "mine", "--no-evaluate", "--no-graph")
 
     real = trained_on(load_checkpoint(Path("checkpoints/mine")).config).held_out
     accuracy = right(Path("checkpoints/mine-judge"), real.rows.float(), real.labels.numpy())
@@ -161,7 +161,7 @@ def test_crops_of_two_photographs_are_drawn_in_colour_and_as_asked(training, tmp
     monkeypatch.chdir(tmp_path)
     training("init", "photographs", "--name", "photos", "--role", "conditional", "--role", "judge")
     training("train", "photos-judge", "--no-evaluate")
-    training("train", "photos", "--no-evaluate")
+    training("train", "photos", "--no-evaluate", "--no-graph")
     assert load_checkpoint(Path("checkpoints/photos")).config.data.shape == (3, 32, 32)
     accuracy = right(Path("checkpoints/photos-judge"), *samples(Path("checkpoints/photos"), 500))
     print(f"{accuracy:.4f} of 500 samples as asked")

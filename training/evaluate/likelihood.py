@@ -36,10 +36,8 @@ def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, run: Sampling
     """
     data = checkpoint.config.data
     run = replace(run, compile=run.compile and data.kind == "images")
-    if run.compile:
-        denoiser = checkpoint.denoiser(run.device, run.precision, wrap=compiled)
-    else:
-        denoiser = checkpoint.denoiser(run.device, run.precision)
+    network = checkpoint.torch_network(run.device, run.precision)
+    denoiser = checkpoint.denoiser(run.device, network=compiled(network) if run.compile else network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)

@@ -310,7 +310,7 @@ def command(tmp_path: Path, *arguments: str, **changes):
     values = {"steps": 20, "learning_rate": "1e-2", "save_every": 1000} | changes
     (tmp_path / "tiny.toml").write_text(RECIPE % values)
     folders = ["--checkpoints", str(tmp_path / "checkpoints"), "--runs", str(tmp_path / "runs"), "--no-evaluate"]
-    return CliRunner().invoke(app, ["train", str(tmp_path / "tiny.toml"), *folders, *arguments])
+    return CliRunner().invoke(app, ["train", str(tmp_path / "tiny.toml"), "--no-graph", *folders, *arguments])
 
 
 def test_train_makes_a_checkpoint_of_the_averaged_weights(tmp_path):
@@ -346,7 +346,7 @@ def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):
     for changed in ('schedule = { T = 50, name = "linear" }', 'schedule = { T = 50 }\nprediction = { target = "x0" }'):
         (tmp_path / "other.toml").write_text(recipe.replace("schedule = { T = 50 }", changed))
         folders = ["--checkpoints", str(tmp_path / "checkpoints"), "--runs", str(tmp_path / "other")]
-        result = CliRunner().invoke(app, ["train", str(tmp_path / "other.toml"), "--from", "tiny", *folders])
+        result = CliRunner().invoke(app, ["train", str(tmp_path / "other.toml"), "--from", "tiny", "--no-graph", *folders])
         assert isinstance(result.exception, RecipeError)
         assert "was trained with another" in str(result.exception)
 
@@ -374,7 +374,7 @@ def torchrun(*arguments: object) -> None:
 def test_two_processes_train_one_network(tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE % {"steps": 40, "learning_rate": "1e-2", "save_every": 10})
     folders = ["--checkpoints", tmp_path / "checkpoints", "--runs", tmp_path / "runs", "--no-evaluate"]
-    torchrun("-m", "training", "train", tmp_path / "tiny.toml", *folders)
+    torchrun("-m", "training", "train", tmp_path / "tiny.toml", "--no-graph", *folders)
     load_checkpoint(tmp_path / "checkpoints" / "tiny")
     assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second process was there
 

@@ -276,7 +276,7 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     assert "flowers" in run("list").output
 
     Path("recipes/flowers.toml").write_text(shortened(text))
-    result = run("train", "flowers", "--no-evaluate")
+    result = run("train", "flowers", "--no-graph", "--no-evaluate")
     assert result.exit_code == 0, said(result)
     assert "rose/cut.png" in result.output
     config = load_checkpoint(tmp_path / "checkpoints" / "flowers").config
@@ -435,13 +435,13 @@ def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     recipe = Path("recipes/mine.toml")
     recipe.write_text(shortened(recipe.read_text()))
     for _ in range(2):  # the second finds it done
-        assert run("train", "mine", "--no-evaluate").exit_code == 0
+        assert run("train", "mine", "--no-graph", "--no-evaluate").exit_code == 0
     make_table(tmp_path / "t.csv", lines=61)
-    changed = run("train", "mine", "--no-evaluate")
+    changed = run("train", "mine", "--no-graph", "--no-evaluate")
     assert "mine has changed since runs/mine was begun: add --fresh" in said(changed)
-    assert run("train", "mine", "--no-evaluate", "--fresh").exit_code == 0
+    assert run("train", "mine", "--no-graph", "--no-evaluate", "--fresh").exit_code == 0
     (tmp_path / "t.csv").unlink()
-    gone = run("train", "mine")
+    gone = run("train", "mine", "--no-graph")
     assert "t.csv: no such file" in said(gone)
 
 

@@ -44,7 +44,7 @@ sample_every = 1000
 def train(folder, *arguments: str, schedule: str = "cosine"):
     (folder / "tiny.toml").write_text(RECIPE % {"schedule": schedule})
     folders = ["--checkpoints", str(folder / "checkpoints"), "--runs", str(folder / "runs")]
-    return CliRunner().invoke(app, ["train", str(folder / "tiny.toml"), *folders, *arguments])
+    return CliRunner().invoke(app, ["train", str(folder / "tiny.toml"), "--no-graph", *folders, *arguments])
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def written(folder, recipe: dict) -> str:
 
 def train(folder, recipe: dict, *arguments: str):
     folders = ["--checkpoints", str(folder / "checkpoints"), "--runs", str(folder / "runs"), "--no-evaluate"]
-    return CliRunner().invoke(app, ["train", written(folder, recipe), *folders, *arguments])
+    return CliRunner().invoke(app, ["train", written(folder, recipe), "--no-graph", *folders, *arguments])
 
 
 def test_clip_and_then_a_denoiser_that_reads_its_text(drawn, tmp_path):

@@ -114,7 +114,7 @@ def test_forty_drawings_four_of_each_digit():
 def train(folder, *arguments: str, base: str = "mnist-base", hint: str = "canny"):
     (folder / "tiny.toml").write_text(RECIPE % {"base": base, "hint": hint})
     folders = ["--checkpoints", str(folder / "checkpoints"), "--runs", str(folder / "runs"), "--no-evaluate"]
-    return CliRunner().invoke(app, ["train", str(folder / "tiny.toml"), *folders, *arguments])
+    return CliRunner().invoke(app, ["train", str(folder / "tiny.toml"), "--no-graph", *folders, *arguments])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,67 @@
+"""An ONNX graph beside a checkpoint's weights: what it may contain, and where it finds the weights."""
+
+import json
+from collections.abc import Mapping
+
+import onnx
+
+from model.checkpoints.base import WEIGHTS
+
+WEIGHTS_OF = "spirale.weights"
+"""The graph's metadata that bind it to its weights: see `model.checkpoints.weights.fingerprint`."""
+
+HEADER_LENGTH = 8  # bytes of a safetensors file that tell how long its header is
+
+
+class GraphError(Exception):
+    """A graph that is missing or cannot be used; the message says why, and what to do."""
+
+
+def weights_layout(weights: bytes) -> Mapping[str, tuple[int, int]]:
+    """(offset, length) of every tensor in a safetensors file, in bytes from its beginning."""
+    size = int.from_bytes(weights[:HEADER_LENGTH], "little")
+    start = HEADER_LENGTH + size
+    header = json.loads(weights[HEADER_LENGTH:start])
+    spans = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
+    return {name: (start + first, last - first) for name, (first, last) in spans.items()}
+
+
+def checked_graph(graph: bytes, fingerprint: str, weights: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The names of the weights that the graph reads.
+
+    fingerprint  of the checkpoint's weights
+    weights      their shapes, by name
+
+    Raises GraphError where the graph is broken, is bound to other weights, or would read any file but the weights.
+    """
+    try:
+        model = onnx.load_model_from_string(graph)
+    except Exception as error:  # of protobuf, which has no types
+        raise GraphError(f"it is cut short, or no ONNX graph: {error}") from error
+    bound_to = {entry.key: entry.value for entry in model.metadata_props}.get(WEIGHTS_OF)
+    if bound_to != fingerprint:
+        raise GraphError(f"it was made of other weights ({bound_to}), and these are {fingerprint}")
+    if model.functions or any(_holds_graph(node) for node in model.graph.node) or model.graph.sparse_initializer:
+        raise GraphError("it holds what no graph of ours does: functions, inner graphs or sparse tensors")
+    outside = []
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        location = {entry.key: entry.value for entry in tensor.external_data}.get("location")
+        if location != WEIGHTS:
+            raise GraphError(f"its {tensor.name} is in the file {location!r}: only {WEIGHTS} is read")
+        if weights.get(tensor.name) != tuple(tensor.dims):
+            raise GraphError(f"{WEIGHTS} has no {tensor.name} of the shape {list(tensor.dims)}")
+        outside.append(tensor.name)
+    if any(_is_outside(node) for node in model.graph.node):
+        raise GraphError("a constant of its is in a file of its own")
+    return outside
+
+
+def _holds_graph(node: onnx.NodeProto) -> bool:
+    return any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+
+
+def _is_outside(node: onnx.NodeProto) -> bool:
+    tensors = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
+    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors)

@@ -1,0 +1,95 @@
+"""Checkpoints by ONNX Runtime, in float32 on a CPU.
+
+Its kernels give a row the same bits in every batch, and small batches cost little more than their share.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from model.backends.onnx_graph import GraphError, checked_graph
+from model.backends.pytorch import example_rows, torch_row_function
+from model.checkpoints.roles import ServedCheckpoint
+from model.checkpoints.weights import fingerprint
+
+AS_PYTORCH = 1e-3  # of the largest number: how far the graph's answer may be from PyTorch's
+ROWS_COMPARED = 2
+
+
+def onnx_row_function(checkpoint: ServedCheckpoint, threads: int) -> "OnnxFunction":
+    """The checkpoint's network, or its gradient, by its graph.
+
+    Raises GraphError where the graph is missing, is not of these weights, or computes something else than they do.
+    """
+    if checkpoint.graph is None:
+        raise GraphError("there is none: `python -m training export` makes it")
+    weights = {name: tensor.float().contiguous() for name, tensor in checkpoint.network.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    outside = checked_graph(checkpoint.graph, fingerprint(checkpoint.network), shapes)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors only
+    # Threads wait for each other without sleeping within a pass, and never between two: a neighbour has the core then.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name].numpy()) for name in outside]
+    options.add_external_initializers(outside, values)
+    try:
+        session = onnxruntime.InferenceSession(checkpoint.graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of many kinds, none of them public
+        raise GraphError(f"ONNX Runtime refuses it: {' '.join(str(error).split())[:200]}") from error
+    function = OnnxFunction(session)
+    _compare(function, checkpoint)
+    return function
+
+
+class OnnxFunction:
+    """A graph as a function of rows, one of `RowFunction`: the graph tells how many tensors it returns.
+
+    A row's result has the same bits in every batch. Inputs that the caller leaves out at the end are zeros: a
+    ControlNet's outputs, where no row has a hint. A graph of a fixed number of rows is run as often as it takes.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession):
+        self._session = session
+        self._inputs = session.get_inputs()
+        self._outputs = [output.name for output in session.get_outputs()]
+        rows = self._inputs[0].shape[0]
+        self._fixed_rows = rows if isinstance(rows, int) else None
+        self._left_out = [np.zeros((1, *each.shape[1:]), np.float32) for each in self._inputs[3:]]
+
+    def __call__(self, *rows: Tensor) -> Any:
+        given = [one.numpy() for one in rows]
+        found = self._run(given) if self._fixed_rows is None else self._run_fixed(given, self._fixed_rows)
+        tensors = tuple(torch.from_numpy(one) for one in found)
+        return tensors if len(tensors) > 1 else tensors[0]
+
+    def _run(self, given: list[np.ndarray]) -> list[np.ndarray]:
+        values = [*given, *self._left_out[len(given) - 3 :]]
+        named = {each.name: value for each, value in zip(self._inputs, values, strict=True)}
+        found: list[np.ndarray] = self._session.run(self._outputs, named)
+        return found
+
+    def _run_fixed(self, given: list[np.ndarray], rows: int) -> list[np.ndarray]:
+        count = len(given[0])
+        parts = []
+        for start in range(0, count, rows):
+            taken = np.minimum(np.arange(start, start + rows), count - 1)  # the last row again, where there is none
+            parts.append(self._run([value[taken] for value in given]))
+        return [np.concatenate(one)[:count] for one in zip(*parts, strict=True)]
+
+
+def _compare(function: OnnxFunction, checkpoint: ServedCheckpoint) -> None:
+    """Raises GraphError where a few rows' results differ from PyTorch's by more than rounding."""
+    by_torch, rows = torch_row_function(checkpoint), example_rows(checkpoint, ROWS_COMPARED)
+    with torch.inference_mode():
+        expected, found = by_torch(*rows), function(*rows)
+    for one, other in zip(_tuple(expected), _tuple(found), strict=True):
+        if one.shape != other.shape or not (one - other).abs().max() <= AS_PYTORCH * max(1.0, float(one.abs().max())):
+            raise GraphError("it computes something else than PyTorch does with the same weights")
+
+
+def _tuple(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return found if isinstance(found, tuple) else (found,)

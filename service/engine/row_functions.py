@@ -1,0 +1,111 @@
+"""Checkpoints made ready to compute rows: by ONNX Runtime in batches of any size, or by PyTorch in padded ones."""
+
+import math
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+import torch
+
+from model.backends.onnx_graph import GraphError
+from model.backends.onnx_runtime import OnnxFunction, onnx_row_function
+from model.backends.pytorch import example_rows, torch_row_function
+from model.checkpoints.base import Precision
+from model.checkpoints.roles import ServedCheckpoint
+from model.compilation import compiled
+from service.engine.buckets import BucketedNetwork, default_sizes
+
+log = structlog.get_logger(__name__)
+
+Backend = Literal["onnx", "torch"]
+
+# Sizes at which a pass is timed, where it may have any size.
+TIMED_SIZES: Mapping[str, tuple[int, ...]] = {"images": (1, 4, 16, 32, 64), "points": (1, 64, 256, 512, 1024)}
+PASSES = 2  # of each size: the first finds its memory
+
+
+def choose_backend(wanted: str, device: torch.device, precision: str, compile: bool) -> Backend:
+    """What is asked for by name, or by the rule: ONNX Runtime on CPUs, PyTorch on every other device, and where
+    bfloat16 or compiled kernels are asked for, which it alone has."""
+    if wanted == "onnx":
+        return "onnx"
+    if wanted == "torch":
+        return "torch"
+    return "onnx" if device.type == "cpu" and precision != "bfloat16" and not compile else "torch"
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyFunction:
+    """A checkpoint's network or gradient, as it is called with the rows of a tick.
+
+    seconds  that a pass took, by batch size; where `backend` is onnx a batch may have any size up to the largest
+    """
+
+    call: BucketedNetwork[Any] | OnnxFunction
+    backend: Backend
+    seconds: Mapping[int, float]
+    is_compiled: bool = False
+
+    @property
+    def any_size(self) -> bool:
+        return self.backend == "onnx"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch sizes that it is run at; empty for any."""
+        return () if self.any_size else tuple(self.seconds)
+
+
+class RowFunctions:
+    """Where a graph is missing or refused, the log says so, and PyTorch computes that checkpoint.
+
+    sizes  batch sizes for every model; empty is the default of each
+    """
+
+    def __init__(
+        self, device: torch.device, backend: Backend, threads: int, compile: bool, sizes: tuple[int, ...] = ()
+    ):
+        self._device, self._backend, self._threads = device, backend, threads
+        self._compile, self._sizes = compile, sizes
+
+    def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
+        """Make it ready, and time it. Yields after each pass, so that the rows of other models need not wait."""
+        if self._backend == "onnx":
+            try:
+                function = onnx_row_function(checkpoint, self._threads)
+            except GraphError as error:
+                log.warning(
+                    "computed by PyTorch: its graph cannot be used", checkpoint=checkpoint.name, reason=str(error)
+                )
+            else:
+                yield
+                seconds = yield from self._timed(function, checkpoint)
+                return ReadyFunction(function, "onnx", seconds)
+        torch.set_num_threads(self._threads)  # of this thread
+        by_torch = torch_row_function(checkpoint, self._device, precision)
+        sizes = self._sizes or default_sizes(checkpoint.data)
+        example, *more = (one[0].cpu() for one in example_rows(checkpoint, 1)[2:])
+        bucketed: BucketedNetwork[Any]
+        bucketed = BucketedNetwork(compiled(by_torch) if self._compile else by_torch, sizes, example)
+        seconds = yield from bucketed.keep_bit_equal_sizes(
+            checkpoint.data.shape, checkpoint.schedule.T, self._device, *more
+        )
+        if len(seconds) < len(sizes):
+            log.info(
+                "batch sizes dropped: rows differ there in the last bits", network=checkpoint.name, kept=tuple(seconds)
+            )
+        return ReadyFunction(bucketed, "torch", seconds, self._compile)
+
+    def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:
+        found = {}
+        for size in self._sizes or TIMED_SIZES[checkpoint.data.kind]:
+            rows = example_rows(checkpoint, size)
+            found[size] = math.inf
+            for _ in range(PASSES):
+                started = time.perf_counter()
+                function(*rows)
+                found[size] = min(found[size], time.perf_counter() - started)
+                yield
+        return found
