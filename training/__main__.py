@@ -106,9 +106,7 @@ def _train(
 
 @app.command()
 def export(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")] = None,
     checkpoints: Checkpoints = Path("checkpoints"),
 ) -> None:
     """Make the graphs by which CPUs serve checkpoints that have none, or one of older weights."""

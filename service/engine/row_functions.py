@@ -13,6 +13,8 @@ from model.backends.onnx_graph import GraphError
 from model.backends.onnx_runtime import OnnxFunction, onnx_row_function
 from model.backends.pytorch import example_rows, torch_row_function
 from model.checkpoints.base import Precision
+from model.checkpoints.control import ControlCheckpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.compilation import compiled
 from service.engine.buckets import BucketedNetwork, default_sizes
@@ -88,7 +90,8 @@ class RowFunctions:
         sizes = self._sizes or default_sizes(checkpoint.data)
         example, *more = (one[0].cpu() for one in example_rows(checkpoint, 1)[2:])
         bucketed: BucketedNetwork[Any]
-        bucketed = BucketedNetwork(compiled(by_torch) if self._compile else by_torch, sizes, example)
+        compiles = self._compile and isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint)  # no gradient
+        bucketed = BucketedNetwork(compiled(by_torch) if compiles else by_torch, sizes, example)
         seconds = yield from bucketed.keep_bit_equal_sizes(
             checkpoint.data.shape, checkpoint.schedule.T, self._device, *more
         )
@@ -96,7 +99,7 @@ class RowFunctions:
             log.info(
                 "batch sizes dropped: rows differ there in the last bits", network=checkpoint.name, kept=tuple(seconds)
             )
-        return ReadyFunction(bucketed, "torch", seconds, self._compile)
+        return ReadyFunction(bucketed, "torch", seconds, compiles)
 
     def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:
         found = {}

@@ -346,7 +346,9 @@ def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):
     for changed in ('schedule = { T = 50, name = "linear" }', 'schedule = { T = 50 }\nprediction = { target = "x0" }'):
         (tmp_path / "other.toml").write_text(recipe.replace("schedule = { T = 50 }", changed))
         folders = ["--checkpoints", str(tmp_path / "checkpoints"), "--runs", str(tmp_path / "other")]
-        result = CliRunner().invoke(app, ["train", str(tmp_path / "other.toml"), "--from", "tiny", "--no-graph", *folders])
+        result = CliRunner().invoke(
+            app, ["train", str(tmp_path / "other.toml"), "--from", "tiny", "--no-graph", *folders]
+        )
         assert isinstance(result.exception, RecipeError)
         assert "was trained with another" in str(result.exception)
 

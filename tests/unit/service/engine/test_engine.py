@@ -72,7 +72,7 @@ def solo_denoiser(name: str, engine: Engine) -> Denoiser:
     return checkpoint.denoiser(
         gradients=gradients,
         controls=controls,
-        wrap=lambda network: BucketedNetwork(network, model.curve.sizes, nothing),
+        network=BucketedNetwork(checkpoint.torch_network(), model.curve.sizes, nothing),
     )
 
 
