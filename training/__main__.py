@@ -71,11 +71,18 @@ def train(
     if accelerator.is_main_process:
         need_writable(runs, "give another folder by --runs")
     with run.alone() if accelerator.is_main_process else nullcontext():
-        _train(made, run, accelerator, checkpoints, start_from, evaluate=evaluate)
+        _train(made, run, accelerator, checkpoints, start_from, evaluate=evaluate, graph=graph)
 
 
 def _train(
-    made: Recipe, run: RunFolder, accelerator: Accelerator, checkpoints: Path, start_from: str | None, *, evaluate: bool
+    made: Recipe,
+    run: RunFolder,
+    accelerator: Accelerator,
+    checkpoints: Path,
+    start_from: str | None,
+    *,
+    evaluate: bool,
+    graph: bool,
 ) -> None:
     """Train in a run's folder that no other process trains in, then save and measure the checkpoint."""
     start_from = run.resolve_start(made.name, start_from)
@@ -107,7 +114,7 @@ def _train(
 @app.command()
 def export(
     names: Annotated[list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")] = None,
-    checkpoints: Checkpoints = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Make the graphs by which CPUs serve checkpoints that have none, or one of older weights."""
     for folder in [find_checkpoint(name, checkpoints) for name in names or []] or sorted(checkpoints.glob("*")):

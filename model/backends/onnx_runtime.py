@@ -19,8 +19,9 @@ AS_PYTORCH = 1e-3  # of the largest number: how far the graph's answer may be fr
 ROWS_COMPARED = 2
 
 
-def onnx_row_function(checkpoint: ServedCheckpoint, threads: int) -> "OnnxFunction":
-    """The checkpoint's network, or its gradient, by its graph.
+def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0) -> "OnnxFunction":
+    """The checkpoint's network, or its gradient, by its graph, on so many threads; 0 is one a core. Threads change no
+    bit.
 
     Raises GraphError where the graph is missing, is not of these weights, or computes something else than they do.
     """

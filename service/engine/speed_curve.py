@@ -1,8 +1,7 @@
 """How long one pass of a model takes at each batch size: learned at warm-up, and from every tick after it."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
-
-import numpy as np
 
 LEARNED = 0.15  # of what a tick says of its own size, on a logarithmic scale; the first few ticks say more
 SHARED = 0.1  # … and of all others: a machine that slows down does so at every size
@@ -23,27 +22,32 @@ class SpeedCurve:
         """`seconds` of one pass at each size, all positive."""
         self.sizes = tuple(sorted(seconds))
         self.any_size = any_size
-        self._seconds = np.array([seconds[size] for size in self.sizes])
-        self._idle = self._seconds.copy()
-        self._seen = np.ones(len(self.sizes))
+        self._seconds = {size: seconds[size] for size in self.sizes}
+        self._idle = dict(self._seconds)
+        self._seen = dict.fromkeys(self.sizes, 1.0)
 
     def learn(self, size: int, seconds: float, *, idle: bool) -> None:
         """One more pass of that size took so long; `idle`: for the only job there was."""
-        near = self._nearness(size)
-        self._seen += near
-        own = near * np.maximum(LEARNED, 1 / self._seen)
-        self._seconds *= (seconds / self.seconds(size)) ** np.where(near > 0, own, SHARED)
-        if idle:
-            self._idle *= (seconds / self.idle_seconds(size)) ** own
+        near = self._neighbours(size)
+        ratio, idle_ratio = seconds / self.seconds(size), seconds / self.idle_seconds(size)
+        for each in self.sizes:
+            if each not in near:
+                self._seconds[each] *= ratio**SHARED
+                continue
+            self._seen[each] += near[each]
+            own = near[each] * max(LEARNED, 1 / self._seen[each])
+            self._seconds[each] *= ratio**own
+            if idle:
+                self._idle[each] *= idle_ratio**own
 
     def seconds(self, size: int) -> float:
         """That a pass takes as things are."""
-        return float(self._nearness(size) @ self._seconds)
+        return sum(share * self._seconds[near] for near, share in self._neighbours(size).items())
 
     def idle_seconds(self, size: int) -> float:
         """That a pass takes while there is nothing else to do: what promises are measured by. A busy server is slower
         at every size, for its requests want a part of the processor too."""
-        return float(self._nearness(size) @ self._idle)
+        return sum(share * self._idle[near] for near, share in self._neighbours(size).items())
 
     def idle_pass_seconds(self, network_evaluations: int) -> float:
         """That one step of so many network evaluations takes on an idle device; beyond the knee in several passes."""
@@ -60,11 +64,7 @@ class SpeedCurve:
     def largest_within(self, seconds: float) -> int:
         """The largest size, up to the knee, whose pass takes no longer; the smallest there is where none does."""
         knee = self.knee
-        fitting = [
-            size
-            for size, own in zip(self.sizes, self._seconds.tolist(), strict=True)
-            if size <= knee and own <= seconds
-        ]
+        fitting = [size for size in self.sizes if size <= knee and self._seconds[size] <= seconds]
         largest = max(fitting, default=self.sizes[0])
         if not self.any_size or largest == knee or not fitting:
             return largest
@@ -75,7 +75,7 @@ class SpeedCurve:
     @property
     def rates(self) -> dict[int, float]:
         """Evaluations per second, by measured size."""
-        return {size: size / seconds for size, seconds in zip(self.sizes, self._seconds.tolist(), strict=True)}
+        return {size: size / seconds for size, seconds in self._seconds.items()}
 
     @property
     def knee(self) -> int:
@@ -89,19 +89,18 @@ class SpeedCurve:
         """Evaluations per second at the knee: what a busy device does."""
         return self.rates[self.knee]
 
-    def _nearness(self, size: int) -> np.ndarray:
-        """[sizes], adds up to 1: how near a size is to each measured one. Raises KeyError for a size never run."""
-        near = np.zeros(len(self.sizes))
-        above = int(np.searchsorted(self.sizes, size))
-        if above < len(self.sizes) and self.sizes[above] == size:
-            near[above] = 1
-            return near
+    def _neighbours(self, size: int) -> dict[int, float]:
+        """The measured sizes that a size lies between, each with its share; the shares add up to 1.
+
+        Raises KeyError for a size that is never run.
+        """
+        if size in self._seconds:
+            return {size: 1.0}
         if not self.any_size:
             raise KeyError(size)
-        if above == 0 or above == len(self.sizes):  # outside: as the nearest
-            near[min(above, len(self.sizes) - 1)] = 1
-            return near
-        below, upper = self.sizes[above - 1], self.sizes[above]
-        near[above] = (size - below) / (upper - below)
-        near[above - 1] = 1 - near[above]
-        return near
+        above = bisect_left(self.sizes, size)
+        if above in (0, len(self.sizes)):  # outside: as the nearest
+            return {self.sizes[min(above, len(self.sizes) - 1)]: 1.0}
+        lower, upper = self.sizes[above - 1 : above + 1]
+        share = (size - lower) / (upper - lower)
+        return {lower: 1 - share, upper: share}

@@ -30,7 +30,7 @@ from service.responses.models_answer import (
 )
 
 SEEDS_ON_CPU = (
-    "the same request gives the same bytes on one machine type, version, thread count and settings, "
+    "the same request gives the same bytes on one machine type, version, backend, thread count and settings, "
     "whatever else the server is doing"
 )
 SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"

@@ -37,4 +37,4 @@ def test_arrows_go_one_way(package, forbidden):
 def test_the_scheduler_is_plain_python():
     """Nor does what it imports of ours."""
     for file in ("scheduler.py", "speed_curve.py"):
-        assert imported(ROOT / "service/engine" / file) <= {"collections", "dataclasses", "service"}, file
+        assert imported(ROOT / "service/engine" / file) <= {"bisect", "collections", "dataclasses", "service"}, file

@@ -63,3 +63,20 @@ def test_what_a_pass_takes_on_an_idle_device_is_learned_from_idle_passes_only():
         curve.learn(16, 0.025, idle=True)
     assert curve.idle_seconds(16) == pytest.approx(0.025, rel=0.01)
     assert curve.idle_seconds(4) == 0.010
+
+
+def test_between_two_measured_sizes_any_size_takes_what_lies_between():
+    curve = SpeedCurve({1: 0.010, 5: 0.018, 9: 0.022}, any_size=True)
+    assert [curve.seconds(size) for size in (1, 3, 5, 8)] == pytest.approx([0.010, 0.014, 0.018, 0.021])
+    assert [curve.size_for(evaluations) for evaluations in (1, 3, 9, 100)] == [1, 3, 9, 9]
+    assert [curve.largest_within(seconds) for seconds in (0.001, 0.0141, 0.020, 1.0)] == [1, 3, 7, 9]
+    assert curve.idle_pass_seconds(7) == pytest.approx(0.020)
+
+
+def test_a_pass_between_two_measured_sizes_teaches_both_by_how_near_they_are():
+    curve = SpeedCurve({1: 0.010, 5: 0.010, 64: 0.100}, any_size=True)
+    for _ in range(300):
+        curve.learn(4, 0.020, idle=True)
+    assert curve.seconds(4) == curve.idle_seconds(4) == pytest.approx(0.020, rel=0.01)
+    assert curve.idle_seconds(5) > curve.idle_seconds(1) > 0.010
+    assert curve.idle_seconds(64) == 0.100
