@@ -40,16 +40,16 @@ def index_of(wanted: int | str, names: Sequence[str]) -> int | None:
     for spelling, indices in zip(_spellings(text), _by_spelling(tuple(names)), strict=True):
         if (index := indices.get(spelling)) is not None:
             return index
-    if not NUMBER.fullmatch(number := unicodedata.normalize("NFKC", text)):
+    if not NUMBER.fullmatch(number := unicodedata.normalize("NFKC", text).strip()):
         return None
     index = int(float(number))
     return index if index < len(names) else None
 
 
 def _spellings(name: str) -> tuple[str, str, str]:
-    """As it is; composed, which looks the same; and without differences of width and case."""
+    """As it is; composed, which looks the same; and without differences of width and case, or white space around."""
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFKC", plain)
+    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFKC", plain).strip()
 
 
 @lru_cache(maxsize=64)

@@ -3,8 +3,20 @@
 import re
 from typing import Any
 
+from pydantic import JsonValue
+
+from model.noise import MAX_SEED
+
 EXACT = 2**53  # below it no two whole numbers are the same float
 DRAWN = (-1, "-1", "")  # what other services take for: draw a seed
+SEED_SCHEMA: dict[str, JsonValue] = {
+    "anyOf": [
+        {"type": "integer", "minimum": -1, "maximum": MAX_SEED},
+        {"type": "string", "pattern": "^([0-9]{1,19}|-1)?$"},
+        {"type": "null"},
+    ]
+}
+"""What is taken for a seed, in JSON Schema."""
 DIGITS = re.compile(r"[0-9]{1,19}")
 
 

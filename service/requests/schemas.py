@@ -21,7 +21,7 @@ from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
 from model.samplers import SAMPLERS, Sampler, samplers_with
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
-from service.requests.leniency import seed_in_other_words, whole_numbers, without_empty
+from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers, without_empty
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
@@ -100,6 +100,7 @@ class _Fields(BaseModel):
         None,
         ge=0,
         le=MAX_SEED,
+        json_schema_extra=SEED_SCHEMA,
         description="Sample i has seed (seed + i) mod 2⁶³. Drawn, and answered, where it is not given, or -1. Past "
         "2⁵³, where JavaScript's numbers are not exact, a string of digits is taken too.",
     )

@@ -25,10 +25,15 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "text/event-stream"
 DEFAULT_PREVIEWS = 10
 SCHEMA = {
-    "type": "string",
-    "description": "Server-sent events, their data in JSON: `progress` with a picture of x̂0 or its points, then one "
-    "`result` or one `error`. The last has the id `end`; a browser's EventSource that comes again with it is answered "
-    "204, and stays away.",
+    "type": "object",
+    "description": "Each event: `progress` with a picture of x̂0 or its points, then one `result` or one `error`. The "
+    "last has the id `end`; a browser's EventSource that comes again with it is answered 204, and stays away.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"const": "end"},
+        "event": {"enum": ["progress", "result", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
 }
 LAST_ID = "end"
 """The id of the last event: there is nothing to come back for."""

@@ -15,7 +15,7 @@ from service.http.lifecycle import CountedRoute, counted, encoded, while_connect
 from service.http.openai_errors import openai_error
 from service.http.problems import EXAMPLES, UNKEPT, InvalidField, Problem, invalid, of_validation
 from service.requests.field_names import field_meant
-from service.requests.leniency import seed_in_other_words, whole_numbers
+from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers
 from service.requests.model_choice import models_with_prompts
 from service.requests.resolve import resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
@@ -74,7 +74,9 @@ class ImagesRequest(BaseModel):
     moderation: Literal["auto", "low"] | None = Field(None, description=IGNORED)
     output_compression: int | None = Field(None, ge=0, le=100, description=IGNORED)
     user: str | None = Field(None, max_length=256, description=IGNORED)
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Drawn where it is not given, or -1.")
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, json_schema_extra=SEED_SCHEMA, description="Drawn where it is not given, or -1."
+    )
     steps: int | None = None
     guidance_scale: float | None = Field(None, ge=0, le=20, allow_inf_nan=False)
 

@@ -33,6 +33,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             event_stream.MEDIA_TYPE: {"schema": event_stream.SCHEMA},
         },
     },
+    204: {"description": "To an EventSource that comes again after the end of its stream: there is nothing more."},
     **documented(401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
 }
 

@@ -48,6 +48,19 @@ def test_what_wants_the_key_says_so(document):
             assert operation.get("security") == ([] if OPEN_PATHS.fullmatch(path) else None)
 
 
+def test_what_is_taken_for_a_field_is_told(document):
+    """Whoever checks requests by the document refuses none that the service answers."""
+    parameters = document["paths"]["/sample"]["get"]["parameters"]
+    assert all(parameter["allowEmptyValue"] for parameter in parameters)
+    schemas = document["components"]["schemas"]
+    (linked,) = (parameter["schema"] for parameter in parameters if parameter["name"] == "seed")
+    for schema in (linked, *(schemas[name]["properties"]["seed"] for name in ("SampleRequest", "ImagesRequest"))):
+        for seed in (-1, 0, 3.0, 2**63 - 1, "9007199254740993", "-1", "", None):
+            assert jsonschema_rs.is_valid(schema, seed), seed
+        for seed in (-2, 2**64, 1.5, "1.5", True, [1]):
+            assert not jsonschema_rs.is_valid(schema, seed), seed
+
+
 def test_each_error_has_an_example_of_its_own_status(document):
     found = 0
     for path, operations in document["paths"].items():

@@ -133,7 +133,8 @@ def accented(make_client, tmp_path):
 @pytest.mark.parametrize(
     ("label", "index"),
     [("café", 0), (DECOMPOSED, 0), ("CAFÉ", 0), ("ｃａｆé", 0), ("naïve", 1), ("nai\u0308ve", 1), ("STRASSE", 2),
-     ("1号", 3), ("a", 4), ("A", 5), ("Ａ", None), ("10", 6), ("１０", 6), (1, 1), ("２", 2), ("cafe", None)],
+     ("1号", 3), ("a", 4), ("A", 5), ("Ａ", None), ("10", 6), ("１０", 6), (" café\u00a0", 0), (" 2 ", 2),
+     (1, 1), ("２", 2), ("cafe", None)],
 )  # fmt: skip
 def test_a_label_may_be_spelled_in_any_unicode_form(accented, label, index):
     names = accented.get("/models").json()["datasets"]["spiral"]["labels"]
