@@ -33,8 +33,9 @@ def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0) -> "OnnxFu
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only
-    # Threads wait for each other without sleeping within a pass, and never between two: a neighbour has the core then.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads sleep while they wait. Those that spin take the core that another of them needs: beside other work a pass
+    # of two rows was measured at 89 ms with them and 47 ms without, with priority over it at 7.4 and 6.9 ms.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name].numpy()) for name in outside]
     options.add_external_initializers(outside, values)
     try:
