@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     max_queued_seconds: float = Field(
         60,
         gt=0,
-        description="Accepted work that may wait, in estimated seconds of the device; past it the answer is 429.",
+        description="How long a request may wait for those that run before it, by estimate; past it the answer is 429.",
     )
     deadline_seconds: float = Field(120, gt=0, description="A request that is not done by then is given up: 504.")
     drain_seconds: float = Field(20, ge=0, description="On SIGTERM, how long accepted requests may take to finish.")

@@ -1,65 +1,83 @@
-"""How much accepted work is not done, in estimated seconds of the device."""
+"""How much accepted work is not done, and how long a new job would wait for the part that runs before it."""
 
 import math
 import threading
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from service.engine.job import EngineFull, Job
+from service.engine.job import EngineFull, Job, JobTooLong
+from service.engine.scheduler import OLDEST_SHARE
 from service.engine.speed_curve import SpeedCurve
 
-SHORT = 1 / 64  # of the bound: what takes no longer is a short job, which the scheduler lets go first …
-KEPT_FOR_SHORT = 1 / 4  # … and for which so much of the bound is kept, whatever long ones wait
+
+@dataclass
+class _Accepted:
+    """A job that is not done: its network evaluations, and how many of them are left."""
+
+    model: str
+    work: int
+    left: int
 
 
 class Backlog:
     """Counted in by the event loop, counted down by the engine's thread: the one thing they share, hence the lock.
 
-    bound     seconds of the device that may be queued
-    deadline  seconds after which a job is given up: longer than that, nobody has to wait
+    bound     seconds that a job may have to wait for those that run before it
+    deadline  seconds after which a job is given up
     """
 
     def __init__(self, curves: Mapping[str, SpeedCurve], bound: float, deadline: float):
         self._curves, self._bound, self._deadline = curves, bound, deadline
-        self._evaluations: Counter[tuple[str, bool]] = Counter()  # by model, and whether the job was short
+        self._accepted: dict[int, _Accepted] = {}  # by the job's number
         self._lock = threading.Lock()
 
     @property
     def seconds(self) -> float:
         """Of the whole device, for all that is queued or running."""
         with self._lock:
-            return self._seconds(short=True) + self._seconds(short=False)
+            return sum(self._seconds(one.model, one.left) for one in self._accepted.values())
 
-    def _seconds(self, *, short: bool) -> float:
-        return sum(count / self._curves[model].rate for (model, of), count in self._evaluations.items() if of == short)
+    def admit(self, number: int, job: Job) -> None:
+        """Count the job in.
 
-    def admit(self, job: Job) -> bool:
-        """Count the job in; was it a short one? An idle engine takes any job, however large.
+        It waits for what the scheduler runs before it: jobs with less work × work left. While there are others, they
+        slow it down by the share that the scheduler keeps for the oldest.
 
-        Raises EngineFull where the job would pass the bound.
+        Raises JobTooLong where it could not be done within the deadline even alone, and EngineFull where it would wait
+        longer than the bound, or past the deadline.
         """
         with self._lock:
-            own = job.network_evaluations / self._curves[job.model].rate
-            short = own <= SHORT * self._bound
-            queued_short, queued_long = self._seconds(short=True), self._seconds(short=False)
-            for_long = (1 - KEPT_FOR_SHORT) * self._bound
-            if short:
-                excess = queued_short + min(queued_long, for_long) + own - self._bound
-            else:
-                excess = queued_short + queued_long + own - for_long
-            queued = queued_short + queued_long
-            if queued and excess > 0:
-                raise EngineFull(queued, retry_after=max(1, math.ceil(min(queued, excess, self._deadline))))
-            self._evaluations[job.model, short] += job.network_evaluations
-            return short
+            own = self._seconds(job.model, job.network_evaluations)
+            alone = min(own, self._seconds_alone(job))
+            if alone > self._deadline:
+                raise JobTooLong(alone, self._deadline)
+            before, others = 0.0, False
+            for one in self._accepted.values():
+                work, left = self._seconds(one.model, one.work), self._seconds(one.model, one.left)
+                if work * left <= own * own:
+                    before += left
+                else:
+                    others = True
+            done = (before + own) / (1 - OLDEST_SHARE if others else 1)
+            excess = max(done - own - self._bound, done - self._deadline)
+            if self._accepted and excess > 0:
+                raise EngineFull(done - own, retry_after=max(1, math.ceil(min(excess, self._deadline))))
+            self._accepted[number] = _Accepted(job.model, job.network_evaluations, job.network_evaluations)
 
-    def forget(self, model: str) -> None:
-        """A model that nothing is queued for any more."""
+    def done(self, number: int, network_evaluations: int) -> None:
+        """So much of the job has been computed, or will never be; nothing happens where the job is done."""
         with self._lock:
-            for short in (True, False):
-                self._evaluations.pop((model, short), None)
+            one = self._accepted.get(number)
+            if one is None:
+                return
+            one.left -= network_evaluations
+            if one.left <= 0:
+                del self._accepted[number]
 
-    def done(self, model: str, network_evaluations: int, *, short: bool) -> None:
-        """So much of short jobs, or of long ones, has been computed or will never be."""
-        with self._lock:
-            self._evaluations[model, short] -= network_evaluations
+    def _seconds(self, model: str, network_evaluations: int) -> float:
+        return network_evaluations / self._curves[model].rate
+
+    def _seconds_alone(self, job: Job) -> float:
+        """What the job was measured to take while the device was idle: the estimate above may come from a busy one."""
+        curve = self._curves[job.model]
+        return sum(curve.idle_pass_seconds(len(job) * cost) for cost in job.network_evaluations_by_step)

@@ -81,7 +81,7 @@ class Engine:
     def submit(self, job: Job, on_preview: OnPreview | None = None) -> Ticket:
         """Accept a job, or say at once why not. What is accepted must be awaited with `result`.
 
-        Raises EngineFull or EngineStopped.
+        Raises EngineFull, JobTooLong or EngineStopped.
         """
         takers = [] if self._draining else [one for one in self._workers if one.loaded and not one.ended]
         if not takers:
@@ -90,15 +90,16 @@ class Engine:
         if not holders:
             raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
         worker = min(holders, key=lambda one: one.backlog.seconds)
+        number = next(self._numbers)
         try:
-            short = worker.backlog.admit(job)
+            worker.backlog.admit(number, job)
         except EngineFull:
             self._metrics.rejected.labels(reason="full").inc()
             raise
         loop = asyncio.get_running_loop()
         ticket = Ticket(
-            loop.create_future(), loop, next(self._numbers), job, on_preview, time.monotonic(),
-            network_evaluations_left=job.network_evaluations, short=short,
+            loop.create_future(), loop, number, job, on_preview, time.monotonic(),
+            network_evaluations_left=job.network_evaluations,
         )  # fmt: skip
         worker.inbox.put(ticket)
         if worker.ended:  # between the check above and here; the thread may not have seen the ticket

@@ -52,7 +52,6 @@ class Ticket(Awaited[Samples]):
     on_preview: OnPreview | None
     submitted: float
     network_evaluations_left: int
-    short: bool  # as the backlog has it
     started: float | None = None
     previews_shown: int = 0
 

@@ -71,12 +71,19 @@ class EngineError(Exception):
 
 
 class EngineFull(EngineError):
-    """More work is queued than the bound allows. Both in seconds; `retry_after` is at least 1."""
+    """The job would wait too long for those that run before it. Both in seconds; `retry_after` is at least 1."""
 
-    def __init__(self, queued_seconds: float, retry_after: int):
-        super().__init__(f"{queued_seconds:.1f} s of work are queued; try again in {retry_after} s")
-        self.queued_seconds = queued_seconds
+    def __init__(self, wait_seconds: float, retry_after: int):
+        super().__init__(f"it would wait {wait_seconds:.1f} s; try again in {retry_after} s")
+        self.wait_seconds = wait_seconds
         self.retry_after = retry_after
+
+
+class JobTooLong(EngineError):
+    """The job takes longer than the deadline on a device of its own. Both in seconds."""
+
+    def __init__(self, seconds: float, deadline: float):
+        super().__init__(f"it takes {seconds:.0f} s on this device, and the deadline is {deadline:g} s")
 
 
 class DeadlinePassed(EngineError):

@@ -79,7 +79,7 @@ class RowFunctions:
                 function = onnx_row_function(checkpoint, self._threads)
             except GraphError as error:
                 log.warning(
-                    "computed by PyTorch: its graph cannot be used", checkpoint=checkpoint.name, reason=str(error)
+                    "graph not used, PyTorch computes this", checkpoint=checkpoint.name, reason=str(error)
                 )
             else:
                 yield

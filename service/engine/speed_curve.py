@@ -51,8 +51,9 @@ class SpeedCurve:
 
     def idle_pass_seconds(self, network_evaluations: int) -> float:
         """That one step of so many network evaluations takes on an idle device; beyond the knee in several passes."""
-        if network_evaluations > self.knee:
-            return network_evaluations / self.rate
+        knee = self.knee
+        if network_evaluations > knee:
+            return network_evaluations / knee * self.idle_seconds(knee)
         return self.idle_seconds(self.size_for(network_evaluations))
 
     def size_for(self, network_evaluations: int) -> int:

@@ -193,7 +193,6 @@ class Worker:
         self._retired -= free
         for key in free & self.models.keys():
             log.info("model retired", model=self._runner.models[key].name)
-            self.backlog.forget(key)
             self.models = {other: model for other, model in self.models.items() if other != key}
             del self._curves[key]
             self._runner.unload(key)
@@ -281,7 +280,7 @@ class Worker:
 
     def _count_down(self, ticket: Ticket, network_evaluations: int) -> None:
         ticket.network_evaluations_left -= network_evaluations
-        self.backlog.done(ticket.job.model, network_evaluations, short=ticket.short)
+        self.backlog.done(ticket.number, network_evaluations)
 
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""

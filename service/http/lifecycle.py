@@ -12,13 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, Samples
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, Samples
 from service.http.problems import Problem
 from service.state import State
 
 CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
 TIMED = ("ok", "deadline", "failed")  # a refusal is quick: among these it would make an overload look fast
-OUTCOMES = {EngineFull: "full", DeadlinePassed: "deadline", EngineStopped: "stopped"}
+OUTCOMES = {EngineFull: "full", JobTooLong: "invalid", DeadlinePassed: "deadline", EngineStopped: "stopped"}
 
 
 class CountedRoute(APIRoute):

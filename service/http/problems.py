@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong
 
 MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
@@ -31,7 +31,7 @@ EXAMPLES: Mapping[int, str] = {
     413: "the body is larger than 2,097,152 bytes",
     415: "the body is text/plain, not JSON: send `Content-Type: application/json`",
     422: "guidance_scale: 0 … 20. Input should be less than or equal to 20 (given: 21)",
-    429: "the queue is full (60 s of work); try again in 4 s",
+    429: "this would wait 64 s for requests before it; try again in 4 s",
     500: "something failed in the service; its log has the X-Request-ID of this answer",
     503: "the engine is not ready; see /readyz",
     504: "not done within 120 s; ask for fewer samples or steps, or try again later",
@@ -102,9 +102,11 @@ def of_engine(error: EngineError) -> Problem:
     if isinstance(error, EngineFull):
         return Problem(
             429,
-            f"the queue is full ({error.queued_seconds:.0f} s of work); try again in {error.retry_after} s",
+            f"this would wait {error.wait_seconds:.0f} s for requests before it; try again in {error.retry_after} s",
             headers={"Retry-After": str(error.retry_after)},
         )
+    if isinstance(error, JobTooLong):
+        return Problem(422, f"this takes too long: {error}; ask for fewer samples or steps")
     if isinstance(error, DeadlinePassed):
         # Client libraries repeat a 504 at once unless they are told not to: the same work would be too much again.
         return Problem(

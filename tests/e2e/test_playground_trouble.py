@@ -64,7 +64,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
             visit.page.get_by_role("button", name="Generate", exact=True).click()
             visit.page.wait_for_function("() => document.querySelector('[name=generate]').textContent === 'Generate'")
         visit.keep_picture("full")
-        assert "the queue is full" in notice.inner_text()
+        assert "would wait" in notice.inner_text()
         assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
     again.click()  # as soon as it can be
     visit.wait_for_address("n=64", "steps=30&")

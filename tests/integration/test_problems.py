@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, JobFailed
+from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, JobFailed, JobTooLong
 from service.requests.field_names import FIELDS, SAME_FIELD
 from tests.tiny import IMAGES, save_tiny
 
@@ -247,6 +247,7 @@ def test_whoever_waits_for_a_long_answer_is_not_hurried(make_client):
     ("error", "status"),
     [
         (EngineFull(70.0, 13), 429),
+        (JobTooLong(300.0, 120.0), 422),
         (DeadlinePassed("not done within 120 s"), 504),
         (JobFailed("a value was not finite"), 500),
         (EngineStopped("draining"), 503),

@@ -142,7 +142,7 @@ def test_a_full_queue_is_answered_before_a_stream_begins(make_client):
     client = make_client(max_queued_seconds=1e-9)
     engine = client.app.state.spirale.engine
     resolved = resolve(client.app.state.spirale.catalog, SampleRequest(dataset="mnist"))
-    engine._workers[0].backlog.admit(resolved.job)  # it stays in the books: the engine is never idle
+    engine._workers[0].backlog.admit(-1, resolved.job)  # it stays in the books: the engine is never idle
     answer = client.post("/sample", json={"dataset": "mnist"}, headers=STREAM)
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
 

@@ -1,4 +1,4 @@
-"""Which jobs are let in, by the device-seconds that wait."""
+"""Which jobs are let in, by the time that they would take under the scheduler's rules."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,11 @@ from model.conditions import Conditions
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from service.engine.backlog import Backlog
-from service.engine.job import EngineFull, Job
+from service.engine.job import EngineFull, Job, JobTooLong
+from service.engine.scheduler import OLDEST_SHARE
 from service.engine.speed_curve import SpeedCurve
 
-BOUND, DEADLINE = 64.0, 100.0
+BOUND, DEADLINE = 64.0, 200.0
 
 
 def job(seconds: float, model: str = "fast") -> Job:
@@ -21,60 +22,79 @@ def job(seconds: float, model: str = "fast") -> Job:
 
 
 @pytest.fixture
-def backlog() -> Backlog:
-    return Backlog({"fast": SpeedCurve({1: 0.01}), "slow": SpeedCurve({1: 1.0})}, BOUND, DEADLINE)
+def curves() -> dict[str, SpeedCurve]:
+    return {"fast": SpeedCurve({1: 0.01}), "slow": SpeedCurve({1: 1.0})}
 
 
-def test_an_idle_engine_takes_any_job(backlog):
-    assert not backlog.admit(job(1000))
-    assert backlog.seconds == pytest.approx(1000)
+@pytest.fixture
+def backlog(curves) -> Backlog:
+    return Backlog(curves, BOUND, DEADLINE)
 
 
-def test_long_jobs_fill_three_quarters_of_the_bound(backlog):
-    for _ in range(4):
-        backlog.admit(job(12))
+def test_an_idle_engine_takes_any_job_that_the_deadline_allows(backlog):
+    with pytest.raises(JobTooLong, match="takes 201 s on this device, and the deadline is 200 s"):
+        backlog.admit(0, job(201))
+    backlog.admit(0, job(199))
+    assert backlog.seconds == pytest.approx(199)
+
+
+def test_equal_jobs_wait_for_each_other_up_to_the_bound(backlog):
+    for number in range(6):
+        backlog.admit(number, job(12))
     with pytest.raises(EngineFull) as full:
-        backlog.admit(job(12))
-    assert full.value.queued_seconds == pytest.approx(48) and full.value.retry_after == 12
+        backlog.admit(6, job(12))
+    assert full.value.wait_seconds == pytest.approx(72) and full.value.retry_after == 8
 
 
-def test_behind_whatever_long_job_there_is_still_room_for_short_ones(backlog):
-    backlog.admit(job(1000))
-    taken = 0
+def test_a_job_does_not_wait_for_those_that_it_overtakes(backlog, curves):
+    """Long jobs were accepted, and then the device slowed down: they count for hours, and a short one is let in."""
+    for number in range(5):
+        backlog.admit(number, job(12))
+    for _ in range(100):
+        curves["fast"].learn(1, 1.0, idle=False)
+    assert backlog.seconds > 3600
+    backlog.admit(5, job(0.1))
+
+
+def test_beside_longer_jobs_a_short_one_is_slowed_by_the_oldest_jobs_share(backlog):
+    backlog.admit(0, job(150))
+    accepted = 0
     with pytest.raises(EngineFull) as full:
-        while backlog.admit(job(1)):
-            taken += 1
-    assert taken == 16 and full.value.retry_after == 1
-    backlog.done("fast", 100, short=True)
-    assert backlog.admit(job(1))
+        while True:
+            backlog.admit(accepted + 1, job(1))
+            accepted += 1
+    wait = (accepted + 1) / (1 - OLDEST_SHARE) - 1
+    assert full.value.wait_seconds == pytest.approx(wait) and wait - 1 / (1 - OLDEST_SHARE) < BOUND < wait
 
 
-def test_short_jobs_may_fill_the_whole_bound(backlog):
-    for _ in range(64):
-        assert backlog.admit(job(1))
-    for refused in (job(1), job(2)):
-        with pytest.raises(EngineFull):
-            backlog.admit(refused)
-
-
-def test_nobody_is_told_to_wait_longer_than_any_job_may_take(backlog):
-    backlog.admit(job(5000))
+def test_a_job_that_would_miss_the_deadline_is_refused_at_once(backlog):
+    backlog.admit(0, job(50))
     with pytest.raises(EngineFull) as full:
-        backlog.admit(job(5000))
-    assert full.value.retry_after == DEADLINE
+        backlog.admit(1, job(160))
+    assert full.value.wait_seconds == pytest.approx(50) and full.value.retry_after == 10
 
 
-def test_what_is_done_makes_room_for_its_own_kind(backlog):
-    backlog.admit(job(40))
-    backlog.admit(job(8))
-    backlog.done("fast", 1000, short=False)
-    backlog.admit(job(8))
+def test_what_is_done_makes_room(backlog):
+    backlog.admit(0, job(60))
+    backlog.admit(1, job(40))
     with pytest.raises(EngineFull):
-        backlog.admit(job(3))
+        backlog.admit(2, job(70))
+    backlog.done(0, 6000)
+    assert backlog.seconds == pytest.approx(40)
+    backlog.admit(2, job(70))
+    backlog.done(1, 4000)
+    backlog.done(2, 7000)
+    assert backlog.seconds == 0
 
 
 def test_a_model_is_counted_at_its_own_speed(backlog):
-    assert backlog.admit(job(0.1)) and not backlog.admit(job(0.1, "slow"))
+    backlog.admit(0, job(0.1))
+    backlog.admit(1, job(0.1, "slow"))
     assert backlog.seconds == pytest.approx(0.1 + 10)
-    backlog.forget("slow")
-    assert backlog.seconds == pytest.approx(0.1)
+
+
+def test_a_busy_devices_estimate_calls_no_job_too_long(backlog, curves):
+    """Only what was measured while nothing else ran does."""
+    for _ in range(100):
+        curves["fast"].learn(1, 1.0, idle=False)
+    backlog.admit(0, job(10))
