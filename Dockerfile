@@ -25,7 +25,8 @@ USER spirale
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SPIRALE_HOST=0.0.0.0 SPIRALE_PORT=8000 SPIRALE_LOG_FORMAT=json
 EXPOSE 8000
-# http.client, because urllib would ask a configured proxy for 127.0.0.1.
+# http.client, because urllib would ask a configured proxy for 127.0.0.1. A port that is no number is another's address.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD python -c "import http.client as h; \
-  c = h.HTTPConnection('127.0.0.1', $SPIRALE_PORT, timeout=4); c.request('GET', '/healthz'); exit(c.getresponse().status != 200)"
+  port = '$SPIRALE_PORT'; port = int(port) if port.isdigit() else 8000; \
+  c = h.HTTPConnection('127.0.0.1', port, timeout=4); c.request('GET', '/healthz'); exit(c.getresponse().status != 200)"
 CMD ["python", "-m", "service"]

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,15 @@ def test_compose_publishes_to_this_machine_only_and_mounts_what_there_is():
             source, *_, mode = volume.split(":")
             assert (OPS.parent / source).exists() and mode == "ro"
     assert compose["services"]["gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_image_checks_its_own_port_whatever_kubernetes_calls_a_port():
+    """Beside a Service named spirale, SPIRALE_PORT is an address."""
+    lines = (OPS.parent / "Dockerfile").read_text().replace("\\\n", "")
+    command = re.search(r"^HEALTHCHECK .* CMD python -c (\".*\")$", lines, re.MULTILINE)[1]
+    asked = command.replace("import http.client as h", "import unittest.mock as m; h = m.MagicMock()")
+    asked = asked.replace("exit(", "print(h.HTTPConnection.call_args.args); exit(")
+    for value, port in (("tcp://10.43.12.7:8000", 8000), ("8001", 8001), ("", 8000)):
+        script = f"{sys.executable} -c {asked}"
+        told = subprocess.run(["sh", "-c", script], env={"SPIRALE_PORT": value}, capture_output=True, text=True)
+        assert told.stdout == f"('127.0.0.1', {port})\n", told.stderr
