@@ -65,7 +65,8 @@ def _is_title(rows: Sequence[Line], index: int, width: int) -> bool:
     """Is a row above the table: of too few or too many cells, or with its first cell alone above names?"""
     cells, below = rows[index].cells, rows[index + 1].cells
     if len(cells) != width:
-        return len(_fitted(cells, [row.cells for row in rows[index + 1 :] if len(row.cells) == width], width)) != width
+        rest = [row.cells for row in rows[index + 1 :] if len(row.cells) == width]
+        return len(below) != width or len(_fitted(cells, rest, width)) != width or _is_head(below, rest[1:])
     words = not any(is_numeral(cell) for cell in (cells[0], *below))
     return width > 1 and words and not any(cells[1:]) and len(below) == width and sum(map(bool, below)) > 1
 

@@ -50,7 +50,7 @@ def init(
     jitter: Annotated[float, typer.Option(min=0, max=0.9, help="CSV: add noise, in standard deviations.")] = 0.0,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Train for at most so long. Default: for as long as there is to learn."),
+        typer.Option(min=0.1, help="Train and measure for at most so long. Default: for as long as there is to learn."),
     ] = None,
     base: Annotated[
         str | None,

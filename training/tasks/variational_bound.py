@@ -69,7 +69,7 @@ class VariationalBound:
         """log p(x_0|x_1) of every element, in nats."""
         inverse_deviation = torch.exp(-log_variance / 2)
         if self.data.kind == "points":
-            unit = self.data.standardise(torch.ones_like(x0)) - self.data.standardise(torch.zeros_like(x0))  # 1/std
+            unit = 1 / torch.tensor(self.data.std, dtype=x0.dtype, device=x0.device)  # dx/d(data's own units)
             z = (x0 - mean) * inverse_deviation
             return -(z.square() + log_variance + math.log(2 * math.pi)) / 2 + unit.log()
         # HJA20 eq. 13: the mass of the pixel's bin, the outermost bins reaching to infinity.

@@ -141,3 +141,16 @@ def test_fixed_variances_are_the_ends_of_the_learned_one():
     torch.testing.assert_close(
         bound.term(x0, index, x0_hat, per_row(bound.fixed_variance_fraction("fixed-large", index), x0)), per_pixel
     )
+
+
+def test_the_likelihood_of_points_far_from_zero_is_that_of_points_near_it():
+    """Timestamps: in float32 their unit would be lost in their mean."""
+    x0 = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    found = []
+    for mean in ((0.0, 0.0), (1_700_000_000.0, -5e12)):
+        data = DataConfig(dataset="d", kind="points", shape=(2,), mean=mean, std=(100.0, 0.5))
+        bound = VariationalBound(make_schedule("cosine", 100), 10, data)
+        found.append(bound._log_likelihood(x0, torch.zeros_like(x0), torch.zeros_like(x0)))
+    assert torch.equal(*found)
+    normal = Normal(0, torch.tensor([100.0, 0.5]))
+    torch.testing.assert_close(found[0], normal.log_prob(x0 * torch.tensor([100.0, 0.5])))
