@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import engine, guidance, reproducibility, same_bytes, soak
+from benchmarks import engine, guidance, idle, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -19,6 +19,12 @@ def run_engine(
 ) -> None:
     """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
     engine.run(seconds, rounds)
+
+
+@app.command("idle")
+def run_idle(requests: Annotated[int, typer.Option(min=3)] = 30) -> None:
+    """One request on an idle server by each backend, over a plain loop; and beside a busy neighbour."""
+    idle.run(requests)
 
 
 @app.command("latency")

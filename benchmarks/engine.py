@@ -26,7 +26,7 @@ def run(seconds: float, rounds: int) -> None:
         for _ in range(rounds):
             served.append(asyncio.run(_through_http(url, seconds)))
             bare.append(machine.bare_curve(MODEL))
-    table = Table("batch size", "bare network, evaluations/s", title=f"{MODEL}, {machine.served(MODEL)[2]}")
+    table = Table("batch size", "bare network, evaluations/s", title=f"{MODEL}, {', '.join(machine.served(MODEL))}")
     for size in bare[0]:
         table.add_row(str(size), f"{statistics.median(curve[size] for curve in bare):.0f}")
     machine.console.print(table)

@@ -2,16 +2,21 @@
 
 import platform
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from model.backends.onnx_runtime import onnx_row_function
+from model.backends.pytorch import example_rows, torch_row_function
 from model.checkpoints.base import Precision
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
+from model.denoiser import Denoiser, RowFunction
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
 from service.engine.hardware import choose_device
+from service.engine.row_functions import TIMED_SIZES, Backend, choose_backend
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
@@ -24,27 +29,43 @@ def describe() -> str:
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def served(name: str) -> tuple[DenoiserCheckpoint, str, Precision]:
-    """(checkpoint, device, precision) as the service would run it by default."""
-    checkpoint = load_checkpoint(CHECKPOINTS / name)
-    device = choose_device("auto")
-    return checkpoint, device, choose_precision("auto", checkpoint, torch.device(device))
+@cache
+def checkpoint(name: str) -> DenoiserCheckpoint:
+    return load_checkpoint(CHECKPOINTS / name)
+
+
+@cache
+def plain_denoiser(name: str) -> Denoiser:
+    """By PyTorch, in float32, on the CPU."""
+    return checkpoint(name).denoiser()
+
+
+def served(name: str, backend: str = "auto") -> tuple[str, Backend, Precision]:
+    """(device, backend, precision) as the service would run the model, by that backend or by default."""
+    device = torch.device(choose_device("auto", backend))
+    chosen = choose_backend(backend, device, "auto", compile=False)
+    precision = "float32" if chosen == "onnx" else choose_precision("auto", checkpoint(name), device)
+    return str(device), chosen, precision
 
 
 @torch.inference_mode()
-def bare_curve(name: str, seconds_each: float = 0.5) -> dict[int, float]:
+def bare_curve(name: str, seconds_each: float = 0.5, backend: str = "auto") -> dict[int, float]:
     """Evaluations per second of the network alone, by batch size, over all passes that fit into the time."""
-    checkpoint, device, precision = served(name)
-    network = checkpoint.denoiser(device, precision).network
+    device, chosen, precision = served(name, backend)
+    if chosen == "onnx":
+        network: RowFunction = onnx_row_function(checkpoint(name))
+        sizes = TIMED_SIZES[checkpoint(name).data.kind]
+    else:
+        network, sizes = torch_row_function(checkpoint(name), device, precision), default_sizes(checkpoint(name).data)
     curve = {}
-    for size in default_sizes(checkpoint.config.data):
-        x = torch.randn(size, *checkpoint.config.data.shape, device=device)
-        t = torch.randint(1, checkpoint.schedule.T + 1, (size,), device=device)
-        label = torch.zeros(size, dtype=torch.int64, device=device)
-        network(x, t, label)
+    for size in sizes:
+        rows = example_rows(checkpoint(name), size, device)
+        network(*rows)
         passes, started = 0, time.perf_counter()
         while passes < 3 or time.perf_counter() < started + seconds_each:
-            network(x, t, label).sum().item()
+            found = network(*rows)
+            assert isinstance(found, torch.Tensor)
+            found.sum().item()
             passes += 1
         curve[size] = size * passes / (time.perf_counter() - started)
     return curve

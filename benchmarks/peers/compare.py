@@ -204,7 +204,7 @@ def _systems() -> list[System]:
 
 
 def _environment(setting: Setting) -> dict[str, str]:
-    _, device, precision = machine.served("mnist-cfg")
+    device, _, precision = machine.served("mnist-cfg", "torch")
     threads = setting["PEER_THREADS"]
     return {**setting, "PEER_DEVICE": device, "PEER_PRECISION": precision, "OMP_NUM_THREADS": threads}
 

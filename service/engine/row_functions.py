@@ -78,9 +78,7 @@ class RowFunctions:
             try:
                 function = onnx_row_function(checkpoint, self._threads)
             except GraphError as error:
-                log.warning(
-                    "graph not used, PyTorch computes this", checkpoint=checkpoint.name, reason=str(error)
-                )
+                log.warning("graph not used, PyTorch computes this", checkpoint=checkpoint.name, reason=str(error))
             else:
                 yield
                 seconds = yield from self._timed(function, checkpoint)

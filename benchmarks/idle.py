@@ -1,0 +1,108 @@
+"""One request on an idle server, and beside a busy neighbour: by both backends, over a plain loop of PyTorch."""
+
+import contextlib
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx
+import torch
+from rich.table import Table
+
+from benchmarks import machine
+from benchmarks.server import spirale
+from model.conditions import Conditions
+from model.noise import sample_seeds
+from model.plan import make_plan
+from model.sampling_loop import sample
+
+MODEL = "mnist-cfg"
+DIGIT: dict[str, Any] = {"dataset": "mnist", "model": MODEL, "label": 7, "sampler": "ddim"}
+ASKED: Mapping[str, Mapping[str, Any]] = {
+    "a digit, 10 unguided steps": DIGIT | {"steps": 10, "guidance_scale": 1},
+    "README's first digit, as advised": {"dataset": "mnist", "label": 7},
+    "a digit without a label": {"dataset": "mnist"},
+    "500 points of the spiral, as advised": {"dataset": "spiral", "n": 500},
+}
+BACKENDS: Mapping[str, tuple[str, ...]] = {"onnx": ("--backend", "onnx"), "torch": ("--backend", "torch")}
+
+
+def run(requests: int) -> None:
+    """Milliseconds a request, p50, and the seconds from the start of the process to /readyz."""
+    machine.console.print(f"[bold]idle[/] · {machine.describe()}")
+    loop = _median([_plain_loop() for _ in range(max(3, requests // 4))])
+    table = Table("p50 of one request, ms", *BACKENDS, title=f"{requests} requests each, one after the other")
+    found: dict[str, dict[str, float]] = {}
+    for name, flags in BACKENDS.items():
+        started = time.perf_counter()
+        with spirale(*flags) as (url, _), httpx.Client(base_url=url, timeout=600) as http:
+            found[name] = {"start to /readyz": 1000 * (time.perf_counter() - started)}
+            for what, fields in ASKED.items():
+                found[name][what] = _median([_ask(http, fields, seed) for seed in range(requests)])
+            with _busy_neighbour():
+                found[name]["10 unguided steps beside a busy core"] = _median(
+                    [_ask(http, ASKED["a digit, 10 unguided steps"], seed) for seed in range(requests)]
+                )
+    for what in found["onnx"]:
+        table.add_row(what, *(f"{found[name][what]:.0f}" for name in BACKENDS))
+    table.add_row("10 unguided steps by a plain loop of PyTorch, float32, in process", f"{loop:.0f}", f"{loop:.0f}")
+    table.add_row(
+        "[bold]Spirale over that loop[/]",
+        *(f"[bold]{found[name]['a digit, 10 unguided steps'] / loop:.2f}[/]" for name in BACKENDS),
+    )
+    table.add_row(
+        "[bold]beside a busy core, over idle[/]",
+        *(
+            f"[bold]{one['10 unguided steps beside a busy core'] / one['a digit, 10 unguided steps']:.2f}[/]"
+            for one in found.values()
+        ),
+    )
+    machine.console.print(table)
+    curves = {name: machine.bare_curve(MODEL, backend=name) for name in BACKENDS}
+    table = Table("batch size", *BACKENDS, title=f"{MODEL}, the bare network: evaluations per second")
+    for size in sorted(set().union(*curves.values())):
+        table.add_row(str(size), *(f"{curve[size]:.0f}" if size in curve else "" for curve in curves.values()))
+    machine.console.print(table)
+
+
+def _ask(http: httpx.Client, fields: Mapping[str, Any], seed: int) -> float:
+    return _milliseconds(lambda: http.post("/sample", json={**fields, "seed": seed}).raise_for_status())
+
+
+def _plain_loop() -> float:
+    """As a hand-written route would do it."""
+    checkpoint = machine.checkpoint(MODEL)
+    plan = make_plan(checkpoint.schedule, "ddim", 10)
+    conditions = Conditions(torch.tensor([7]), torch.ones(1))
+    denoiser, seeds = machine.plain_denoiser(MODEL), torch.from_numpy(sample_seeds(0, 1))
+    return _milliseconds(lambda: sample(denoiser, plan, conditions, seeds, checkpoint.data.shape))
+
+
+@contextlib.contextmanager
+def _busy_neighbour() -> Iterator[None]:
+    """One core's worth of another program's work."""
+    neighbour = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
+    neighbour.start()
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        neighbour.terminate()
+        neighbour.join()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _milliseconds(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return 1000 * (time.perf_counter() - started)
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
