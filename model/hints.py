@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
-from skimage.feature import canny
-from skimage.morphology import disk, skeletonize
-from skimage.transform import resize
+import scipy  # the parts of these two are loaded when the first hint needs them: two seconds of a start otherwise
+import skimage
 from torch import Tensor
 
 from model.conditions import HintKind
@@ -25,7 +23,7 @@ CANNY_SIGMA = 0.7  # pixels
 CANNY_THRESHOLDS = (0.1, 0.25)  # low and high, of gradients of an image in 0 … 1
 
 FINE = 4  # strokes are thinned and drawn at so many times the resolution
-PEN = disk(3)  # what draws a stroke there: 7/4 pixels wide
+PEN = 3  # radius of what draws a stroke there: 7/4 pixels wide
 INK = 0.5  # of a picture's range: what is lighter is a stroke
 
 FRAME = 20 / 28  # MNIST's: the ink's longer side, of the image's; its centre of mass is the image's
@@ -41,13 +39,15 @@ class HintError(ValueError):
 def edges(image: np.ndarray, thresholds: tuple[float, float] = CANNY_THRESHOLDS) -> np.ndarray:
     """Canny's edges [H, W], 0 or 1, of a grey image [H, W] in 0 … 255 (Canny 1986)."""
     low, high = thresholds
-    found: np.ndarray = canny(image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high)
+    found: np.ndarray = skimage.feature.canny(
+        image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high
+    )
     return found.astype(np.float32)
 
 
 def strokes(image: np.ndarray) -> np.ndarray:
     """The ink of a grey image [H, W], light on dark, thinned to its middle line and drawn with one pen."""
-    return _drawn(ndimage.zoom(image.astype(np.float32), FINE, order=1, grid_mode=True, mode="nearest"))
+    return _drawn(scipy.ndimage.zoom(image.astype(np.float32), FINE, order=1, grid_mode=True, mode="nearest"))
 
 
 def grey(images: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = (max(1, round(scale * wanted)) for wanted in size)
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     middle = picture[top : top + height, left : left + width]
-    scaled: np.ndarray = resize(middle, size, order=1, anti_aliasing=True)
+    scaled: np.ndarray = skimage.transform.resize(middle, size, order=1, anti_aliasing=True)
     return scaled
 
 
@@ -141,8 +141,8 @@ def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep
     scale = frame * min(size) / max(cut.shape)
     height, width = (max(1, round(scale * side)) for side in cut.shape)
     if keep_lines:  # no line may fall between the places that are looked at
-        cut = ndimage.maximum_filter(cut, size=(-(-cut.shape[0] // height), -(-cut.shape[1] // width)))
-    small = resize(cut, (height, width), order=1, anti_aliasing=scale < 1 and not keep_lines)
+        cut = scipy.ndimage.maximum_filter(cut, size=(-(-cut.shape[0] // height), -(-cut.shape[1] // width)))
+    small = skimage.transform.resize(cut, (height, width), order=1, anti_aliasing=scale < 1 and not keep_lines)
     small *= 255 / max(float(small.max()), 1e-6)
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     centre_y, centre_x = (float((small * axis).sum() / small.sum()) for axis in (down, across))
@@ -156,7 +156,7 @@ def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep
 def _drawn(fine: np.ndarray) -> np.ndarray:
     """Ink at FINE times the resolution → its middle lines, drawn by one pen, at the plain one."""
     marks = fine >= INK * max(float(fine.max()), 1.0)
-    lines = ndimage.binary_dilation(skeletonize(marks), PEN)
+    lines = scipy.ndimage.binary_dilation(skimage.morphology.skeletonize(marks), skimage.morphology.disk(PEN))
     height, width = (side // FINE for side in fine.shape)
     drawn: np.ndarray = lines.reshape(height, FINE, width, FINE).mean((1, 3), dtype=np.float32)
     return drawn
