@@ -37,7 +37,7 @@ class Served:
 
     @cached_property
     def key(self) -> str:
-        """Equal for two that give the same samples: the name, and every network's weights and their meaning. Advice on
+        """Equal for two that give the same samples: the name, and every network's weights, meaning and graph. Advice on
         how to sample and metrics do not count."""
         parts: list[DenoiserCheckpoint | GuidanceModel | ControlCheckpoint] = [self.checkpoint]
         parts += [*self.guidance_models.values(), *self.controls.values()]
@@ -45,6 +45,7 @@ class Served:
         for part in parts:
             digest.update(part.config.model_dump_json(exclude=ADVISORY_FIELDS).encode())
             digest.update(fingerprint(part.network).encode())
+            digest.update(part.graph or b"")
             if isinstance(part, DenoiserCheckpoint | ClipCheckpoint) and part.text is not None:
                 digest.update(fingerprint(part.text.network).encode())
         return f"{self.name}@{digest.hexdigest()[:12]}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,7 @@ def test_what_is_ready_says_how_it_is_computed(engine):
     for model in engine.snapshot().models.values():
         assert (model.backend, model.precision, model.curve.any_size) == ("onnx", "float32", True)
         assert set(model.guidance_models.values()) | set(model.controlnets.values()) <= {()}
+
+
+def test_a_model_whose_graph_is_made_meanwhile_is_another_one_for_a_reload():
+    assert Served(SPIRAL).key == Served(replace(SPIRAL)).key != Served(replace(SPIRAL, graph=None)).key
