@@ -127,6 +127,8 @@ def read_columns(path: Path) -> Columns:
     rows = list(_rows(io.StringIO(sample, newline=""), delimiter, quote, escape))
     if len(sample) == EXAMINED_CHARACTERS and len(rows) > 1:
         rows.pop()  # it may be cut
+    if not rows:
+        raise DataError(f"{printable(path)}: the file is empty but for delimiters")
     return _columns(path, encoding, rows, delimiter, quote, escape)
 
 
