@@ -5,11 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-ScheduleName = Literal["cosine", "linear"]
+ScheduleName = Literal["cosine", "linear", "log-linear"]
 
 COSINE_OFFSET = 0.008  # s of ND21 eq. 17: keeps β near t = 0 from vanishing
 MAX_BETA = 0.999  # ND21 section 3.2: no singularity at t = T
 LINEAR_BETAS = (1e-4, 0.02)  # HJA20 section 4, for T = 1000
+LOG_LINEAR_LEVELS = (0.01, 80.0)  # σ_1 and σ_T, beside data of unit variance
 
 # Sampling starts from N(0, I). A schedule whose x_T still shows the data by more than this starts from the wrong place.
 MAX_TERMINAL_SIGNAL = 0.1
@@ -44,13 +45,17 @@ class NoiseSchedule:
 def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
     """The named schedule with T ≥ 1 steps.
 
-    `cosine` is ND21 eq. 17 with β ≤ 0.999; `linear` is HJA20's, its β range scaled by 1000/T because it belongs to
-    T = 1000.
+    cosine      ND21 eq. 17 with β ≤ 0.999
+    linear      HJA20's, its β range scaled by 1000/T because it belongs to T = 1000
+    log-linear  log σ_t, and so the log-SNR, is linear in t (Kingma 2021 section 6.1): the last steps of a short run are
+                short in σ, as points on thin curves need
 
     Raises ValueError where the schedule does not end in noise or leaves 0 < β < 1.
     """
     if T < 1:
         raise ValueError(f"a schedule needs at least 1 timestep, got T = {T}")
+    if name == "log-linear":
+        return NoiseSchedule(_log_linear_alpha_bar(T))
     if name == "cosine":
         t = np.arange(T + 1) / T
         f = np.cos((t + COSINE_OFFSET) / (1 + COSINE_OFFSET) * np.pi / 2) ** 2
@@ -62,7 +67,7 @@ def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
                 f"the linear schedule needs more than 20 timesteps, got T = {T}: use cosine, or a larger T"
             )
     else:
-        raise ValueError(f"unknown schedule {name!r}: use cosine or linear")
+        raise ValueError(f"unknown schedule {name!r}: use cosine, linear or log-linear")
     alpha_bar = np.concatenate([[1.0], np.cumprod(1 - beta)])
     if np.sqrt(alpha_bar[-1]) > MAX_TERMINAL_SIGNAL:
         raise ValueError(
@@ -70,3 +75,10 @@ def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
             f"more than {MAX_TERMINAL_SIGNAL}; use a larger T"
         )
     return NoiseSchedule(alpha_bar)
+
+
+def _log_linear_alpha_bar(T: int) -> np.ndarray:
+    """ᾱ_t = 1/(1 + σ_t²) for t = 0 … T; σ_0 = 0, and with T = 1 the only level is the highest."""
+    low, high = LOG_LINEAR_LEVELS
+    sigma = np.geomspace(high, low, T)[::-1]
+    return np.concatenate([[1.0], 1 / (1 + sigma**2)])

@@ -35,6 +35,10 @@ class ObjectiveSection(StrictConfig):
     vlb_weight: float = Field(0.001, gt=0)  # λ of the hybrid loss (ND21 eq. 16), on the sum over all T terms
     timesteps: Literal["uniform", "importance"] = "uniform"  # how t is drawn; importance is for the loss "vlb"
     label_drop: float = Field(0.1, ge=0, le=1)  # probability, per sample (HS22 section 3.2)
+    stable_targets: bool = (
+        False  # x̂0 of the batch, not of the row alone: for points; see `training.tasks.stable_targets`
+    )
+    wide_noise: float = Field(1.0, ge=1, le=10)  # some rows have up to so many times the noise of their t
     conditional: bool = True  # False: labels are not shown to the network
 
 
@@ -100,6 +104,12 @@ class DenoiserRecipe(DiffusionRecipe):
                 f"prediction.learned_variance is {str(self.prediction.learned_variance).lower()}, but objective.loss "
                 f"is {self.objective.loss!r}: a learned variance goes with the losses hybrid and vlb, and they with it"
             )
+        if self.objective.wide_noise > 1 and not self.objective.stable_targets:
+            raise ValueError(
+                "objective.wide_noise goes with stable_targets: a row's own x0 is no target of wider noise"
+            )
+        if self.objective.stable_targets and (self.network.kind != "mlp" or self.text_from is not None):
+            raise ValueError("objective.stable_targets is for points, with labels or without")
         if self.objective.timesteps == "importance" and self.objective.loss != "vlb":
             raise ValueError("objective.timesteps = 'importance' is measured on L_vlb alone: use it with loss = 'vlb'")
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:

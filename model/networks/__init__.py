@@ -18,6 +18,8 @@ class MLPConfig(NetworkConfig):
     kind: Literal["mlp"] = "mlp"
     width: int = Field(128, ge=8, multiple_of=2)
     blocks: int = Field(4, ge=1)
+    frequencies: int = Field(0, ge=0, le=1024)
+    embedding: int | None = Field(None, ge=8, multiple_of=2)
 
 
 class UNetConfig(NetworkConfig):

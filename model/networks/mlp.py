@@ -1,5 +1,6 @@
 """A residual MLP for points."""
 
+import torch
 from torch import Tensor, nn
 
 from model.networks.embedding import Embedding
@@ -7,12 +8,16 @@ from model.networks.zeroed import zeroed
 
 
 class Block(nn.Module):
-    """h + f(h, e): norm, scale and shift by the embedding, two layers; starts as the identity."""
+    """h + f(h, e): norm, scale and shift by the embedding, two layers; starts as the identity.
 
-    def __init__(self, width: int):
+    width      of h
+    embedding  length of e; None for `width`
+    """
+
+    def __init__(self, width: int, embedding: int | None = None):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 2 * width)
+        self.modulation = nn.Linear(embedding or width, 2 * width)
         self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, width)))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -21,11 +26,32 @@ class Block(nn.Module):
         return added
 
 
+class FourierFeatures(nn.Module):
+    """x, cos(Bx) and sin(Bx) of points (Tancik 2020, section 3): [rows, d] → [rows, d + 2·frequencies].
+
+    Networks learn slowly what changes fast along x, such as which of two near curves is nearer. B [frequencies, d] is
+    trained from random values, in equal parts of the scales SCALES.
+    """
+
+    SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # standard deviations of B in radians, beside data of unit variance
+
+    def __init__(self, dimensions: int, frequencies: int):
+        super().__init__()
+        scales = torch.tensor(self.SCALES).repeat_interleave(-(-frequencies // len(self.SCALES)))[:frequencies]
+        self.frequencies = nn.Parameter(torch.randn(frequencies, dimensions) * scales.unsqueeze(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = x @ self.frequencies.T
+        return torch.cat([x, angles.cos(), angles.sin()], dim=1)
+
+
 class MLP(nn.Module):
     """Points [rows, d] → [rows, d or 2d]. A guided one reads the guidance scale [rows] too.
 
-    width   of every layer
-    blocks  residual blocks
+    width        of every layer
+    blocks       residual blocks
+    frequencies  of the Fourier features of x; 0 for x alone
+    embedding    width of the embedding of t and the condition; None for `width`
     """
 
     def __init__(
@@ -39,19 +65,23 @@ class MLP(nn.Module):
         learned_variance: bool,
         width: int,
         blocks: int,
+        frequencies: int = 0,
+        embedding: int | None = None,
     ):
         super().__init__()
         (dimensions,) = shape
-        self.embedding = Embedding(T, width, labels, text, guided)
-        self.enter = nn.Linear(dimensions, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        embedding = embedding or width
+        self.embedding = Embedding(T, embedding, labels, text, guided)
+        self.features = FourierFeatures(dimensions, frequencies) if frequencies else nn.Identity()
+        self.enter = nn.Linear(dimensions + 2 * frequencies, width)
+        self.blocks = nn.ModuleList(Block(width, embedding) for _ in range(blocks))
         self.leave = nn.Sequential(
             nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dimensions * (2 if learned_variance else 1))
         )
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, scale: Tensor | None = None) -> Tensor:
         embedding = nn.functional.silu(self.embedding(t, condition, scale))
-        h = self.enter(x.to(self.enter.weight.dtype))
+        h = self.enter(self.features(x.to(self.enter.weight.dtype)))
         for block in self.blocks:
             h = block(h, embedding)
         output: Tensor = self.leave(h)

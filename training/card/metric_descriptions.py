@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from training.evaluate.point_evaluation import FAR_OFF_CURVE, OFF_CURVE
 from training.metrics.image_metrics import NEIGHBOURS
+from training.metrics.nearest_neighbours import NEAR
 from training.metrics.point_metrics import DIRECTIONS
 from training.metrics.prompt_adherence import FOLLOWED
 
@@ -15,8 +17,12 @@ DESCRIPTIONS: Mapping[str, str] = {
     "frechet": "Fréchet distance between samples and training images, on the judge's features",
     "frechet_floor": "the same between as many real test images and the training images",
     "frechet_ratio": "frechet over its floor: at 1 samples are as near as real images",
-    "precision": f"share of samples that lie among real images ({NEIGHBOURS} nearest neighbours)",
-    "recall": "share of real images that lie among the samples",
+    "precision": f"share of samples that lie among real data: images by {NEIGHBOURS} nearest neighbours; points if "
+    f"they are no farther from real points than {NEAR:.0%} of other real points",
+    "recall": "share of real data that lie among the samples, likewise",
+    "off_curve": f"share of samples farther than {OFF_CURVE:g} from the curve of the data",
+    "far_off_curve": f"share of samples farther than {FAR_OFF_CURVE:g} from it",
+    "farthest_from_curve": "distance of the farthest sample from it",
     "sliced_wasserstein": f"mean 1-Wasserstein distance over {DIRECTIONS} projections, samples against real points",
     "sliced_wasserstein_standard_error": "standard error of that mean over the runs",
     "sliced_wasserstein_floor": "the same distance between two sets of real points of that size",

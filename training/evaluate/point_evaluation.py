@@ -13,10 +13,12 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from training.data import trained_on
+from training.data.synthetic_points import CurveSet
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.measurement import Metrics, rounded, settings_of
 from training.evaluate.sampling_run import Generated, SamplingRun, requests_labels
 from training.generate import generate, labelled
+from training.metrics.nearest_neighbours import nearest_distance, precision_recall
 from training.metrics.point_metrics import (
     energy_distance,
     nearest_label_accuracy,
@@ -29,6 +31,7 @@ from training.metrics.two_sample import two_sample_accuracy
 
 POINT_SEEDS = 10  # runs that metrics are averaged over: single runs differ by half
 POINT_STEPS = 50  # of every measurement, whatever the card advises
+OFF_CURVE, FAR_OFF_CURVE = 0.05, 0.2  # distances from a curve, in the data's own units
 
 
 def evaluate_points(
@@ -68,6 +71,7 @@ def evaluate_points(
         metrics = asdict(point_metrics(generated, real.rows))
         metrics["sliced_wasserstein_floor"] = sliced_wasserstein(other.rows, real.rows)
         metrics["energy_floor"] = energy_distance(other.rows, real.rows)
+        metrics["precision"], metrics["recall"] = precision_recall(generated, real.rows, other.rows)
         if requests_labels(checkpoint, options, guidance):
             known = _all_real(data) or real
             metrics["label_accuracy"] = nearest_label_accuracy(generated, labels, known.rows, known.labels)
@@ -76,6 +80,8 @@ def evaluate_points(
     names = dict.fromkeys(name for result in results for name in result)  # small classes have no spread in some runs
     mean = {name: rounded(float(np.mean([result[name] for result in results if name in result]))) for name in names}
     whole = Generated(torch.cat([part.rows for part in parts]), torch.cat([part.labels for part in parts]))
+    if isinstance(data, CurveSet):
+        mean |= _off_curve(nearest_distance(whole.rows, data.curve))
     if data.examples is None:  # runs on a finite set share its held-out points, so they are not independent
         deviation = float(np.std([result["sliced_wasserstein"] for result in results], ddof=1)) / math.sqrt(seeds)
         mean["sliced_wasserstein_standard_error"] = rounded(deviation)
@@ -128,6 +134,15 @@ def _all_real(data: TrainingSet) -> Examples | None:
 def _comparable(points: Tensor, data: DataConfig) -> Tensor:
     """Points [n, d] in units in which all dimensions count: the data's own if they share one, else the network's."""
     return points if data.one_unit and not data.needs_float64 else data.standardise(points)
+
+
+def _off_curve(distance: Tensor) -> dict[str, float]:
+    """How far points stray from their curve, by their distances [n] from it."""
+    return {
+        "off_curve": rounded((distance > OFF_CURVE).double().mean().item()),
+        "far_off_curve": rounded((distance > FAR_OFF_CURVE).double().mean().item()),
+        "farthest_from_curve": rounded(distance.max().item()),
+    }
 
 
 def _within_labels(generated: Examples, other: Examples, real: Examples) -> dict[str, float]:

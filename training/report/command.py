@@ -13,6 +13,7 @@ from model.samplers import SAMPLERS
 from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
+from training.metrics.nearest_neighbours import NEAR
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, step_counts
 from training.report.evaluator import Evaluator, console
@@ -46,6 +47,10 @@ reads, and how wide its features are{cards}. Networks run in bfloat16 if their c
   real points to as many other real points. A ratio below 1 is luck, mostly in how many points fall to each class.
 - *MMD* has the 95th percentile of its permutation null beside it. Two draws of one distribution stay below that.
 - *Energy ÷ real* is the energy distance, as a ratio like the first.
+- *Precision* is the share of samples that are no farther from real points than {near:.0%} of other real points.
+  *Recall* is the share of real points that are as near to the samples. Either is about {near:g} for real points. A few
+  strays hardly change a distance, but they change the precision.
+- *Beyond* are shares of samples farther than that from the curve of the data. *Farthest* is the farthest of all.
 """
 
 
@@ -103,7 +108,7 @@ def make_report(
     writer = ReportWriter(library, evaluator, reports, device)
     lines = [line for section in SECTIONS.values() for line in section.markdown(writer)]
     introduction = INTRODUCTION.format(
-        cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS
+        cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS, near=NEAR
     )
     (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n")
     console.print(f"written to {reports / 'quality.md'}")

@@ -24,7 +24,7 @@ from training.report.measurement_store import MeasurementStore, weights_hash
 from training.report.pipeline import HintedPipeline, Pipeline
 
 SEED = 0
-VERSION = "2"  # of the metrics of images: another number where what is measured, or how, changes
+VERSIONS = {"images": "2", "points": "2"}  # of their metrics: another where what is measured, or how, changes
 
 console = Console(highlight=False)
 
@@ -110,13 +110,13 @@ class Evaluator:
     def _open(self, pipeline: Pipeline) -> MeasurementStore:
         identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in pipeline.configs}
         identity["seed"] = str(SEED)
+        identity["version"] = VERSIONS[pipeline.checkpoint.config.data.kind]
         if pipeline.asked == "points":
             identity["draws"] = str(POINT_SEEDS)
         else:
             judge = self.judge(pipeline)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
             identity["computed in"] = _precision(pipeline)
-            identity["version"] = VERSION
         return MeasurementStore(self._reports / "measurements" / f"{pipeline.name}.json", identity)
 
 

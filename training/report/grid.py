@@ -9,9 +9,11 @@ from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
 from model.sampler_spec import Variance, variances_of
 from model.samplers import SAMPLERS
+from training.metrics.nearest_neighbours import NEAR
 
 STEPS = (4, 6, 10, 20, 50)
 MORE_STEPS = {"ddpm": (100, 1000)}  # step counts that only this sampler is worth measuring at
+MORE_STEPS_OF_POINTS = {"dpmpp-2m": (15,)}
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier's or CLIP's gradient
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -22,7 +24,8 @@ HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp
 SAMPLES = 2_000  # for one setting
 FULL_CHAIN_SAMPLES = 1_000  # for one setting with 1000 steps
 HEADLINE_SAMPLES = 10_000  # for one headline setting of images
-WITHIN = 0.1  # share of the best quality that the advised settings may lose for being cheap
+WITHIN = 0.1  # share of the best quality that the advised settings may lose for being cheap …
+PRECISION_WITHIN = 0.005  # … and of the best precision, for points: distances hardly see a few strays
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def by_steps(config: DenoiserConfig) -> list[Setting]:
     T, scale = config.schedule.T, config.sampling.guidance_scale
     settings = []
     for sampler, variance in methods(config):
-        for steps in STEPS + MORE_STEPS.get(sampler, ()):
+        more = MORE_STEPS_OF_POINTS.get(sampler, ()) if config.data.kind == "points" else ()
+        for steps in sorted({*STEPS, *more, *MORE_STEPS.get(sampler, ())}):
             if steps <= T:
                 samples = FULL_CHAIN_SAMPLES if steps >= 1000 else SAMPLES
                 settings.append(
@@ -173,9 +177,12 @@ def quality(metrics: Mapping[str, Any]) -> float:
 def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     """The fewest network evaluations within 10 % of the best quality of sampler × steps; among equals, the best.
 
-    Points that are nearer to real points than real points are to each other owe it to luck, and count as equally near.
-    Images may well be nearer, because their floor is the distance of other real images. Settings with fewer samples do
-    not count: their metrics are noisier. None until all settings have been measured.
+    For points, the precision is also within half a point of the best, and no more samples are far off the data's curve,
+    if it has one, than with the best setting. Points that are nearer to real points than real
+    points are to each other owe it to luck, and count as equally near. So do points of more than a real set's
+    precision. Images may well be nearer, because their floor is the distance of other real images. Settings with fewer
+    samples do not count: their metrics are noisier. None until all settings have been measured, or if none is good in
+    both respects.
     """
     compared = [setting for setting in by_steps(config) if setting.samples == SAMPLES]
     if not all(setting in measured for setting in compared):
@@ -183,4 +190,9 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     nearest = 0.0 if config.data.kind == "images" else 1.0
     known = {setting: max(nearest, quality(measured[setting])) for setting in compared}
     good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
-    return min(good, key=lambda setting: (setting.evaluations, quality(measured[setting])))
+    if config.data.kind == "points":
+        precise = {setting: min(NEAR, measured[setting]["precision"]) for setting in compared}
+        least = max(precise.values()) - PRECISION_WITHIN
+        far = {setting: measured[setting].get("far_off_curve", 0.0) for setting in compared}
+        good = [setting for setting in good if precise[setting] >= least and far[setting] <= min(far.values())]
+    return min(good, key=lambda setting: (setting.evaluations, quality(measured[setting])), default=None)

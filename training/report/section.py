@@ -10,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from training.evaluate.point_evaluation import FAR_OFF_CURVE, OFF_CURVE
 from training.metrics.prompt_adherence import FOLLOWED, PROMPTED_TRAITS
 from training.plotting import plt
 from training.report.evaluator import Evaluator
@@ -127,6 +128,11 @@ POINT_COLUMNS: tuple[Column, ...] = (
     ("MMD", lambda f: f"{f['mmd']:.4f}"),
     ("null, 95 %", lambda f: f"{f['mmd_null']:.4f}"),
     ("energy ÷ real", lambda f: f"{f['energy'] / f['energy_floor']:.2f}"),
+    ("precision", lambda f: f"{f['precision']:.4f}"),
+    ("recall", lambda f: f"{f['recall']:.4f}"),
+    share(f"beyond {OFF_CURVE:g}", "off_curve"),
+    share(f"beyond {FAR_OFF_CURVE:g}", "far_off_curve"),
+    ("farthest", lambda f: f"{f['farthest_from_curve']:.2f}"),
 )
 SHOWN = (*PROMPTED_TRAITS, "thickness and slant")  # of what prompts ask for
 PROMPT_COLUMNS: tuple[Column, ...] = (

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from model.sampler_spec import Variance
 from model.samplers import SAMPLERS
 from training.plotting import plt
-from training.report import grid, sample_formation
+from training.report import farthest_samples, grid, sample_formation
 from training.report.pipeline import Checkpoints, Pipeline
 from training.report.section import (
     IMAGE_COLUMNS,
@@ -45,7 +45,12 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
         lines += [
             f"Advised: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
             f"of the settings with {grid.SAMPLES:,} samples, within {grid.WITHIN:.0%} of the best"
-            + (", or of real points where the best is nearer than that" if config.data.kind == "points" else "")
+            + (
+                f", or of real points where the best is nearer than that, and within {100 * grid.PRECISION_WITHIN:g} % "
+                "of the best precision, with as few samples far off the data's curve, if it has one"
+                if config.data.kind == "points"
+                else ""
+            )
             + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.conditioning else "")
             + ".",
             "",
@@ -55,6 +60,15 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     if pipeline.asked != "prompts":  # whose pictures are in a section of their own
         for told, (name, draw) in sample_formation.of_steps(pipeline, writer.device).items():
             lines += [told, "", writer.sheet(pipeline, name, draw), ""]
+    if pipeline.asked == "points":
+        name, draw = farthest_samples.of_points(pipeline, writer.device)
+        lines += [
+            f"Of {farthest_samples.OF:,} samples as advised, the {farthest_samples.FARTHEST} that are farthest from "
+            "real points:",
+            "",
+            writer.sheet(pipeline, name, draw),
+            "",
+        ]
     for title, settings in (
         (f"{grid.HEADLINE_SAMPLES:,} samples", grid.headline(config)),
         ("Sampler × steps", grid.by_steps(config)),

@@ -14,6 +14,7 @@ from model.plan import make_plan
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
 from model.sampler_spec import Variance
 from training.recipe import ObjectiveSection
+from training.tasks.stable_targets import noise_width, posterior_mean
 from training.tasks.variational_bound import VariationalBound
 
 MIN_SNR_GAMMA = 5.0  # Hang 2023, section 3.4
@@ -102,6 +103,9 @@ class DenoisingLoss:
     regression  weight(t)·‖target − network(x_t, t, condition)‖²
     hybrid      that + λ·L_vlb, where L_vlb teaches the variance only: its mean is detached (ND21 eq. 16)
     vlb         L_vlb, the sum of the bound's T terms, in bits per dimension (ND21 section 3.3)
+
+    With stable targets the regression's target is that of the batch's posterior mean. With wide noise the error of a
+    row counts by 1/width², and L_vlb is of the other rows only: those are x_t that diffusion makes.
     """
 
     def __init__(
@@ -128,19 +132,23 @@ class DenoisingLoss:
         else:
             t, importance = self.important.draw(rows, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
+        labels = condition
         dropped = torch.rand(rows, generator=generator) < self.objective.label_drop
         nothing = torch.zeros_like(condition) if condition.is_floating_point() else NO_LABEL
         condition = torch.where(per_row(dropped, condition).to(condition.device), nothing, condition)
         alpha_bar = self._alpha_bar[t].to(x0.device)
-        x_t = diffused(x0, noise, alpha_bar)
+        width = torch.ones(rows, device=x0.device)
+        if self.objective.wide_noise > 1:
+            width = noise_width(rows, self.objective.wide_noise, generator).to(x0.device)
+        x_t = diffused(x0, per_row(width, noise) * noise, alpha_bar)
         output = network(x_t, t.to(x0.device), condition).float()
         output, v = split_output(output, self.prediction.learned_variance)
 
         target = self.prediction.target
         loss = torch.zeros(rows, device=x0.device)
         if self.objective.loss != "vlb":
-            error = output - regression_target(target, x0, noise, alpha_bar)
-            loss = loss + error.square().flatten(1).mean(1) * self._weights[t].to(x0.device)
+            error = output - self._regression_target(x_t, x0, noise, alpha_bar, condition, labels)
+            loss = loss + error.square().flatten(1).mean(1) * self._weights[t].to(x0.device) / width.square()
         if self.objective.loss != "regression":
             x0_hat = predicted_x0(target, output, x_t, alpha_bar)  # not clipped: the bound's mean is the network's
             if self.objective.loss == "hybrid":
@@ -151,5 +159,15 @@ class DenoisingLoss:
                 self.important.observe(t, bits)
             # One term of T was looked at: T times it estimates their sum.
             factor = self.objective.vlb_weight if self.objective.loss == "hybrid" else 1.0
-            loss = loss + factor * T * importance.to(x0.device) * bits
+            loss = loss + factor * T * importance.to(x0.device) * bits * (width == 1)
         return loss.mean()
+
+    def _regression_target(
+        self, x_t: Tensor, x0: Tensor, noise: Tensor, alpha_bar: Tensor, condition: Tensor, labels: Tensor
+    ) -> Tensor:
+        """What the output should be: by the row's own x0 and noise, or by the batch's posterior mean of them."""
+        if self.objective.stable_targets:
+            x0 = posterior_mean(x_t, x0, alpha_bar, condition, labels)
+            root, sigma = per_row(alpha_bar, x0).sqrt(), per_row(1 - alpha_bar, x0).sqrt()
+            noise = (x_t - root * x0) / sigma
+        return regression_target(self.prediction.target, x0, noise, alpha_bar)

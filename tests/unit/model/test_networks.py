@@ -15,7 +15,7 @@ from model.networks import (
 from model.networks.attention import attend
 from model.networks.controlnet import ControlNet
 from model.networks.embedding import timestep_features
-from model.networks.mlp import Block
+from model.networks.mlp import Block, FourierFeatures
 from model.networks.norm import GroupNorm
 from model.networks.parameter_names import NAMES
 from model.networks.trunk import Attention, ResidualBlock
@@ -71,6 +71,30 @@ def test_a_learned_variance_doubles_the_output():
     assert network(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.full((2,), NO_LABEL)).shape == (2, 2, 8, 8)
     network = build_network(MLPConfig(width=16, blocks=1), shape=(3,), labels=0, T=10, learned_variance=True)
     assert network(torch.randn(2, 3), torch.tensor([1, 2]), torch.full((2,), NO_LABEL)).shape == (2, 6)
+
+
+def test_fourier_features_are_the_point_and_its_waves():
+    features = FourierFeatures(3, 7).requires_grad_(False)
+    x = torch.randn(5, 3)
+    expected = [[*point, *(f(b @ point) for f in (torch.cos, torch.sin) for b in features.frequencies)] for point in x]
+    torch.testing.assert_close(features(x), torch.tensor(expected))
+    torch.manual_seed(0)
+    spread = FourierFeatures(2, 5000).frequencies.view(len(FourierFeatures.SCALES), -1).std(dim=1)
+    torch.testing.assert_close(spread, torch.tensor(FourierFeatures.SCALES), rtol=0.05, atol=0)
+
+
+def test_a_network_of_points_is_exported_for_any_number_of_rows():
+    config = MLPConfig(width=16, blocks=1, frequencies=8, embedding=12)
+    network = build_network(config, shape=(2,), labels=3, T=10, learned_variance=True).eval()
+    rows = torch.export.Dim("rows", min=1, max=1024)
+
+    def inputs(n: int) -> tuple[torch.Tensor, ...]:
+        return torch.randn(n, 2), torch.arange(n) % 10 + 1, torch.arange(n) % 3
+
+    exported = torch.export.export(network, inputs(4), dynamic_shapes=({0: rows}, {0: rows}, {0: rows})).module()
+    for n in (1, 7):
+        asked = inputs(n)
+        torch.testing.assert_close(exported(*asked), network(*asked))
 
 
 def test_timestep_features_do_not_depend_on_the_resolution_of_time():

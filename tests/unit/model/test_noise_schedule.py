@@ -29,10 +29,22 @@ def test_at_another_T_linear_is_another_resolution_of_the_same_process(T):
     assert make_schedule("linear", T).beta.sum() == pytest.approx(make_schedule("linear", 1000).beta.sum())
 
 
+@pytest.mark.parametrize("T", [2, 50, 1000])
+def test_in_log_linear_equal_strides_are_equal_factors_of_the_noise_level(T):
+    sigma = make_schedule("log-linear", T).noise_level
+    assert sigma[1] == pytest.approx(0.01) and sigma[T] == pytest.approx(80)
+    np.testing.assert_allclose(sigma[2:] / sigma[1:-1], 8000 ** (1 / (T - 1)), rtol=1e-9)
+
+
+def test_one_step_of_log_linear_starts_at_the_most_noise():
+    assert make_schedule("log-linear", 1).noise_level[1] == pytest.approx(80)
+
+
 @pytest.mark.parametrize(
     ("name", "T"),
-    [("cosine", 1), ("cosine", 2), ("cosine", 10), ("cosine", 1000), ("linear", 21), ("linear", 50), ("linear", 1000)],
-)
+    [("cosine", 1), ("cosine", 2), ("cosine", 10), ("cosine", 1000), ("linear", 21), ("linear", 50), ("linear", 1000),
+     ("log-linear", 1), ("log-linear", 2), ("log-linear", 1000)],
+)  # fmt: skip
 def test_alpha_bar_falls_from_the_data_to_noise(name, T):
     schedule = make_schedule(name, T)
     assert schedule.T == T and schedule.alpha_bar[0] == 1
@@ -53,7 +65,7 @@ def test_beta_is_that_of_alpha_bar():
         ("linear", 20, "more than 20"),
         ("linear", 10, "more than 20"),
         ("linear", 1, "does not end in noise.*larger T"),
-        ("sigmoid", 10, "cosine or linear"),
+        ("sigmoid", 10, "cosine, linear or log-linear"),
     ],
 )
 def test_a_schedule_that_cannot_be_says_what_can(name, T, says):

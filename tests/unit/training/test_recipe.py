@@ -85,6 +85,8 @@ def test_defaults():
         ("objective.variance", "learned", "objective.variance"),
         ("objective.loss", "hybrid", "prediction.learned_variance is false"),
         ("objective.timesteps", "importance", "use it with loss = 'vlb'"),
+        ("objective.wide_noise", 2.0, "wide_noise goes with stable_targets"),
+        ("objective.wide_noise", 0.5, "objective.wide_noise"),
         ("sampling.variance", "learned", "sampling.variance is 'learned', but prediction.learned_variance is false"),
     ],
 )
@@ -92,6 +94,13 @@ def test_what_cannot_be_is_refused_by_name(field, value, says):
     with pytest.raises(RecipeError, match=says) as refused:
         parse_recipe(changed(field, value), "somewhere.toml")
     assert "somewhere.toml" in str(refused.value)
+
+
+def test_stable_targets_are_for_points():
+    assert parse_recipe(changed("objective.stable_targets", True), "here").objective.stable_targets
+    images = changed("network", {"kind": "unet"}, changed("objective.stable_targets", True))
+    with pytest.raises(RecipeError, match="stable_targets is for points"):
+        parse_recipe(images, "here")
 
 
 CLASSIFIER = {

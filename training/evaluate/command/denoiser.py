@@ -19,6 +19,7 @@ from training.metrics.image_reference import find_judge, image_reference
 from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 
+ADVISED = "as advised"  # the column of a denoiser of points in as many steps as its card advises
 UNCONDITIONAL = "unconditional"  # the column of a conditional denoiser of points at scale 0
 MEMORISATION = "memorisation"
 
@@ -57,6 +58,8 @@ def evaluate_denoiser(
             precisions = ("float32",)
         if config.data.kind == "points":
             metrics |= two_sample_test(generated, data)
+            if options != config.sampling:
+                columns[ADVISED], _ = evaluate_points(checkpoint, config.sampling, run, samples=count)
             if config.data.labels:
                 unconditional = options.model_copy(update={"guidance_scale": 0.0})
                 columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, unconditional, run, samples=count)
