@@ -113,7 +113,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         network              what computes its network, for example by ONNX Runtime; None is `torch_network`
         """
         return Denoiser(
-            network or self.torch_network(device, precision),
+            self.torch_network(device, precision) if network is None else network,
             self.schedule,
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
