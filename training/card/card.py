@@ -61,6 +61,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         _trained_on(name, config.recipe),
         f"| recommended | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
+        + _interval(sampling)
         + (
             f"; {' and '.join(samplers_with('variance'))} with the learned variance"
             if sampling.variance == "learned" and not SAMPLERS[sampling.sampler].takes("variance")
@@ -233,7 +234,14 @@ def _overrides(overrides: SamplingOverrides, scale_of: str = "") -> str:
     parts = [f"guidance scale {overrides.guidance_scale:g}{scale_of}"]
     parts += [f"the sampler {overrides.sampler}"] if overrides.sampler else []
     parts += [f"{overrides.steps} steps"] if overrides.steps else []
-    return ", ".join(parts)
+    return ", ".join(parts) + _interval(overrides)
+
+
+def _interval(sampling: SamplingConfig | SamplingOverrides) -> str:
+    if sampling.guidance_interval is None:
+        return ""
+    low, high = sampling.guidance_interval
+    return f" at noise levels {low:g} … {high:g}"
 
 
 def _trained_on(name: str, recipe: Mapping[str, Any]) -> str:

@@ -18,6 +18,9 @@ def settings_of(options: SamplingConfig, guidance: Guidance | None) -> Metrics:
     fields |= {"variance"} if spec.takes("variance") else set()
     fields |= {"eta"} if spec.takes("eta") and options.eta > 0 else set()
     settings: Metrics = options.model_dump(mode="json", include=fields)
+    if guidance is None and options.guidance_interval is not None:
+        low, high = options.guidance_interval
+        settings["guidance_interval"] = f"{low:g} … {high:g}"
     if guidance is not None:
         settings |= {"guidance_scale": guidance.scale, "guidance_model": guidance.guidance_model.name}
     return settings

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.conditions import Conditioning
+from model.plan import make_plan
 from model.sampler_spec import Variance, variances_of
 from model.samplers import SAMPLERS
 from training.metrics.nearest_neighbours import NEAR
@@ -18,6 +22,8 @@ SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier's or CLIP's gradient
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # guidance scales of a lone hint
+INTERVALS = (None, (0.0, 3.0), (0.2, 3.0), (0.3, 5.0))  # noise levels of classifier-free guidance
+SCALES_WITHIN: Mapping[Conditioning, tuple[float, ...]] = {"label": (1.5, 2.0, 3.0), "text": (5.0, 8.0)}
 SCALES_AT: tuple[str, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
@@ -36,6 +42,7 @@ class Setting:
     control_scale   scales what the ControlNet adds; 0 without one
     alone           no label goes with the hint
     captioned       prompts are captions like those of real images; otherwise held-out prompts, all equally often
+    guidance_interval  noise levels at which the scale holds; None is all of them
     """
 
     sampler: str
@@ -46,6 +53,7 @@ class Setting:
     control_scale: float = 0.0
     alone: bool = False
     captioned: bool = False
+    guidance_interval: tuple[float, float] | None = None
 
     @property
     def method(self) -> str:
@@ -60,7 +68,11 @@ class Setting:
     @property
     def options(self) -> SamplingConfig:
         return SamplingConfig(
-            sampler=self.sampler, steps=self.steps, guidance_scale=self.guidance_scale, variance=self.variance
+            sampler=self.sampler,
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            variance=self.variance,
+            guidance_interval=self.guidance_interval,
         )
 
 
@@ -114,6 +126,26 @@ def by_scale_with_noise(config: DenoiserConfig, scales: tuple[float, ...], advis
     return [replace(setting, sampler="ddpm", variance=config.sampling.variance) for setting in settings]
 
 
+def by_interval(config: DenoiserConfig) -> list[Setting]:
+    """Guidance scales × intervals, with the sampler and the steps that the card advises. None for an unconditional
+    network, and for a student, which takes one evaluation at every scale."""
+    if config.conditioning is None or config.distilled is not None:
+        return []
+    advised = _setting(config.sampling.model_copy(update={"guidance_interval": None}))
+    return [
+        replace(advised, guidance_scale=scale, guidance_interval=interval, captioned=config.conditioning == "text")
+        for scale in SCALES_WITHIN[config.conditioning]
+        for interval in INTERVALS
+    ]
+
+
+def guided_evaluations(config: DenoiserConfig, setting: Setting) -> int:
+    """Network evaluations of a sample under classifier-free guidance."""
+    plan = make_plan(config.schedule.build(), setting.sampler, setting.steps, variance=setting.variance)
+    rows = setting.options.conditions(1, label=0)  # a prompt costs as much
+    return int(rows.network_evaluations_by_step(torch.tensor(plan.noise_level)).sum())
+
+
 def as_advised(sampling: SamplingConfig) -> Setting:
     """As the cards advise, with as many samples as there are real test images."""
     return _setting(sampling, samples=HEADLINE_SAMPLES)
@@ -155,6 +187,7 @@ def _setting(
         samples=samples,
         control_scale=control_scale,
         alone=alone,
+        guidance_interval=sampling.guidance_interval,
     )
 
 

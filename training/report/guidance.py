@@ -13,7 +13,8 @@ from training.report.section import IMAGE_COLUMNS, ReportWriter, Section, Wanted
 
 def wanted_settings(library: Checkpoints) -> WantedSettings:
     pictured: WantedSettings = [(pipeline, []) for pipeline in _in_the_plane(library)]
-    return [(pipeline, settings) for pipeline, settings, _ in _ways(library)] + pictured
+    along = [(pipeline, settings) for pipeline, settings, _ in _ways(library)]
+    return along + _intervals(library) + pictured
 
 
 def _ways(library: Checkpoints) -> list[tuple[Pipeline, list[Setting], str]]:
@@ -32,6 +33,15 @@ def _ways(library: Checkpoints) -> list[tuple[Pipeline, list[Setting], str]]:
                 settings += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             found.append((guided, [*settings, grid.as_advised(advice.applied_to(config.sampling))], guided.title))
     return found
+
+
+def _intervals(library: Checkpoints) -> WantedSettings:
+    """Denoisers of images that classifier-free guidance guides, within intervals of noise levels."""
+    return [
+        (pipeline, grid.by_interval(pipeline.checkpoint.config))
+        for pipeline in library.plain()
+        if pipeline.asked != "points" and grid.by_interval(pipeline.checkpoint.config)
+    ]
 
 
 def _in_the_plane(library: Checkpoints) -> list[GuidedPipeline]:
@@ -66,10 +76,35 @@ def markdown(writer: ReportWriter) -> list[str]:
             name, draw = sample_sheets.of_scales(pipeline, writer.device)
             lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sample_sheets.SCALES)}:", ""]
             lines += [writer.sheet(pipeline, name, draw), ""]
+    lines += _interval_tables(writer)
     for pipeline in _in_the_plane(writer.library):
         name, draw = score_fields.of_points(pipeline, writer.device)
         lines += [f"### {pipeline.title}", "", score_fields.EXPLANATION, "", writer.sheet(pipeline, name, draw), ""]
     return ["## Guidance", "", *lines] if lines else []
+
+
+def _interval_tables(writer: ReportWriter) -> list[str]:
+    lines = []
+    for pipeline, wanted in _intervals(writer.library):
+        config, rows = pipeline.checkpoint.config, []
+        for setting in writer.known(pipeline, wanted):
+            interval = setting.guidance_interval
+            columns = {
+                "scale": f"{setting.guidance_scale:g}",
+                "interval of σ": "everywhere" if interval is None else f"{interval[0]:g} … {interval[1]:g}",
+                "network evaluations": f"{grid.guided_evaluations(config, setting)}",
+            }
+            rows.append((columns, writer.measured(pipeline)[setting]))
+        if rows:
+            lines += [
+                f"### {config.name}, classifier-free within an interval",
+                "",
+                "Guidance holds at the noise levels of the interval, and a step outside is plain conditional and costs "
+                f"one evaluation (Kynkäänniemi 2024). All samples take {wanted[0].steps} steps of {wanted[0].method}.",
+                "",
+                *table(rows, IMAGE_COLUMNS),
+            ]
+    return lines
 
 
 def _trade_off(writer: ReportWriter, ways: list[tuple[Pipeline, list[Setting], str]]) -> Figure:

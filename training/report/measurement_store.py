@@ -28,7 +28,7 @@ class MeasurementStore:
         self._path = path
         self._identity = dict(identity)
         known = self._read()
-        self._metrics = {Setting(**entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
+        self._metrics = {_setting(entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
         self._pictures: dict[str, str] = known.get("pictures", {})
 
     @property
@@ -82,6 +82,11 @@ class MeasurementStore:
         except (OSError, ValueError):
             return {}
         return document if document.get("identity") == self._identity else {}
+
+
+def _setting(fields: Mapping[str, Any]) -> Setting:
+    interval = fields.get("guidance_interval")  # JSON has lists, and settings are hashed
+    return Setting(**{**fields, "guidance_interval": interval and tuple(interval)})
 
 
 def weights_hash(folder: Path, config: BaseModel) -> str:

@@ -16,6 +16,7 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.reference_points import Reference, save_reference
+from model.plan import make_plan
 from model.samplers import SAMPLERS
 from tests.tiny import (
     IMAGES,
@@ -187,6 +188,26 @@ def test_points_with_more_strays_than_the_best_have_are_not_good_enough():
     measured = {setting: of_points(3.0) for setting in grid.by_steps(config)}
     measured[Setting("ddim", 20, scale)] = of_points(1.0, precision=0.9)  # near, and full of strays
     assert grid.cheapest(config, measured) is None
+
+
+def test_intervals_are_compared_with_guidance_everywhere_and_cost_less():
+    sampling = SamplingConfig(sampler="ddim", steps=10, guidance_scale=1.3, guidance_interval=(1.0, 2.0))
+    config = CONFIG.model_copy(update={"sampling": sampling})
+    settings = grid.by_interval(config)
+    assert len(settings) == len(set(settings)) == len(grid.INTERVALS) * len(grid.SCALES_WITHIN["label"])
+    assert {(setting.sampler, setting.steps, setting.samples) for setting in settings} == {("ddim", 10, grid.SAMPLES)}
+    levels = config.schedule.build().noise_level[make_plan(config.schedule.build(), "ddim", 10).t]
+    for setting in settings:
+        low, high = setting.guidance_interval or (0.0, np.inf)
+        assert setting.options.guidance_interval == setting.guidance_interval
+        assert grid.guided_evaluations(config, setting) == 10 + ((low <= levels) & (levels <= high)).sum()
+
+
+def test_a_measurement_within_an_interval_is_known_again(tmp_path):
+    within = Setting("ddim", 10, 1.5, guidance_interval=(0.3, 5.0))
+    MeasurementStore(tmp_path / "a.json", {}).put(within, of_quality(2.0))
+    again = MeasurementStore(tmp_path / "a.json", {})
+    assert within in again and Setting("ddim", 10, 1.5) not in again
 
 
 def test_measurements_outlive_the_process_until_what_they_measure_changes(tmp_path):
