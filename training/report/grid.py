@@ -127,13 +127,13 @@ def by_scale_with_noise(config: DenoiserConfig, scales: tuple[float, ...], advis
 
 
 def by_interval(config: DenoiserConfig) -> list[Setting]:
-    """Guidance scales × intervals, with the sampler and the steps that the card advises. None for an unconditional
+    """Guidance scales × intervals, with the sampler and the steps that compare scales. None for an unconditional
     network, and for a student, which takes one evaluation at every scale."""
     if config.conditioning is None or config.distilled is not None:
         return []
-    advised = _setting(config.sampling.model_copy(update={"guidance_interval": None}))
+    captioned = config.conditioning == "text"
     return [
-        replace(advised, guidance_scale=scale, guidance_interval=interval, captioned=config.conditioning == "text")
+        Setting(*scales_at(config.schedule.T), scale, captioned=captioned, guidance_interval=interval)
         for scale in SCALES_WITHIN[config.conditioning]
         for interval in INTERVALS
     ]

@@ -191,16 +191,16 @@ def test_points_with_more_strays_than_the_best_have_are_not_good_enough():
 
 
 def test_intervals_are_compared_with_guidance_everywhere_and_cost_less():
-    sampling = SamplingConfig(sampler="ddim", steps=10, guidance_scale=1.3, guidance_interval=(1.0, 2.0))
-    config = CONFIG.model_copy(update={"sampling": sampling})
+    config = CONFIG
+    sampler, steps = grid.scales_at(config.schedule.T)
     settings = grid.by_interval(config)
     assert len(settings) == len(set(settings)) == len(grid.INTERVALS) * len(grid.SCALES_WITHIN["label"])
-    assert {(setting.sampler, setting.steps, setting.samples) for setting in settings} == {("ddim", 10, grid.SAMPLES)}
-    levels = config.schedule.build().noise_level[make_plan(config.schedule.build(), "ddim", 10).t]
+    assert {(setting.sampler, setting.steps, setting.samples) for setting in settings} == {(sampler, steps, grid.SAMPLES)}
+    levels = config.schedule.build().noise_level[make_plan(config.schedule.build(), sampler, steps).t]
     for setting in settings:
         low, high = setting.guidance_interval or (0.0, np.inf)
         assert setting.options.guidance_interval == setting.guidance_interval
-        assert grid.guided_evaluations(config, setting) == 10 + ((low <= levels) & (levels <= high)).sum()
+        assert grid.guided_evaluations(config, setting) == steps + ((low <= levels) & (levels <= high)).sum()
 
 
 def test_a_measurement_within_an_interval_is_known_again(tmp_path):
@@ -305,6 +305,8 @@ def test_every_section_wants_its_subjects(tmp_path):
             ("mnist-cfg", "labels"),
             ("mnist-cfg+mnist-classifier", "labels"),
             ("mnist-ddpm+mnist-classifier", "labels"),
+            ("mnist-cfg", "labels"),
+            ("mnist-text-cfg", "prompts"),
         ],
         "prompts": [("mnist-text-cfg", "prompts"), ("mnist-ddpm+mnist-clip", "prompts")],
         "control": [("mnist-cfg+mnist-control-canny", "hints")],
