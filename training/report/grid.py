@@ -23,7 +23,7 @@ GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier's or C
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # guidance scales of a lone hint
 INTERVALS = (None, (0.0, 3.0), (0.2, 3.0), (0.3, 5.0))  # noise levels of classifier-free guidance
-SCALES_WITHIN: Mapping[Conditioning, tuple[float, ...]] = {"label": (1.5, 2.0, 3.0), "text": (5.0, 8.0)}
+SCALES_WITHIN: Mapping[Conditioning, tuple[float, ...]] = {"label": (1.5, 2.0, 3.0), "text": (5.0,)}
 SCALES_AT: tuple[str, int] = ("dpmpp-2m", 20)
 HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
