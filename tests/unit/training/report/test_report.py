@@ -195,7 +195,8 @@ def test_intervals_are_compared_with_guidance_everywhere_and_cost_less():
     sampler, steps = grid.scales_at(config.schedule.T)
     settings = grid.by_interval(config)
     assert len(settings) == len(set(settings)) == len(grid.INTERVALS) * len(grid.SCALES_WITHIN["label"])
-    assert {(setting.sampler, setting.steps, setting.samples) for setting in settings} == {(sampler, steps, grid.SAMPLES)}
+    asked = {(setting.sampler, setting.steps, setting.samples) for setting in settings}
+    assert asked == {(sampler, steps, grid.SAMPLES)}
     levels = config.schedule.build().noise_level[make_plan(config.schedule.build(), sampler, steps).t]
     for setting in settings:
         low, high = setting.guidance_interval or (0.0, np.inf)
