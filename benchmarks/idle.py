@@ -1,8 +1,9 @@
 """One request on an idle server, and beside a busy neighbour: by both backends, over a plain loop of PyTorch."""
 
 import contextlib
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,20 +20,24 @@ from model.plan import make_plan
 from model.sampling_loop import sample
 
 MODEL = "mnist-cfg"
+TEN, BESIDE = "a digit, 10 unguided steps", "the same beside a busy core"
 DIGIT: dict[str, Any] = {"dataset": "mnist", "model": MODEL, "label": 7, "sampler": "ddim"}
 ASKED: Mapping[str, Mapping[str, Any]] = {
-    "a digit, 10 unguided steps": DIGIT | {"steps": 10, "guidance_scale": 1},
+    TEN: DIGIT | {"steps": 10, "guidance_scale": 1},
     "README's first digit, as advised": {"dataset": "mnist", "label": 7},
     "a digit without a label": {"dataset": "mnist"},
     "500 points of the spiral, as advised": {"dataset": "spiral", "n": 500},
 }
-BACKENDS: Mapping[str, tuple[str, ...]] = {"onnx": ("--backend", "onnx"), "torch": ("--backend", "torch")}
+BACKENDS: Mapping[str, tuple[str, ...]] = {
+    "onnx": ("--device", "cpu"),
+    "torch": ("--device", "cpu", "--backend", "torch"),
+}
 
 
 def run(requests: int) -> None:
-    """Milliseconds a request, p50, and the seconds from the start of the process to /readyz."""
+    """Milliseconds: of a request, p50, and from the start of the process to /readyz."""
     machine.console.print(f"[bold]idle[/] · {machine.describe()}")
-    loop = _median([_plain_loop() for _ in range(max(3, requests // 4))])
+    loop = statistics.median([_plain_loop() for _ in range(max(3, requests // 4))])
     table = Table("p50 of one request, ms", *BACKENDS, title=f"{requests} requests each, one after the other")
     found: dict[str, dict[str, float]] = {}
     for name, flags in BACKENDS.items():
@@ -40,24 +45,19 @@ def run(requests: int) -> None:
         with spirale(*flags) as (url, _), httpx.Client(base_url=url, timeout=600) as http:
             found[name] = {"start to /readyz": 1000 * (time.perf_counter() - started)}
             for what, fields in ASKED.items():
-                found[name][what] = _median([_ask(http, fields, seed) for seed in range(requests)])
+                found[name][what] = statistics.median([_ask(http, fields, seed) for seed in range(requests)])
             with _busy_neighbour():
-                found[name]["10 unguided steps beside a busy core"] = _median(
-                    [_ask(http, ASKED["a digit, 10 unguided steps"], seed) for seed in range(requests)]
-                )
+                found[name][BESIDE] = statistics.median([_ask(http, ASKED[TEN], seed) for seed in range(requests)])
     for what in found["onnx"]:
         table.add_row(what, *(f"{found[name][what]:.0f}" for name in BACKENDS))
     table.add_row("10 unguided steps by a plain loop of PyTorch, float32, in process", f"{loop:.0f}", f"{loop:.0f}")
     table.add_row(
         "[bold]Spirale over that loop[/]",
-        *(f"[bold]{found[name]['a digit, 10 unguided steps'] / loop:.2f}[/]" for name in BACKENDS),
+        *(f"[bold]{found[name][TEN] / loop:.2f}[/]" for name in BACKENDS),
     )
     table.add_row(
         "[bold]beside a busy core, over idle[/]",
-        *(
-            f"[bold]{one['10 unguided steps beside a busy core'] / one['a digit, 10 unguided steps']:.2f}[/]"
-            for one in found.values()
-        ),
+        *(f"[bold]{one[BESIDE] / one[TEN]:.2f}[/]" for one in found.values()),
     )
     machine.console.print(table)
     curves = {name: machine.bare_curve(MODEL, backend=name) for name in BACKENDS}
@@ -83,26 +83,15 @@ def _plain_loop() -> float:
 @contextlib.contextmanager
 def _busy_neighbour() -> Iterator[None]:
     """One core's worth of another program's work."""
-    neighbour = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
-    neighbour.start()
-    time.sleep(1)
+    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
     finally:
-        neighbour.terminate()
-        neighbour.join()
-
-
-def _spin() -> None:
-    while True:
-        pass
+        neighbour.kill()
+        neighbour.wait()
 
 
 def _milliseconds(function: Callable[[], object]) -> float:
     started = time.perf_counter()
     function()
     return 1000 * (time.perf_counter() - started)
-
-
-def _median(values: list[float]) -> float:
-    return statistics.median(values)

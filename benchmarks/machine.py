@@ -15,7 +15,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.denoiser import Denoiser, RowFunction
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
-from service.engine.hardware import choose_device
+from service.engine.hardware import DEFAULT_THREADS, choose_device
 from service.engine.row_functions import TIMED_SIZES, Backend, choose_backend
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -53,7 +53,7 @@ def bare_curve(name: str, seconds_each: float = 0.5, backend: str = "auto") -> d
     """Evaluations per second of the network alone, by batch size, over all passes that fit into the time."""
     device, chosen, precision = served(name, backend)
     if chosen == "onnx":
-        network: RowFunction = onnx_row_function(checkpoint(name))
+        network: RowFunction = onnx_row_function(checkpoint(name), DEFAULT_THREADS)
         sizes = TIMED_SIZES[checkpoint(name).data.kind]
     else:
         network, sizes = torch_row_function(checkpoint(name), device, precision), default_sizes(checkpoint(name).data)

@@ -18,7 +18,7 @@ import typer
 from accelerate import Accelerator
 
 from model.checkpoints.base import GRAPH
-from model.checkpoints.config import read_role
+from model.checkpoints.config import CONFIG, read_role
 from model.checkpoints.reference_points import REFERENCE
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError
@@ -104,11 +104,11 @@ def _train(
         folder = checkpoints / made.name
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
-        if graph and made.role in LOADERS:
-            _write_graph(folder, made.role)
         if evaluate:
             found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
+        if graph and made.role in LOADERS:
+            _write_graph(folder, made.role)
 
 
 @app.command()
@@ -116,8 +116,9 @@ def export(
     names: Annotated[list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")] = None,
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
-    """Make the graphs by which CPUs serve checkpoints that have none, or one of older weights."""
-    for folder in [find_checkpoint(name, checkpoints) for name in names or []] or sorted(checkpoints.glob("*")):
+    """Make the graphs by which CPUs serve checkpoints, anew where there are some."""
+    everything = [config.parent for config in sorted(checkpoints.glob(f"*/{CONFIG}"))]
+    for folder in [find_checkpoint(name, checkpoints) for name in names] if names else everything:
         role = read_role(folder) or "denoiser"
         if role in LOADERS:
             _write_graph(folder, role)
@@ -128,8 +129,14 @@ def export(
 def _write_graph(folder: Path, role: str) -> None:
     from model.backends.onnx_export import write_graph  # imports the exporter: slow, and needed here alone
 
-    write_graph(folder, LOADERS[role](folder))
-    typer.echo(f"{folder.name}: the graph is in {folder / GRAPH}")
+    try:
+        write_graph(folder, LOADERS[role](folder))
+    except CheckpointError:
+        raise
+    except Exception as error:  # of the exporter, of many kinds
+        typer.echo(f"{folder.name}: no graph ({error}): CPUs serve it by PyTorch")
+    else:
+        typer.echo(f"{folder.name}: the graph is in {folder / GRAPH}")
 
 
 @app.command()
@@ -256,7 +263,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except (RecipeError, DataError) as error:
+    except (RecipeError, DataError, CheckpointError) as error:
         raise SystemExit(f"error: {error}") from None
     except OSError as error:  # of a file: a full disk, a folder that went away
         if error.filename is None and error.errno != errno.ENOSPC:

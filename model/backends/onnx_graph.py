@@ -14,7 +14,7 @@ HEADER_LENGTH = 8  # bytes of a safetensors file that tell how long its header i
 
 
 class GraphError(Exception):
-    """A graph that is missing or cannot be used; the message says why, and what to do."""
+    """A graph that is missing or cannot be used; the message says why."""
 
 
 def weights_layout(weights: bytes) -> Mapping[str, tuple[int, int]]:
@@ -34,15 +34,17 @@ def checked_graph(graph: bytes, fingerprint: str, weights: Mapping[str, tuple[in
 
     Raises GraphError where the graph is broken, is bound to other weights, or would read any file but the weights.
     """
+    if not graph:
+        raise GraphError("it is empty")
     try:
         model = onnx.load_model_from_string(graph)
     except Exception as error:  # of protobuf, which has no types
         raise GraphError(f"it is cut short, or no ONNX graph: {error}") from error
     bound_to = {entry.key: entry.value for entry in model.metadata_props}.get(WEIGHTS_OF)
     if bound_to != fingerprint:
-        raise GraphError(f"it was made of other weights ({bound_to}), and these are {fingerprint}")
-    if model.functions or any(_holds_graph(node) for node in model.graph.node) or model.graph.sparse_initializer:
-        raise GraphError("it holds what no graph of ours does: functions, inner graphs or sparse tensors")
+        raise GraphError(f"it was made of other weights ({bound_to or 'it names none'}); these are {fingerprint}")
+    if model.functions or model.graph.sparse_initializer or any(_is_foreign(node) for node in model.graph.node):
+        raise GraphError("no graph of ours has functions, inner graphs, sparse tensors or other operators")
     outside = []
     for tensor in model.graph.initializer:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -58,8 +60,12 @@ def checked_graph(graph: bytes, fingerprint: str, weights: Mapping[str, tuple[in
     return outside
 
 
-def _holds_graph(node: onnx.NodeProto) -> bool:
-    return any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+def _is_foreign(node: onnx.NodeProto) -> bool:
+    """Is it an operator that ONNX does not define, or does it hold a graph or a sparse tensor?"""
+    return node.domain not in ("", "ai.onnx") or any(
+        attribute.HasField("g") or attribute.graphs or attribute.HasField("sparse_tensor") or attribute.sparse_tensors
+        for attribute in node.attribute
+    )
 
 
 def _is_outside(node: onnx.NodeProto) -> bool:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.checkpoints.base import Precision
 from model.checkpoints.control import ControlCheckpoint
@@ -23,19 +24,22 @@ def torch_row_function(
 
 
 def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
-    """Rows that the checkpoint's function takes: noise at every t, with its example of a condition, and a hint or a
-    guidance scale where it reads one. The same numbers at every call."""
+    """Rows that the checkpoint's function takes: noise at every t, with labels or text vectors of every kind, and a
+    hint or a guidance scale where it reads one. The same numbers at every call."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, *checkpoint.data.shape, generator=generator)
     t = torch.randint(1, checkpoint.schedule.T + 1, (rows,), generator=generator)
     more: tuple[Tensor, ...] = ()
     if isinstance(checkpoint, ControlCheckpoint):
-        text = checkpoint.config.text
-        condition = torch.zeros(text) if text else torch.tensor(NO_LABEL)
+        example = torch.zeros(checkpoint.config.text) if checkpoint.config.text else torch.tensor(NO_LABEL)
         more = (torch.rand(rows, *checkpoint.example().shape, generator=generator),)
     else:
-        condition = checkpoint.example()
+        example = checkpoint.example()
         if isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.distilled is not None:
             more = (torch.rand(rows, generator=generator),)
-    conditions = condition.expand(rows, *condition.shape).contiguous()
+    if example.is_floating_point():
+        conditions = F.normalize(torch.randn(rows, *example.shape, generator=generator), dim=1)
+    else:
+        labels = len(checkpoint.data.labels) or 1
+        conditions = torch.randint(min(int(example), 0), labels, (rows,), generator=generator)
     return tuple(one.to(device) for one in (x, t, conditions, *more))

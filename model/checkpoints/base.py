@@ -89,6 +89,7 @@ def save_checkpoint(
 ) -> None:
     """Write the folder. The weights come first and config.json last, each by an atomic rename."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / GRAPH).unlink(missing_ok=True)  # of other weights
     save_weights(folder / WEIGHTS, network)
     if text is not None:
         text.save(folder)

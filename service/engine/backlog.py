@@ -20,7 +20,8 @@ class _Accepted:
 
 
 class Backlog:
-    """Counted in by the event loop, counted down by the engine's thread: the one thing they share, hence the lock.
+    """Counted in by the event loop, counted down by the engine's thread, hence the lock. The curves, which the thread
+    teaches, are only read here.
 
     bound     seconds that a job may have to wait for those that run before it
     deadline  seconds after which a job is given up
@@ -35,7 +36,8 @@ class Backlog:
     def seconds(self) -> float:
         """Of the whole device, for all that is queued or running."""
         with self._lock:
-            return sum(self._seconds(one.model, one.left) for one in self._accepted.values())
+            rates = self._rates()
+            return sum(one.left / rates[one.model] for one in self._accepted.values())
 
     def admit(self, number: int, job: Job) -> None:
         """Count the job in.
@@ -47,21 +49,22 @@ class Backlog:
         longer than the bound, or past the deadline.
         """
         with self._lock:
-            own = self._seconds(job.model, job.network_evaluations)
-            alone = min(own, self._seconds_alone(job))
+            alone = self._seconds_alone(job)
             if alone > self._deadline:
                 raise JobTooLong(alone, self._deadline)
+            rates, own = self._rates(), job.network_evaluations / self._curves[job.model].rate
             before, others = 0.0, False
             for one in self._accepted.values():
-                work, left = self._seconds(one.model, one.work), self._seconds(one.model, one.left)
+                work, left = one.work / rates[one.model], one.left / rates[one.model]
                 if work * left <= own * own:
                     before += left
                 else:
                     others = True
             done = (before + own) / (1 - OLDEST_SHARE if others else 1)
-            excess = max(done - own - self._bound, done - self._deadline)
+            wait = done - own
+            excess = max(wait - self._bound, wait + max(own, alone) - self._deadline)
             if self._accepted and excess > 0:
-                raise EngineFull(done - own, retry_after=max(1, math.ceil(min(excess, self._deadline))))
+                raise EngineFull(wait, retry_after=max(1, math.ceil(min(excess, self._deadline))))
             self._accepted[number] = _Accepted(job.model, job.network_evaluations, job.network_evaluations)
 
     def done(self, number: int, network_evaluations: int) -> None:
@@ -74,10 +77,14 @@ class Backlog:
             if one.left <= 0:
                 del self._accepted[number]
 
-    def _seconds(self, model: str, network_evaluations: int) -> float:
-        return network_evaluations / self._curves[model].rate
+    def _rates(self) -> Mapping[str, float]:
+        """Network evaluations per second, of the models that have work."""
+        return {model: self._curves[model].rate for model in {one.model for one in self._accepted.values()}}
 
     def _seconds_alone(self, job: Job) -> float:
-        """What the job was measured to take while the device was idle: the estimate above may come from a busy one."""
+        """What the job would take on a device of its own, by the passes of an idle device or by today's: either may
+        have been measured beside other work."""
         curve = self._curves[job.model]
-        return sum(curve.idle_pass_seconds(len(job) * cost) for cost in job.network_evaluations_by_step)
+        sizes = [len(job) * cost for cost in job.network_evaluations_by_step]
+        passes = {size: min(curve.idle_pass_seconds(size), curve.pass_seconds(size)) for size in set(sizes)}
+        return sum(passes[size] for size in sizes)

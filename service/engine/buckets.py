@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from model.denoiser import Control, Gradient, Network
-
-RowFunction = Network | Control | Gradient
-"""What is computed of rows, each by itself: (x_t, t, condition, *more) → a tensor [rows, …], or several."""
+from model.denoiser import RowFunction
 
 ResultT = TypeVar("ResultT", Tensor, tuple[Tensor, ...])
 

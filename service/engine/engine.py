@@ -89,7 +89,7 @@ class Engine:
         holders = [one for one in takers if job.model in one.models and job.model not in self._retiring]
         if not holders:
             raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
-        worker = min(holders, key=lambda one: one.backlog.seconds)
+        worker = holders[0] if len(holders) == 1 else min(holders, key=lambda one: one.backlog.seconds)
         number = next(self._numbers)
         try:
             worker.backlog.admit(number, job)

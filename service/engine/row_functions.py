@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 Backend = Literal["onnx", "torch"]
 
-# Sizes at which a pass is timed, where it may have any size.
+# Sizes at which a pass is timed, where it may have any size. The largest is that of `default_sizes`, because PyTorch
+# may have to compute a gradient of as many rows.
 TIMED_SIZES: Mapping[str, tuple[int, ...]] = {"images": (1, 4, 16, 32, 64), "points": (1, 64, 256, 512, 1024)}
 PASSES = 2  # of each size: the first finds its memory
 
@@ -42,7 +43,8 @@ def choose_backend(wanted: str, device: torch.device, precision: str, compile: b
 class ReadyFunction:
     """A checkpoint's network or gradient, as it is called with the rows of a tick.
 
-    seconds  that a pass took, by batch size; where `backend` is onnx a batch may have any size up to the largest
+    seconds  that a pass took, by batch size. Where `backend` is onnx, a batch may have any size up to the largest, and
+             only a model's network is timed
     """
 
     call: BucketedNetwork[Any] | OnnxFunction
@@ -73,15 +75,25 @@ class RowFunctions:
         self._compile, self._sizes = compile, sizes
 
     def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
-        """Make it ready, and time it. Yields after each pass, so that the rows of other models need not wait."""
+        """Make it ready, and time it if it is a model's network.
+
+        Yields after each pass, so that the rows of other models need not wait.
+        """
         if self._backend == "onnx":
             try:
                 function = onnx_row_function(checkpoint, self._threads)
             except GraphError as error:
-                log.warning("graph not used, PyTorch computes this", checkpoint=checkpoint.name, reason=str(error))
+                remedy = f"python -m training export {checkpoint.name}"
+                log.warning(
+                    "graph not used, PyTorch computes this",
+                    checkpoint=checkpoint.name,
+                    reason=str(error),
+                    remedy=remedy,
+                )
             else:
                 yield
-                seconds = yield from self._timed(function, checkpoint)
+                is_model = isinstance(checkpoint, DenoiserCheckpoint)
+                seconds = (yield from self._timed(function, checkpoint)) if is_model else {}
                 return ReadyFunction(function, "onnx", seconds)
         torch.set_num_threads(self._threads)  # of this thread
         by_torch = torch_row_function(checkpoint, self._device, precision)
@@ -101,7 +113,7 @@ class RowFunctions:
 
     def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:
         found = {}
-        for size in self._sizes or TIMED_SIZES[checkpoint.data.kind]:
+        for size in sorted({1, *(self._sizes or TIMED_SIZES[checkpoint.data.kind])}):
             rows = example_rows(checkpoint, size)
             found[size] = math.inf
             for _ in range(PASSES):

@@ -59,10 +59,12 @@ class Runner:
         Yields after each pass, so that the rows of other models need not wait for all of them.
         """
         checkpoint = served.checkpoint
-        for guidance_model in served.guidance_models.values():
-            if guidance_model not in self._gradients:  # made ready once for all the models that it guides
-                self._gradients[guidance_model] = yield from self._functions.ready(guidance_model, "float32")
-        gradients = {asked: self._gradients[one] for asked, one in served.guidance_models.items()}
+        gradients = {}
+        for asked, guidance_model in served.guidance_models.items():
+            gradient = self._gradients.get(guidance_model)  # made ready once for all the models that it guides
+            if gradient is None:
+                gradient = yield from self._functions.ready(guidance_model, "float32")
+            gradients[asked] = gradient
         controls = {}
         for kind, control in served.controls.items():
             controls[kind] = yield from self._functions.ready(control, precision)
@@ -81,10 +83,11 @@ class Runner:
                 yield
         self.models[key] = Model(
             served, checkpoint.data, denoiser, network, gradients, controls,
-            precision="float32" if network.backend == "onnx" else precision,
+            precision=precision,
             curve=SpeedCurve(network.seconds, any_size=network.any_size),
             arena=Arena(checkpoint.data.shape, self.device),
         )  # fmt: skip
+        self._gradients |= {one: gradients[asked] for asked, one in served.guidance_models.items()}
 
     def unload(self, key: str) -> None:
         """Free the memory of a model that holds no rows, and of the guidance models that guided it alone."""

@@ -21,6 +21,7 @@ class SpeedCurve:
     def __init__(self, seconds: Mapping[int, float], *, any_size: bool = False):
         """`seconds` of one pass at each size, all positive."""
         self.sizes = tuple(sorted(seconds))
+        assert not any_size or self.sizes[0] == 1, "below the smallest measured size nothing is known"
         self.any_size = any_size
         self._seconds = {size: seconds[size] for size in self.sizes}
         self._idle = dict(self._seconds)
@@ -48,6 +49,13 @@ class SpeedCurve:
         """That a pass takes while there is nothing else to do: what promises are measured by. A busy server is slower
         at every size, for its requests want a part of the processor too."""
         return sum(share * self._idle[near] for near, share in self._neighbours(size).items())
+
+    def pass_seconds(self, network_evaluations: int) -> float:
+        """That one step of so many network evaluations takes as things are; beyond the knee in several passes."""
+        knee = self.knee
+        if network_evaluations > knee:
+            return network_evaluations / knee * self.seconds(knee)
+        return self.seconds(self.size_for(network_evaluations))
 
     def idle_pass_seconds(self, network_evaluations: int) -> float:
         """That one step of so many network evaluations takes on an idle device; beyond the knee in several passes."""

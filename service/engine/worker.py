@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 import torch
 
+from model.checkpoints.base import Precision
 from model.precision import choose_precision
 from service.engine.backlog import Backlog
 from service.engine.hardware import choose_device
@@ -40,8 +41,8 @@ class Worker:
         self._options, self._metrics = options, metrics
         self._to_begin_with = models
         self._device = torch.device(choose_device(options.device, options.backend))
-        backend = choose_backend(options.backend, self._device, options.precision, options.compile)
-        functions = RowFunctions(self._device, backend, options.threads, options.compile, options.batch_sizes)
+        self._backend = choose_backend(options.backend, self._device, options.precision, options.compile)
+        functions = RowFunctions(self._device, self._backend, options.threads, options.compile, options.batch_sizes)
         self._runner = Runner(self._device, functions)
         self._curves: dict[str, SpeedCurve] = {}  # of the models that are ready
         self.inbox: Inbox = queue.SimpleQueue()
@@ -106,7 +107,9 @@ class Worker:
     def _made_ready(self, key: str, served: Served) -> Generator[None, None, None]:
         """Load and warm up one model; yields between its passes. Raises whatever it fails with."""
         started = time.monotonic()
-        precision = choose_precision(self._options.precision, served.checkpoint, self._device)
+        precision: Precision = "float32"  # PyTorch's too, for what has no graph: its numbers meet those of graphs
+        if self._backend == "torch":
+            precision = choose_precision(self._options.precision, served.checkpoint, self._device)
         if self._options.precision not in ("auto", precision):
             log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
         yield from self._runner.load(key, served, precision)

@@ -98,3 +98,11 @@ def test_a_busy_devices_estimate_calls_no_job_too_long(backlog, curves):
     for _ in range(100):
         curves["fast"].learn(1, 1.0, idle=False)
     backlog.admit(0, job(10))
+
+
+def test_few_rows_that_run_far_below_the_best_rate_may_be_too_long(curves):
+    """A thousand passes of one row, 0.4 s each, where 64 rows take hardly longer."""
+    backlog = Backlog({"fast": SpeedCurve({1: 0.4, 64: 0.5}, any_size=True)}, BOUND, DEADLINE)
+    plan = make_plan(make_schedule("cosine", 1000), "ddim", 1000)
+    with pytest.raises(JobTooLong, match="takes 400 s"):
+        backlog.admit(0, Job("fast", plan, np.arange(1), Conditions.none(1)))

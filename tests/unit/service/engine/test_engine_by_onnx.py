@@ -96,7 +96,8 @@ def test_mixed_jobs_have_the_plain_loops_bytes_and_nothing_is_padded(engine, den
 def test_what_is_ready_says_how_it_is_computed(engine):
     for model in engine.snapshot().models.values():
         assert (model.backend, model.precision, model.curve.any_size) == ("onnx", "float32", True)
-        assert set(model.guidance_models.values()) | set(model.controlnets.values()) <= {()}
+    digits = engine.snapshot().models["digits"]
+    assert (digits.guidance_models, digits.controlnets) == ({"mnist-classifier": ()}, {"mnist-control-sketch": ()})
 
 
 def test_a_model_whose_graph_is_made_meanwhile_is_another_one_for_a_reload():
