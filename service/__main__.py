@@ -7,7 +7,6 @@ if __name__ == "__main__":
 
 import asyncio
 import signal
-import socket
 import sys
 from functools import partial
 from typing import cast
@@ -20,7 +19,7 @@ from service import logs
 from service.app import NothingToServe, create_app
 from service.engine.hardware import keep_freed_memory
 from service.http.connections import Clients, Connection, connections_that_fit
-from service.http.server import Server
+from service.http.server import Server, bound_socket
 from service.settings import Settings
 
 
@@ -71,10 +70,7 @@ def main() -> int:
 
     server = Server(config, settings.notice_seconds, on_notice=drain, on_hangup=reload)
     try:
-        listener = config.bind_socket()  # before the engine's thread is there, which would not end cleanly
-        # An answer's body must not wait for the receipt of its head: 40 ms on every connection that is kept. What is
-        # accepted inherits it; asyncio does not set it, because this socket does not name its protocol.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = bound_socket(config)  # before the engine's thread is there, which would not end cleanly
     except SystemExit:  # uvicorn has logged why
         print(f"python -m service: cannot listen on {settings.host}, port {settings.port}", file=sys.stderr)
         return 1

@@ -88,7 +88,7 @@ def _graph(
         )
         assert program is not None
         model = program.model
-        names = {name: name.removeprefix("network.").replace("/", ".") for name in model.graph.initializers}
+        names = {name: name.replace("/", ".") for name in model.graph.initializers}
         parameters = {name for name, key in names.items() if key in layout}
         # What is computed from weights stays in the graph: ONNX Runtime computes it once, when it loads them.
         optimizer.optimize_ir(model, should_fold=lambda node: None if parameters.isdisjoint(_names(node)) else False)

@@ -1,7 +1,7 @@
 """How long one pass of a model takes at each batch size: learned at warm-up, and from every tick after it."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 LEARNED = 0.15  # of what a tick says of its own size, on a logarithmic scale; the first few ticks say more
 SHARED = 0.1  # … and of all others: a machine that slows down does so at every size
@@ -52,17 +52,17 @@ class SpeedCurve:
 
     def pass_seconds(self, network_evaluations: int) -> float:
         """That one step of so many network evaluations takes as things are; beyond the knee in several passes."""
-        knee = self.knee
-        if network_evaluations > knee:
-            return network_evaluations / knee * self.seconds(knee)
-        return self.seconds(self.size_for(network_evaluations))
+        return self._step_seconds(network_evaluations, self.seconds)
 
     def idle_pass_seconds(self, network_evaluations: int) -> float:
-        """That one step of so many network evaluations takes on an idle device; beyond the knee in several passes."""
+        """The same on an idle device."""
+        return self._step_seconds(network_evaluations, self.idle_seconds)
+
+    def _step_seconds(self, network_evaluations: int, seconds: Callable[[int], float]) -> float:
         knee = self.knee
         if network_evaluations > knee:
-            return network_evaluations / knee * self.idle_seconds(knee)
-        return self.idle_seconds(self.size_for(network_evaluations))
+            return network_evaluations / knee * seconds(knee)
+        return seconds(self.size_for(network_evaluations))
 
     def size_for(self, network_evaluations: int) -> int:
         """The smallest size that holds so many, or the largest there is."""

@@ -1,11 +1,12 @@
-"""Signals of a running server."""
+"""Signals of a running server, and the socket that it listens on."""
 
 import os
 import signal
+import socket
 
 import uvicorn
 
-from service.http.server import Server
+from service.http.server import Server, bound_socket
 
 
 def test_a_second_interrupt_ends_the_process(monkeypatch):
@@ -17,3 +18,11 @@ def test_a_second_interrupt_ends_the_process(monkeypatch):
     assert server.should_exit and ended == []
     server.handle_exit(signal.SIGINT, None)
     assert ended == [130]
+
+
+def test_what_is_accepted_sends_at_once():
+    """Otherwise the body of every answer on a kept connection waits for the receipt of its head."""
+    with bound_socket(uvicorn.Config(None, port=0)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as _, listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
