@@ -14,8 +14,8 @@ import uvicorn
 def bound_socket(config: uvicorn.Config) -> socket.socket:
     """The socket to listen on. Raises SystemExit, once uvicorn has logged why, if the address cannot be had.
 
-    What it accepts sends at once: an answer's body must not wait for the receipt of its head, 40 ms on a connection that
-    is kept. asyncio does not see to it, because uvicorn's socket does not name its protocol.
+    What it accepts sends at once: an answer's body must not wait for the receipt of its head, 40 ms on a connection
+    that is kept. asyncio does not see to it, because uvicorn's socket does not name its protocol.
     """
     listener = config.bind_socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
