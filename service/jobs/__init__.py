@@ -1,0 +1,1 @@
+"""Durable generation: data sets of up to ten million rows, made chunk by chunk, resumed to the same bytes."""

@@ -1,0 +1,49 @@
+"""Parquet as Hugging Face's `datasets` writes it: images as {bytes, path}, labels as ClassLabel with their names."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.jobs.formats.shard import Shard
+
+GROUP_ROWS = 1024  # of images in a row group, so that a reader of a few need not load a whole file
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write(shard: Shard) -> Mapping[str, bytes]:
+    """Columns: image, or one for each dimension of points; then label, prompt and seed where there are such."""
+    columns: dict[str, pa.Array] = {}
+    features: dict[str, dict[str, Any]] = {}
+    if shard.columns:
+        for index, name in enumerate(shard.columns):
+            columns[name] = pa.array(np.ascontiguousarray(shard.data[:, index]))
+            features[name] = {"dtype": str(shard.data.dtype), "_type": "Value"}
+    else:
+        images = [{"bytes": png, "path": f"{stem}.png"} for stem, png in zip(shard.stems(), shard.pngs(), strict=True)]
+        columns["image"] = pa.array(images, IMAGE)
+        features["image"] = {"_type": "Image"}
+    if shard.classes is not None:
+        label = shard.own_column("label")
+        columns[label] = pa.array(shard.classes)
+        features[label] = {"names": list(shard.names), "_type": "ClassLabel"}
+    if shard.prompt is not None:
+        prompt = shard.own_column("prompt")
+        columns[prompt] = pa.array([shard.prompt] * len(shard))
+        features[prompt] = {"dtype": "string", "_type": "Value"}
+    seed = shard.own_column("seed")
+    columns[seed] = pa.array(shard.seeds)
+    features[seed] = {"dtype": "int64", "_type": "Value"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table(columns).replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=None if shard.columns else GROUP_ROWS,
+        compression="zstd" if shard.columns else "none",  # PNGs are compressed already
+    )
+    return {".parquet": sink.getvalue().to_pybytes()}
