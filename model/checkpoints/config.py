@@ -75,8 +75,9 @@ class SamplingConfig(StrictConfig):
 class SamplingOverrides(StrictConfig):
     """What a guidance model or a ControlNet changes in its denoiser's `SamplingConfig`; None changes nothing.
 
-    eta and the variance stay the denoiser's: the variance may be one that it has learned. A gradient guides at every
-    noise level: the guidance interval is for hints.
+    eta and the variance stay the denoiser's: the variance may be one that it has learned. A guidance scale comes with
+    its own interval, so that the denoiser's interval never limits it. A gradient guides at every noise level: the
+    interval is for hints.
     """
 
     guidance_scale: float = Field(1.0, ge=0, le=20)
@@ -85,7 +86,8 @@ class SamplingOverrides(StrictConfig):
     guidance_interval: GuidanceInterval | None = None
 
     def applied_to(self, sampling: SamplingConfig) -> SamplingConfig:
-        return sampling.model_copy(update=self.model_dump(exclude_none=True))
+        changed = self.model_dump(exclude_none=True) | {"guidance_interval": self.guidance_interval}
+        return sampling.model_copy(update=changed)
 
 
 def check_steps(sampling: SamplingConfig | SamplingOverrides, T: int) -> None:

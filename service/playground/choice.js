@@ -48,6 +48,7 @@ export function settle(catalog, choice) {
   const advised = way.defaults;
   const sampler = pick(choice.sampler, Object.keys(catalog.samplers), advised.sampler);
   const { options } = catalog.samplers[sampler];
+  const scale = advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale);
   const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
   return {
     view,
@@ -57,8 +58,9 @@ export function settle(catalog, choice) {
     label,
     prompt: asks === "prompt" ? (choice.prompt ?? dataset.prompts.examples[0] ?? "") : undefined,
     guidance,
-    guidance_scale:
-      advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale),
+    guidance_scale: scale,
+    guidance_interval: guidance === "classifier-free" && scale > 1 // a smaller scale would not hold outside it
+      ? interval(choice.guidance_interval) ?? advised.guidance_interval : null,
     sampler,
     steps: whole(choice.steps, 1, T, advised.steps),
     eta: options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
@@ -106,6 +108,12 @@ function whole(wanted, least, most, otherwise) {
   return number === null ? otherwise : Math.round(number);
 }
 
+/** [low, high] noise levels, of an array or of a link's text; null of anything else. */
+function interval(wanted) {
+  const [low, high, ...more] = String(wanted ?? "").split(",").map(Number);
+  return low >= 0 && high >= low && high < Infinity && !more.length ? [low, high] : null;
+}
+
 /** A settled choice with something else. */
 export const at = (catalog, settled, changes) => settle(catalog, { ...settled, ...changes });
 
@@ -115,13 +123,15 @@ export function classesOf({ asks, label, n, can: { labels } }) {
   return Array(n).fill(asks === "label" ? labels.indexOf(label) : -1);
 }
 
+const OPTIONS = ["guidance", "guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance", "n", "seed"];
+
 /** A settled choice → the body of POST /sample. */
 export function asRequest(settled) {
   const body = { dataset: settled.dataset, model: settled.model };
   if (settled.asks === "each") body.label = classesOf(settled).map((number) => settled.can.labels[number]);
   if (settled.asks === "label") body.label = settled.label;
   if (settled.asks === "prompt") body.prompt = settled.prompt;
-  for (const name of ["guidance", "guidance_scale", "sampler", "steps", "eta", "variance", "n", "seed"]) {
+  for (const name of OPTIONS) {
     if (settled[name] !== null) body[name] = settled[name];
   }
   if (settled.drawing) {
@@ -131,7 +141,9 @@ export function asRequest(settled) {
 }
 
 // As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
-const TEXTS = ["view", "dataset", "model", "label", "prompt", "guidance", "sampler", "variance", "hint", "over"];
+const TEXTS = [
+  "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
+];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
 
 /** A settled choice → the query of a link that shows the same. */

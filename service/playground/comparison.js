@@ -42,7 +42,8 @@ export class Comparison {
     try {
       cell.begin(await this.reference(cell.settled));
       await cell.done(await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal }));
-      cell.cost.textContent = counted(evaluations(cell.settled), "evaluation"); // not its time: all share the batches
+      cell.cost.textContent = (cell.settled.guidance_interval ? "at most " : "")
+        + counted(evaluations(cell.settled), "evaluation"); // not its time: all share the batches
     } catch (error) {
       cell.cost.textContent = asProblem(error) ? "failed" : "stopped";
       throw error;
@@ -113,7 +114,7 @@ const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], 
 const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
 
-/** Network evaluations of a sample. */
+/** Network evaluations of a sample, if guidance holds at every step. */
 function evaluations({ sampler, steps, guidance, guidance_scale: scale, can }) {
   const twice = guidance === "classifier-free" ? scale !== 0 && scale !== 1 : scale > 0; // a gradient is one more
   const plain = can.samplers[sampler].evaluations_per_step * (steps - 1) + 1; // the last step always takes one

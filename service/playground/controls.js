@@ -18,7 +18,7 @@ const SCALES = {
 };
 const HINTS = { sketch: "strokes", canny: "edges" };
 const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" };
-const ADVISED = ["guidance_scale", "sampler", "steps", "eta", "variance"];
+const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
   dataset: ["model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "values"],

@@ -19,14 +19,15 @@ class GuidanceOptions:
 
 
 def guidance_options(choice: Choice) -> GuidanceOptions:
-    """Every default filled in."""
+    """Every default filled in. A request that names a scale without an interval has that scale at every noise level:
+    the card's interval belongs to the card's scale, and outside it a scale of 0 would not ignore the label."""
     if choice.guidance == "none":
         return GuidanceOptions("none", None)
     request, advised = choice.request, choice.advised
     scale = advised.guidance_scale if request.guidance_scale is None else request.guidance_scale
     if choice.guidance != "classifier-free":
         return GuidanceOptions(choice.guidance, scale)
-    interval = advised.guidance_interval
+    interval = advised.guidance_interval if request.guidance_scale is None else None
     if request.guidance_interval is not None:
         low, high = request.guidance_interval
         interval = low, high

@@ -76,7 +76,8 @@ class _Fields(BaseModel):
         None, examples=[[0.3, 5]],
         description="Two noise levels, low then high: classifier-free guidance scales between them only, and a step "
         "outside is plain conditional and costs one evaluation less. The noise level is √((1−ᾱ)/ᾱ), the σ of the "
-        "variance-exploding form. Default: the card's, which may be none: guidance at every step.",
+        "variance-exploding form. Default: the card's, which may be none: guidance at every step. A request that names "
+        "a `guidance_scale` and no interval is guided at every step.",
     )  # fmt: skip
     steps: int | None = Field(
         None, json_schema_extra={"minimum": 1},

@@ -226,13 +226,16 @@ def test_a_step_outside_of_the_interval_costs_one_evaluation(make_client):
     assert counts == [24, 2 * (6 + ((levels >= 0.3) & (levels <= 5)).sum()), 12]
 
 
-def test_an_interval_that_a_card_advises_is_taken_where_none_is_asked_for(make_client, tmp_path):
+def test_an_interval_that_a_card_advises_is_taken_where_neither_it_nor_a_scale_is_asked_for(make_client, tmp_path):
+    """Outside it a row is plain conditional: at scale 0 it would not ignore the label."""
     save_tiny(tmp_path, IMAGES, guidance_interval=(0.3, 5))
     client = make_client(checkpoints=tmp_path)
     assert client.get("/models").json()["datasets"]["mnist"]["models"][0]["defaults"]["guidance_interval"] == [0.3, 5]
     for fields, expected in (
         ({}, [0.3, 5]),
         ({"guidance_interval": [0, 3]}, [0, 3]),
+        ({"guidance_scale": 0}, None),
+        ({"guidance_scale": 3, "guidance_interval": [0, 3]}, [0, 3]),
         ({"guidance": "none"}, None),
         ({"label": None}, None),
     ):

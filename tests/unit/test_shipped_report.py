@@ -41,11 +41,13 @@ def test_what_is_advised_is_the_cheapest_that_is_good_enough():
     compared = {}
     for pipeline in library.plain():
         config = pipeline.checkpoint.config
+        if config.sampling.guidance_interval is not None:
+            continue  # chosen among intervals, by hand: samplers and steps are compared without one
         if best := grid.cheapest(config, evaluator.store(pipeline).measured):
             compared[pipeline.name] = grid.as_advised(config.sampling) == replace(
                 best, samples=grid.HEADLINE_SAMPLES, captioned=False
             )
-    assert len(compared) >= 6 and all(compared.values()), compared
+    assert len(compared) >= 5 and all(compared.values()), compared
 
 
 def test_every_picture_is_there_and_none_besides():

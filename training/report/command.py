@@ -130,7 +130,10 @@ def _library(checkpoints: Path) -> Checkpoints:
 
 
 def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
-    """Write the settings that follow from sampler × steps into config.json and the card."""
+    """Write the settings that follow from sampler × steps into config.json and the card. Where the card guides within an
+    interval, they follow from more than that."""
+    if pipeline.checkpoint.config.sampling.guidance_interval is not None:
+        return
     best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)
     if best is None:
         return

@@ -6,7 +6,7 @@ from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
 from training.report.pipeline import Checkpoints, HintedPipeline
-from training.report.section import Column, ReportWriter, Section, WantedSettings, share, table
+from training.report.section import Column, ReportWriter, Section, WantedSettings, described_scale, share, table
 
 COLUMNS: tuple[Column, ...] = (
     ("agreement", lambda f: f"**{f['agreement']:.3f}**"),
@@ -67,7 +67,7 @@ def _settings(setting: Setting) -> dict[str, str]:
         "sampler": setting.method,
         "steps": f"{setting.steps:,}",
         "control scale": f"{setting.control_scale:g}",
-        "guidance scale": f"{setting.guidance_scale:g}",
+        "guidance scale": described_scale(setting),
         "samples": f"{setting.samples:,}",
     }
 

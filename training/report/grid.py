@@ -25,6 +25,7 @@ HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # guidance scales of a lone hint
 INTERVALS = (None, (0.0, 3.0), (0.2, 3.0), (0.3, 5.0))  # noise levels of classifier-free guidance
 SCALES_WITHIN: Mapping[Conditioning, tuple[float, ...]] = {"label": (1.5, 2.0, 3.0), "text": (5.0,)}
 SCALES_AT: tuple[str, int] = ("dpmpp-2m", 20)
+SCALE_OF_STEPS = 1.3  # steps are compared at it where a card's own scale holds within an interval only
 HEADLINE: tuple[tuple[str, int], ...] = (("dpmpp-2m", 20), ("ddim", 50), ("dpmpp-2m", 10))
 
 SAMPLES = 2_000  # for one setting
@@ -94,9 +95,15 @@ def methods(config: DenoiserConfig) -> list[tuple[str, Variance]]:
     ]
 
 
+def scale_of_steps(config: DenoiserConfig) -> float:
+    """The guidance scale at which samplers and steps are compared. It holds at every noise level."""
+    sampling = config.sampling
+    return sampling.guidance_scale if sampling.guidance_interval is None else SCALE_OF_STEPS
+
+
 def by_steps(config: DenoiserConfig) -> list[Setting]:
-    """Sampler × steps, at the card's guidance scale."""
-    T, scale = config.schedule.T, config.sampling.guidance_scale
+    """Sampler × steps, at one guidance scale."""
+    T, scale = config.schedule.T, scale_of_steps(config)
     settings = []
     for sampler, variance in methods(config):
         more = MORE_STEPS_OF_POINTS.get(sampler, ()) if config.data.kind == "points" else ()
@@ -195,10 +202,12 @@ def headline(config: DenoiserConfig) -> list[Setting]:
     """What is measured with as many samples as there are real test images."""
     if config.data.kind != "images" or config.conditioning == "text":
         return []
-    T, scale, samples = config.schedule.T, config.sampling.guidance_scale, HEADLINE_SAMPLES
+    T, scale, samples = config.schedule.T, scale_of_steps(config), HEADLINE_SAMPLES
     settings = [Setting(sampler, min(steps, T), scale, samples=samples) for sampler, steps in HEADLINE]
     if config.data.labels:
         settings.append(Setting(*scales_at(T), 1.0, samples=samples))
+    if config.sampling.guidance_interval is not None:
+        settings.append(as_advised(config.sampling))
     return list(dict.fromkeys(settings))
 
 

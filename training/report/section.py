@@ -83,7 +83,14 @@ def shown(name: str) -> str:
 def described(setting: Setting, *, scaled: bool) -> dict[str, str]:
     """The columns that say how a setting was sampled."""
     columns = {"sampler": setting.method, "steps": f"{setting.steps:,}"}
-    return columns | ({"scale": f"{setting.guidance_scale:g}"} if scaled else {}) | {"samples": f"{setting.samples:,}"}
+    return columns | ({"scale": described_scale(setting)} if scaled else {}) | {"samples": f"{setting.samples:,}"}
+
+
+def described_scale(setting: Setting) -> str:
+    if setting.guidance_interval is None:
+        return f"{setting.guidance_scale:g}"
+    low, high = setting.guidance_interval
+    return f"{setting.guidance_scale:g} where σ is in {low:g} … {high:g}"
 
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]

@@ -19,6 +19,11 @@ from training.report.section import (
     table,
 )
 
+_WITHIN_AN_INTERVAL = (
+    "The card advises guidance within an interval of noise levels, which the section on guidance compares. Guided at "
+    "every step, this would be advised"
+)
+
 TINTS: dict[Variance, float] = {"fixed-small": 0.6, "fixed-large": 0.3, "learned": 0.0}
 """How much white is in the line of a sampler with this variance, so that its lines differ."""
 
@@ -43,7 +48,7 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     lines = [f"### {config.name}", ""]
     if best := grid.cheapest(config, measured):
         lines += [
-            f"Advised: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
+            f"{'Advised' if config.sampling.guidance_interval is None else _WITHIN_AN_INTERVAL}: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
             f"of the settings with {grid.SAMPLES:,} samples, within {grid.WITHIN:.0%} of the best"
             + (
                 f", or of real points where the best is nearer than that, and within {100 * grid.PRECISION_WITHIN:g} % "
@@ -51,7 +56,7 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
                 if config.data.kind == "points"
                 else ""
             )
-            + (f", at guidance scale {config.sampling.guidance_scale:g}" if config.conditioning else "")
+            + (f", at guidance scale {best.guidance_scale:g}" if config.conditioning else "")
             + ".",
             "",
         ]

@@ -36,16 +36,20 @@ def options_of(
     precision: Precision,
     overrides: SamplingOverrides | None = None,
 ) -> SamplingConfig:
-    """The card's own settings; `overrides` of a guidance model's card replace these, `changed` replaces both.
+    """The card's own settings; `overrides` of a guidance model's card replace these, `changed` replaces both. A changed
+    scale holds at every noise level: the card's interval belongs to the card's scale.
 
     Raises RecipeError if the settings are impossible.
     """
     config = checkpoint.config
-    own = config.sampling.model_dump()
+    sampling = config.sampling
     if config.data.kind == "points" and config.distilled is None:
-        own["steps"] = min(POINT_STEPS, checkpoint.schedule.T)
+        sampling = sampling.model_copy(update={"steps": min(POINT_STEPS, checkpoint.schedule.T)})
     if overrides is not None:
-        own |= overrides.model_dump(exclude_none=True)
+        sampling = overrides.applied_to(sampling)
+    own = sampling.model_dump()
+    if "guidance_scale" in changed:
+        own["guidance_interval"] = None
     try:
         options = SamplingConfig.model_validate({**own, **changed})
     except ValidationError as error:

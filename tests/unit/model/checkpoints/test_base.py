@@ -8,7 +8,7 @@ import torch
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import load_classifier
 from model.checkpoints.clip import load_clip
-from model.checkpoints.config import ScheduleConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides, ScheduleConfig
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
@@ -90,3 +90,10 @@ def test_a_judge_that_its_config_does_not_allow_says_why(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document | {"width": 12}))
     with pytest.raises(CheckpointError, match=r"config.json: num_channels .* must be divisible by num_groups"):
         load_judge(tmp_path)
+
+
+def test_an_overridden_scale_comes_with_its_own_interval():
+    sampling = SamplingConfig(steps=7, guidance_scale=2.0, guidance_interval=(0.2, 3.0))
+    assert SamplingOverrides(guidance_scale=4.0).applied_to(sampling) == SamplingConfig(steps=7, guidance_scale=4.0)
+    within = SamplingOverrides(guidance_scale=4.0, steps=3, guidance_interval=(0.0, 1.0)).applied_to(sampling)
+    assert within == SamplingConfig(steps=3, guidance_scale=4.0, guidance_interval=(0.0, 1.0))

@@ -22,6 +22,7 @@ from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples, FiniteSet
 from training.evaluate import bfloat16, point_evaluation
 from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.command.options import options_of
 from training.evaluate.image_evaluation import generate_labelled
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
@@ -304,6 +305,12 @@ def test_settings_that_cannot_be_are_refused_by_name(tmp_path, changed, says):
         evaluate_checkpoint(
             gaussian_checkpoint(tmp_path), tmp_path, SamplingRun(torch.device("cpu")), samples=20, changed=changed
         )
+
+
+def test_a_changed_scale_holds_at_every_noise_level():
+    checkpoint = tiny_checkpoint(IMAGES, guidance_interval=(0.3, 5))
+    assert options_of(checkpoint, {"steps": 3}, "float32").guidance_interval == (0.3, 5)
+    assert options_of(checkpoint, {"guidance_scale": 3.0}, "float32").guidance_interval is None
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path):

@@ -88,6 +88,15 @@ def test_what_a_setting_costs_counts_each_evaluation_of_its_steps():
     assert [Setting(sampler, 20, 1.0).evaluations for sampler in ("ddim", "heun")] == [20, 39]
 
 
+def test_steps_are_compared_under_guidance_at_every_step_where_a_card_advises_an_interval():
+    sampling = SamplingConfig(steps=20, guidance_scale=2.0, guidance_interval=(0.2, 3.0))
+    within = CONFIG.model_copy(update={"sampling": sampling})
+    compared = grid.by_steps(within)
+    assert {(setting.guidance_scale, setting.guidance_interval) for setting in compared} == {(1.3, None)}
+    assert set(grid.headline(within)) - set(grid.headline(CONFIG)) >= {grid.as_advised(sampling)}
+    assert grid.as_advised(sampling).guidance_interval == (0.2, 3.0)
+
+
 def test_scales_are_measured_at_one_setting_and_the_advised_one_is_among_them():
     assert [setting.guidance_scale for setting in grid.by_scale(CONFIG, grid.SCALES, 2.5)] == [
         0,
