@@ -130,8 +130,8 @@ def _library(checkpoints: Path) -> Checkpoints:
 
 
 def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
-    """Write the settings that follow from sampler × steps into config.json and the card. Where the card guides within an
-    interval, they follow from more than that."""
+    """Write the settings that follow from sampler × steps into config.json and the card. A card that guides within an
+    interval keeps its own."""
     if pipeline.checkpoint.config.sampling.guidance_interval is not None:
         return
     best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)

@@ -47,8 +47,9 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
     config, measured = pipeline.checkpoint.config, writer.measured(pipeline)
     lines = [f"### {config.name}", ""]
     if best := grid.cheapest(config, measured):
+        follows = "Advised" if config.sampling.guidance_interval is None else _WITHIN_AN_INTERVAL
         lines += [
-            f"{'Advised' if config.sampling.guidance_interval is None else _WITHIN_AN_INTERVAL}: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
+            f"{follows}: **{best.method}, {best.steps} steps**: the fewest network evaluations, "
             f"of the settings with {grid.SAMPLES:,} samples, within {grid.WITHIN:.0%} of the best"
             + (
                 f", or of real points where the best is nearer than that, and within {100 * grid.PRECISION_WITHIN:g} % "
