@@ -78,10 +78,12 @@ class Engine:
         workers = tuple(worker.snapshot() for worker in self._workers)
         return EngineSnapshot(workers, self._draining, frozenset(self._retiring))
 
-    def submit(self, job: Job, on_preview: OnPreview | None = None) -> Ticket:
+    def submit(self, job: Job, on_preview: OnPreview | None = None, *, background: bool = False) -> Ticket:
         """Accept a job, or say at once why not. What is accepted must be awaited with `result`.
 
-        Raises EngineFull, JobTooLong or EngineStopped.
+        A background job gives way to all others, so it counts for no bound and has no deadline.
+
+        Raises EngineStopped, and for what is not in the background EngineFull or JobTooLong.
         """
         takers = [] if self._draining else [one for one in self._workers if one.loaded and not one.ended]
         if not takers:
@@ -91,15 +93,16 @@ class Engine:
             raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
         worker = holders[0] if len(holders) == 1 else min(holders, key=lambda one: one.backlog.seconds)
         number = next(self._numbers)
-        try:
-            worker.backlog.admit(number, job)
-        except EngineFull:
-            self._metrics.rejected.labels(reason="full").inc()
-            raise
+        if not background:
+            try:
+                worker.backlog.admit(number, job)
+            except EngineFull:
+                self._metrics.rejected.labels(reason="full").inc()
+                raise
         loop = asyncio.get_running_loop()
         ticket = Ticket(
             loop.create_future(), loop, number, job, on_preview, time.monotonic(),
-            network_evaluations_left=job.network_evaluations,
+            network_evaluations_left=job.network_evaluations, background=background,
         )  # fmt: skip
         worker.inbox.put(ticket)
         if worker.ended:  # between the check above and here; the thread may not have seen the ticket
@@ -112,14 +115,15 @@ class Engine:
         Raises DeadlinePassed, JobFailed or EngineStopped.
         """
         try:
-            async with asyncio.timeout(self._options.deadline_seconds):
+            async with asyncio.timeout(None if ticket.background else self._options.deadline_seconds):
                 return await ticket.future
         except TimeoutError:
             self._cancel(ticket)
             raise DeadlinePassed(f"not done within {self._options.deadline_seconds:g} s") from None
         except asyncio.CancelledError:
             self._cancel(ticket)
-            self._metrics.cancelled.inc()
+            if not ticket.background:
+                self._metrics.cancelled.inc()
             raise
 
     def _cancel(self, ticket: Ticket) -> None:

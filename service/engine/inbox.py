@@ -45,13 +45,14 @@ class Awaited(Generic[T]):
 
 @dataclass(eq=False)
 class Ticket(Awaited[Samples]):
-    """An accepted job."""
+    """An accepted job; `background`: it gives way to all others that are not."""
 
     number: int
     job: Job
     on_preview: OnPreview | None
     submitted: float
     network_evaluations_left: int
+    background: bool = False
     started: float | None = None
     previews_shown: int = 0
 

@@ -150,10 +150,6 @@ class Runner:
         if job is not None:
             self.models[job.model].arena.remove(number)
 
-    @property
-    def rows_held(self) -> int:
-        return sum(len(job) for job in self._jobs.values())
-
     def check(self, name: str) -> None:
         """One pass of a model over nothing in particular. Raises where the device does not compute any more."""
         model = self.models[name]

@@ -3,7 +3,7 @@
 The unit is a slice: consecutive rows of one job that stand at the same step, so that 10,000 points are one object.
 A slice that does not fit a tick is cut in two.
 
-Three rules, all in device-seconds, so that models of any size share a device by them:
+Four rules, all in device-seconds, so that models of any size share a device by them:
 
 1. Jobs go in the order of work × work left, and a tick is filled in that order. Of all orders this one makes the mean
    slowdown (time taken over time needed) least (Hyytiä 2012, "SPTP"): little left goes before much, and a job
@@ -11,6 +11,8 @@ Three rules, all in device-seconds, so that models of any size share a device by
 2. The oldest job never falls behind a quarter of the speed that it would have on an idle device.
 3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
    kept small enough for it to be done in a small multiple of the time that it would take alone.
+4. Background jobs run where no other job waits, and in room that others leave in a tick. When others leave none for
+   long, they still get a tenth of the device. The other rules do not see them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +27,11 @@ AIM = 2.25  # times its time alone: for when a short job is meant to be done bes
 PROMISE = 3.0  # … and past which it is late anyway, and ticks shrink for it no more
 LOOK_AGAIN_EVERY = 32  # ticks, after which another size is tried: what is never run is never learned …
 LOOK_AGAIN_FROM = 0.25  # of the knee: what is smaller is not worth the time
+BACKGROUND_SHARE = 0.1  # of the device, which background jobs get in any case …
+BACKGROUND_PATIENCE = 2.0  # device-seconds that they may fall behind it before another job waits for them
+SHARED_TICK = 1.05  # times its seconds: what a tick may take with background rows in it
+VISITED_FOR = 10.0  # device-seconds after another job in which background ticks stay small: more may come …
+SMALL_TICK = 2.0  # times the seconds of the smallest batch
 
 
 @dataclass
@@ -102,28 +109,49 @@ class Scheduler:
     def __init__(self, curves: Mapping[str, SpeedCurve]):
         self._curves = curves
         self._jobs: dict[int, _Job] = {}  # in the order in which they came
+        self._background: dict[int, _Job] = {}  # the same; no job is in both
         self._now = 0.0  # device-seconds
         self._owed = 0.0  # device-seconds, to the oldest job
+        self._background_owed = 0.0  # device-seconds, to all background jobs together
+        self._visited = -VISITED_FOR  # when a job that is not in the background came or went
         self._ticks = 0
 
     def __bool__(self) -> bool:
         """Is anything waiting?"""
-        return bool(self._jobs)
+        return bool(self._jobs or self._background)
 
-    def add(self, number: int, model: str, *, rows: int, network_evaluations_by_step: Sequence[int]) -> None:
+    def add(
+        self,
+        number: int,
+        model: str,
+        *,
+        rows: int,
+        network_evaluations_by_step: Sequence[int],
+        background: bool = False,
+    ) -> None:
         """A new job; numbers rise in the order in which jobs come. The network evaluations are those of one row."""
         waiting = [Slice(number, 0, rows, 0)]
-        self._jobs[number] = _Job(number, model, rows, network_evaluations_by_step, self._now, waiting)
+        job = _Job(number, model, rows, network_evaluations_by_step, self._now, waiting)
+        if background:
+            self._background[number] = job
+        else:
+            self._jobs[number] = job
+            self._visited = self._now
 
     def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
         if self._jobs and next(iter(self._jobs)) == number:
             self._owed = 0.0  # a debt ends with its creditor
-        self._jobs.pop(number, None)
+        if self._jobs.pop(number, None) is not None:
+            self._visited = self._now
+        if self._background.pop(number, None) is not None and not self._background:
+            self._background_owed = 0.0
 
     def next_tick(self) -> Tick:
         """One model's rows, as many as are worth a tick. Only where something waits."""
         self._ticks += 1
+        if not self._jobs or self._background_owed > BACKGROUND_PATIENCE:
+            return self._background_tick()
         cost = {model: 1 / curve.rate for model, curve in self._curves.items()}  # device-seconds an evaluation
         order = sorted(self._jobs.values(), key=lambda job: job.work * job.left * cost[job.model] ** 2)
         oldest = next(iter(self._jobs.values()))
@@ -142,22 +170,40 @@ class Scheduler:
                 taken = self._take(job, room)
                 room -= job.evaluations(taken)
                 chosen += taken
-        network_evaluations = size - room
-        return Tick(
-            leader.model,
-            tuple(chosen),
-            network_evaluations,
-            curve.size_for(network_evaluations),
-            idle=len(self._jobs) == 1,
-        )
+        needed = curve.size_for(size - room)
+        shared = max(needed, curve.largest_within(SHARED_TICK * curve.seconds(needed)))
+        return self._tick(leader.model, chosen, size - room, shared)
+
+    def _background_tick(self) -> Tick:
+        """Of background rows alone, as large as pays; small while other jobs come, for those wait until it is done."""
+        first = next(iter(self._background.values()))
+        curve = self._curves[first.model]
+        size = self._efficient_size(curve)
+        if self._now - self._visited < VISITED_FOR:
+            size = curve.largest_within(SMALL_TICK * curve.seconds(curve.sizes[0]))
+        return self._tick(first.model, [], 0, max(size, curve.size_for(first.most)))
+
+    def _tick(self, model: str, chosen: list[Slice], network_evaluations: int, size: int) -> Tick:
+        """These slices, and background rows up to that size."""
+        room = size - network_evaluations
+        for job in self._background.values():
+            if job.model == model and room >= job.least:
+                taken = self._take(job, room)
+                room -= job.evaluations(taken)
+                chosen += taken
+        evaluations = size - room
+        idle = len(self._jobs) + len(self._background) == 1
+        return Tick(model, tuple(chosen), evaluations, self._curves[model].size_for(evaluations), idle)
 
     def advance(self, tick: Tick, seconds: float) -> Iterator[int]:
         """The tick is done and took so long: its slices are a step further. Yields the jobs that this finished."""
         self._now += seconds
         if self._jobs:
             self._settle(tick, seconds)
+        if self._background:
+            self._settle_background(tick, seconds)
         for piece in tick.slices:
-            job = self._jobs.get(piece.job)
+            job = self._jobs.get(piece.job) or self._background.get(piece.job)
             if job is None:
                 continue  # removed while the tick ran
             job.left -= job.evaluations([piece])
@@ -178,10 +224,7 @@ class Scheduler:
         shortest = order[0]
         company = [job for job in order if job.steps < MUCH_LONGER * shortest.steps]
         if len(company) == len(order):
-            if self._ticks % LOOK_AGAIN_EVERY:
-                return curve.knee
-            sizes = [size for size in curve.sizes if size >= LOOK_AGAIN_FROM * curve.knee]
-            return sizes[self._ticks // LOOK_AGAIN_EVERY % len(sizes)]
+            return self._efficient_size(curve)
         its_curve = self._curves[shortest.model]
         rows = sum(job.pass_evaluations for job in company if job.model == shortest.model)
         needed = its_curve.size_for(min(rows, its_curve.knee))
@@ -190,6 +233,13 @@ class Scheduler:
             return curve.knee
         allowed = (AIM * alone - waited) / shortest.steps_left
         return max(curve.largest_within(allowed), needed if model == shortest.model else 0)
+
+    def _efficient_size(self, curve: SpeedCurve) -> int:
+        """The knee, and now and then another size."""
+        if self._ticks % LOOK_AGAIN_EVERY:
+            return curve.knee
+        sizes = [size for size in curve.sizes if size >= LOOK_AGAIN_FROM * curve.knee]
+        return sizes[self._ticks // LOOK_AGAIN_EVERY % len(sizes)]
 
     def _seconds_alone(self, job: _Job) -> float:
         """What a job would take on an idle device."""
@@ -208,6 +258,12 @@ class Scheduler:
             curve = self._curves[oldest.model]
             worth = curve.idle_seconds(curve.size_for(network_evaluations))
         self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
+
+    def _settle_background(self, tick: Tick, seconds: float) -> None:
+        """What background jobs are owed (rule 4): their share of the time that passed, less their part of the tick."""
+        theirs = sum(job.evaluations(tick.slices) for job in self._background.values())
+        worth = seconds * theirs / tick.network_evaluations
+        self._background_owed = max(self._background_owed + BACKGROUND_SHARE * seconds - worth, -seconds)
 
     @staticmethod
     def _take(job: _Job, room: int) -> list[Slice]:

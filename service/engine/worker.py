@@ -141,8 +141,9 @@ class Worker:
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
                     self._preview(self._tickets[number])
             self._let_go()
-            self._rows_active = self._runner.rows_held
-            self._rows_queued = sum(len(ticket.job) for ticket in self._tickets.values() if ticket.started is None)
+            requests = [ticket for ticket in self._tickets.values() if not ticket.background]
+            self._rows_queued = sum(len(ticket.job) for ticket in requests if ticket.started is None)
+            self._rows_active = sum(len(ticket.job) for ticket in requests) - self._rows_queued
 
     def _receive(self) -> bool:
         """Take the commands that have come; waits a moment where there is nothing else to do. False: time to end."""
@@ -165,6 +166,7 @@ class Worker:
                 job.model,
                 rows=len(job),
                 network_evaluations_by_step=job.network_evaluations_by_step,
+                background=command.background,
             )
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
@@ -209,9 +211,9 @@ class Worker:
             ticket = self._tickets[number]
             if ticket.started is None:
                 ticket.started = started
-                self._metrics.queue_seconds.labels(dataset=self.models[tick.model].dataset).observe(
-                    started - ticket.submitted
-                )
+                if not ticket.background:
+                    queued = self._metrics.queue_seconds.labels(dataset=self.models[tick.model].dataset)
+                    queued.observe(started - ticket.submitted)
         try:
             failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
         except Exception as error:
@@ -272,7 +274,8 @@ class Worker:
         self._forget(number)
         assert ticket.started is not None  # its rows have been in a tick
         sampling = time.monotonic() - ticket.started
-        self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset).observe(sampling)
+        if not ticket.background:
+            self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset).observe(sampling)
         ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
 
     def _forget(self, number: int) -> None:

@@ -258,6 +258,25 @@ def test_past_the_bound_the_answer_is_full_and_an_idle_engine_takes_anything(mak
     assert value(engine, "spirale_rejected_total", reason="full") == 1
 
 
+def test_a_background_job_has_no_bound_and_no_deadline_and_gives_the_same_bytes(make_engine):
+    """Nor does a full engine turn it away, nor is it counted among requests."""
+    engine = make_engine(max_queued_seconds=0.01, deadline_seconds=0.01)
+    job = make_job(n=32, steps=50)
+
+    async def scenario():
+        first, second = (engine.submit(job, background=True) for _ in range(2))
+        assert engine.snapshot().backlog_seconds == 0
+        gone = asyncio.ensure_future(engine.result(second))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await engine.result(first)
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).data, as_answered(job, solo(job, engine)))
+    assert value(engine, "spirale_cancelled_total") == 0
+    assert not value(engine, "spirale_sampling_seconds_count", dataset="mnist")
+    wait_for(lambda: not engine._workers[0]._tickets, every=0.01)
+
+
 def test_a_job_past_its_deadline_is_given_up(make_engine):
     """It looked quick, and then every tick took twenty times as long."""
     engine = make_engine(deadline_seconds=0.5)
@@ -434,7 +453,7 @@ def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(
 
     asyncio.run(scenario())
     assert len(engine._workers[0]._runner.models["images"].arena.x) <= 60
-    assert engine._workers[0]._runner.rows_held == 0
+    assert engine._workers[0]._runner._jobs == {}
 
 
 def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):

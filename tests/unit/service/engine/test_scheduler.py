@@ -2,10 +2,21 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
-from service.engine.scheduler import AIM, PROMISE, Scheduler, Tick
+from service.engine.scheduler import (
+    AIM,
+    BACKGROUND_PATIENCE,
+    BACKGROUND_SHARE,
+    PROMISE,
+    SHARED_TICK,
+    SMALL_TICK,
+    VISITED_FOR,
+    Scheduler,
+    Tick,
+)
 from service.engine.speed_curve import SpeedCurve
 
 # Milliseconds a pass, as measured of a small UNet on two cores in bfloat16.
@@ -33,10 +44,10 @@ class Device:
         self.came: dict[int, float] = {}
         self.took: dict[int, float] = {}
 
-    def ask(self, model="m", rows=1, steps=10, cost=1) -> int:
+    def ask(self, model="m", rows=1, steps=10, cost=1, background=False) -> int:
         number = next(self._numbers)
         self.came[number] = self.now
-        self.scheduler.add(number, model, rows=rows, network_evaluations_by_step=(cost,) * steps)
+        self.scheduler.add(number, model, rows=rows, network_evaluations_by_step=(cost,) * steps, background=background)
         return number
 
     def tick(self) -> Tick:
@@ -285,3 +296,93 @@ def test_a_job_of_unequal_steps_is_as_much_work_as_their_sum():
     even.add(1, "m", rows=6, network_evaluations_by_step=(1, 1, 1, 1))
     assert uneven._jobs[1].work == even._jobs[1].work == 24
     assert uneven._jobs[1].pass_evaluations == even._jobs[1].pass_evaluations == 6
+
+
+def background_part(device: Device, background: int, ticks: int) -> float:
+    """Its part of the device's time over so many ticks."""
+    began, own = device.now, 0.0
+    for _ in range(ticks):
+        before = device.now
+        tick = device.tick()
+        rows = sum(len(piece) for piece in tick.slices if piece.job == background)
+        own += (device.now - before) * rows / tick.network_evaluations
+    return own / (device.now - began)
+
+
+def test_background_jobs_alone_run_at_the_knee_and_in_the_order_in_which_they_came():
+    device = Device(curves(m=UNET))
+    first, second = device.ask(rows=1000, background=True), device.ask(rows=10, background=True)
+    sizes = [device.tick().size for _ in range(100)]
+    assert sum(size == 48 for size in sizes) >= 95
+    assert device.finish(first) < device.finish(second)
+
+
+def test_a_request_overtakes_background_jobs_and_waits_for_the_tick_in_hand_alone():
+    of = curves(m=UNET)
+    device, expected = Device(of), alone(of, steps=25)
+    device.ask(rows=10_000, steps=25, background=True)
+    device.tick()
+    number = device.ask(steps=25)
+    assert device.finish(number) <= SHARED_TICK * expected
+    assert device.tick().size == 16, "while requests come, the tick that the next one has to wait for is small"
+    assert of["m"].seconds(16) <= SMALL_TICK * of["m"].seconds(4) < of["m"].seconds(24)
+    for _ in range(int(VISITED_FOR / of["m"].seconds(16)) + 1):
+        device.tick()
+    assert device.tick().size == 48
+
+
+def test_background_rows_ride_in_ticks_that_they_hardly_lengthen():
+    """Eight evaluations take about as long as four, so four rows ride along; those of another model do not."""
+    of = curves(m={4: 1.0, 8: SHARED_TICK - 0.01, 16: 2.0}, other={4: 1.0})
+    device = Device(of)
+    other = device.ask("other", rows=100, background=True)
+    rider = device.ask(rows=100, background=True)
+    request = device.ask(rows=4)
+    tick = device.tick()
+    assert {piece.job: len(piece) for piece in tick.slices} == {request: 4, rider: 4} and tick.size == 8
+    assert other not in {piece.job for piece in tick.slices}
+
+
+@pytest.mark.parametrize("model", ["m", "other"])
+def test_background_jobs_keep_a_tenth_of_a_saturated_device(model):
+    random.seed(4)
+    device = saturated(curves(m=UNET, other={4: 0.01, 8: 0.0201}), rows=8, jobs=30)
+    background = device.ask(model, rows=10**6, background=True)
+    while device.scheduler._background_owed < BACKGROUND_PATIENCE:
+        device.tick()
+    part = background_part(device, background, 1500)
+    assert BACKGROUND_SHARE - 0.01 <= part <= BACKGROUND_SHARE + 0.02
+
+
+def test_beside_a_half_loaded_device_background_jobs_wait_for_gaps():
+    """A request now and then: it never waits for the floor, for the gaps pay more than that."""
+    of = curves(m=UNET)
+    device, expected = Device(of), alone(of, steps=10)
+    background = device.ask(rows=10**6, steps=10, background=True)
+    for _ in range(200):
+        until = device.now + random.Random(device.now).uniform(0, 2 * expected)
+        while device.now < until:
+            device.tick()
+        number = device.ask(steps=10)
+        assert device.finish(number) <= (SHARED_TICK + 0.01) * expected
+    assert background not in device.took and device.scheduler._background_owed < BACKGROUND_PATIENCE
+
+
+def test_requests_share_ticks_as_if_background_jobs_were_not_there():
+    draw = random.Random(5)
+    of = curves(m=UNET, other={4: 0.01})
+    beside, without = Device(of), Device(of)
+    background = beside.scheduler
+    background.add(10**6, "other", rows=100, network_evaluations_by_step=(1,), background=True)
+    for _ in range(300):
+        request = dict(rows=draw.choice([1, 3]), steps=draw.choice([4, 10, 100]))
+        beside.ask(**request), without.ask(**request)
+        assert replace(beside.tick(), idle=False) == replace(without.tick(), idle=False)
+
+
+def test_removed_background_rows_never_run_again():
+    scheduler = Scheduler(even(4))
+    scheduler.add(1, "m", rows=40, network_evaluations_by_step=(1, 1), background=True)
+    tick = scheduler.next_tick()
+    scheduler.remove(1)
+    assert list(scheduler.advance(tick, 1.0)) == [] and not scheduler
