@@ -1,0 +1,246 @@
+"""Which jobs there are, and how far each is: in SQLite or PostgreSQL, by the same statements.
+
+Several processes may share a store. A process claims a job for the time of a lease, and renews it while it works. Each
+claim raises the job's fence. What is published names the fence that it was made under, so a process that lost its
+lease publishes nothing. Every method is one short transaction; none may be called from the event loop.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, fields
+
+import sqlalchemy as sa
+
+from service.jobs.store_tables import UNFINISHED, JobRecord, NewJob, State, StoredFile, chunks, files, jobs
+
+LEASE_SECONDS = 15.0
+MOST_DEATHS = 5  # of processes in a row, without a chunk between them, after which a job is not tried again
+
+
+class KeyReused(Exception):
+    """Another body came with the same idempotency key."""
+
+
+class LeaseLost(Exception):
+    """The job was cancelled, or another process works on it."""
+
+
+class JobStore:
+    """`clock` tells the seconds since 1970; without one PostgreSQL's own counts, which all its clients share."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] | None = None):
+        self._engine = engine
+        self._clock = clock
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def add(self, new: NewJob) -> tuple[JobRecord, bool]:
+        """The job, and whether it is new: one of the same owner and key is that one. Raises KeyReused."""
+        with self._engine.begin() as connection:
+            if new.idempotency_key is not None and (known := self._by_key(connection, new)) is not None:
+                return known, False
+            now = self._now(connection)
+            values = asdict(new) | dict(
+                id=f"job-{secrets.token_hex(12)}", state="queued", revision=1, rows_done=0, rows_kept=0, bytes=0,
+                seconds=0.0, fence=0, deaths=0, created=now, progressed=now,
+            )  # fmt: skip
+            try:
+                with connection.begin_nested():
+                    row = connection.execute(sa.insert(jobs).values(values).returning(jobs)).one()
+            except sa.exc.IntegrityError:  # it came twice at once
+                known = self._by_key(connection, new)
+                if known is None:
+                    raise
+                return known, False
+            return _record(row), True
+
+    def get(self, job: str, owner: str | None = None) -> JobRecord | None:
+        """None where there is none of that owner; without an owner anybody's."""
+        with self._reading() as connection:
+            return self._get(connection, job, owner)
+
+    def listed(self, owner: str, limit: int, before: str | None = None) -> list[JobRecord]:
+        """The owner's jobs that have not expired, the newest first; `before`: those that are older than that one."""
+        wanted = sa.select(jobs).where(jobs.c.owner == owner, jobs.c.expired.is_(None))
+        with self._reading() as connection:
+            if before is not None:
+                created = sa.select(jobs.c.created).where(jobs.c.id == before, jobs.c.owner == owner).scalar_subquery()
+                place = sa.tuple_(jobs.c.created, jobs.c.id)
+                wanted = wanted.where(place < sa.tuple_(created, sa.literal(before)))
+            rows = connection.execute(wanted.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit))
+            return [_record(row) for row in rows]
+
+    def claim(self, owner: str, besides: Iterable[str] = ()) -> JobRecord | None:
+        """The job that has waited longest, for this process to work on: a queued one, or one whose lease ran out.
+        None where there is none besides those. One that too many processes died of becomes `failed`."""
+        with self._engine.begin() as connection:
+            while True:
+                now = self._now(connection)
+                free = sa.or_(jobs.c.state == "queued", sa.and_(jobs.c.state == "running", jobs.c.lease_until <= now))
+                row = connection.execute(
+                    sa.select(jobs)
+                    .where(free, jobs.c.id.not_in(list(besides)))
+                    .order_by(jobs.c.created, jobs.c.id)
+                    .limit(1)
+                    .with_for_update(skip_locked=True)
+                ).one_or_none()
+                if row is None:
+                    return None
+                found = _record(row)
+                deaths = found.deaths + (found.state == "running")
+                if deaths > MOST_DEATHS:
+                    self._finish(connection, found.id, "failed", now, f"{MOST_DEATHS} processes died while it ran")
+                    continue
+                values = dict(
+                    state="running", lease_owner=owner, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
+                    deaths=deaths, progressed=now, revision=found.revision + 1,
+                )  # fmt: skip
+                return self._update(connection, found.id, values)
+
+    def renew(self, job: str, fence: int, paused: str | None = None) -> JobRecord:
+        """Keep the lease for another while, and tell why the job does not go on, if it does not. Raises LeaseLost."""
+        with self._engine.begin() as connection:
+            held = self._held(connection, job, fence)
+            values: dict[str, object] = {"lease_until": self._now(connection) + LEASE_SECONDS}
+            if held.paused != paused:
+                values |= {"paused": paused, "revision": held.revision + 1}
+            return self._update(connection, job, values)
+
+    def publish(
+        self, job: str, fence: int, first: int, rows: int, made: Sequence[StoredFile], kept: int | None = None
+    ) -> JobRecord:
+        """A chunk is done: its files are there, and now they are seen. With the last one the job is done.
+
+        Raises LeaseLost; then nothing is published.
+        """
+        with self._engine.begin() as connection:
+            held = self._held(connection, job, fence)
+            now = self._now(connection)
+            connection.execute(sa.insert(chunks).values(job=job, first=first, rows=rows, fence=fence))
+            if made:
+                connection.execute(sa.insert(files), [{"job": job, **asdict(one)} for one in made])
+            values: dict[str, object] = dict(
+                rows_done=held.rows_done + rows, rows_kept=held.rows_kept + (rows if kept is None else kept),
+                bytes=held.bytes + sum(one.bytes for one in made),
+                seconds=held.seconds + max(0.0, now - held.progressed), progressed=now,
+                deaths=0, paused=None, lease_until=now + LEASE_SECONDS, revision=held.revision + 1,
+            )  # fmt: skip
+            if held.rows_done + rows == held.rows:
+                values |= {"state": "done", "finished": now, "lease_owner": None, "lease_until": None}
+            return self._update(connection, job, values)
+
+    def published(self, job: str) -> set[int]:
+        """The first rows of the chunks that are done."""
+        with self._reading() as connection:
+            return set(connection.execute(sa.select(chunks.c.first).where(chunks.c.job == job)).scalars())
+
+    def fail(self, job: str, fence: int, error: str) -> JobRecord:
+        """Raises LeaseLost."""
+        with self._engine.begin() as connection:
+            self._held(connection, job, fence)
+            return self._finish(connection, job, "failed", self._now(connection), error)
+
+    def release(self, owner: str) -> None:
+        """Give back all jobs of a process that ends in good order: others may go on at once."""
+        with self._engine.begin() as connection:
+            mine = sa.and_(jobs.c.state == "running", jobs.c.lease_owner == owner)
+            given = dict(state="queued", lease_owner=None, lease_until=None, revision=jobs.c.revision + 1)
+            connection.execute(sa.update(jobs).where(mine).values(given))
+
+    def end_all_leases(self) -> None:
+        """No other process can be alive: what it worked on need not wait for the lease to run out."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.state == "running").values(lease_until=0.0))
+
+    def cancel(self, job: str) -> JobRecord:
+        """End a job that is not finished, or let go of one that is. Its files may be deleted then."""
+        with self._engine.begin() as connection:
+            now = self._now(connection)
+            record = self._locked(connection, job)
+            connection.execute(sa.delete(files).where(files.c.job == job))
+            if record.state in UNFINISHED:
+                return self._finish(connection, job, "cancelled", now, None)
+            return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
+
+    def files(self, job: str) -> list[StoredFile]:
+        """Of the chunks that are done, in the rows' order."""
+        wanted = sa.select(*(files.c[field.name] for field in fields(StoredFile))).where(files.c.job == job)
+        with self._reading() as connection:
+            rows = connection.execute(wanted.order_by(files.c.first, files.c.name))
+            return [StoredFile(**row._mapping) for row in rows]
+
+    def expire(self, keep_seconds: float, keep_bytes: int) -> list[str]:
+        """Let go of finished jobs: those that are older, then the oldest until the rest holds no more bytes than that.
+        Their files may be deleted then. Long after that they are forgotten."""
+        with self._engine.begin() as connection:
+            now = self._now(connection)
+            connection.execute(sa.delete(jobs).where(jobs.c.expired < now - max(keep_seconds, 86400.0)))
+            kept = sa.select(jobs.c.id, jobs.c.bytes, jobs.c.finished).where(jobs.c.expired.is_(None))
+            held = connection.execute(kept.order_by(jobs.c.finished.is_(None).desc(), jobs.c.finished.desc())).all()
+            gone, total = [], 0
+            for job, size, finished in held:  # unfinished jobs first, then from the newest to the oldest
+                total += size
+                if finished is not None and (finished < now - keep_seconds or total > keep_bytes):
+                    gone.append(job)
+                    total -= size
+            if gone:
+                connection.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(expired=now))
+                connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
+            return gone
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; those that have expired do not count."""
+        wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
+        with self._reading() as connection:
+            return {state: count for state, count in connection.execute(wanted)}
+
+    def bytes(self) -> int:
+        """That all results take."""
+        with self._reading() as connection:
+            return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(files.c.bytes), 0))).scalar_one())
+
+    def _reading(self) -> sa.Connection:
+        """Without a transaction: in SQLite even one that only reads would wait for those that write."""
+        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _now(self, connection: sa.Connection) -> float:
+        if self._clock is not None:
+            return self._clock()
+        return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+    def _get(self, connection: sa.Connection, job: str, owner: str | None = None) -> JobRecord | None:
+        wanted = sa.select(jobs).where(jobs.c.id == job)
+        row = connection.execute(wanted if owner is None else wanted.where(jobs.c.owner == owner)).one_or_none()
+        return None if row is None else _record(row)
+
+    def _by_key(self, connection: sa.Connection, new: NewJob) -> JobRecord | None:
+        same = sa.and_(jobs.c.owner == new.owner, jobs.c.idempotency_key == new.idempotency_key)
+        row = connection.execute(sa.select(jobs).where(same)).one_or_none()
+        if row is None:
+            return None
+        known = _record(row)
+        if known.body_hash != new.body_hash:
+            raise KeyReused(known.id)
+        return known
+
+    def _locked(self, connection: sa.Connection, job: str) -> JobRecord:
+        return _record(connection.execute(sa.select(jobs).where(jobs.c.id == job).with_for_update()).one())
+
+    def _held(self, connection: sa.Connection, job: str, fence: int) -> JobRecord:
+        row = connection.execute(sa.select(jobs).where(jobs.c.id == job).with_for_update()).one_or_none()
+        if row is None or row.state != "running" or row.fence != fence:
+            raise LeaseLost(job)
+        return _record(row)
+
+    def _finish(self, connection: sa.Connection, job: str, state: State, now: float, error: str | None) -> JobRecord:
+        ended = dict(lease_owner=None, lease_until=None, paused=None, revision=jobs.c.revision + 1)
+        return self._update(connection, job, {"state": state, "error": error, "finished": now, **ended})
+
+    def _update(self, connection: sa.Connection, job: str, values: dict[str, object]) -> JobRecord:
+        changed = sa.update(jobs).where(jobs.c.id == job).values(values).returning(jobs)
+        return _record(connection.execute(changed).one())
+
+
+def _record(row: sa.Row[tuple[object, ...]]) -> JobRecord:
+    return JobRecord(**row._mapping)

@@ -1,0 +1,213 @@
+"""A job is worked on by one process, every chunk is published once, and what dies is taken over: in both databases."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
+from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
+from service.jobs.store_tables import StoredFile, metadata
+from tests.unit.service.jobs.conftest import new_job
+
+
+def one_file(first: int, fence: int = 1, size: int = 100) -> StoredFile:
+    return StoredFile(f"part-{first:05d}.npy", first, f"{first}-{fence}.npy", size, "0" * 64)
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(store):
+    with store._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_job_goes_from_queued_to_done_chunk_by_chunk(store, clock):
+    made, is_new = store.add(new_job(rows=10, rows_per_file=4))
+    assert is_new and made.state == "queued" and store.get(made.id, "me") == made
+    running = store.claim("process")
+    assert (running.id, running.state, running.fence, running.deaths) == (made.id, "running", 1, 0)
+    assert store.claim("other") is None
+    for first, rows, state in ((4, 4, "running"), (0, 4, "running"), (8, 2, "done")):
+        clock.now += 2
+        record = store.publish(made.id, 1, first, rows, [one_file(first)])
+        assert record.state == state
+    assert record.rows_done == record.rows_kept == 10 and record.bytes == 300 and record.finished
+    assert record.seconds == pytest.approx(6, abs=0.1)
+    assert [file.first for file in store.files(made.id)] == [0, 4, 8]
+    assert store.published(made.id) == {0, 4, 8}
+    assert store.claim("process") is None and store.counts() == {"done": 1}
+
+
+def test_a_job_is_only_its_owners(store):
+    mine, theirs = store.add(new_job(owner="me"))[0], store.add(new_job(owner="other"))[0]
+    assert store.get(theirs.id, "me") is None and store.get(theirs.id) == theirs
+    assert [one.id for one in store.listed("me", 10)] == [mine.id]
+
+
+def test_lists_go_from_the_newest_on_page_by_page(store):
+    ids = [store.add(new_job())[0].id for _ in range(5)]
+    assert [one.id for one in store.listed("me", 2)] == ids[:2:-1]
+    assert [one.id for one in store.listed("me", 2, before=ids[3])] == [ids[2], ids[1]]
+    assert store.listed("me", 2, before="job-unknown") == []
+
+
+def test_the_same_key_is_the_same_job_and_another_body_is_refused(store):
+    first, _ = store.add(new_job(key="k"))
+    assert store.add(new_job(key="k")) == (first, False)
+    with pytest.raises(KeyReused):
+        store.add(new_job(key="k", body="b"))
+    assert store.add(new_job(key="k", owner="other"))[1] and store.add(new_job())[1] and store.add(new_job())[1]
+    assert len(store.listed("me", 10)) == 3
+
+
+def test_a_lease_that_runs_out_is_taken_over_and_the_old_process_publishes_nothing(make_store, clock):
+    ours, theirs = make_store(), make_store()
+    job = ours.add(new_job())[0].id
+    assert ours.claim("ours").fence == 1
+    clock.now += LEASE_SECONDS / 2
+    ours.renew(job, 1)
+    clock.now += LEASE_SECONDS - 1
+    assert theirs.claim("theirs") is None
+    clock.now += 2
+    taken = theirs.claim("theirs")
+    assert (taken.id, taken.fence, taken.deaths) == (job, 2, 1)
+    for late in (
+        lambda: ours.publish(job, 1, 0, 4, [one_file(0)]),
+        lambda: ours.renew(job, 1),
+        lambda: ours.fail(job, 1, "late"),
+    ):
+        with pytest.raises(LeaseLost):
+            late()
+    assert theirs.files(job) == [] and theirs.published(job) == set() and theirs.get(job) == taken
+    assert theirs.publish(job, 2, 0, 4, [one_file(0, fence=2)]).deaths == 0
+
+
+def test_a_chunk_cannot_be_published_twice(store):
+    job = store.add(new_job())[0].id
+    store.claim("process")
+    before = store.publish(job, 1, 0, 4, [one_file(0)])
+    with pytest.raises(sa.exc.IntegrityError):
+        store.publish(job, 1, 0, 4, [one_file(0)])
+    assert store.get(job) == before
+
+
+def test_a_job_that_kills_every_process_is_given_up_and_the_next_one_runs(store):
+    deadly, next_one = store.add(new_job())[0].id, store.add(new_job())[0].id
+    for _ in range(MOST_DEATHS + 1):
+        assert store.claim("process").id == deadly
+        store.end_all_leases()
+    assert store.claim("process").id == next_one
+    failed = store.get(deadly)
+    assert failed.state == "failed" and failed.error == "5 processes died while it ran"
+
+
+def test_an_orderly_end_gives_jobs_back_at_once_and_counts_as_no_death(store):
+    job = store.add(new_job())[0].id
+    store.claim("process")
+    store.release("another")
+    assert store.claim("next") is None
+    store.release("process")
+    assert store.get(job).state == "queued" and store.claim("next").deaths == 0
+
+
+def test_a_paused_job_says_why_until_it_goes_on(store):
+    job = store.add(new_job())[0].id
+    before = store.claim("process")
+    paused = store.renew(job, 1, "the disk is full")
+    assert paused.paused == "the disk is full" and paused.revision == before.revision + 1
+    assert store.renew(job, 1, "the disk is full").revision == paused.revision
+    assert store.publish(job, 1, 0, 4, []).paused is None
+
+
+def test_cancelling_ends_the_work_and_lets_go_of_the_files(store):
+    job, waiting = store.add(new_job())[0].id, store.add(new_job())[0].id
+    store.claim("process")
+    store.publish(job, 1, 0, 4, [one_file(0)])
+    assert store.cancel(job).state == store.cancel(waiting).state == "cancelled"
+    assert store.files(job) == [] and store.claim("process") is None
+    with pytest.raises(LeaseLost):
+        store.publish(job, 1, 4, 4, [one_file(4)])
+    assert store.cancel(job).expired
+
+
+def test_finished_jobs_go_by_age_and_then_by_bytes_the_oldest_first(store, clock):
+    ids = []
+    for _ in range(4):
+        ids.append(store.add(new_job(rows=4))[0].id)
+        store.claim("process")
+        store.publish(ids[-1], 1, 0, 4, [one_file(0, size=100)])
+        clock.now += 100
+    running = store.add(new_job(rows=8))[0].id
+    store.publish(running, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
+    assert store.expire(350, 10**6) == ids[:1]
+    assert store.expire(350, 250) == ids[2:0:-1]  # the running one's and the newest's bytes stay
+    assert [one.id for one in store.listed("me", 10)] == [running, ids[3]] and store.bytes() == 200
+    gone = store.get(ids[0])
+    assert gone.state == "done" and gone.expired and store.files(ids[0]) == []
+    clock.now += 2 * 86400
+    assert store.expire(350, 250) == ids[3:]
+    assert store.get(ids[0]) is None and store.get(running) is not None
+
+
+def test_a_clock_that_jumps_loses_nothing(make_store, clock):
+    """Forwards, a live process's lease seems to have run out; backwards, a dead one's goes on for long."""
+    ours, theirs = make_store(), make_store()
+    job = ours.add(new_job(rows=8))[0].id
+    ours.claim("ours")
+    clock.now += 10**6
+    assert theirs.claim("theirs").fence == 2
+    with pytest.raises(LeaseLost):
+        ours.publish(job, 1, 0, 4, [one_file(0)])
+    clock.now -= 2 * 10**6
+    record = theirs.publish(job, 2, 0, 4, [one_file(0, 2)])
+    assert record.seconds == 0 and record.rows_done == 4
+    theirs.end_all_leases()
+    assert ours.claim("ours").fence == 3
+    assert ours.publish(job, 3, 4, 4, [one_file(4, 3)]).state == "done"
+
+
+def test_many_at_once_share_jobs_without_taking_any_twice(make_store):
+    stores: list[JobStore] = [make_store() for _ in range(4)]
+    ids = {stores[0].add(new_job(rows=4))[0].id for _ in range(12)}
+    done: list[str] = []
+
+    def work(store: JobStore, name: str) -> None:
+        while (job := store.claim(name)) is not None:
+            store.publish(job.id, job.fence, 0, 4, [one_file(0)])
+            done.append(job.id)
+
+    threads = [threading.Thread(target=work, args=(store, str(index))) for index, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == sorted(ids) and stores[0].counts() == {"done": 12}
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path):
+    store = sqlite_store(tmp_path / "jobs.sqlite")
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '999'"))
+    store.close()
+    with pytest.raises(StoreUnavailable, match="newer version"):
+        sqlite_store(tmp_path / "jobs.sqlite")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match=r"file/deeper is not writable \(Not a directory\)"):
+        sqlite_store(tmp_path / "file" / "deeper" / "jobs.sqlite")
+
+
+def test_which_file_system_a_path_is_on(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/a / ext4 rw 0 0\nhost:/b /data nfs4 rw 0 0\n/dev/c /data/local xfs rw 0 0\n")
+    found = {path: file_system(Path(path), mounts) for path in ("/var", "/data/jobs", "/data/local/jobs", "/database")}
+    assert list(found.values()) == ["ext4", "nfs4", "xfs", "ext4"]
+
+
+def test_one_process_at_a_time_has_a_folder_to_itself(tmp_path):
+    lock = only_process(tmp_path / "lock")
+    assert lock is not None and only_process(tmp_path / "lock") is None
