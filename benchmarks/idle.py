@@ -19,6 +19,7 @@ from model.conditions import Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
+from service.engine.row_functions import Backend
 
 MODEL = "mnist-cfg"
 TEN, BESIDE = "a digit, 10 unguided steps", "the same beside a busy core"
@@ -29,7 +30,7 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
     "a digit without a label": {"dataset": "mnist"},
     "500 points of the spiral, as advised": {"dataset": "spiral", "n": 500},
 }
-BACKENDS: Mapping[str, tuple[str, ...]] = {
+BACKENDS: Mapping[Backend, tuple[str, ...]] = {
     "onnx": ("--device", "cpu"),
     "torch": ("--device", "cpu", "--backend", "torch"),
 }

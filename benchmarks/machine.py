@@ -16,6 +16,7 @@ from model.denoiser import Denoiser, RowFunction
 from model.precision import choose_precision
 from service.engine.buckets import default_sizes
 from service.engine.hardware import DEFAULT_THREADS, choose_device
+from service.engine.options import WantedBackend
 from service.engine.row_functions import TIMED_SIZES, Backend, choose_backend
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -40,7 +41,7 @@ def plain_denoiser(name: str) -> Denoiser:
     return checkpoint(name).denoiser()
 
 
-def served(name: str, backend: str = "auto") -> tuple[str, Backend, Precision]:
+def served(name: str, backend: WantedBackend = "auto") -> tuple[str, Backend, Precision]:
     """(device, backend, precision) as the service would run the model, by that backend or by default."""
     device = torch.device(choose_device("auto", backend))
     chosen = choose_backend(backend, device, "auto", compile=False)
@@ -49,7 +50,7 @@ def served(name: str, backend: str = "auto") -> tuple[str, Backend, Precision]:
 
 
 @torch.inference_mode()
-def bare_curve(name: str, seconds_each: float = 0.5, backend: str = "auto") -> dict[int, float]:
+def bare_curve(name: str, seconds_each: float = 0.5, backend: WantedBackend = "auto") -> dict[int, float]:
     """Evaluations per second of the network alone, by batch size, over all passes that fit into the time."""
     device, chosen, precision = served(name, backend)
     if chosen == "onnx":

@@ -5,14 +5,17 @@ from typing import Literal
 
 from service.engine.hardware import DEFAULT_THREADS
 
+WantedBackend = Literal["auto", "onnx", "torch"]
+WantedPrecision = Literal["auto", "float32", "bfloat16"]
+
 
 @dataclass(frozen=True)
 class EngineOptions:
     """device, backend and precision may be "auto"; batch_sizes empty means the default of the kind of data."""
 
     device: str = "auto"
-    backend: Literal["auto", "onnx", "torch"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    backend: WantedBackend = "auto"
+    precision: WantedPrecision = "auto"
     batch_sizes: tuple[int, ...] = ()
     compile: bool = False
     threads: int = DEFAULT_THREADS

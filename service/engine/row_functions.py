@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 import torch
@@ -18,6 +19,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.compilation import compiled
 from service.engine.buckets import BucketedNetwork, default_sizes
+from service.engine.options import WantedBackend, WantedPrecision
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +29,16 @@ Backend = Literal["onnx", "torch"]
 # may have to compute a gradient of as many rows.
 TIMED_SIZES: Mapping[str, tuple[int, ...]] = {"images": (1, 4, 16, 32, 64), "points": (1, 64, 256, 512, 1024)}
 PASSES = 2  # of each size: the first finds its memory
+A_MOMENT = 0.002  # seconds between two looks at another thread
+
+T = TypeVar("T")
 
 
-def choose_backend(wanted: str, device: torch.device, precision: str, compile: bool) -> Backend:
+def choose_backend(wanted: WantedBackend, device: torch.device, precision: WantedPrecision, compile: bool) -> Backend:
     """What is asked for by name, or by the rule: ONNX Runtime on CPUs, PyTorch on every other device, and where
     bfloat16 or compiled kernels are asked for, which it alone has."""
-    if wanted == "onnx":
-        return "onnx"
-    if wanted == "torch":
-        return "torch"
+    if wanted != "auto":
+        return wanted
     return "onnx" if device.type == "cpu" and precision != "bfloat16" and not compile else "torch"
 
 
@@ -81,7 +84,7 @@ class RowFunctions:
         """
         if self._backend == "onnx":
             try:
-                function = onnx_row_function(checkpoint, self._threads)
+                function = yield from _beside(lambda: self._by_onnx(checkpoint))
             except GraphError as error:
                 remedy = f"python -m training export {checkpoint.name}"
                 log.warning(
@@ -91,7 +94,6 @@ class RowFunctions:
                     remedy=remedy,
                 )
             else:
-                yield
                 is_model = isinstance(checkpoint, DenoiserCheckpoint)
                 seconds = (yield from self._timed(function, checkpoint)) if is_model else {}
                 return ReadyFunction(function, "onnx", seconds)
@@ -111,6 +113,10 @@ class RowFunctions:
             )
         return ReadyFunction(bucketed, "torch", seconds, compiles)
 
+    def _by_onnx(self, checkpoint: ServedCheckpoint) -> OnnxFunction:
+        torch.set_num_threads(self._threads)  # of this thread, which compares the graph with PyTorch
+        return onnx_row_function(checkpoint, self._threads)
+
     def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:
         found = {}
         for size in sorted({1, *(self._sizes or TIMED_SIZES[checkpoint.data.kind])}):
@@ -122,3 +128,13 @@ class RowFunctions:
                 found[size] = min(found[size], time.perf_counter() - started)
                 yield
         return found
+
+
+def _beside(compute: Callable[[], T]) -> Generator[None, None, T]:
+    """Compute it in another thread, and yield until it is there: rows of other models need not wait."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        found = thread.submit(compute)
+        while not found.done():
+            yield
+            wait([found], timeout=A_MOMENT)
+        return found.result()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model.checkpoints.base import Precision
-from service.engine.row_functions import Backend
+from service.engine.row_functions import Backend, ReadyFunction
 from service.engine.runner import Model
 from service.engine.speed_curve import SpeedCurve
 
@@ -15,8 +15,8 @@ class ReadyModel:
 
     dataset          the name of its data
     curve            its batch sizes, and how long a pass takes at each; it goes on learning
-    guidance_models  batch sizes by the guidance model's name; none for any
-    controlnets      batch sizes by the ControlNet's name; none for any
+    guidance_models  by name, how each gradient is computed
+    controlnets      by name, how each is computed
     """
 
     name: str
@@ -24,8 +24,8 @@ class ReadyModel:
     backend: Backend
     precision: Precision
     curve: SpeedCurve
-    guidance_models: Mapping[str, tuple[int, ...]]
-    controlnets: Mapping[str, tuple[int, ...]]
+    guidance_models: Mapping[str, ReadyFunction]
+    controlnets: Mapping[str, ReadyFunction]
 
     @staticmethod
     def of(model: Model) -> "ReadyModel":
@@ -36,8 +36,8 @@ class ReadyModel:
             backend=model.network.backend,
             precision=model.precision,
             curve=model.curve,
-            guidance_models={one.name: model.gradients[kind].sizes for kind, one in served.guidance_models.items()},
-            controlnets={one.name: model.controls[kind].sizes for kind, one in served.controls.items()},
+            guidance_models={one.name: model.gradients[kind] for kind, one in served.guidance_models.items()},
+            controlnets={one.name: model.controls[kind] for kind, one in served.controls.items()},
         )
 
 

@@ -8,6 +8,7 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
 from service.checkpoints.catalog import Catalog
+from service.engine.row_functions import ReadyFunction
 from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot, ReadyModel
 from service.requests.model_choice import GRADIENT_GUIDANCE, models_with_prompts
@@ -17,6 +18,7 @@ from service.requests.ways import Way
 from service.responses.models_answer import (
     ControlNetAnswer,
     DatasetAnswer,
+    FunctionAnswer,
     GuidanceModelAnswer,
     ModelAnswer,
     ModelEngineAnswer,
@@ -172,9 +174,13 @@ def _engine(model: ReadyModel) -> ModelEngineAnswer:
         batch_sizes=[] if curve.any_size else list(curve.sizes),
         network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
         knee=curve.knee,
-        guidance_models={name: list(sizes) for name, sizes in model.guidance_models.items()},
-        controlnets={name: list(sizes) for name, sizes in model.controlnets.items()},
+        guidance_models={name: _function(ready) for name, ready in model.guidance_models.items()},
+        controlnets={name: _function(ready) for name, ready in model.controlnets.items()},
     )
+
+
+def _function(ready: ReadyFunction) -> FunctionAnswer:
+    return FunctionAnswer(backend=ready.backend, batch_sizes=list(ready.sizes))
 
 
 def _advised(overrides: SamplingOverrides, denoiser: DenoiserConfig) -> dict[str, Any]:

@@ -92,16 +92,21 @@ class ControlNetAnswer(BaseModel):
     metrics: dict[str, JsonValue]
 
 
-class ModelEngineAnswer(BaseModel):
-    """How a model runs here."""
+class FunctionAnswer(BaseModel):
+    """How a network, or a gradient, is computed here."""
 
     backend: Backend = Field(description="onnx computes batches of any size; torch pads them to `batch_sizes`.")
-    precision: Precision
     batch_sizes: list[int] = Field(description="Empty for any.")
+
+
+class ModelEngineAnswer(FunctionAnswer):
+    """How a model runs here."""
+
+    precision: Precision
     network_evaluations_per_second: dict[int, int] = Field(description="By batch size, at those that are timed.")
     knee: int = Field(description="The smallest batch size that is nearly as fast, by evaluation, as the fastest.")
-    guidance_models: dict[str, list[int]] = Field(description="Batch sizes by name; none for any.")
-    controlnets: dict[str, list[int]] = Field(description="Batch sizes by name; none for any.")
+    guidance_models: dict[str, FunctionAnswer] = Field(description="By name, how its gradient is computed.")
+    controlnets: dict[str, FunctionAnswer] = Field(description="By name.")
 
 
 class ModelAnswer(BaseModel):

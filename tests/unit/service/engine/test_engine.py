@@ -61,13 +61,13 @@ def solo_denoiser(name: str, engine: Engine) -> Denoiser:
     model = engine.snapshot().models[name]
     gradients = {
         asked: BucketedNetwork(
-            guidance_model.gradient(), model.guidance_models[guidance_model.name], guidance_model.example()
+            guidance_model.gradient(), model.guidance_models[guidance_model.name].sizes, guidance_model.example()
         )
         for asked, guidance_model in SERVED[name].guidance_models.items()
     }
     checkpoint, nothing = CHECKPOINTS[name], CHECKPOINTS[name].example()
     controls = {
-        kind: BucketedNetwork(control.control(), model.controlnets[control.name], nothing)
+        kind: BucketedNetwork(control.control(), model.controlnets[control.name].sizes, nothing)
         for kind, control in SERVED[name].controls.items()
     }
     return checkpoint.denoiser(
@@ -279,10 +279,10 @@ def test_a_background_job_has_no_bound_and_no_deadline_and_gives_the_same_bytes(
 
 def test_a_job_past_its_deadline_is_given_up(make_engine):
     """It looked quick, and then every tick took twenty times as long."""
-    engine = make_engine(deadline_seconds=0.5)
+    engine = make_engine(deadline_seconds=1.0)
     runner = engine._workers[0]._runner
     tick = runner.tick
-    runner.tick = lambda *arguments: (time.sleep(0.02), tick(*arguments))[1]
+    runner.tick = lambda *arguments: (time.sleep(0.05), tick(*arguments))[1]
 
     async def scenario():
         with pytest.raises(DeadlinePassed):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,33 @@ def test_what_is_ready_says_how_it_is_computed(engine):
     for model in engine.snapshot().models.values():
         assert (model.backend, model.precision, model.curve.any_size) == ("onnx", "float32", True)
     digits = engine.snapshot().models["digits"]
-    assert (digits.guidance_models, digits.controlnets) == ({"mnist-classifier": ()}, {"mnist-control-sketch": ()})
+    beside = {**digits.guidance_models, **digits.controlnets}
+    assert {name: (one.backend, one.sizes) for name, one in beside.items()} == {
+        "mnist-classifier": ("onnx", ()),
+        "mnist-control-sketch": ("onnx", ()),
+    }
+
+
+def test_rows_do_not_wait_for_a_session_that_is_being_made(engine, monkeypatch):
+    sampled = threading.Event()
+
+    def made_after_a_sample(checkpoint, threads):
+        assert sampled.wait(60)
+        return onnx_row_function(checkpoint, threads)
+
+    monkeypatch.setattr("service.engine.row_functions.onnx_row_function", made_after_a_sample)
+
+    async def scenario():
+        loading = asyncio.create_task(engine.load("again", SERVED["spiral"]))
+        await asyncio.sleep(0)  # it has been sent
+        await engine.sample(random_job(random.Random(1)))
+        assert not loading.done() and "again" not in engine.snapshot().keys
+        sampled.set()
+        await loading
+
+    asyncio.run(scenario())
+    assert engine.snapshot().models["again"].backend == "onnx"
+    engine.retire("again")
 
 
 def test_a_model_whose_graph_is_made_meanwhile_is_another_one_for_a_reload():
