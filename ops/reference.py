@@ -59,7 +59,7 @@ def _default(value: object) -> str:
     if value is None or value == ():
         return "–"
     if isinstance(value, Path):
-        value = value.relative_to(PROJECT)
+        value = value.relative_to(PROJECT) if value.is_absolute() else value
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -29,10 +29,11 @@ from service.http.middleware import (
 )
 from service.http.openai_errors import OpenAIErrors
 from service.http.security_headers import Cors, SecurityHeaders
+from service.jobs.manager import JobManager
 from service.metrics import Metrics
 from service.requests.field_names import sample_field_meant
 from service.requests.schemas import ranges
-from service.routes import admin, docs, health, models, openai, playground, sample
+from service.routes import admin, data_sets, docs, health, models, openai, playground, sample
 from service.settings import Settings
 from service.state import State
 
@@ -80,15 +81,18 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine)
-            app.state.spirale = State(engine, reloader, metrics, encoding, has_key=settings.api_key is not None)
+            jobs = JobManager(settings.job_options, engine, lambda: reloader.catalog, options.threads, metrics)
+            app.state.spirale = State(engine, reloader, metrics, encoding, jobs, has_key=settings.api_key is not None)
             _start_threads(encoding)
             engine.start()
+            jobs.start()
             watch = asyncio.create_task(_watch(engine, on_death))
             try:
                 yield
             finally:
                 grace = 0 if watch.done() else settings.drain_seconds  # an engine that died finishes nothing
                 watch.cancel()
+                await jobs.close()
                 await asyncio.get_running_loop().run_in_executor(encoding, engine.stop, grace)
 
     app = FastAPI(
@@ -107,7 +111,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
         sample_field_meant,
     )
-    for routes in (sample, models, openai, health, admin, docs, playground):
+    for routes in (sample, data_sets, models, openai, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)

@@ -68,6 +68,12 @@ class Metrics:
         )
         self.rejected = Counter("spirale_rejected_total", "Requests turned away", ["reason"], registry=r)
         self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)
+        self.jobs = Gauge("spirale_jobs", "Jobs that are kept, by state", ["state"], registry=r)
+        self.job_rows = Counter("spirale_job_rows_total", "Rows that jobs have published", ["dataset"], registry=r)
+        self.job_bytes = Counter("spirale_job_bytes_total", "Bytes of files that jobs have published", registry=r)
+        self.jobs_lag = Gauge(
+            "spirale_jobs_lag_seconds", "Since any unfinished job went on; 0 where there is none", registry=r
+        )
         self.heartbeat_age = Gauge(
             "spirale_engine_heartbeat_age_seconds", "Since the engine's thread last showed that it moves", registry=r
         )

@@ -1,5 +1,6 @@
 """Settings: environment variables `SPIRALE_*`, and the same as flags of `python -m service`."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +15,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from service.jobs.job_options import JobOptions
+
 ORIGIN = re.compile(r"https?://[^/\s*]+")
+POSTGRES = re.compile(r"postgres(ql)?://")
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -123,6 +127,28 @@ class Settings(BaseSettings):
         description="Other sites whose pages may use this from a browser, such as https://a.example,https://b.example; "
         "* is all of them, empty is none.",
     )
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder of jobs: their store jobs.sqlite, and their files in jobs/. It is made when a first job "
+        "comes. Without a folder that can be written, all else works.",
+    )
+    jobs: str | None = Field(
+        None,
+        description="postgresql://user:password@host/database, for services that share their jobs; they need one place "
+        "for results, too. Default: SQLite in the data dir.",
+    )
+    results: str | None = Field(
+        None,
+        description="Where the files of jobs are kept: an address that fsspec knows, such as s3://bucket/prefix. "
+        "Default: a folder in the data dir.",
+    )
+    jobs_keep_days: float = Field(7, gt=0, description="How long the files of a finished job are kept.")
+    jobs_keep_bytes: int = Field(
+        10 * 2**30,
+        ge=1,
+        description="Bytes that the files of all jobs may take. Past it the oldest finished job goes; if none is left, "
+        "jobs pause.",
+    )
     api_key: SecretStr | None = Field(
         None,
         min_length=1,
@@ -130,6 +156,26 @@ class Settings(BaseSettings):
         "seen in the list of processes.",
     )
     log_format: Literal["console", "json"] = Field("console", description="json for machines, console for people.")
+
+    @property
+    def job_options(self) -> JobOptions:
+        """The settings that jobs are kept by. Jobs belong to the key that they came with."""
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        return JobOptions(
+            self.data_dir,
+            self.jobs,
+            self.results,
+            self.jobs_keep_days * 86400,
+            self.jobs_keep_bytes,
+            owner="" if key is None else hashlib.sha256(b"spirale jobs " + key.encode()).hexdigest()[:32],
+        )
+
+    @field_validator("jobs")
+    @classmethod
+    def _is_postgres(cls, address: str | None) -> str | None:
+        if address is not None and not POSTGRES.match(address):
+            raise ValueError("a store that services share is such as postgresql://user:password@host/database")
+        return address
 
     @field_validator("batch_sizes")
     @classmethod

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
+from service.jobs.manager import JobManager
 from service.metrics import Metrics
 
 
@@ -18,6 +19,7 @@ class State:
     reloader: Reloader
     metrics: Metrics
     encoding: Executor  # encodes off the event loop
+    jobs: JobManager
     has_key: bool  # are requests asked for an API key?
 
     @property

@@ -110,12 +110,16 @@ class JobStore:
     def publish(
         self, job: str, fence: int, first: int, rows: int, made: Sequence[StoredFile], kept: int | None = None
     ) -> JobRecord:
-        """A chunk is done: its files are there, and now they are seen. With the last one the job is done.
+        """A chunk is done: its files are there, and now they are seen. With the last one the job is done. Nothing
+        happens where it was published before, as by a transaction whose answer was lost.
 
         Raises LeaseLost; then nothing is published.
         """
         with self._engine.begin() as connection:
             held = self._held(connection, job, fence)
+            known = sa.select(chunks.c.first).where(chunks.c.job == job, chunks.c.first == first)
+            if connection.execute(known).one_or_none() is not None:
+                return held
             now = self._now(connection)
             connection.execute(sa.insert(chunks).values(job=job, first=first, rows=rows, fence=fence))
             if made:
@@ -194,6 +198,19 @@ class JobStore:
         wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
         with self._reading() as connection:
             return {state: count for state, count in connection.execute(wanted)}
+
+    def lag(self) -> float:
+        """Seconds since any unfinished job came, was claimed or went on; 0 where there is none."""
+        wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
+        with self._reading() as connection:
+            latest = connection.execute(wanted).scalar_one()
+            return 0.0 if latest is None else max(0.0, self._now(connection) - latest)
+
+    def without_files(self) -> set[str]:
+        """The jobs whose files may be deleted."""
+        wanted = sa.select(jobs.c.id).where(sa.or_(jobs.c.expired.is_not(None), jobs.c.state == "cancelled"))
+        with self._reading() as connection:
+            return set(connection.execute(wanted).scalars())
 
     def bytes(self) -> int:
         """That all results take."""

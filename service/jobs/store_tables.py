@@ -21,7 +21,6 @@ jobs = sa.Table(
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("body_hash", sa.String(64), nullable=False),
     sa.Column("specification", sa.Text, nullable=False),
-    sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("rows_per_file", sa.BigInteger, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
@@ -72,7 +71,6 @@ class NewJob:
     idempotency_key  the client's own name for it; None without one
     body_hash        of the request's body, as it was sent
     specification    JSON with every default filled in
-    fingerprint      of all that its bytes depend on
     rows_per_file    that a chunk makes; the last makes the rest
     """
 
@@ -80,7 +78,6 @@ class NewJob:
     idempotency_key: str | None
     body_hash: str
     specification: str
-    fingerprint: str
     rows: int
     rows_per_file: int
 

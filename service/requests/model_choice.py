@@ -67,6 +67,12 @@ class Choice:
         return None if conditioning is None else self.served.guidance_models.get(conditioning)
 
     @property
+    def label_names(self) -> Sequence[str]:
+        """The classes that a label may name: a classifier's, where it guides; else the model's own."""
+        classifier = self.guidance_model if self.guidance == "classifier" else None
+        return self.config.data.labels if classifier is None else classifier.data.labels
+
+    @property
     def control(self) -> ControlCheckpoint | None:
         """The ControlNet for the request's hint."""
         hint = self.request.control

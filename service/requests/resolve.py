@@ -114,8 +114,7 @@ def _conditioned(choice: Choice, seeds: Integers) -> Conditioned:
         return Conditioned(drawn, [choice.config.data.labels[number] for number in drawn.tolist()], drawn=True)
     if request.label is None:
         return Conditioned()
-    classifier = choice.guidance_model if choice.guidance == "classifier" else None
-    names = choice.config.data.labels if classifier is None else classifier.data.labels
+    names = choice.label_names
     numbers = class_numbers(request.label, names, choice.n)
     return Conditioned(torch.tensor(numbers), [names[number] for number in numbers])
 

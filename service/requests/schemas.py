@@ -50,8 +50,8 @@ def _of_option(name: OptionName) -> str:
     return " ".join(f"For `{sampler}`: {option.explanation}." for sampler, option in options if option.name == name)
 
 
-class _Fields(BaseModel):
-    """The fields of a sample request that JSON and query string share."""
+class SampleFields(BaseModel):
+    """The fields that every way to ask for samples has."""
 
     dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
     prompt: str | None = Field(
@@ -132,7 +132,7 @@ class ControlRequest(BaseModel):
     )
 
 
-class SampleRequest(_Fields):
+class SampleRequest(SampleFields):
     """The body of POST /sample."""
 
     model_config = ConfigDict(
@@ -168,7 +168,7 @@ def ranges() -> Mapping[str, str]:
     """Field → "0 … 20", of the fields whose two bounds do not depend on the model."""
     bounds: dict[str, dict[str, Any]] = {}
     of_control = {f"control.{name}": field for name, field in ControlRequest.model_fields.items()}
-    for name, field in (_Fields.model_fields | of_control).items():
+    for name, field in (SampleFields.model_fields | of_control).items():
         for limit in field.metadata:
             bounds.setdefault(name, {}).update(
                 {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
@@ -183,7 +183,7 @@ def _commas(values: Any) -> Any:
     return values
 
 
-class SampleQuery(_Fields):
+class SampleQuery(SampleFields):
     """The query string of GET /sample: the same, in text."""
 
     model_config = ConfigDict(extra="forbid")
@@ -196,7 +196,7 @@ class SampleQuery(_Fields):
         None, description=AXES
     )
     guidance_interval: Annotated[Interval | None, BeforeValidator(_commas)] = Field(
-        None, description=_Fields.model_fields["guidance_interval"].description
+        None, description=SampleFields.model_fields["guidance_interval"].description
     )
 
     @model_validator(mode="before")

@@ -15,7 +15,6 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("body_hash", sa.String(64), nullable=False),
         sa.Column("specification", sa.Text, nullable=False),
-        sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("rows", sa.BigInteger, nullable=False),
         sa.Column("rows_per_file", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),

@@ -61,4 +61,4 @@ def store(make_store) -> JobStore:
 def new_job(
     rows: int = 10, rows_per_file: int = 4, owner: str = "me", key: str | None = None, body: str = "a"
 ) -> NewJob:
-    return NewJob(owner, key, body, "{}", "f", rows, rows_per_file)
+    return NewJob(owner, key, body, "{}", rows, rows_per_file)

@@ -1,0 +1,85 @@
+"""Jobs as the routes answer them."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from service.jobs.specification import Specification
+
+if TYPE_CHECKING:  # they come with SQLAlchemy
+    from service.jobs.store_tables import JobRecord, StoredFile
+
+
+class JobAnswer(BaseModel):
+    """A job, and how far it is."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    error: str | None = Field(description="Why it failed, else null.")
+    paused: str | None = Field(description="Why it does not go on at present, such as a full disk; else null.")
+    rows: int
+    rows_done: int = Field(description="Rows whose files can be downloaded.")
+    rows_per_second: float | None = Field(description="Since it began, without the time of restarts.")
+    seconds_left: float | None = Field(description="At that rate.")
+    bytes: int = Field(description="Of its files so far.")
+    created: str
+    finished: str | None
+    expires: str | None = Field(description="When its files are deleted; sooner where their place is needed.")
+    request: dict[str, Any] = Field(description="The body of POST /jobs that makes the same files.")
+
+
+class JobsAnswer(BaseModel):
+    jobs: list[JobAnswer]
+
+
+class FileAnswer(BaseModel):
+    name: str
+    bytes: int
+    sha256: str
+
+
+class FilesAnswer(BaseModel):
+    files: list[FileAnswer]
+
+
+def job_answer(record: "JobRecord", keep_seconds: float) -> JobAnswer:
+    """`keep_seconds` after a job has finished, its files are deleted."""
+    rate = record.rows_done / record.seconds if record.seconds > 0 and record.rows_done else None
+    unfinished = record.state in ("queued", "running")
+    left = (record.rows - record.rows_done) / rate if rate is not None and unfinished else None
+    return JobAnswer(
+        id=record.id,
+        state=record.state,
+        error=record.error,
+        paused=record.paused,
+        rows=record.rows,
+        rows_done=record.rows_done,
+        rows_per_second=None if rate is None else round(rate, 3),
+        seconds_left=None if left is None else round(left, 1),
+        bytes=record.bytes,
+        created=_time(record.created),
+        finished=None if record.finished is None else _time(record.finished),
+        expires=None if record.finished is None else _time(record.finished + keep_seconds),
+        request=_request(Specification.model_validate_json(record.specification)),
+    )
+
+
+def files_answer(files: "list[StoredFile]") -> FilesAnswer:
+    return FilesAnswer(files=[FileAnswer(name=file.name, bytes=file.bytes, sha256=file.sha256) for file in files])
+
+
+def _request(specification: Specification) -> dict[str, Any]:
+    label = {} if specification.asked_label is None else {"label": specification.asked_label}
+    return {
+        **{name: value for name, value in specification.request.items() if value is not None},
+        **label,
+        "n": specification.rows,
+        "format": specification.format,
+        "rows_per_file": specification.rows_per_file,
+        "reproducible": specification.reproducible,
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

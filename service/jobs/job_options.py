@@ -1,0 +1,26 @@
+"""What a service is told about its jobs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """data_dir      folder of the SQLite store, and of results where no other place is named
+    store         postgresql://… ; None is SQLite
+    results       an address that fsspec knows; None is a folder in data_dir
+    keep_seconds  how long results of finished jobs are kept
+    keep_bytes    that all results may take
+    owner         whose jobs this service shows
+    """
+
+    data_dir: Path
+    store: str | None = None
+    results: str | None = None
+    keep_seconds: float = 7 * 86400.0
+    keep_bytes: int = 10 * 2**30
+    owner: str = ""
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "jobs.sqlite"

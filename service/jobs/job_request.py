@@ -1,0 +1,67 @@
+"""The body of POST /jobs: shapes and ranges."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StrictInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.jobs.formats.registry import FORMATS
+from service.requests.leniency import seed_in_other_words, whole_numbers
+from service.requests.schemas import MAX_FIELDS, ControlRequest, Label, SampleFields
+
+MAX_ROWS = 10_000_000
+MAX_ROWS_PER_FILE = 1_000_000
+FormatName = Literal["parquet", "webdataset", "imagefolder", "npy", "csv"]
+BALANCED, AS_TRAINED = "balanced", "as trained"
+Count = Annotated[StrictInt, Field(ge=0, le=MAX_ROWS)]
+
+
+class JobRequest(SampleFields):
+    """A sample request of many rows, and the files that they are to become."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"dataset": "mnist", "label": "balanced", "n": 50_000},
+                {"dataset": "mnist", "label": {"7": 300, "8": 200}, "format": "webdataset"},
+            ]
+        },
+    )
+
+    n: int | None = Field(
+        None, ge=1, le=MAX_ROWS,
+        description=f"How many rows: 1 … {MAX_ROWS:,}. Default: as many as labels or counts say; else it is needed.",
+    )  # fmt: skip
+    label: Label | Annotated[list[Label], Field(fail_fast=True)] | dict[str, Count] | None = Field(
+        None, description="A class; a list of them, one for each row; counts by class, such as `{\"7\": 300}`; "
+        f"`{BALANCED}`: each class equally often; `{AS_TRAINED}`: drawn from the training proportions by each row's "
+        "seed. Counts are spread evenly over the rows. Default: as in POST /sample.",
+    )  # fmt: skip
+    control: ControlRequest | None = Field(None, description="A picture that all samples follow, as in POST /sample.")
+    format: FormatName = Field(
+        "parquet",
+        description="What the files are. " + "; ".join(f"`{name}`: {one.loads}" for name, one in FORMATS.items()),
+    )
+    rows_per_file: int | None = Field(
+        None, ge=1, le=MAX_ROWS_PER_FILE,
+        description="Rows of a file; a kill costs at most as many. Default: about five seconds' work.",
+    )  # fmt: skip
+    reproducible: bool = Field(
+        True,
+        description="Fail rather than go on where the bytes would be others, as on another machine. Other weights fail "
+        "the job in any case.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        if len(fields) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
+        fields = seed_in_other_words(whole_numbers(fields))
+        if isinstance(counts := fields.get("label"), dict):
+            fields["label"] = whole_numbers(counts)
+        return fields

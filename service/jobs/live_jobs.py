@@ -1,0 +1,142 @@
+"""The jobs of a service that has opened its store: what the routes ask, and the upkeep."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import ParamSpec, TypeVar, get_args
+
+import sqlalchemy as sa
+import structlog
+
+from service.http.problems import Problem
+from service.jobs.producer import Producer, Retention
+from service.jobs.results import Results
+from service.jobs.store import JobStore, KeyReused
+from service.jobs.store_tables import JobRecord, NewJob, State, StoredFile
+from service.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+ANSWER_WITHIN = 20.0  # seconds, of the store
+UPKEEP_EVERY = 30.0  # seconds
+STATES: tuple[State, ...] = get_args(State)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class LiveJobs:
+    """Methods raise Problem: 404 and 410 for jobs that are not there, 503 where the store does not answer."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        results: Results,
+        asking: Executor,
+        keep: Retention,
+        metrics: Metrics,
+        close: Callable[[], None],
+    ):
+        """`asking` is the one thread that talks to the store; `close` is called in the end."""
+        self._store, self.results, self._asking = store, results, asking
+        self._keep, self._metrics, self._close = keep, metrics, close
+        self._producer: Producer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, producer: Producer) -> None:
+        """Work on jobs, and look after them, until `close`."""
+        self._producer = producer
+        self._tasks = [asyncio.create_task(producer.run()), asyncio.create_task(self._upkeep())]
+
+    async def close(self) -> None:
+        """Give unfinished jobs back, and let go of the store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._close)
+
+    async def submit(self, new: NewJob) -> JobRecord:
+        """The new job, or the one that came with the same key before. Raises Problem (422) if that had another body."""
+        try:
+            await asyncio.to_thread(self.results.check)
+        except OSError as error:
+            raise Problem(503, f"results cannot be written: {error.strerror or error}") from error
+        try:
+            record, _ = await self._ask(self._store.add, new)
+        except KeyReused as error:
+            raise Problem(
+                422, f"this Idempotency-Key came with another body before, for the job {error}; use a new key"
+            ) from error
+        if self._producer is not None:
+            self._producer.wake()
+        return record
+
+    async def get(self, job: str, owner: str) -> JobRecord:
+        record = await self._ask(self._store.get, job, owner)
+        if record is None:
+            raise Problem(404, f"there is no job {job[:80]!r}; GET /jobs lists those that there are")
+        if record.expired is not None:
+            raise Problem(410, f"the job {job} has expired: its files were deleted; ask again with its `request`")
+        return record
+
+    async def listed(self, owner: str, limit: int, before: str | None) -> list[JobRecord]:
+        """The newest first; `before`: those that are older than that one."""
+        return await self._ask(self._store.listed, owner, limit, before)
+
+    async def cancel(self, job: str, owner: str) -> None:
+        """End it, where it is not finished, and delete its files."""
+        await self.get(job, owner)
+        if self._producer is not None:
+            self._producer.drop(job)
+        await self._ask(self._store.cancel, job)
+        with contextlib.suppress(OSError):  # upkeep tries again
+            await asyncio.to_thread(self.results.remove, job)
+
+    async def files(self, job: str, owner: str) -> list[StoredFile]:
+        """Those that are published, in the rows' order."""
+        await self.get(job, owner)
+        return await self._ask(self._store.files, job)
+
+    async def file(self, job: str, owner: str, name: str) -> StoredFile:
+        """Raises Problem (404) that says what there is."""
+        files = {file.name: file for file in await self.files(job, owner)}
+        if name not in files:
+            there = f"there are {len(files)}, from {next(iter(files))} on" if files else "there are none yet"
+            raise Problem(404, f"the job {job} has no file {name[:80]!r}: {there}; see /jobs/{job}/files")
+        return files[name]
+
+    async def read(self, job: str, file: StoredFile, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes start … stop − 1 of a file."""
+        try:
+            return await asyncio.to_thread(self.results.read, job, file.stored, start, stop)
+        except OSError as error:
+            raise Problem(503, f"{file.name} cannot be read: {error.strerror or error}") from error
+
+    async def _upkeep(self) -> None:
+        removed: set[str] = set()  # by this process: the place need not be asked again
+        while True:
+            with contextlib.suppress(Problem, OSError):
+                for job in await self._ask(self._store.expire, self._keep.seconds, self._keep.bytes):
+                    log.info("job expired", job=job)
+                for job in await self._ask(self._store.without_files) - removed:
+                    await asyncio.to_thread(self.results.remove, job)
+                    removed.add(job)
+                counts = await self._ask(self._store.counts)
+                for state in STATES:
+                    self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
+                self._metrics.jobs_lag.set(await self._ask(self._store.lag))
+            await asyncio.sleep(UPKEEP_EVERY)
+
+    async def _ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Of the store, in its thread."""
+        call = functools.partial(function, *arguments, **named)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await asyncio.get_running_loop().run_in_executor(self._asking, call)
+        except TimeoutError as error:
+            raise Problem(503, "the store of jobs does not answer", headers={"Retry-After": "10"}) from error
+        except sa.exc.DBAPIError as error:
+            told = str(error.orig).strip().splitlines()[0]
+            raise Problem(503, f"the store of jobs does not answer: {told}", headers={"Retry-After": "10"}) from error

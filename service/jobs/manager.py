@@ -1,0 +1,78 @@
+"""Opens the store when it is first needed, so that a service without jobs starts as if there were none."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from service.checkpoints.catalog import Catalog
+from service.engine.engine import Engine
+from service.http.problems import Problem
+from service.jobs.job_options import JobOptions
+from service.metrics import Metrics
+
+if TYPE_CHECKING:  # SQLAlchemy and Alembic take a second to import
+    from service.jobs.live_jobs import LiveJobs
+    from service.jobs.opening import Opened
+
+log = structlog.get_logger(__name__)
+
+READY_POLL = 0.2  # seconds
+AGAIN_AFTER = 10.0  # seconds, where a store that has jobs cannot be opened yet
+
+
+class JobManager:
+    """`start` with the service, `close` before its engine stops; `live` is asked by the routes."""
+
+    def __init__(
+        self, options: JobOptions, engine: Engine, catalog: Callable[[], Catalog], threads: int, metrics: Metrics
+    ):
+        """`catalog` as of now; `threads` that networks are computed with."""
+        self.options, self.threads = options, threads
+        self._engine, self._catalog, self._metrics = engine, catalog, metrics
+        self._opening = asyncio.Lock()
+        self._live: LiveJobs | None = None
+        self._resuming: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Go on with the jobs that an earlier process left, where there may be some."""
+        if self.options.store is not None or self.options.database.exists():
+            self._resuming = asyncio.create_task(self._resume())
+
+    async def close(self) -> None:
+        """Give unfinished jobs back, and let go of the store."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+            await asyncio.gather(self._resuming, return_exceptions=True)
+        if self._live is not None:
+            await self._live.close()
+
+    async def live(self) -> "LiveJobs":
+        """The jobs. Raises Problem (503) that says why there are none."""
+        async with self._opening:
+            if self._live is None:
+                self._live = await self._open()
+            return self._live
+
+    async def _resume(self) -> None:
+        while not self._engine.snapshot().ready:
+            await asyncio.sleep(READY_POLL)
+        while True:
+            try:
+                await self.live()
+            except Problem as problem:
+                log.warning("jobs cannot go on", reason=problem.detail)
+                await asyncio.sleep(AGAIN_AFTER)
+            else:
+                return
+
+    async def _open(self) -> "LiveJobs":
+        opened = await asyncio.to_thread(self._opened)
+        return opened.live(self._engine, self._catalog, self.threads, self._metrics)
+
+    def _opened(self) -> "Opened":
+        """Imports and migrates: not for the event loop. Raises Problem (503)."""
+        from service.jobs.opening import Opened
+
+        return Opened(self.options)

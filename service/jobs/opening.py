@@ -1,0 +1,67 @@
+"""The store and the results of a service, by its options. What this imports takes a second."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from service.checkpoints.catalog import Catalog
+from service.engine.engine import Engine
+from service.engine.hardware import one_thread_here
+from service.http.problems import Problem
+from service.jobs.job_options import JobOptions
+from service.jobs.live_jobs import LiveJobs
+from service.jobs.producer import Producer, Retention
+from service.jobs.results import FolderResults, RemoteResults, Results
+from service.jobs.store import JobStore
+from service.jobs.store_opening import StoreUnavailable, only_process, postgres_store, sqlite_store
+from service.metrics import Metrics
+
+
+class Opened:
+    """Raises Problem (503) that says what is wrong. Not to be made on the event loop."""
+
+    def __init__(self, options: JobOptions):
+        self._options = options
+        self._lock: int | None = None
+        try:
+            self._results = self._place()
+            self._results.check()
+            self._store = self._opened_store()
+        except StoreUnavailable as error:
+            raise Problem(503, f"jobs cannot be kept: {error}") from error
+        except OSError as error:
+            place = options.results or options.data_dir
+            raise Problem(503, f"results cannot be written to {place}: {error.strerror or error}") from error
+        except (ImportError, ValueError) as error:
+            raise Problem(503, f"results cannot be kept at {options.results}: {error}") from error
+
+    def live(self, engine: Engine, catalog: Callable[[], Catalog], threads: int, metrics: Metrics) -> LiveJobs:
+        """Jobs that are worked on from now on; to be called on the event loop."""
+        keep = Retention(self._options.keep_seconds, self._options.keep_bytes)
+        asking = ThreadPoolExecutor(1, thread_name_prefix="job-store")
+        writing = ThreadPoolExecutor(1, thread_name_prefix="job-files", initializer=one_thread_here)
+
+        def close() -> None:
+            writing.shutdown(wait=False, cancel_futures=True)
+            asking.shutdown(wait=False, cancel_futures=True)
+            self._store.close()
+            if self._lock is not None:
+                os.close(self._lock)
+
+        live = LiveJobs(self._store, self._results, asking, keep, metrics, close)
+        live.start(Producer(self._store, self._results, engine, catalog, threads, metrics, asking, writing, keep))
+        return live
+
+    def _place(self) -> Results:
+        if self._options.results is None:
+            return FolderResults(self._options.data_dir / "jobs")
+        return RemoteResults(self._options.results)
+
+    def _opened_store(self) -> JobStore:
+        if self._options.store is not None:
+            return postgres_store(self._options.store)
+        store = sqlite_store(self._options.database)
+        self._lock = only_process(self._options.data_dir / "jobs.lock")
+        if self._lock is not None:  # whoever had jobs here is dead
+            store.end_all_leases()
+        return store

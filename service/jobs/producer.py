@@ -1,0 +1,291 @@
+"""The loop that makes the chunks of jobs: as background jobs of the engine, two at a time, turn about between jobs."""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from pydantic import ValidationError
+
+from service.checkpoints.catalog import Catalog
+from service.engine.engine import Engine
+from service.engine.job import EngineStopped, JobFailed
+from service.http.problems import Problem
+from service.jobs.arithmetic import arithmetic_of
+from service.jobs.results import Results
+from service.jobs.specification import Chunk, Specification, chunk_of, template_of
+from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
+from service.jobs.store_tables import JobRecord, StoredFile
+from service.metrics import Metrics
+from service.requests.resolve import Resolved
+
+log = structlog.get_logger(__name__)
+
+TOGETHER = 4  # jobs that take turns
+AT_ONCE = 2  # chunks: one is computed while another becomes files
+LOOK_EVERY = 2.0  # seconds, for jobs that other processes accepted or left
+AGAIN_AFTER = 5.0  # seconds, where the disk is full or the store is gone
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long results of finished jobs are kept, and how many bytes of results in all."""
+
+    seconds: float
+    bytes: int
+
+
+class CannotGoOn(Exception):
+    """The job would get other bytes, or none; the reason is for people."""
+
+
+@dataclass(eq=False)
+class Claimed:
+    """A job that this process works on.
+
+    left     the first rows of the chunks that nobody makes at present
+    working  the tasks that make some
+    """
+
+    record: JobRecord
+    specification: Specification
+    left: deque[int]
+    working: set[asyncio.Task[None]] = field(default_factory=set)
+    template: tuple[Catalog, Resolved] | None = None
+    paused: str | None = None
+
+
+class Producer:
+    """`run` until cancelled; `wake` when there may be more to do; `drop` a job that was cancelled."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        results: Results,
+        engine: Engine,
+        catalog: Callable[[], Catalog],
+        threads: int,
+        metrics: Metrics,
+        asking: Executor,
+        writing: Executor,
+        keep: Retention,
+    ):
+        """`asking` is the one thread that talks to the store, `writing` the one that makes files."""
+        self._store, self._results, self._engine, self._catalog = store, results, engine, catalog
+        self._threads, self._metrics = threads, metrics
+        self._asking, self._writing, self._keep = asking, writing, keep
+        self._name = secrets.token_hex(8)  # never a machine's: another process of that name may come after this one
+        self._claimed: dict[str, Claimed] = {}
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._more = asyncio.Event()
+
+    def wake(self) -> None:
+        self._more.set()
+
+    def drop(self, job: str) -> None:
+        """Work on a job no more: the engine frees its rows before the next tick."""
+        claimed = self._claimed.pop(job, None)
+        if claimed is not None:
+            for task in claimed.working:
+                task.cancel()
+
+    async def run(self) -> None:
+        """Give all jobs back when cancelled."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while True:
+                await self._free.acquire()
+                chunk = await self._next()
+                task = asyncio.create_task(self._make(*chunk))
+                chunk[0].working.add(task)
+                task.add_done_callback(functools.partial(self._made, chunk[0]))
+        finally:
+            renewing.cancel()
+            for job in list(self._claimed):
+                self.drop(job)
+            with contextlib.suppress(sa.exc.SQLAlchemyError, TimeoutError):
+                await asyncio.wait_for(self._ask(self._store.release, self._name), 3)
+
+    def _made(self, claimed: Claimed, task: asyncio.Task[None]) -> None:
+        claimed.working.discard(task)
+        self._free.release()
+        if not task.cancelled() and task.exception() is not None:  # the store went away as well
+            log.error("a chunk was given up", job=claimed.record.id, exc_info=task.exception())
+            self._claimed.pop(claimed.record.id, None)  # its lease runs out, and it is claimed again
+
+    async def _next(self) -> tuple[Claimed, int]:
+        """A chunk to make, of the job whose turn it is; waits until there is one."""
+        while True:
+            if self._engine.snapshot().ready:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):  # the store is gone for now
+                    await self._claim()
+                for job, claimed in list(self._claimed.items()):
+                    self._claimed[job] = self._claimed.pop(job)  # to the end of the line
+                    if claimed.left:
+                        return claimed, claimed.left.popleft()
+            self._more.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), LOOK_EVERY)
+
+    async def _claim(self) -> None:
+        while len(self._claimed) < TOGETHER:
+            record = await self._ask(self._store.claim, self._name, list(self._claimed))
+            if record is None:
+                return
+            try:
+                specification = Specification.model_validate_json(record.specification)
+            except ValidationError:
+                await self._fail(record, "it was accepted by another version of this service, which wrote it otherwise")
+                continue
+            done = await self._ask(self._store.published, record.id)
+            left = deque(first for first in specification.firsts() if first not in done)
+            self._claimed[record.id] = Claimed(record, specification, left)
+            log.info("job claimed", job=record.id, fence=record.fence, rows_done=record.rows_done, rows=record.rows)
+            await self._sweep(record)
+
+    async def _sweep(self, record: JobRecord) -> None:
+        """Delete files that were written and never published, by processes that had the job before."""
+        known = {file.stored for file in await self._ask(self._store.files, record.id)}
+        with contextlib.suppress(OSError):  # it may be a full or broken disk's turn to say so later
+            await self._write(self._results.remove, record.id, known.__contains__)
+
+    async def _make(self, claimed: Claimed, first: int) -> None:
+        """Sample, write, publish."""
+        record = claimed.record
+        try:
+            template = await self._template(claimed)
+            chunk = await self._write(chunk_of, template, claimed.specification, first)
+            samples = await self._engine.result(self._engine.submit(chunk.job, background=True))
+            data = template.checkpoint.config.data
+            columns = data.columns if data.kind == "points" else ()
+            written = await self._write(chunk.written, claimed.specification, samples.data, columns)
+            published = await self._publish(claimed, chunk, written)
+        except LeaseLost:
+            log.info("job left to others", job=record.id)
+            self.drop(record.id)
+        except (CannotGoOn, JobFailed, Problem) as error:
+            await self._fail(record, str(error))
+        except EngineStopped as error:  # the process ends, or the model is another now: the next look at it tells
+            claimed.left.appendleft(first)
+            claimed.paused = str(error)
+            await asyncio.sleep(LOOK_EVERY)
+        except Exception as error:
+            log.error("a chunk failed", job=record.id, first=first, exc_info=error)
+            await self._fail(record, f"{type(error).__name__} while rows {first} … were made; the log has more")
+        else:
+            claimed.record = published
+            if published.state == "done":
+                self._claimed.pop(record.id, None)
+                log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
+                await self._sweep(published)
+
+    async def _template(self, claimed: Claimed) -> Resolved:
+        """What the models of now make of the request. Raises CannotGoOn where these would be other bytes."""
+        catalog, specification = self._catalog(), claimed.specification
+        if claimed.template is None or claimed.template[0] is not catalog:
+            if specification.model not in catalog.served:
+                raise CannotGoOn(f"the model {specification.model} is not there any more")
+            resolved = await self._write(template_of, catalog, specification)
+            if resolved.job.model != specification.model_key:
+                raise CannotGoOn(f"the weights of {specification.model} changed: other samples would come")
+            snapshot = self._engine.snapshot()
+            if specification.model_key not in snapshot.keys:
+                raise EngineStopped(f"the model {specification.model} is not ready")
+            now = arithmetic_of(snapshot, specification.model_key, self._threads)
+            if specification.reproducible and now != specification.arithmetic:
+                raise CannotGoOn(
+                    f"it was begun by {specification.arithmetic} and would go on by {now}: other bytes would come; "
+                    "ask with `reproducible: false` to go on in such a case"
+                )
+            claimed.template = catalog, resolved
+        return claimed.template[1]
+
+    async def _publish(self, claimed: Claimed, chunk: Chunk, written: dict[str, bytes]) -> JobRecord:
+        """Tries until it succeeds: a full disk or a store that is gone pauses the job. Raises LeaseLost."""
+        record, specification = claimed.record, claimed.specification
+        made = [
+            StoredFile(
+                name=specification.part(chunk.first) + ending,
+                first=chunk.first,
+                stored=f"{chunk.first:08d}-{record.fence}{ending}",
+                bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+            )
+            for ending, content in written.items()
+        ]
+        while True:
+            try:
+                await self._need_room(sum(file.bytes for file in made))
+                for file, content in zip(made, written.values(), strict=True):
+                    await self._write(self._results.put, record.id, file.stored, content)
+                claimed.paused = None
+                rows = len(chunk.job)
+                published = await self._ask(self._store.publish, record.id, record.fence, chunk.first, rows, made)
+            except OSError as error:
+                await self._pause(claimed, f"results cannot be written: {error.strerror or error}")
+            except sa.exc.DBAPIError as error:
+                await self._pause(claimed, f"the store does not answer: {error.orig}")
+            else:
+                self._metrics.job_rows.labels(dataset=specification.dataset).inc(len(chunk.job))
+                self._metrics.job_bytes.inc(sum(file.bytes for file in made))
+                return published
+
+    async def _need_room(self, size: int) -> None:
+        """Raises OSError where all results together would take more bytes than are kept, whatever finished jobs go."""
+        if await self._ask(self._store.bytes) + size <= self._keep.bytes:
+            return
+        for job in await self._ask(self._store.expire, self._keep.seconds, self._keep.bytes - size):
+            await self._write(self._results.remove, job)
+        if await self._ask(self._store.bytes) + size > self._keep.bytes:
+            raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {self._keep.bytes:,}")
+
+    async def _pause(self, claimed: Claimed, reason: str) -> None:
+        if claimed.paused != reason:
+            log.warning("job paused", job=claimed.record.id, reason=reason)
+        claimed.paused = reason
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            await self._ask(self._store.renew, claimed.record.id, claimed.record.fence, reason)
+        await asyncio.sleep(AGAIN_AFTER)
+
+    async def _fail(self, record: JobRecord, reason: str) -> None:
+        log.warning("job failed", job=record.id, reason=reason)
+        with contextlib.suppress(LeaseLost, sa.exc.SQLAlchemyError):
+            await self._ask(self._store.fail, record.id, record.fence, reason)
+        claimed = self._claimed.pop(record.id, None)
+        for task in claimed.working if claimed else ():
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def _renew(self) -> None:
+        """Keep the leases, and notice jobs that were cancelled elsewhere."""
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            for job, claimed in list(self._claimed.items()):
+                try:
+                    await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused)
+                except LeaseLost:
+                    self.drop(job)
+                except sa.exc.SQLAlchemyError as error:
+                    log.warning("a lease could not be renewed", job=job, reason=str(error))
+
+    async def _ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Of the store, in its thread."""
+        call = functools.partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._asking, call)
+
+    async def _write(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """In the thread that makes files."""
+        call = functools.partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._writing, call)

@@ -1,0 +1,113 @@
+"""Where the files of jobs are: a folder on this machine, or any place that fsspec knows, such as s3://bucket/prefix."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+PIECE = 1 << 20  # bytes that are read at once
+
+
+class Results(Protocol):
+    """Files by job and name. A file is there whole or not at all. Every method raises OSError where the place fails."""
+
+    def check(self) -> None:
+        """Write something, and delete it again."""
+
+    def put(self, job: str, name: str, content: bytes) -> None:
+        """Durable when this returns."""
+
+    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes start … stop − 1, piece by piece. Raises FileNotFoundError at once."""
+
+    def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
+        """Delete a job's files, except those whose names `unless` holds for."""
+
+
+class FolderResults:
+    """A folder for each job. A file is written under another name, and renamed when it is on the disk."""
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    def check(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        probe = self._root / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+
+    def put(self, job: str, name: str, content: bytes) -> None:
+        folder = self._root / job
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f"{name}.unfinished"
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(folder / name)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        entry = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(entry)  # the name, too, is on the disk
+        finally:
+            os.close(entry)
+
+    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
+        file = (self._root / job / name).open("rb")
+
+        def pieces() -> Iterator[bytes]:
+            with file:
+                file.seek(start)
+                left = stop - start
+                while left > 0 and (piece := file.read(min(PIECE, left))):
+                    left -= len(piece)
+                    yield piece
+
+        return pieces()
+
+    def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
+        folder = self._root / job
+        if not folder.exists():
+            return
+        kept = [path for path in folder.iterdir() if unless(path.name)]
+        if not kept:
+            return shutil.rmtree(folder)
+        for path in set(folder.iterdir()) - set(kept):
+            path.unlink(missing_ok=True)
+
+
+class RemoteResults:
+    """What fsspec opens. An object store shows a file when all of it has come."""
+
+    def __init__(self, address: str):
+        """Raises ImportError where the package for that kind of address is not installed."""
+        from fsspec.core import url_to_fs
+
+        self._files, self._root = url_to_fs(address)
+
+    def check(self) -> None:
+        probe = f"{self._root}/.writable-{secrets.token_hex(8)}"
+        self._files.pipe_file(probe, b"")
+        self._files.rm_file(probe)
+
+    def put(self, job: str, name: str, content: bytes) -> None:
+        self._files.pipe_file(f"{self._root}/{job}/{name}", content)
+
+    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
+        path = f"{self._root}/{job}/{name}"
+        self._files.info(path)
+        return (self._files.cat_file(path, at, min(stop, at + PIECE)) for at in range(start, stop, PIECE))
+
+    def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
+        folder = f"{self._root}/{job}"
+        self._files.invalidate_cache(folder)
+        if not self._files.exists(folder):
+            return
+        gone = [path for path in self._files.ls(folder, detail=False) if not unless(path.rpartition("/")[2])]
+        if gone:
+            self._files.rm(gone)

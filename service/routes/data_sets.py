@@ -1,0 +1,206 @@
+"""/jobs: data sets of many rows, made in the background, as files."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service.http.lifecycle import off_the_loop
+from service.http.middleware import BODILESS
+from service.http.problems import UNKEPT, Problem, documented
+from service.http.ranges import Unsatisfiable, part_of
+from service.jobs.acceptance import accept
+from service.jobs.job_answers import FilesAnswer, JobAnswer, JobsAnswer, files_answer, job_answer
+from service.jobs.job_request import JobRequest
+from service.responses.event_stream import HEADERS, MEDIA_TYPE
+from service.state import AppState, State
+
+if TYPE_CHECKING:  # they come with SQLAlchemy
+    from service.jobs.store_tables import JobRecord
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+LOOK_EVERY = 0.5  # seconds, for news of a job
+PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
+FINISHED = ("done", "failed", "cancelled")
+_EVENTS = {
+    "type": "object",
+    "description": "Each event has the job in `data`, as GET /jobs/{id} has it: `progress` while it goes on, then one "
+    "that is called like the state in which it ended. Whoever comes again with the last event's id is answered 204.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["progress", *FINISHED]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+_STORE = documented(401, 503)
+_JOB = documented(401, 404, 410, 503)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobAnswer,
+    responses={
+        202: {"headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}}},
+        **documented(401, 404, 408, 413, 415, 422, 503),
+    },
+)
+async def submit(
+    body: JobRequest,
+    state: AppState,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            description="Your own name for this request: with the same key and body you get the same job.",
+        ),
+    ] = None,
+) -> Response:
+    """Make a data set of up to ten million rows. The answer comes at once; the rows are made below all requests."""
+    specification = await off_the_loop(state, accept, state.catalog, state.engine.snapshot(), state.jobs.threads, body)
+    live = await state.jobs.live()
+    from service.jobs.store_tables import NewJob
+
+    asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
+    record = await live.submit(
+        NewJob(
+            owner=state.jobs.options.owner,
+            idempotency_key=idempotency_key,
+            body_hash=hashlib.sha256(asked.encode()).hexdigest(),
+            specification=specification.model_dump_json(),
+            rows=specification.rows,
+            rows_per_file=specification.rows_per_file,
+        )
+    )
+    return _json(state, record, status=202, headers={"Location": f"/jobs/{record.id}"})
+
+
+@router.get("", response_model=JobsAnswer, responses=_STORE | documented(422))
+async def listed(
+    state: AppState,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs in the answer.")] = 20,
+    before: Annotated[str | None, Query(max_length=64, description="Only jobs that are older than this one.")] = None,
+) -> JobsAnswer:
+    """Your jobs, the newest first."""
+    live = await state.jobs.live()
+    records = await live.listed(state.jobs.options.owner, limit, before)
+    return JobsAnswer(jobs=[job_answer(record, state.jobs.options.keep_seconds) for record in records])
+
+
+@router.get("/{job}", response_model=JobAnswer, responses=_JOB)
+async def one(job: str, state: AppState) -> Response:
+    """How far a job is."""
+    return _json(state, await _record(job, state))
+
+
+@router.delete("/{job}", status_code=204, responses=_JOB)
+async def delete(job: str, state: AppState) -> Response:
+    """End a job, where it is not finished, and delete its files."""
+    live = await state.jobs.live()
+    await live.cancel(job, state.jobs.options.owner)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{job}/events",
+    response_class=Response,
+    responses={
+        200: {"description": "Server-sent events.", "content": {MEDIA_TYPE: {"schema": _EVENTS}}},
+        204: {"description": "To whoever comes again after the last event."},
+        **_JOB,
+    },
+)
+async def events(job: str, request: Request, state: AppState) -> Response:
+    """The job each time it has changed."""
+    record = await _record(job, state)
+    seen = request.headers.get("last-event-id")
+    if seen == str(record.revision) and record.state in FINISHED:
+        return Response(status_code=204, headers=UNKEPT)
+    return StreamingResponse(_changes(record, seen, state), media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+@router.get("/{job}/files", response_model=FilesAnswer, responses=_JOB)
+async def files(job: str, state: AppState) -> FilesAnswer:
+    """The files that are ready, in the rows' order."""
+    live = await state.jobs.live()
+    return files_answer(await live.files(job, state.jobs.options.owner))
+
+
+@router.get(
+    "/{job}/files/{name}",
+    response_class=Response,
+    responses={
+        200: {"description": "The file.", "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+        206: {"description": "The part of it that Range asks for."},
+        304: {"description": "You have it: If-None-Match names it."},
+        **_JOB,
+        **documented(416),
+    },
+)
+async def download(job: str, name: str, request: Request, state: AppState) -> Response:
+    """A file, or one range of it. ETag is its SHA-256."""
+    live = await state.jobs.live()
+    file = await live.file(job, state.jobs.options.owner, name)
+    tag = f'"{file.sha256}"'
+    headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") in (tag, "*"):
+        return Response(status_code=304, headers=headers)
+    same = request.headers.get("if-range") in (None, tag)
+    try:
+        part = part_of(request.headers.get("range"), file.bytes) if same else None
+    except Unsatisfiable:
+        whole = {"Content-Range": f"bytes */{file.bytes}"}
+        raise Problem(416, f"{name} has {file.bytes:,} bytes", headers=whole) from None
+    start, stop = part or (0, file.bytes)
+    headers["Content-Length"] = str(stop - start)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.bytes}"
+    headers["Content-Disposition"] = f'attachment; filename="{job}-{name}"'
+    status = 200 if part is None else 206
+    if request.scope.get(BODILESS):
+        return Response(status_code=status, headers=headers, media_type="application/octet-stream")
+    pieces = await live.read(job, file, start, stop)
+    return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/octet-stream")
+
+
+async def _record(job: str, state: State) -> "JobRecord":
+    live = await state.jobs.live()
+    return await live.get(job, state.jobs.options.owner)
+
+
+def _json(state: State, record: "JobRecord", status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
+    return Response(body, status, media_type="application/json", headers=UNKEPT | (headers or {}))
+
+
+async def _changes(record: "JobRecord", seen: str | None, state: State) -> AsyncIterator[bytes]:
+    """An event at once, where the client has not seen this state, and one for each change, until the job ends. It ends
+    before that where the service does: browsers come again by themselves, with the last id."""
+    told, silent = seen, 0.0
+    while True:
+        if str(record.revision) != told:
+            yield _event(record, state)
+            told, silent = str(record.revision), 0.0
+        if record.state in FINISHED or state.engine.snapshot().draining:
+            return
+        await asyncio.sleep(LOOK_EVERY)
+        silent += LOOK_EVERY
+        if silent >= PING_SECONDS:
+            yield b": still at it\n\n"
+            silent = 0.0
+        try:
+            record = await _record(record.id, state)
+        except Problem:  # it has expired, or the store is gone for now: whoever comes again is told
+            return
+
+
+def _event(record: "JobRecord", state: State) -> bytes:
+    name = record.state if record.state in FINISHED else "progress"
+    data: Any = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
+    return f"id: {record.revision}\nevent: {name}\ndata: {data}\n\n".encode()

@@ -1,0 +1,260 @@
+"""POST /jobs and what follows: rows are those of /sample, files are what was asked for, bad requests are told so."""
+
+import csv
+import io
+import json
+import os
+from collections import Counter
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from service.jobs.results import FolderResults
+from tests.integration.conftest import wait_until_ready
+from tests.waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def jobs(checkpoints, tmp_path_factory):
+    """A client of a service whose jobs have a folder of their own."""
+    from fastapi.testclient import TestClient
+
+    from service.app import create_app
+    from service.settings import Settings
+
+    folder = tmp_path_factory.mktemp("data")
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu", data_dir=folder))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def finished(client, **body) -> dict:
+    """A job that was asked for, when it is over."""
+    answer = client.post("/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    address = answer.headers["Location"]
+    assert address == f"/jobs/{answer.json()['id']}"
+    wait_for(lambda: client.get(address).json()["state"] not in ("queued", "running"), seconds=60, every=0.02)
+    return client.get(address).json()
+
+
+def content(client, job: dict) -> dict[str, bytes]:
+    listed = client.get(f"/jobs/{job['id']}/files").json()["files"]
+    found = {one["name"]: client.get(f"/jobs/{job['id']}/files/{one['name']}").content for one in listed}
+    assert [len(one) for one in found.values()] == [one["bytes"] for one in listed]
+    return found
+
+
+def test_every_row_is_the_one_that_sample_gives_for_its_seed_and_label(jobs):
+    job = finished(jobs, dataset="mnist", label={"7": 3, "2": 4}, seed=5, rows_per_file=3, steps=2)
+    assert (job["state"], job["rows"], job["rows_done"], job["error"]) == ("done", 7, 7, None)
+    files = content(jobs, job)
+    assert list(files) == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    rows = [row for one in files.values() for row in pq.read_table(io.BytesIO(one)).to_pylist()]
+    assert [row["seed"] for row in rows] == list(range(5, 12))
+    assert Counter(row["label"] for row in rows) == {7: 3, 2: 4}
+    sampled = jobs.post(
+        "/sample",
+        json={"dataset": "mnist", "label": [row["label"] for row in rows], "seed": 5, "steps": 2},
+        headers={"Accept": "application/x-npy"},
+    )
+    expected = np.load(io.BytesIO(sampled.content))
+    assert [np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tolist() for row in rows] == expected.tolist()
+
+
+def test_a_jobs_own_request_makes_the_same_files(jobs):
+    first = finished(jobs, dataset="spiral", n=50, rows_per_file=16, format="csv", label="balanced")
+    again = finished(jobs, **first["request"])
+    assert again["id"] != first["id"] and content(jobs, again) == content(jobs, first)
+    lines = list(csv.DictReader(io.StringIO(content(jobs, first)["part-00003.csv"].decode())))
+    assert len(lines) == 2 and {line["label"] for line in lines} == {"inner", "outer"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"label": 3, "n": 4}, [3] * 4),
+        ({"label": [1, "9", 4]}, [1, 9, 4]),
+        ({"label": "balanced", "n": 5}, [0, 1, 2, 3, 4]),
+        ({"label": {"1": 2, "8": 1}}, [1, 8, 1]),
+    ],
+)
+def test_labels_in_every_way(jobs, asked, expected):
+    files = content(jobs, finished(jobs, dataset="mnist", format="npy", steps=1, **asked))
+    assert np.load(io.BytesIO(files["part-00000.labels.npy"])).tolist() == expected
+
+
+def test_a_client_that_is_not_sure_asks_again_with_its_key(jobs):
+    body, key = {"dataset": "spiral", "n": 10}, {"Idempotency-Key": "a"}
+    first, second = (jobs.post("/jobs", json=body, headers=key) for _ in range(2))
+    assert first.status_code == second.status_code == 202 and first.json()["id"] == second.json()["id"]
+    other = jobs.post("/jobs", json=body | {"n": 11}, headers=key)
+    assert other.status_code == 422 and "another body" in other.json()["detail"]
+    assert jobs.post("/jobs", json=body).json()["id"] != first.json()["id"]
+
+
+def test_jobs_are_listed_from_the_newest_on(jobs):
+    ids = [finished(jobs, dataset="spiral", n=1)["id"] for _ in range(3)]
+    listed = [job["id"] for job in jobs.get("/jobs?limit=2").json()["jobs"]]
+    assert listed == ids[:0:-1]
+    assert jobs.get(f"/jobs?limit=1&before={listed[-1]}").json()["jobs"][0]["id"] == ids[0]
+
+
+def test_a_file_comes_in_ranges_and_not_twice(jobs):
+    job = finished(jobs, dataset="spiral", n=100, format="npy")
+    (file,) = jobs.get(f"/jobs/{job['id']}/files").json()["files"]
+    address = f"/jobs/{job['id']}/files/{file['name']}"
+    whole = jobs.get(address)
+    assert whole.headers["ETag"] == f'"{file["sha256"]}"' and whole.headers["Accept-Ranges"] == "bytes"
+    assert np.load(io.BytesIO(whole.content)).shape == (100, 2)
+    for asked, start, stop in (
+        ("0-99", 0, 100),
+        ("100-", 100, file["bytes"]),
+        ("-5", file["bytes"] - 5, file["bytes"]),
+    ):
+        part = jobs.get(address, headers={"Range": f"bytes={asked}"})
+        assert part.status_code == 206 and part.content == whole.content[start:stop]
+        assert part.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{file['bytes']}"
+    past = jobs.get(address, headers={"Range": f"bytes={file['bytes']}-"})
+    assert past.status_code == 416 and past.headers["Content-Range"] == f"bytes */{file['bytes']}"
+    assert jobs.get(address, headers={"Range": "bytes=0-4", "If-Range": '"other"'}).content == whole.content
+    assert jobs.get(address, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    head = jobs.head(address)
+    assert head.content == b"" and head.headers["Content-Length"] == str(file["bytes"])
+
+
+def events(client, job: str, last: str | None = None) -> list[tuple[str, str, dict]]:
+    headers = {} if last is None else {"Last-Event-ID": last}
+    text = client.get(f"/jobs/{job}/events", headers=headers).text
+    found = []
+    for block in filter(None, text.split("\n\n")):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_events_end_with_the_state_and_go_on_where_one_left(jobs):
+    job = jobs.post("/jobs", json={"dataset": "spiral", "n": 1000, "rows_per_file": 100, "steps": 50}).json()["id"]
+    seen = events(jobs, job)
+    assert [name for _, name, _ in seen] == ["progress"] * (len(seen) - 1) + ["done"]
+    assert [int(number) for number, _, _ in seen] == sorted({int(number) for number, _, _ in seen})
+    assert seen[-1][2]["rows_done"] == 1000 and seen[-1][2]["seconds_left"] is None
+    assert events(jobs, job, last="1") == seen[-1:]
+    assert jobs.get(f"/jobs/{job}/events", headers={"Last-Event-ID": seen[-1][0]}).status_code == 204
+
+
+def test_deleting_ends_a_job_and_its_rows_and_files(jobs):
+    job = jobs.post("/jobs", json={"dataset": "mnist", "n": 100_000, "rows_per_file": 50, "steps": 50}).json()["id"]
+    wait_for(lambda: jobs.get(f"/jobs/{job}/files").json()["files"], every=0.02)
+    folder = jobs.app.state.spirale.jobs.options.data_dir / "jobs" / job
+    assert folder.exists()
+    assert jobs.delete(f"/jobs/{job}").status_code == 204
+    assert jobs.get(f"/jobs/{job}").json()["state"] == "cancelled"
+    assert jobs.get(f"/jobs/{job}/files").json() == {"files": []}
+    wait_for(lambda: not jobs.app.state.spirale.engine._workers[0]._tickets, every=0.01)
+    wait_for(lambda: not folder.exists(), every=0.02)
+    done = finished(jobs, dataset="spiral", n=10)["id"]
+    jobs.delete(f"/jobs/{done}")
+    for address in (f"/jobs/{done}", f"/jobs/{done}/files", f"/jobs/{done}/events"):
+        assert jobs.get(address).status_code == 410 and "expired" in jobs.get(address).json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "told"),
+    [
+        ({"dataset": "mnist"}, "n", "needed: how many rows, 1 … 10,000,000"),
+        ({"dataset": "mnist", "n": 10**7 + 1}, "n", "less than or equal to 10000000"),
+        ({"dataset": "mnist", "n": 0}, "n", "greater than or equal to 1"),
+        ({"dataset": "mnist", "n": 10, "format": "avi"}, "format", "'parquet', 'webdataset'"),
+        ({"dataset": "mnist", "n": 10, "format": "csv"}, "format", "one of parquet, webdataset, imagefolder, npy"),
+        ({"dataset": "spiral", "n": 10, "format": "webdataset"}, "format", "one of parquet, npy, csv for points"),
+        ({"dataset": "mnist", "n": 600, "label": {"7": 300, "8": 200}}, "n", "counts that add up to 500"),
+        ({"dataset": "mnist", "n": 3, "label": [7, 8]}, "n", "labels, of which there are 2"),
+        ({"dataset": "mnist", "label": {"seven": 300}}, "label", "one of 0, 1, 2"),
+        ({"dataset": "mnist", "label": {"7": 1, "7.0": 1}}, "label", "are the same class"),
+        ({"dataset": "mnist", "label": {"7": -1}}, "label", "greater than or equal to 0"),
+        ({"dataset": "mnist", "label": {"7": 0}}, "label", "1 … 10,000,000 rows in all"),
+        ({"dataset": "mnist", "label": {}}, "label", "1 … 10,000,000 rows in all"),
+        ({"dataset": "mnist", "label": []}, "label", "1 … 10,000,000 rows in all"),
+        ({"dataset": "mnist", "label": [7, "cat"]}, "label", "one of 0, 1, 2"),
+        ({"dataset": "mnist", "n": 5, "label": "as trained"}, "label", "does not know its training proportions"),
+        ({"dataset": "mnist", "n": 5, "zoom": 2}, "zoom", "does not apply to jobs"),
+        ({"dataset": "mnist", "n": 5, "axes": [0, 1]}, "axes", "unknown field"),
+        ({"dataset": "mnist", "n": 10**7, "rows_per_file": 1}, "rows_per_file", "at least 100"),
+        ({"dataset": "mnist", "n": 10**6, "rows_per_file": 10**6}, "rows_per_file", "at most 262,144"),
+        ({"dataset": "mnist", "n": 5, "steps": 51}, "steps", "1 … 50"),
+        ({"dataset": "mnist", "n": 5, "prompt": "a seven"}, "prompt", "understands no words"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_field(jobs, body, field, told):
+    before = len(jobs.get("/jobs?limit=100").json()["jobs"])
+    answer = jobs.post("/jobs", json=body)
+    assert answer.status_code == 422 and answer.headers["Content-Type"] == "application/problem+json"
+    errors = {one["field"]: one["detail"] for one in answer.json()["errors"]}
+    assert told in errors[field], answer.json()
+    assert len(jobs.get("/jobs?limit=100").json()["jobs"]) == before
+
+
+def test_unknown_datasets_jobs_and_files_are_told(jobs):
+    assert jobs.post("/jobs", json={"dataset": "cats", "n": 1}).status_code == 404
+    for address in ("/jobs/job-unknown", "/jobs/job-unknown/events", "/jobs/job-unknown/files/a"):
+        assert jobs.get(address).status_code == 404
+    assert jobs.delete("/jobs/job-unknown").status_code == 404
+    job = finished(jobs, dataset="spiral", n=10)["id"]
+    for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet"):
+        assert jobs.get(f"/jobs/{job}/files/{name}").status_code == 404
+
+
+def test_a_folder_that_cannot_be_written_refuses_jobs_and_nothing_else(make_client, tmp_path):
+    (tmp_path / "file").write_text("")
+    client = make_client(data_dir=tmp_path / "file")
+    for answer in (client.post("/jobs", json={"dataset": "spiral", "n": 1}), client.get("/jobs")):
+        assert answer.status_code == 503 and "cannot be written" in answer.json()["detail"]
+    assert client.get("/sample?dataset=spiral&n=1").status_code == 200
+
+
+def test_a_full_disk_pauses_the_job_and_not_the_service(jobs, monkeypatch):
+    put, full = FolderResults.put, [True]
+
+    def until_there_is_room(self, job, name, content):
+        if full[0]:
+            raise OSError(28, os.strerror(28))
+        put(self, job, name, content)
+
+    monkeypatch.setattr(FolderResults, "put", until_there_is_room)
+    monkeypatch.setattr("service.jobs.producer.AGAIN_AFTER", 0.05)
+    job = jobs.post("/jobs", json={"dataset": "spiral", "n": 10}).json()["id"]
+    wait_for(lambda: jobs.get(f"/jobs/{job}").json()["paused"], every=0.02)
+    paused = jobs.get(f"/jobs/{job}").json()
+    assert paused["state"] == "running" and paused["paused"] == "results cannot be written: No space left on device"
+    assert jobs.get("/sample?dataset=spiral&n=1").status_code == 200
+    full[0] = False
+    wait_for(lambda: jobs.get(f"/jobs/{job}").json()["state"] == "done", every=0.02)
+    assert jobs.get(f"/jobs/{job}").json()["paused"] is None
+
+
+def test_results_that_would_take_more_than_is_kept_push_out_the_oldest_job_then_pause(
+    make_client, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("service.jobs.producer.AGAIN_AFTER", 0.05)
+    client = make_client(data_dir=tmp_path, jobs_keep_bytes=2000)
+    body = {"dataset": "spiral", "format": "npy", "label": None, "n": 100}
+    first, second = finished(client, **body)["id"], finished(client, **body)["id"]
+    third = finished(client, **body)["id"]
+    assert client.get(f"/jobs/{first}").status_code == 410
+    assert {client.get(f"/jobs/{job}").status_code for job in (second, third)} <= {200, 410}
+    large = client.post("/jobs", json=body | {"n": 300}).json()["id"]
+    wait_for(lambda: client.get(f"/jobs/{large}").json()["paused"], every=0.02)
+    assert "--jobs-keep-bytes 2,000" in client.get(f"/jobs/{large}").json()["paused"]
+
+
+def test_jobs_of_another_key_are_not_there(make_client, tmp_path):
+    mine, theirs = (make_client(data_dir=tmp_path, api_key=key) for key in ("mine", "theirs"))
+    for client, key in ((mine, "mine"), (theirs, "theirs")):
+        client.headers["Authorization"] = f"Bearer {key}"
+    job = finished(mine, dataset="spiral", n=10)["id"]
+    assert theirs.get(f"/jobs/{job}").status_code == 404 and theirs.get("/jobs").json() == {"jobs": []}
+    assert theirs.delete(f"/jobs/{job}").status_code == 404 and mine.get(f"/jobs/{job}").status_code == 200
