@@ -19,6 +19,14 @@ class _Accepted:
     left: int
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What runs before a job that waits: other jobs, and their work in seconds of the device."""
+
+    jobs: int
+    seconds: float
+
+
 class Backlog:
     """Counted in by the event loop, counted down by the engine's thread, hence the lock. The curves, which the thread
     teaches, are only read here.
@@ -66,6 +74,21 @@ class Backlog:
             if self._accepted and excess > 0:
                 raise EngineFull(wait, retry_after=max(1, math.ceil(min(excess, self._deadline))))
             self._accepted[number] = _Accepted(job.model, job.network_evaluations, job.network_evaluations)
+
+    def ahead_of(self, number: int) -> Ahead | None:
+        """What runs before an accepted job that has not begun; None where it has begun, or is not here."""
+        with self._lock:
+            one = self._accepted.get(number)
+            if one is None or one.left < one.work:
+                return None
+            rates = self._rates()
+
+            def place(its_number: int, job: _Accepted) -> tuple[float, int]:
+                return job.work * job.left / rates[job.model] ** 2, its_number
+
+            own = place(number, one)
+            before = [other for its_number, other in self._accepted.items() if place(its_number, other) < own]
+            return Ahead(len(before), sum(other.left / rates[other.model] for other in before))
 
     def done(self, number: int, network_evaluations: int) -> None:
         """So much of the job has been computed, or will never be; nothing happens where the job is done."""

@@ -15,6 +15,7 @@ import itertools
 import time
 from collections.abc import Mapping
 
+from service.engine.backlog import Ahead
 from service.engine.inbox import Cancel, Load, OnPreview, Retire, Ticket
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, Samples
 from service.engine.options import EngineOptions
@@ -125,6 +126,11 @@ class Engine:
             if not ticket.background:
                 self._metrics.cancelled.inc()
             raise
+
+    def ahead_of(self, ticket: Ticket) -> Ahead | None:
+        """What runs before a job that has not begun; None once it has."""
+        found = (worker.backlog.ahead_of(ticket.number) for worker in self._workers)
+        return next((ahead for ahead in found if ahead is not None), None)
 
     def _cancel(self, ticket: Ticket) -> None:
         for worker in self._workers:  # those that do not have it pass it over

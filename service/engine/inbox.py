@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-
-from service.engine.job import Job, Samples
+from service.engine.job import Job, Preview, Samples
 from service.engine.served_model import Served
 
-OnPreview = Callable[[int, np.ndarray], None]
-"""(steps done, x̂0 of every row in the data's own units); called on the event loop."""
+OnPreview = Callable[[Preview], None]
+"""Called on the event loop."""
 
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ class Job:
     seeds          [n] int64, one a sample
     conditions     n rows that all cost as many network evaluations
     guides_itself  the model reads the guidance scale, so its guidance costs nothing more
-    preview_steps  ascending, each 1 … len(plan): after so many steps the caller gets x̂0
+    preview_steps  ascending, each 1 … len(plan): after so many steps the caller gets a Preview
     start          [n, …] in the network's range: x at the plan's first timestep; None is the seeds' noise
 
     Raises ValueError where the rows do not agree in number or in cost.
@@ -50,6 +50,20 @@ class Job:
     def network_evaluations(self) -> int:
         """Network evaluations that the whole job costs."""
         return len(self) * sum(self.network_evaluations_by_step)
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """A job on its way, in the data's own units, as in `Samples.data`.
+
+    step  network evaluations of the plan that are done
+    x0    x̂0 of every row
+    x_t   every row as it stands
+    """
+
+    step: int
+    x0: np.ndarray
+    x_t: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from model.denoiser import Denoiser
 from model.noise import normal
 from model.step import step
 from service.engine.arena import Arena
-from service.engine.job import Job
+from service.engine.job import Job, Preview
 from service.engine.plan_table import PlanTable
 from service.engine.row_functions import ReadyFunction, RowFunctions
 from service.engine.scheduler import Slice
@@ -138,11 +138,12 @@ class Runner:
         self.drop(number)
         return samples
 
-    def preview(self, number: int) -> np.ndarray:
-        """What a job's samples look like as of now: the last x̂0 of every row."""
+    def preview(self, number: int, step: int) -> Preview:
+        """A job as of now, after so many steps: the last x̂0 of every row, and x_t."""
         job = self._jobs[number]
         arena = self.models[job.model].arena
-        return self._in_own_units(job, arena.x0[arena.span(number)])
+        span = arena.span(number)
+        return Preview(step, self._in_own_units(job, arena.x0[span]), self._in_own_units(job, arena.x[span]))
 
     def drop(self, number: int) -> None:
         """Free a job's rows; nothing happens where it has none."""

@@ -248,7 +248,7 @@ class Worker:
         return self._runner.tick(model, jobs, slices)
 
     def _preview(self, ticket: Ticket) -> None:
-        """Show x̂0 where the job's hindmost rows have come to the next step at which that is asked for."""
+        """Show the job where its hindmost rows have come to the next step at which that is asked for."""
         due = ticket.job.preview_steps[ticket.previews_shown :]
         if ticket.on_preview is None or not due:
             return
@@ -257,11 +257,11 @@ class Worker:
             return
         ticket.previews_shown += sum(one <= step for one in due)
         try:
-            preview = self._runner.preview(ticket.number)
+            preview = self._runner.preview(ticket.number, step)
         except Exception as error:  # a picture on the way may be lost; the job goes on
             log.error("a preview failed", model=ticket.job.model, exc_info=error)
             return
-        ticket.call(ticket.on_preview, step, preview)
+        ticket.call(ticket.on_preview, preview)
 
     def _finish(self, number: int) -> None:
         ticket = self._tickets[number]

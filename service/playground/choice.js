@@ -1,4 +1,4 @@
-// What has been chosen on the page: filled in from the catalogue, as a request, and as a link.
+// What has been chosen on the page: filled in from the catalogue, and as a request.
 //
 // A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
 
@@ -70,10 +70,11 @@ export function settle(catalog, choice) {
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
+    strokes: hint ? choice.strokes : undefined,
     over,
     values: over && values(over, choice.values, { guidance, T }),
     can: {
-      samplers: catalog.samplers, datasets, dataset, model, models: guided.map((one) => one.model), labels, possible,
+      samplers: catalog.samplers, datasets, dataset, model, way, models: guided.map((one) => one.model), labels, possible,
       ways, guidances, overs: overs(advised),
     },
   };
@@ -139,37 +140,3 @@ export function asRequest(settled) {
   }
   return body;
 }
-
-// As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
-const TEXTS = [
-  "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
-];
-const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
-
-/** A settled choice → the query of a link that shows the same. */
-export function asQuery(settled) {
-  const query = new URLSearchParams();
-  for (const name of [...TEXTS, ...NUMBERS]) {
-    if (settled[name] !== null && settled[name] !== undefined) query.set(name, settled[name]);
-  }
-  if (settled.view === "generate") query.delete("view");
-  if (settled.asks === "each") query.set("labels", "each");
-  if (settled.values) query.set("values", settled.values.join(","));
-  if (settled.drawing) query.set("drawing", urlSafe(settled.drawing));
-  return query;
-}
-
-/** The other way. */
-export function fromQuery(query) {
-  const choice = {};
-  for (const name of TEXTS) if (query.has(name)) choice[name] = query.get(name);
-  for (const name of NUMBERS) if (query.has(name)) choice[name] = query.get(name);
-  choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
-  if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
-  if (query.has("values")) choice.values = query.get("values").split(",");
-  if (query.has("drawing")) choice.drawing = fromUrlSafe(query.get("drawing"));
-  return choice;
-}
-
-const urlSafe = (base64) => base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-const fromUrlSafe = (text) => text.replaceAll("-", "+").replaceAll("_", "/").padEnd(Math.ceil(text.length / 4) * 4, "=");

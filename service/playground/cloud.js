@@ -11,14 +11,15 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 
 export class Cloud {
-  /** small: without numbers at the axes, for many side by side. */
-  constructor({ small = false } = {}) {
+  /** what: "x0" or "x_t" of each frame. small: without numbers at the axes, for many side by side. */
+  constructor(what, { small = false } = {}) {
+    this.what = what;
     this.small = small;
     this.canvas = make("canvas", { className: "cloud", role: "img" });
     this.element = make("div", { className: "points" }, this.canvas);
     this.frames = [];
     this.position = 0;
-    this.canvas.repaint = () => this.paint(this.position);
+    this.canvas.repaint = () => this.paint(this.frames, this.position);
     new ResizeObserver(this.canvas.repaint).observe(this.canvas);
   }
 
@@ -28,22 +29,10 @@ export class Cloud {
     this.classes = classes;
     this.real = real;
     this.frames = [];
-    this.finished = false;
     this.bounds = null;
     this.names = columns;
     if (!this.pair || this.pair.some((axis) => axis >= columns.length)) this.pair = [0, columns.length > 1 ? 1 : null];
     if (!this.small) this.describeAxes();
-    this.paint(0);
-  }
-
-  add({ points }) {
-    this.frames.push(points);
-    this.bounds = null;
-  }
-
-  done({ points }) {
-    this.finished = true;
-    this.add({ points });
   }
 
   describeAxes() {
@@ -56,19 +45,27 @@ export class Cloud {
       list.addEventListener("change", () => {
         this.pair[which] = Number(list.value);
         this.bounds = null;
-        this.paint(this.position);
+        this.canvas.repaint();
       });
       return list;
     };
     this.element.append(make("p", { className: "axes" }, select(0), " across, ", select(1), " upright"));
   }
 
+  /** Around the real points, or around where the samples have come to. */
   around() {
     if (this.real) return boundsOf(flat(this.real.points, this.pair));
-    return boundsOf(flat(this.frames.at(-1) ?? [], this.pair), this.finished ? 0 : UNFINISHED);
+    const last = this.frames.at(-1);
+    return boundsOf(flat(last ? this.of(last) : [], this.pair), last?.timestep === 0 ? 0 : UNFINISHED);
   }
 
-  paint(position) {
+  of(frame) {
+    return frame[this.what] ?? frame.x_t ?? frame.x0;
+  }
+
+  paint(frames, position) {
+    if (!this.real && this.frames.length !== frames.length) this.bounds = null;
+    this.frames = frames;
     this.position = position;
     if (!this.names) return;
     const ratio = devicePixelRatio || 1;
@@ -85,12 +82,12 @@ export class Cloud {
       context.fillStyle = colour("real");
       dots(context, flat(this.real.points, this.pair).map(place), this.small ? 0.9 : 1.5);
     }
-    if (this.frames.length) this.paintSamples(context, place, position);
+    if (frames.length) this.paintSamples(context, place, position);
   }
 
   paintSamples(context, place, position) {
-    const before = flat(this.frames[Math.floor(position)], this.pair);
-    const after = flat(this.frames[Math.min(Math.ceil(position), this.frames.length - 1)], this.pair);
+    const at = (index) => flat(this.of(this.frames[Math.min(index, this.frames.length - 1)]), this.pair);
+    const [before, after] = [at(Math.floor(position)), at(Math.ceil(position))];
     const share = position % 1;
     const places = before.map(([x, y], i) => place([x + share * (after[i][0] - x), y + share * (after[i][1] - y)]));
     const radius = (this.small ? 0.6 : 1) * (places.length > 2000 ? 1.4 : places.length > 500 ? 2 : 2.6);

@@ -6,6 +6,7 @@ import { Cloud } from "./cloud.js";
 import { make } from "./elements.js";
 import { sampled } from "./events.js";
 import { bitmapOf, paint, tile } from "./pictures.js";
+import { evaluations } from "./cost.js";
 
 export class Comparison {
   /** `reference(settled)` → real points, or null. */
@@ -95,28 +96,21 @@ class CloudCell {
   constructor(settled) {
     this.settled = settled;
     this.cost = make("small", {}, "…");
-    this.cloud = new Cloud({ small: true });
+    this.cloud = new Cloud("x0", { small: true });
     this.cloud.canvas.setAttribute("aria-label", `${settled.n} points of ${settled.dataset}`);
     this.element = this.cloud.element;
   }
 
   begin(real) {
     this.cloud.begin(this.settled, classesOf(this.settled), real);
+    this.cloud.paint([], 0);
   }
 
-  async done(result) {
-    this.cloud.done(result);
-    this.cloud.paint(0);
+  async done({ points }) {
+    this.cloud.paint([{ timestep: 0, x0: points }], 0);
   }
 }
 
 const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], "step") : `scale ${values[i]}`);
 const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
-
-/** Network evaluations of a sample, if guidance holds at every step. */
-function evaluations({ sampler, steps, guidance, guidance_scale: scale, can }) {
-  const twice = guidance === "classifier-free" ? scale !== 0 && scale !== 1 : scale > 0; // a gradient is one more
-  const plain = can.samplers[sampler].evaluations_per_step * (steps - 1) + 1; // the last step always takes one
-  return plain * (twice ? 2 : 1);
-}

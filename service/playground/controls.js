@@ -21,10 +21,10 @@ const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" 
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "values"],
+  dataset: ["model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
   asks: ["model", "guidance", ...ADVISED],
   guidance: ["model", ...ADVISED, "values"],
-  hint: ["model", ...ADVISED, "hint_scale", "drawing"],
+  hint: ["model", ...ADVISED, "hint_scale", "drawing", "strokes"],
   model: ADVISED,
   sampler: ["eta", "variance"],
   over: ["values"],

@@ -36,13 +36,15 @@ function parse(block) {
   return data.length ? { name: field("event")[0] ?? "message", data: JSON.parse(data.join("\n")) } : null;
 }
 
-/** Ask for samples, and tell of them while they form: `onProgress(data)` for each preview. Resolves to the result.
+/** Ask for samples, and tell of them while they form: `onWaiting({jobs, seconds})` while others run first, and
+ * `onProgress(data)` for each preview. Resolves to the result.
  *
  * Throws Problem. */
-export async function sampled(body, { onProgress = () => {}, signal } = {}) {
+export async function sampled(body, { onProgress = () => {}, onWaiting = () => {}, signal } = {}) {
   const answer = await ask("sample", { body, accept: "text/event-stream", signal });
   for await (const { name, data } of eventsOf(answer.body)) {
     if (name === "progress") await onProgress(data);
+    else if (name === "waiting") onWaiting(data);
     else if (name === "result") return data;
     else if (name === "error") throw new Problem(data.status, data.detail);
   }

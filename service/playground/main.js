@@ -1,24 +1,25 @@
 // The page: a choice, the picture that it makes, and the address that both are in.
 
 import { asProblem, askJson } from "./api.js";
-import { asQuery, drawnSeed, fromQuery, MAX_SEED, settle } from "./choice.js";
+import { asRequest, drawnSeed, MAX_SEED, settle } from "./choice.js";
 import { Comparison } from "./comparison.js";
 import { Controls } from "./controls.js";
+import { expectedSeconds } from "./cost.js";
+import { filesOf } from "./files.js";
+import { Follower } from "./follower.js";
+import { Kept } from "./kept.js";
 import { KeyField } from "./key.js";
+import { asQuery, corrections, fromQuery } from "./link.js";
 import { Notice } from "./notice.js";
 import { Pad } from "./pad.js";
 import { bitmapOf, paint } from "./pictures.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Take } from "./take.js";
+import { Wait } from "./wait.js";
+import { say } from "./words.js";
 
 const PAUSE = 250; // milliseconds without a change, after which what was changed is asked for
-const PAUSE_DRAWING = 80;
-const LEADS = {
-  generate: "Every sample begins as noise. This is what the model believes it will become, step by step.",
-  draw: "Draw, and a model follows while you do.",
-  compare: "The same noise, taken to its end in several ways.",
-};
 
 const part = (id) => document.getElementById(id);
 const actions = part("actions").elements;
@@ -26,7 +27,9 @@ const actions = part("actions").elements;
 let catalog = null;
 let choice = fromQuery(new URLSearchParams(location.search)); // what somebody chose
 let settled = null; // the same with everything filled in
+let shown = null; // {settled, run}: what is on the stage, where it is done
 let running = null; // the AbortController of what is being sampled
+let typed = false; // was the seed just typed? Then the next picture is of that seed
 let timer = null;
 
 const notice = new Notice(part("notice"), () => (catalog ? run() : start()));
@@ -34,19 +37,22 @@ const keyField = new KeyField(part("key"), () => start());
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
 const controls = new Controls(part("controls"), change);
+const kept = new Kept();
+const follower = new Follower(() => run());
 const pad = new Pad(part("pad"), () => {
   choice.drawing = undefined;
-  soon(PAUSE_DRAWING);
+  choice.strokes = pad.asText;
+  if (pad.empty) {
+    follower.forget();
+    run();
+  } else follower.want();
 });
+const wait = new Wait(part("wait"));
 const stage = new Stage(
-  { picture: part("picture"), scrubber: part("scrubber"), legend: part("legend"), told: part("told") },
-  ({ label, seed }) => {
-    const only = label === null ? {} : { asks: "label", label };
-    choice = { ...choice, ...only, seed, n: 1 };
-    run({ remember: true });
-  },
+  { picture: part("picture"), scrubber: part("scrubber"), legend: part("legend"), told: part("told"), wait },
+  lookAlone,
 );
-const comparison = new Comparison(part("comparison"), (of) => stage.reference(of));
+const comparison = new Comparison(part("comparison"), (settled) => stage.reference(settled));
 
 async function start() {
   notice.clear();
@@ -56,9 +62,23 @@ async function start() {
   } catch (error) {
     return failed(error);
   }
+  kept.clear();
   status.device = catalog.device;
+  await arrive();
+}
+
+/** Show what the address says, and say where it asks for what is not here. */
+async function arrive() {
+  const query = new URLSearchParams(location.search);
   show();
-  if (settled) run();
+  if (!settled) return;
+  pad.show(settled.strokes);
+  const told = [corrections(query, settled)];
+  if (settled.view === "draw" && query.has("drawing")) {
+    if (!settled.drawing) told.push(say("drawing unreadable"));
+    else if (pad.empty) told.push(say("pad is empty"));
+  }
+  await run({ again: false, remark: told.filter(Boolean).join(" ") });
 }
 
 /** Fill in the choice, and show it; the seed stays until another is wanted. */
@@ -69,13 +89,13 @@ function show() {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!settled) return notice.show({ message: "No model here follows drawings: train one, such as mnist-control-sketch.", status: 422 });
+  if (!settled) return notice.show({ message: say("no drawings"), status: 422 });
   choice.seed = settled.seed;
   document.body.dataset.view = view;
   document.title = `Spirale: ${view}`;
-  part("lead").textContent = LEADS[view];
+  part("lead").textContent = say(`lead ${view}`);
   part("drawing").hidden = view !== "draw";
-  part("picture").hidden = view === "compare";
+  part("stand").hidden = view === "compare";
   part("comparison").hidden = view !== "compare";
   actions.seed.value = settled.seed;
   controls.show(settled);
@@ -85,43 +105,29 @@ function change(changes) {
   stop(); // at once: what was asked before is freed when the next request comes
   choice = { ...choice, ...changes };
   show();
-  soon(PAUSE);
-}
-
-/** Ask when nothing has changed for so long. */
-function soon(pause) {
   clearTimeout(timer);
-  timer = setTimeout(run, pause);
+  timer = setTimeout(run, PAUSE);
 }
 
-/** remember: this picture gets an entry of its own in the history. */
-async function run({ remember = false } = {}) {
+/** remember: this picture gets an entry of its own in the history. again: sample it even where it is kept. */
+async function run({ remember = false, again = true, remark = "" } = {}) {
   stop();
+  typed = false;
   notice.clear();
   show();
   if (!settled) return;
   const { view } = settled;
-  const drawn = view === "draw" && !pad.empty;
-  part("remark").textContent = "";
+  const drawn = view === "draw" && !settled.drawing && !pad.empty;
+  part("remark").textContent = remark;
   if (view === "draw" && !drawn && !settled.drawing) return empty();
-  if (settled.asks === "prompt" && !settled.prompt) {
-    return notice.show({ message: "Say in words what to draw.", status: 422 });
-  }
+  if (settled.asks === "prompt" && !settled.prompt) return notice.show({ message: say("say it in words"), status: 422 });
   const mine = (running = new AbortController());
   const { signal } = mine;
   busy(true);
   try {
-    if (view === "compare") {
-      empty();
-      await comparison.run(catalog, settled, signal);
-    } else {
-      const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
-      const result = await stage.run(settled, signal, { control, latest: view === "draw" });
-      if (result.control) await understood(result.control.image, signal);
-      if (result.unknown_words?.length) part("remark").textContent = `Not understood: ${result.unknown_words.join(", ")}`;
-    }
-    address(remember);
-    take.show(settled);
+    if (view === "compare") await compare(signal);
+    else await sample(signal, { drawn, again });
+    if (!follower.wanted) address(remember);
   } catch (error) {
     if (!signal.aborted) failed(error);
   } finally {
@@ -129,10 +135,48 @@ async function run({ remember = false } = {}) {
   }
 }
 
+async function sample(signal, { drawn, again }) {
+  const found = again || drawn ? null : kept.get(asRequest(settled));
+  const strokes = pad.asText;
+  take.clear();
+  if (found) {
+    await stage.show(settled, found, signal);
+  } else {
+    const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
+    const pace = { control, latest: settled.view === "draw", expected: expectedSeconds(settled) };
+    const done = await stage.sample(settled, signal, pace);
+    if (done.result.control) await understood(done.result.control.image, signal);
+    if (settled.hint && pad.asText !== strokes) return; // the pen has gone on, and the next request is of that
+    if (settled.hint) settled = settle(catalog, { ...choice, drawing: (choice.drawing = done.result.control.image) });
+    kept.put(asRequest(settled), done);
+  }
+  shown = { settled, run: stage.run };
+  const unknown = stage.run.result.unknown_words;
+  if (unknown?.length) part("remark").textContent = say("not understood", { words: unknown.join(", ") });
+  take.show(settled, filesOf(stage.run, stage.pane));
+}
+
+async function compare(signal) {
+  empty();
+  shown = null;
+  await comparison.run(catalog, settled, signal);
+  take.show(settled, {});
+}
+
+/** One of several images by itself. It has been sampled: it is looked at, and not sampled again. */
+function lookAlone(i, { label, seed }) {
+  const only = label === null ? {} : { asks: "label", label };
+  const alone = { ...choice, ...only, seed, n: 1 };
+  if (shown?.run === stage.run) kept.put(asRequest(settle(catalog, alone)), stage.run.alone(i));
+  choice = alone;
+  run({ remember: true, again: false });
+}
+
 /** Nothing on the stage, and nothing to take along. */
 function empty() {
   stage.clear();
   take.clear();
+  shown = null;
   part("understood").hidden = true;
 }
 
@@ -144,9 +188,24 @@ function stop() {
   busy(false);
 }
 
+/** Somebody presses Stop: what is seen then, and what the page says of it, are the same run. */
+function stopHere() {
+  const { frames } = stage;
+  const begun = frames.length && !("before" in part("picture").dataset);
+  follower.forget();
+  stop();
+  if (begun) {
+    part("remark").textContent = say("stopped", frames.at(-1));
+    shown = null;
+  } else if (shown) {
+    choice = { ...fromQuery(asQuery(shown.settled)) };
+    run({ again: false, remark: say("stopped early") });
+  }
+}
+
 function busy(is) {
   if (!is) running = null;
-  actions.generate.textContent = is ? "Stop" : "Generate";
+  actions.generate.textContent = say(is ? "stop" : "generate");
   actions.generate.classList.toggle("primary", !is);
 }
 
@@ -158,12 +217,10 @@ function failed(error) {
   else notice.show(problem);
 }
 
-/** The hint, as the model was given it: with it in the address the picture is the same. Throws AbortError. */
+/** Show the hint, as the model was given it. Throws AbortError. */
 async function understood(image, signal) {
   const bitmap = await bitmapOf(image);
   signal.throwIfAborted(); // by now the choice may be another
-  choice.drawing = image;
-  settled = settle(catalog, choice);
   const canvas = part("understood").querySelector("canvas");
   Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   paint(canvas, { bitmap });
@@ -179,8 +236,8 @@ function address(remember) {
 
 part("actions").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (running) return stop();
-  if (!actions.keep.checked) choice.seed = drawnSeed();
+  if (running) return stopHere();
+  if (!actions.keep.checked && !typed) choice.seed = drawnSeed();
   run({ remember: true });
 });
 actions.surprise.addEventListener("click", () => {
@@ -189,8 +246,12 @@ actions.surprise.addEventListener("click", () => {
 });
 actions.seed.max = MAX_SEED;
 actions.seed.addEventListener("change", () => {
-  if (actions.seed.validity.valid) change({ seed: actions.seed.value });
-  else actions.seed.value = settled.seed;
+  if (!actions.seed.validity.valid) {
+    actions.seed.value = settled.seed;
+    return;
+  }
+  change({ seed: actions.seed.value });
+  typed = true; // Enter submits the form right after this
 });
 part("undo").addEventListener("click", () => pad.undo());
 part("clear").addEventListener("click", () => pad.clear());
@@ -201,11 +262,12 @@ document.querySelector("nav").addEventListener("click", (event) => {
   choice = { view, dataset: choice.dataset, seed: choice.seed };
   history.pushState(null, "", `?view=${view}`);
   notice.clear();
+  pad.show();
   run();
 });
 addEventListener("popstate", () => {
   choice = fromQuery(new URLSearchParams(location.search));
-  if (catalog) run();
+  if (catalog) arrive();
 });
 
 start();

@@ -1,8 +1,9 @@
 // A pad to draw on: by mouse, by finger, and by keyboard.
 
 import { colour, make } from "./elements.js";
+import { SIDE } from "./link.js";
+import { decodeStrokes, encodeStrokes } from "./strokes.js";
 
-const SIDE = 224; // pixels of the picture that is sent
 const PEN = 15; // pixels wide, about as MNIST's at that size
 const STRIDE = 8; // pixels that an arrow key moves the pen
 const KEYS = "keys";
@@ -38,6 +39,18 @@ export class Pad {
 
   get empty() {
     return this.strokes.length === 0;
+  }
+
+  /** The strokes as a link has them. */
+  get asText() {
+    return this.empty ? undefined : encodeStrokes(this.strokes);
+  }
+
+  /** Show the strokes of a link, or none: nobody has drawn them now, so that nothing is asked for. */
+  show(text) {
+    this.strokes = text ? decodeStrokes(text, SIDE) : [];
+    this.held.clear();
+    this.paint();
   }
 
   clear() {

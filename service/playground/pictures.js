@@ -29,3 +29,7 @@ export function paint(canvas, { bitmap, x = 0, y = 0 }) {
   const context = canvas.getContext("2d");
   context.drawImage(bitmap, x, y, canvas.width, canvas.height, 0, 0, canvas.width, canvas.height);
 }
+
+export function wipe(canvas) {
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+}

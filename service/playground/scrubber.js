@@ -1,5 +1,7 @@
 // The handle that moves through a trajectory, and the button that plays it again.
 
+import { say } from "./words.js";
+
 export class Scrubber {
   /** element: the form with `at` (a range) and `play` (a button), and an output that tells the step. */
   constructor(element) {
@@ -25,8 +27,8 @@ export class Scrubber {
     const { step, of } = frames[index];
     at.max = frames.length - 1;
     at.value = Math.round(this.player.position);
-    at.setAttribute("aria-valuetext", `step ${step} of ${of}`);
-    this.output.textContent = `step ${step} of ${of}`;
+    this.output.textContent = say("step", { step, of });
+    at.setAttribute("aria-valuetext", this.output.textContent);
     play.setAttribute("aria-label", this.player.playing ? "Pause" : "Replay");
     play.classList.toggle("playing", this.player.playing);
   }

@@ -1,48 +1,44 @@
 // Images side by side, each of which can be looked at alone.
 
 import { make } from "./elements.js";
-import { bitmapOf, cut, paint, tile } from "./pictures.js";
+import { paint, tile, wipe } from "./pictures.js";
+import { say } from "./words.js";
 
 export class Sheet {
-  /** `onAlone({label, seed})` when one is picked out. */
-  constructor(onAlone) {
+  /** what: "x0" or "x_t" of each frame. `onAlone(i, {label, seed})` when one is picked out. */
+  constructor(what, onAlone) {
+    this.what = what;
     this.onAlone = onAlone;
     this.element = make("div", { className: "sheet", role: "group", "aria-label": "Samples" });
-    this.frames = [];
   }
 
-  begin(settled, classes) {
-    const { can, n, seed } = settled;
-    this.shape = can.dataset.shape;
-    this.n = n;
-    this.frames = []; // a new list: what is still being decoded of the run before goes into its own
-    const same = this.element.children.length === n && this.key === JSON.stringify(this.shape);
-    this.key = JSON.stringify(this.shape);
-    if (!same) this.tiles = Array.from({ length: n }, () => tile(this.shape, ""));
+  begin({ can, n, seed }, classes) {
+    const { shape } = can.dataset;
+    const key = JSON.stringify([n, shape]);
+    if (key !== this.key) this.tiles = Array.from({ length: n }, () => tile(shape, ""));
+    this.key = key;
     this.element.dataset.many = n === 1 ? "one" : n <= 4 ? "few" : n <= 16 ? "some" : "many";
     this.element.replaceChildren(...this.tiles.map((canvas, i) => {
       const label = classes[i] < 0 ? null : can.labels[classes[i]];
-      const what = label === null ? `Sample ${i + 1}, seed ${seed + i}` : `${label}, seed ${seed + i}`;
+      const what = label === null ? say("sample i", { i: i + 1, seed: seed + i }) : say("sample of", { label, seed: seed + i });
       canvas.setAttribute("aria-label", what);
       if (n === 1) return canvas;
-      return make("button", { type: "button", title: `${what}: look at it alone`,
-        onclick: () => this.onAlone({ label, seed: seed + i }) }, canvas);
+      return make("button", { type: "button", title: say("look alone", { what }),
+        onclick: () => this.onAlone(i, { label, seed: seed + i }) }, canvas);
     }));
   }
 
-  async add({ b64_png: sheet }) {
-    const { frames, n, shape } = this;
-    frames.push(cut(await bitmapOf(sheet), n, shape));
+  /** Where there is no x̂0 yet and nothing beside it shows the noise, the noise is shown. */
+  paint(frames, position, { beside = false } = {}) {
+    const frame = frames[Math.floor(position)];
+    const parts = frame[this.what] ?? (beside ? null : frame.x_t ?? frame.x0);
+    this.tiles.forEach((canvas, i) => (parts ? paint(canvas, parts[i]) : wipe(canvas)));
   }
 
-  async done({ images }) {
-    const { frames } = this;
-    const bitmaps = await Promise.all(images.map((image) => bitmapOf(image.b64_png)));
-    frames.push(bitmaps.map((bitmap) => ({ bitmap })));
-  }
-
-  paint(position) {
-    const frame = this.frames[Math.floor(position)];
-    frame.forEach((part, i) => paint(this.tiles[i], part));
+  /** How many images stand in a line. */
+  get columns() {
+    const [first] = this.element.children;
+    const below = [...this.element.children].findIndex((one) => one.offsetTop > first.offsetTop);
+    return below < 0 ? this.tiles.length : below;
   }
 }

@@ -8,72 +8,106 @@ import { sampled } from "./events.js";
 import { Player } from "./player.js";
 import { Scrubber } from "./scrubber.js";
 import { Sheet } from "./sheet.js";
+import { Trajectory } from "./trajectory.js";
+import { say } from "./words.js";
 
 const MOST_PREVIEWS = 24;
 const PREVIEWED_POINTS = 40_000; // in all previews together: they come as numbers
 
 export class Stage {
-  /** elements: picture, scrubber (a form), legend, told (a live region). `onAlone({label, seed})`. */
-  constructor({ picture, scrubber, legend, told }, onAlone) {
-    this.picture = picture;
-    this.legend = legend;
-    this.told = told;
-    this.sheet = new Sheet(onAlone);
-    this.cloud = new Cloud();
+  /** elements: picture, scrubber (a form), legend, told (a live region). wait: a Wait. `onAlone(i, {label, seed})`. */
+  constructor({ picture, scrubber, legend, told, wait }, onAlone) {
+    Object.assign(this, { picture, legend, told, wait });
+    this.panes = { images: new Sheet("x0", onAlone), points: new Cloud("x0") };
     this.scrubber = new Scrubber(scrubber);
-    this.player = new Player((position) => this.painter.paint(position), () => this.scrubber.show(this.frames));
+    this.player = new Player((position) => this.paint(position), () => this.scrubber.show(this.frames));
     this.scrubber.player = this.player;
-    this.frames = [];
+    this.run = null; // the Trajectory that is shown
     this.references = new Map(); // of promises: what is on its way is not asked for again
   }
 
-  /** Sample what was chosen, and show how. control: of a request, where a picture is followed. Resolves to the result.
+  get frames() {
+    return this.run?.frames ?? [];
+  }
+
+  /** Sample what was chosen, and show how. Until the first frame is there, what was shown before stays, dimmed.
    *
-   * latest  show what is newest at once, instead of at a pace that can be followed
+   * control   of a request, where a picture is followed
+   * latest    show what is newest at once, instead of at a pace that can be followed
+   * expected  seconds that it takes, or null
    *
-   * Throws Problem, and AbortError. */
-  async run(settled, signal, { control, latest = false } = {}) {
-    const body = { ...asRequest(settled), ...(control && { control }) };
+   * Resolves to the Trajectory. Throws Problem, and AbortError. */
+  async sample(settled, signal, { control, latest = false, expected = null } = {}) {
+    const body = { ...asRequest(settled), ...(control && { control }), noisy_previews: true };
     body.previews = latest ? 4 : previewsOf(settled);
-    const points = settled.can.dataset.kind === "points";
-    const [real, classes] = [points ? await this.reference(settled) : null, classesOf(settled)];
-    signal.throwIfAborted();
-    this.painter = points ? this.cloud : this.sheet;
-    if (this.picture.firstChild !== this.painter.element) this.picture.replaceChildren(this.painter.element);
-    this.painter.begin(settled, classes, real);
-    this.name(settled, classes);
-    this.picture.setAttribute("aria-busy", "true");
-    this.frames = [];
-    this.player.begin(body.previews + 1, { latest });
+    this.waits(true);
+    this.wait.begin(expected);
+    const run = new Trajectory(settled);
     try {
-      const onProgress = async (progress) => {
-        await this.painter.add(progress);
+      const real = await this.reference(settled);
+      const grew = () => {
         signal.throwIfAborted();
-        this.grew(progress);
+        if (run.frames.length === 1) this.begin(run, settled, real, { expected: body.previews + 2, latest });
+        this.player.grew(run.frames.length);
       };
-      const result = await sampled(body, { onProgress, signal });
-      await this.painter.done(result);
-      signal.throwIfAborted();
-      this.grew({ step: result.steps, of: result.steps });
-      this.told.textContent = `${settled.n} ${settled.dataset} sampled, seed ${result.seed}`;
-      return result;
+      const result = await sampled(body, {
+        signal,
+        onWaiting: (queue) => this.wait.queued(queue),
+        onProgress: async (progress) => {
+          this.wait.at(progress);
+          if (latest && progress.step === 0) return; // a picture under one's hands does not fall back to noise
+          await run.add(progress);
+          grew();
+        },
+      });
+      await run.done(result);
+      grew();
+      this.told.textContent = say("sampled", { n: settled.n, dataset: settled.dataset, seed: result.seed });
+      return run;
     } finally {
-      if (!signal.aborted) this.picture.setAttribute("aria-busy", "false");
+      if (!signal.aborted) this.waits(false);
     }
   }
 
-  grew({ step, of }) {
-    this.frames.push({ step, of });
-    this.player.grew(this.frames.length);
+  /** Show a run that is done. */
+  async show(settled, run, signal) {
+    const real = await this.reference(settled);
+    signal.throwIfAborted();
+    this.begin(run, settled, real, { expected: run.frames.length, latest: true });
+    this.player.grew(run.frames.length);
+  }
+
+  begin(run, settled, real, pace) {
+    const classes = classesOf(settled);
+    this.run = run;
+    this.pane = this.panes[run.kind];
+    delete this.picture.dataset.before;
+    if (this.picture.firstChild !== this.pane.element) this.picture.replaceChildren(this.pane.element);
+    this.pane.begin(settled, classes, real);
+    this.name(settled, classes);
+    this.player.begin(pace.expected, pace);
+  }
+
+  paint(position) {
+    this.pane.paint(this.frames, position);
+  }
+
+  waits(is) {
+    this.picture.setAttribute("aria-busy", String(is));
+    if (is) this.picture.dataset.before = ""; // what is shown is from before
+    else {
+      delete this.picture.dataset.before;
+      this.wait.end();
+    }
   }
 
   stop() {
     this.player.pause();
-    this.picture.setAttribute("aria-busy", "false");
+    this.waits(false);
   }
 
   clear() {
-    this.frames = [];
+    this.run = null;
     this.player.begin(0);
     this.picture.replaceChildren();
     this.legend.replaceChildren();
@@ -93,7 +127,7 @@ export class Stage {
 
   name({ can, n, dataset, asks }, classes) {
     const points = can.dataset.kind === "points";
-    if (points) this.cloud.canvas.setAttribute("aria-label", `${n} points of ${dataset}, over real ones`);
+    if (points) this.pane.canvas.setAttribute("aria-label", `${n} points of ${dataset}, over real ones`);
     const shown = points && asks !== "nothing" ? [...new Set(classes)].slice(0, COLOURS) : [];
     const chip = (key, text) => make("li", { className: key }, text);
     this.legend.replaceChildren(

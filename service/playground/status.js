@@ -3,12 +3,14 @@
 import { ask, asProblem } from "./api.js";
 
 const EVERY = 3000; // milliseconds
+const WINDOW = 60_000; // milliseconds that the median is of: what was long ago tells nothing of now
 
 export class Status {
   constructor(element) {
     this.element = element;
     this.device = "";
     this.turn = 0;
+    this.seen = []; // what /metrics told within the window, the oldest first
     document.addEventListener("visibilitychange", () => this.turn && this.start());
   }
 
@@ -19,7 +21,7 @@ export class Status {
       try {
         await this.tell();
       } catch (error) {
-        this.before = null;
+        this.seen = []; // the service may be another by the time it answers again
         const problem = asProblem(error);
         this.element.textContent = problem?.message ?? "";
         if (problem?.status === 401) return;
@@ -31,8 +33,8 @@ export class Status {
   async tell() {
     await ask("readyz");
     const now = { at: performance.now(), ...figures(await (await ask("metrics")).text()) };
-    this.element.textContent = told(now, this.before, this.device);
-    this.before = now;
+    this.element.textContent = told(now, this.seen, this.device);
+    this.seen = [...this.seen.filter(({ at }) => now.at - at < WINDOW), now];
   }
 }
 
@@ -65,8 +67,12 @@ export function median(latencies) {
   return null;
 }
 
-function told(now, before, device) {
-  const p50 = median(now.latencies);
+/** What a cumulative histogram has counted since an earlier one. */
+export const since = (earlier, now) => new Map([...now].map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]));
+
+function told(now, seen, device) {
+  const before = seen.at(-1);
+  const p50 = seen.length ? median(since(seen[0].latencies, now.latencies)) : null;
   const passed = before ? (now.at - before.at) / 1000 : 0;
   const rate = passed > 0 ? Math.max(0, now.evaluations - before.evaluations) / passed : 0;
   const busy = now.active + now.waiting;

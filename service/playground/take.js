@@ -1,47 +1,42 @@
 // What can be taken along: a link, commands, files.
 
-import { ask } from "./api.js";
-import { asQuery, asRequest } from "./choice.js";
 import { curl, fileName, httpx, notByOpenai, openai } from "./commands.js";
 import { make } from "./elements.js";
+import { asQuery } from "./link.js";
+import { say } from "./words.js";
 
-const FILES = {
-  images: { PNG: "image/png", zip: "application/zip", npy: "application/x-npy" },
-  points: { PNG: "image/png", CSV: "text/csv", npy: "application/x-npy" },
-};
 const COPIED = 1500; // milliseconds for which a button says so
 
 /** The address of what is chosen. */
 export const linkTo = (settled) => new URL(`?${asQuery(settled)}`, document.baseURI).href;
 
 export class Take {
-  /** `onError(error)` when a download failed. */
+  /** `onError(error)` when a file could not be made. */
   constructor(element, onError) {
     this.onError = onError;
-    this.code = make("pre", { tabIndex: 0, role: "region", "aria-label": "Command", hidden: true }, make("code"));
+    this.code = make("pre", { tabIndex: 0, role: "region", "aria-label": say("command"), hidden: true }, make("code"));
     this.ways = make("div", { className: "buttons" });
     this.told = make("p", { className: "note", role: "status" });
     element.replaceChildren(this.ways, this.told, this.code);
   }
 
-  /** settled: what was sampled. In a comparison of several requests there is the link alone. */
-  show(settled) {
-    const several = settled.view === "compare";
+  /** settled: what was sampled; files: {ending: () → a promise of bytes}. A comparison is several requests, so that
+   * there is no command for it. */
+  show(settled, files) {
     const reason = notByOpenai(settled);
-    const files = several ? [] : Object.entries(FILES[settled.can.dataset.kind]);
-    const commands = several ? [] : [
+    const commands = settled.view === "compare" ? [] : [
       this.command("curl", () => curl(settled)),
       this.command("Python", () => httpx(settled)),
       reason === null ? this.command("OpenAI", () => openai(settled)) : make("button", { type: "button",
         "aria-disabled": "true", title: reason, onclick: () => this.tell(reason) }, "OpenAI"),
     ];
+    const downloads = Object.entries(files).map(([name, bytes]) => make("button", { type: "button",
+      onclick: () => this.download(`${fileName(settled)}.${name.toLowerCase()}`, bytes) }, name));
     this.clear();
     this.ways.append(
-      make("span", { className: "group" }, make("span", { className: "what" }, "Copy"),
-        this.copies("Link", () => linkTo(settled)), ...commands),
-      make("span", { className: "group", hidden: several }, make("span", { className: "what" }, "Download"),
-        ...files.map(([name, type]) => make("button", { type: "button",
-          onclick: () => this.download(settled, name.toLowerCase(), type) }, name))),
+      make("span", { className: "group" }, make("span", { className: "what" }, say("copy")),
+        this.copies(say("link"), () => linkTo(settled)), ...commands),
+      make("span", { className: "group" }, make("span", { className: "what" }, say("download")), ...downloads),
     );
   }
 
@@ -68,26 +63,26 @@ export class Take {
     const button = make("button", { type: "button" }, name);
     button.addEventListener("click", async () => {
       const copied = text();
+      const done = say("copied", { name });
       try {
         await navigator.clipboard.writeText(copied);
-        this.tell(`${name} copied.`);
-        setTimeout(() => this.told.textContent === `${name} copied.` && this.tell(""), COPIED);
+        this.tell(done);
+        setTimeout(() => this.told.textContent === done && this.tell(""), COPIED);
       } catch {
         this.code.hidden = false;
         this.code.firstChild.textContent = copied;
         getSelection().selectAllChildren(this.code);
-        this.tell("Selected, to be copied by hand.");
+        this.tell(say("copy by hand"));
       }
     });
     return button;
   }
 
-  /** The same request once more, as a file: the same seed gives the same samples. */
-  async download(settled, ending, accept) {
+  /** What was drawn, as a file: it is here already, and not sampled once more. */
+  async download(name, bytes) {
     try {
-      const answer = await ask("sample", { body: asRequest(settled), accept });
-      const address = URL.createObjectURL(await answer.blob());
-      make("a", { href: address, download: `${fileName(settled)}.${ending}` }).click();
+      const address = URL.createObjectURL(new Blob([await bytes()]));
+      make("a", { href: address, download: name }).click();
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
     } catch (error) {
       this.onError(error);

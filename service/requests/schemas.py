@@ -109,6 +109,11 @@ class SampleFields(BaseModel):
     previews: int | None = Field(
         None, ge=0, le=50, description="How often x̂0 is shown on the way, with Accept: text/event-stream. Default: 10."
     )
+    noisy_previews: bool | None = Field(
+        None,
+        description="With Accept: text/event-stream. Each `progress` event has x_t beside x̂0, and the first shows step "
+        "0: the noise that the run starts from.",
+    )
     zoom: int | None = Field(None, ge=1, le=16, description="Enlarges PNGs so many times, for human eyes.")
 
 

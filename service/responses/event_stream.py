@@ -1,4 +1,4 @@
-"""A request's progress as server-sent events: x̂0 at some steps, then the answer."""
+"""A request's progress as server-sent events: its place in the queue, x̂0 and x_t at some steps, then the answer."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 
-import numpy as np
 import structlog
+import torch
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from model.data import to_uint8
+from model.noise import normal
+from service.engine.backlog import Ahead
 from service.engine.engine import Engine
-from service.engine.job import EngineError, JobFailed, Samples
+from service.engine.job import EngineError, JobFailed, Preview, Samples
 from service.http.problems import of_engine, unexpected
 from service.requests.resolve import Resolved
 from service.responses.representations import encode_preview, encoders
@@ -26,12 +29,13 @@ MEDIA_TYPE = "text/event-stream"
 DEFAULT_PREVIEWS = 10
 SCHEMA = {
     "type": "object",
-    "description": "Each event: `progress` with a picture of x̂0 or its points, then one `result` or one `error`. The "
-    "last has the id `end`; a browser's EventSource that comes again with it is answered 204, and stays away.",
+    "description": "Each event: `waiting` while others run first, with how many jobs and seconds of the device; "
+    "`progress` with a picture of x̂0 or its points; then one `result` or one `error`. The last has the id `end`; a "
+    "browser's EventSource that comes again with it is answered 204, and stays away.",
     "required": ["event", "data"],
     "properties": {
         "id": {"const": "end"},
-        "event": {"enum": ["progress", "result", "error"]},
+        "event": {"enum": ["waiting", "progress", "result", "error"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
@@ -42,6 +46,7 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nor may nginx
 }
 PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
+WAITING_SECONDS = 1.0  # between two events that tell how long the queue is
 
 
 def preview_steps(previews: int, steps: int) -> tuple[int, ...]:
@@ -52,15 +57,22 @@ def preview_steps(previews: int, steps: int) -> tuple[int, ...]:
 class Stream:
     """The progress of an accepted request. `finished` once its last event was sent; close it in any case."""
 
-    def __init__(self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor):
-        """Submits the job. Raises EngineFull or EngineStopped."""
+    def __init__(
+        self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor, noisy: bool = False
+    ):
+        """Submits the job. `noisy`: x_t is shown beside x̂0, and first of all the rows that the run starts from.
+
+        Raises EngineFull or EngineStopped.
+        """
+        self._engine = engine
         self._resolved = resolved
+        self._noisy = noisy
         self._zoom = zoom
         self._encoding = encoding
-        self._seen: asyncio.Queue[tuple[int, np.ndarray] | None] = asyncio.Queue()
+        self._seen: asyncio.Queue[Preview | None] = asyncio.Queue()
         job = replace(resolved.job, preview_steps=preview_steps(previews, len(resolved.job.plan)))
-        ticket = engine.submit(job, lambda step, x0: self._seen.put_nowait((step, x0)))
-        self._result = asyncio.ensure_future(engine.result(ticket))
+        self._ticket = engine.submit(job, self._seen.put_nowait)
+        self._result = asyncio.ensure_future(engine.result(self._ticket))
         self._result.add_done_callback(lambda _: self._seen.put_nowait(None))
         self.finished = False
 
@@ -69,14 +81,19 @@ class Stream:
         self._result.cancel()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """`progress` (step, of, a picture of x̂0 or its points) as often as asked, then one `result`: the JSON answer
-        with its timings in seconds. Where the request fails, an `error` ends it, a problem; the exception follows."""
+        """`waiting` (jobs, seconds) while others run first. `progress` (step, of, timestep, a picture of x̂0 or its
+        points) as often as asked, then one `result`: the JSON answer with its timings in seconds. Where the request
+        fails, an `error` ends it, a problem; the exception follows."""
         try:
-            async for step, x0 in self._progress():
-                if x0 is None:
+            if self._noisy:
+                yield await self._encode(_start_event, self._resolved, self._zoom)
+            async for preview in self._progress():
+                if preview is None:
                     yield b": still at it\n\n"
-                    continue
-                yield await self._encode(_progress_event, self._resolved, step, x0, self._zoom)
+                elif isinstance(preview, Ahead):
+                    yield _event("waiting", json.dumps({"jobs": preview.jobs, "seconds": round(preview.seconds, 1)}))
+                else:
+                    yield await self._encode(_progress_event, self._resolved, preview, self._zoom, self._noisy)
             yield await self._encode(_result_event, self._resolved, self._result.result(), self._zoom)
         except EngineError as error:
             yield _event("error", json.dumps(of_engine(error).body()), last=True)
@@ -89,13 +106,17 @@ class Stream:
             raise JobFailed("the stream has said so") from error
         self.finished = True
 
-    async def _progress(self) -> AsyncIterator[tuple[int, np.ndarray | None]]:
-        """(steps done, x̂0) until the result is there; (0, None) after long silence."""
+    async def _progress(self) -> AsyncIterator[Preview | Ahead | None]:
+        """Previews until the result is there; until the job begins, what runs before it; None after long silence."""
         while True:
+            ahead = self._engine.ahead_of(self._ticket)
+            if ahead is not None and ahead.jobs:
+                yield ahead
             try:
-                seen = await asyncio.wait_for(self._seen.get(), PING_SECONDS)
+                seen = await asyncio.wait_for(self._seen.get(), PING_SECONDS if ahead is None else WAITING_SECONDS)
             except TimeoutError:
-                yield 0, None
+                if ahead is None:
+                    yield None
                 continue
             if seen is None:
                 return
@@ -124,9 +145,22 @@ class EventStream(StreamingResponse):
             self._stream.close()
 
 
-def _progress_event(resolved: Resolved, step: int, x0: np.ndarray, zoom: int) -> bytes:
-    preview = encode_preview(resolved, x0, zoom)
-    return _event("progress", json.dumps({"step": step, "of": len(resolved.job.plan), **preview}))
+def _start_event(resolved: Resolved, zoom: int) -> bytes:
+    """Step 0: the rows that the run starts from. Nothing has been computed, so that there is no x̂0."""
+    job, data = resolved.job, resolved.checkpoint.config.data
+    seeds = torch.from_numpy(job.seeds)
+    rows = normal(seeds, torch.zeros_like(seeds), data.shape) if job.start is None else job.start
+    restored = data.restore(rows)
+    start = to_uint8(restored) if data.kind == "images" else restored.cpu().numpy()
+    fields = {"step": 0, "of": len(job.plan), "timestep": int(job.plan.t[0])}
+    return _event("progress", json.dumps({**fields, "x_t": encode_preview(resolved, start, zoom)}))
+
+
+def _progress_event(resolved: Resolved, preview: Preview, zoom: int, noisy: bool) -> bytes:
+    plan = resolved.job.plan
+    fields = {"step": preview.step, "of": len(plan), "timestep": int(plan.s[preview.step - 1])}
+    x_t = {"x_t": encode_preview(resolved, preview.x_t, zoom)} if noisy else {}
+    return _event("progress", json.dumps({**fields, **encode_preview(resolved, preview.x0, zoom), **x_t}))
 
 
 def _result_event(resolved: Resolved, samples: Samples, zoom: int) -> bytes:

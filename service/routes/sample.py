@@ -75,13 +75,18 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         streamed = media_type == event_stream.MEDIA_TYPE
         if wanted.previews is not None and not streamed:
             raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
+        if wanted.noisy_previews is not None and not streamed:
+            raise invalid(
+                "noisy_previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.noisy_previews
+            )
         if streamed and request.headers.get("last-event-id") == event_stream.LAST_ID:
             return Response(status_code=204, headers=headers)
         if request.scope.get(BODILESS):
             return _head(media_type, headers)
         if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
-            stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding)
+            noisy = bool(wanted.noisy_previews)
+            stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding, noisy)
             return EventStream(stream, until_answered.pop_all(), headers)
         samples = await while_connected(request, state.engine.sample(resolved.job))
         body, encode_seconds = await encoded(state, offered[media_type], resolved, samples.data, wanted.zoom or 1)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 
+from model.checkpoints.denoiser import load_checkpoint
+from model.data import to_uint8
+from model.noise import normal
 from model.samplers import SAMPLERS
 from tests.e2e.browser import Visit, as_pixels
 from tests.e2e.conftest import PROJECT
@@ -66,16 +71,31 @@ def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
     final = visit.pictures()
     assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"
     scrubber.press("Home")
+    assert scrubber.get_attribute("aria-valuetext") == "step 0 of 20"
+    noise = normal(torch.tensor([1, 2]), torch.zeros(2, dtype=torch.int64), (1, 28, 28))
+    data = load_checkpoint(PROJECT / "checkpoints" / "mnist-cfg").config.data
+    np.testing.assert_array_equal(np.stack(visit.pictures())[..., 0], to_uint8(data.restore(noise)))
+    visit.keep_picture("noise")
+    scrubber.press("ArrowRight")
     assert scrubber.get_attribute("aria-valuetext") == "step 1 of 20"
     blurred = visit.pictures()
     assert not any(np.array_equal(a, b) for a, b in zip(blurred, final, strict=True))
     assert max(image.std() for image in blurred) < min(image.std() for image in final)  # a mean of many digits is pale
     scrubber.press("End")
     assert all(np.array_equal(a, b) for a, b in zip(visit.pictures(), final, strict=True))
-    # One of them alone: its own seed gives it again.
+    # One of them alone: it is looked at, and not sampled again.
+    visit.page.on("request", lambda request: requests.append(request.url))
+    requests: list[str] = []
     visit.page.get_by_role("button", name="3, seed 2").click()
     visit.wait_for_address("seed=2", "n=1&")
     np.testing.assert_array_equal(visit.pictures()[0], final[1])
+    scrubber.press("Home")
+    np.testing.assert_array_equal(visit.pictures()[0][..., 0], to_uint8(data.restore(noise))[1])
+    visit.page.go_back()
+    visit.wait_for_address("seed=1", "n=2&")
+    assert all(np.array_equal(a, b) for a, b in zip(visit.pictures(), final, strict=True))
+    visit.download("PNG")
+    assert not [url for url in requests if "/sample" in url]
 
 
 def test_a_link_gives_the_same_bytes(at, shipped):
@@ -91,15 +111,33 @@ def test_a_link_gives_the_same_bytes(at, shipped):
     assert first.download("zip") == again.download("zip")
     again.choose("4")
     again.wait_for_address("label=4")
-    # A link of one class is GET /sample's own query; what is downloaded are its bytes, in every form.
-    query = again.page.evaluate("location.search")
-    png = shipped.get(f"/sample{query}").content
-    assert again.download("PNG") == png
-    numbers = np.load(io.BytesIO(again.download("npy")))
-    np.testing.assert_array_equal(numbers, np.stack(again.pictures())[..., 0])
-    with zipfile.ZipFile(io.BytesIO(again.download("zip"))) as archive:
-        assert len(archive.namelist()) == len(numbers) + 1
-        np.testing.assert_array_equal(as_pixels(archive.read("0000.png"))[..., 0], numbers[0])
+    # A link of one class is GET /sample's own query; what is downloaded is the same, without asking for it again.
+    sample = f"/sample{again.page.evaluate('location.search')}"
+    numbers = shipped.get(sample, headers={"Accept": "application/x-npy"}).content
+    assert again.download("npy") == numbers
+    answer = shipped.get(sample, headers={"Accept": "application/zip"}).content
+    with (
+        zipfile.ZipFile(io.BytesIO(again.download("zip"))) as archive,
+        zipfile.ZipFile(io.BytesIO(answer)) as expected,
+    ):
+        assert archive.namelist() == expected.namelist()
+        *pngs, metadata = archive.namelist()
+        assert all(archive.read(name) == expected.read(name) for name in pngs)
+        lines, expected_lines = (one.read(metadata).decode().splitlines() for one in (archive, expected))
+        assert [json.loads(line) for line in lines] == [json.loads(line) for line in expected_lines]
+    # The picture of several is laid out as on the page: five in a line, enlarged five times, and it tells its seed.
+    png = again.download("PNG")
+    sheet = as_pixels(png)
+    assert sheet.shape[:2] == (2 * 140 + 8, 5 * 140 + 4 * 8)
+    shown = np.load(io.BytesIO(numbers))
+    for i, digit in enumerate(shown):
+        y, x = i // 5 * 148, i % 5 * 148
+        np.testing.assert_array_equal(sheet[y : y + 140, x : x + 140, 0], digit.repeat(5, 0).repeat(5, 1))
+    text = Image.open(io.BytesIO(png)).text
+    parameters = json.loads(text["Parameters"])
+    assert text["Seed"] == str(parameters["seed"]) and parameters["label"] == ["4"] * 10
+    same = shipped.post("/sample", json=parameters, headers={"Accept": "application/x-npy"})
+    assert same.content == numbers
 
 
 def test_what_is_asked_otherwise_is_sampled_as_the_cards_advise_for_that(at):
@@ -231,10 +269,13 @@ def test_the_copied_commands_work_as_pasted(at, shipped, tmp_path, path):
     def python(code: str) -> str:
         return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True).stdout
 
-    png = visit.download("PNG")
     told = subprocess.run(["bash", "-c", copied("curl")], cwd=tmp_path, check=True, capture_output=True).stdout
     if images:
-        assert (tmp_path / "mnist-2.png").read_bytes() == png
+        png = (tmp_path / "mnist-2.png").read_bytes()
+        columns = math.ceil(math.sqrt(len(visit.pictures())))
+        for i, picture in enumerate(visit.pictures()):
+            y, x = i // columns * 29, i % columns * 29
+            np.testing.assert_array_equal(as_pixels(png)[y : y + 28, x : x + 28], picture)
         (tmp_path / "mnist-2.png").unlink()
         python(copied("Python"))
         assert (tmp_path / "mnist-2.png").read_bytes() == png
@@ -302,4 +343,4 @@ def test_where_nothing_should_move_it_does_not(at):
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     assert scrubber.get_attribute("aria-valuetext") == "step 20 of 20"
     visit.page.get_by_role("button", name="Replay").click()  # one step at a time, from the beginning
-    assert scrubber.get_attribute("aria-valuetext") == "step 1 of 20"
+    assert scrubber.get_attribute("aria-valuetext") == "step 0 of 20"

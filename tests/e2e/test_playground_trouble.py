@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import re
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
@@ -27,6 +29,12 @@ SPACE = DataConfig(
     dataset="space", kind="points", shape=(3,), labels=tuple(f"cluster {i}" for i in range(20)),
     names=("length", "width", "weight"), std=(1.0, 2.0, 3.0),
 )  # fmt: skip
+
+
+def as_base64(image: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 @contextlib.contextmanager
@@ -181,37 +189,18 @@ def test_events_are_read_however_their_bytes_come(tiny_service, visit):
         assert page.evaluate(read, [text, size]) == expected
 
 
-def test_the_median_is_read_from_prometheus_buckets(tiny_service, visit):
-    text = "\n".join(
-        f'spirale_request_seconds_bucket{{dataset="{name}",le="{bound}",outcome="ok"}} {count}'
-        for name, counts in {"a": (0, 2, 2, 2), "b": (0, 0, 2, 2)}.items()
-        for bound, count in zip(("0.1", "0.2", "0.4", "+Inf"), counts, strict=True)
-    )
-    read = """async (text) => {
-      const { figures, median } = await import("./playground/status.js");
-      return median(figures(text).latencies);
-    }"""
-    page = visit(tiny_service.url).page
-    assert page.evaluate(read, text) == pytest.approx(0.2)  # two of four lie below
-    assert page.evaluate(read, "") is None
-
-
 def test_images_that_come_late_stay_with_their_own_run(tiny_service, visit):
     """Another run begins while the last one's images are being decoded: it has none of them."""
     leftovers = """async () => {
-      const { Sheet } = await import("./playground/sheet.js");
+      const { Trajectory } = await import("./playground/trajectory.js");
       const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
       const b64_png = canvas.toDataURL().split(",")[1];
-      const sheet = new Sheet(() => {});
-      const begin = () => {
-        sheet.begin({ can: { labels: [], dataset: { shape: [1, 8, 8] } }, n: 1, seed: 0 }, [-1]);
-        return sheet.frames;
-      };
+      const begin = () => new Trajectory({ n: 1, can: { dataset: { kind: "images", shape: [1, 8, 8] } } });
       const before = begin();
-      const late = [sheet.add({ b64_png }), sheet.done({ images: [{ b64_png }] })];
+      const late = [before.add({ step: 1, of: 2, b64_png }), before.done({ steps: 2, images: [{ b64_png }] })];
       const after = begin();
       await Promise.all(late);
-      return [before.length, after.length];
+      return [before.frames.length, after.frames.length];
     }"""
     assert visit(tiny_service.url).page.evaluate(leftovers) == [2, 0]
 
@@ -331,15 +320,93 @@ def test_mouse_and_keys_draw_a_stroke_each(pad):
     assert by_keys == [[112, 56], [112, 64]]
 
 
-def test_the_address_is_never_of_what_is_not_yet_shown(start_service, visit, tmp_path):
-    """Something else is chosen while the page decodes how a drawing was understood: then it writes no address."""
+@pytest.fixture(scope="module")
+def drawing_service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
     base = tiny_checkpoint(IMAGES, name="mnist-cfg")
-    follows = tiny_control(base, "sketch")
-    for one in (base, follows):
-        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
-    service = start_service("--checkpoints", str(tmp_path))
-    service.wait_until_ready()
-    visit = visit(service.url, "/?view=draw&seed=1")
+    for one in (base, tiny_control(base, "sketch")):
+        save_checkpoint(folder / one.config.name, one.config, one.network)
+    with services() as start:
+        service = start("--checkpoints", str(folder))
+        service.wait_until_ready()
+        yield service
+
+
+def test_drawing_is_followed_while_the_pen_moves_one_request_at_a_time(drawing_service, visit):
+    visit = visit(drawing_service.url, "/?view=draw&seed=1")
+    page = visit.page
+    page.locator("#pad").wait_for()
+    page.evaluate("""() => {
+      window.asked = { under: 0, most: 0, bodies: [] };
+      const fetch = window.fetch;
+      window.fetch = async (...given) => {
+        if (given[0] !== "sample") return fetch(...given);
+        asked.most = Math.max(asked.most, ++asked.under);
+        asked.bodies.push(JSON.parse(given[1].body));
+        const answer = await fetch(...given);
+        const reader = answer.body.getReader();
+        let open = 1;
+        const left = () => {
+          asked.under -= open;
+          open = 0;
+        };
+        return new Response(new ReadableStream({
+          async pull(to) {
+            const { value, done } = await reader.read();
+            if (!done) return to.enqueue(value);
+            left();
+            to.close();
+          },
+          cancel: () => (left(), reader.cancel()),
+        }), answer);
+      };
+    }""")
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    for i in range(60):  # without a rest, until the page has asked three times
+        page.mouse.move(box["x"] + 40 + 2 * i, box["y"] + 40 + i)
+        if page.evaluate("asked.bodies.length") >= 3:
+            break
+        page.wait_for_timeout(30)
+    while_moving = page.evaluate("asked.bodies.length")
+    page.mouse.up()
+    visit.wait_for_address("drawing=", "strokes=")
+    page.wait_for_function("() => !asked.under")
+    asked = page.evaluate("asked")
+    assert while_moving >= 3 and asked["most"] == 1 and visit.complaints == []
+    # A link of it shows its strokes, and gives its picture again.
+    ink = page.evaluate(INK)
+    final = visit.pictures()[0]
+    page.reload()
+    visit.wait_for_address("drawing=", "strokes=")
+    np.testing.assert_array_equal(visit.pictures()[0], final)
+    assert 0.9 < page.evaluate(INK) / ink < 1.1 and page.locator("#remark").inner_text() == ""
+
+
+INK = """() => {
+  const pad = document.querySelector("#pad");
+  const { data } = pad.getContext("2d").getImageData(0, 0, pad.width, pad.height);
+  return data.filter((_, i) => i % 4 === 3).reduce((sum, alpha) => sum + alpha, 0);
+}"""
+
+
+def test_a_draw_link_without_strokes_says_that_the_pad_is_empty(drawing_service, visit):
+    hint = drawing_service.post("/sample", json={
+        "dataset": "mnist", "control": {"kind": "sketch", "image": as_base64(np.eye(8, dtype=np.uint8) * 255)},
+    }, headers={"Accept": "application/json"}).json()["control"]["image"]  # fmt: skip
+    link = "/?view=draw&seed=1&drawing=" + hint.replace("+", "-").replace("/", "_").rstrip("=")
+    visit = visit(drawing_service.url, link)
+    visit.wait_until_done()
+    assert "the pad is empty" in visit.page.locator("#remark").inner_text()
+    visit.page.goto(drawing_service.url + "/?view=draw&seed=1&drawing=%00%00")
+    visit.page.get_by_text("The drawing in this link cannot be read").wait_for()
+    assert visit.complaints == []
+
+
+def test_the_address_is_never_of_what_is_not_yet_shown(drawing_service, visit):
+    """Something else is chosen while the page decodes how a drawing was understood: then it writes no address."""
+    visit = visit(drawing_service.url, "/?view=draw&seed=1")
     page = visit.page
     page.locator("#pad").wait_for()  # hidden it has no focus, and it is hidden until the page knows what there is
     page.locator("#pad").focus()
@@ -371,6 +438,89 @@ def test_the_address_is_never_of_what_is_not_yet_shown(start_service, visit, tmp
     assert "seed=1" in query
     visit.wait_for_address("seed=3", "drawing=")
     assert visit.complaints == []
+
+
+def test_a_seed_that_is_typed_is_the_one_that_is_sampled(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    visit.wait_until_done()
+    first = visit.pictures()[0]
+    seed = visit.page.locator("#seed")
+    seed.fill("7")
+    seed.press("Enter")
+    visit.wait_for_address("seed=7")
+    assert seed.input_value() == "7"
+    expected = tiny_service.get("/sample?dataset=mnist&label=7&seed=7").content
+    np.testing.assert_array_equal(visit.pictures()[0], as_pixels(expected))
+    assert not np.array_equal(visit.pictures()[0], first)
+    visit.page.get_by_role("button", name="Generate", exact=True).click()  # the next one is drawn again
+    visit.page.wait_for_function("() => document.querySelector('#seed').value !== '7'")
+    visit.wait_until_done()
+    assert visit.complaints == []
+
+
+HELD = """() => {
+  const fetch = window.fetch;
+  window.fetch = async (...given) => {
+    if (given[0] === "sample") await new Promise((go) => (window.go = go));
+    return fetch(...given);
+  };
+}"""
+
+
+def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
+    """Before the first frame the picture of before stands there, dimmed; stopped then, its seed is back."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    visit.wait_until_done()
+    first = visit.pictures()[0]
+    visit.page.evaluate(HELD)
+    visit.page.get_by_role("button", name="Generate", exact=True).click()
+    visit.page.wait_for_function("() => window.go")
+    assert visit.page.locator("#seed").input_value() != "1"
+    assert visit.page.locator("#picture").get_attribute("data-before") == ""
+    visit.page.get_by_text("Asking the service").wait_for()
+    visit.page.get_by_role("button", name="Stop").click()
+    visit.wait_until_done()
+    assert visit.page.locator("#seed").input_value() == "1" and visit.page.locator("#wait").is_hidden()
+    np.testing.assert_array_equal(visit.pictures()[0], first)
+    assert "this is the picture of before" in visit.page.locator("#remark").inner_text()
+    assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
+
+
+def test_who_waits_reads_on_the_picture_how_many_are_first(tiny_service, visit):
+    told = """async () => {
+      const { Wait } = await import("./playground/wait.js");
+      const element = document.createElement("p");
+      const wait = new Wait(element);
+      const said = [];
+      const say = () => said.push(element.hidden ? null : element.textContent);
+      wait.begin(12.4); await new Promise((done) => setTimeout(done, 20)); say();
+      wait.queued({ jobs: 3, seconds: 41.2 }); say();
+      wait.queued({ jobs: 1, seconds: 0.4 }); say();
+      const now = performance.now.bind(performance);
+      wait.at({ step: 0, of: 50 });
+      performance.now = () => now() + 4000;
+      wait.at({ step: 10, of: 50 }); say();
+      wait.at({ step: 49, of: 50 }); say();
+      wait.end(); say();
+      return said;
+    }"""
+    assert visit(tiny_service.url).page.evaluate(told) == [
+        "About 12 s on this machine.", "3 requests run first, about 41 s.",
+        "1 request runs first, about less than a second.", "Step 10 of 50, about 16 s left.", None, None,
+    ]  # fmt: skip
+
+
+def test_a_bad_link_is_corrected_where_one_looks(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=12&steps=3&sampler=euler&seed=1")
+    visit.wait_until_done()
+    remark = visit.page.locator("#remark")
+    assert remark.inner_text() == (
+        "This link asks for what is not here; shown instead: label “12” → every class; sampler “euler” → dpmpp-2m."
+    )
+    assert remark.bounding_box()["y"] < visit.page.locator("#picture").bounding_box()["y"]
+    visit.choose("4")  # it is said once
+    visit.wait_for_address("label=4")
+    assert remark.inner_text() == "" and visit.complaints == []
 
 
 @pytest.mark.parametrize(("over", "told"), [

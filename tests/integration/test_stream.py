@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from model.noise import normal
+from model.noise_schedule import make_schedule
 from service.engine.job import JobFailed
 from service.http.lifecycle import counted
 from service.requests.control_image import Hint
@@ -21,6 +23,7 @@ from service.requests.resolve import resolve
 from service.requests.schemas import SampleRequest
 from service.responses.event_stream import EventStream, Stream, preview_steps
 from service.responses.representations import encoders
+from tests.tiny import POINTS
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -43,6 +46,43 @@ def test_progress_then_the_answer_that_there_would_be_without(client):
     assert set(result.pop("timings")) == {"queue", "sample", "encode"}
     del fields["previews"]
     assert result == client.post("/sample", json=fields, headers={"Accept": "application/json"}).json()
+
+
+def test_noisy_previews_show_the_noise_first_and_x_t_beside_x0(client, checkpoints):
+    fields = {"dataset": "spiral", "n": 3, "seed": 7, "steps": 5, "sampler": "ddim", "previews": 4}
+    plain = events_of(client.post("/sample", json=fields, headers=STREAM))
+    events = events_of(client.post("/sample", json=fields | {"noisy_previews": True}, headers=STREAM))
+    (_, start), *progress = events[:-1]
+    assert [data["step"] for _, data in events[:-1]] == [0, 1, 2, 3, 4]
+    assert [data["timestep"] for _, data in events[:-1]] == [50, 40, 30, 20, 10]
+    assert set(start) == {"step", "of", "timestep", "x_t"}
+    noise = normal(torch.arange(7, 10), torch.zeros(3, dtype=torch.int64), (2,))
+    np.testing.assert_allclose(start["x_t"]["points"], POINTS.restore(noise))
+    # Without noise of its own, DDIM's x_t is what its x̂0 and the start leave no choice about.
+    alpha_bar = make_schedule("cosine", 50).alpha_bar
+    x0, x_t = (np.array(data) / 2 for data in (progress[0][1]["points"], progress[0][1]["x_t"]["points"]))
+    epsilon = (noise.numpy() - alpha_bar[50] ** 0.5 * x0) / (1 - alpha_bar[50]) ** 0.5
+    np.testing.assert_allclose(x_t, alpha_bar[40] ** 0.5 * x0 + (1 - alpha_bar[40]) ** 0.5 * epsilon, atol=1e-5)
+    assert [{**data, "x_t": None} for _, data in progress] == [{**data, "x_t": None} for _, data in plain[:-1]]
+    assert events[-1][1]["points"] == plain[-1][1]["points"]
+
+
+def test_who_waits_is_told_how_many_run_first(make_client):
+    client = make_client()
+    state = client.app.state.spirale
+    resolved = resolve(state.catalog, SampleRequest(dataset="mnist", seed=1))
+    backlog = state.engine._workers[0].backlog
+    backlog.admit(-1, resolved.job)  # it stays in the books
+    ahead_of, told = state.engine.ahead_of, []
+
+    def watched(ticket):
+        told.append(ahead_of(ticket))
+        return told[-1]
+
+    state.engine.ahead_of = watched
+    events = events_of(client.post("/sample", json={"dataset": "mnist", "previews": 0}, headers=STREAM))
+    assert [name for name, _ in events] == ["waiting"] * sum(one is not None for one in told) + ["result"]
+    assert all(data["jobs"] == 1 and data["seconds"] >= 0 for _, data in events[:-1])
 
 
 def test_events_are_encoded_off_the_event_loop_and_once(make_client, monkeypatch):
@@ -84,8 +124,9 @@ def test_without_previews_there_is_the_result_alone(client):
     assert [name for name, _ in events_of(client.post("/sample", json=fields, headers=STREAM))] == ["result"]
 
 
-def test_previews_apply_to_a_stream_only(client):
-    answer = client.post("/sample", json={"dataset": "mnist", "previews": 3})
+@pytest.mark.parametrize("field", [{"previews": 3}, {"noisy_previews": True}])
+def test_previews_apply_to_a_stream_only(client, field):
+    answer = client.post("/sample", json={"dataset": "mnist"} | field)
     assert answer.status_code == 422 and "text/event-stream" in answer.json()["detail"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from model.conditions import Conditions
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
-from service.engine.backlog import Backlog
+from service.engine.backlog import Ahead, Backlog
 from service.engine.job import EngineFull, Job, JobTooLong
 from service.engine.scheduler import OLDEST_SHARE
 from service.engine.speed_curve import SpeedCurve
@@ -54,6 +54,18 @@ def test_a_job_does_not_wait_for_those_that_it_overtakes(backlog, curves):
         curves["fast"].learn(1, 1.0, idle=False)
     assert backlog.seconds > 3600
     backlog.admit(5, job(0.1))
+
+
+def test_a_job_that_waits_is_told_what_runs_before_it(backlog):
+    """Shorter jobs, and equal ones that came first; not longer ones, nor equal ones that came later."""
+    for number, seconds in enumerate((50, 20, 20, 1)):
+        backlog.admit(number, job(seconds))
+    assert backlog.ahead_of(2) == Ahead(2, pytest.approx(21))
+    assert backlog.ahead_of(3) == Ahead(0, 0)
+    backlog.done(1, 1000)  # half of it
+    assert backlog.ahead_of(2) == Ahead(2, pytest.approx(11))
+    assert backlog.ahead_of(1) is None  # it has begun
+    assert backlog.ahead_of(7) is None
 
 
 def test_beside_longer_jobs_a_short_one_is_slowed_by_the_oldest_jobs_share(backlog):

@@ -198,13 +198,16 @@ def test_previews_come_in_order_and_change_no_byte(make_engine):
     watched = replace(plain, preview_steps=(5, 10, 20))
 
     async def scenario():
-        watching = engine.result(engine.submit(watched, lambda step, x0: seen.append((step, x0))))
+        watching = engine.result(engine.submit(watched, seen.append))
         return await asyncio.gather(watching, engine.sample(plain), engine.sample(make_job(n=9, steps=7)))
 
     with_previews, without, _ = asyncio.run(scenario())
     np.testing.assert_array_equal(with_previews.data, without.data)
-    assert [step for step, _ in seen] == [5, 10]  # at the last step there is the result itself
-    assert not np.array_equal(seen[0][1], seen[1][1])
+    assert [preview.step for preview in seen] == [5, 10]  # at the last step there is the result itself
+    states = {state.step: state for state in states_of(plain, engine)}
+    for preview in seen:
+        np.testing.assert_array_equal(preview.x0, as_answered(plain, states[preview.step].x0.numpy()))
+        np.testing.assert_array_equal(preview.x_t, as_answered(plain, states[preview.step].x.numpy()))
 
 
 def test_a_value_that_is_not_finite_fails_its_own_job_only(make_engine):

@@ -1,0 +1,38 @@
+// What a request costs: network evaluations of a sample, and seconds on this device.
+
+/** Network evaluations of one sample, by how the way's own defaults are counted in /models. */
+export function evaluations({ sampler, steps, guidance, guidance_scale: scale, can }) {
+  const off = guidance === "none" || scale === 0 || (guidance === "classifier-free" && scale === 1);
+  return Math.round(plain(sampler, steps, can) * (off ? 1 : ofGuidance(can)));
+}
+
+/** Seconds until n samples are there on an idle device; null before the model is warmed up. */
+export function expectedSeconds(settled) {
+  const { sampler, steps, n, hint, can } = settled;
+  const { engine } = can.model;
+  if (!engine) return null;
+  const passes = plain(sampler, steps, can);
+  const rows = (n * evaluations(settled)) / passes + (hint ? n : 0); // a ControlNet's pass costs about as much as a network's
+  return passes * passSeconds(engine, rows);
+}
+
+/** Network evaluations without guidance. The last step always takes one. */
+const plain = (sampler, steps, { samplers }) => samplers[sampler].evaluations_per_step * (steps - 1) + 1;
+
+/** How many times as many evaluations guidance takes: 2, or less of a model that guides itself or within an interval. */
+function ofGuidance({ way, samplers }) {
+  const { sampler, steps, guidance_scale: scale } = way.defaults;
+  const share = way.network_evaluations / plain(sampler, steps, { samplers });
+  const off = scale === 0 || (way.guidance === "classifier-free" && scale === 1);
+  return off ? 2 : share;
+}
+
+/** Seconds of one pass of so many rows: between the sizes that are timed, evenly; beyond the fastest, at its rate. */
+function passSeconds({ network_evaluations_per_second: rates, knee }, rows) {
+  const timed = Object.entries(rates).map(([size, rate]) => [Number(size), Number(size) / rate]);
+  const above = timed.find(([size]) => size >= rows);
+  const below = timed.findLast(([size]) => size <= rows);
+  if (!above || rows >= knee) return rows / (rates[knee] ?? Math.max(...Object.values(rates)));
+  if (!below || above[0] === below[0]) return above[1];
+  return below[1] + ((rows - below[0]) / (above[0] - below[0])) * (above[1] - below[1]);
+}

@@ -1,0 +1,66 @@
+// A choice as the query of a link, and what became of a link that asks for what is not here.
+
+import { decodeStrokes } from "./strokes.js";
+import { say } from "./words.js";
+
+// As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
+const TEXTS = [
+  "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
+];
+const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
+const OTHERS = ["labels", "values", "drawing", "strokes"];
+const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
+export const SIDE = 224; // pixels of the pad that strokes are drawn on
+
+/** A settled choice → the query of a link that shows the same. */
+export function asQuery(settled) {
+  const query = new URLSearchParams();
+  for (const name of [...TEXTS, ...NUMBERS]) {
+    if (settled[name] !== null && settled[name] !== undefined) query.set(name, settled[name]);
+  }
+  if (settled.view === "generate") query.delete("view");
+  if (settled.asks === "each") query.set("labels", "each");
+  if (settled.values) query.set("values", settled.values.join(","));
+  if (settled.drawing) {
+    query.set("drawing", urlSafe(settled.drawing));
+    if (settled.strokes) query.set("strokes", settled.strokes);
+  }
+  return query;
+}
+
+/** The other way: a choice. */
+export function fromQuery(query) {
+  const choice = {};
+  for (const name of [...TEXTS, ...NUMBERS, "strokes"]) if (query.has(name)) choice[name] = query.get(name);
+  choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
+  if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
+  if (query.has("values")) choice.values = query.get("values").split(",");
+  const drawing = fromUrlSafe(query.get("drawing") ?? "");
+  if (drawing.startsWith(PNG)) choice.drawing = drawing;
+  if (!choice.drawing || !decodeStrokes(choice.strokes ?? "", SIDE)) delete choice.strokes;
+  return choice;
+}
+
+/** What a link asked for that is not what is shown, in one sentence; "" where all of it is shown. */
+export function corrections(query, settled) {
+  const shown = { ...settled, label: settled.asks === "each" ? say("each class") : settled.label };
+  const found = [];
+  for (const [name, given] of query) {
+    const used = shown[name] ?? null;
+    const known = TEXTS.includes(name) || NUMBERS.includes(name);
+    if (OTHERS.includes(name) || given === "" || (name === "drawing" && settled.drawing)) continue;
+    if (known && (NUMBERS.includes(name) ? Number(given) === used : given === String(used))) continue;
+    found.push(used === null || !known
+      ? say("corrected away", { name, given: short(given) })
+      : say("corrected to", { name, given: short(given), used }));
+  }
+  const labels = query.get("labels");
+  if (labels && labels !== settled.asks) found.push(say("corrected away", { name: "labels", given: short(labels) }));
+  const values = query.get("values")?.split(",").filter((value) => !settled.values?.includes(Number(value)));
+  if (values?.length) found.push(say("corrected away", { name: "values", given: short(values.join(", ")) }));
+  return found.length ? say("link corrected", { changes: found.join("; ") }) : "";
+}
+
+const short = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);
+const urlSafe = (base64) => base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const fromUrlSafe = (text) => text.replaceAll("-", "+").replaceAll("_", "/").padEnd(Math.ceil(text.length / 4) * 4, "=");

@@ -1,0 +1,16 @@
+// Arrays as numpy keeps them.
+
+import { joined } from "./crc.js";
+
+const TYPES = new Map([[Uint8Array, "|u1"], [Float32Array, "<f4"]]);
+const BLOCK = 64; // bytes that the header is a multiple of
+const MAGIC = Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0); // \x93NUMPY, version 1.0
+
+/** A typed array, in C order, of that shape → a .npy file. */
+export function npy(values, shape) {
+  const tuple = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const text = `{'descr': '${TYPES.get(values.constructor)}', 'fortran_order': False, 'shape': (${tuple}), }`;
+  const length = Math.ceil((MAGIC.length + 2 + text.length + 1) / BLOCK) * BLOCK - MAGIC.length - 2;
+  const header = new TextEncoder().encode(`${text.padEnd(length - 1)}\n`);
+  return joined([MAGIC, Uint8Array.of(length & 0xff, length >> 8), header, new Uint8Array(values.buffer)]);
+}

@@ -1,0 +1,231 @@
+"""The page's pure modules, under Node: no browser, no service."""
+
+import io
+import itertools
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FOLDER = Path(__file__).parents[4] / "service" / "playground"
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: pure modules of the page run in it")
+
+CATALOG = {
+    "device": "cpu",
+    "samplers": {
+        "ddim": {"evaluations_per_step": 1, "options": {"eta": {"bounds": [0, 1]}}},
+        "heun": {"evaluations_per_step": 2, "options": {}},
+    },
+    "datasets": {
+        "digits": {
+            "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "prompts": None,
+            "controls": ["sketch"], "max_n": 64, "default_n": 1,
+            "ways": [
+                {
+                    "asks": "label", "hint": hint, "guidance": "classifier-free", "model": "digits-cfg",
+                    "network_evaluations": 20, "draws_labels": False,
+                    "defaults": {"sampler": "ddim", "steps": 10, "guidance_scale": 3.0, "eta": 0.0,
+                                 "variance": "fixed-small", "control_scale": 1.0},
+                }
+                for hint in (None, "sketch")
+            ],
+            "models": [
+                {
+                    "name": "digits-cfg", "labels": ["0", "1", "2"], "T": 100, "variances": ["fixed-small"],
+                    "reference": 0, "engine": {"network_evaluations_per_second": {"1": 100, "10": 500, "20": 800},
+                                               "knee": 20},
+                }
+            ],
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run statements with these imports, `catalog` and the arguments at hand; what they return."""
+    folder = tmp_path_factory.mktemp("modules")
+    for module in FOLDER.glob("*.js"):
+        shutil.copy(module, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(imports: dict[str, str], statements: str, *given):
+        lines = [f'const {{ {names} }} = await import("./{module}.js");' for module, names in imports.items()]
+        given_json = json.dumps({"catalog": CATALOG, "given": given})
+        script = f"""
+            {"".join(lines)}
+            const {{ catalog, given }} = {given_json};
+            const result = await (async () => {{ {statements} }})();
+            console.log(JSON.stringify(result, (key, value) => ArrayBuffer.isView(value) ? Array.from(value) : value));
+        """
+        done = subprocess.run(
+            [NODE, "--input-type=module", "-"], input=script, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_a_follower_works_at_one_thing_at_a_time_and_ends_with_the_latest(run):
+    """A pen that moves forty times while one answer is computed."""
+    script = """
+        let [now, most, position] = [0, 0, 0];
+        const drawn = [];
+        const follower = new Follower(async () => {
+          most = Math.max(most, ++now);
+          drawn.push(position);
+          await new Promise((done) => setTimeout(done, 20));
+          now -= 1;
+        });
+        const all = [];
+        for (position = 1; position <= 40; position++) {
+          all.push(follower.want());
+          if (position % 20 === 0) await new Promise((done) => setTimeout(done, 5));
+        }
+        position = 40;
+        await Promise.all(all);
+        return { most, drawn };
+    """
+    told = run({"follower": "Follower"}, script)
+    assert told["most"] == 1 and told["drawn"][0] == 1 and told["drawn"][-1] == 40 and len(told["drawn"]) == 2
+
+
+def test_runs_are_kept_by_what_was_asked_and_the_longest_unused_goes_first(run):
+    script = """
+        const kept = new Kept(2);
+        kept.put({ seed: 1 }, "one");
+        kept.put({ seed: 2 }, "two");
+        kept.get({ seed: 1 });
+        kept.put({ seed: 3 }, "three");
+        return [1, 2, 3].map((seed) => kept.get({ seed }));
+    """
+    assert run({"kept": "Kept"}, script) == ["one", None, "three"]
+
+
+def test_strokes_come_back_from_a_link_nearly_as_they_were_drawn(run):
+    curve = [[100 + 80 * np.cos(a), 110 + 80 * np.sin(a)] for a in np.linspace(0, 6, 200)]
+    script = """
+        const text = encodeStrokes(given[0]);
+        return { text, strokes: decodeStrokes(text, 224), bad: given[1].map((text) => decodeStrokes(text, 224)) };
+    """
+    bad = ["", "!", "_w", "Af__", "AAAA"]  # no letters of ours; fewer points than promised; outside; none at all
+    told = run({"strokes": "encodeStrokes, decodeStrokes"}, script, [curve, [[5, 6]]], bad)
+    back, dot = told["strokes"]
+    assert dot == [[5, 6]] and len(back) < 40 and len(told["text"]) < 120 and told["bad"] == [None] * 5
+    ends = np.array(list(itertools.pairwise(back)))
+    for x, y in curve:
+        start, along = ends[:, 0], ends[:, 1] - ends[:, 0]
+        share = (((np.array([x, y]) - start) * along).sum(1) / (along**2).sum(1)).clip(0, 1)
+        assert np.hypot(*(start + share[:, None] * along - [x, y]).T).min() < 2
+
+
+def test_archives_pictures_and_arrays_are_what_python_reads(run):
+    with io.BytesIO() as buffer:
+        Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).save(buffer, "PNG")
+        png = list(buffer.getvalue())
+    script = """
+        return {
+          zip: zip([["a.txt", Uint8Array.of(104, 105)], ["é.bin", new Uint8Array(3)]]),
+          png: withTexts(Uint8Array.from(given[0]), { Seed: "7", Parameters: '{"prompt": "ça"}' }),
+          npy: npy(Float32Array.from([1, 2, 3, 4, 5, 6]), [3, 2]),
+          flat: npy(Uint8Array.of(9, 8), [2]),
+        };
+    """
+    files = run({"zip": "zip", "png": "withTexts", "npy": "npy"}, script, png)
+    with zipfile.ZipFile(io.BytesIO(bytes(files["zip"]))) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"hi", "é.bin": b"\0\0\0"}
+    picture = Image.open(io.BytesIO(bytes(files["png"])))
+    assert picture.text == {"Seed": "7", "Parameters": '{"prompt": "ça"}'}
+    np.testing.assert_array_equal(np.asarray(picture), [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(np.load(io.BytesIO(bytes(files["npy"]))), np.float32([[1, 2], [3, 4], [5, 6]]))
+    np.testing.assert_array_equal(np.load(io.BytesIO(bytes(files["flat"]))), np.uint8([9, 8]))
+
+
+LINKS = {
+    "dataset=digits&label=1&steps=5&seed=3": [],
+    "dataset=digits&label=1&seed=3&eta=0.5&sampler=ddim": [],
+    "dataset=digits&labels=each&seed=3": [],
+    "dataset=digits&label=12": ["label “12” → every class"],
+    "dataset=cats&label=1": ["dataset “cats” → digits"],
+    "dataset=digits&label=1&sampler=euler&steps=1e9": ["sampler “euler” → ddim", "steps “1e9” → 100"],
+    "dataset=digits&label=1&sampler=heun&eta=0.5": ["eta “0.5” → left out"],
+    "dataset=digits&label=1&n=many&colour=red": ["n “many” → 1", "colour “red” → left out"],
+    "dataset=digits&label=1&seed=9007199254740993": ["seed “9007199254740993” → 9007199254740991"],
+    "dataset=digits&prompt=a+cat": ["prompt “a cat” → left out"],
+    "dataset=digits&labels=some": ["labels “some” → left out"],
+    "view=compare&over=colour&values=2,x": ["over “colour” → steps", "values “x” → left out"],
+    "view=paint": ["view “paint” → generate"],
+}
+
+
+def test_a_link_that_asks_for_what_is_not_here_is_corrected_in_one_sentence(run):
+    script = """
+        return given[0].map((link) => {
+          const query = new URLSearchParams(link);
+          return corrections(query, settle(catalog, fromQuery(query)));
+        });
+    """
+    said = run({"choice": "settle", "link": "corrections, fromQuery"}, script, list(LINKS))
+    for sentence, told in zip(said, LINKS.values(), strict=True):
+        assert sentence == (f"This link asks for what is not here; shown instead: {'; '.join(told)}." if told else "")
+
+
+def test_a_link_says_all_of_a_choice(run):
+    script = """
+        const choice = { view: "draw", dataset: "digits", asks: "label", label: "2", steps: "7", seed: "5", n: "3",
+          guidance_scale: "2.5", drawing: "iVBORw0KGgo+/A==", strokes: "AQUG" };
+        const settled = settle(catalog, choice);
+        const again = settle(catalog, fromQuery(asQuery(settled)));
+        const body = asRequest(settled);
+        return { same: JSON.stringify(body) === JSON.stringify(asRequest(again)), body, strokes: again.strokes };
+    """
+    told = run({"choice": "settle, asRequest", "link": "asQuery, fromQuery"}, script)
+    assert told["same"] and told["strokes"] == "AQUG"
+    assert told["body"]["control"]["image"] == "iVBORw0KGgo+/A=="
+    assert told["body"]["steps"] == 7 and told["body"]["label"] == "2" and told["body"]["guidance_scale"] == 2.5
+
+
+COSTS = [  # of a choice: network evaluations of a sample, and seconds
+    ({"steps": 10, "guidance_scale": 1}, 10, 10 * 1 / 100),
+    ({"steps": 10, "guidance_scale": 3}, 20, 10 * (0.01 + 0.01 / 9)),  # two rows, between the sizes 1 and 10
+    ({"steps": 5, "guidance_scale": 1, "sampler": "heun"}, 9, 9 / 100),
+    ({"steps": 5, "guidance_scale": 1, "n": 10}, 5, 5 * 10 / 500),
+    ({"steps": 5, "guidance_scale": 3, "n": 40}, 10, 5 * 80 / 800),
+]
+
+
+def test_a_wait_is_expected_by_what_the_passes_take(run):
+    script = """
+        return given[0].map((choice) => {
+          const settled = settle(catalog, { dataset: "digits", asks: "label", label: "1", ...choice });
+          return [evaluations(settled), expectedSeconds(settled)];
+        });
+    """
+    told = run({"choice": "settle", "cost": "evaluations, expectedSeconds"}, script, [choice for choice, *_ in COSTS])
+    assert told == [[evaluations, pytest.approx(seconds)] for _, evaluations, seconds in COSTS]
+
+
+def test_the_median_is_of_what_was_counted_since(run):
+    """Refusals count for nothing, nor do answers of long ago: four fast ones, and since then two slow ones."""
+
+    def text(fast: int, slow: int, refused: int) -> str:
+        counts = [("0.01", fast), ("10", fast), ("20", fast + slow), ("+Inf", fast + slow)]
+        lines = [f'spirale_request_seconds_bucket{{le="{bound}",outcome="ok"}} {count}' for bound, count in counts]
+        return "\n".join([*lines, f'spirale_request_seconds_bucket{{le="0.01",outcome="refused"}} {refused}'])
+
+    script = """
+        const [before, now] = given.map((text) => figures(text).latencies);
+        return [median(now), median(since(before, now)), median(since(now, now))];
+    """
+    imports = {"status": "figures, median, since"}
+    script = "globalThis.document = { addEventListener() {} };" + script
+    told = run(imports, script, text(4, 0, 100), text(4, 2, 500))
+    assert told == [pytest.approx(0.0075), pytest.approx(15), None]
