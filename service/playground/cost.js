@@ -1,9 +1,10 @@
 // What a request costs: network evaluations of a sample, and seconds on this device.
 
-/** Network evaluations of one sample, by how the way's own defaults are counted in /models. */
-export function evaluations({ sampler, steps, guidance, guidance_scale: scale, can }) {
+/** Network evaluations of one sample, by how the way's own defaults are counted in /models; within an interval of
+ * guidance, at most so many. */
+export function evaluations({ sampler, steps, guidance, guidance_scale: scale, guidance_interval: interval, can }) {
   const off = guidance === "none" || scale === 0 || (guidance === "classifier-free" && scale === 1);
-  return Math.round(plain(sampler, steps, can) * (off ? 1 : ofGuidance(can)));
+  return Math.round(plain(sampler, steps, can) * (off ? 1 : interval ? 2 : ofGuidance(can)));
 }
 
 /** Seconds until n samples are there on an idle device; null before the model is warmed up. */
