@@ -9,7 +9,7 @@ from torch import Tensor
 from model import guidance
 from model.conditions import NO_LABEL, Conditioning, Conditions, HintKind, Hints
 from model.noise_schedule import NoiseSchedule
-from model.prediction import Prediction, Target, per_row, predicted_x0, split_output
+from model.prediction import Prediction, Target, Threshold, per_row, predicted_x0, split_output, thresholded
 
 Network = Callable[..., Tensor]
 """(x_t [rows, …], t [rows] int64, condition, *more) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
@@ -38,6 +38,9 @@ class Denoiser:
     target            the network's output: "epsilon", "v" or "x0"
     learned_variance  whether a second output carries the variance fraction
     clip              bound on |x̂0|, for data that has one (images); None for points
+    threshold         dynamic thresholding, in place of `clip`
+    raw_epsilon       ε̂ is the network's own, also where x̂0 was clipped: see `Prediction.clipped_off`
+    needs_label       the network was never trained without a label
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
     guides_itself     the network reads the guidance scale (Meng 2023): one evaluation a row at every scale
     gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
@@ -52,6 +55,9 @@ class Denoiser:
         *,
         learned_variance: bool = False,
         clip: float | None = None,
+        threshold: Threshold | None = None,
+        raw_epsilon: bool = False,
+        needs_label: bool = False,
         text_width: int | None = None,
         guides_itself: bool = False,
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
@@ -63,6 +69,9 @@ class Denoiser:
         self.target = target
         self.learned_variance = learned_variance
         self.clip = clip
+        self.threshold = threshold
+        self.raw_epsilon = raw_epsilon
+        self.needs_label = needs_label
         self.text_width = text_width
         self.guides_itself = guides_itself
         self.gradients = gradients
@@ -77,10 +86,14 @@ class Denoiser:
         t = t.to(self.device)
         output = self._guided_output(x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
-        x0 = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
-        if self.clip is not None:
-            x0 = x0.clamp(-self.clip, self.clip)
-        return Prediction(x0, variance, self._gradient(x_t, t, conditions), self.clip)
+        unclipped = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
+        x0 = unclipped
+        if self.threshold is not None:
+            x0 = thresholded(unclipped, self.threshold)
+        elif self.clip is not None:
+            x0 = unclipped.clamp(-self.clip, self.clip)
+        clipped_off = unclipped - x0 if self.raw_epsilon else None
+        return Prediction(x0, variance, self._gradient(x_t, t, conditions), self.clip, clipped_off)
 
     def no_condition(self, rows: int) -> Tensor:
         """The network's condition for unconditional rows."""

@@ -5,6 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from model.sampler_spec import Floats
+from model.timestep_spacing import TRAILING, TimestepSpacing
+
 ScheduleName = Literal["cosine", "linear", "log-linear"]
 
 COSINE_OFFSET = 0.008  # s of ND21 eq. 17: keeps β near t = 0 from vanishing
@@ -20,10 +23,13 @@ MAX_TERMINAL_SIGNAL = 0.1
 class NoiseSchedule:
     """ᾱ_t for t = 0 … T, in q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I) (HJA20 eq. 4).
 
-    `alpha_bar` has T + 1 entries in float64: entry 0 is the data itself (ᾱ = 1), entry T is (almost) pure noise.
+    alpha_bar  T + 1 entries in float64: entry 0 is the data itself (ᾱ = 1), entry T is (almost) pure noise. Where a
+               model of another library ends a run at ᾱ_1 instead, entry 0 is ᾱ_1
+    spacing    the timesteps that a run from pure noise visits
     """
 
     alpha_bar: np.ndarray
+    spacing: TimestepSpacing = TRAILING
 
     @property
     def T(self) -> int:
@@ -37,8 +43,12 @@ class NoiseSchedule:
 
     @property
     def noise_level(self) -> np.ndarray:
-        """σ_t for t = 0 … T: √((1−ᾱ_t)/ᾱ_t), the noise's deviation beside data of scale 1, x_t/√ᾱ_t = x_0 + σ_t ε."""
-        noise_level: np.ndarray = np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
+        """σ_t for t = 0 … T: √((1−ᾱ_t)/ᾱ_t), the noise's deviation beside data of scale 1, x_t/√ᾱ_t = x_0 + σ_t ε.
+
+        Infinite where x_t shows nothing of the data.
+        """
+        with np.errstate(divide="ignore"):
+            noise_level: np.ndarray = np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
         return noise_level
 
 
@@ -57,9 +67,7 @@ def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
     if name == "log-linear":
         return NoiseSchedule(_log_linear_alpha_bar(T))
     if name == "cosine":
-        t = np.arange(T + 1) / T
-        f = np.cos((t + COSINE_OFFSET) / (1 + COSINE_OFFSET) * np.pi / 2) ** 2
-        beta = np.minimum(1 - f[1:] / f[:-1], MAX_BETA)
+        beta = cosine_betas(T)
     elif name == "linear":
         beta = np.linspace(*LINEAR_BETAS, T) * 1000 / T
         if beta[-1] >= 1:
@@ -75,6 +83,14 @@ def make_schedule(name: ScheduleName, T: int) -> NoiseSchedule:
             f"more than {MAX_TERMINAL_SIGNAL}; use a larger T"
         )
     return NoiseSchedule(alpha_bar)
+
+
+def cosine_betas(T: int) -> Floats:
+    """β_t for t = 1 … T (ND21 eq. 17), at most MAX_BETA."""
+    t = np.arange(T + 1) / T
+    f = np.cos((t + COSINE_OFFSET) / (1 + COSINE_OFFSET) * np.pi / 2) ** 2
+    beta: Floats = np.minimum(1 - f[1:] / f[:-1], MAX_BETA)
+    return beta
 
 
 def _log_linear_alpha_bar(T: int) -> np.ndarray:

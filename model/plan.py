@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model.noise_schedule import NoiseSchedule
 from model.sampler_spec import COLUMNS, Floats, Integers, OptionValues, Strides, Variance
 from model.samplers import SAMPLERS
+from model.timestep_spacing import trailing_timesteps
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +46,6 @@ class Plan:
         return self.coefficients[:, COLUMNS.index(name)]
 
 
-def trailing_timesteps(T: int, steps: int) -> Integers:
-    """`steps` + 1 timesteps from T down to 0, evenly spaced and starting at T, for any 1 ≤ steps ≤ T.
-
-    Spacing that ends at 1 instead ("leading") never sees pure noise and paints grey (Lin 2024, section 3.3).
-    """
-    if not 1 <= steps <= T:
-        raise ValueError(f"steps must be 1 … {T}, got {steps}")
-    return np.rint(np.linspace(T, 0, steps + 1)).astype(np.int64)
-
-
 def make_plan(
     schedule: NoiseSchedule,
     sampler: str,
@@ -64,28 +55,29 @@ def make_plan(
     variance: Variance = "fixed-small",
     start: int | None = None,
 ) -> Plan:
-    """The plan of `steps` steps with this sampler over trailing timesteps.
+    """The plan of `steps` steps with this sampler, over the timesteps that the schedule's spacing visits.
 
     steps     1 … start. The plan has `SamplerSpec.evaluations(steps)` rows
     eta       0 … 1, for samplers that take it
     variance  for samplers that take it
-    start     timestep to start from, 1 … T; None is T, pure noise
+    start     timestep to start from, 1 … T, in trailing timesteps, which begin there; None is pure noise
 
     Raises ValueError on anything out of range.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: use one of {', '.join(SAMPLERS)}")
     spec, options = SAMPLERS[sampler], OptionValues(eta, variance)
-    start = schedule.T if start is None else start
-    if not 1 <= start <= schedule.T:
+    if start is not None and not 1 <= start <= schedule.T:
         raise ValueError(f"start must be 1 … {schedule.T}, got {start}")
-    strides = _strides(schedule, trailing_timesteps(start, steps), spec.evaluations_per_step)
+    timesteps = schedule.spacing.timesteps(schedule.T, steps) if start is None else trailing_timesteps(start, steps)
+    strides = _strides(schedule, timesteps, spec.evaluations_per_step)
     coefficients = np.zeros((len(strides.t), len(COLUMNS)))
     columns = dict(zip(COLUMNS, coefficients.T, strict=True))
     spec.fill(columns, strides, options)
     columns["noise"][-1] = 0  # no noise on the step that arrives at the data
     if spec.gradient_moves == "x0":
-        columns["x0_gradient"][:] = (1 - strides.alpha_bar_t) / np.sqrt(strides.alpha_bar_t)
+        with np.errstate(divide="ignore"):  # where x_t shows nothing of the data, no gradient moves it
+            columns["x0_gradient"][:] = (1 - strides.alpha_bar_t) / np.sqrt(strides.alpha_bar_t)
     plan = Plan(strides.t, strides.s, schedule.noise_level[strides.t], coefficients)
     for array in (plan.t, plan.s, plan.noise_level, plan.coefficients):
         array.setflags(write=False)

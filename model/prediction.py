@@ -19,12 +19,38 @@ class Prediction:
     gradient           [rows, …] or None  s·∇ log p(y|x_t), 0 in rows without guidance by a gradient. x0 does not
                        contain it yet, because the sampler decides what it does
     clip               bound on |x̂0|, also after the gradient has moved it; None for none
+    clipped_off        [rows, …] or None  what clipping took from x̂0, for models whose ε̂ is the network's own; None
+                       where ε̂ is that of x0
     """
 
     x0: Tensor
     variance_fraction: Tensor | None = None
     gradient: Tensor | None = None
     clip: float | None = None
+    clipped_off: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Dynamic thresholding (Saharia 2022, section 2.3): each row is clipped at its own level, then scaled back to 1.
+
+    ratio    of a row's |x̂0| that lie within its level, 0 … 1
+    largest  a level is at least 1 and at most this
+    """
+
+    ratio: float
+    largest: float
+
+
+def thresholded(x0: Tensor, threshold: Threshold) -> Tensor:
+    """x̂0 [rows, …], each row within −1 … 1."""
+    ordered = x0.abs().flatten(1).sort(dim=1).values
+    position = threshold.ratio * (ordered.shape[1] - 1)  # between two elements the level is interpolated
+    lower = int(position)
+    upper = min(lower + 1, ordered.shape[1] - 1)
+    quantile = ordered[:, lower] + (position - lower) * (ordered[:, upper] - ordered[:, lower])
+    level = per_row(quantile.clamp(1, max(1, threshold.largest)), x0)
+    return x0.clamp(-level, level) / level
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ def variances_of(learned: bool) -> tuple[Variance, ...]:
 
 # The columns that `model.step` gathers: A, B, C and D come first. For a learned variance D is formed per element from
 # the next three. `x0_gradient` is by how much a guiding gradient moves x̂0; it is 0 where the gradient moves the mean.
-COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned", "x0_gradient")
+# `clipped_off` is the weight of `Prediction.clipped_off`, for samplers that may take the network's own ε̂.
+COLUMNS = ("x", "x0", "x0_before", "noise", "log_beta", "log_beta_tilde", "learned", "x0_gradient", "clipped_off")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

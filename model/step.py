@@ -17,6 +17,7 @@ def step(
     coefficients         [rows, len(COLUMNS)], as `Plan.coefficients` has them
 
     Rows with a learned variance form D from the variance fraction v: D² = exp(v·log β + (1−v)·log β̃) (ND21 eq. 15).
+    A sampler that takes the network's own ε̂ adds what clipping took from x̂0, times its column.
     A gradient moves x̂0 where the plan says by how much (DN21 algorithm 2), else the mean by Σ = D² (algorithm 1).
 
     Written as separate products and sums on purpose: each is rounded alike whatever the size of the batch, so that a
@@ -31,6 +32,8 @@ def step(
         log_variance = fraction * column["log_beta"] + (1 - fraction) * column["log_beta_tilde"]
         deviation = torch.where(column["learned"] > 0, torch.exp(log_variance / 2), deviation)
     mean = column["x"] * x + column["x0"] * x0 + column["x0_before"] * x0_before
+    if prediction.clipped_off is not None:
+        mean = mean + column["clipped_off"] * prediction.clipped_off
     if gradient is not None:
         of_mean = torch.where(column["x0_gradient"] == 0, gradient, 0.0)
         mean = guidance.guided_mean(mean, of_mean, deviation.square())

@@ -7,10 +7,11 @@ import torch
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.checkpoints.clip import ClipCheckpoint, ClipConfig
-from model.checkpoints.config import SamplingConfig, SamplingOverrides, ScheduleConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
 from model.checkpoints.distilled import DistilledConfig
+from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import HINT_KINDS, HintKind
 from model.data import DataConfig
 from model.networks import ImageEncoderConfig, MLPConfig, PointEncoderConfig, UNetConfig

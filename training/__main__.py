@@ -35,6 +35,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
 )
 from training.evaluate.sampling_run import SamplingRun
+from training.importing.arguments import import_
 from training.init.arguments import init
 from training.init.survey import left_out_lines
 from training.recipe import OWN_RECIPES, Recipe, RecipeError, load_recipe, recipe_names
@@ -48,6 +49,7 @@ from training.trainer import train as run_training
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 app.command()(init)
+app.command("import")(import_)
 
 
 @app.command()

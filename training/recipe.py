@@ -7,9 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, ScheduleConfig, check_steps
+from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, check_steps
 from model.checkpoints.denoiser import PredictionConfig
 from model.checkpoints.distilled import check_guidance_range
+from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
 from model.renamed import explained

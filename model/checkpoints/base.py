@@ -60,7 +60,8 @@ class Checkpoint(Generic[NetworkT]):
 def load_network(folder: Path, config: CheckpointConfig[NetworkT]) -> NetworkT:
     """The network that `config` describes, with the folder's weights.
 
-    Raises CheckpointError where the weights are missing, cut short, of another shape or not finite.
+    Raises CheckpointError where the weights are missing, cut short, of another shape or not finite, or where the
+    network is of a library that is not installed.
     """
     try:
         network = config.build_network()

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from model.checkpoints.schedule_config import AnyScheduleConfig
 from model.checkpoints.weights import CheckpointError
 from model.conditions import NO_LABEL, Conditions
 from model.data import DataConfig
 from model.networks import NetworkConfig
-from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
 from model.renamed import explained
 from model.sampler_spec import Variance
 from model.samplers import Sampler
@@ -24,21 +24,6 @@ CONFIG = "config.json"
 
 Bounds = TypeVar("Bounds", bound=Sequence[float])
 NetworkT = TypeVar("NetworkT", bound=nn.Module, covariant=True)
-
-
-class ScheduleConfig(StrictConfig):
-    """A noise schedule. A schedule that does not end in noise is refused."""
-
-    name: ScheduleName = "cosine"
-    T: int = Field(1000, ge=1, le=10_000)
-
-    @model_validator(mode="after")
-    def _ends_in_noise(self) -> "ScheduleConfig":
-        self.build()
-        return self
-
-    def build(self) -> NoiseSchedule:
-        return make_schedule(self.name, self.T)
 
 
 def ordered(interval: Bounds) -> Bounds:
@@ -119,7 +104,7 @@ class DiffusionConfig(CheckpointConfig[NetworkT], Generic[NetworkT]):
     """The config of a network that takes noisy rows: a denoiser, or what guides one."""
 
     network: NetworkConfig
-    schedule: ScheduleConfig
+    schedule: AnyScheduleConfig
     sampling: SamplingConfig | SamplingOverrides
 
     @model_validator(mode="after")

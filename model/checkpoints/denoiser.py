@@ -16,19 +16,34 @@ from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
 from model.conditions import NO_LABEL, Conditioning, HintKind
 from model.denoiser import Control, Denoiser, Gradient, Network
-from model.networks import AnyNetworkConfig, build_network
-from model.prediction import Target
+from model.networks import MLPConfig, UNetConfig, build_network
+from model.networks.adapters import AdapterConfig, DiffusersUNetConfig, build_adapter
+from model.prediction import Target, Threshold
 from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
+ServedNetworkConfig = Annotated[MLPConfig | UNetConfig | DiffusersUNetConfig, Field(discriminator="kind")]
 LabelShare = Annotated[float, Field(ge=0, le=1)]
 
 
+class ThresholdConfig(StrictConfig):
+    """See `model.prediction.Threshold`."""
+
+    ratio: float = Field(0.995, gt=0, le=1)
+    largest: float = Field(1.0, gt=0)
+
+
 class PredictionConfig(StrictConfig):
-    """What the network puts out: see `model.prediction`."""
+    """What the network puts out: see `model.prediction`.
+
+    threshold    dynamic thresholding of x̂0; None for the data's `clip`
+    raw_epsilon  `ddim` takes the network's own ε̂, also where x̂0 was clipped, as diffusers does
+    """
 
     target: Target = "v"
     learned_variance: bool = False
+    threshold: ThresholdConfig | None = None
+    raw_epsilon: bool = False
 
 
 class DenoiserConfig(DiffusionConfig[nn.Module]):
@@ -39,16 +54,18 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
                   are asked for nothing. Empty where that is not known
     distilled     of a student; None where the network was trained on data
     precisions    those in which its samples were measured to be as good as in float32
+    imported      what other library's model it is; None for one that was trained here
     """
 
     role: Literal["denoiser"] = "denoiser"
-    network: AnyNetworkConfig
+    network: ServedNetworkConfig
     prediction: PredictionConfig
     sampling: SamplingConfig
     text: TextConfig | None = None
     label_shares: tuple[LabelShare, ...] = ()
     distilled: DistilledConfig | None = None
     precisions: tuple[Precision, ...] = ("float32",)
+    imported: str | None = None
 
     @model_validator(mode="after")
     def _sampling_is_possible(self) -> "DenoiserConfig":
@@ -60,6 +77,10 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError("label_shares has one share for each of data.labels, or none")
         if self.label_shares and abs(sum(self.label_shares) - 1) > 1e-6:
             raise ValueError(f"label_shares must add up to 1, not {sum(self.label_shares):g}")
+        if isinstance(self.network, AdapterConfig) and (self.text is not None or self.distilled is not None):
+            raise ValueError("a network of another library reads labels, or nothing, and is no student")
+        if self.needs_label and self.sampling.guidance_scale != 1:
+            raise ValueError("sampling.guidance_scale is 1: the network has no unconditional half")
         if self.distilled is not None and (refusal := self.distilled.refusal(self.sampling)) is not None:
             field, allowed = refusal
             raise ValueError(f"sampling.{field} is {allowed}")
@@ -71,11 +92,23 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
         return "text" if self.text is not None else "label" if self.data.labels else None
 
     @property
+    def needs_label(self) -> bool:
+        """Does every row need a label? Networks that dropped no labels in training have no unconditional half."""
+        return isinstance(self.network, AdapterConfig) and bool(self.data.labels) and self.network.null_class is None
+
+    @property
     def predicts_posterior_mean(self) -> bool:
         """False for a consistency student, whose x̂0 is where the ODE ends."""
         return self.distilled is None or not self.distilled.consistency
 
     def build_network(self) -> nn.Module:
+        if isinstance(self.network, AdapterConfig):
+            return build_adapter(
+                self.network,
+                shape=self.data.shape,
+                labels=len(self.data.labels),
+                learned_variance=self.prediction.learned_variance,
+            )
         return build_network(
             self.network,
             shape=self.data.shape,
@@ -112,12 +145,16 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         gradients, controls  see `Denoiser`; these are taken as they are
         network              what computes its network, for example by ONNX Runtime; None is `torch_network`
         """
+        threshold = self.config.prediction.threshold
         return Denoiser(
             self.torch_network(device, precision) if network is None else network,
             self.schedule,
             self.config.prediction.target,
             learned_variance=self.config.prediction.learned_variance,
             clip=self.config.data.clip,
+            threshold=None if threshold is None else Threshold(threshold.ratio, threshold.largest),
+            raw_epsilon=self.config.prediction.raw_epsilon,
+            needs_label=self.config.needs_label,
             text_width=None if self.config.text is None else self.config.text.outputs,
             guides_itself=self.config.distilled is not None,
             gradients=gradients,
@@ -126,7 +163,11 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         )
 
     def example(self) -> Tensor:
-        """The condition of a row without one, on the CPU: NO_LABEL [] int64, or a text vector [d] of zeros."""
+        """The condition of a row without one, on the CPU: NO_LABEL [] int64, or a text vector [d] of zeros.
+
+        The first label, if the network needs one."""
+        if self.config.needs_label:
+            return torch.tensor(0)
         return torch.tensor(NO_LABEL) if self.config.text is None else torch.zeros(self.config.text.outputs)
 
 

@@ -49,7 +49,7 @@ class CheckpointFolder:
 
 
 def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
-    """Load every checkpoint in the folder.
+    """Load every checkpoint in the folder. Hidden ones, which are being written, are passed over.
 
     strict  raise CheckpointError for the first that is broken, or named otherwise than its folder. Else a broken one
             is refused; of two with one name, the one in the folder of that name is loaded, or the first
@@ -57,7 +57,7 @@ def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
     Raises CheckpointError where the folder itself cannot be read.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.is_dir())
+        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise CheckpointError(f"the folder {folder} cannot be read: {error.strerror}") from error
     read: list[tuple[Path, ServedCheckpoint]] = []

@@ -6,9 +6,11 @@ from model.sampler_spec import Columns, OptionValues, SamplerOption, SamplerSpec
 
 
 def _fill(columns: Columns, strides: Strides, options: OptionValues) -> None:
-    """SME20 eq. 12, with σ = η·√β̃ (eq. 16)."""
+    """SME20 eq. 12, with σ = η·√β̃ (eq. 16). If ε̂ is the network's own, and not that of the clipped x̂0, it contains what
+    clipping took from x̂0."""
     beta_tilde = strides.beta_tilde
     fill_mean(columns, strides, options.eta**2 * beta_tilde)
+    columns["clipped_off"][:] = -columns["x"] * np.sqrt(strides.alpha_bar_t)
     columns["noise"][:] = options.eta * np.sqrt(beta_tilde)
 
 

@@ -13,13 +13,15 @@ from model.sampler_spec import (
     fill_mean,
 )
 
+LEAST_BETA = 1e-20  # its log is taken, also of a last step that changes nothing
+
 
 def _fill(columns: Columns, strides: Strides, options: OptionValues) -> None:
     """The mean of q(x_s|x_t, x̂0) with a variance β̃, β (HJA20 section 3.2) or between both (ND21 eq. 15)."""
     beta, beta_tilde = strides.beta, strides.beta_tilde
     fill_mean(columns, strides, beta_tilde)
     if options.variance == "learned":
-        columns["log_beta"][:] = np.log(beta)
+        columns["log_beta"][:] = np.log(np.maximum(beta, LEAST_BETA))
         columns["log_beta_tilde"][:] = _log_beta_tilde(beta_tilde, beta)
         columns["learned"][:-1] = 1
     else:

@@ -16,9 +16,11 @@ def _fill(columns: Columns, strides: Strides, options: OptionValues) -> None:
     """
     fill_mean(columns, strides, np.zeros_like(strides.alpha_bar_t))
     corrector = np.flatnonzero(strides.evaluation == 1)
-    sigma_t = np.sqrt(1 / strides.alpha_bar_t[corrector - 1] - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sigma_t = np.sqrt(1 / strides.alpha_bar_t[corrector - 1] - 1)
+        tau_t = np.where(np.isinf(sigma_t), 1.0, sigma_t / (1 + sigma_t))
     sigma_s = np.sqrt(1 / strides.alpha_bar_s[corrector] - 1)
-    tau_t, tau_s = sigma_t / (1 + sigma_t), sigma_s / (1 + sigma_s)
+    tau_s = sigma_s / (1 + sigma_s)
     weight = (tau_t - tau_s) / (2 * tau_s * (1 - tau_s)) * np.sqrt(strides.alpha_bar_s[corrector])
     columns["x0"][corrector] += weight
     columns["x0_before"][corrector] = -weight

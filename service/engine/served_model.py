@@ -14,7 +14,7 @@ from model.conditions import Conditioning, HintKind
 from model.text_encoder import TextEncoder
 
 # Fields that change no sample whose label is known: advice for requests, the labels' prior, and metrics.
-ADVISORY_FIELDS = {"sampling", "label_shares", "control_scale", "default_for_prompts", "recipe", "metrics"}
+ADVISORY_FIELDS = {"sampling", "label_shares", "control_scale", "default_for_prompts", "recipe", "metrics", "imported"}
 
 
 @dataclass(frozen=True, eq=False)

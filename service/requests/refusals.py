@@ -39,7 +39,8 @@ def refuse(choice: Choice) -> None:
 def guidances(catalog: Catalog, dataset: str) -> list[GuidanceMethod]:
     """The guidance that the dataset's models offer."""
     served = catalog.datasets[dataset]
-    conditional = any(one.checkpoint.config.conditioning is not None for one in served)
+    configs = [one.checkpoint.config for one in served]
+    conditional = any(config.conditioning is not None and not config.needs_label for config in configs)
     own: list[GuidanceMethod] = ["none", "classifier-free"] if conditional else ["none"]
     by_gradient = (
         name for kind, name in GRADIENT_GUIDANCE.items() if any(kind in one.guidance_models for one in served)
@@ -94,6 +95,15 @@ def _T(c: Choice) -> int:
 
 def _sampler(c: Choice) -> SamplerSpec:
     return SAMPLERS[sampling_options(c).sampler]
+
+
+def _needs_label(c: Choice) -> bool:
+    """Does the model need a label that the request does not give, and that cannot be drawn?"""
+    return c.config.needs_label and not _labelled(c) and not c.draws_labels
+
+
+def _lacks_unconditional_half(c: Choice) -> bool:
+    return c.config.needs_label and c.guidance == "classifier-free" and guidance_options(c).guidance_scale != 1
 
 
 def _refused_by_student(c: Choice) -> tuple[str, str]:
@@ -239,6 +249,16 @@ RULES: tuple[Rule, ...] = (
         "label",
         lambda c: _labelled(c) and c.guidance != "classifier" and not c.config.data.labels,
         "this model is unconditional: it has no labels",
+    ),
+    Rule(
+        "label",
+        _needs_label,
+        lambda c: f"{c.name} was trained with labels only: one of {listed(c.config.data.labels)}",
+    ),
+    Rule(
+        "guidance_scale",
+        _lacks_unconditional_half,
+        lambda c: f"for {c.name} 1: it was trained with labels only, so there is nothing to guide away from",
     ),
     # Sampling options
     Rule(

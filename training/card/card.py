@@ -12,6 +12,7 @@ from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.distilled import DistilledConfig
+from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.card.markdown import fields, listed, measured_section
@@ -23,6 +24,7 @@ LIKELIHOOD = "likelihood.png"  # the terms of the bound over t
 NEAREST = "nearest.png"  # samples beside their nearest training images
 PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST)
 ACCURACY = "accuracy.png"  # of a classifier over t
+IMPORTED = "It was trained elsewhere, and its training data are not known here, so nothing of it has been measured."
 CONTROL_SHEET = "followed.png"  # hints and the samples that follow them
 
 
@@ -39,7 +41,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         "",
         first_line(config.metrics.get("measured", {})),
         "",
-        *_title(name, config.recipe)[2:],
+        *_title(name, {"description": config.imported} | config.recipe)[2:],
         *([f"![samples]({picture})", ""] if picture else []),
         "```",
         f"curl -d {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
@@ -51,14 +53,14 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + (f", labels {listed(data.labels)}" if data.labels else "")
         + (f"; {listed(data.names)}" if data.names else "")
         + " |",
-        f"| network | {fields(config.network.model_dump(mode='json'))} |",
+        f"| network | {_network(config)} |",
         *(_text_rows(config.text) if config.text is not None else []),
         *([f"| without a label | it is drawn: {_shares(config)} |"] if config.label_shares else []),
-        f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
+        f"| schedule | {config.schedule.description} |",
         f"| prediction | {config.prediction.target}, "
-        f"{'learned' if config.prediction.learned_variance else 'fixed'} variance |",
+        f"{'learned' if config.prediction.learned_variance else 'fixed'} variance{_clipping(config)} |",
         *([_distilled(config.distilled)] if config.distilled is not None else []),
-        _trained_on(name, config.recipe),
+        _trained_on(name, config.recipe) if config.imported is None else f"| imported from | {config.imported} |",
         f"| recommended | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
         + _interval(sampling)
@@ -70,7 +72,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
-        *_commands(name, config.recipe),
+        *(_commands(name, config.recipe) if config.imported is None else [IMPORTED]),
         "",
         *measured_section(config.metrics),
     ]
@@ -87,6 +89,19 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]
     _write(folder, lines)
+
+
+def _network(config: DenoiserConfig) -> str:
+    if isinstance(config.network, AdapterConfig):
+        return config.network.description
+    return fields(config.network.model_dump(mode="json"))
+
+
+def _clipping(config: DenoiserConfig) -> str:
+    """What is done with x̂0 other than usually."""
+    threshold = config.prediction.threshold
+    dynamic = f"; dynamic thresholding at {threshold.ratio:g}, at most {threshold.largest:g}" if threshold else ""
+    return dynamic + ("; `ddim` takes the network's own ε̂" if config.prediction.raw_epsilon else "")
 
 
 def _shares(config: DenoiserConfig) -> str:
@@ -144,7 +159,7 @@ def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> 
         f"| data | {data.dataset}, with noise of every level |",
         f"| network | {fields(config.network.model_dump(mode='json'))} |",
         *text_rows,
-        f"| schedule | {config.schedule.name}, T = {config.schedule.T} |",
+        f"| schedule | {config.schedule.description} |",
         f"| recommended | {_overrides(config.sampling)}"
         + ("; the default for prompts that name no guidance" if default else "")
         + " |",

@@ -37,7 +37,12 @@ def trained_on(config: CheckpointConfig[nn.Module]) -> TrainingSet:
 
 
 def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
-    """The [data] of a checkpoint's recipe; without a recipe, the built-in set of its dataset's name."""
+    """The [data] of a checkpoint's recipe; without a recipe, the built-in set of its dataset's name.
+
+    Raises DataError if that is not known: of an imported checkpoint.
+    """
+    if "data" not in config.recipe and config.data.dataset not in _BUILT_IN:
+        raise DataError(f"{config.name}: its config.json does not say what data it was trained on")
     return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
 
 

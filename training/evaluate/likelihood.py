@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.compilation import compiled
-from model.plan import trailing_timesteps
 from model.sampler_spec import Variance
+from model.timestep_spacing import trailing_timesteps
 from training.data import trained_on
 from training.evaluate.measurement import Metrics, computed, rounded
 from training.evaluate.sampling_run import SamplingRun

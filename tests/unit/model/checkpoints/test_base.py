@@ -8,9 +8,10 @@ import torch
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import load_classifier
 from model.checkpoints.clip import load_clip
-from model.checkpoints.config import SamplingConfig, SamplingOverrides, ScheduleConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.schedule_config import ScheduleConfig
 from model.checkpoints.weights import CheckpointError
 from model.noise_schedule import make_schedule
 from tests.tiny import tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from model.noise_schedule import NoiseSchedule, make_schedule
-from model.plan import Plan, make_plan, trailing_timesteps
+from model.plan import Plan, make_plan
+from model.timestep_spacing import trailing_timesteps
 
 SCHEDULES = [make_schedule("cosine", 1000), make_schedule("linear", 1000)]
 MEAN, VARIANCE = 0.7, 0.25**2

@@ -1,0 +1,70 @@
+"""Networks of other libraries, as a checkpoint's config names them.
+
+The network is the library's own class, or has its parameters by their names. Each module here adapts one to a
+`Network`: (x [rows, C, H, W], t [rows] int64 from 1, label [rows] int64) → [rows, C or 2C, H, W].
+"""
+
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn, where
+
+from model.networks import NetworkConfig
+
+
+class MissingExtra(ValueError):
+    """A network needs a package that is not installed; the message names the extra that has it."""
+
+
+class AdapterConfig(NetworkConfig):
+    """The fields of every adapted network.
+
+    null_class  the number of the network's class that means no label; None where it was trained with labels only
+    """
+
+    null_class: int | None = Field(None, ge=0)
+
+    @property
+    def description(self) -> str:
+        raise NotImplementedError
+
+
+class DiffusersUNetConfig(AdapterConfig):
+    """diffusers' UNet2DModel; `options` are its own config."""
+
+    kind: Literal["diffusers-unet"] = "diffusers-unet"
+    options: dict[str, Any]
+
+    @property
+    def description(self) -> str:
+        channels = self.options.get("block_out_channels")
+        return "diffusers' UNet2DModel" + (f", channels {', '.join(map(str, channels))}" if channels else "")
+
+
+def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int, learned_variance: bool) -> nn.Module:
+    """The network that `config` describes, with fresh weights.
+
+    shape   of one row, (C, H, W)
+    labels  how many classes it reads, besides the null class; 0 for none
+
+    Raises MissingExtra where its library is not installed, and ValueError where the network cannot be as described.
+    """
+    assert isinstance(config, DiffusersUNetConfig)
+    if find_spec("diffusers") is None:
+        raise MissingExtra("its network is diffusers' UNet2DModel: install the extra spirale[diffusers]")
+    from model.networks.adapters.diffusers_unet import DiffusersUNet  # slow to import, and optional
+
+    return DiffusersUNet(
+        config.options, shape=shape, labels=labels, null_class=config.null_class, learned_variance=learned_variance
+    )
+
+
+def class_numbers(label: Tensor, null_class: int | None) -> Tensor:
+    """Labels [rows] int64, or NO_LABEL, → the network's classes [rows]: label i is the i-th that is not the null class.
+
+    Without a null class a missing label becomes class 0: such rows are padding, see `DenoiserConfig.needs_label`.
+    """
+    if null_class is None:
+        return label.clamp(min=0)
+    return where(label < 0, null_class, label + (label >= null_class))

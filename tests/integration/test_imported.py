@@ -1,0 +1,72 @@
+"""Imported models that are served, and the service where their library is not installed."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.folder import read_checkpoint_folder
+from model.conditions import Conditions
+from model.noise import sample_seeds
+from model.plan import make_plan
+from model.sampling_loop import sample
+from tests.foreign import sampled_by_diffusers, save_pipeline, scheduler_of, unet
+from tests.tiny import IMAGES, save_tiny
+from training.importing.import_command import import_model
+from training.importing.imported import ImportOptions
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`guided` and `labelled` share their weights: class 3 of `guided` means no label."""
+    root = tmp_path_factory.mktemp("imported")
+    source = save_pipeline(root / "source", unet("classes"), scheduler_of("ddim"))
+    for name, null_class in (("guided", 3), ("labelled", None)):
+        import_model(source, root / "checkpoints", ImportOptions(name, null_class=null_class))
+    save_tiny(root / "checkpoints", IMAGES)
+    return root / "checkpoints"
+
+
+@pytest.fixture
+def client(make_client, folder):
+    return make_client(checkpoints=folder)
+
+
+def ask(client, accept="application/x-npy", **fields):
+    return client.post("/sample", json={"n": 2, "seed": 5, "steps": 5} | fields, headers={"Accept": accept})
+
+
+def test_samples_are_diffusers_own_and_what_cannot_be_asked_is_refused_by_name(client):
+    answer = ask(client, dataset="guided", label=2, guidance_scale=1)
+    assert answer.status_code == 200, answer.text
+    seeds = torch.from_numpy(sample_seeds(5, 2))
+    classes = torch.full((2,), 2)
+    theirs = sampled_by_diffusers(unet("classes"), scheduler_of("ddim"), 5, seeds, classes)
+    expected = ((theirs + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1)
+    assert np.abs(np.load(io.BytesIO(answer.content)).astype(float) - expected.numpy()).max() <= 0.51
+
+    assert ask(client, dataset="guided", label=2, guidance_scale=3).status_code == 200
+    assert ask(client, dataset="labelled", label=2).status_code == 200
+    drawn = ask(client, "application/json", dataset="labelled", n=4).json()
+    assert drawn["labels_drawn"] and {one["label"] for one in drawn["images"]} <= set("0123")
+    refused = ask(client, dataset="labelled", label=2, guidance_scale=3)
+    assert refused.status_code == 422 and "trained with labels only" in refused.text
+    guidances = client.get("/models").json()["datasets"]["labelled"]["guidances"]
+    assert guidances == ["none"]
+
+
+def test_a_model_without_an_unconditional_half_wants_labels_in_process(folder):
+    checkpoint = load_checkpoint(folder / "labelled")
+    plan = make_plan(checkpoint.schedule, "ddim", 2)
+    for conditions in (Conditions.none(2), Conditions.alike(2, label=1, guidance_scale=2.0)):
+        with pytest.raises(ValueError, match="no unconditional half"):
+            sample(checkpoint.denoiser(), plan, conditions, torch.tensor([1, 2]), checkpoint.data.shape)
+
+
+def test_without_diffusers_the_rest_is_served_and_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setattr("model.networks.adapters.find_spec", lambda name: None)
+    found = read_checkpoint_folder(folder, strict=False)
+    assert list(found.loaded) == ["mnist-tiny"]
+    assert all("spirale[diffusers]" in found.refused[name] for name in ("guided", "labelled"))

@@ -1,0 +1,222 @@
+"""What cannot be imported is refused by name with what to do, and leaves nothing behind."""
+
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from model.backends.onnx_runtime import onnx_row_function
+from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.weights import CheckpointError
+from tests.foreign import RESIDUAL, save_pipeline, scheduler_of, unet
+from training.__main__ import app
+from training.data import section_trained_on
+from training.data.training_set import DataError
+from training.importing import import_command
+from training.importing.import_command import import_model
+from training.importing.imported import ImportOptions, ImportRefused
+
+WEIGHTS = "unet/diffusion_pytorch_model"
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return save_pipeline(tmp_path_factory.mktemp("good") / "pipeline", unet(), scheduler_of("ddpm"))
+
+
+@pytest.fixture
+def pipeline(good, tmp_path):
+    return shutil.copytree(good, tmp_path / "pipeline")
+
+
+def change(path, **fields):
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def refused(source, tmp_path, says, **options):
+    with pytest.raises(ImportRefused, match=says):
+        import_model(source, tmp_path / "checkpoints", ImportOptions("own", **options))
+    left = tmp_path / "checkpoints"
+    assert not left.exists() or list(left.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "says"),
+    [
+        ("model_index.json", {"vae": ["diffusers", "AutoencoderKL"]}, r"vae \(AutoencoderKL\).*not supported; DDPM"),
+        ("model_index.json", {"text_encoder": ["transformers", "CLIPTextModel"]}, r"text_encoder \(CLIP.*UNet2DModel"),
+        ("model_index.json", {"_class_name": "ScoreSdeVePipeline"}, "ScoreSdeVePipeline is not supported.*--scheduler"),
+        ("model_index.json", {"unet": ["diffusers", "UNet2DConditionModel"]}, "a UNet2DConditionModel, which is not"),
+        ("unet/config.json", {"_class_name": "UNet1DModel"}, "UNet1DModel, which is not supported"),
+        ("unet/config.json", {"in_channels": 4, "out_channels": 4}, "in_channels is 4: only grey and RGB"),
+        ("unet/config.json", {"out_channels": 6}, "3 and 6, and should be 3 and 3"),
+        ("unet/config.json", {"sample_size": None}, "no sample_size.*--size"),
+        ("unet/config.json", {"sample_size": 9}, "9×9 cannot be halved 1 times"),
+        ("unet/config.json", {"sample_size": 4096}, "sides are 4 … 512"),
+        ("unet/config.json", {"time_embedding_type": "fourier"}, "fourier: it reads noise levels"),
+        ("unet/config.json", {"class_embed_type": "identity"}, "class_embed_type is identity"),
+        ("unet/config.json", {"down_block_types": ["Strange", "DownBlock2D"]}, "Strange"),
+        ("unet/config.json", {"no_such_option": 1}, "no_such_option"),
+        ("unet/config.json", {"block_out_channels": [8, 24]}, "of another shape than the config says"),
+        ("unet/config.json", {"layers_per_block": 2}, r"tensors are missing: unet\..*not whole"),
+        ("scheduler/scheduler_config.json", {"_class_name": "EulerDiscreteScheduler"}, "EulerDiscrete.*from_config"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "laplace"}, "beta_schedule is laplace; supported"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "prediction_type is flow; supported"),
+        ("scheduler/scheduler_config.json", {"variance_type": "learned"}, "variance_type is learned; supported"),
+        ("scheduler/scheduler_config.json", {"variance_type": "learned_range"}, "3 and 3, and should be 3 and 6"),
+        (
+            "scheduler/scheduler_config.json",
+            {"timestep_spacing": "log"},
+            "timestep_spacing is log; supported",
+        ),
+        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": True}, "ε and has zero terminal SNR"),
+        ("scheduler/scheduler_config.json", {"trained_betas": [0.1, 0.2]}, "trained_betas has 2 for 1000 timesteps"),
+        ("scheduler/scheduler_config.json", {"beta_end": 1.5}, "beta_range"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": "many"}, "num_train_timesteps"),
+    ],
+)
+def test_a_config_of_something_else(file, fields, says, pipeline, tmp_path):
+    change(pipeline / file, **fields)
+    refused(pipeline, tmp_path, says)
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json"])
+def test_a_config_that_is_no_json(file, pipeline, tmp_path):
+    (pipeline / file).write_text("{")
+    refused(pipeline, tmp_path, "is no JSON")
+
+
+def test_missing_extra_and_infinite_tensors(pipeline, tmp_path):
+    path = pipeline / f"{WEIGHTS}.safetensors"
+    whole = load_file(path)
+    save_file({name: one for name, one in whole.items() if name != "conv_in.bias"}, path)
+    refused(pipeline, tmp_path, r"1 tensors are missing: unet.conv_in.bias")
+    save_file(whole | {"conv_in.scale": torch.ones(1)}, path)
+    refused(pipeline, tmp_path, r"1 tensors are not of this network: unet.conv_in.scale")
+    save_file(whole | {"conv_in.bias": torch.full_like(whole["conv_in.bias"], torch.nan)}, path)
+    with pytest.raises(CheckpointError, match="not finite"):
+        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    path.write_bytes(path.read_bytes()[:-10])
+    refused(pipeline, tmp_path, "cannot be read")
+    path.unlink()
+    refused(pipeline, tmp_path, "has no diffusion_pytorch_model.safetensors")
+
+
+class Code:
+    def __reduce__(self):
+        return os.mkdir, ("run-by-a-pickle",)
+
+
+def test_a_pickle_that_needs_code_is_not_run(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (pipeline / f"{WEIGHTS}.safetensors").unlink()
+    torch.save({"conv_in.bias": Code()}, pipeline / f"{WEIGHTS}.bin")
+    refused(pipeline, tmp_path, "would run code.*safetensors.torch.save_file")
+    assert not (tmp_path / "run-by-a-pickle").exists()
+    torch.save({"state_dict": {}}, pipeline / f"{WEIGHTS}.bin")
+    refused(pipeline, tmp_path, "more than a network's tensors")
+
+
+def test_a_pickle_of_tensors_gives_the_same_as_safetensors(pipeline, tmp_path):
+    whole = load_file(pipeline / f"{WEIGHTS}.safetensors")
+    (pipeline / f"{WEIGHTS}.safetensors").unlink()
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}  # as diffusers once wrote them
+
+    def old_name(name):
+        for new, former in old.items():
+            name = name.replace(f".attentions.0.{new}.", f".attentions.0.{former}.")
+        return name
+
+    renamed = {old_name(name): tensor for name, tensor in whole.items()}
+    assert renamed.keys() != whole.keys()
+    torch.save(renamed, pipeline / f"{WEIGHTS}.bin")
+    folder, _ = import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    weights = load_checkpoint(folder).network.unet.state_dict()
+    assert weights.keys() == whole.keys() and all(torch.equal(weights[name], whole[name]) for name in whole)
+
+
+def test_shards_are_joined_and_stay_in_their_folder(pipeline, tmp_path):
+    path = pipeline / f"{WEIGHTS}.safetensors"
+    whole, index = load_file(path), pipeline / f"{WEIGHTS}.safetensors.index.json"
+    path.unlink()
+    names = sorted(whole)
+    shards = {"one.safetensors": names[::2], "two.safetensors": names[1::2]}
+    for shard, own in shards.items():
+        save_file({name: whole[name] for name in own}, pipeline / "unet" / shard)
+    weight_map = {name: shard for shard, own in shards.items() for name in own}
+    index.write_text(json.dumps({"weight_map": weight_map | {names[0]: "../one.safetensors"}}))
+    refused(pipeline, tmp_path, "outside its folder")
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+
+
+def test_what_is_no_model(tmp_path):
+    refused(tmp_path / "nowhere", tmp_path, "no such file or folder")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", tmp_path, "no model that can be imported: DDPMPipeline")
+
+
+def test_a_name_that_is_taken(pipeline, tmp_path):
+    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    with pytest.raises(ImportRefused, match="already: give another --name"):
+        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"null_class": 4}, "--null-class 4: there are 4, from 0"),
+        ({"labels": ("cat", "dog")}, "2 names for 4 classes"),
+        ({"labels": ("cat", "dog", "cat"), "null_class": 3}, "all different"),
+        ({"size": (9, 8)}, "cannot be halved"),
+    ],
+)
+def test_options_that_do_not_fit(options, says, tmp_path):
+    source = save_pipeline(tmp_path / "source", unet("classes"), scheduler_of("ddim"))
+    refused(source, tmp_path, says, **options)
+
+
+def test_an_interrupted_import_leaves_nothing(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_command, "write_denoiser_card", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_without_diffusers_the_extra_is_named(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr("model.networks.adapters.find_spec", lambda name: None)
+    refused(pipeline, tmp_path, r"spirale\[diffusers\]")
+
+
+def test_a_network_alone_and_the_folder_of_a_pipelines_network(pipeline, tmp_path):
+    change(pipeline / "scheduler/scheduler_config.json", beta_schedule="squaredcos_cap_v2")
+    _, inside = import_model(pipeline / "unet", tmp_path / "checkpoints", ImportOptions("inside"))
+    assert inside.config.schedule.name == "beta-cosine" and not inside.notes
+    alone = shutil.copytree(pipeline / "unet", tmp_path / "elsewhere" / "unet")
+    _, assumed = import_model(alone, tmp_path / "checkpoints", ImportOptions("alone"))
+    assert assumed.config.schedule.name == "beta-linear" and "DDPMScheduler's defaults" in assumed.notes[0]
+    given = ImportOptions("given", scheduler=pipeline / "scheduler")
+    _, given = import_model(alone, tmp_path / "checkpoints", given)
+    assert given.config.schedule == inside.config.schedule and not given.notes
+
+
+def test_the_command_writes_a_checkpoint_with_a_graph_and_says_what_it_did(tmp_path):
+    source = save_pipeline(tmp_path / "source", unet(**RESIDUAL), scheduler_of("ddim", clip_sample_range=2.0))
+    options = ["--name", "grey", "--dataset", "fog", "--checkpoints", str(tmp_path / "checkpoints")]
+    done = CliRunner().invoke(app, ["import", str(source), *options])
+    assert done.exit_code == 0, done.output
+    assert "grey: diffusers' DDIMPipeline, DDIMScheduler: written to" in done.output
+    checkpoint = load_checkpoint(tmp_path / "checkpoints" / "grey")
+    data = checkpoint.config.data
+    assert (data.dataset, data.shape, data.clip, data.mean, data.std) == ("fog", (1, 8, 16), 2.0, (127.5,), (127.5,))
+    assert checkpoint.graph is not None
+    onnx_row_function(checkpoint)  # compares it with PyTorch
+    with pytest.raises(DataError, match="does not say what data"):
+        section_trained_on(checkpoint.config)
+    card = (tmp_path / "checkpoints" / "grey" / "README.md").read_text()
+    assert "| imported from | diffusers' DDIMPipeline, DDIMScheduler |" in card and "trained on" not in card

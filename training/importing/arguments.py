@@ -1,0 +1,70 @@
+"""`python -m training import`: its options."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.checkpoints.base import GRAPH
+from model.checkpoints.config import NAME_PATTERN
+from model.checkpoints.denoiser import load_checkpoint
+from training.cli_options import CHECKPOINTS, Checkpoints
+from training.importing.import_command import import_model
+from training.importing.imported import ImportOptions
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(help="A diffusers pipeline's folder, or a UNet2DModel's.")],
+    name: Annotated[str, typer.Option(help="Of the checkpoint.", metavar="NAME")],
+    dataset: Annotated[
+        str | None, typer.Option(help="The name of the data in requests. Default: the checkpoint's name.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Names of the classes, by commas. Default: their numbers.", metavar="A,B,…")
+    ] = None,
+    null_class: Annotated[
+        int | None,
+        typer.Option(min=0, help="The class that means no label. Without it nothing is guided.", metavar="NUMBER"),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Pixels a side, or HEIGHTxWIDTH. Default: the model's.", metavar="SIZE")
+    ] = None,
+    scheduler: Annotated[
+        Path | None, typer.Option(help="A scheduler's folder or config, instead of the model's.", metavar="PATH")
+    ] = None,
+    graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
+    checkpoints: Checkpoints = CHECKPOINTS,
+) -> None:
+    """Make a checkpoint of another library's model. docs/import.md says what is read, and how it is sampled."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise typer.BadParameter(f"{name}: a-z, 0-9, '.', '_' and '-', at most 64 of them", param_hint="--name")
+    options = ImportOptions(
+        name,
+        dataset,
+        None if labels is None else tuple(label.strip() for label in labels.split(",")),
+        null_class,
+        None if size is None else _sides(size),
+        scheduler,
+    )
+    target, imported = import_model(path, checkpoints, options, _write_graph if graph else lambda folder: None)
+    typer.echo(f"{name}: {imported.config.imported}: written to {target}")
+    for note in imported.notes:
+        typer.echo(f"{name}: {note}")
+
+
+def _sides(size: str) -> tuple[int, int]:
+    """Raises BadParameter."""
+    if (found := re.fullmatch(r"(\d+)(?:[x×](\d+))?", size)) is None:
+        raise typer.BadParameter(f"{size}: give pixels a side, or HEIGHTxWIDTH", param_hint="--size")
+    height = int(found[1])
+    return height, int(found[2]) if found[2] else height
+
+
+def _write_graph(folder: Path) -> None:
+    from model.backends.onnx_export import write_graph  # imports the exporter: slow, and needed here alone
+
+    try:
+        write_graph(folder, load_checkpoint(folder))
+    except Exception as error:  # of the exporter, of many kinds
+        typer.echo(f"{folder.name}: no {GRAPH} ({error}): CPUs serve it by PyTorch")

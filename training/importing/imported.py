@@ -1,0 +1,65 @@
+"""What every reader of a foreign model is asked, and what it returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.weights import CheckpointError
+
+
+class ImportRefused(CheckpointError):
+    """A model that cannot be imported; the message names what does not fit, and what to do."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a model's files do not say.
+
+    name        of the checkpoint
+    dataset     that requests name; None is the checkpoint's name
+    labels      names of the classes, without the null class; None is their numbers
+    null_class  the class that means no label, of a model with classes
+    size        (height, width) of the images; None is what the files say
+    scheduler   a diffusers scheduler_config.json, or its folder, for a network that comes without one
+    """
+
+    name: str
+    dataset: str | None = None
+    labels: tuple[str, ...] | None = None
+    null_class: int | None = None
+    size: tuple[int, int] | None = None
+    scheduler: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """
+    config   of the checkpoint to be
+    weights  of the network that `config` describes, by its own names
+    notes    sentences on what was assumed, or is worth knowing
+    """
+
+    config: DenoiserConfig
+    weights: Mapping[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def class_names(classes: int, options: ImportOptions) -> tuple[str, ...]:
+    """Names of a network's classes, without the null class. Raises ImportRefused."""
+    if options.null_class is not None and options.null_class >= classes:
+        there_are = f"there are {classes}, from 0" if classes else "the network reads no class"
+        raise ImportRefused(f"--null-class {options.null_class}: {there_are}")
+    numbers = [number for number in range(classes) if number != options.null_class]
+    if options.labels is None:
+        return tuple(map(str, numbers))
+    if len(options.labels) != len(numbers):
+        raise ImportRefused(f"--labels: {len(options.labels)} names for {len(numbers)} classes")
+    return options.labels
+
+
+def label_shares(labels: tuple[str, ...], null_class: int | None) -> tuple[float, ...]:
+    """Of a network without an unconditional half: each label alike, as the proportions of its training are unknown."""
+    return (1 / len(labels),) * len(labels) if labels and null_class is None else ()
