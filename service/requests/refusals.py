@@ -97,12 +97,8 @@ def _sampler(c: Choice) -> SamplerSpec:
     return SAMPLERS[sampling_options(c).sampler]
 
 
-def _needs_label(c: Choice) -> bool:
-    """Does the model need a label that the request does not give, and that cannot be drawn?"""
-    return c.config.needs_label and not _labelled(c) and not c.draws_labels
-
-
-def _lacks_unconditional_half(c: Choice) -> bool:
+def _unguidable(c: Choice) -> bool:
+    """Is it guided, though it has no unconditional half?"""
     return c.config.needs_label and c.guidance == "classifier-free" and guidance_options(c).guidance_scale != 1
 
 
@@ -252,12 +248,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "label",
-        _needs_label,
+        lambda c: c.config.needs_label and not _labelled(c) and not c.draws_labels,
         lambda c: f"{c.name} was trained with labels only: one of {listed(c.config.data.labels)}",
     ),
     Rule(
         "guidance_scale",
-        _lacks_unconditional_half,
+        _unguidable,
         lambda c: f"for {c.name} 1: it was trained with labels only, so there is nothing to guide away from",
     ),
     # Sampling options

@@ -55,7 +55,7 @@ def test_every_kind_names_the_field_that_is_wrong(tmp_path, make, load):
     folder = saved(make(), tmp_path / "x")
     document = json.loads((folder / "config.json").read_text())
     for change, says in (
-        ({"schedule": {"name": "linear", "T": 10}}, "x: config.json: schedule: .*more than 20"),
+        ({"schedule": {"name": "linear", "T": 10}}, "x: config.json: schedule.linear: .*more than 20"),
         ({"name": "../x"}, "x: config.json: name: "),
         ({"format": 2}, "x: config.json: format: "),
         ({"role": "oracle"}, "x: its role is oracle, and a .* is wanted here"),
