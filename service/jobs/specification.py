@@ -62,6 +62,11 @@ class Specification(BaseModel):
         """How many rows the chunk has that begins there."""
         return min(self.rows_per_file, self.rows - first)
 
+    @property
+    def labelled(self) -> bool:
+        """Have rows a class?"""
+        return self.labels != LabelPlan()
+
     def part(self, first: int) -> str:
         """What clients call the chunk's files, without the ending."""
         return f"part-{first // self.rows_per_file:05d}"
@@ -95,7 +100,7 @@ class Chunk:
 def template_of(catalog: Catalog, specification: Specification) -> Resolved:
     """A request of one row that resolves as every row does, but for label and seed. It decodes a hint, where there is
     one: not for the event loop. Raises Problem where the models do not do that any more."""
-    label = specification.names[0] if specification.labels != LabelPlan() else None
+    label = specification.names[0] if specification.labelled else None
     request = SampleRequest(**specification.request, label=label, n=1)
     resolved = resolve(catalog, request)
     control = resolved.choice.control

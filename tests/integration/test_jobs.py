@@ -9,10 +9,14 @@ from collections import Counter
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
+from model.checkpoints.base import save_checkpoint
 from service.jobs.results import FolderResults
+from service.offline import main
 from tests.integration.conftest import wait_until_ready
+from tests.tiny import POINTS, tiny_checkpoint
 from tests.waiting import wait_for
 
 
@@ -258,3 +262,68 @@ def test_jobs_of_another_key_are_not_there(make_client, tmp_path):
     job = finished(mine, dataset="spiral", n=10)["id"]
     assert theirs.get(f"/jobs/{job}").status_code == 404 and theirs.get("/jobs").json() == {"jobs": []}
     assert theirs.delete(f"/jobs/{job}").status_code == 404 and mine.get(f"/jobs/{job}").status_code == 200
+
+
+def own_checkpoints(folder, seed: float = 0.0):
+    """A checkpoint whose weights can be changed."""
+    checkpoint = tiny_checkpoint(POINTS)
+    with torch.no_grad():
+        next(checkpoint.network.parameters()).add_(seed)
+    save_checkpoint(folder / checkpoint.config.name, checkpoint.config, checkpoint.network)
+    return folder
+
+
+def test_weights_that_change_under_way_fail_the_job_with_that_reason(make_client, tmp_path):
+    client = make_client(checkpoints=own_checkpoints(tmp_path / "own"), data_dir=tmp_path, api_key="key")
+    client.headers["Authorization"] = "Bearer key"
+    body = {"dataset": "spiral", "n": 10**6, "rows_per_file": 1000, "steps": 50}
+    job = client.post("/jobs", json=body).json()["id"]
+    wait_for(lambda: client.get(f"/jobs/{job}").json()["rows_done"], every=0.02)
+    own_checkpoints(tmp_path / "own", seed=0.1)
+    assert client.post("/admin/reload").json()["loaded"] == ["spiral-tiny"]
+    wait_for(lambda: client.get(f"/jobs/{job}").json()["state"] == "failed", every=0.02)
+    assert client.get(f"/jobs/{job}").json()["error"].startswith("the weights of spiral-tiny changed")
+    assert client.get(f"/jobs/{job}/files").json()["files"]
+
+
+@pytest.mark.parametrize("reproducible", [True, False])
+def test_another_process_goes_on_with_the_same_bytes_and_says_where_it_cannot(
+    make_client, tmp_path, monkeypatch, reproducible
+):
+    """The first ends with the job half done; the second computes in the same way, the third in another."""
+    body = {"dataset": "spiral", "n": 20_000, "rows_per_file": 1000, "format": "npy", "steps": 50, "seed": 1}
+    first = make_client(data_dir=tmp_path)
+    job = first.post("/jobs", json=body | {"reproducible": reproducible}).json()
+    address = f"/jobs/{job['id']}"
+    wait_for(lambda: first.get(address).json()["rows_done"], every=0.01)
+    first.__exit__(None, None, None)
+    monkeypatch.setattr("service.jobs.producer.arithmetic_of", lambda *_: "an abacus")
+    second = make_client(data_dir=tmp_path)
+    if reproducible:
+        wait_for(lambda: second.get(address).json()["state"] == "failed", every=0.02)
+        assert "would go on by an abacus: other bytes would come" in second.get(address).json()["error"]
+        return
+    wait_for(lambda: second.get(address).json()["state"] == "done", every=0.02)
+    monkeypatch.undo()
+    whole = finished(second, **body)
+    assert content(second, second.get(address).json()) == content(second, whole)
+
+
+def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_is_missing(
+    jobs, checkpoints, tmp_path, capsys
+):
+    body = {"dataset": "mnist", "label": {"7": 3, "2": 4}, "seed": 5, "rows_per_file": 3, "steps": 2, "format": "npy"}
+    flags = [f"--{name.replace('_', '-')}={json.dumps(value)}" for name, value in body.items()]
+    command = ["--out", str(tmp_path / "set"), "--checkpoints", str(checkpoints), "--device=cpu", *flags]
+    expected = content(jobs, finished(jobs, **body))
+    assert main(command) == 0 and "7 of 7 rows" in capsys.readouterr().err
+    made = {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir() if path.name != "data_set.json"}
+    assert made == expected
+    (tmp_path / "set" / "part-00001.labels.npy").unlink()
+    (tmp_path / "set" / "part-00001.npy").write_bytes(b"half")
+    assert main(command) == 0
+    assert (tmp_path / "set" / "part-00001.npy").read_bytes() == expected["part-00001.npy"]
+    assert main([*command, "--seed=6"]) == 1 and "holds another data set" in capsys.readouterr().err
+    assert main([*command, "--n=8"]) == 1 and "holds another data set" in capsys.readouterr().err
+    assert main(["--out", str(tmp_path / "no"), "--dataset=mnist", "--n=0"]) == 2
+    assert "--n: Input should be greater than or equal to 1" in capsys.readouterr().err

@@ -12,13 +12,17 @@ class Format:
     """How a shard becomes files.
 
     kinds  of data that it can hold
-    write  shard → the content of each file, by the ending of its name
-    loads  how its files are read
+    ending         of a file's name
+    write          shard → the content of each file, by the ending of its name
+    loads          how its files are read
+    labels_ending  of a second file for labels, written after the first; None where they are in the first
     """
 
     kinds: tuple[str, ...]
+    ending: str
     write: Callable[[Shard], Mapping[str, bytes]]
     loads: str
+    labels_ending: str | None = None
 
 
 def _parquet(shard: Shard) -> Mapping[str, bytes]:
@@ -29,17 +33,23 @@ def _parquet(shard: Shard) -> Mapping[str, bytes]:
 
 FORMATS: Mapping[str, Format] = {
     "parquet": Format(
-        ("images", "points"), _parquet, 'Hugging Face: `datasets.load_dataset("parquet", data_files="*.parquet")`'
+        ("images", "points"), ".parquet", _parquet,
+        'Hugging Face: `datasets.load_dataset("parquet", data_files="*.parquet")`',
     ),
     "webdataset": Format(
-        ("images",), tar_samples.write, '`webdataset.WebDataset(files).decode("pil").to_tuple("png", "cls")`'
+        ("images",), ".tar", tar_samples.write,
+        '`webdataset.WebDataset(files).decode("pil").to_tuple("png", "cls")`',
     ),
     "imagefolder": Format(
-        ("images",), zipped_classes.write, "unzipped, `torchvision.datasets.ImageFolder(folder)`; one folder a class"
+        ("images",), ".zip", zipped_classes.write,
+        "unzipped, `torchvision.datasets.ImageFolder(folder)`; one folder a class",
     ),
-    "npy": Format(("images", "points"), arrays.write, "`numpy.load`; the classes' numbers in a file beside it"),
-    "csv": Format(("points",), csv_rows.write, "`pandas.read_csv`, or any spreadsheet"),
-}
+    "npy": Format(
+        ("images", "points"), ".npy", arrays.write, "`numpy.load`; the classes' numbers in a file beside it",
+        labels_ending=".labels.npy",
+    ),
+    "csv": Format(("points",), ".csv", csv_rows.write, "`pandas.read_csv`, or any spreadsheet"),
+}  # fmt: skip
 
 
 def formats_of(kind: str) -> list[str]:

@@ -47,6 +47,9 @@ def test_the_same_rows_give_the_same_bytes_at_any_time(name, monkeypatch):
     first = [FORMATS[name].write(shard) for shard in shards_of(name)]
     monkeypatch.setattr("time.time", lambda: 2e9)
     assert [FORMATS[name].write(shard) for shard in shards_of(name)] == first
+    for shard, files in zip(shards_of(name), first, strict=True):
+        second = FORMATS[name].labels_ending if shard.classes is not None else None
+        assert list(files) == [FORMATS[name].ending, *([second] if second else [])]
 
 
 def test_which_formats_hold_what():
