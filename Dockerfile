@@ -13,7 +13,7 @@ RUN if [ -z "$TORCH_INDEX" ]; then \
     fi
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 spirale
+RUN useradd --system --uid 10001 spirale && install -d -o spirale /data
 COPY --from=environment /venv /venv
 WORKDIR /app
 # What changes least comes first: a change of code copies a few kilobytes and no more. The service owns the
@@ -23,7 +23,7 @@ COPY model model
 COPY service service
 USER spirale
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    SPIRALE_HOST=0.0.0.0 SPIRALE_PORT=8000 SPIRALE_LOG_FORMAT=json
+    SPIRALE_HOST=0.0.0.0 SPIRALE_PORT=8000 SPIRALE_LOG_FORMAT=json SPIRALE_DATA_DIR=/data
 EXPOSE 8000
 # http.client, because urllib would ask a configured proxy for 127.0.0.1. A port that is no number is another's address.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD python -c "import http.client as h; \

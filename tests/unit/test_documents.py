@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from service.jobs.job_request import JobRequest
 from service.requests.schemas import SampleRequest
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ INLINE_CODE = re.compile(r"`[^`\n]*`")
 SOURCE = re.compile(r"`(\w[\w./-]*/[\w.-]+\.(?:py|js|yml|json|md))`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REQUEST = re.compile(r"(?:-d|echo) '(\{.*?\})'")
+JOB = re.compile(r"--json '(\{.*?\})' \S*/jobs$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -84,6 +86,16 @@ def test_requests_in_the_documents_are_valid():
     assert len(bodies) > 5
     for body in bodies:
         SampleRequest.model_validate_json(re.sub(r"'\$\(.*?\)'", "aGludA==", body))
+
+
+def test_jobs_in_the_documents_are_valid_and_every_field_of_a_job_is_told():
+    page = (ROOT / "docs/jobs.md").read_text()
+    bodies = JOB.findall(page)
+    assert bodies
+    for body in bodies:
+        JobRequest.model_validate_json(body)
+    told = set(re.findall(r"^\| `(\w+)` \|", page.split("| field |")[1].split("\n\n")[0], re.MULTILINE))
+    assert told == JobRequest.model_fields.keys() - (SampleRequest.model_fields.keys() - {"n", "label"})
 
 
 def test_every_field_of_a_request_is_in_the_table_of_fields():
