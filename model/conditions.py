@@ -1,12 +1,14 @@
 """What each row is conditioned on: a label or a prompt, a hint, and how strongly each of them guides it."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, Literal, Self, get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from model.prediction import per_row
+from model.row_batch import RowBatch, neutral
 
 NO_LABEL = -1
 NO_HINT = -1
@@ -21,86 +23,6 @@ HINT_KINDS: tuple[HintKind, ...] = get_args(HintKind)
 
 
 @dataclass(frozen=True)
-class RowBatch:
-    """Rows side by side. A field is a tensor [rows, …], another RowBatch, or None where no row has it.
-
-    A tensor's metadata (`_neutral`) declare the value of a row that does not have the field.
-    """
-
-    def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
-
-    def __getitem__(self, index: slice | Tensor) -> Self:
-        """The rows of a slice (views), or those at the indices [k] int64 (copies)."""
-        return self._mapped(lambda values: values[index])
-
-    @classmethod
-    def cat(cls, batches: Sequence[Self]) -> Self:
-        """The rows of all batches, in order."""
-        joined: list[Tensor | RowBatch | None] = []
-        for spec in fields(cls):
-            columns = [getattr(batch, spec.name) for batch in batches]
-            like = next((column for column in columns if column is not None), None)
-            if like is None:
-                joined.append(None)
-                continue
-            for index, column in enumerate(columns):
-                if column is None:
-                    columns[index] = _neutral_rows(like, spec, len(batches[index]))
-            joined.append(like.cat(columns) if isinstance(like, RowBatch) else torch.cat(columns))
-        return cls(*joined)
-
-    def written(self, span: slice, rows: Self) -> Self:
-        """The same with these rows in the span. Writes in place; only a field that was None gets new memory."""
-        changed = {}
-        for spec in fields(self):
-            ours, theirs = getattr(self, spec.name), getattr(rows, spec.name)
-            if theirs is None and ours is not None:
-                theirs = _neutral_rows(ours, spec, len(rows))
-            elif ours is None and theirs is not None:
-                ours = _neutral_rows(theirs, spec, len(self))
-            if isinstance(ours, RowBatch):
-                ours = ours.written(span, theirs)
-            elif ours is not None:
-                ours[span] = theirs
-            changed[spec.name] = ours
-        return type(self)(**changed)
-
-    def compact(self) -> Self:
-        """The same rows; an optional field is None where every row has its neutral value."""
-        columns = {spec.name: (spec, getattr(self, spec.name)) for spec in fields(self)}
-        absent = [name for name, (spec, it) in columns.items() if spec.default is None and _is_neutral(it, spec)]
-        return replace(self, **dict.fromkeys(absent)) if absent else self
-
-    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
-        mapped = []
-        for spec in fields(self):
-            column = getattr(self, spec.name)
-            if column is not None:
-                column = column._mapped(function) if isinstance(column, RowBatch) else function(column)
-            mapped.append(column)
-        return type(self)(*mapped)
-
-
-def _neutral(value: float | tuple[float, ...]) -> dict[str, float | tuple[float, ...]]:
-    """Metadata of a field: the value of a row that does not have it."""
-    return {"neutral": value}
-
-
-def _neutral_rows(like: Tensor | RowBatch, spec: Field[Any], rows: int) -> Tensor | RowBatch:
-    """Rows of the same shape that do not have the field, in memory of their own."""
-    if isinstance(like, RowBatch):
-        return type(like)(*(_neutral_rows(getattr(like, each.name), each, rows) for each in fields(like)))
-    return like.new_tensor(spec.metadata["neutral"]).expand(rows, *like.shape[1:]).clone()
-
-
-def _is_neutral(column: Tensor | RowBatch | None, spec: Field[Any]) -> bool:
-    if isinstance(column, RowBatch):
-        return all(_is_neutral(getattr(column, each.name), each) for each in fields(column))
-    return column is None or bool((column == column.new_tensor(spec.metadata["neutral"])).all())
-
-
-@dataclass(frozen=True)
 class Hints(RowBatch):
     """Images that rows follow (ZRA23).
 
@@ -109,9 +31,9 @@ class Hints(RowBatch):
     scale  [rows] float32, the factor of the ControlNet's output; 0 is off
     """
 
-    image: Tensor = field(metadata=_neutral(0.0))
-    kind: Tensor = field(metadata=_neutral(NO_HINT))
-    scale: Tensor = field(metadata=_neutral(0.0))
+    image: Tensor = field(metadata=neutral(0.0))
+    kind: Tensor = field(metadata=neutral(NO_HINT))
+    scale: Tensor = field(metadata=neutral(0.0))
 
     @property
     def active(self) -> Tensor:
@@ -128,6 +50,32 @@ class Hints(RowBatch):
 
 
 @dataclass(frozen=True)
+class Known(RowBatch):
+    """What is known of the samples, and so kept: the part around an inpainted hole, or the given dimensions of a point.
+
+    x0    [rows, …] float32 in the network's range: the known values; anything finite where nothing is known
+    kept  [rows, …] float32: 1 where the sample is known, 0 where it is drawn
+
+    Where x̂0 is the true x_0, every sampler leads x_t to its true distribution q(x_t|x_0), whatever x̂0 is elsewhere.
+    """
+
+    x0: Tensor = field(metadata=neutral(0.0))
+    kept: Tensor = field(metadata=neutral(0.0))
+
+    def put_into(self, x0: Tensor) -> Tensor:
+        """x̂0 [rows, …] with what is known in its place. Elements that are drawn keep their bits."""
+        return torch.where(self.kept.to(x0.device) != 0, self.x0.to(x0.device), x0)
+
+    def masked_to(self, rows: Tensor) -> "Known":
+        """The same; of rows outside the mask [rows] bool nothing is known."""
+        return replace(self, kept=torch.where(per_row(rows, self.kept), self.kept, 0.0))
+
+    def taken_from(self, change: Tensor | None) -> Tensor | None:
+        """What changes a prediction [rows, …], 0 where the sample is known."""
+        return None if change is None else torch.where(self.kept.to(change.device) != 0, 0.0, change)
+
+
+@dataclass(frozen=True)
 class Conditions(RowBatch):
     """The conditions of each row. They stay on the host: which networks run on which rows is decided without a sync.
 
@@ -139,14 +87,18 @@ class Conditions(RowBatch):
     hints              the images that rows follow
     guidance_interval  [rows, 2] float64, the noise levels σ_low ≤ σ_high between which guidance_scale holds; elsewhere
                        it is 1 (Kynkäänniemi 2024). σ = √((1−ᾱ)/ᾱ), as in the variance-exploding form
+    known              what is kept of the samples
+    source             [rows] int64, the label of the sample that the row inverts, or NO_LABEL
     """
 
-    label: Tensor = field(metadata=_neutral(NO_LABEL))
-    guidance_scale: Tensor = field(metadata=_neutral(0.0))
-    gradient_scale: Tensor | None = field(default=None, metadata=_neutral(0.0))
-    text: Tensor | None = field(default=None, metadata=_neutral(0.0))
+    label: Tensor = field(metadata=neutral(NO_LABEL))
+    guidance_scale: Tensor = field(metadata=neutral(0.0))
+    gradient_scale: Tensor | None = field(default=None, metadata=neutral(0.0))
+    text: Tensor | None = field(default=None, metadata=neutral(0.0))
     hints: Hints | None = None
-    guidance_interval: Tensor | None = field(default=None, metadata=_neutral((0.0, math.inf)))
+    guidance_interval: Tensor | None = field(default=None, metadata=neutral((0.0, math.inf)))
+    known: Known | None = None
+    source: Tensor | None = field(default=None, metadata=neutral(NO_LABEL))
 
     @staticmethod
     def alike(
@@ -178,6 +130,22 @@ class Conditions(RowBatch):
         rows = len(self)
         images, kinds = image.expand(rows, *image.shape[-3:]), torch.full((rows,), HINT_KINDS.index(kind))
         return replace(self, hints=Hints(images, kinds, torch.full((rows,), scale, dtype=torch.float32)))
+
+    def inverting(self, rows: Tensor) -> "Conditions":
+        """The same; the rows of the mask [rows] bool are on their way from a sample to its noise. There each is
+        conditioned on the label of its source alone, without guidance, and nothing is known."""
+        if not rows.any():
+            return self
+        wide = rows.unsqueeze(1)
+        return replace(
+            self,
+            label=torch.where(rows, NO_LABEL if self.source is None else self.source, self.label),
+            guidance_scale=torch.where(rows, 1.0, self.guidance_scale),
+            gradient_scale=None if self.gradient_scale is None else torch.where(rows, 0.0, self.gradient_scale),
+            text=None if self.text is None else torch.where(wide, 0.0, self.text),
+            hints=None if self.hints is None else self.hints.masked_to(~rows),
+            known=None if self.known is None else self.known.masked_to(~rows),
+        )
 
     def at(self, noise_level: Tensor) -> "Conditions":
         """The conditions of one step, whose rows stand at these noise levels [rows] float64: plain conditional outside
@@ -256,17 +224,22 @@ class Conditions(RowBatch):
         once, again = self._follows_hint
         return halves + gradients + (self.hints.active & once).long() + (self.hints.active & again).long()
 
-    def network_evaluations_by_step(self, noise_level: Tensor) -> Tensor:
-        """[steps] int64: `network_evaluations` of each of these rows at each step's noise level [steps].
+    def network_evaluations_by_step(self, noise_level: Tensor, inverts: Tensor | None = None) -> Tensor:
+        """[steps] int64: `network_evaluations` of each of these rows at each step: its noise level [steps], and whether
+        it inverts [steps] bool (None: never).
 
         Raises ValueError where the rows do not cost alike.
         """
-        if self.guidance_interval is None:
-            return _common(self.network_evaluations).expand(len(noise_level))
-        _common(self.guidance_interval)
-        outside = replace(self, guidance_scale=torch.ones_like(self.guidance_scale), guidance_interval=None)
-        costs = _common(self.network_evaluations), _common(outside.network_evaluations)
-        return torch.where(self[:1]._within_interval(noise_level), *costs)
+        costs = _common(self.network_evaluations).expand(len(noise_level))
+        if self.guidance_interval is not None:
+            _common(self.guidance_interval)
+            outside = replace(self, guidance_scale=torch.ones_like(self.guidance_scale), guidance_interval=None)
+            within = self[:1]._within_interval(noise_level)
+            costs = torch.where(within, costs, _common(outside.network_evaluations))
+        if inverts is None or not inverts.any():
+            return costs
+        inverting = self.inverting(torch.ones(len(self), dtype=torch.bool))
+        return torch.where(inverts, _common(inverting.network_evaluations), costs)
 
     @property
     def _follows_hint(self) -> tuple[Tensor, Tensor]:

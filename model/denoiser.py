@@ -93,7 +93,11 @@ class Denoiser:
         elif self.clip is not None:
             x0 = unclipped.clamp(-self.clip, self.clip)
         clipped_off = unclipped - x0 if self.raw_epsilon else None
-        return Prediction(x0, variance, self._gradient(x_t, t, conditions), self.clip, clipped_off)
+        gradient = self._gradient(x_t, t, conditions)
+        if (known := conditions.known) is not None:
+            x0 = known.put_into(x0)
+            gradient, clipped_off = known.taken_from(gradient), known.taken_from(clipped_off)
+        return Prediction(x0, variance, gradient, self.clip, clipped_off)
 
     def no_condition(self, rows: int) -> Tensor:
         """The network's condition for unconditional rows."""

@@ -53,7 +53,8 @@ def sampling_states(
     x = normal(seeds, torch.zeros_like(seeds), shape) if start is None else start.to(device)
     x0 = torch.zeros_like(x)
     for index, t in enumerate(plan.t.tolist()):
-        prediction = denoiser(x, torch.full((rows,), t), conditions)
+        inverts = torch.full((rows,), bool(plan.inverts[index]))
+        prediction = denoiser(x, torch.full((rows,), t), conditions.inverting(inverts))
         if plan.stochastic[index]:
             noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
         else:

@@ -1,12 +1,12 @@
 """Models of every kind that can be served, tiny, and jobs for them that agree in nothing."""
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
 
-from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind
+from model.conditions import HINT_KINDS, NO_LABEL, Conditions, HintKind, Known
 from model.noise import sample_seeds
 from model.plan import Plan, make_plan
 from model.samplers import SAMPLERS
@@ -49,6 +49,7 @@ def make_job(
     text=None,
     hint=None,
     interval=None,
+    edit=None,
     **sampler,
 ) -> Job:
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
@@ -56,7 +57,23 @@ def make_job(
     conditions = Conditions.alike(
         n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text, guidance_interval=interval
     )
-    return Job(model, plan, sample_seeds(seed, n), conditions.with_hints(*hint) if hint else conditions)
+    job = Job(model, plan, sample_seeds(seed, n), conditions.with_hints(*hint) if hint else conditions)
+    return edited(job, edit) if edit else job
+
+
+EDITS = ("start", "known", "inversion")
+
+
+def edited(job: Job, edit: str) -> Job:
+    """The job, beginning from some x0; with a known part; or going through the x0's own noise."""
+    shape, n = CHECKPOINTS[job.model].data.shape, len(job)
+    x0 = torch.rand(n, *shape, generator=torch.Generator().manual_seed(int(job.seeds[0]) % 5)) * 2 - 1
+    conditions = job.conditions
+    if edit == "known":
+        conditions = replace(conditions, known=Known(x0, (x0 > 0).float()))
+    if edit == "inversion":
+        conditions = replace(conditions, source=torch.full((n,), 1))
+    return replace(job, start=x0, conditions=conditions)
 
 
 def make_hint(draw: random.Random) -> tuple[Tensor, HintKind, float]:
@@ -74,6 +91,11 @@ def random_job(draw: random.Random) -> Job:
     learned = model in ("learned", "plain")
     samplers = [*WAYS_TO_SAMPLE, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
     vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
+    edit, way = draw.choice([None, None, *EDITS]), draw.choice(samplers)
+    if edit == "known" and way.get("variance") != "learned":
+        way = way | {"resample": draw.choice([1, 3])}
+    if edit == "inversion":
+        way = {"sampler": draw.choice(["ddim", "dpmpp-2m", "heun"]), "inverted": True}
     prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
     return make_job(
         model,
@@ -86,5 +108,6 @@ def random_job(draw: random.Random) -> Job:
         interval=draw.choice([None, None, (0.3, 5.0), (0.0, 1.0)]),
         gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
         hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
-        **draw.choice(samplers),
+        edit=edit,
+        **way,
     )

@@ -11,7 +11,7 @@ def _fill(columns: Columns, strides: Strides, options: OptionValues) -> None:
     beta_tilde = strides.beta_tilde
     fill_mean(columns, strides, options.eta**2 * beta_tilde)
     columns["clipped_off"][:] = -columns["x"] * np.sqrt(strides.alpha_bar_t)
-    columns["noise"][:] = options.eta * np.sqrt(beta_tilde)
+    columns["noise"][:] = options.eta * np.sqrt(np.maximum(beta_tilde, 0))  # negative on a way up, where η is 0
 
 
 SPEC = SamplerSpec(

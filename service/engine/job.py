@@ -40,7 +40,8 @@ class Job:
         if self.start is not None and len(self.start) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds, but {len(self.start)} rows to start from")
         conditions = self.conditions.in_one_half() if self.guides_itself else self.conditions
-        by_step = conditions.network_evaluations_by_step(torch.tensor(self.plan.noise_level))
+        steps = torch.tensor(self.plan.noise_level), torch.tensor(self.plan.inverts)
+        by_step = conditions.network_evaluations_by_step(*steps)
         object.__setattr__(self, "network_evaluations_by_step", tuple(by_step.tolist()))
 
     def __len__(self) -> int:

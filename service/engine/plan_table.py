@@ -16,11 +16,13 @@ class PlanTable:
     t             int64    [rows]
     coefficients  float32  [rows, len(COLUMNS)]
     stochastic    bool     [rows]
+    inverts       bool     [rows]
     """
 
     t: np.ndarray
     coefficients: np.ndarray
     stochastic: np.ndarray
+    inverts: np.ndarray
 
     def __init__(self) -> None:
         self.keep([])
@@ -32,6 +34,7 @@ class PlanTable:
             self.t = np.concatenate([self.t, plan.t])
             self.coefficients = np.concatenate([self.coefficients, plan.coefficients.astype(np.float32)])
             self.stochastic = np.concatenate([self.stochastic, plan.stochastic])
+            self.inverts = np.concatenate([self.inverts, plan.inverts])
         return self._first[plan]
 
     def keep(self, plans: Iterable[Plan]) -> None:
@@ -39,7 +42,7 @@ class PlanTable:
         self._first: dict[Plan, int] = {}
         self.t = np.empty(0, np.int64)
         self.coefficients = np.empty((0, len(COLUMNS)), np.float32)
-        self.stochastic = np.empty(0, bool)
+        self.stochastic, self.inverts = np.empty(0, bool), np.empty(0, bool)
         for plan in plans:
             self.first_row(plan)
         self._rows_kept = len(self.t)

@@ -111,7 +111,8 @@ class Runner:
         counts = [len(piece) for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
         plan_rows = arena.plan_row[rows] + steps
-        conditions = arena.conditions[torch.from_numpy(rows)].compact()
+        inverts = torch.from_numpy(self._plans.inverts[plan_rows])
+        conditions = arena.conditions[torch.from_numpy(rows)].inverting(inverts).compact()
         index = torch.from_numpy(rows).to(self.device)
         coefficients = torch.from_numpy(self._plans.coefficients[plan_rows]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]

@@ -18,7 +18,7 @@ from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineSt
 MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
 SHOWN = 80  # characters of what was given that an answer repeats
-NESTED = ("control",)  # the field that has fields of its own
+NESTED = {"control", "init", "mask", "given", "variations_of"}  # the fields that have fields of their own
 SHOWN_FIELDS = 10  # wrong fields that an answer lists
 
 
@@ -211,7 +211,7 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str], mean
         if entry["type"] == "json_invalid":
             return Problem(422, f"the body is not JSON: {entry['ctx']['error']} at character {entry['loc'][-1]}")
         # ("body", "label", "int") → label; a union's own branch names say nothing to a user
-        field = ".".join(str(part) for part in entry["loc"][1 : 3 if entry["loc"][1:2] == NESTED else 2]) or "body"
+        field = ".".join(str(part) for part in entry["loc"][1 : 3 if set(entry["loc"][1:2]) & NESTED else 2]) or "body"
         if field not in fields and len(fields) == SHOWN_FIELDS:
             break
         if field == "body" and entry["type"] != "too_many_fields":

@@ -1,4 +1,4 @@
-"""Somebody's PNG or JPEG → grey pixels. Whatever the bytes are, they become pixels or a PictureError, within bounds."""
+"""Somebody's PNG or JPEG → pixels. Whatever the bytes are, they become pixels or a PictureError, within bounds."""
 
 import base64
 import binascii
@@ -41,8 +41,9 @@ def from_base64(text: str) -> bytes:
         raise PictureError(f"not base64: {str(error).lower()}") from error
 
 
-def decoded(content: bytes) -> np.ndarray:
-    """uint8 [H, W]: what the picture looks like in grey, upright, on a ground that its ink stands out from.
+def decoded(content: bytes, *, colour: bool = False) -> np.ndarray:
+    """uint8 [H, W], or [H, W, 3] in colour: what the picture looks like, upright, on a ground that its ink stands out
+    from.
 
     Raises PictureError for what is no PNG or JPEG, is broken, animated, or larger than MAX_BYTES, MAX_SIDE or
     MAX_SCANS; nothing is decompressed before its size is known.
@@ -58,7 +59,7 @@ def decoded(content: bytes) -> np.ndarray:
             if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
                 raise PictureError(f"a JPEG of too many scans: at most {MAX_SCANS}")
             image.load()
-            return _grey(ImageOps.exif_transpose(image))
+            return _seen(ImageOps.exif_transpose(image), colour)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -69,15 +70,18 @@ def decoded(content: bytes) -> np.ndarray:
         raise PictureError(f"a broken picture: it cannot be decoded ({type(error).__name__})") from error
 
 
-def _grey(image: Image.Image) -> np.ndarray:
+def _seen(image: Image.Image, colour: bool) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
         wide = np.asarray(image, dtype=np.float32)
-        return (wide / 257).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray((wide / 257).clip(0, 255).astype(np.uint8))
     if not image.has_transparency_data:
-        return np.asarray(image.convert("L"))
+        return np.asarray(image.convert("RGB" if colour else "L"))
     grey, alpha = np.moveaxis(np.asarray(image.convert("LA"), dtype=np.float32), -1, 0)
     seen = alpha.sum()
     # Through what is transparent one sees a ground: white paper behind dark ink, black behind light.
     ground = 0.0 if seen and (grey * alpha).sum() / seen > 127.5 else 255.0
-    on_ground: np.ndarray = (ground + (grey - ground) * alpha / 255).round().astype(np.uint8)
+    ink = grey
+    if colour:
+        ink, alpha = np.asarray(image.convert("RGBA"), dtype=np.float32)[..., :3], alpha[..., None]
+    on_ground: np.ndarray = (ground + (ink - ground) * alpha / 255).round().astype(np.uint8)
     return on_ground

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from service.requests.schemas import ControlRequest, SampleQuery, SampleRequest
+from service.requests.schemas import NESTED, SampleQuery, SampleRequest
 
 SAME_FIELD = {
     "class": "label", "class_id": "label", "class_label": "label", "class_labels": "label", "classes": "label",
@@ -20,13 +20,20 @@ SAME_FIELD = {
     "control_image": "control", "controlnet": "control", "hint": "control",
     "control_scale": "control.scale", "controlnet_conditioning_scale": "control.scale",
     "control.conditioning_scale": "control.scale", "control.strength": "control.scale",
+    "image": "init", "init_image": "init", "input_image": "init", "denoising_strength": "init.strength",
+    "strength": "init.strength", "init.denoising_strength": "init.strength", "mask_image": "mask",
+    "init.mask": "mask", "condition": "given", "conditions": "given", "slerp": "mix", "interpolation": "mix",
+    "subseed": "variations_of", "subseed_strength": "variations_of.amount", "jumps": "resample",
     "control.weight": "control.scale", "control.type": "control.kind", "control.hint": "control.image",
 }  # fmt: skip
 LONGEST = 40  # characters: a longer name is not compared letter by letter
 
 
 FIELDS = {
-    "body": (*SampleRequest.model_fields, *(f"control.{name}" for name in ControlRequest.model_fields)),
+    "body": (
+        *SampleRequest.model_fields,
+        *(f"{parent}.{name}" for parent, model in NESTED.items() for name in model.model_fields),
+    ),
     "query": tuple(SampleQuery.model_fields),
 }
 """The fields of a sample request, by where they stand."""

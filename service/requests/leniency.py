@@ -32,6 +32,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and abs(value) < EXACT and value.is_integer() else value
 
 
+def whole_number(value: Any) -> Any:
+    """The number that a text of digits, or a float without a fraction, stands for; anything else as it is."""
+    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else _whole(value)
+
+
 def seed_in_other_words(fields: dict[str, Any]) -> dict[str, Any]:
     """Without the seed where it says that one is to be drawn. A seed as a text of digits is that number: JavaScript's
     own numbers are exact up to 2⁵³ only."""

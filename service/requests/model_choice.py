@@ -38,8 +38,10 @@ class Choice:
     @property
     def n(self) -> int:
         """The number of samples."""
-        labels = self.request.label
+        labels, mix = self.request.label, self.request.mix
         given = len(labels) if isinstance(labels, list) else None
+        if mix is not None:
+            given = given or (len(mix) if isinstance(mix, list) else 1)
         return self.request.n if self.request.n is not None else given or DEFAULT_ROWS[self.config.data.kind]
 
     @property
@@ -52,7 +54,8 @@ class Choice:
     @property
     def draws_labels(self) -> bool:
         """Is nothing asked, and does the model know its labels' prior? Then each row's label is drawn from it."""
-        return self.conditioning is None and self.request.control is None and bool(self.config.label_shares)
+        asked = (self.request.control, self.request.init, self.request.given)  # what tells of a label, if not which
+        return self.conditioning is None and asked == (None,) * 3 and bool(self.config.label_shares)
 
     @property
     def gradient_conditioning(self) -> Conditioning | None:

@@ -1,8 +1,5 @@
 """What a request may not ask, as a table: when, which field is wrong, and what it may be instead."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from pydantic import BaseModel
 
 from model.conditions import HintKind
@@ -11,21 +8,14 @@ from model.samplers import SAMPLERS, samplers_with
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import invalid
+from service.requests.edit_rules import EDIT_RULES
 from service.requests.guidance_options import guidance_options
 from service.requests.labels import listed
 from service.requests.model_choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
 from service.requests.picture_options import MAX_PICTURE, axes_of, largest_zoom
+from service.requests.rule import Rule
 from service.requests.sampling_options import sampling_options
 from service.requests.schemas import MAX_ROWS, GuidanceMethod
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A request for which `when` holds is refused for this field; `text` says what the field may be instead."""
-
-    field: str
-    when: Callable[[Choice], bool]
-    text: str | Callable[[Choice], str]
 
 
 def refuse(choice: Choice) -> None:
@@ -278,6 +268,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: sampling_options(c).variance == "learned" and not c.config.prediction.learned_variance,
         lambda c: f"{c.name} has learned none: fixed-small or fixed-large",
     ),
+    *EDIT_RULES,
     # Pictures
     Rule("zoom", lambda c: c.request.zoom is not None and c.config.data.kind != "images", "applies to images only"),
     Rule(

@@ -1,24 +1,27 @@
 """A request → the model that answers it, and a job with every default filled in; what does not fit is refused."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL
 from model.label_prior import drawn_labels
-from model.noise import sample_seeds
-from model.plan import Plan, cached_plan
 from model.sampler_spec import Integers
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
-from service.requests.control_image import Hint, as_control
+from service.requests.begin import Beginning, as_image, beginning, pictures_of
+from service.requests.control_image import Hint, as_control, hint_of
+from service.requests.edit_options import EditOptions, Seeds, edit_options, plan_of, seeds_of
+from service.requests.edit_rules import given_values
 from service.requests.guidance_options import GuidanceOptions, conditions, guidance_options
-from service.requests.labels import class_numbers
+from service.requests.labels import class_number, class_numbers
 from service.requests.model_choice import Choice, choose
 from service.requests.picture_options import axes_of
 from service.requests.prompts import parse_prompt
@@ -51,20 +54,64 @@ class Conditioned:
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """A request, every default filled in; `axes` are the dimensions of points that a picture shows."""
+    """A request, every default filled in.
+
+    seed   the first sample's
+    seeds  those of all samples
+    axes   the dimensions of points that a picture shows
+    given  values by dimension that all points have
+    """
 
     choice: Choice
     options: SamplingOptions
     guidance: GuidanceOptions
+    edit: EditOptions
     conditioned: Conditioned
     seed: int
+    seeds: Seeds
     axes: tuple[int, ...]
+    given: Mapping[int, float]
     job: Job
     hint: Hint | None = None
+    beginning: Beginning | None = None
 
     @property
     def checkpoint(self) -> DenoiserCheckpoint:
         return self.choice.served.checkpoint
+
+    @property
+    def is_ready(self) -> bool:
+        """Is all there that the job needs, or are there pictures to be decoded and noise to be drawn?"""
+        request = self.choice.request
+        begins = (request.control, request.init, request.given, request.seed_to, request.variations_of)
+        return begins == (None,) * len(begins)
+
+    def made_ready(self) -> "Resolved":
+        """The same with its pictures decoded and its noise drawn. This takes some milliseconds: not for the event loop.
+
+        Raises Problem (422) for a picture that cannot be used.
+        """
+        ready, control, config = self, self.choice.request.control, self.checkpoint.config
+        if control is not None and self.choice.control is not None:
+            ready = ready.with_hint(hint_of(control, self.choice.control_scale, self.choice.control.config))
+        pictures = pictures_of(self.choice.request, config.data)
+        if pictures is None and not self.given and self.seeds.other is None:
+            return ready
+        begun = beginning(
+            self.edit, self.job.plan, self.seeds, self.checkpoint.schedule, config.data, pictures, self.given
+        )
+        conditions = replace(ready.job.conditions, known=begun.known)
+        return replace(ready, beginning=begun, job=replace(ready.job, start=begun.start, conditions=conditions))
+
+    def exact(self, data: np.ndarray) -> np.ndarray:
+        """The samples [n, …] as the engine made them, and what is kept of them to the last bit, written in place."""
+        pictures = None if self.beginning is None else self.beginning.pictures
+        if pictures is not None and pictures.mask is not None:
+            kept = pictures.mask == 0
+            data[:, kept] = pictures.init[kept]
+        for index, value in self.given.items():
+            data[:, index] = value
+        return data
 
     def with_hint(self, hint: Hint) -> "Resolved":
         """The same, with a hint that its samples follow."""
@@ -73,8 +120,8 @@ class Resolved:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What makes these samples, except the label: with it the same request, as the answer names it. A hint is
-        encoded once, and not for the event loop: it is a PNG."""
+        """What makes these samples, except the label: with it the same request, as the answer names it. Pictures are
+        encoded once, and not for the event loop: they are PNGs."""
         return {
             "model": self.choice.name,
             "dataset": self.choice.request.dataset,
@@ -82,11 +129,36 @@ class Resolved:
             **asdict(self.options),
             **asdict(self.guidance),
             "seed": self.seed,
-        } | ({} if self.hint is None else {"control": as_control(self.hint)})
+            **({} if self.hint is None else {"control": as_control(self.hint)}),
+            **self._begun_from,
+        }
+
+    @property
+    def _begun_from(self) -> dict[str, Any]:
+        """The fields that say what the samples begin from, of those that the request has."""
+        request, pictures = self.choice.request, None if self.beginning is None else self.beginning.pictures
+        fields: dict[str, Any] = {}
+        if request.seed_to is not None and self.seeds.share is not None:
+            fields |= {"seed_to": request.seed_to, "mix": self.seeds.share.tolist()}
+        if request.variations_of is not None:
+            fields["variations_of"] = request.variations_of.model_dump()
+        if pictures is not None and request.init is not None:
+            label = {} if request.init.label is None else {"label": request.init.label}
+            init = {"image": as_image(pictures.init), "strength": self.edit.strength, "method": self.edit.method}
+            fields["init"] = init | label
+            if pictures.mask is not None:
+                fields["mask"] = {"image": as_image(pictures.mask)}
+            if pictures.resized:
+                fields["resized"] = {name: list(size) for name, size in pictures.resized.items()}
+        if request.given is not None:
+            fields["given"] = request.given
+        if self.edit.resample is not None:
+            fields["resample"] = self.edit.resample
+        return fields
 
 
 def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
-    """The model that answers, and the job without its hint, which takes a picture to be decoded.
+    """The model that answers, and the job without what takes pictures to be decoded: see `made_ready`.
 
     Raises Problem (404, 422) that lists what there is.
     """
@@ -94,13 +166,16 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     refuse(choice)
     options, guidance = sampling_options(choice), guidance_options(choice)
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
-    seeds = sample_seeds(seed, choice.n)
-    conditioned = _conditioned(choice, seeds)
+    edit, seeds = edit_options(choice), seeds_of(choice, seed)
+    conditioned = _conditioned(choice, seeds.noise)
     rows = conditions(guidance, choice.n, label=conditioned.numbers, text=conditioned.text)
+    if request.init is not None and request.init.label is not None:
+        source = class_number(request.init.label, choice.config.data.labels)
+        rows = replace(rows, source=torch.full((choice.n,), source))
     guides_itself = choice.config.distilled is not None
-    job = Job(choice.served.key, _plan(choice, options), seeds, rows, guides_itself)
-    axes = axes_of(request.axes, choice.config.data) or ()
-    return Resolved(choice, options, guidance, conditioned, seed, axes, job)
+    job = Job(choice.served.key, plan_of(choice, options, edit), seeds.noise, rows, guides_itself)
+    axes, given = axes_of(request.axes, choice.config.data) or (), given_values(choice) or {}
+    return Resolved(choice, options, guidance, edit, conditioned, seed, seeds, axes, given, job)
 
 
 def _conditioned(choice: Choice, seeds: Integers) -> Conditioned:
@@ -117,13 +192,3 @@ def _conditioned(choice: Choice, seeds: Integers) -> Conditioned:
     names = choice.label_names
     numbers = class_numbers(request.label, names, choice.n)
     return Conditioned(torch.tensor(numbers), [names[number] for number in numbers])
-
-
-def _plan(choice: Choice, options: SamplingOptions) -> Plan:
-    return cached_plan(
-        choice.served.checkpoint.schedule,
-        options.sampler,
-        options.steps,
-        eta=options.eta or 0.0,
-        variance=options.variance or "fixed-small",
-    )

@@ -1,6 +1,6 @@
 """What is asked and what is answered: shapes and ranges. What goes together is the catalogue's to say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,14 +13,26 @@ from pydantic import (
     StrictStr,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from model.checkpoints.config import NoiseLevel, ordered
 from model.conditions import HintKind
 from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
-from model.samplers import SAMPLERS, Sampler, samplers_with
-from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
+from model.samplers import SAMPLERS, Sampler
+from service.media.uploads import MAX_BASE64
+from service.requests.edit_schemas import (
+    MAX_GIVEN,
+    MAX_RESAMPLE,
+    PICTURE,
+    Given,
+    InitRequest,
+    MaskRequest,
+    Seed,
+    Share,
+    VariationsRequest,
+)
 from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers, without_empty
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
@@ -30,6 +42,8 @@ Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or
 MAX_IMAGES = 64
 MAX_POINTS = 10_000
 MAX_PROMPT = 200  # characters
+INPAINTING_TIMES = 5  # that each step is taken where a mask keeps something …
+CONDITIONING_TIMES = 10  # … or dimensions are given
 MAX_ROWS = {"images": MAX_IMAGES, "points": MAX_POINTS}
 DEFAULT_ROWS = {"images": 1, "points": 500}
 
@@ -40,6 +54,14 @@ Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
 AXES = (
     "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
     "Default: the first two."
+)
+SEED_TO = (
+    "The samples lie between the noise of `seed` and that of `seed_to` (a spherical interpolation), and all draw the "
+    "later noise of `seed`."
+)
+MIX = (
+    "Where between the two: 0 is `seed`, 1 is `seed_to`. A number for each sample. Default: a walk from one end to the "
+    "other."
 )
 MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
 
@@ -125,8 +147,7 @@ class ControlRequest(BaseModel):
     kind: HintKind = Field(description="Follow the picture's edges, or its strokes.")
     image: str = Field(
         min_length=1, max_length=MAX_BASE64,
-        description=f"A PNG or a JPEG in base64 (or a data URL), at most {MAX_BYTES:,} bytes and {MAX_SIDE}×{MAX_SIDE} "
-        f"pixels (a JPEG: {MAX_SCANS} scans): grey, colour or with alpha, dark on light or light on dark.",
+        description=f"{PICTURE}: grey, colour or with alpha, dark on light or light on dark.",
     )  # fmt: skip
     scale: float | None = Field(
         None, ge=0, le=2, allow_inf_nan=False, description="How strongly: 0 is off. Default: the model card's."
@@ -158,6 +179,22 @@ class SampleRequest(SampleFields):
     control: ControlRequest | None = Field(
         None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
     )
+    seed_to: Seed | None = Field(None, description=SEED_TO)
+    mix: list[Share] | Share | None = Field(None, description=MIX)
+    init: InitRequest | None = Field(None, description="A picture that all samples begin from.")
+    mask: MaskRequest | None = Field(None, description="What of the picture `init` is redrawn; the rest is kept.")
+    given: dict[str, Given] | None = Field(
+        None, max_length=MAX_GIVEN, examples=[{"x": 0.5}],
+        description="Dimensions of points, by name or number, that all samples have: value by dimension, in the data's "
+        "own units. The others are drawn to fit.",
+    )  # fmt: skip
+    resample: int | None = Field(
+        None, ge=1, le=MAX_RESAMPLE,
+        description="With `mask` or `given`: how often each step but the last is taken, so that what is drawn comes to "
+        f"agree with what is kept (RePaint). It multiplies the cost. Default: {INPAINTING_TIMES} with a mask, "
+        f"{CONDITIONING_TIMES} for points; 1 with inversion or a learned variance.",
+    )  # fmt: skip
+    variations_of: VariationsRequest | None = Field(None, description="A sample that all samples are variations of.")
 
     @model_validator(mode="before")
     @classmethod
@@ -169,16 +206,28 @@ class SampleRequest(SampleFields):
         return seed_in_other_words(whole_numbers(fields))
 
 
+NESTED: Mapping[str, type[BaseModel]] = {
+    "control": ControlRequest, "init": InitRequest, "mask": MaskRequest, "variations_of": VariationsRequest
+}  # fmt: skip
+"""The fields of a request that have fields of their own."""
+
+
 def ranges() -> Mapping[str, str]:
     """Field → "0 … 20", of the fields whose two bounds do not depend on the model."""
     bounds: dict[str, dict[str, Any]] = {}
-    of_control = {f"control.{name}": field for name, field in ControlRequest.model_fields.items()}
-    for name, field in (SampleFields.model_fields | of_control).items():
+    nested = {f"{parent}.{name}": field for parent, name, field in _nested_fields()}
+    for name, field in (SampleRequest.model_fields | nested).items():
         for limit in field.metadata:
             bounds.setdefault(name, {}).update(
                 {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
             )
     return {name: f"{bound['ge']} … {bound['le']}" for name, bound in bounds.items() if {"ge", "le"} <= bound.keys()}
+
+
+def _nested_fields() -> Iterator[tuple[str, str, FieldInfo]]:
+    for parent, model in NESTED.items():
+        for name, field in model.model_fields.items():
+            yield parent, name, field
 
 
 def _commas(values: Any) -> Any:
@@ -200,6 +249,8 @@ class SampleQuery(SampleFields):
     axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
         None, description=AXES
     )
+    seed_to: Seed | None = Field(None, description=SEED_TO)
+    mix: Annotated[list[Share] | None, BeforeValidator(_commas)] = Field(None, description=MIX)
     guidance_interval: Annotated[Interval | None, BeforeValidator(_commas)] = Field(
         None, description=SampleFields.model_fields["guidance_interval"].description
     )
@@ -214,46 +265,3 @@ class SampleQuery(SampleFields):
         if self.label is not None and len(self.label) == 1:
             fields["label"] = self.label[0]
         return SampleRequest(**fields)
-
-
-class _Answered(BaseModel):
-    """What a request came to; given back as a request with the label, each sample can be had again."""
-
-    model: str
-    dataset: str
-    prompt: str | None = Field(description="What was asked in words, else null.")
-    unknown_words: list[str] | None = Field(
-        None, description="Those of the prompt that were not understood; not there without a prompt."
-    )
-    sampler: Sampler
-    steps: int
-    eta: float | None = Field(description=f"For {', '.join(samplers_with('eta'))}, else null.")
-    variance: Variance | None = Field(description=f"For {', '.join(samplers_with('variance'))}, else null.")
-    guidance: GuidanceMethod
-    guidance_scale: float | None = Field(description="Null where guidance is none.")
-    guidance_interval: list[float] | None = Field(description="Null where guidance is the same at every step.")
-    labels_drawn: Literal[True] | None = Field(
-        None, description="Nothing was asked, so each sample's label was drawn from the training proportions by its "
-        "seed; not there otherwise. With its label and seed, each sample can be had again."
-    )  # fmt: skip
-    control: ControlRequest | None = Field(
-        None, description="The hint as it was understood, as a `control` for which the same samples follow it; not "
-        "there without one."
-    )  # fmt: skip
-    seed: int
-
-
-class ImageAnswer(BaseModel):
-    label: str | None
-    seed: int
-    b64_png: str
-
-
-class ImagesAnswer(_Answered):
-    images: list[ImageAnswer]
-
-
-class PointsAnswer(_Answered):
-    columns: list[str] = Field(description="What the dimensions are called.")
-    points: list[list[float]] = Field(description="In the data's own units.")
-    labels: list[str] | None = Field(description="Null where no label was asked for, and none drawn.")

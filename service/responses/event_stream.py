@@ -160,14 +160,16 @@ def _progress_event(resolved: Resolved, preview: Preview, zoom: int, noisy: bool
     plan = resolved.job.plan
     fields = {"step": preview.step, "of": len(plan), "timestep": int(plan.s[preview.step - 1])}
     x_t = {"x_t": encode_preview(resolved, preview.x_t, zoom)} if noisy else {}
-    return _event("progress", json.dumps({**fields, **encode_preview(resolved, preview.x0, zoom), **x_t}))
+    return _event(
+        "progress", json.dumps({**fields, **encode_preview(resolved, resolved.exact(preview.x0), zoom), **x_t})
+    )
 
 
 def _result_event(resolved: Resolved, samples: Samples, zoom: int) -> bytes:
     """The JSON answer with one field more; its text is not parsed again for that."""
     started = time.perf_counter()
     encode = encoders(resolved.checkpoint.config.data.kind)["application/json"]
-    answer = encode(resolved, samples.data, zoom).decode()
+    answer = encode(resolved, resolved.exact(samples.data), zoom).decode()
     timings = {
         "queue": samples.queue_seconds,
         "sample": samples.sampling_seconds,

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
 
 import numpy as np
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from service.http.problems import UNKEPT
 from service.media import encoding, plots
 from service.requests.resolve import Resolved
-from service.requests.schemas import ImageAnswer, ImagesAnswer, PointsAnswer
+from service.responses.sample_answers import ImageAnswer, ImagesAnswer, PointsAnswer
 
 MAX_HEADER = 1000  # characters of a header
 
@@ -32,6 +32,11 @@ HEADERS: dict[str, dict[str, Any]] = {
     "X-Unknown-Words": {
         "description": "Those of the prompt that were not understood, each percent-encoded, with commas between; not "
         f"there without any. What would go beyond {MAX_HEADER} characters is left out.",
+        "schema": {"type": "string"},
+    },
+    "X-Resized": {
+        "description": "Pictures that did not fit the model and were scaled, by field, with the width and height that "
+        "they had: `init.image=120x90`, with commas between; not there without any.",
         "schema": {"type": "string"},
     },
     "X-Drawn-Labels": {
@@ -54,6 +59,9 @@ def headers(resolved: Resolved) -> dict[str, str]:
     }
     # Somebody who asks the same address again would like another picture.
     drawn = resolved.choice.request.seed is None
+    pictures = None if resolved.beginning is None else resolved.beginning.pictures
+    if pictures is not None and pictures.resized:
+        fields["X-Resized"] = ", ".join(f"{name}={w}x{h}" for name, (w, h) in pictures.resized.items())
     return fields | {name: _as_header(texts) for name, texts in lists.items() if texts} | (UNKEPT if drawn else {})
 
 
@@ -68,12 +76,16 @@ class _Record(TypedDict):
 
     label: str | None
     seed: int
+    mix: NotRequired[float]
 
 
 def _records(resolved: Resolved) -> list[_Record]:
     labels: Sequence[str | None] = resolved.conditioned.labels or (None,) * len(resolved.job)
-    seeds = resolved.job.seeds.tolist()
-    return [_Record(label=label, seed=seed) for label, seed in zip(labels, seeds, strict=True)]
+    seeds = resolved.seeds.own.tolist()
+    records = [_Record(label=label, seed=seed) for label, seed in zip(labels, seeds, strict=True)]
+    for record, share in zip(records, resolved.parameters.get("mix", ()), strict=False):
+        record["mix"] = share
+    return records
 
 
 def _text(resolved: Resolved, record: _Record | None = None) -> dict[str, str]:
@@ -101,8 +113,7 @@ def _json(answer: type[BaseModel], resolved: Resolved, **samples: object) -> byt
     words = {} if conditioned.prompt is None else {"unknown_words": list(conditioned.unknown_words)}
     drawn = {"labels_drawn": True} if conditioned.drawn else {}
     body = answer(**resolved.parameters, **words, **drawn, **samples)
-    absent = {"unknown_words", "labels_drawn", "control"} - words.keys() - drawn.keys() - resolved.parameters.keys()
-    return body.model_dump_json(exclude=absent).encode()
+    return body.model_dump_json(exclude_unset=True).encode()
 
 
 def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:

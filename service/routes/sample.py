@@ -9,11 +9,11 @@ from service.http import negotiation
 from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
-from service.requests.control_image import hint_of
 from service.requests.resolve import resolve
-from service.requests.schemas import ImagesAnswer, PointsAnswer, SampleQuery, SampleRequest
+from service.requests.schemas import SampleQuery, SampleRequest
 from service.responses import event_stream, representations
 from service.responses.event_stream import EventStream, Stream
+from service.responses.sample_answers import ImagesAnswer, PointsAnswer
 from service.state import AppState, State
 
 router = APIRouter(tags=["sample"], route_class=CountedRoute)
@@ -56,10 +56,8 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if not request.scope.get(BODILESS):
             until_answered.enter_context(counted(wanted.dataset, state))
         resolved = resolve(state.catalog, wanted)
-        control = resolved.choice.control
-        if wanted.control is not None and control is not None:
-            hint = await off_the_loop(state, hint_of, wanted.control, resolved.choice.control_scale, control.config)
-            resolved = resolved.with_hint(hint)
+        if not resolved.is_ready:
+            resolved = await off_the_loop(state, resolved.made_ready)
         offered = representations.encoders(resolved.checkpoint.config.data.kind)
         accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
@@ -89,7 +87,9 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding, noisy)
             return EventStream(stream, until_answered.pop_all(), headers)
         samples = await while_connected(request, state.engine.sample(resolved.job))
-        body, encode_seconds = await encoded(state, offered[media_type], resolved, samples.data, wanted.zoom or 1)
+        body, encode_seconds = await encoded(
+            state, offered[media_type], resolved, resolved.exact(samples.data), wanted.zoom or 1
+        )
         timing = {"queue": samples.queue_seconds, "sample": samples.sampling_seconds, "encode": encode_seconds}
         headers["Server-Timing"] = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timing.items())
         return Response(body, media_type=media_type, headers=headers)

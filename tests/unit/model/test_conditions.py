@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from model.conditions import NO_HINT, NO_LABEL, Conditions, Hints, RowBatch
+from model.conditions import NO_HINT, NO_LABEL, Conditions, Hints
+from model.row_batch import RowBatch
 
 PLAIN = Conditions.alike(2, label=torch.tensor([3, 4]), guidance_scale=1.5)
 PROMPTED = Conditions.alike(3, text=torch.eye(3, 4), guidance_scale=2.0, gradient_scale=4.0)

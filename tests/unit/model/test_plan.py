@@ -271,3 +271,66 @@ def test_the_first_step_of_a_late_plan_is_of_first_order():
 def test_a_plan_cannot_start_outside_the_schedule_nor_take_more_steps_than_timesteps(start, steps, says):
     with pytest.raises(ValueError, match=says):
         make_plan(SCHEDULE, "ddim", steps, start=start)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp-2m", "heun", "renoise"])
+@both_schedules
+def test_each_step_but_the_last_is_taken_again_and_noising_back_costs_no_evaluation(schedule, sampler):
+    """Against the same steps one after the other, with q(x_t|x_s) between them."""
+    steps, times = 4, 3
+    plan, single = make_plan(schedule, sampler, steps, resample=times), SAMPLERS[sampler].evaluations_per_step
+    assert len(plan) == times * single * (steps - 1) + 1
+    ts = trailing_timesteps(1000, steps)
+    mean, cov, row = np.zeros(2), np.diag([1.0, 0.0]), 0
+    for index, (t, s) in enumerate(pairwise(ts)):
+        repeats = times if s else 1
+        for time in range(repeats):
+            # A run's first step knows no x̂0 before: it is what a plan of these steps begins with.
+            whole = make_plan(schedule, sampler, 1 if not s else steps - index, start=int(t))
+            alone = whole.coefficients[: single if s else 1, :4]
+            for t_row, (a, b, c, d) in zip(whole.t, alone, strict=False):
+                gain, offset = posterior(schedule.alpha_bar[t_row])
+                move = np.array([[a + b * gain, c], [gain, 0.0]])
+                mean = move @ mean + np.array([b * offset, offset])
+                cov = move @ cov @ move.T + np.diag([d**2, 0.0])
+                row += 1
+            if time + 1 < repeats:
+                alpha = schedule.alpha_bar[t] / schedule.alpha_bar[s]
+                back = np.diag([np.sqrt(alpha), 1.0])
+                mean, cov = back @ mean, back @ cov @ back.T + np.diag([1 - alpha, 0.0])
+            assert plan.s[row - 1] == (t if time + 1 < repeats else s), (index, time)
+    assert row == len(plan)
+    np.testing.assert_allclose(moments_of(plan, schedule), (mean[0], cov[0, 0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2m", "heun"])
+def test_a_sample_is_inverted_to_its_noise_and_back(sampler):
+    """For Gaussian data the exact flow scales x − √ᾱ·mean by the deviations' ratio. The way up meets it, at
+    the sampler's order, and so the way up and down meets the sample."""
+    errors = []
+    for steps in (50, 200):
+        plan = make_plan(SCHEDULE, sampler, steps, inverted=True)
+        up = int(plan.inverts.sum())
+        assert plan.inverts[:up].all() and (np.diff(plan.t[:up]) >= 0).all() and plan.s[up - 1] == 1000
+        x, x0_before = 0.9, 0.0
+        for index, (t, row) in enumerate(zip(plan.t, plan.coefficients, strict=True)):
+            gain, offset = posterior(SCHEDULE.alpha_bar[t])
+            x0 = gain * x + offset
+            x, x0_before = row[0] * x + row[1] * x0 + row[2] * x0_before, x0
+            if index == up - 1:
+                exact = (0.9 - MEAN) / np.sqrt(VARIANCE)
+                errors.append(abs(x - exact))
+        errors.append(abs(x - 0.9))
+    assert max(errors[2:]) < 0.02
+    assert errors[2] < errors[0] / 3 and errors[3] < errors[1] / 3
+
+
+def test_what_cannot_be_planned_is_refused():
+    for options, says in (
+        ({"resample": 0}, "at least 1"),
+        ({"sampler": "ddpm", "variance": "learned", "resample": 2}, "learned variance"),
+        ({"sampler": "ddpm", "inverted": True}, "draws noise"),
+        ({"sampler": "ddim", "eta": 0.1, "inverted": True}, "draws noise"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make_plan(SCHEDULE, **{"sampler": "ddim", "steps": 5} | options)
