@@ -15,7 +15,7 @@ from training.importing.imported import ImportOptions
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A diffusers pipeline's folder, or a UNet2DModel's.")],
+    path: Annotated[Path, typer.Argument(help="A folder of diffusers' pipeline or UNet2DModel; or lucidrains' .pt.")],
     name: Annotated[str, typer.Option(help="Of the checkpoint.", metavar="NAME")],
     dataset: Annotated[
         str | None, typer.Option(help="The name of the data in requests. Default: the checkpoint's name.")

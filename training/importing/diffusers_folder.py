@@ -11,7 +11,14 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.data import DataConfig
 from model.networks.adapters import DiffusersUNetConfig
 from training.importing.diffusers_scheduler import STEPS, read_scheduler
-from training.importing.imported import ImportedModel, ImportOptions, ImportRefused, class_names, label_shares
+from training.importing.imported import (
+    ImportedModel,
+    ImportOptions,
+    ImportRefused,
+    class_names,
+    image_size,
+    label_shares,
+)
 from training.importing.tensor_files import read_folder_tensors, read_json
 
 PIPELINE = "model_index.json"
@@ -21,7 +28,6 @@ WEIGHTS = "diffusion_pytorch_model"
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 SUPPORTED = f"{' and '.join(PIPELINES)} of a UNet2DModel that denoises pixels are"
-SMALLEST, LARGEST = 4, 512  # pixels a side
 
 # What attention layers called their tensors before diffusers 0.17.
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -79,7 +85,7 @@ def _imported(
             data=DataConfig(
                 dataset=options.dataset or options.name,
                 kind="images",
-                shape=(channels, *_size(unet, options, folder)),
+                shape=(channels, *image_size(options, unet.get("sample_size"), folder)),
                 labels=labels,
                 mean=(127.5,),
                 std=(127.5,),
@@ -138,16 +144,6 @@ def _scheduler_document(folder: Path, pipeline: str | None, notes: list[str]) ->
         "linear schedule of 1000 timesteps. --scheduler gives another"
     )
     return {"_class_name": next(iter(STEPS))}
-
-
-def _size(unet: Mapping[str, Any], options: ImportOptions, folder: Path) -> tuple[int, int]:
-    size = options.size or unet.get("sample_size")
-    if size is None:
-        raise ImportRefused(f"{folder}: its config has no sample_size: give the images' size by --size")
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and SMALLEST <= side <= LARGEST for side in sides):
-        raise ImportRefused(f"{folder}: images of {size} pixels: sides are {SMALLEST} … {LARGEST}")
-    return sides[0], sides[1]
 
 
 def _class_name(path: Path) -> str | None:

@@ -14,6 +14,7 @@ from model.networks.adapters import MissingExtra
 from training.card.card import write_denoiser_card
 from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, read_diffusers_folder
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused
+from training.importing.lucidrains_file import read_lucidrains_file
 
 NAMED = 3  # tensors that an error lists
 
@@ -52,6 +53,8 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
         raise ImportRefused(f"{source}: there is no such file or folder")
     if source.is_dir() and is_diffusers_folder(source):
         return read_diffusers_folder(source, options)
+    if source.is_file():
+        return read_lucidrains_file(source, options)
     if (source / CONFIG).is_file():
         raise ImportRefused(
             f"{source}: has a config.json that is not of diffusers; a checkpoint of Spirale is served as it is"

@@ -9,6 +9,8 @@ from torch import Tensor
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 
+SMALLEST, LARGEST = 4, 512  # pixels a side
+
 
 class ImportRefused(CheckpointError):
     """A model that cannot be imported; the message names what does not fit, and what to do."""
@@ -63,3 +65,14 @@ def class_names(classes: int, options: ImportOptions) -> tuple[str, ...]:
 def label_shares(labels: tuple[str, ...], null_class: int | None) -> tuple[float, ...]:
     """Of a network without an unconditional half: each label alike, as the proportions of its training are unknown."""
     return (1 / len(labels),) * len(labels) if labels and null_class is None else ()
+
+
+def image_size(options: ImportOptions, size: object, path: Path) -> tuple[int, int]:
+    """(height, width): the option's, else `size`, a number or two, as the files at `path` say. Raises ImportRefused."""
+    size = options.size or size
+    if size is None:
+        raise ImportRefused(f"{path}: does not say the images' size, as sample_size: give it by --size")
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int) and SMALLEST <= side <= LARGEST for side in sides):
+        raise ImportRefused(f"{path}: images of {size} pixels: sides are {SMALLEST} … {LARGEST}")
+    return sides[0], sides[1]

@@ -42,6 +42,17 @@ class DiffusersUNetConfig(AdapterConfig):
         return "diffusers' UNet2DModel" + (f", channels {', '.join(map(str, channels))}" if channels else "")
 
 
+class LucidrainsUNetConfig(AdapterConfig):
+    """The Unet of lucidrains' denoising-diffusion-pytorch; `options` are its constructor's."""
+
+    kind: Literal["lucidrains-unet"] = "lucidrains-unet"
+    options: dict[str, Any]
+
+    @property
+    def description(self) -> str:
+        return f"lucidrains' Unet, dim {self.options.get('dim')}, dim_mults {self.options.get('dim_mults')}"
+
+
 def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int, learned_variance: bool) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
@@ -50,14 +61,26 @@ def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int,
 
     Raises MissingExtra where its library is not installed, and ValueError where the network cannot be as described.
     """
-    assert isinstance(config, DiffusersUNetConfig)
-    if find_spec("diffusers") is None:
-        raise MissingExtra("its network is diffusers' UNet2DModel: install the extra spirale[diffusers]")
-    from model.networks.adapters.diffusers_unet import DiffusersUNet  # slow to import, and optional
+    if len(shape) != 3:
+        raise ValueError(f"it cannot denoise rows of the shape {list(shape)}: it is for images")
+    if isinstance(config, DiffusersUNetConfig):
+        _need("diffusers", "diffusers' UNet2DModel", "diffusers")
+        from model.networks.adapters.diffusers_unet import DiffusersUNet  # slow to import, and optional
 
-    return DiffusersUNet(
-        config.options, shape=shape, labels=labels, null_class=config.null_class, learned_variance=learned_variance
-    )
+        return DiffusersUNet(
+            config.options, shape=shape, labels=labels, null_class=config.null_class, learned_variance=learned_variance
+        )
+    assert isinstance(config, LucidrainsUNetConfig)
+    _need("denoising_diffusion_pytorch", "lucidrains' Unet", "lucidrains")
+    from model.networks.adapters.lucidrains_unet import LucidrainsUNet  # the same
+
+    return LucidrainsUNet(config.options, shape=shape, labels=labels, learned_variance=learned_variance)
+
+
+def _need(module: str, network: str, extra: str) -> None:
+    """Raises MissingExtra where the module is not installed."""
+    if find_spec(module) is None:
+        raise MissingExtra(f"its network is {network}: install the extra spirale[{extra}]")
 
 
 def class_numbers(label: Tensor, null_class: int | None) -> Tensor:

@@ -54,7 +54,7 @@ def refused(source, tmp_path, says, **options):
         ("unet/config.json", {"_class_name": "UNet1DModel"}, "UNet1DModel, which is not supported"),
         ("unet/config.json", {"in_channels": 4, "out_channels": 4}, "in_channels is 4: only grey and RGB"),
         ("unet/config.json", {"out_channels": 6}, "3 and 6, and should be 3 and 3"),
-        ("unet/config.json", {"sample_size": None}, "no sample_size.*--size"),
+        ("unet/config.json", {"sample_size": None}, "size, as sample_size: give it by --size"),
         ("unet/config.json", {"sample_size": 9}, "9×9 cannot be halved 1 times"),
         ("unet/config.json", {"sample_size": 4096}, "sides are 4 … 512"),
         ("unet/config.json", {"time_embedding_type": "fourier"}, "fourier: it reads noise levels"),

@@ -1,0 +1,34 @@
+"""lucidrains' own Unet, as a network of Spirale. Needs the extra `lucidrains`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from denoising_diffusion_pytorch import Unet
+from torch import Tensor, nn
+
+
+class LucidrainsUNet(nn.Module):
+    """Images [rows, C, H, W] → [rows, C or 2C, H, W]. Its timesteps, 1 … T, are one more than the library's.
+
+    Raises ValueError where the library cannot build it, or where it is no denoiser of these rows.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, shape: tuple[int, ...], labels: int, learned_variance: bool):
+        super().__init__()
+        channels, height, width = shape
+        if labels:
+            raise ValueError("this Unet reads no classes")
+        if options.get("channels", 3) != channels or options.get("self_condition", False):
+            raise ValueError(f"it reads something else than {channels} channels")
+        try:
+            own = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+            self.unet = Unet(**own | {"learned_variance": learned_variance})
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ValueError(f"denoising-diffusion-pytorch cannot build this Unet: {error}") from error
+        factor = self.unet.downsample_factor
+        if height % factor or width % factor:
+            raise ValueError(f"images of {height}×{width}: the sides of this Unet are multiples of {factor}")
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        output: Tensor = self.unet(x, t - 1)
+        return output

@@ -1,0 +1,129 @@
+"""A .pt of lucidrains' denoising-diffusion-pytorch: its samples are those of the library, with the same noise."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from ema_pytorch import EMA
+
+from model.checkpoints.denoiser import load_checkpoint
+from model.conditions import Conditions
+from model.plan import make_plan
+from model.sampling_loop import sample
+from tests.foreign import noises
+from training.importing.import_command import import_model
+from training.importing.imported import ImportOptions, ImportRefused
+
+SEEDS = torch.tensor([5, 6])
+SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_dim_head": 4, "attn_heads": 2}
+UNETS = {
+    "small": SMALL,
+    "deep": SMALL | {"dim_mults": (1, 2, 3), "init_dim": 12, "channels": 1},
+    "attentive": SMALL | {"full_attn": (True, False), "attn_heads": (2, 1), "attn_dim_head": (4, 8)},
+}
+
+
+def diffusion(unet="small", **options) -> GaussianDiffusion:
+    torch.manual_seed(0)
+    network = Unet(**UNETS[unet])
+    return GaussianDiffusion(network, **{"image_size": 8, "timesteps": 24, "auto_normalize": False} | options).eval()
+
+
+def save_milestone(path, model, averaged=None):
+    """As the library's trainer does."""
+    ema = EMA(averaged or model, include_online_model=True)
+    torch.save({"step": 3, "model": model.state_dict(), "ema": ema.state_dict(), "version": "2"}, path)
+    return path
+
+
+def imported(tmp_path, path, **options):
+    folder, found = import_model(path, tmp_path / "checkpoints", ImportOptions("own", **{"size": (8, 8)} | options))
+    return load_checkpoint(folder), found
+
+
+def sampled(checkpoint, sampler, steps):
+    plan = make_plan(checkpoint.schedule, sampler, steps)
+    return sample(checkpoint.denoiser(), plan, Conditions.none(len(SEEDS)), SEEDS, checkpoint.data.shape)
+
+
+def sampled_by_lucidrains(model):
+    shape = (model.channels, *model.image_size)
+    drawn = noises(SEEDS, shape)
+    with (
+        patch("torch.randn", lambda *_, **__: next(drawn)),
+        patch("torch.randn_like", lambda *_, **__: next(drawn)),
+    ):
+        return model.sample(batch_size=len(SEEDS))
+
+
+@pytest.mark.parametrize(
+    ("objective", "schedule"), [("pred_noise", "linear"), ("pred_x0", "cosine"), ("pred_v", "sigmoid")]
+)
+@pytest.mark.parametrize("unet", UNETS)
+def test_samples_are_those_of_the_library(unet, objective, schedule, tmp_path):
+    options = {"objective": objective, "beta_schedule": schedule, "min_snr_loss_weight": schedule == "cosine"}
+    model = diffusion(unet, **options)
+    checkpoint, _ = imported(tmp_path, save_milestone(tmp_path / "model-1.pt", model))
+    assert (checkpoint.config.sampling.sampler, checkpoint.config.sampling.steps) == ("ddpm", 24)
+    theirs = sampled_by_lucidrains(model)
+    assert (theirs[0] != theirs[1]).any()
+    torch.testing.assert_close(sampled(checkpoint, "ddpm", 24), theirs, rtol=0, atol=1e-4)
+    by_ddim = diffusion(unet, **options, sampling_timesteps=8)
+    torch.testing.assert_close(sampled(checkpoint, "ddim", 8), sampled_by_lucidrains(by_ddim), rtol=0, atol=1e-4)
+
+
+def test_a_known_schedule_is_named_and_another_is_listed(tmp_path):
+    for schedule, name in (("linear", "beta-linear"), ("cosine", "beta-cosine"), ("sigmoid", "beta-list")):
+        path = save_milestone(tmp_path / "model-1.pt", diffusion(beta_schedule=schedule))
+        _, found = imported(tmp_path / schedule, path)
+        assert found.config.schedule.name == name
+
+
+def test_the_averaged_weights_are_taken(tmp_path):
+    raw, averaged = diffusion(), diffusion()
+    with torch.no_grad():
+        averaged.model.final_conv.bias += 1
+    checkpoint, found = imported(tmp_path, save_milestone(tmp_path / "model-1.pt", raw, averaged))
+    assert torch.equal(checkpoint.network.unet.final_conv.bias, averaged.model.final_conv.bias)
+    assert "averaged" in found.config.imported
+    torch.save(raw.state_dict(), tmp_path / "state.pt")
+    folder, found = import_model(tmp_path / "state.pt", tmp_path / "raw", ImportOptions("own", size=(8, 8)))
+    assert torch.equal(load_checkpoint(folder).network.unet.final_conv.bias, raw.model.final_conv.bias)
+    assert "raw" in found.config.imported
+
+
+class Code:
+    def __reduce__(self):
+        return print, ("run by a pickle",)
+
+
+def refused(tmp_path, path, says, **options):
+    with pytest.raises(ImportRefused, match=says):
+        imported(tmp_path, path, **options)
+    assert not (tmp_path / "checkpoints").exists() or list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_what_is_refused(tmp_path, monkeypatch):
+    model, path = diffusion(), tmp_path / "model.pt"
+    refused(tmp_path, save_milestone(path, model), "--size", size=None)
+    refused(tmp_path, path, "multiples of 2", size=(9, 8))
+    torch.save(model.model.state_dict(), path)
+    refused(tmp_path, path, "has no schedule, or no Unet")
+    torch.save({"model": [1, 2]}, path)
+    refused(tmp_path, path, "neither a trainer's milestone")
+    torch.save({"model": model.state_dict(), "opt": Code()}, path)
+    refused(tmp_path, path, "would run code")
+    state = model.state_dict()
+    torch.save({name: one for name, one in state.items() if name != "model.mid_block1.block1.proj.bias"}, path)
+    refused(tmp_path, path, "1 tensors are missing: unet.mid_block1.block1.proj.bias")
+    torch.save(state | {"model.more": torch.ones(1)}, path)
+    refused(tmp_path, path, "1 tensors are not of this network: unet.more")
+    torch.save(state | {"model.null_classes_emb": torch.ones(1)}, path)
+    refused(tmp_path, path, "classifier_free_guidance")
+    conditioned = GaussianDiffusion(Unet(**SMALL, self_condition=True), image_size=8, timesteps=40)
+    torch.save(conditioned.state_dict(), path)
+    refused(tmp_path, path, "self-conditioned")
+    torch.save(state, path)
+    monkeypatch.setattr("model.networks.adapters.find_spec", lambda name: None)
+    refused(tmp_path, path, r"spirale\[lucidrains\]")
