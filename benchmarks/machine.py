@@ -10,7 +10,7 @@ from rich.console import Console
 
 from model.backends.onnx_runtime import onnx_row_function
 from model.backends.pytorch import example_rows, torch_row_function
-from model.checkpoints.base import Precision
+from model.checkpoints.base import TorchPrecision
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
 from model.denoiser import Denoiser, RowFunction
 from model.precision import choose_precision
@@ -41,7 +41,7 @@ def plain_denoiser(name: str) -> Denoiser:
     return checkpoint(name).denoiser()
 
 
-def served(name: str, backend: WantedBackend = "auto") -> tuple[str, Backend, Precision]:
+def served(name: str, backend: WantedBackend = "auto") -> tuple[str, Backend, TorchPrecision]:
     """(device, backend, precision) as the service would run the model, by that backend or by default."""
     device = torch.device(choose_device("auto", backend))
     chosen = choose_backend(backend, device, "auto", compile=False)

@@ -2,15 +2,15 @@
 
 import torch
 
-from model.checkpoints.base import Precision
+from model.checkpoints.base import TorchPrecision
 from model.checkpoints.denoiser import DenoiserCheckpoint
 
 
-def choose_precision(wanted: str, checkpoint: DenoiserCheckpoint, device: torch.device) -> Precision:
-    """What the checkpoint allows and the hardware has ("auto"), unless one is asked for by name and allowed."""
+def choose_precision(wanted: str, checkpoint: DenoiserCheckpoint, device: torch.device) -> TorchPrecision:
+    """PyTorch's: what the checkpoint allows and the hardware has, unless one is wanted by name and allowed."""
     allowed = checkpoint.config.precisions
     if wanted != "auto":
-        return wanted if wanted in allowed else "float32"
+        return "bfloat16" if wanted == "bfloat16" and wanted in allowed else "float32"
     return "bfloat16" if "bfloat16" in allowed and has_bfloat16(device) else "float32"
 
 

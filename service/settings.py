@@ -78,10 +78,10 @@ class Settings(BaseSettings):
         description="What computes the networks. auto is onnx (ONNX Runtime) on CPUs, and torch on GPUs, for "
         "bfloat16, and to compile. Changes the bytes.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
         description="auto is float32 with onnx; with torch it is bfloat16 where the checkpoint allows it and the "
-        "hardware has it. Changes the bytes.",
+        "hardware has it. int8 is onnx's, for models whose card allows it, and faster. Changes the bytes.",
     )
     batch_sizes: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         (), description="Sizes that torch pads batches to, such as 4,16,64; empty is the default of each model. "
@@ -204,11 +204,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _backend_can(self) -> Self:
+        if self.precision == "int8":
+            if self.backend == "torch":
+                raise ValueError("backend: torch has no int8; use onnx")
+            self.backend = "onnx"  # also where there is a GPU
         if self.backend == "onnx":
             if self.device not in ("auto", "cpu"):
                 raise ValueError(f"backend: onnx computes on the CPU only, and the device is {self.device}; use torch")
             if self.precision == "bfloat16":
-                raise ValueError("backend: onnx computes in float32 only; use torch for bfloat16")
+                raise ValueError("backend: onnx computes in float32 or int8; use torch for bfloat16")
             if self.compile:
                 raise ValueError("backend: onnx has nothing to compile; use torch")
         return self

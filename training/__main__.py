@@ -12,13 +12,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from accelerate import Accelerator
 
-from model.checkpoints.base import GRAPH
-from model.checkpoints.config import CONFIG, read_role
+from model.checkpoints.base import Precision
 from model.checkpoints.reference_points import REFERENCE
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError
@@ -35,6 +34,7 @@ from training.evaluate.command import (
     evaluate_memorisation,
 )
 from training.evaluate.sampling_run import SamplingRun
+from training.export_graphs import export, write_graph
 from training.importing.arguments import import_
 from training.init.arguments import init
 from training.init.survey import left_out_lines
@@ -49,6 +49,7 @@ from training.trainer import train as run_training
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 app.command()(init)
+app.command()(export)
 app.command("import")(import_)
 
 
@@ -110,35 +111,7 @@ def _train(
             found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
         if graph and made.role in LOADERS:
-            _write_graph(folder, made.role)
-
-
-@app.command()
-def export(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of checkpoints. Default: all served ones.")] = None,
-    checkpoints: Checkpoints = CHECKPOINTS,
-) -> None:
-    """Make the graphs by which CPUs serve checkpoints, anew where there are some."""
-    everything = [config.parent for config in sorted(checkpoints.glob(f"*/{CONFIG}"))]
-    for folder in [find_checkpoint(name, checkpoints) for name in names] if names else everything:
-        role = read_role(folder) or "denoiser"
-        if role in LOADERS:
-            _write_graph(folder, role)
-        elif names:
-            raise CheckpointError(f"{folder.name}: a {role} is not served, and needs no graph")
-
-
-def _write_graph(folder: Path, role: str) -> None:
-    from model.backends.onnx_export import write_graph  # imports the exporter: slow, and needed here alone
-
-    try:
-        write_graph(folder, LOADERS[role](folder))
-    except CheckpointError:
-        raise
-    except Exception as error:  # of the exporter, of many kinds
-        typer.echo(f"{folder.name}: no graph ({error}): CPUs serve it by PyTorch")
-    else:
-        typer.echo(f"{folder.name}: the graph is in {folder / GRAPH}")
+            write_graph(folder, made.role)
 
 
 @app.command()
@@ -159,8 +132,8 @@ def evaluate(
         typer.Option(min=0, max=20, help="Default: the card's. With hints of the label, and of hints alone."),
     ] = None,
     precision: Annotated[
-        Literal["float32", "bfloat16"],
-        typer.Option(help="bfloat16 is compared with float32, and may be served if it loses nothing."),
+        Precision,
+        typer.Option(help="bfloat16 and int8 are compared with float32, and may be served if they lose nothing."),
     ] = "float32",
     seed: Annotated[
         int,

@@ -8,13 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoints.base import Precision
+from model.backends.onnx_runtime import onnx_row_function
+from model.checkpoints.base import Precision, TorchPrecision
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
 from model.compilation import compiled
 from model.conditions import Conditions
+from model.denoiser import Network
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
@@ -68,15 +70,18 @@ def generate(
     guidance_model  its gradient is scaled by the conditions
     control         the ControlNet for the conditions' hints
     seed            sample i has the seed (seed + i) mod 2⁶³
+    precision       int8 is the denoiser's alone, on a CPU, and needs its graph in integers
     compile         compile the networks first, which pays for thousands of samples
     advance         called after each batch with its number of samples
+
+    Raises GraphError where int8 is wanted, and its graph is missing or cannot be used.
     """
     data = checkpoint.config.data
     gradients = {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {}
-    controls = {control.hint: control.control(device, precision)} if control else {}
-    network = checkpoint.torch_network(device, precision)
+    by_torch: TorchPrecision = "bfloat16" if precision == "bfloat16" else "float32"
+    controls = {control.hint: control.control(device, by_torch)} if control else {}
+    network = network_in(checkpoint, device, precision, compile=compile)
     if compile:
-        network = compiled(network)
         controls = {kind: compiled(control) for kind, control in controls.items()}
     denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
@@ -88,6 +93,16 @@ def generate(
         done.append(data.restore(x).cpu())
         advance(len(x))
     return torch.cat(done)
+
+
+def network_in(
+    checkpoint: DenoiserCheckpoint, device: torch.device | str, precision: Precision, *, compile: bool
+) -> Network:
+    """A copy of its network in that precision. Raises GraphError as `generate` does."""
+    if precision == "int8":
+        return onnx_row_function(checkpoint, torch.get_num_threads(), int8=True)
+    network = checkpoint.torch_network(device, precision)
+    return compiled(network) if compile else network
 
 
 def labels_in_proportion(counts: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Checkpoints by ONNX Runtime, in float32 on a CPU.
+"""Checkpoints by ONNX Runtime on a CPU, in float32, or with convolutions in integers.
 
 Its kernels give a row the same bits in every batch, and small batches cost little more than their share.
 """
@@ -12,25 +12,32 @@ from torch import Tensor
 
 from model.backends.onnx_graph import GraphError, checked_graph
 from model.backends.pytorch import example_rows, torch_row_function
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.checkpoints.weights import fingerprint
 
 AS_PYTORCH = 1e-3  # of the largest number: how far the graph's answer may be from PyTorch's …
+AS_PYTORCH_IN_INT8 = 0.25  # the same, where 8 bits round what the convolutions read
 LARGEST_AT_LEAST = 1e-2  # … which counts as this where it is smaller: an untrained ControlNet gives zeros
 ROWS_COMPARED = 2
 
 
-def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0) -> "OnnxFunction":
+def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0, *, int8: bool = False) -> "OnnxFunction":
     """The checkpoint's network, or its gradient, by its graph, on so many threads; 0 is one a core. Threads change no
     bit.
 
+    int8  by a denoiser's graph in integers
+
     Raises GraphError where the graph is missing, is not of these weights, or computes something else than they do.
     """
-    if checkpoint.graph is None:
+    graph = checkpoint.graph
+    if int8:
+        graph = checkpoint.int8_graph if isinstance(checkpoint, DenoiserCheckpoint) else None
+    if graph is None:
         raise GraphError("there is none")
     weights = {name: tensor.float().contiguous() for name, tensor in checkpoint.network.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    outside = checked_graph(checkpoint.graph, fingerprint(checkpoint.network), shapes)
+    outside = checked_graph(graph, fingerprint(checkpoint.network), shapes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only
@@ -41,9 +48,9 @@ def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0) -> "OnnxFu
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name].numpy()) for name in outside]
     options.add_external_initializers(outside, values)
     try:
-        session = onnxruntime.InferenceSession(checkpoint.graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         function = OnnxFunction(session)
-        _compare(function, checkpoint)
+        _compare(function, checkpoint, int8)
     except GraphError:
         raise
     except Exception as error:  # of many kinds, none of them public
@@ -92,17 +99,22 @@ class OnnxFunction:
         return [np.concatenate(one)[:count] for one in zip(*parts, strict=True)]
 
 
-def _compare(function: OnnxFunction, checkpoint: ServedCheckpoint) -> None:
+def _compare(function: OnnxFunction, checkpoint: ServedCheckpoint, int8: bool) -> None:
     """Raises GraphError where a few rows' results differ from PyTorch's by more than rounding: without what a
-    ControlNet adds, and with it where the graph takes it."""
+    ControlNet adds, and with it where the graph takes it. In integers they are noise at t = T, as a run begins: at
+    other t noise alone is nothing that integers were scaled for, and neither is what a random ControlNet adds."""
     by_torch, rows = torch_row_function(checkpoint), example_rows(checkpoint, ROWS_COMPARED)
-    residuals = function.examples_after(len(rows), ROWS_COMPARED)
+    residuals = [] if int8 else function.examples_after(len(rows), ROWS_COMPARED)
+    if int8:
+        x, t, *more = rows
+        rows = (x, torch.full_like(t, checkpoint.schedule.T), *more)
+    tolerance = AS_PYTORCH_IN_INT8 if int8 else AS_PYTORCH
     for given in (rows, (*rows, *residuals)) if residuals else (rows,):
         with torch.inference_mode():
             expected, found = by_torch(*given), function(*given)
         for one, other in zip(_tuple(expected), _tuple(found), strict=True):
             largest = max(LARGEST_AT_LEAST, float(one.abs().max()))
-            if one.shape != other.shape or not (one - other).abs().max() <= AS_PYTORCH * largest:
+            if one.shape != other.shape or not (one - other).abs().max() <= tolerance * largest:
                 raise GraphError("it computes something else than PyTorch does with the same weights")
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.checkpoints.base import Precision
+from model.checkpoints.base import TorchPrecision
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
@@ -13,7 +13,7 @@ from model.denoiser import RowFunction
 
 
 def torch_row_function(
-    checkpoint: ServedCheckpoint, device: torch.device | str = "cpu", precision: Precision = "float32"
+    checkpoint: ServedCheckpoint, device: torch.device | str = "cpu", precision: TorchPrecision = "float32"
 ) -> RowFunction:
     """What the checkpoint computes of rows, on a copy of its network. A gradient is computed in float32."""
     if isinstance(checkpoint, DenoiserCheckpoint):

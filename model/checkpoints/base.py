@@ -20,9 +20,12 @@ from model.text_encoder import TextEncoder
 
 WEIGHTS = "model.safetensors"
 GRAPH = "graph.onnx"
-Precision = Literal["float32", "bfloat16"]
+INT8_GRAPH = "graph.int8.onnx"
+TorchPrecision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
+"""int8 is for ONNX Runtime alone: the network's convolutions in 8-bit integers, everything else in float32."""
 
-_DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES: Mapping[TorchPrecision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ class Checkpoint(Generic[NetworkT]):
     def metrics(self) -> Mapping[str, Any]:
         return self.config.metrics
 
-    def network_on(self, device: torch.device | str, precision: Precision = "float32") -> NetworkT:
+    def network_on(self, device: torch.device | str, precision: TorchPrecision = "float32") -> NetworkT:
         """A copy of the network for inference, on a device, in a precision."""
         network = self.config.build_network()
         network.load_state_dict(self.network.state_dict())
@@ -71,14 +74,14 @@ def load_network(folder: Path, config: CheckpointConfig[NetworkT]) -> NetworkT:
     return network.eval()
 
 
-def read_graph(folder: Path) -> bytes | None:
+def read_graph(folder: Path, name: str = GRAPH) -> bytes | None:
     """The folder's ONNX graph, unchecked. Raises CheckpointError where there is one that cannot be read."""
     try:
-        return (folder / GRAPH).read_bytes()
+        return (folder / name).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CheckpointError(f"{folder.name}: cannot read {GRAPH}: {error}") from error
+        raise CheckpointError(f"{folder.name}: cannot read {name}: {error}") from error
 
 
 def save_checkpoint(
@@ -90,7 +93,8 @@ def save_checkpoint(
 ) -> None:
     """Write the folder. The weights come first and config.json last, each by an atomic rename."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / GRAPH).unlink(missing_ok=True)  # of other weights
+    for graph in (GRAPH, INT8_GRAPH):
+        (folder / graph).unlink(missing_ok=True)  # of other weights
     save_weights(folder / WEIGHTS, network)
     if text is not None:
         text.save(folder)

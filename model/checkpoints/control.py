@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from model.checkpoints.base import Checkpoint, Precision, load_network, read_graph
+from model.checkpoints.base import Checkpoint, TorchPrecision, load_network, read_graph
 from model.checkpoints.config import NAME_PATTERN, DiffusionConfig, SamplingOverrides, load_config
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.weights import fingerprint
@@ -84,7 +84,7 @@ class ControlCheckpoint(Checkpoint[ControlNet]):
         """Was it trained beside that denoiser, with the weights that it has?"""
         return base.config.name == self.config.base.name and fingerprint(base.network) == self.config.base.weights
 
-    def control(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Control:
+    def control(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Control:
         """On a copy of the network in that precision."""
         return self.network_on(device, precision)
 

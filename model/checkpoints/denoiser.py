@@ -1,7 +1,7 @@
 """A denoiser's checkpoint: what its network predicts, what it is conditioned on, and how it samples by default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from model.checkpoints.base import Checkpoint, Precision, load_network, read_graph
+from model.checkpoints.base import INT8_GRAPH, Checkpoint, Precision, TorchPrecision, load_network, read_graph
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
@@ -124,20 +124,24 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
 
 @dataclass(frozen=True, eq=False)
 class DenoiserCheckpoint(Checkpoint[nn.Module]):
-    """A loaded denoiser; with its text encoder where it is conditioned on text, and real points where it keeps some."""
+    """A loaded denoiser; with its text encoder where it is conditioned on text, and real points where it keeps some.
+
+    int8_graph  as `graph`, of the network in integers
+    """
 
     config: DenoiserConfig
     text: TextEncoder | None = None
     reference: Reference | None = None
+    int8_graph: bytes | None = field(default=None, kw_only=True)
 
-    def torch_network(self, device: torch.device | str = "cpu", precision: Precision = "float32") -> Network:
+    def torch_network(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Network:
         """A copy of the network, in that precision; what it returns is in float32."""
         return _InFloat32(self.network_on(device, precision))
 
     def denoiser(
         self,
         device: torch.device | str = "cpu",
-        precision: Precision = "float32",
+        precision: TorchPrecision = "float32",
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         network: Network | None = None,
@@ -191,5 +195,6 @@ def load_checkpoint(folder: Path) -> DenoiserCheckpoint:
     network = load_network(folder, config)
     text = None if config.text is None else load_text(folder, config.text)
     return DenoiserCheckpoint(
-        config, config.schedule.build(), network, text, load_reference(folder, config.data), graph=read_graph(folder)
-    )
+        config, config.schedule.build(), network, text, load_reference(folder, config.data),
+        graph=read_graph(folder), int8_graph=read_graph(folder, INT8_GRAPH),
+    )  # fmt: skip

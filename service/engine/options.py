@@ -6,7 +6,7 @@ from typing import Literal
 from service.engine.hardware import DEFAULT_THREADS
 
 WantedBackend = Literal["auto", "onnx", "torch"]
-WantedPrecision = Literal["auto", "float32", "bfloat16"]
+WantedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True)

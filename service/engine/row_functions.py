@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -13,7 +14,7 @@ import torch
 from model.backends.onnx_graph import GraphError
 from model.backends.onnx_runtime import OnnxFunction, onnx_row_function
 from model.backends.pytorch import example_rows, torch_row_function
-from model.checkpoints.base import Precision
+from model.checkpoints.base import Precision, TorchPrecision
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 def choose_backend(wanted: WantedBackend, device: torch.device, precision: WantedPrecision, compile: bool) -> Backend:
     """What is asked for by name, or by the rule: ONNX Runtime on CPUs, PyTorch on every other device, and where
-    bfloat16 or compiled kernels are asked for, which it alone has."""
+    bfloat16 or compiled kernels are asked for, which it alone has. ONNX Runtime alone has int8."""
     if wanted != "auto":
         return wanted
     return "onnx" if device.type == "cpu" and precision != "bfloat16" and not compile else "torch"
@@ -46,12 +47,14 @@ def choose_backend(wanted: WantedBackend, device: torch.device, precision: Wante
 class ReadyFunction:
     """A checkpoint's network or gradient, as it is called with the rows of a tick.
 
+    precision  that it computes in, which is float32 where what was wanted cannot be used
     seconds  that a pass took, by batch size. Where `backend` is onnx, a batch may have any size up to the largest, and
              only a model's network is timed
     """
 
     call: BucketedNetwork[Any] | OnnxFunction
     backend: Backend
+    precision: Precision
     seconds: Mapping[int, float]
     is_compiled: bool = False
 
@@ -83,22 +86,15 @@ class RowFunctions:
         Yields after each pass, so that the rows of other models need not wait.
         """
         if self._backend == "onnx":
-            try:
-                function = yield from _beside(lambda: self._by_onnx(checkpoint))
-            except GraphError as error:
-                remedy = f"python -m training export {checkpoint.name}"
-                log.warning(
-                    "graph not used, PyTorch computes this",
-                    checkpoint=checkpoint.name,
-                    reason=str(error),
-                    remedy=remedy,
-                )
-            else:
+            found = yield from self._first_usable(checkpoint, precision)
+            if found is not None:
+                function, runs_in = found
                 is_model = isinstance(checkpoint, DenoiserCheckpoint)
                 seconds = (yield from self._timed(function, checkpoint)) if is_model else {}
-                return ReadyFunction(function, "onnx", seconds)
+                return ReadyFunction(function, "onnx", runs_in, seconds)
+        by_torch_in: TorchPrecision = "bfloat16" if precision == "bfloat16" else "float32"
         torch.set_num_threads(self._threads)  # of this thread
-        by_torch = torch_row_function(checkpoint, self._device, precision)
+        by_torch = torch_row_function(checkpoint, self._device, by_torch_in)
         sizes = self._sizes or default_sizes(checkpoint.data)
         example, *more = (one[0].cpu() for one in example_rows(checkpoint, 1)[2:])
         bucketed: BucketedNetwork[Any]
@@ -111,11 +107,31 @@ class RowFunctions:
             log.info(
                 "batch sizes dropped: rows differ there in the last bits", network=checkpoint.name, kept=tuple(seconds)
             )
-        return ReadyFunction(bucketed, "torch", seconds, compiles)
+        return ReadyFunction(bucketed, "torch", by_torch_in, seconds, compiles)
 
-    def _by_onnx(self, checkpoint: ServedCheckpoint) -> OnnxFunction:
+    def _first_usable(
+        self, checkpoint: ServedCheckpoint, precision: Precision
+    ) -> Generator[None, None, tuple[OnnxFunction, Precision] | None]:
+        """By the graph in integers where that is wanted, else by the one in float32. None where neither can be used."""
+        wanted: list[Precision] = ["float32"]
+        if precision == "int8" and isinstance(checkpoint, DenoiserCheckpoint):
+            wanted.insert(0, "int8")
+        for one in wanted:
+            try:
+                return (yield from _beside(partial(self._by_onnx, checkpoint, one == "int8"))), one
+            except GraphError as error:
+                int8 = one == "int8"
+                log.warning(
+                    f"graph not used, {'its graph in float32' if int8 else 'PyTorch'} computes this",
+                    checkpoint=checkpoint.name,
+                    reason=str(error),
+                    remedy=f"python -m training export {checkpoint.name}{' --int8' if int8 else ''}",
+                )
+        return None
+
+    def _by_onnx(self, checkpoint: ServedCheckpoint, int8: bool) -> OnnxFunction:
         torch.set_num_threads(self._threads)  # of this thread, which compares the graph with PyTorch
-        return onnx_row_function(checkpoint, self._threads)
+        return onnx_row_function(checkpoint, self._threads, int8=int8)
 
     def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:
         found = {}

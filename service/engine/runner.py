@@ -33,7 +33,6 @@ class Model:
     network: ReadyFunction
     gradients: Mapping[Conditioning, ReadyFunction]
     controls: Mapping[HintKind, ReadyFunction]
-    precision: Precision
     curve: SpeedCurve
     arena: Arena
 
@@ -83,7 +82,6 @@ class Runner:
                 yield
         self.models[key] = Model(
             served, checkpoint.data, denoiser, network, gradients, controls,
-            precision=precision,
             curve=SpeedCurve(network.seconds, any_size=network.any_size),
             arena=Arena(checkpoint.data.shape, self.device),
         )  # fmt: skip

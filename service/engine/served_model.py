@@ -46,6 +46,8 @@ class Served:
             digest.update(part.config.model_dump_json(exclude=ADVISORY_FIELDS).encode())
             digest.update(fingerprint(part.network).encode())
             digest.update(part.graph or b"")
+            if isinstance(part, DenoiserCheckpoint):
+                digest.update(part.int8_graph or b"")
             if isinstance(part, DenoiserCheckpoint | ClipCheckpoint) and part.text is not None:
                 digest.update(fingerprint(part.text.network).encode())
         return f"{self.name}@{digest.hexdigest()[:12]}"

@@ -34,7 +34,7 @@ class ReadyModel:
             name=served.name,
             dataset=model.data.dataset,
             backend=model.network.backend,
-            precision=model.precision,
+            precision=model.network.precision,
             curve=model.curve,
             guidance_models={one.name: model.gradients[kind] for kind, one in served.guidance_models.items()},
             controlnets={one.name: model.controls[kind] for kind, one in served.controls.items()},

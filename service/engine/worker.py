@@ -110,6 +110,8 @@ class Worker:
         precision: Precision = "float32"  # PyTorch's too, for what has no graph: its numbers meet those of graphs
         if self._backend == "torch":
             precision = choose_precision(self._options.precision, served.checkpoint, self._device)
+        elif self._options.precision == "int8" and "int8" in served.checkpoint.config.precisions:
+            precision = "int8"
         if self._options.precision not in ("auto", precision):
             log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
         yield from self._runner.load(key, served, precision)
@@ -121,7 +123,7 @@ class Worker:
             model=served.name,
             device=str(self._device),
             backend=model.network.backend,
-            precision=model.precision,
+            precision=model.network.precision,
             network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
             knee=curve.knee,
             ready=f"{len(self._curves)} of {len(self._to_begin_with)}",

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.compilation import compiled
 from model.sampler_spec import Variance
 from model.timestep_spacing import trailing_timesteps
 from training.data import trained_on
 from training.evaluate.measurement import Metrics, computed, rounded
 from training.evaluate.sampling_run import SamplingRun
+from training.generate import network_in
 from training.metrics.bits_per_dimension import Bits, bits_per_dimension
 
 
@@ -36,8 +36,8 @@ def measure_likelihood(checkpoint: DenoiserCheckpoint, steps: int, run: Sampling
     """
     data = checkpoint.config.data
     run = replace(run, compile=run.compile and data.kind == "images")
-    network = checkpoint.torch_network(run.device, run.precision)
-    denoiser = checkpoint.denoiser(run.device, network=compiled(network) if run.compile else network)
+    network = network_in(checkpoint, run.device, run.precision, compile=run.compile)
+    denoiser = checkpoint.denoiser(run.device, network=network)
     x = trained_on(checkpoint.config).held_out.some(rows).rows
     with Progress(transient=True) as progress:
         task = progress.add_task(f"{steps} steps", total=len(x) * steps)

@@ -99,3 +99,11 @@ def test_a_key_is_never_shown():
     with pytest.raises(ValidationError) as error:
         Settings(api_key="sesame", port="x")
     assert "sesame" not in command._explain(error.value) + repr(Settings(api_key="sesame"))
+
+
+def test_int8_is_for_cpus_by_onnx():
+    assert Settings(precision="int8").backend == "onnx"
+    with pytest.raises(ValidationError, match="torch has no int8"):
+        Settings(precision="int8", backend="torch")
+    with pytest.raises(ValidationError, match="computes on the CPU only"):
+        Settings(precision="int8", device="cuda:0")

@@ -1,7 +1,9 @@
 """Measure a denoiser: the quality of its samples, and whether they are copies of training rows."""
 
 from pathlib import Path
+from typing import get_args
 
+from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
@@ -9,9 +11,9 @@ from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
-from training.evaluate.bfloat16 import as_good, check_comparable
 from training.evaluate.command.options import MEASURED, ChangedSettings, announce, count_of, options_of
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
+from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import Metrics, number, settings_of
 from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points, two_sample_test
 from training.evaluate.sampling_run import Generated, SamplingRun
@@ -41,8 +43,8 @@ def evaluate_denoiser(
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
     count = samples or count_of(config, data)
-    if precision == "bfloat16" and not changed:
-        check_comparable(options, count, run.seed, config.metrics.get(MEASURED))
+    if precision != "float32" and not changed:
+        check_comparable(precision, options, count, run.seed, config.metrics.get(MEASURED))
     metrics, generated = _measured(checkpoint, data, checkpoints, options, run, count)
     column = MEASURED if precision == "float32" else precision
     # A measurement with fewer samples does not replace one with more.
@@ -50,12 +52,14 @@ def evaluate_denoiser(
         return metrics
 
     columns, precisions, found = config.metrics | {column: metrics}, config.precisions, None
-    if precision == "bfloat16":
-        precisions = ("float32", "bfloat16") if as_good(metrics, columns[MEASURED]) else ("float32",)
+    if precision != "float32":
+        others = tuple(one for one in precisions if one != precision)
+        precisions = (*others, precision) if as_good(metrics, columns[MEASURED]) else others
     else:
-        if "bfloat16" in columns and not settings_of(options, None).items() <= columns["bfloat16"].items():
-            del columns["bfloat16"]  # measured at other settings, so it says nothing about these
-            precisions = ("float32",)
+        for other in columns.keys() & set(get_args(Precision)):  # those in float32 are called "measured"
+            if not settings_of(options, None).items() <= columns[other].items():
+                del columns[other]  # measured at other settings, so it says nothing about these
+                precisions = tuple(one for one in precisions if one != other)
         if config.data.kind == "points":
             metrics |= two_sample_test(generated, data)
             if options != config.sampling:

@@ -59,6 +59,8 @@ def options_of(
     if config.distilled is not None and (refusal := config.distilled.refusal(options)) is not None:
         raise RecipeError(f"{refusal[0]}: for {config.name} {refusal[1]}")
     check_precision(config, precision)
+    if precision == "int8" and checkpoint.int8_graph is None:
+        raise RecipeError(f"precision: {config.name} has no graph in integers: `export {config.name} --int8` makes it")
     return options
 
 

@@ -1,7 +1,8 @@
-"""Does a checkpoint lose quality in bfloat16? Its metrics against those measured in float32."""
+"""Does a checkpoint lose quality in bfloat16 or int8? Its metrics against those measured in float32."""
 
 import math
 
+from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig
 from training.evaluate.measurement import Metrics, number, settings_of
 from training.recipe import RecipeError
@@ -11,22 +12,26 @@ from training.recipe import RecipeError
 FRECHET_TOLERANCE = 0.1
 
 
-def check_comparable(options: SamplingConfig, samples: int, seed: int, reference: Metrics | None) -> None:
+def check_comparable(
+    precision: Precision, options: SamplingConfig, samples: int, seed: int, reference: Metrics | None
+) -> None:
     """Raises RecipeError if float32 was not measured at these settings, before any sample is made.
 
     reference  the metrics in float32, if there are any
     """
     wanted = {"samples": samples, "seed": seed} | settings_of(options, None)
     if reference is None or not wanted.items() <= reference.items():
-        raise RecipeError("bfloat16 is compared with float32 at the same settings: evaluate without --precision first")
+        raise RecipeError(
+            f"{precision} is compared with float32 at the same settings: evaluate without --precision first"
+        )
     if "judge" not in reference:
         raise RecipeError(
-            "bfloat16 is compared with float32 by a judge, and float32 was measured without one: train a judge first"
+            f"{precision} is compared with float32 by a judge; float32 was measured without one: train a judge first"
         )
 
 
 def as_good(metrics: Metrics, reference: Metrics) -> bool:
-    """Is bfloat16 as good as the reference in float32, by every metric that both have? False if they share none."""
+    """Is it as good as the reference in float32, by every metric that both have? False if they share none."""
     n, both = number(reference, "samples"), metrics.keys() & reference.keys()
     good = []
     for share in both & {"label_accuracy", "digit", "thickness", "slant"}:
