@@ -19,6 +19,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.compilation import compiled
+from model.precision import choose_precision
 from service.engine.buckets import BucketedNetwork, default_sizes
 from service.engine.options import WantedBackend, WantedPrecision
 
@@ -41,6 +42,16 @@ def choose_backend(wanted: WantedBackend, device: torch.device, precision: Wante
     if wanted != "auto":
         return wanted
     return "onnx" if device.type == "cpu" and precision != "bfloat16" and not compile else "torch"
+
+
+def precision_by(
+    backend: Backend, wanted: WantedPrecision, checkpoint: DenoiserCheckpoint, device: torch.device
+) -> Precision:
+    """What is wanted, where the card allows it. By ONNX Runtime it is float32 otherwise: also PyTorch's, for what has no
+    graph, so that numbers meet."""
+    if backend == "torch":
+        return choose_precision(wanted, checkpoint, device)
+    return "int8" if wanted == "int8" and "int8" in checkpoint.config.precisions else "float32"
 
 
 @dataclass(frozen=True, eq=False)

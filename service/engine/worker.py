@@ -10,14 +10,12 @@ from typing import Any
 import structlog
 import torch
 
-from model.checkpoints.base import Precision
-from model.precision import choose_precision
 from service.engine.backlog import Backlog
 from service.engine.hardware import choose_device
 from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
 from service.engine.job import EngineStopped, JobFailed, Samples
 from service.engine.options import EngineOptions
-from service.engine.row_functions import RowFunctions, choose_backend
+from service.engine.row_functions import RowFunctions, choose_backend, precision_by
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler, Slice, Tick
 from service.engine.served_model import Served
@@ -107,11 +105,7 @@ class Worker:
     def _made_ready(self, key: str, served: Served) -> Generator[None, None, None]:
         """Load and warm up one model; yields between its passes. Raises whatever it fails with."""
         started = time.monotonic()
-        precision: Precision = "float32"  # PyTorch's too, for what has no graph: its numbers meet those of graphs
-        if self._backend == "torch":
-            precision = choose_precision(self._options.precision, served.checkpoint, self._device)
-        elif self._options.precision == "int8" and "int8" in served.checkpoint.config.precisions:
-            precision = "int8"
+        precision = precision_by(self._backend, self._options.precision, served.checkpoint, self._device)
         if self._options.precision not in ("auto", precision):
             log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
         yield from self._runner.load(key, served, precision)

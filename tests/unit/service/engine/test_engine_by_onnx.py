@@ -108,9 +108,9 @@ def test_what_is_ready_says_how_it_is_computed(engine):
 def test_rows_do_not_wait_for_a_session_that_is_being_made(engine, monkeypatch):
     sampled = threading.Event()
 
-    def made_after_a_sample(checkpoint, threads):
+    def made_after_a_sample(*arguments, **options):
         assert sampled.wait(60)
-        return onnx_row_function(checkpoint, threads)
+        return onnx_row_function(*arguments, **options)
 
     monkeypatch.setattr("service.engine.row_functions.onnx_row_function", made_after_a_sample)
 

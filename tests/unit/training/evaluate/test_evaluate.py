@@ -20,10 +20,11 @@ from training.data.data_section import TableSection
 from training.data.digits import mnist
 from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples, FiniteSet
-from training.evaluate import bfloat16, point_evaluation
+from training.evaluate import point_evaluation
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.command.options import options_of
 from training.evaluate.image_evaluation import generate_labelled
+from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
@@ -319,22 +320,22 @@ def test_what_is_not_there_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "frechet", "as_good"), [(0.99, 1.0, True), (0.989, 1.05, True), (0.98, 1.0, False), (0.99, 1.2, False)]
+    ("accuracy", "frechet", "allowed"), [(0.99, 1.0, True), (0.989, 1.05, True), (0.98, 1.0, False), (0.99, 1.2, False)]
 )
-def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, as_good):
+def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, allowed):
     settings = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "seed": 0}
     reference = settings | {"label_accuracy": 0.99, "frechet": 1.0}
-    assert bfloat16.as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is as_good
-    assert not bfloat16.as_good(settings, reference)  # nothing that could be compared
+    assert as_good(settings | {"label_accuracy": accuracy, "frechet": frechet}, reference) is allowed
+    assert not as_good(settings, reference)  # nothing that could be compared
 
 
 @pytest.mark.parametrize("measured", [None, {"steps": 10}, {"seed": 1}, {"guidance_scale": 2.0}, {"samples": 100}])
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
     metrics = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
-    bfloat16.check_comparable(options, 10_000, 0, metrics)
+    check_comparable("bfloat16", options, 10_000, 0, metrics)
     with pytest.raises(RecipeError, match="same settings"):
-        bfloat16.check_comparable(options, 10_000, 0, None if measured is None else metrics | measured)
+        check_comparable("bfloat16", options, 10_000, 0, None if measured is None else metrics | measured)
 
 
 def test_settings_are_told_of_the_sampler_that_has_them():
@@ -344,7 +345,7 @@ def test_settings_are_told_of_the_sampler_that_has_them():
     }  # fmt: skip
     metrics = {"samples": 10, "seed": 0, "judge": "j"} | settings_of(ddpm, None)
     with pytest.raises(RecipeError, match="same settings"):
-        bfloat16.check_comparable(ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, metrics)
+        check_comparable("bfloat16", ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, metrics)
     assert settings_of(SamplingConfig(sampler="ddim", eta=0.5), None)["eta"] == 0.5
 
 
@@ -380,7 +381,7 @@ def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
 def test_bfloat16_is_not_compared_where_nothing_was_judged():
     metrics = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
     with pytest.raises(RecipeError, match="measured without one"):
-        bfloat16.check_comparable(SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, metrics)
+        check_comparable("bfloat16", SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, metrics)
 
 
 # The judge
