@@ -105,5 +105,3 @@ def test_int8_is_for_cpus_by_onnx():
     assert Settings(precision="int8").backend == "onnx"
     with pytest.raises(ValidationError, match="torch has no int8"):
         Settings(precision="int8", backend="torch")
-    with pytest.raises(ValidationError, match="computes on the CPU only"):
-        Settings(precision="int8", device="cuda:0")
