@@ -47,8 +47,7 @@ def choose_backend(wanted: WantedBackend, device: torch.device, precision: Wante
 def precision_by(
     backend: Backend, wanted: WantedPrecision, checkpoint: DenoiserCheckpoint, device: torch.device
 ) -> Precision:
-    """What is wanted, where the card allows it; otherwise ONNX Runtime takes float32. PyTorch does so too beside it, for
-    what has no graph: the numbers meet."""
+    """What is wanted, where the card allows it. Otherwise ONNX Runtime takes float32, as PyTorch does beside it."""
     if backend == "torch":
         return choose_precision(wanted, checkpoint, device)
     return "int8" if wanted == "int8" and "int8" in checkpoint.config.precisions else "float32"
