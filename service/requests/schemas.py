@@ -221,7 +221,8 @@ def ranges() -> Mapping[str, str]:
             bounds.setdefault(name, {}).update(
                 {kind: getattr(limit, kind) for kind in ("ge", "le") if hasattr(limit, kind)}
             )
-    return {name: f"{bound['ge']} … {bound['le']}" for name, bound in bounds.items() if {"ge", "le"} <= bound.keys()}
+    found = {name: f"{bound['ge']} … {bound['le']}" for name, bound in bounds.items() if {"ge", "le"} <= bound.keys()}
+    return found | {"seed": f"{found['seed']}, or -1 to have one drawn"}
 
 
 def _nested_fields() -> Iterator[tuple[str, str, FieldInfo]]:

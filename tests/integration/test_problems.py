@@ -35,7 +35,7 @@ def problem(answer, status: int) -> dict:
         ({"n": "3"}, "n", "integer"),
         ({"steps": 0}, "steps", "1 … 50"),
         ({"steps": 51}, "steps", "1 … 50"),
-        ({"seed": -2}, "seed", f"0 … {2**63 - 1}"),
+        ({"seed": -2}, "seed", f"0 … {2**63 - 1}, or -1 to have one drawn"),
         ({"seed": 2**63}, "seed", "less"),
         ({"seed": 1.5}, "seed", "integer"),
         ({"sampler": "euler"}, "sampler", "dpmpp-2m"),
