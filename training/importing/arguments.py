@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from model.checkpoints.base import GRAPH
 from model.checkpoints.config import NAME_PATTERN
-from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints
+from training.export_graphs import write_graph
 from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions
 
@@ -47,7 +46,12 @@ def import_(
         None if size is None else _sides(size),
         scheduler,
     )
-    target, imported = import_model(path, checkpoints, options, _write_graph if graph else lambda folder: None)
+
+    def finish(folder: Path) -> None:
+        if graph:
+            write_graph(folder, "denoiser")
+
+    target, imported = import_model(path, checkpoints, options, finish)
     typer.echo(f"{name}: {imported.config.imported}: written to {target}")
     for note in imported.notes:
         typer.echo(f"{name}: {note}")
@@ -59,12 +63,3 @@ def _sides(size: str) -> tuple[int, int]:
         raise typer.BadParameter(f"{size}: give pixels a side, or HEIGHTxWIDTH", param_hint="--size")
     height = int(found[1])
     return height, int(found[2]) if found[2] else height
-
-
-def _write_graph(folder: Path) -> None:
-    from model.backends.onnx_export import write_graph  # imports the exporter: slow, and needed here alone
-
-    try:
-        write_graph(folder, load_checkpoint(folder))
-    except Exception as error:  # of the exporter, of many kinds
-        typer.echo(f"{folder.name}: no {GRAPH} ({error}): CPUs serve it by PyTorch")

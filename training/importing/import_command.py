@@ -1,6 +1,5 @@
 """`python -m training import`: a model's files → a checkpoint's folder, whole or not at all."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from training.card.card import write_denoiser_card
 from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, read_diffusers_folder
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused
 from training.importing.lucidrains_file import read_lucidrains_file
+from training.temporary import written_whole
 
 NAMED = 3  # tensors that an error lists
 
@@ -36,14 +36,11 @@ def import_model(
         raise ImportRefused(f"{target} is there already: give another --name, or delete it")
     imported = read_model(source, options)
     network = _network(imported)
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{options.name}-", dir=checkpoints) as temporary:
-        folder = Path(temporary) / options.name
+    with written_whole(target) as folder:
         save_checkpoint(folder, imported.config, network)
         write_denoiser_card(folder, imported.config)
         load_checkpoint(folder)
         finish(folder)
-        folder.rename(target)
     return target, imported
 
 

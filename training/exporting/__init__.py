@@ -1,0 +1,1 @@
+"""Checkpoints → files that other libraries read."""

@@ -1,0 +1,85 @@
+"""A checkpoint → one ONNX file of its function of rows, with its weights, and what its numbers mean as metadata."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+
+from model.backends.onnx_export import make_graph
+from model.checkpoints.base import WEIGHTS
+from model.checkpoints.control import ControlCheckpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.roles import ServedCheckpoint
+
+UNEXPLAINED = {"recipe", "metrics"}  # fields of config.json that say nothing of what the numbers mean
+
+
+def write_onnx(checkpoint: ServedCheckpoint, folder: Path, file: Path) -> None:
+    """Write `file`. `folder` is the checkpoint's."""
+    weights = (folder / WEIGHTS).read_bytes()
+    graph = onnx.load_model_from_string(make_graph(checkpoint, weights))
+    with TemporaryDirectory() as temporary:
+        (Path(temporary) / WEIGHTS).write_bytes(weights)
+        onnx.load_external_data_for_model(graph, temporary)
+    _rename(graph, _input_names(checkpoint), "gradient" if _is_guide(checkpoint) else "output")
+    for key, value in _meaning(checkpoint).items():
+        graph.metadata_props.add(key=f"spirale.{key}", value=value)
+    onnx.save_model(graph, file)
+
+
+def _is_guide(checkpoint: ServedCheckpoint) -> bool:
+    return not isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint)
+
+
+def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
+    """Of the first inputs; a UNet's others are what ControlNets add."""
+    names = ["x_t", "t", "label"]
+    if isinstance(checkpoint, DenoiserCheckpoint):
+        names[2] = "label" if checkpoint.config.text is None else "text"
+        return [*names, "guidance_scale"] if checkpoint.config.distilled is not None else names
+    if isinstance(checkpoint, ControlCheckpoint):
+        return [*names[:2], "text" if checkpoint.config.text else "label", "hint"]
+    return [*names[:2], checkpoint.conditioning]
+
+
+def _rename(graph: onnx.ModelProto, names: list[str], output: str) -> None:
+    """Name the first inputs so, the others control_0, control_1 …, and a lone output `output`."""
+    own = [each.name for each in graph.graph.input]
+    more = [f"control_{index}" for index in range(len(own) - len(names))]
+    renamed = dict(zip(own, [*names, *more], strict=True))
+    if len(graph.graph.output) == 1:
+        renamed[graph.graph.output[0].name] = output
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.name = renamed.get(value.name, value.name)
+    for node in graph.graph.node:
+        for values in (node.input, node.output):
+            values[:] = [renamed.get(name, name) for name in values]
+
+
+def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
+    """What somebody needs to sample by the graph, without Spirale."""
+    config, data = checkpoint.config, checkpoint.data
+    meaning = {
+        "config": config.model_dump_json(exclude=UNEXPLAINED),
+        "alpha_bar": json.dumps(checkpoint.schedule.alpha_bar.tolist()),
+        "x_t": f"float32 [rows, {', '.join(map(str, data.shape))}]: "
+        "sqrt(alpha_bar[t])*x0 + sqrt(1 - alpha_bar[t])*noise, of x0 = (data - mean)/std",
+        "t": f"int64 [rows], 1 … {checkpoint.schedule.T}",
+        "label": "int64 [rows], numbers of config.data.labels; -1 is no label. A network without labels ignores it",
+        "data": json.dumps({"mean": data.mean, "std": data.std, "clip": data.clip, "labels": data.labels}),
+    }
+    if isinstance(checkpoint, DenoiserCheckpoint):
+        learned = checkpoint.config.prediction.learned_variance
+        meaning["output"] = f"the network's {checkpoint.config.prediction.target}" + (
+            "; then as many channels v of the log variance, (v + 1)/2 of the way from beta_tilde to beta"
+            if learned
+            else ""
+        )
+        if (text := checkpoint.config.text) is not None:
+            meaning["text"] = f"float32 [rows, {text.outputs}], of text.safetensors; zeros are no prompt"
+    elif isinstance(checkpoint, ControlCheckpoint):
+        meaning["output"] = "what the base network takes as control_0, control_1 …"
+    else:
+        meaning["gradient"] = "of log p(condition|x_t) with respect to x_t"
+    return meaning
