@@ -24,7 +24,8 @@ from service.jobs.arithmetic import arithmetic_of
 from service.jobs.formats.registry import FORMATS
 from service.jobs.job_request import JobRequest
 from service.jobs.results import FolderResults
-from service.jobs.specification import Chunk, Specification, chunk_of, template_of
+from service.jobs.specification import Specification
+from service.jobs.template import Chunk, OtherBytes, Template
 from service.metrics import Metrics
 from service.requests.model_choice import choose
 from service.requests.schemas import SampleRequest
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = "; ".join(f"--{str(one['loc'][0]).replace('_', '-')}: {one['msg']}" for one in error.errors())
         print(f"spirale-sample: {told}", file=sys.stderr)
         return 2
-    except (Problem, EngineError, OSError) as error:
+    except (Problem, OtherBytes, EngineError, OSError) as error:
         print(f"spirale-sample: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -83,7 +84,7 @@ async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, thre
     threads  of the network; 0 is one a core
     told     where progress goes
 
-    Raises Problem, EngineError or OSError that says why not.
+    Raises Problem, OtherBytes, EngineError or OSError that says why not.
     """
     one_thread_here()
     keep_freed_memory()
@@ -99,16 +100,19 @@ async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, thre
                 raise OSError(f"no model could be made ready: {failure}")
             await asyncio.sleep(0.05)
         out.mkdir(parents=True, exist_ok=True)
-        await _fill(out, _specification(body, out, catalog, engine, options.threads), catalog, engine, told)
+        specification = _specification(body, out, catalog, checkpoints, engine, options.threads)
+        await _fill(out, Template.of(catalog, checkpoints, specification), engine, told)
     finally:
         engine.stop(0)
 
 
-def _specification(body: JobRequest, out: Path, catalog: Catalog, engine: Engine, threads: int) -> Specification:
-    """What the folder was begun with, else the body in full. Raises Problem where the two do not go together."""
+def _specification(
+    body: JobRequest, out: Path, catalog: Catalog, checkpoints: Path, engine: Engine, threads: int
+) -> Specification:
+    """What the folder was begun with, else the body in full. Raises Problem or OtherBytes where it cannot go on."""
     note, asked = out / NOTE, body.model_dump(exclude_unset=True, mode="json")
     if not note.exists():
-        new = accept(catalog, engine.snapshot(), threads, body)
+        new = accept(catalog, checkpoints, engine.snapshot(), threads, body)
         content = {"asked": asked, "specification": new.model_dump(mode="json")}
         FolderResults(out.parent).put(out.name, NOTE, (json.dumps(content, indent=1) + "\n").encode())
         return new
@@ -117,17 +121,15 @@ def _specification(body: JobRequest, out: Path, catalog: Catalog, engine: Engine
         raise Problem(422, f"{out} holds another data set: see {note}; name another folder")
     begun = Specification.model_validate(known["specification"])
     if begun.model_key not in engine.snapshot().keys:
-        raise Problem(422, f"{out} was begun with other weights of {begun.model}; name another folder")
+        raise OtherBytes(f"the weights of {begun.model} changed: other samples would come; name another folder")
     now = arithmetic_of(engine.snapshot(), begun.model_key, threads)
     if now != begun.arithmetic:
-        raise Problem(422, f"{out} was begun by {begun.arithmetic}, and this is {now}: name another folder")
+        raise OtherBytes(f"{out} was begun by {begun.arithmetic}, and this is {now}: name another folder")
     return begun
 
 
-async def _fill(out: Path, specification: Specification, catalog: Catalog, engine: Engine, told: TextIO) -> None:
-    template = template_of(catalog, specification)
-    data = template.checkpoint.config.data
-    columns = data.columns if data.kind == "points" else ()
+async def _fill(out: Path, template: Template, engine: Engine, told: TextIO) -> None:
+    specification = template.specification
     results = FolderResults(out.parent)
     results.remove(out.name, lambda name: not name.endswith(".unfinished"))
     form = FORMATS[specification.format]
@@ -136,7 +138,7 @@ async def _fill(out: Path, specification: Specification, catalog: Catalog, engin
     progress = _Progress(specification.rows, sum(map(specification.rows_of, left)), told)
 
     def submitted(first: int) -> tuple[Chunk, Ticket]:
-        chunk = chunk_of(template, specification, first)
+        chunk = template.chunk(first)
         return chunk, engine.submit(chunk.job, background=True)
 
     waiting = [submitted(first) for first in left[:1]]
@@ -145,7 +147,8 @@ async def _fill(out: Path, specification: Specification, catalog: Catalog, engin
         samples = await engine.result(ticket)
         if following is not None:
             waiting.append(submitted(following))  # computed while this one is written
-        for ending, content in (await asyncio.to_thread(chunk.written, specification, samples.data, columns)).items():
+        written = await asyncio.to_thread(template.written, chunk, samples.data)
+        for ending, content in written.files.items():
             await asyncio.to_thread(results.put, out.name, specification.part(chunk.first) + ending, content)
         progress.add(len(chunk.job))
     progress.end()

@@ -162,6 +162,7 @@ class Settings(BaseSettings):
         """The settings that jobs are kept by. Jobs belong to the key that they came with."""
         key = None if self.api_key is None else self.api_key.get_secret_value()
         return JobOptions(
+            self.checkpoints,
             self.data_dir,
             self.jobs,
             self.results,

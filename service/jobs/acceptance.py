@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineStopped
@@ -11,6 +12,7 @@ from service.jobs.arithmetic import arithmetic_of
 from service.jobs.formats.registry import formats_of
 from service.jobs.job_request import AS_TRAINED, BALANCED, MAX_ROWS, JobRequest
 from service.jobs.label_plan import LabelPlan, even_counts
+from service.jobs.quality_filter import AcceptRule, judge_of
 from service.jobs.specification import Specification
 from service.requests.control_image import hint_of
 from service.requests.labels import class_number, class_numbers, index_of
@@ -23,11 +25,13 @@ MOST_VALUES = 2**24  # numbers of a chunk's rows, which are held in memory sever
 MOST_ROWS = 2**18  # of a chunk, where nobody asks for more
 MOST_FILES = 100_000
 OF_PICTURES = ("zoom", "previews")
-OWN_FIELDS = {"n", "label", "format", "rows_per_file", "reproducible"}
+OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "reproducible"}
 
 
-def accept(catalog: Catalog, engine: EngineSnapshot, threads: int, body: JobRequest) -> Specification:
-    """The job in full. It may decode a picture: not for the event loop.
+def accept(
+    catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, threads: int, body: JobRequest
+) -> Specification:
+    """The job in full. It may decode a picture and load a judge: not for the event loop.
 
     Raises Problem (404, 422) that says what there is, or EngineStopped while the model is not ready.
     """
@@ -61,6 +65,7 @@ def accept(catalog: Catalog, engine: EngineSnapshot, threads: int, body: JobRequ
         rows=rows,
         rows_per_file=min(per_file, rows),
         reproducible=body.reproducible,
+        accept=_rule(body, resolved, plan, checkpoints),
         model_key=resolved.job.model,
         arithmetic=arithmetic_of(engine, resolved.job.model, threads),
     )
@@ -125,6 +130,18 @@ def _plan(body: JobRequest, resolved: Resolved, names: Sequence[str], rows: int)
         return LabelPlan(shares=resolved.choice.config.label_shares) if drawn else LabelPlan()
     number = class_number(label, names)
     return LabelPlan(counts=tuple(rows * (number == index) for index in range(len(names))))
+
+
+def _rule(body: JobRequest, resolved: Resolved, plan: LabelPlan, checkpoints: Path) -> AcceptRule | None:
+    if body.accept is None:
+        return None
+    data = resolved.checkpoint.config.data
+    if plan == LabelPlan():
+        raise invalid("accept", "applies to rows with labels: a judge compares with what was asked", body.accept)
+    judge = judge_of(checkpoints, data.model_copy(update={"labels": tuple(resolved.choice.label_names)}))
+    if judge is None:
+        raise invalid("accept", f"there is no judge of {data.dataset} among the checkpoints", body.accept)
+    return AcceptRule(judge=judge.config.name, key=judge.key, probability=body.accept["judge"])
 
 
 def _counts(asked: dict[str, int], names: Sequence[str]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ class JobAnswer(BaseModel):
     paused: str | None = Field(description="Why it does not go on at present, such as a full disk; else null.")
     rows: int
     rows_done: int = Field(description="Rows whose files can be downloaded.")
+    rows_dropped: int = Field(description="Rows done that `accept` left out of the files.")
     rows_per_second: float | None = Field(description="Since it began, without the time of restarts.")
     seconds_left: float | None = Field(description="At that rate.")
     bytes: int = Field(description="Of its files so far.")
@@ -55,6 +56,7 @@ def job_answer(record: "JobRecord", keep_seconds: float) -> JobAnswer:
         paused=record.paused,
         rows=record.rows,
         rows_done=record.rows_done,
+        rows_dropped=record.rows_done - record.rows_kept,
         rows_per_second=None if rate is None else round(rate, 3),
         seconds_left=None if left is None else round(left, 1),
         bytes=record.bytes,
@@ -75,6 +77,7 @@ def _request(specification: Specification) -> dict[str, Any]:
         **{name: value for name, value in specification.request.items() if value is not None},
         **label,
         "n": specification.rows,
+        **({} if specification.accept is None else {"accept": {"judge": specification.accept.probability}}),
         "format": specification.format,
         "rows_per_file": specification.rows_per_file,
         "reproducible": specification.reproducible,

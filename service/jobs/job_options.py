@@ -6,7 +6,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class JobOptions:
-    """data_dir      folder of the SQLite store, and of results where no other place is named
+    """checkpoints   folder of the checkpoints, where judges are
+    data_dir      folder of the SQLite store, and of results where no other place is named
     store         postgresql://… ; None is SQLite
     results       an address that fsspec knows; None is a folder in data_dir
     keep_seconds  how long results of finished jobs are kept
@@ -14,6 +15,7 @@ class JobOptions:
     owner         whose jobs this service shows
     """
 
+    checkpoints: Path
     data_dir: Path
     store: str | None = None
     results: str | None = None

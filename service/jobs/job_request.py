@@ -48,6 +48,11 @@ class JobRequest(SampleFields):
         None, ge=1, le=MAX_ROWS_PER_FILE,
         description="Rows of a file; a kill costs at most as many. Default: about five seconds' work.",
     )  # fmt: skip
+    accept: dict[Literal["judge"], Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        None, min_length=1, examples=[{"judge": 0.9}],
+        description="Keeps only rows that a judge, a classifier of real images, reads as asked with that probability; "
+        "`rows_dropped` counts the others. For images with labels whose judge is among the checkpoints.",
+    )  # fmt: skip
     reproducible: bool = Field(
         True,
         description="Fail rather than go on where the bytes would be others, as on another machine. Other weights fail "

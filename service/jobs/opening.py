@@ -49,7 +49,20 @@ class Opened:
                 os.close(self._lock)
 
         live = LiveJobs(self._store, self._results, asking, keep, metrics, close)
-        live.start(Producer(self._store, self._results, engine, catalog, threads, metrics, asking, writing, keep))
+        live.start(
+            Producer(
+                self._store,
+                self._results,
+                engine,
+                catalog,
+                self._options.checkpoints,
+                threads,
+                metrics,
+                asking,
+                writing,
+                keep,
+            )
+        )
         return live
 
     def _place(self) -> Results:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -22,11 +23,11 @@ from service.engine.job import EngineStopped, JobFailed
 from service.http.problems import Problem
 from service.jobs.arithmetic import arithmetic_of
 from service.jobs.results import Results
-from service.jobs.specification import Chunk, Specification, chunk_of, template_of
+from service.jobs.specification import Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
 from service.jobs.store_tables import JobRecord, StoredFile
+from service.jobs.template import Chunk, OtherBytes, Template, Written
 from service.metrics import Metrics
-from service.requests.resolve import Resolved
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +48,6 @@ class Retention:
     bytes: int
 
 
-class CannotGoOn(Exception):
-    """The job would get other bytes, or none; the reason is for people."""
-
-
 @dataclass(eq=False)
 class Claimed:
     """A job that this process works on.
@@ -63,7 +60,7 @@ class Claimed:
     specification: Specification
     left: deque[int]
     working: set[asyncio.Task[None]] = field(default_factory=set)
-    template: tuple[Catalog, Resolved] | None = None
+    template: tuple[Catalog, Template] | None = None
     paused: str | None = None
 
 
@@ -76,6 +73,7 @@ class Producer:
         results: Results,
         engine: Engine,
         catalog: Callable[[], Catalog],
+        checkpoints: Path,
         threads: int,
         metrics: Metrics,
         asking: Executor,
@@ -84,7 +82,7 @@ class Producer:
     ):
         """`asking` is the one thread that talks to the store, `writing` the one that makes files."""
         self._store, self._results, self._engine, self._catalog = store, results, engine, catalog
-        self._threads, self._metrics = threads, metrics
+        self._checkpoints, self._threads, self._metrics = checkpoints, threads, metrics
         self._asking, self._writing, self._keep = asking, writing, keep
         self._name = secrets.token_hex(8)  # never a machine's: another process of that name may come after this one
         self._claimed: dict[str, Claimed] = {}
@@ -166,16 +164,14 @@ class Producer:
         record = claimed.record
         try:
             template = await self._template(claimed)
-            chunk = await self._write(chunk_of, template, claimed.specification, first)
+            chunk = await self._write(template.chunk, first)
             samples = await self._engine.result(self._engine.submit(chunk.job, background=True))
-            data = template.checkpoint.config.data
-            columns = data.columns if data.kind == "points" else ()
-            written = await self._write(chunk.written, claimed.specification, samples.data, columns)
+            written = await self._write(template.written, chunk, samples.data)
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
             log.info("job left to others", job=record.id)
             self.drop(record.id)
-        except (CannotGoOn, JobFailed, Problem) as error:
+        except (OtherBytes, JobFailed, Problem) as error:
             await self._fail(record, str(error))
         except EngineStopped as error:  # the process ends, or the model is another now: the next look at it tells
             claimed.left.appendleft(first)
@@ -191,28 +187,24 @@ class Producer:
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
-    async def _template(self, claimed: Claimed) -> Resolved:
-        """What the models of now make of the request. Raises CannotGoOn where these would be other bytes."""
+    async def _template(self, claimed: Claimed) -> Template:
+        """What the models of now make of the request. Raises OtherBytes."""
         catalog, specification = self._catalog(), claimed.specification
         if claimed.template is None or claimed.template[0] is not catalog:
-            if specification.model not in catalog.served:
-                raise CannotGoOn(f"the model {specification.model} is not there any more")
-            resolved = await self._write(template_of, catalog, specification)
-            if resolved.job.model != specification.model_key:
-                raise CannotGoOn(f"the weights of {specification.model} changed: other samples would come")
+            template = await self._write(Template.of, catalog, self._checkpoints, specification)
             snapshot = self._engine.snapshot()
             if specification.model_key not in snapshot.keys:
                 raise EngineStopped(f"the model {specification.model} is not ready")
             now = arithmetic_of(snapshot, specification.model_key, self._threads)
             if specification.reproducible and now != specification.arithmetic:
-                raise CannotGoOn(
+                raise OtherBytes(
                     f"it was begun by {specification.arithmetic} and would go on by {now}: other bytes would come; "
                     "ask with `reproducible: false` to go on in such a case"
                 )
-            claimed.template = catalog, resolved
+            claimed.template = catalog, template
         return claimed.template[1]
 
-    async def _publish(self, claimed: Claimed, chunk: Chunk, written: dict[str, bytes]) -> JobRecord:
+    async def _publish(self, claimed: Claimed, chunk: Chunk, written: Written) -> JobRecord:
         """Tries until it succeeds: a full disk or a store that is gone pauses the job. Raises LeaseLost."""
         record, specification = claimed.record, claimed.specification
         made = [
@@ -223,16 +215,18 @@ class Producer:
                 bytes=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
             )
-            for ending, content in written.items()
+            for ending, content in written.files.items()
         ]
         while True:
             try:
                 await self._need_room(sum(file.bytes for file in made))
-                for file, content in zip(made, written.values(), strict=True):
+                for file, content in zip(made, written.files.values(), strict=True):
                     await self._write(self._results.put, record.id, file.stored, content)
                 claimed.paused = None
                 rows = len(chunk.job)
-                published = await self._ask(self._store.publish, record.id, record.fence, chunk.first, rows, made)
+                published = await self._ask(
+                    self._store.publish, record.id, record.fence, chunk.first, rows, made, written.kept
+                )
             except OSError as error:
                 await self._pause(claimed, f"results cannot be written: {error.strerror or error}")
             except sa.exc.DBAPIError as error:

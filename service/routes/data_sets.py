@@ -63,14 +63,17 @@ async def submit(
     ] = None,
 ) -> Response:
     """Make a data set of up to ten million rows. The answer comes at once; the rows are made below all requests."""
-    specification = await off_the_loop(state, accept, state.catalog, state.engine.snapshot(), state.jobs.threads, body)
+    options = state.jobs.options
+    specification = await off_the_loop(
+        state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), state.jobs.threads, body
+    )
     live = await state.jobs.live()
     from service.jobs.store_tables import NewJob
 
     asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
     record = await live.submit(
         NewJob(
-            owner=state.jobs.options.owner,
+            owner=options.owner,
             idempotency_key=idempotency_key,
             body_hash=hashlib.sha256(asked.encode()).hexdigest(),
             specification=specification.model_dump_json(),

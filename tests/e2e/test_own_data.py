@@ -23,11 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.judge import load_judge
 from tests.e2e.conftest import PROJECT
 from tests.tiny import POINTS, save_tiny
 from training.data import trained_on
 from training.generate import generate, labelled, labels_in_proportion
-from training.metrics.judge import load_judge
 
 PER_PHOTOGRAPH = 600  # crops …
 CROPS = (64, 160)  # … of such sides, in pixels

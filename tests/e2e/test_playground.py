@@ -16,13 +16,13 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.judge import load_judge
 from model.data import to_uint8
 from model.noise import normal
 from model.samplers import SAMPLERS
 from tests.e2e.browser import Visit, as_pixels
 from tests.e2e.conftest import PROJECT
 from tests.waiting import wait_for
-from training.metrics.judge import load_judge
 
 MOVING = {"reduced_motion": "no-preference"}
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from model.checkpoints.judge import load_judge
 from tests.e2e.browser import SECONDS
 from tests.e2e.conftest import PROJECT, Process
 from training.data.drawings import drawings
-from training.metrics.judge import load_judge
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

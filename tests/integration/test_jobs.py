@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
+from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
 from service.jobs.results import FolderResults
 from service.offline import main
 from tests.integration.conftest import wait_until_ready
-from tests.tiny import POINTS, tiny_checkpoint
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from tests.waiting import wait_for
 
 
@@ -291,7 +292,7 @@ def test_another_process_goes_on_with_the_same_bytes_and_says_where_it_cannot(
     make_client, tmp_path, monkeypatch, reproducible
 ):
     """The first ends with the job half done; the second computes in the same way, the third in another."""
-    body = {"dataset": "spiral", "n": 20_000, "rows_per_file": 1000, "format": "npy", "steps": 50, "seed": 1}
+    body = {"dataset": "spiral", "n": 4000, "rows_per_file": 200, "format": "npy", "steps": 20, "seed": 1}
     first = make_client(data_dir=tmp_path)
     job = first.post("/jobs", json=body | {"reproducible": reproducible}).json()
     address = f"/jobs/{job['id']}"
@@ -327,3 +328,58 @@ def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_i
     assert main([*command, "--n=8"]) == 1 and "holds another data set" in capsys.readouterr().err
     assert main(["--out", str(tmp_path / "no"), "--dataset=mnist", "--n=0"]) == 2
     assert "--n: Input should be greater than or equal to 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def judged(make_client, tmp_path):
+    """A client whose digits have a judge, and the judge: of random weights, it is seldom sure."""
+    save_tiny(tmp_path / "own", IMAGES)
+    save_tiny(tmp_path / "own", POINTS)
+    config = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    network = config.build_network()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    save_judge(tmp_path / "own" / "mnist-judge", config, network)
+    return make_client(checkpoints=tmp_path / "own", data_dir=tmp_path), load_judge(tmp_path / "own" / "mnist-judge")
+
+
+def test_rows_that_the_judge_reads_otherwise_are_left_out_and_counted(judged):
+    client, judge = judged
+    body = {"dataset": "mnist", "label": "balanced", "n": 60, "rows_per_file": 25, "steps": 2, "seed": 3}
+    rows = [
+        row
+        for one in content(client, finished(client, **body)).values()
+        for row in pq.read_table(io.BytesIO(one)).to_pylist()
+    ]
+    images = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in rows])
+    read = judge.probabilities(torch.from_numpy(images)[:, None])
+    threshold = float(read[range(60), [row["label"] for row in rows]].median())
+    expected = [row for row, found in zip(rows, read, strict=True) if found[row["label"]] >= threshold]
+    job = finished(client, **body, accept={"judge": threshold})
+    kept = [row for one in content(client, job).values() for row in pq.read_table(io.BytesIO(one)).to_pylist()]
+    assert kept == expected and 20 < len(kept) < 40
+    assert (job["rows_done"], job["rows_dropped"]) == (60, 60 - len(kept))
+    assert job["request"]["accept"] == {"judge": threshold}
+    nothing = finished(client, **body, accept={"judge": 1.0})
+    assert nothing["state"] == "done" and nothing["rows_dropped"] >= 59
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"dataset": "mnist", "n": 5}, "applies to rows with labels"),
+        ({"dataset": "spiral", "n": 5, "label": "inner"}, "no judge of spiral"),
+        ({"dataset": "mnist", "n": 5, "label": 3, "accept": {"judge": 1.5}}, "less than or equal to 1"),
+        ({"dataset": "mnist", "n": 5, "label": 3, "accept": {"clip": 0.5}}, "should be 'judge'"),
+        ({"dataset": "mnist", "n": 5, "label": 3, "accept": {}}, "at least 1"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_told(judged, body, told):
+    client, _ = judged
+    answer = client.post("/jobs", json={"accept": {"judge": 0.5}} | body)
+    assert answer.status_code == 422 and told in answer.json()["detail"], answer.json()
+
+
+def test_without_a_judge_among_the_checkpoints_nothing_can_be_judged(jobs):
+    answer = jobs.post("/jobs", json={"dataset": "mnist", "n": 5, "label": 3, "accept": {"judge": 0.5}})
+    assert answer.status_code == 422 and "there is no judge of mnist" in answer.json()["detail"]

@@ -17,10 +17,10 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import load_config, read_role
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.judge import JudgeConfig
 from model.checkpoints.roles import LOADERS
 from training.card import card
 from training.evaluate.measurement import settings_of
-from training.metrics.judge import JudgeConfig
 from training.recipe import ADVISORY_FIELDS, load_recipe, parse_recipe
 from training.report.pipeline import read_checkpoints
 

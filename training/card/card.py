@@ -12,12 +12,12 @@ from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.distilled import DistilledConfig
+from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.card.markdown import fields, listed, measured_section
 from training.card.usability import first_line
-from training.metrics.judge import JudgeConfig
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
 LIKELIHOOD = "likelihood.png"  # the terms of the bound over t

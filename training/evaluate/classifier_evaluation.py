@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.checkpoints.classifier import ClassifierCheckpoint
 from model.checkpoints.clip import ClipCheckpoint
+from model.checkpoints.judge import Judge
 from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
 from model.prediction import diffused
@@ -17,7 +18,6 @@ from training.data import captioned_as_trained, trained_on
 from training.data.training_set import Examples, as_floats
 from training.evaluate.measurement import Metrics, rounded
 from training.metrics.clip_retrieval import retrieval, zero_shot_prompts
-from training.metrics.judge import Judge
 
 CLASSIFIER_BATCH = 500
 CLASSIFIER_LEVELS = np.linspace(0, 1, 21)  # t/T

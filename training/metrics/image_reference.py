@@ -6,11 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.checkpoints.config import load_config, read_role
+from model.checkpoints.judge import Judge, load_judge
 from model.checkpoints.weights import CheckpointError
-from model.data import DataConfig
 from training.data.training_set import TrainingSet, finite
-from training.metrics.judge import Judge, JudgeConfig, load_judge
 from training.recipe import RecipeError
 
 
@@ -38,21 +36,6 @@ class ImageReference:
     def judge_name(self) -> dict[str, str]:
         """The judge's name as an entry of the metrics; empty without a judge."""
         return {} if self.judged is None else {"judge": self.judged.judge.config.name}
-
-
-def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
-    """The first folder in `checkpoints` with a judge of such images, and of their classes if `data` has any."""
-    for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
-        if read_role(folder) != "judge":
-            continue
-        try:
-            judged = load_config(folder, JudgeConfig).data
-        except CheckpointError:
-            continue
-        same_images = (judged.dataset, judged.shape) == (data.dataset, data.shape)
-        if same_images and data.labels in ((), judged.labels):
-            return folder
-    return None
 
 
 def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:

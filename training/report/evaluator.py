@@ -7,6 +7,7 @@ from rich.console import Console
 
 from model.checkpoints.base import Precision
 from model.checkpoints.config import load_config
+from model.checkpoints.judge import JudgeConfig, find_judge
 from training.data import section_trained_on, trained_on
 from training.data.data_section import DataSection
 from training.evaluate.hint_evaluation import evaluate_control, held_out_hints
@@ -16,8 +17,7 @@ from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points
 from training.evaluate.sampling_run import SamplingRun
 from training.generate import Guidance
 from training.metrics.image_metrics import FEWEST
-from training.metrics.image_reference import ImageReference, find_judge, image_reference
-from training.metrics.judge import JudgeConfig
+from training.metrics.image_reference import ImageReference, image_reference
 from training.recipe import RecipeError
 from training.report.grid import Setting
 from training.report.measurement_store import MeasurementStore, weights_hash

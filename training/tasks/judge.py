@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.checkpoints.base import WEIGHTS
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork, save_judge
 from model.checkpoints.weights import CheckpointError, load_weights
 from training.card.card import write_judge_card
 from training.data import training_set
-from training.metrics.judge import JudgeConfig, JudgeNetwork, save_judge
 from training.pictures import save_picture
 from training.recipe import DistortionSection, JudgeRecipe, RecipeError, trained_by
 from training.tasks.task import Batch, LossContext

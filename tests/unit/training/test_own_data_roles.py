@@ -14,6 +14,7 @@ from model.checkpoints.clip import load_clip
 from model.checkpoints.config import load_config, save_config
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork, find_judge, load_judge, save_judge
 from model.data import DataConfig
 from training.data import captioned_set, trained_on
 from training.data.captions import true_of
@@ -28,8 +29,6 @@ from training.evaluate.command import (
 )
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
-from training.metrics.image_reference import find_judge
-from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.registry import make_task
 from training.tasks.task import Batch, LossContext

@@ -9,6 +9,7 @@ from torch import Tensor
 from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.judge import find_judge
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_DATASET
@@ -16,7 +17,7 @@ from training.evaluate.command.options import MEASURED, ChangedSettings, announc
 from training.evaluate.hint_evaluation import HintSet, drawing_hints, evaluate_control, held_out_hints
 from training.evaluate.measurement import Metrics, number
 from training.evaluate.sampling_run import SamplingRun
-from training.metrics.image_reference import find_judge, image_reference
+from training.metrics.image_reference import image_reference
 from training.recipe import RecipeError
 
 HINTS = 2_000  # of held-out images, at most

@@ -7,6 +7,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
+from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import mirrored, trained_on
@@ -17,7 +18,7 @@ from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import Metrics, number, settings_of
 from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points, two_sample_test
 from training.evaluate.sampling_run import Generated, SamplingRun
-from training.metrics.image_reference import find_judge, image_reference
+from training.metrics.image_reference import image_reference
 from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.data import trained_on
 from training.evaluate.command.classifier import load_guidance_model, write_metrics
@@ -14,7 +15,7 @@ from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import evaluate_points
 from training.evaluate.sampling_run import SamplingRun
 from training.generate import Guidance
-from training.metrics.image_reference import find_judge, image_reference
+from training.metrics.image_reference import image_reference
 from training.recipe import RecipeError
 
 

@@ -11,11 +11,11 @@ from model.checkpoints.clip import load_clip
 from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge
 from model.checkpoints.schedule_config import ScheduleConfig
 from model.checkpoints.weights import CheckpointError
 from model.noise_schedule import make_schedule
 from tests.tiny import tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
-from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge
 
 KINDS = {
     "denoiser": (tiny_checkpoint, load_checkpoint),

@@ -4,9 +4,9 @@ import pytest
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.folder import read_checkpoint_folder
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork
 from model.checkpoints.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control
-from training.metrics.judge import JudgeConfig, JudgeNetwork
 
 
 def save(folder, *checkpoints) -> None:

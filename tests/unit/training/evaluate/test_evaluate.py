@@ -12,6 +12,7 @@ from scipy import linalg
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from model.conditions import NO_LABEL
 from tests.folders import make_table
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
@@ -28,7 +29,6 @@ from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
-from training.metrics.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from training.metrics.point_metrics import (
     energy_distance,
     mmd_and_null,

@@ -15,6 +15,7 @@ from torch._dynamo.utils import counters
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork
 from model.checkpoints.reference_points import Reference, save_reference
 from model.plan import make_plan
 from model.samplers import SAMPLERS
@@ -34,7 +35,6 @@ from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
 from training.data.training_set import Examples, FiniteSet
 from training.metrics.image_metrics import FEWEST
-from training.metrics.judge import JudgeConfig, JudgeNetwork
 from training.metrics.nearest_neighbours import NEAR
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.checkpoints.base import load_network, save_checkpoint
-from model.checkpoints.config import CheckpointConfig, load_config
+from model.checkpoints.config import CheckpointConfig, load_config, read_role
+from model.checkpoints.weights import CheckpointError, fingerprint
+from model.data import DataConfig
 
 BATCH = 500
 
@@ -78,10 +80,11 @@ class JudgeConfig(CheckpointConfig[JudgeNetwork]):
 
 
 class Judge:
-    """A trained judge on a device."""
+    """A trained judge on a device. `key` is a hash of its weights."""
 
     def __init__(self, config: JudgeConfig, network: JudgeNetwork, device: torch.device | str = "cpu"):
         self.config = config
+        self.key = fingerprint(network)
         self.device = torch.device(device)
         self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()
 
@@ -94,6 +97,11 @@ class Judge:
             features.append(found.cpu())
             classes.append(self._network.to_logits(found).argmax(1).cpu())
         return torch.cat(features), torch.cat(classes)
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] in 0 … 255 → p(class|image), float32 [n, classes], on the CPU."""
+        return torch.cat([self._network(batch).softmax(1).cpu() for batch in self._batches(images)])
 
     def _batches(self, images: Tensor) -> Iterator[Tensor]:
         for batch in torch.split(images, BATCH):
@@ -109,3 +117,18 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     """Raises CheckpointError."""
     config = load_config(folder, JudgeConfig)
     return Judge(config, load_network(folder, config), device)
+
+
+def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
+    """The first folder in `checkpoints` with a judge of such images, and of their classes if `data` has any."""
+    for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
+        if read_role(folder) != "judge":
+            continue
+        try:
+            judged = load_config(folder, JudgeConfig).data
+        except CheckpointError:
+            continue
+        same_images = (judged.dataset, judged.shape) == (data.dataset, data.shape)
+        if same_images and data.labels in ((), judged.labels):
+            return folder
+    return None

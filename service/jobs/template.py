@@ -1,0 +1,105 @@
+"""A job's request as the models of now resolve it, from which any of its chunks is made."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.checkpoints.judge import Judge
+from model.conditions import NO_LABEL
+from model.noise import MAX_SEED, sample_seeds
+from service.checkpoints.catalog import Catalog
+from service.engine.job import Job
+from service.jobs.formats.registry import FORMATS
+from service.jobs.formats.shard import Shard
+from service.jobs.quality_filter import judge_of, kept_rows
+from service.jobs.specification import Specification
+from service.requests.control_image import hint_of
+from service.requests.guidance_options import conditions
+from service.requests.resolve import Resolved, resolve
+from service.requests.schemas import SampleRequest
+
+
+class OtherBytes(Exception):
+    """The models of now would not give what the job's rows so far are part of; the reason is for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows first … first + n of a job, for the engine. `classes` as `LabelPlan.of_rows` gives them."""
+
+    first: int
+    classes: np.ndarray | None
+    job: Job
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The content of a chunk's files, by the ending of their names, and how many of its rows are in them."""
+
+    files: dict[str, bytes]
+    kept: int
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """Nothing of it is for the event loop.
+
+    resolved  a request of one row, which resolves as every row does except for label and seed
+    judge     None where all rows are kept
+    """
+
+    specification: Specification
+    resolved: Resolved
+    judge: Judge | None
+
+    @staticmethod
+    def of(catalog: Catalog, checkpoints: Path, specification: Specification) -> "Template":
+        """It decodes a hint, and loads a judge, where there is such. Raises OtherBytes, or Problem."""
+        if specification.model not in catalog.served:
+            raise OtherBytes(f"the model {specification.model} is not there any more")
+        label = specification.names[0] if specification.labelled else None
+        request = SampleRequest(**specification.request, label=label, n=1)
+        resolved = resolve(catalog, request)
+        if resolved.job.model != specification.model_key:
+            raise OtherBytes(f"the weights of {specification.model} changed: other samples would come")
+        control = resolved.choice.control
+        if request.control is not None and control is not None:
+            resolved = resolved.with_hint(hint_of(request.control, resolved.choice.control_scale, control.config))
+        judge, rule = None, specification.accept
+        if rule is not None:
+            data = resolved.checkpoint.config.data
+            judge = judge_of(checkpoints, data.model_copy(update={"labels": specification.names}))
+            if judge is None or judge.key != rule.key:
+                raise OtherBytes(f"the judge {rule.judge} changed or is not there any more: it would keep other rows")
+        return Template(specification, resolved, judge)
+
+    def chunk(self, first: int) -> Chunk:
+        """The chunk that begins at that row."""
+        specification, template = self.specification, self.resolved
+        rows = specification.rows_of(first)
+        seeds = sample_seeds((specification.request["seed"] + first) & MAX_SEED, rows)
+        classes = specification.labels.of_rows(first, seeds)
+        label = NO_LABEL if classes is None else torch.from_numpy(classes)
+        of_rows = conditions(template.guidance, rows, label=label, text=template.conditioned.text)
+        if template.hint is not None:
+            of_rows = of_rows.with_hints(template.hint.image, template.hint.kind, template.hint.scale)
+        return Chunk(first, classes, replace(template.job, seeds=seeds, conditions=of_rows))
+
+    def written(self, chunk: Chunk, data: np.ndarray) -> Written:
+        """Its files, of samples as `Samples.data` has them."""
+        rows = np.arange(len(data))
+        if self.judge is not None and self.specification.accept is not None and chunk.classes is not None:
+            rows = kept_rows(self.judge, data, chunk.classes, self.specification.accept.probability)
+        config = self.resolved.checkpoint.config.data
+        shard = Shard(
+            data[rows],
+            chunk.first + rows,
+            chunk.job.seeds[rows],
+            None if chunk.classes is None else chunk.classes[rows],
+            self.specification.names,
+            config.columns if config.kind == "points" else (),
+            self.specification.request.get("prompt"),
+        )
+        return Written(dict(FORMATS[self.specification.format].write(shard)), len(rows))
