@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from model.checkpoints.base import WEIGHTS, load_network
@@ -20,6 +21,7 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.judge import JudgeConfig
 from model.checkpoints.roles import LOADERS
 from training.card import card
+from training.card.metric_descriptions import DESCRIPTIONS
 from training.evaluate.measurement import settings_of
 from training.recipe import ADVISORY_FIELDS, load_recipe, parse_recipe
 from training.report.pipeline import read_checkpoints
@@ -68,6 +70,18 @@ def test_a_card_is_what_its_config_says(name, tmp_path):
     advice = recipe.model_dump(mode="json", include=ADVISORY_FIELDS)
     kept = {key: value for key, value in config.recipe.items() if key != "started_from"}
     assert parse_recipe(kept | advice, name) == recipe
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_hub_reads_the_header_of_a_card(name):
+    config = load_config(CHECKPOINTS / name, CONFIGS[read_role(CHECKPOINTS / name)])
+    data = ModelCard((CHECKPOINTS / name / "README.md").read_text()).data
+    assert (data.library_name, data.license, data.model_name) == ("spirale", "mit", name)
+    assert data.datasets == (["ylecun/mnist"] if config.data.dataset == "mnist" else None)
+    measured = config.metrics["measured"]
+    results = {result.metric_type: result.metric_value for result in data.eval_results}
+    assert results and results == {metric: measured[metric] for metric in data.metrics}
+    assert set(AT_LEAST.get(name, {})) & set(DESCRIPTIONS) <= set(results)
 
 
 @pytest.mark.parametrize("name", NAMES)

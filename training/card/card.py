@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
-from model.checkpoints.config import SamplingConfig, SamplingOverrides
+from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.distilled import DistilledConfig
@@ -16,6 +18,7 @@ from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
+from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
 from training.card.usability import first_line
 
@@ -88,7 +91,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         ]
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]
-    _write(folder, lines)
+    _write(folder, config, lines)
 
 
 def _network(config: DenoiserConfig) -> str:
@@ -131,7 +134,7 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         "",
         *measured_section(config.metrics),
     ]
-    _write(folder, lines)
+    _write(folder, config, lines)
 
 
 def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> None:
@@ -168,7 +171,7 @@ def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> 
         *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),
         *measured_section(config.metrics),
     ]
-    _write(folder, lines)
+    _write(folder, config, lines)
 
 
 def write_control_card(folder: Path, config: ControlConfig) -> None:
@@ -194,11 +197,11 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         *([f"![hints and samples]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *measured_section(config.metrics),
     ]
-    _write(folder, lines)
+    _write(folder, config, lines)
 
 
-def _write(folder: Path, lines: Sequence[str]) -> None:
-    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+def _write(folder: Path, config: CheckpointConfig[nn.Module], lines: Sequence[str]) -> None:
+    (folder / "README.md").write_text("\n".join([*header(config), *lines]).rstrip() + "\n")
 
 
 def _title(name: str, recipe: Mapping[str, Any], more: str = "") -> list[str]:

@@ -60,7 +60,8 @@ def test_the_verdict_is_the_first_line_of_the_card(tmp_path, metrics, first):
     folder = save_tiny(tmp_path, POINTS)
     config = load_checkpoint(folder).config.model_copy(update={"metrics": metrics})
     write_denoiser_card(folder, config)
-    title, empty, line, *_ = (folder / "README.md").read_text().splitlines()
+    _, _, card = (folder / "README.md").read_text().split("---\n")  # without the header
+    empty, title, _, line, *_ = card.splitlines()
     assert (title, empty) == (f"# {config.name}", "")
     assert line.startswith(first)
 

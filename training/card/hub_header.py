@@ -1,0 +1,96 @@
+"""The YAML header of a card, by which the Hugging Face Hub finds a model and shows its metrics."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from model.checkpoints.config import CheckpointConfig
+from model.checkpoints.denoiser import DenoiserConfig
+from training.card.metric_descriptions import DESCRIPTIONS
+
+LICENCE = "mit"  # this project's, of the weights that it ships
+HUB_DATASETS: Mapping[str, str] = {"mnist": "ylecun/mnist"}
+SYNTHETIC = ("gaussian", "spiral")
+
+TASKS: Mapping[str, str] = {
+    "judge": "image-classification",
+    "classifier": "image-classification",
+    "clip": "zero-shot-image-classification",
+    "control": "image-to-image",
+}
+SIMPLE = re.compile(r"[a-z][a-z0-9_-]*(?:/[a-z0-9_-]+)?")
+RESERVED = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # which YAML reads as something else
+DESCRIBED_TOGETHER = ("accuracy at ", "caption recall at ", "image recall at ")  # metrics at several settings
+POINTS_TASK = "other"  # the Hub has none of points
+
+
+def header(config: CheckpointConfig[nn.Module]) -> list[str]:
+    """The header's lines, with the measured metrics that cards describe as a model-index."""
+    dataset, task = config.data.dataset, _task(config)
+    fields: dict[str, Any] = {"library_name": "spirale"}
+    if _built_in(config):
+        fields["license"] = LICENCE
+    if task != POINTS_TASK:
+        fields["pipeline_tag"] = task
+    fields["tags"] = ["diffusion", config.role, config.data.kind]
+    if _built_in(config) and dataset in HUB_DATASETS:
+        fields["datasets"] = [HUB_DATASETS[dataset]]
+    metrics = _metrics(config.metrics.get("measured", {}))
+    if metrics:
+        fields["metrics"] = [metric["type"] for metric in metrics]
+        source = {"name": dataset, "type": HUB_DATASETS.get(dataset, dataset)}
+        result = {"task": {"type": task}, "dataset": source, "metrics": metrics}
+        fields["model-index"] = [{"name": config.name, "results": [result]}]
+    return ["---", *_yaml(fields), "---", ""]
+
+
+def _built_in(config: CheckpointConfig[nn.Module]) -> bool:
+    """Was it trained on a data set that comes with this project? Of other weights the licence is not known."""
+    data = config.recipe.get("data", {"dataset": config.data.dataset})
+    return data.keys() == {"dataset"} and data["dataset"] in (*HUB_DATASETS, *SYNTHETIC)
+
+
+def _task(config: CheckpointConfig[nn.Module]) -> str:
+    if config.data.kind == "points":
+        return POINTS_TASK
+    if isinstance(config, DenoiserConfig):
+        return "unconditional-image-generation" if config.text is None else "text-to-image"
+    return TASKS[config.role]
+
+
+def _metrics(measured: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The finite numbers among them that a card describes; whole numbers count samples, and measure nothing."""
+    return [
+        {"type": name, "value": value, "name": name.replace("_", " ")}
+        for name, value in measured.items()
+        if isinstance(value, float) and math.isfinite(value)
+        if name in DESCRIPTIONS or name.startswith(DESCRIBED_TOGETHER)
+    ]
+
+
+def _yaml(value: object, indent: str = "") -> list[str]:
+    """Lists and dictionaries in block style, with JSON's scalars, which are YAML's too."""
+    lines = []
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            nested = isinstance(item, Mapping | list) and bool(item)
+            lines += [f"{indent}{key}:", *_yaml(item, indent + "  ")] if nested else [f"{indent}{key}: {_scalar(item)}"]
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, Mapping):
+                first, *rest = _yaml(item, indent + "  ")
+                lines += [f"{indent}- {first.strip()}", *rest]
+            else:
+                lines.append(f"{indent}- {_scalar(item)}")
+    return lines
+
+
+def _scalar(value: object) -> str:
+    """A simple word as it is; everything else as JSON."""
+    if isinstance(value, str) and SIMPLE.fullmatch(value) and value not in RESERVED:
+        return value
+    return json.dumps(value, ensure_ascii=False)
