@@ -7,9 +7,11 @@ import { askable, guidancesOf, waysTo } from "./catalog.js";
 export const VIEWS = ["generate", "draw", "compare"];
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
-const COMPARED = 6; // images in a line
+const COMPARED = 6; // images in a line …
+const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
 const STEPS = [1, 2, 3, 5, 10, 20, 50];
+const FEW_STEPS = [1, 3, 10]; // of each sampler, where a cell has an image of every class
 const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
 
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
@@ -49,7 +51,16 @@ export function settle(catalog, choice) {
   const sampler = pick(choice.sampler, Object.keys(catalog.samplers), advised.sampler);
   const { options } = catalog.samplers[sampler];
   const scale = advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale);
-  const over = view === "compare" ? pick(choice.over, overs(advised), "steps") : null;
+  const models = guided.map((one) => one.model);
+  const named = {
+    guidance: guidances,
+    model: models,
+    variance: options.variance ? model.variances : [],
+  };
+  const overs = oversOf(advised, named);
+  const over = view === "compare" ? pick(choice.over, overs, "steps") : null;
+  const n = whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks));
+  const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
   return {
     view,
     dataset: name,
@@ -65,34 +76,39 @@ export function settle(catalog, choice) {
     steps: whole(choice.steps, 1, T, advised.steps),
     eta: options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
     variance: options.variance ? pick(choice.variance, model.variances, advised.variance) : null,
-    n: whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks, over)),
-    seed: whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed(),
+    n,
+    seed,
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
     over,
-    values: over && values(over, choice.values, { guidance, T }),
+    values: over && (named[over] ?? values(over, choice.values, { guidance, T, seed, n, asks, kind: dataset.kind })),
     can: {
-      samplers: catalog.samplers, datasets, dataset, model, way, models: guided.map((one) => one.model), labels, possible,
-      ways, guidances, overs: overs(advised),
+      samplers: catalog.samplers, datasets, dataset, model, way, models, labels, possible, ways, guidances, overs,
     },
   };
 }
 
-function usualN(view, dataset, asks, over) {
+function usualN(view, dataset, asks) {
   if (dataset.kind === "points") return dataset.default_n;
-  if (view === "compare") return over === "sampler" ? 1 : COMPARED;
+  if (view === "compare") return asks === "each" ? Math.min(dataset.labels.length, MOST_COMPARED) : COMPARED;
   return asks === "each" ? Math.min(dataset.labels.length, MOST_EACH, dataset.max_n) : dataset.default_n;
 }
 
-const overs = ({ guidance_scale }) =>
-  (guidance_scale === null ? ["steps", "sampler"] : ["steps", "guidance_scale", "sampler"]);
+/** The fields that may be compared: those with more than one value. */
+function oversOf({ guidance_scale }, named) {
+  const several = Object.keys(named).filter((name) => named[name].length > 1);
+  return ["steps", ...(guidance_scale === null ? [] : ["guidance_scale"]), "sampler", ...several, "seed"];
+}
 
-/** What is compared: guidance scales, or numbers of steps, also those of each sampler. */
-function values(over, chosen, { guidance, T }) {
-  const [usual, least, most, read] =
-    over === "guidance_scale" ? [SCALES[guidance], 0, 20, within] : [STEPS, 1, T, whole];
+/** What is compared: guidance scales, seeds, or numbers of steps, also those of each sampler. */
+function values(over, chosen, { guidance, T, seed, n, asks, kind }) {
+  const few = over === "sampler" && asks === "each" && kind === "images";
+  const [usual, least, most, read] = {
+    guidance_scale: [SCALES[guidance], 0, 20, within],
+    seed: [[0, 1, 2, 3].map((i) => seed + i * n), 0, MAX_SEED, whole],
+  }[over] ?? [few ? FEW_STEPS : STEPS, 1, T, whole];
   const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
   return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value <= most);
 }

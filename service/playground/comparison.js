@@ -1,116 +1,225 @@
-// The same seeds, asked in several ways: a cell for each way, and how many evaluations it took.
+// The same request in several ways: a cell for each, one way through all their trajectories, and what each costs.
 
 import { asProblem } from "./api.js";
+import { brief } from "./card.js";
 import { asRequest, at, classesOf } from "./choice.js";
 import { Cloud } from "./cloud.js";
+import { evaluations, expectedSeconds } from "./cost.js";
 import { make } from "./elements.js";
 import { sampled } from "./events.js";
-import { bitmapOf, paint, tile } from "./pictures.js";
-import { evaluations } from "./cost.js";
+import { legendOf } from "./legend.js";
+import { paint, tile } from "./pictures.js";
+import { Player } from "./player.js";
+import { Scrubber } from "./scrubber.js";
+import { Sheet } from "./sheet.js";
+import { Trajectory } from "./trajectory.js";
+import { say, seconds } from "./words.js";
+
+const PARTS = 12; // of the way from noise to samples: what one handle over runs of different lengths can tell
+const FEW = 6; // images that are shown larger than many
+// What is forgotten of the settings where another value is compared, because it belonged to that.
+const BELONGS = { guidance: ["model", "guidance_scale", "guidance_interval"], model: ["guidance_scale", "guidance_interval"],
+  sampler: ["eta", "variance"] };
 
 export class Comparison {
-  /** `reference(settled)` → real points, or null. */
-  constructor(element, reference) {
-    this.element = element;
-    this.reference = reference;
+  /** elements: comparison, legend; wait: a Wait. `reference(settled)` → real points, or null. `onTake(settled)` when one
+   * of the ways is to be looked at alone. */
+  constructor({ comparison, legend, wait }, reference, onTake) {
+    Object.assign(this, { element: comparison, legend, wait, reference, onTake });
+    this.form = make("form", { className: "scrubber", hidden: true },
+      make("button", { type: "button", name: "play" }),
+      make("input", { type: "range", name: "at", min: 0, step: 1, "aria-label": say("all trajectories") }), make("output"));
+    this.scrubber = new Scrubber(this.form, (index) => say("part of the way", { percent: Math.round((100 * index) / PARTS) }));
+    this.player = new Player((position) => this.paint(position), () => this.scrubber.show(this.parts));
+    this.scrubber.player = this.player;
+    this.dialog = make("dialog", { className: "enlarged" });
+    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+    this.cells = [];
+    this.parts = [];
   }
 
   /** Ask for all cells at once: the service puts them into the same batches. Throws the first Problem, or AbortError. */
   async run(catalog, settled, signal) {
-    const points = settled.can.dataset.kind === "points";
-    const cell = (changes) => new (points ? CloudCell : ImageCell)(at(catalog, settled, changes));
-    let cells, grid;
-    if (settled.over === "sampler") {
+    const { over, values } = settled;
+    const without = Object.fromEntries((BELONGS[over] ?? []).map((name) => [name, undefined]));
+    const cell = (changes) => this.cell({ ...at(catalog, settled, { ...without, ...changes }), over });
+    this.parts = [];
+    this.player.begin(0);
+    if (over === "sampler") {
       const lines = Object.keys(settled.can.samplers).map((sampler) => ({
-        sampler, cells: settled.values.map((steps) => cell({ sampler, steps, eta: null, variance: null })),
+        sampler, cells: values.map((steps) => cell({ sampler, steps })),
       }));
-      cells = lines.flatMap((line) => line.cells);
-      grid = matrix(settled, lines);
+      this.cells = lines.flatMap((line) => line.cells);
+      this.grid = matrix(settled, lines);
     } else {
-      cells = settled.values.map((value) => cell({ [settled.over]: value }));
-      grid = points ? gallery(settled, cells) : list(settled, cells);
+      this.cells = values.map((value) => cell({ [over]: value }));
+      this.grid = settled.can.dataset.kind === "points" ? gallery(this.cells) : list(this.cells);
     }
-    this.element.replaceChildren(grid, make("p", { className: "note" }, `The same ${seedsOf(settled)} everywhere; all asked at once.`));
+    const seeds = over === "seed" ? "" : say("same seeds", { from: settled.seed, to: settled.seed + settled.n - 1 });
+    this.dialog.close();
+    this.element.replaceChildren(this.grid, this.form, make("p", { className: "note" }, seeds), this.dialog);
+    this.legend.replaceChildren(...legendOf(settled, classesOf(settled)));
     this.element.setAttribute("aria-busy", "true");
-    const done = await Promise.allSettled(cells.map((one) => this.fill(one, signal)));
-    if (this.element.firstChild === grid) this.element.setAttribute("aria-busy", "false");
+    const expected = this.cells.map((one) => expectedSeconds(one.settled));
+    this.wait.begin(expected.includes(null) ? null : expected.reduce((sum, one) => sum + one, 0));
+    const done = await Promise.allSettled(this.cells.map((one) => this.fill(one, signal)));
+    if (!signal.aborted) {
+      this.element.setAttribute("aria-busy", "false");
+      this.wait.end();
+    }
     signal.throwIfAborted();
     const failed = done.find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
+    this.parts = Array(PARTS + 1).fill(null);
+    this.player.begin(this.parts.length, { latest: true });
+    this.player.grew(this.parts.length);
+  }
+
+  cell(settled) {
+    const cell = new (settled.can.dataset.kind === "points" ? CloudCell : ImageCell)(settled);
+    cell.button.addEventListener("click", () => this.enlarge(cell));
+    return cell;
   }
 
   async fill(cell, signal) {
+    const { run, settled } = cell;
     try {
-      cell.begin(await this.reference(cell.settled));
-      await cell.done(await sampled({ ...asRequest(cell.settled), previews: 0 }, { signal }));
-      cell.cost.textContent = (cell.settled.guidance_interval ? "at most " : "")
-        + counted(evaluations(cell.settled), "evaluation"); // not its time: all share the batches
+      cell.begin(await this.reference(settled));
+      const body = { ...asRequest(settled), previews: Math.min(PARTS, settled.steps - 1), noisy_previews: true };
+      const grew = async (adding) => {
+        await adding;
+        signal.throwIfAborted();
+        cell.paint(run.frames.length - 1);
+      };
+      const result = await sampled(body, {
+        signal,
+        onWaiting: (queue) => this.wait.queued(queue),
+        onProgress: (progress) => grew(run.add(progress)),
+      });
+      await grew(run.done(result));
+      this.wait.counted(this.cells.filter((one) => one.run.result).length, this.cells.length);
+      cell.tell();
     } catch (error) {
-      cell.cost.textContent = asProblem(error) ? "failed" : "stopped";
+      cell.cost.textContent = say(asProblem(error) ? "cell failed" : "cell stopped");
       throw error;
     }
+  }
+
+  paint(position) {
+    for (const { run, paint } of this.cells) paint((position / PARTS) * (run.frames.length - 1));
+    this.large?.();
+  }
+
+  /** One cell by itself, as large as there is room; by Escape or a click beside it, it is away again. */
+  enlarge(cell) {
+    const { settled, run } = cell;
+    if (!run.frames.length) return;
+    const points = run.kind === "points";
+    const pane = points ? new Cloud("x0") : new Sheet("x0", () => {});
+    pane.begin(settled, classesOf(settled), cell.real);
+    this.large = () => pane.paint(run.frames, cell.position);
+    const use = make("button", { type: "button", onclick: () => {
+      this.dialog.close();
+      this.onTake(settled);
+    } }, say("look in generate"));
+    const close = make("button", { type: "button", onclick: () => this.dialog.close() }, say("close"));
+    this.dialog.onclose = () => (this.large = null);
+    this.dialog.replaceChildren(make("h2", {}, titleOf(settled)), pane.element,
+      make("p", { className: "note" }, [cell.cost.textContent, cell.about.textContent].filter(Boolean).join(" · ")),
+      make("p", { className: "buttons" }, use, close));
+    this.dialog.showModal();
+    this.large();
   }
 }
 
 /** A line for each value, its images side by side. */
-function list(settled, cells) {
-  const lines = cells.map((cell, i) => make("tr", {},
-    make("th", { scope: "row" }, titleOf(settled, i), cell.cost), make("td", {}, cell.element)));
+function list(cells) {
+  const lines = cells.map((cell) => make("tr", {},
+    make("th", { scope: "row" }, titleOf(cell.settled), cell.cost, cell.about), make("td", {}, cell.button)));
   return make("table", { className: "list" }, make("tbody", {}, ...lines));
 }
 
 /** Clouds, as many in a line as there is room for. */
-function gallery(settled, cells) {
-  const figures = cells.map((cell, i) =>
-    make("figure", {}, cell.element, make("figcaption", {}, titleOf(settled, i), cell.cost)));
+function gallery(cells) {
+  const figures = cells.map((cell) =>
+    make("figure", {}, cell.button, make("figcaption", {}, titleOf(cell.settled), cell.cost, cell.about)));
   return make("div", { className: "gallery" }, ...figures);
 }
 
 /** A line for each sampler, a column for each number of steps. */
 function matrix({ values }, lines) {
-  const steps = values.map((value) => make("th", { scope: "col" }, counted(value, "step")));
+  const steps = values.map((value) => make("th", { scope: "col" }, say("steps", { number: value })));
   const rows = lines.map(({ sampler, cells }) => make("tr", {}, make("th", { scope: "row" }, sampler),
-    ...cells.map((cell) => make("td", {}, cell.element, cell.cost))));
+    ...cells.map((cell) => make("td", {}, cell.button, cell.cost, cell.about))));
   return make("table", { className: "matrix" },
     make("thead", {}, make("tr", {}, make("td"), ...steps)), make("tbody", {}, ...rows));
 }
 
-class ImageCell {
-  constructor(settled) {
-    const { can, n, seed } = settled;
+class Cell {
+  constructor(settled, ...content) {
     this.settled = settled;
-    this.cost = make("small", {}, "…");
-    this.tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, `seed ${seed + i}`));
-    this.element = make("div", { className: "line" }, ...this.tiles);
-  }
-
-  begin() {}
-
-  async done({ images }) {
-    const bitmaps = await Promise.all(images.map((image) => bitmapOf(image.b64_png)));
-    bitmaps.forEach((bitmap, i) => paint(this.tiles[i], { bitmap }));
-  }
-}
-
-class CloudCell {
-  constructor(settled) {
-    this.settled = settled;
-    this.cost = make("small", {}, "…");
-    this.cloud = new Cloud("x0", { small: true });
-    this.cloud.canvas.setAttribute("aria-label", `${settled.n} points of ${settled.dataset}`);
-    this.element = this.cloud.element;
+    this.run = new Trajectory(settled);
+    this.position = 0;
+    this.cost = make("small", { className: "cost" }, "…");
+    this.about = make("small", { className: "about" });
+    this.button = make("button", { type: "button", className: "cell", title: say("enlarge"),
+      "aria-label": say("enlarge what", { what: titleOf(settled) }) }, ...content);
+    this.paint = this.paint.bind(this);
   }
 
   begin(real) {
+    this.real = real;
+  }
+
+  /** What it cost, and what is known of samples that are made so. */
+  tell() {
+    const { settled } = this;
+    const time = expectedSeconds(settled);
+    this.cost.textContent = say(settled.guidance_interval ? "cost at most" : "cost", { number: evaluations(settled) })
+      + (time === null ? "" : ` · ${seconds(time)}`);
+    this.about.textContent = brief(settled);
+  }
+}
+
+class ImageCell extends Cell {
+  constructor(settled) {
+    const { can, n, seed } = settled;
+    const tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, say("sample i", { i: i + 1, seed: seed + i })));
+    super(settled, make("span", { className: n > FEW ? "line many" : "line" }, ...tiles));
+    this.tiles = tiles;
+  }
+
+  paint(position) {
+    this.position = position;
+    const { x0, x_t } = this.run.frames[Math.floor(position)];
+    this.tiles.forEach((canvas, i) => paint(canvas, (x0 ?? x_t)[i]));
+  }
+}
+
+class CloudCell extends Cell {
+  constructor(settled) {
+    const cloud = new Cloud("x0", { small: true });
+    super(settled, cloud.element);
+    cloud.canvas.setAttribute("aria-label", say("points of", { n: settled.n, dataset: settled.dataset }));
+    this.cloud = cloud;
+  }
+
+  begin(real) {
+    super.begin(real);
     this.cloud.begin(this.settled, classesOf(this.settled), real);
     this.cloud.paint([], 0);
   }
 
-  async done({ points }) {
-    this.cloud.paint([{ timestep: 0, x0: points }], 0);
+  paint(position) {
+    this.position = position;
+    this.cloud.paint(this.run.frames, position);
   }
 }
 
-const titleOf = ({ over, values }, i) => (over === "steps" ? counted(values[i], "step") : `scale ${values[i]}`);
-const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
-const seedsOf = ({ seed, n }) => (n === 1 ? `seed ${seed}` : `seeds ${seed} … ${seed + n - 1}`);
+function titleOf({ over, ...settled }) {
+  if (over === "steps") return say("steps", { number: settled.steps });
+  if (over === "guidance_scale") return say("scale", { number: settled.guidance_scale });
+  if (over === "seed") return say("seed", { number: settled.seed });
+  if (over === "sampler") return `${settled.sampler}, ${say("steps", { number: settled.steps })}`;
+  return settled[over];
+}

@@ -17,7 +17,11 @@ const SCALES = {
   clip: "0 is off, more is stronger",
 };
 const HINTS = { sketch: "strokes", canny: "edges" };
-const OVERS = { steps: "steps", guidance_scale: "guidance", sampler: "samplers" };
+const OVERS = {
+  steps: "steps", guidance_scale: "guidance scale", sampler: "samplers", guidance: "guidance", model: "models",
+  variance: "variance", seed: "seeds",
+};
+const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over values that one may choose
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
@@ -80,7 +84,7 @@ export class Controls {
     this.dataset.show(Object.keys(can.datasets).map((value) => ({ value, text: value })), settled.dataset);
 
     this.over.show(over ? can.overs.map((value) => ({ value, text: OVERS[value] })) : [], over);
-    this.values.element.hidden = !over;
+    this.values.element.hidden = !NUMBERS.includes(over);
     if (over) this.values.input.value = settled.values.join(", ");
 
     this.possible = can.possible;
@@ -95,9 +99,9 @@ export class Controls {
       settled.hint ? 2 : Infinity);
     this.hintScale.show(settled.hint && { min: 0, max: 2, handy: 2, step: 0.05 }, settled.hint_scale);
 
-    this.model.show(can.models.map((value) => ({ value, text: value })), settled.model);
-    this.guidance.show(can.guidances.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
-    this.scale.show(settled.guidance_scale === null || over === "guidance_scale" ? null
+    this.model.show(over === "model" ? [] : can.models.map((value) => ({ value, text: value })), settled.model);
+    this.guidance.show(over === "guidance" ? [] : can.guidances.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
+    this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].includes(over) ? null
       : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: SCALES[guidance] },
       settled.guidance_scale);
 
@@ -105,7 +109,7 @@ export class Controls {
       ({ value, text: value, note: `${title}: ${explanation}` }));
     this.sampler.show(over === "sampler" ? [] : samplers, settled.sampler);
     const { eta, variance } = over === "sampler" ? {} : can.samplers[settled.sampler].options;
-    this.variance.show(variance ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
+    this.variance.show(variance && over !== "variance" ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
     const [least, most] = eta?.bounds ?? [];
     this.eta.show(eta ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
     this.steps.show(over === "steps" || over === "sampler" ? null

@@ -95,7 +95,8 @@ function onPaper(canvas) {
   return page;
 }
 
-async function pngOf(canvas) {
+/** A canvas → the bytes of a PNG. */
+export async function pngOf(canvas) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   return new Uint8Array(await blob.arrayBuffer());
 }

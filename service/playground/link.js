@@ -8,6 +8,7 @@ const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
 ];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
+const NAMED = ["guidance", "model", "variance"]; // compared over all their values
 const OTHERS = ["labels", "values", "drawing", "strokes"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 export const SIDE = 224; // pixels of the pad that strokes are drawn on
@@ -20,7 +21,7 @@ export function asQuery(settled) {
   }
   if (settled.view === "generate") query.delete("view");
   if (settled.asks === "each") query.set("labels", "each");
-  if (settled.values) query.set("values", settled.values.join(","));
+  if (settled.values && !NAMED.includes(settled.over)) query.set("values", settled.values.join(","));
   if (settled.drawing) {
     query.set("drawing", urlSafe(settled.drawing));
     if (settled.strokes) query.set("strokes", settled.strokes);

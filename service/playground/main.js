@@ -5,7 +5,7 @@ import { asRequest, drawnSeed, MAX_SEED, settle } from "./choice.js";
 import { Comparison } from "./comparison.js";
 import { Controls } from "./controls.js";
 import { expectedSeconds } from "./cost.js";
-import { filesOf } from "./files.js";
+import { filesOf, pngOf } from "./files.js";
 import { Follower } from "./follower.js";
 import { Kept } from "./kept.js";
 import { KeyField } from "./key.js";
@@ -13,6 +13,7 @@ import { asQuery, corrections, fromQuery } from "./link.js";
 import { Notice } from "./notice.js";
 import { Pad } from "./pad.js";
 import { bitmapOf, paint } from "./pictures.js";
+import { snapshot } from "./snapshot.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Take } from "./take.js";
@@ -52,7 +53,14 @@ const stage = new Stage(
   { picture: part("picture"), scrubber: part("scrubber"), legend: part("legend"), told: part("told"), wait },
   lookAlone,
 );
-const comparison = new Comparison(part("comparison"), (settled) => stage.reference(settled));
+const comparison = new Comparison(
+  { comparison: part("comparison"), legend: part("legend"), wait },
+  (settled) => stage.reference(settled),
+  (settled) => {
+    choice = { ...settled, view: "generate", over: undefined, values: undefined };
+    run({ remember: true });
+  },
+);
 
 async function start() {
   notice.clear();
@@ -95,7 +103,7 @@ function show() {
   document.title = `Spirale: ${view}`;
   part("lead").textContent = say(`lead ${view}`);
   part("drawing").hidden = view !== "draw";
-  part("stand").hidden = view === "compare";
+  part("picture").hidden = view === "compare";
   part("comparison").hidden = view !== "compare";
   actions.seed.value = settled.seed;
   controls.show(settled);
@@ -160,7 +168,7 @@ async function compare(signal) {
   empty();
   shown = null;
   await comparison.run(catalog, settled, signal);
-  take.show(settled, {});
+  take.show(settled, { PNG: () => pngOf(snapshot(comparison.grid)) });
 }
 
 /** One of several images by itself. It has been sampled: it is looked at, and not sampled again. */

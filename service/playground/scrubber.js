@@ -3,9 +3,11 @@
 import { say } from "./words.js";
 
 export class Scrubber {
-  /** element: the form with `at` (a range) and `play` (a button), and an output that tells the step. */
-  constructor(element) {
+  /** element: the form with `at` (a range) and `play` (a button), and an output. `tell(index, frame)`: its text. */
+  constructor(element, tell = (_, { step, of }) => say("step", { step, of })) {
     this.element = element;
+    this.tell = tell;
+    this.frames = [];
     const { at, play } = element.elements;
     this.output = element.querySelector("output");
     element.addEventListener("submit", (event) => event.preventDefault());
@@ -17,17 +19,16 @@ export class Scrubber {
     });
   }
 
-  /** frames: [{step, of}] that are there. */
+  /** frames: those that are there. */
   show(frames) {
     this.frames = frames;
     this.element.hidden = frames.length < 2;
     if (!frames.length) return;
     const { at, play } = this.element.elements;
     const index = Math.min(frames.length - 1, Math.floor(this.player.position));
-    const { step, of } = frames[index];
     at.max = frames.length - 1;
     at.value = Math.round(this.player.position);
-    this.output.textContent = say("step", { step, of });
+    this.output.textContent = this.tell(index, frames[index]);
     at.setAttribute("aria-valuetext", this.output.textContent);
     play.setAttribute("aria-label", this.player.playing ? "Pause" : "Replay");
     play.classList.toggle("playing", this.player.playing);

@@ -2,9 +2,9 @@
 
 import { askJson } from "./api.js";
 import { asRequest, classesOf } from "./choice.js";
-import { Cloud, COLOURS } from "./cloud.js";
-import { make } from "./elements.js";
+import { Cloud } from "./cloud.js";
 import { sampled } from "./events.js";
+import { legendOf } from "./legend.js";
 import { Player } from "./player.js";
 import { Scrubber } from "./scrubber.js";
 import { Sheet } from "./sheet.js";
@@ -125,15 +125,10 @@ export class Stage {
     return this.references.get(model);
   }
 
-  name({ can, n, dataset, asks }, classes) {
-    const points = can.dataset.kind === "points";
-    if (points) this.pane.canvas.setAttribute("aria-label", `${n} points of ${dataset}, over real ones`);
-    const shown = points && asks !== "nothing" ? [...new Set(classes)].slice(0, COLOURS) : [];
-    const chip = (key, text) => make("li", { className: key }, text);
-    this.legend.replaceChildren(
-      ...shown.map((number) => chip(`class-${number}`, can.labels[number])),
-      ...(points && can.model.reference ? [chip("real", "real")] : []),
-    );
+  name(settled, classes) {
+    const { n, dataset } = settled;
+    if (this.run.kind === "points") this.pane.canvas.setAttribute("aria-label", say("points over real", { n, dataset }));
+    this.legend.replaceChildren(...legendOf(settled, classes));
   }
 }
 

@@ -35,6 +35,11 @@ export class Wait {
     else if (step > 0) this.end();
   }
 
+  /** So many of several requests are done. */
+  counted(done, all) {
+    if (done < all) this.tell(say("done so far", { done, all }));
+  }
+
   tell(text) {
     clearTimeout(this.timer);
     this.element.textContent = text;

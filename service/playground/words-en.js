@@ -3,7 +3,8 @@
 const counted = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
 export const english = {
-  "below a second": "less than a second",
+  milliseconds: ({ value }) => `${value} ms`,
+  minutes: ({ value }) => `${value} min`,
   seconds: ({ value }) => `${value} s`,
 
   "lead generate": "Every sample begins as noise. This is what the model believes it will become, step by step.",
@@ -36,6 +37,39 @@ export const english = {
   "each class": "every class",
   anything: "anything",
   "in words": "in words",
+
+  real: "real",
+  "points over real": ({ n, dataset }) => `${n} points of ${dataset}, over real ones`,
+  "points of": ({ n, dataset }) => `${n} points of ${dataset}`,
+
+  "all trajectories": "All trajectories",
+  "part of the way": ({ percent }) => `${percent} % of the way`,
+  "done so far": ({ done, all }) => `${done} of ${all} are done.`,
+  "same seeds": ({ from, to }) => (from === to ? `Seed ${from} everywhere.` : `Seeds ${from} … ${to} everywhere.`),
+  steps: ({ number }) => counted(number, "step", "steps"),
+  scale: ({ number }) => `scale ${number}`,
+  seed: ({ number }) => `seed ${number}`,
+  cost: ({ number }) => counted(number, "evaluation", "evaluations"),
+  "cost at most": ({ number }) => `at most ${counted(number, "evaluation", "evaluations")}`,
+  "cell failed": "failed",
+  "cell stopped": "stopped",
+  enlarge: "Enlarge",
+  "enlarge what": ({ what }) => `Enlarge: ${what}`,
+  "look in generate": "Take it to Generate",
+  close: "Close",
+
+  "brief frechet_ratio": ({ value }) => `${value} × the distance of real test images`,
+  "brief sliced_wasserstein_ratio": ({ value }) => `${value} × the distance of real points`,
+  "brief label_accuracy": ({ value }) => `${value} read right`,
+  "card frechet_ratio": ({ value }) => `Samples are ${value} times as far from the training images as real test images are. 1 is as near as real ones.`,
+  "card sliced_wasserstein_ratio": ({ value }) => `Samples are ${value} times as far from real points as other real points are. 1 is as near as real ones.`,
+  "card label_accuracy": ({ value }) => `A judge reads the label that was asked for in ${value} of the samples.`,
+  "card precision": ({ value }) => `${value} of the samples lie where real data do.`,
+  "card recall": ({ value }) => `${value} of the real data lie where samples do: what is missing, the model never makes.`,
+  "card two_sample_accuracy": ({ value }) => `Told apart from real points in ${value} of the cases. Guessing gets 50 %.`,
+  "card agreement": ({ value, floor, ceiling }) => `${value} of a drawing's strokes are in the sample; ${ceiling} at best, ${floor} by chance.`,
+  "card off_curve": ({ value }) => `${value} of the samples lie off the curve.`,
+  "card nearer_than_real": ({ value, chance }) => `${value} of the samples are suspiciously near to a training image; by chance it would be ${chance}.`,
 
   copy: "Copy",
   download: "Download",

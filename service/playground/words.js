@@ -15,6 +15,7 @@ export function say(key, values = {}) {
 
 /** Seconds, as precisely as somebody who waits wants to know them. */
 export function seconds(value) {
-  if (value < 1) return say("below a second");
+  if (value < 0.95) return say("milliseconds", { value: Number((1000 * value).toPrecision(1)).toLocaleString(language) });
+  if (value >= 90) return say("minutes", { value: Math.round(value / 60).toLocaleString(language) });
   return say("seconds", { value: (value < 10 ? value.toFixed(1) : Math.round(value)).toLocaleString(language) });
 }

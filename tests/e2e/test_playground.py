@@ -239,6 +239,61 @@ def test_a_comparison_has_the_same_seeds_in_every_line(at, shipped):
         np.testing.assert_array_equal(images, np.load(io.BytesIO(answer.content)))
 
 
+def test_one_handle_moves_through_all_cells_and_a_cell_can_be_enlarged(at):
+    """From the same noise, whatever the number of steps; by a button each is seen large, and taken to Generate."""
+    visit = at("/?view=compare&dataset=spiral&labels=each&seed=9&values=2,10&n=200")
+    visit.wait_until_done()
+    assert visit.page.locator("#legend li").all_inner_texts() == ["0", "1", "2", "real"]
+    ends = visit.pictures("#comparison")
+    handle = visit.page.get_by_role("slider", name="All trajectories")
+    assert handle.get_attribute("aria-valuetext") == "100 % of the way"
+    handle.press("Home")
+    few, many = visit.pictures("#comparison")
+    np.testing.assert_array_equal(few, many)
+    assert not np.array_equal(few, ends[0]) and not np.array_equal(ends[0], ends[1])
+    handle.press("End")
+    visit.page.get_by_role("button", name="Enlarge: 10 steps").click()
+    dialog = visit.page.get_by_role("dialog")
+    assert dialog.locator("canvas").bounding_box()["width"] > 500
+    visit.keep_picture("enlarged")
+    dialog.get_by_role("button", name="Take it to Generate").click()
+    visit.wait_for_address("steps=10&", "seed=9")
+    assert "view=compare" not in visit.page.url and dialog.is_hidden()
+
+
+@pytest.mark.parametrize(("over", "titles"), [
+    ("guidance", ["classifier-free", "classifier", "none"]), ("model", ["mnist-cfg", "mnist-ddpm", "mnist-text-cfg"]),
+    ("variance", ["fixed-small", "fixed-large"]), ("seed", ["seed 4", "seed 6", "seed 8", "seed 10"]),
+])  # fmt: skip
+def test_any_one_field_is_compared(at, shipped, over, titles):
+    model = "&model=mnist-ddpm&sampler=ddpm" if over == "variance" else ""
+    asks = "" if over in ("model", "variance") else "&label=7"
+    visit = at(f"/?view=compare&dataset=mnist&seed=4&n=2&steps=2&over={over}{asks}{model}")
+    visit.wait_until_done()
+    lines = visit.page.locator(".list tr").all()
+    assert [line.locator("th").inner_text().split("\n")[0] for line in lines] == titles
+    pairs = np.split(np.stack(visit.pictures("#comparison"))[..., 0], len(lines))
+    fields = {"dataset": "mnist", "steps": 2, "n": 2, "seed": 4, "sampler": "ddpm" if model else "dpmpp-2m"}
+    fields |= {"label": 7} if asks else {}
+    fields |= {"model": "mnist-ddpm"} if model else {}
+    last = int(titles[-1].split()[1]) if over == "seed" else titles[-1]
+    answer = shipped.post("/sample", json=fields | {over: last}, headers={"Accept": "application/x-npy"})
+    np.testing.assert_array_equal(pairs[-1], np.load(io.BytesIO(answer.content)))
+    link = visit.page.evaluate("location.search")
+    assert ("values=" in link) == (over == "seed") and f"over={over}" in link
+
+
+def test_a_comparison_is_taken_along_as_one_picture(at):
+    visit = at("/?view=compare&dataset=mnist&labels=each&seed=9&over=sampler&values=1")
+    visit.wait_until_done()
+    cells = np.split(np.stack(visit.pictures("#comparison")), len(SAMPLERS))
+    assert read(list(cells[2])) == list(range(10)) or len(cells[2]) == 10  # one of every class in each cell
+    picture = as_pixels(visit.download("PNG"))
+    box = visit.page.locator(".matrix").bounding_box()
+    assert picture.shape[:2] == (math.ceil(2 * (box["height"] + 32)), math.ceil(2 * (box["width"] + 32)))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
 def test_samplers_are_compared_over_steps(at):
     visit = at("/?view=compare&dataset=spiral&over=sampler&labels=each&seed=3&values=1,5,25")
     visit.wait_until_done()

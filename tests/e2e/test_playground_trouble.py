@@ -506,7 +506,7 @@ def test_who_waits_reads_on_the_picture_how_many_are_first(tiny_service, visit):
     }"""
     assert visit(tiny_service.url).page.evaluate(told) == [
         "About 12 s on this machine.", "3 requests run first, about 41 s.",
-        "1 request runs first, about less than a second.", "Step 10 of 50, about 16 s left.", None, None,
+        "1 request runs first, about 400 ms.", "Step 10 of 50, about 16 s left.", None, None,
     ]  # fmt: skip
 
 
@@ -538,6 +538,8 @@ def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_se
     before = counted()
     visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
     visit.wait_until_done()
-    assert visit.page.locator("#comparison small").all_inner_texts() == told
+    costs = visit.page.locator("#comparison .cost").all_inner_texts()
+    assert [cost.split(" · ")[0] for cost in costs] == told
+    assert all(re.fullmatch(r"[\d.]+ (ms|s)", cost.split(" · ")[1]) for cost in costs)
     assert counted() - before == 3 * sum(int(line.split()[0]) for line in told)  # three images of each
     assert visit.complaints == []
