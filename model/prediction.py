@@ -87,6 +87,15 @@ def predicted_x0(target: Target, output: Tensor, x_t: Tensor, alpha_bar: Tensor)
     return alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * output
 
 
+def score(x0: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """∇ log p(x_t) [rows, …] = (√ᾱ x̂0 − x_t)/(1−ᾱ), from the posterior mean x̂0 (Tweedie's formula).
+
+    `alpha_bar` is [rows], in [0, 1).
+    """
+    alpha_bar = per_row(alpha_bar, x_t)
+    return (alpha_bar.sqrt() * x0 - x_t) / (1 - alpha_bar)
+
+
 def split_output(output: Tensor, learned_variance: bool) -> tuple[Tensor, Tensor | None]:
     """A network's output [rows, C or 2C, …] → (target, variance fraction or None).
 

@@ -32,6 +32,16 @@ export function placing({ x, y }, width, height) {
   return ([u, v]) => [width / 2 + (u - cx) * sx, height / 2 - (v - cy) * sy];
 }
 
+/** The largest square around the middle that such a canvas shows: [x from, x to, y from, y to]. */
+export function squareOf({ x, y }, width, height) {
+  const place = placing({ x, y }, width, height);
+  const [cx, cy] = [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2];
+  const [[u, v], [u1, v1]] = [place([cx, cy]), place([cx + 1, cy + 1])];
+  const half = Math.min(width, height) / 2;
+  const [rx, ry] = [half / (u1 - u), half / (v - v1)];
+  return [cx - rx, cx + rx, cy - ry, cy + ry];
+}
+
 /** About four round numbers between. */
 export function ticks([low, high]) {
   const raw = (high - low) / 4;

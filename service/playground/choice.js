@@ -14,6 +14,10 @@ const STEPS = [1, 2, 3, 5, 10, 20, 50];
 const FEW_STEPS = [1, 3, 10]; // of each sampler, where a cell has an image of every class
 const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
 
+// What may be seen of a run besides x̂0, and of which datasets.
+const flat = ({ kind, shape }) => kind === "points" && shape[0] === 2;
+const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: flat, field: flat };
+
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 /** The datasets that a view can show: {name: dataset}. */
@@ -82,6 +86,7 @@ export function settle(catalog, choice) {
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
+    look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
     over,
     values: over && (named[over] ?? values(over, choice.values, { guidance, T, seed, n, asks, kind: dataset.kind })),
     can: {

@@ -1,9 +1,11 @@
 // Points on a canvas, over the real distribution.
 
-import { boundsOf, flat, placing, ticks } from "./axes.js";
+import { arrows, longestOf } from "./arrows.js";
+import { boundsOf, flat, placing, squareOf, ticks } from "./axes.js";
 import { colour, make } from "./elements.js";
 
 export const COLOURS = 8; // in the style sheet; classes beyond begin anew
+const MOST_PATHS = 150; // beyond them nobody could follow one
 const UNFINISHED = 0.02; // share of the points that may lie outside while nothing is known of the end
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -19,6 +21,8 @@ export class Cloud {
     this.element = make("div", { className: "points" }, this.canvas);
     this.frames = [];
     this.position = 0;
+    this.paths = false;
+    this.field = null; // (area) → {points, plain, added}, or null while it is not there
     this.canvas.repaint = () => this.paint(this.frames, this.position);
     new ResizeObserver(this.canvas.repaint).observe(this.canvas);
   }
@@ -82,6 +86,9 @@ export class Cloud {
       context.fillStyle = colour("real");
       dots(context, flat(this.real.points, this.pair).map(place), this.small ? 0.9 : 1.5);
     }
+    const field = this.field?.(squareOf(this.bounds, width, height));
+    if (field) paintField(context, field, place);
+    if (frames.length && this.paths) this.paintPaths(context, place, position);
     if (frames.length) this.paintSamples(context, place, position);
   }
 
@@ -92,9 +99,28 @@ export class Cloud {
     const places = before.map(([x, y], i) => place([x + share * (after[i][0] - x), y + share * (after[i][1] - y)]));
     const radius = (this.small ? 0.6 : 1) * (places.length > 2000 ? 1.4 : places.length > 500 ? 2 : 2.6);
     for (const number of new Set(this.classes)) {
-      context.fillStyle = number < 0 ? colour("accent") : colour(`class-${number % COLOURS}`);
+      context.fillStyle = this.colourOf(number);
       dots(context, places.filter((_, i) => this.classes[i] === number), radius);
     }
+  }
+
+  /** From the noise to where the samples stand. */
+  paintPaths(context, place, position) {
+    const passed = this.frames.slice(0, Math.floor(position) + 1).map((frame) => flat(frame.x_t ?? this.of(frame), this.pair).map(place));
+    const every = Math.max(1, Math.ceil(passed[0].length / MOST_PATHS));
+    context.lineWidth = 1;
+    context.globalAlpha = 0.45;
+    for (let i = 0; i < passed[0].length; i += every) {
+      context.strokeStyle = this.colourOf(this.classes[i]);
+      context.beginPath();
+      for (const places of passed) context.lineTo(...places[i]);
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+  }
+
+  colourOf(number) {
+    return number < 0 ? colour("accent") : colour(`class-${number % COLOURS}`);
   }
 
   paintAxes(context, place, width, height) {
@@ -121,6 +147,16 @@ export class Cloud {
       context.fillText(tick, 6, v - 4);
     }
   }
+}
+
+function paintField(context, { points, plain, added }, place) {
+  const longest = Math.max(longestOf(plain), added ? longestOf(added) : 0);
+  context.lineWidth = 1.1;
+  context.strokeStyle = colour("soft-ink");
+  arrows(context, points, plain, place, longest);
+  if (!added) return;
+  context.strokeStyle = colour("accent");
+  arrows(context, points, added, place, longest);
 }
 
 function dots(context, places, radius) {

@@ -9,7 +9,7 @@ const TEXTS = [
 ];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
 const NAMED = ["guidance", "model", "variance"]; // compared over all their values
-const OTHERS = ["labels", "values", "drawing", "strokes"];
+const OTHERS = ["labels", "values", "drawing", "strokes", "look"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 export const SIDE = 224; // pixels of the pad that strokes are drawn on
 
@@ -22,6 +22,7 @@ export function asQuery(settled) {
   if (settled.view === "generate") query.delete("view");
   if (settled.asks === "each") query.set("labels", "each");
   if (settled.values && !NAMED.includes(settled.over)) query.set("values", settled.values.join(","));
+  if (settled.look.length) query.set("look", settled.look.join(","));
   if (settled.drawing) {
     query.set("drawing", urlSafe(settled.drawing));
     if (settled.strokes) query.set("strokes", settled.strokes);
@@ -35,6 +36,7 @@ export function fromQuery(query) {
   for (const name of [...TEXTS, ...NUMBERS, "strokes"]) if (query.has(name)) choice[name] = query.get(name);
   choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
   if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
+  if (query.has("look")) choice.look = query.get("look").split(",");
   if (query.has("values")) choice.values = query.get("values").split(",");
   const drawing = fromUrlSafe(query.get("drawing") ?? "");
   if (drawing.startsWith(PNG)) choice.drawing = drawing;
@@ -57,6 +59,8 @@ export function corrections(query, settled) {
   }
   const labels = query.get("labels");
   if (labels && labels !== settled.asks) found.push(say("corrected away", { name: "labels", given: short(labels) }));
+  const look = query.get("look")?.split(",").filter((name) => !settled.look.includes(name));
+  if (look?.length) found.push(say("corrected away", { name: "look", given: short(look.join(", ")) }));
   const values = query.get("values")?.split(",").filter((value) => !settled.values?.includes(Number(value)));
   if (values?.length) found.push(say("corrected away", { name: "values", given: short(values.join(", ")) }));
   return found.length ? say("link corrected", { changes: found.join("; ") }) : "";

@@ -50,8 +50,11 @@ const pad = new Pad(part("pad"), () => {
 });
 const wait = new Wait(part("wait"));
 const stage = new Stage(
-  { picture: part("picture"), scrubber: part("scrubber"), legend: part("legend"), told: part("told"), wait },
-  lookAlone,
+  {
+    picture: part("picture"), scrubber: part("scrubber"), explain: part("explain"), legend: part("legend"),
+    told: part("told"), wait,
+  },
+  { onAlone: lookAlone, onLook: see, onError: failed },
 );
 const comparison = new Comparison(
   { comparison: part("comparison"), legend: part("legend"), wait },
@@ -71,6 +74,7 @@ async function start() {
     return failed(error);
   }
   kept.clear();
+  stage.field.clear();
   status.device = catalog.device;
   await arrive();
 }
@@ -178,6 +182,18 @@ function lookAlone(i, { label, seed }) {
   if (shown?.run === stage.run) kept.put(asRequest(settle(catalog, alone)), stage.run.alone(i));
   choice = alone;
   run({ remember: true, again: false });
+}
+
+/** Something else of the run is looked at: nothing is sampled for that. */
+function see(look) {
+  choice.look = look.filter((name) => name !== "x0");
+  settled = settle(catalog, choice);
+  stage.see(settled.look);
+  if (shown) {
+    shown.settled = settled;
+    address();
+    take.show(settled, filesOf(stage.run, stage.pane));
+  }
 }
 
 /** Nothing on the stage, and nothing to take along. */

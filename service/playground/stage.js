@@ -3,10 +3,14 @@
 import { askJson } from "./api.js";
 import { asRequest, classesOf } from "./choice.js";
 import { Cloud } from "./cloud.js";
+import { make } from "./elements.js";
 import { sampled } from "./events.js";
+import { Explain } from "./explain.js";
+import { ScoreField } from "./field.js";
 import { legendOf } from "./legend.js";
 import { Player } from "./player.js";
 import { Scrubber } from "./scrubber.js";
+import { forward } from "./schedule.js";
 import { Sheet } from "./sheet.js";
 import { Trajectory } from "./trajectory.js";
 import { say } from "./words.js";
@@ -15,19 +19,31 @@ const MOST_PREVIEWS = 24;
 const PREVIEWED_POINTS = 40_000; // in all previews together: they come as numbers
 
 export class Stage {
-  /** elements: picture, scrubber (a form), legend, told (a live region). wait: a Wait. `onAlone(i, {label, seed})`. */
-  constructor({ picture, scrubber, legend, told, wait }, onAlone) {
+  /** elements: picture, scrubber (a form), explain, legend, told (a live region). wait: a Wait.
+   * `onAlone(i, {label, seed})`, `onLook(names)`, `onError(error)`. */
+  constructor({ picture, scrubber, explain, legend, told, wait }, { onAlone, onLook, onError }) {
     Object.assign(this, { picture, legend, told, wait });
-    this.panes = { images: new Sheet("x0", onAlone), points: new Cloud("x0") };
+    const both = (one) => ({ x0: one("x0"), x_t: one("x_t") });
+    this.panesOf = { images: both((what) => new Sheet(what, onAlone)), points: both((what) => new Cloud(what)) };
+    this.explain = new Explain(explain, onLook);
+    this.field = new ScoreField(() => this.run && this.paint(this.player.position), onError);
     this.scrubber = new Scrubber(scrubber);
     this.player = new Player((position) => this.paint(position), () => this.scrubber.show(this.frames));
     this.scrubber.player = this.player;
     this.run = null; // the Trajectory that is shown
+    this.look = [];
+    this.panes = [];
     this.references = new Map(); // of promises: what is on its way is not asked for again
   }
 
+  /** Those that are shown: of the run, or of the way from data to noise. */
   get frames() {
-    return this.run?.frames ?? [];
+    return this.forward ?? this.run?.frames ?? [];
+  }
+
+  /** The pane that tells most: what is taken along is as it is there. */
+  get pane() {
+    return this.panes.at(-1);
   }
 
   /** Sample what was chosen, and show how. Until the first frame is there, what was shown before stays, dimmed.
@@ -44,10 +60,10 @@ export class Stage {
     this.wait.begin(expected);
     const run = new Trajectory(settled);
     try {
-      const real = await this.reference(settled);
+      const known = await this.known(settled);
       const grew = () => {
         signal.throwIfAborted();
-        if (run.frames.length === 1) this.begin(run, settled, real, { expected: body.previews + 2, latest });
+        if (run.frames.length === 1) this.begin(run, settled, known, { expected: body.previews + 2, latest });
         this.player.grew(run.frames.length);
       };
       const result = await sampled(body, {
@@ -62,6 +78,7 @@ export class Stage {
       });
       await run.done(result);
       grew();
+      this.dress();
       this.told.textContent = say("sampled", { n: settled.n, dataset: settled.dataset, seed: result.seed });
       return run;
     } finally {
@@ -71,25 +88,80 @@ export class Stage {
 
   /** Show a run that is done. */
   async show(settled, run, signal) {
-    const real = await this.reference(settled);
+    const known = await this.known(settled);
     signal.throwIfAborted();
-    this.begin(run, settled, real, { expected: run.frames.length, latest: true });
+    this.begin(run, settled, known, { expected: run.frames.length, latest: true });
     this.player.grew(run.frames.length);
   }
 
-  begin(run, settled, real, pace) {
-    const classes = classesOf(settled);
-    this.run = run;
-    this.pane = this.panes[run.kind];
+  /** What is known of the model whose samples are shown: its noise schedule, and real points or null. */
+  async known(settled) {
+    const [schedule, real] = await Promise.all([this.explain.schedule(settled.model), this.reference(settled)]);
+    return { schedule, real };
+  }
+
+  begin(run, settled, known, pace) {
+    Object.assign(this, { run, settled, known, look: settled.look });
     delete this.picture.dataset.before;
-    if (this.picture.firstChild !== this.pane.element) this.picture.replaceChildren(this.pane.element);
-    this.pane.begin(settled, classes, real);
-    this.name(settled, classes);
     this.player.begin(pace.expected, pace);
+    this.dress();
+  }
+
+  /** Show something else of the run: names as in explain.js. */
+  see(look) {
+    this.look = look;
+    if (this.run) this.dress();
+  }
+
+  /** Lay out what is looked at, where the run has come to. */
+  dress() {
+    const { run, settled, look, known } = this;
+    const whole = look.includes("forward") && Boolean(run.result);
+    this.forward = whole ? this.wayBack() : null;
+    const classes = whole && known.real ? this.forwardClasses : classesOf(settled);
+    const { x0, x_t } = this.panesOf[run.kind];
+    this.panes = look.includes("both") ? [x_t, x0] : look.includes("x_t") || whole ? [x_t] : [x0];
+    const beside = this.panes.length > 1;
+    this.picture.replaceChildren(...(beside
+      ? this.panes.map((pane) => make("figure", {}, pane.element, make("figcaption", {}, say(`pane ${pane.what}`))))
+      : [x0, x_t].filter((pane) => this.panes.includes(pane)).map((pane) => pane.element)));
+    this.picture.classList.toggle("beside", beside);
+    for (const pane of this.panes) pane.begin(settled, classes, known.real);
+    this.name(settled, classes);
+    const flat = run.kind === "points" && settled.can.dataset.columns.length === 2;
+    if (run.kind === "points") {
+      for (const pane of this.panes) {
+        pane.paths = flat && look.includes("paths");
+        pane.field = flat && look.includes("field") && !whole ? (area) => this.fieldOver(area) : null;
+      }
+    }
+    this.explain.show(known.schedule, look, flat);
+    if (this.frames.length && this.player.count) {
+      this.player.count = this.frames.length;
+      this.paint(Math.min(this.player.position, this.frames.length - 1));
+    }
+  }
+
+  /** From real points, or from the samples, to noise: at the timesteps that the run passed. */
+  wayBack() {
+    const { run, settled, known: { schedule, real } } = this;
+    const timesteps = [...new Set(run.frames.map((frame) => frame.timestep))].sort((a, b) => a - b);
+    const chosen = real ? Array.from({ length: Math.min(settled.n, real.points.length) }, (_, i) => i) : [];
+    this.forwardClasses = chosen.map((i) => real.classes[i]);
+    const data = real ? chosen.map((i) => real.points[i]) : run.frames.at(-1).x0;
+    return forward(data, timesteps, schedule, { kind: run.kind, shape: run.shape, seed: settled.seed });
+  }
+
+  fieldOver(area) {
+    const { timestep } = this.frames[Math.floor(this.player.position)];
+    return timestep ? this.field.at(this.settled, timestep, area) : null; // at t = 0 the score of data on a curve has no bound
   }
 
   paint(position) {
-    this.pane.paint(this.frames, position);
+    const beside = this.panes.length > 1;
+    for (const pane of this.panes) pane.paint(this.frames, position, { beside });
+    const [before, after] = [Math.floor(position), Math.ceil(position)].map((i) => this.frames[i].timestep);
+    this.explain.at(before + (position % 1) * (after - before));
   }
 
   waits(is) {
@@ -107,7 +179,8 @@ export class Stage {
   }
 
   clear() {
-    this.run = null;
+    this.run = this.forward = null;
+    this.explain.hide();
     this.player.begin(0);
     this.picture.replaceChildren();
     this.legend.replaceChildren();
@@ -127,8 +200,10 @@ export class Stage {
 
   name(settled, classes) {
     const { n, dataset } = settled;
-    if (this.run.kind === "points") this.pane.canvas.setAttribute("aria-label", say("points over real", { n, dataset }));
-    this.legend.replaceChildren(...legendOf(settled, classes));
+    if (this.run.kind === "points") {
+      for (const pane of this.panes) pane.canvas.setAttribute("aria-label", say("points over real", { n, dataset }));
+    }
+    this.legend.replaceChildren(...legendOf(settled, classes, { field: this.look.includes("field") && !this.forward }));
   }
 }
 

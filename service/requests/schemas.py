@@ -231,7 +231,7 @@ def _nested_fields() -> Iterator[tuple[str, str, FieldInfo]]:
             yield parent, name, field
 
 
-def _commas(values: Any) -> Any:
+def commas(values: Any) -> Any:
     """?label=1,2&label=3 → ["1", "2", "3"]"""
     if isinstance(values, list):
         return [part.strip() for value in values for part in str(value).split(",")]
@@ -243,16 +243,16 @@ class SampleQuery(SampleFields):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: Annotated[list[str] | None, BeforeValidator(_commas), Field(max_length=MAX_POINTS)] = Field(
+    label: Annotated[list[str] | None, BeforeValidator(commas), Field(max_length=MAX_POINTS)] = Field(
         None, description="A class, or several: repeated, or with commas between. Default: as in the body of POST."
     )
 
-    axes: Annotated[list[str] | None, BeforeValidator(_commas), Field(min_length=2, max_length=2)] = Field(
+    axes: Annotated[list[str] | None, BeforeValidator(commas), Field(min_length=2, max_length=2)] = Field(
         None, description=AXES
     )
     seed_to: Seed | None = Field(None, description=SEED_TO)
-    mix: Annotated[list[Share] | None, BeforeValidator(_commas)] = Field(None, description=MIX)
-    guidance_interval: Annotated[Interval | None, BeforeValidator(_commas)] = Field(
+    mix: Annotated[list[Share] | None, BeforeValidator(commas)] = Field(None, description=MIX)
+    guidance_interval: Annotated[Interval | None, BeforeValidator(commas)] = Field(
         None, description=SampleFields.model_fields["guidance_interval"].description
     )
 

@@ -27,6 +27,15 @@ class ReferenceAnswer(BaseModel):
     classes: list[int] = Field(description="The number of each one's class; -1 where there are none.")
 
 
+class ScheduleAnswer(BaseModel):
+    """The noise schedule of a model, and what its network sees of the data: (data − mean)/std."""
+
+    model: str
+    alpha_bar: list[float] = Field(description="ᾱ at t = 0 … T.")
+    mean: list[float] = Field(description="Of each dimension of points, or of each channel.")
+    std: list[float]
+
+
 @router.get("/models", response_class=Response, responses={200: {"model": ModelsAnswer}, **documented(401)})
 async def models(state: AppState) -> Response:
     """What may be asked: for each dataset the ways to ask, and its checkpoints with defaults and metrics."""
@@ -51,6 +60,18 @@ async def reference(name: str, state: AppState) -> Response:
         raise Problem(404, f"there are no reference points of {name!r}; there are of: {', '.join(having) or '–'}")
     points = await off_the_loop(state, _reference, having[name])
     return Response(points, media_type="application/json", headers=UNKEPT)
+
+
+@router.get("/models/{name}/schedule", responses={200: {"model": ScheduleAnswer}, **documented(401, 404)})
+async def schedule(name: str, state: AppState) -> ScheduleAnswer:
+    """How much of the data is left at each timestep."""
+    checkpoints = {served.name: served.checkpoint for served in state.catalog.served.values()}
+    if name not in checkpoints:
+        raise Problem(404, f"there is no model {name!r}; there are: {', '.join(checkpoints)}")
+    checkpoint = checkpoints[name]
+    data = checkpoint.config.data
+    mean, std = (list(values) * (data.shape[0] // len(values)) for values in (data.mean, data.std))
+    return ScheduleAnswer(model=name, alpha_bar=checkpoint.schedule.alpha_bar.tolist(), mean=mean, std=std)
 
 
 def _reference(checkpoint: DenoiserCheckpoint) -> bytes:

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.checkpoints.classifier import ClassifierCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import Conditions
-from model.prediction import diffused
+from model.prediction import diffused, score
 from training.data import trained_on
 from training.plotting import plt
 from training.report.pipeline import GuidedPipeline
@@ -63,12 +63,10 @@ def _grid(reach: float) -> Tensor:
 
 
 def _score(checkpoint: DenoiserCheckpoint, x: Tensor, t: int, alpha_bar: float, device: torch.device) -> Tensor:
-    """(√ᾱ x̂0 − x)/(1−ᾱ): Tweedie's formula."""
     with torch.inference_mode():
         times = torch.full((len(x),), t)
         x0 = checkpoint.denoiser(device)(x.to(device), times, Conditions.none(len(x))).x0.cpu()
-    score: Tensor = (alpha_bar**0.5 * x0 - x) / (1 - alpha_bar)
-    return score
+    return score(x0, x, torch.full((len(x),), alpha_bar))
 
 
 def _gradient(classifier: ClassifierCheckpoint, x: Tensor, t: int, label: int, device: torch.device) -> Tensor:

@@ -213,6 +213,28 @@ def test_a_wait_is_expected_by_what_the_passes_take(run):
     assert told == [[evaluations, pytest.approx(seconds)] for _, evaluations, seconds in COSTS]
 
 
+def test_the_forward_process_is_the_schedules(run):
+    """At ᾱ = 1 the data, at ᾱ = 0 noise of the data's mean and deviation, between them HJA20 eq. 4; the same noise."""
+    data = [[1.0, 30.0]] * 4000
+    schedule = {"alpha_bar": [1, 0.36, 0], "mean": [0.5, 20], "std": [2, 5]}
+    script = """
+        const frames = forward(given[0], [0, 1, 2], given[1], { kind: "points", shape: [2], seed: 7 });
+        return { frames, logSnr: logSnr(0.2) };
+    """
+    told = run({"schedule": "forward, logSnr"}, script, data, schedule)
+    start, middle, end = (np.array(frame["x_t"]) for frame in told["frames"])
+    np.testing.assert_array_equal(start, data)
+    np.testing.assert_allclose(middle, [0.5, 20] + 0.6 * (np.array(data) - [0.5, 20]) + 0.8 * (end - [0.5, 20]))
+    np.testing.assert_allclose(end.mean(0), [0.5, 20], atol=4 * 5 / 4000**0.5)
+    np.testing.assert_allclose(end.std(0), [2, 5], rtol=0.05)
+    assert abs(np.corrcoef(end.T)[0, 1]) < 0.08 and told["logSnr"] == pytest.approx(np.log(0.25))
+    assert [(frame["step"], frame["of"], frame["timestep"]) for frame in told["frames"]] == [
+        (0, 2, 0),
+        (1, 2, 1),
+        (2, 2, 2),
+    ]
+
+
 def test_the_median_is_of_what_was_counted_since(run):
     """Refusals count for nothing, nor do answers of long ago: four fast ones, and since then two slow ones."""
 

@@ -1,0 +1,112 @@
+// Beside the scrubber: where the step stands on the noise schedule, and what of the run is shown.
+
+import { askJson } from "./api.js";
+import { colour, make } from "./elements.js";
+import { logSnr } from "./schedule.js";
+import { language, say } from "./words.js";
+
+export const LOOKS = ["x0", "x_t", "both", "forward"]; // one of these …
+export const EXTRAS = ["paths", "field"]; // … and of points of two dimensions, any of these
+
+const number = (value) => value.toLocaleString(language, { maximumSignificantDigits: 3 });
+
+export class Explain {
+  /** `onLook(names)` when somebody wants to see something else. */
+  constructor(element, onLook) {
+    this.element = element;
+    this.onLook = onLook;
+    this.schedules = new Map(); // of promises, by model
+    this.curve = make("canvas", { className: "curve", role: "img" });
+    this.caption = make("figcaption");
+    this.looks = make("div", { className: "chips", role: "radiogroup", "aria-label": say("shown") });
+    this.note = make("p", { className: "note" });
+    element.replaceChildren(make("figure", {}, this.curve, this.caption), make("div", {}, this.looks, this.note));
+    new ResizeObserver(() => this.paint()).observe(this.curve);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  /** The noise schedule of a model. */
+  async schedule(model) {
+    if (!this.schedules.has(model)) {
+      const asked = askJson(`models/${encodeURIComponent(model)}/schedule`);
+      asked.catch(() => this.schedules.delete(model));
+      this.schedules.set(model, asked);
+    }
+    return this.schedules.get(model);
+  }
+
+  /** schedule: of the model that is shown; look: [names]; flat: is it of points in a plane? */
+  show(schedule, look, flat) {
+    this.known = schedule;
+    this.look = look;
+    const chosen = LOOKS.find((name) => look.includes(name)) ?? LOOKS[0];
+    const chip = (name, type, checked, names) => make("label", { className: "chip" },
+      make("input", { type, name: `look-${type}`, value: name, checked, onchange: (event) => this.onLook(names(event.target.checked)) }),
+      make("span", {}, say(`look ${name}`)));
+    const others = look.filter((name) => EXTRAS.includes(name));
+    this.looks.replaceChildren(
+      ...LOOKS.map((name) => chip(name, "radio", name === chosen, () => [name, ...others])),
+      ...(flat ? EXTRAS : []).map((name) => chip(name, "checkbox", look.includes(name), (is) =>
+        [chosen, ...others.filter((other) => other !== name), ...(is ? [name] : [])])),
+    );
+    this.note.textContent = say(`note ${chosen}`);
+    this.element.hidden = false;
+    this.paint();
+  }
+
+  hide() {
+    this.element.hidden = true;
+  }
+
+  /** t may lie between two timesteps, while a trajectory plays. */
+  at(t) {
+    this.t = t;
+    if (!this.known || this.element.hidden) return;
+    const alphaBar = this.alphaBar(t);
+    const T = this.known.alpha_bar.length - 1;
+    const snr = logSnr(alphaBar);
+    this.caption.textContent = say("on the schedule", {
+      t: Math.round(t), T, alphaBar: number(alphaBar), snr: Number.isFinite(snr) ? number(snr) : "∞",
+    });
+    this.curve.setAttribute("aria-label", `${say("noise schedule")}: ${this.caption.textContent}`);
+    this.paint();
+  }
+
+  alphaBar(t) {
+    const { alpha_bar: values } = this.known;
+    const [below, above] = [values[Math.floor(t)], values[Math.ceil(t)]];
+    return below + (t % 1) * (above - below);
+  }
+
+  /** ᾱ over the way from t = T to 0, as an area, and a dot where the step stands. */
+  paint() {
+    if (!this.known || !this.curve.clientWidth) return;
+    const ratio = devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.curve;
+    Object.assign(this.curve, { width: width * ratio, height: height * ratio });
+    const context = this.curve.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const T = this.known.alpha_bar.length - 1;
+    const place = (t) => [6 + (1 - t / T) * (width - 12), height - 6 - this.alphaBar(t) * (height - 12)];
+    context.beginPath();
+    for (let i = 0; i <= 100; i++) context.lineTo(...place(T * (1 - i / 100)));
+    context.strokeStyle = colour("edge");
+    context.lineWidth = 1.5;
+    context.stroke();
+    context.lineTo(width - 6, height - 6);
+    context.lineTo(6, height - 6);
+    context.fillStyle = colour("line");
+    context.fill();
+    if (this.t === undefined) return;
+    const [u, v] = place(Math.min(this.t, T));
+    context.strokeStyle = context.fillStyle = colour("accent");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(u, height - 6);
+    context.lineTo(u, v);
+    context.stroke();
+    context.beginPath();
+    context.arc(u, v, 4.5, 0, 2 * Math.PI);
+    context.fill();
+  }
+}

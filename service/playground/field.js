@@ -1,0 +1,61 @@
+// The score field of a model of points, as it is asked of the service: one request under way, for the latest wish.
+
+import { askJson } from "./api.js";
+import { Follower } from "./follower.js";
+
+const SIDE = 21; // arrows a side
+const MOST = 60; // fields that are kept
+
+export class ScoreField {
+  /** `onField()` when another field is there. `onError(error)`. */
+  constructor(onField, onError) {
+    Object.assign(this, { onField, onError });
+    this.kept = new Map();
+    this.follower = new Follower(() => this.fetch());
+  }
+
+  /** The field at a timestep over an area, if it is here; else null, and it is asked for.
+   *
+   * {points, plain, added}: where the arrows stand, ∇ log p(x_t), and what guidance to a label adds or null. */
+  at(settled, timestep, area) {
+    const wish = { settled, timestep, area };
+    const found = this.kept.get(keyOf(wish));
+    if (!found) {
+      this.wish = wish;
+      this.follower.want();
+    }
+    return found ?? null;
+  }
+
+  async fetch() {
+    const { wish } = this;
+    const key = keyOf(wish);
+    if (this.kept.has(key)) return;
+    try {
+      const [plain, guided] = await Promise.all(queriesOf(wish).map((query) => askJson(`score?${query}`)));
+      const added = guided?.score.map((arrow, i) => arrow.map((value, axis) => value - plain.score[i][axis])) ?? null;
+      if (this.kept.size >= MOST) this.kept.delete(this.kept.keys().next().value);
+      this.kept.set(key, { points: plain.points, plain: plain.score, added });
+      this.onField();
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  /** The models are others now, or may be. */
+  clear() {
+    this.kept.clear();
+  }
+}
+
+const keyOf = (wish) => queriesOf(wish).join(" ");
+
+/** The unconditional field, and with a label the guided one. */
+function queriesOf({ settled: { dataset, model, asks, label, guidance, guidance_scale: scale }, timestep, area }) {
+  const shared = { dataset, model, timestep, side: SIDE, area: area.map((value) => Number(value.toPrecision(6))).join(",") };
+  const plain = new URLSearchParams(shared);
+  if (asks !== "label") return [plain];
+  const guided = new URLSearchParams({ ...shared, label, guidance });
+  if (scale !== null) guided.set("guidance_scale", scale);
+  return [plain, guided];
+}
