@@ -101,7 +101,7 @@ export class Stage {
   }
 
   begin(run, settled, known, pace) {
-    Object.assign(this, { run, settled, known, look: settled.look });
+    Object.assign(this, { run, settled, about: known, look: settled.look });
     delete this.picture.dataset.before;
     this.player.begin(pace.expected, pace);
     this.dress();
@@ -115,7 +115,7 @@ export class Stage {
 
   /** Lay out what is looked at, where the run has come to. */
   dress() {
-    const { run, settled, look, known } = this;
+    const { run, settled, look, about: known } = this;
     const whole = look.includes("forward") && Boolean(run.result);
     this.forward = whole ? this.wayBack() : null;
     const classes = whole && known.real ? this.forwardClasses : classesOf(settled);
@@ -144,7 +144,7 @@ export class Stage {
 
   /** From real points, or from the samples, to noise: at the timesteps that the run passed. */
   wayBack() {
-    const { run, settled, known: { schedule, real } } = this;
+    const { run, settled, about: { schedule, real } } = this;
     const timesteps = [...new Set(run.frames.map((frame) => frame.timestep))].sort((a, b) => a - b);
     const chosen = real ? Array.from({ length: Math.min(settled.n, real.points.length) }, (_, i) => i) : [];
     this.forwardClasses = chosen.map((i) => real.classes[i]);
