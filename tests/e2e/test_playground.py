@@ -249,10 +249,10 @@ def test_a_run_is_understood_beside_its_scrubber(at):
     visit.choose("xₜ")
     (plain,) = shown()
     assert plain != x0
-    explain.get_by_text("paths").click()
+    explain.locator(".chip", has_text="paths").click()
     (paths,) = shown()
     assert paths != plain and not requests
-    explain.get_by_text("score").click()
+    explain.locator(".chip", has_text="score").click()
     visit.page.wait_for_function(
         "before => document.querySelector('#picture canvas').toDataURL() !== before", arg=paths
     )
