@@ -17,6 +17,7 @@ from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
+from service.checkpoints.hub import HubError, local_folder
 from service.engine.hardware import keep_freed_memory
 from service.http.connections import Clients, Connection, connections_that_fit
 from service.http.server import Server, bound_socket
@@ -46,8 +47,9 @@ def main() -> int:
             state.engine.drain()
 
     try:
+        settings = settings.model_copy(update={"checkpoints": local_folder(settings.checkpoints)})
         app = create_app(settings, on_death=end)
-    except NothingToServe as error:
+    except (HubError, NothingToServe) as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
     clients = Clients(settings.client_seconds, connections_that_fit(settings.max_connections))

@@ -71,7 +71,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 to be reached from other machines.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one, which the log names.")
-    checkpoints: Path = Field(shipped_checkpoints(), description="Folder of the checkpoints to serve.")
+    checkpoints: Path = Field(
+        shipped_checkpoints(),
+        description="Folder of the checkpoints to serve, or "
+        "org/name[@revision] of the Hugging Face Hub, of which configs and safetensors are taken.",
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
     backend: Literal["auto", "onnx", "torch"] = Field(
         "auto",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.checkpoints.config import read_role
+from model.checkpoints.config import CONFIG, read_role
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
@@ -49,7 +49,8 @@ class CheckpointFolder:
 
 
 def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
-    """Load every checkpoint in the folder. Hidden ones, which are being written, are passed over.
+    """Load every checkpoint in the folder, or the one that the folder itself is. Hidden ones, which are being written,
+    are passed over.
 
     strict  raise CheckpointError for the first that is broken, or named otherwise than its folder. Else a broken one
             is refused; of two with one name, the one in the folder of that name is loaded, or the first
@@ -57,7 +58,8 @@ def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
     Raises CheckpointError where the folder itself cannot be read.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        inside = [folder] if (folder / CONFIG).is_file() else folder.iterdir()
+        paths = sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise CheckpointError(f"the folder {folder} cannot be read: {error.strerror}") from error
     read: list[tuple[Path, ServedCheckpoint]] = []
