@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar, get_args
@@ -19,6 +20,7 @@ from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
 STATES: tuple[State, ...] = get_args(State)
@@ -74,7 +76,7 @@ class LiveJobs:
         return record
 
     async def get(self, job: str, owner: str) -> JobRecord:
-        record = await self._ask(self._store.get, job, owner)
+        record = await self._ask(self._store.get, job, owner) if JOB_ID.fullmatch(job) else None
         if record is None:
             raise Problem(404, f"there is no job {job[:80]!r}; GET /jobs lists those that there are")
         if record.expired is not None:

@@ -88,7 +88,9 @@ async def submit(
 async def listed(
     state: AppState,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs in the answer.")] = 20,
-    before: Annotated[str | None, Query(max_length=64, description="Only jobs that are older than this one.")] = None,
+    before: Annotated[
+        str | None, Query(pattern="^job-[0-9a-f]{24}$", description="Only jobs that are older than this one.")
+    ] = None,
 ) -> JobsAnswer:
     """Your jobs, the newest first."""
     live = await state.jobs.live()

@@ -1,38 +1,44 @@
 """POST /jobs and what follows: rows are those of /sample, files are what was asked for, bad requests are told so."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
+from service.app import create_app
 from service.jobs.results import FolderResults
 from service.offline import main
+from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from tests.waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def jobs(checkpoints, tmp_path_factory):
-    """A client of a service whose jobs have a folder of their own."""
-    from fastapi.testclient import TestClient
-
-    from service.app import create_app
-    from service.settings import Settings
-
-    folder = tmp_path_factory.mktemp("data")
+@contextlib.contextmanager
+def client_of(checkpoints: Path, folder: Path) -> Iterator[TestClient]:
+    """Of a service whose jobs are in that folder."""
     app = create_app(Settings(checkpoints=checkpoints, device="cpu", data_dir=folder))
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def jobs(checkpoints, tmp_path_factory):
+    with client_of(checkpoints, tmp_path_factory.mktemp("data")) as client:
         yield client
 
 
@@ -205,8 +211,9 @@ def test_what_does_not_fit_is_told_by_field(jobs, body, field, told):
 
 def test_unknown_datasets_jobs_and_files_are_told(jobs):
     assert jobs.post("/jobs", json={"dataset": "cats", "n": 1}).status_code == 404
-    for address in ("/jobs/job-unknown", "/jobs/job-unknown/events", "/jobs/job-unknown/files/a"):
+    for address in ("/jobs/job-unknown", "/jobs/job-unknown/events", "/jobs/job-unknown/files/a", "/jobs/%00"):
         assert jobs.get(address).status_code == 404
+    assert jobs.get("/jobs?before=%00").status_code == 422
     assert jobs.delete("/jobs/job-unknown").status_code == 404
     job = finished(jobs, dataset="spiral", n=10)["id"]
     for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet"):
@@ -330,17 +337,20 @@ def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_i
     assert "--n: Input should be greater than or equal to 1" in capsys.readouterr().err
 
 
-@pytest.fixture
-def judged(make_client, tmp_path):
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
     """A client whose digits have a judge, and the judge: of random weights, it is seldom sure."""
+    tmp_path = tmp_path_factory.mktemp("judged")
     save_tiny(tmp_path / "own", IMAGES)
     save_tiny(tmp_path / "own", POINTS)
+    torch.manual_seed(0)
     config = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
     network = config.build_network()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     save_judge(tmp_path / "own" / "mnist-judge", config, network)
-    return make_client(checkpoints=tmp_path / "own", data_dir=tmp_path), load_judge(tmp_path / "own" / "mnist-judge")
+    with client_of(tmp_path / "own", tmp_path) as client:
+        yield client, load_judge(tmp_path / "own" / "mnist-judge")
 
 
 def test_rows_that_the_judge_reads_otherwise_are_left_out_and_counted(judged):
