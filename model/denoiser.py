@@ -14,7 +14,8 @@ from model.prediction import Prediction, Target, Threshold, per_row, predicted_x
 Network = Callable[..., Tensor]
 """(x_t [rows, …], t [rows] int64, condition, *more) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
 NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network gets labels and ignores them. A network that
-guides itself gets the guidance scale [rows] float32 next. Last come a `Control`'s residuals, where any row has a hint.
+jumps gets the guidance scale [rows] float32 and s [rows] int64 next. Last come a `Control`'s residuals, where any row
+has a hint.
 """
 
 Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
@@ -31,7 +32,7 @@ NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 class Denoiser:
-    """(x_t, t, Conditions) → Prediction, for rows that agree in nothing but the network.
+    """(x_t, t, Conditions, s) → Prediction, for rows that agree in nothing but the network.
 
     network           see `Network`; called once, with every row's evaluations in one batch
     schedule          the one the network was trained with
@@ -42,7 +43,8 @@ class Denoiser:
     raw_epsilon       ε̂ is the network's own, also where x̂0 was clipped: see `Prediction.clipped_off`
     needs_label       the network was never trained without a label
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
-    guides_itself     the network reads the guidance scale (Meng 2023): one evaluation a row at every scale
+    jumps             the network is a flow map, and reads the guidance scale (Meng 2023) and the timestep s to which it
+                      jumps: one evaluation a row at every scale, and the ddim update with its x̂0 arrives at s
     gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
     controls          see `Control`: by the kind of hint; each is called with the rows that follow such a hint
     """
@@ -59,7 +61,7 @@ class Denoiser:
         raw_epsilon: bool = False,
         needs_label: bool = False,
         text_width: int | None = None,
-        guides_itself: bool = False,
+        jumps: bool = False,
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         device: torch.device | str = "cpu",
@@ -73,18 +75,23 @@ class Denoiser:
         self.raw_epsilon = raw_epsilon
         self.needs_label = needs_label
         self.text_width = text_width
-        self.guides_itself = guides_itself
+        self.jumps = jumps
         self.gradients = gradients
         self.controls = controls
         self.device = torch.device(device)
         self._noise_level = torch.from_numpy(schedule.noise_level)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
-    def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Prediction:
-        """x_t [rows, …] on the device; t [rows] int64, 1 … T, and the conditions on the host."""
+    def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions, s: Tensor | None = None) -> Prediction:
+        """x_t [rows, …] on the device; t and s [rows] int64, 1 … T and 0 … t, and the conditions on the host.
+
+        s  where the rows arrive, which a network that jumps reads; None is 0, the data
+        """
+        s = torch.zeros_like(t) if s is None else s
         conditions = conditions.at(self._noise_level[t])
         t = t.to(self.device)
-        output = self._guided_output(x_t, t, conditions)
+        s = s.to(self.device)
+        output = self._guided_output(x_t, t, conditions, s)
         raw_target, variance = split_output(output, self.learned_variance)
         unclipped = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
         x0 = unclipped
@@ -92,6 +99,8 @@ class Denoiser:
             x0 = thresholded(unclipped, self.threshold)
         elif self.clip is not None:
             x0 = unclipped.clamp(-self.clip, self.clip)
+        if self.jumps:  # the x̂0 of a jump to noise is no estimate of data
+            x0 = torch.where(per_row(s == 0, x0), x0, unclipped)
         clipped_off = unclipped - x0 if self.raw_epsilon else None
         gradient = self._gradient(x_t, t, conditions)
         if (known := conditions.known) is not None:
@@ -127,13 +136,13 @@ class Denoiser:
             nothing if column is None else torch.where(per_row(conditions.runs_conditional, nothing), column, nothing)
         )
 
-    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions, s: Tensor) -> Tensor:
         """The network's output, by classifier-free guidance for the rows that have it."""
-        if self.guides_itself:
+        if self.jumps:
             scale = torch.where(conditions.runs_conditional, conditions.guidance_scale, 1.0).to(self.device)
             conditions = conditions.in_one_half()
             condition, hints = self._network_condition(conditions), conditions.hints_for_cfg_batch(NO_ROWS)
-            return self._controlled_output(x_t, t, condition.to(self.device), hints, scale)
+            return self._controlled_output(x_t, t, condition.to(self.device), hints, scale, s)
         condition = self._network_condition(conditions)
         both = torch.nonzero(conditions.runs_both).flatten()
         hints = conditions.hints_for_cfg_batch(both)
@@ -153,11 +162,11 @@ class Denoiser:
         return output
 
     def _controlled_output(
-        self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None, *scale: Tensor
+        self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None, *jump: Tensor
     ) -> Tensor:
         """The network's output, with the residuals of the rows' hints; they are zeros for rows without one."""
         if hints is None:
-            return self.network(x_t, t, condition, *scale)
+            return self.network(x_t, t, condition, *jump)
         residuals: tuple[Tensor, ...] = ()
         for kind, control in self.controls.items():
             following = hints.of(kind)
@@ -169,4 +178,4 @@ class Denoiser:
             residuals = residuals or tuple(part.new_zeros(len(x_t), *part.shape[1:]) for part in own)
             for whole, part in zip(residuals, own, strict=True):
                 whole[rows] = per_row(strength.to(part.dtype), part) * part
-        return self.network(x_t, t, condition, *scale, *residuals)
+        return self.network(x_t, t, condition, *jump, *residuals)

@@ -52,9 +52,9 @@ def sampling_states(
     coefficients = torch.tensor(plan.coefficients, dtype=torch.float32, device=device)
     x = normal(seeds, torch.zeros_like(seeds), shape) if start is None else start.to(device)
     x0 = torch.zeros_like(x)
-    for index, t in enumerate(plan.t.tolist()):
+    for index, (t, s) in enumerate(zip(plan.t.tolist(), plan.s.tolist(), strict=True)):
         inverts = torch.full((rows,), bool(plan.inverts[index]))
-        prediction = denoiser(x, torch.full((rows,), t), conditions.inverting(inverts))
+        prediction = denoiser(x, torch.full((rows,), t), conditions.inverting(inverts), torch.full((rows,), s))
         if plan.stochastic[index]:
             noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
         else:

@@ -54,13 +54,13 @@ def tiny_checkpoint(
 
 
 def tiny_student(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> DenoiserCheckpoint:
-    """A consistency student whose answer depends on the scale."""
+    """A student whose answer depends on the scale and on where it jumps."""
     teacher = tiny_checkpoint(data, T=T)
     config = teacher.config.model_copy(
         update={
             "name": name or f"{data.dataset}-fast",
-            "sampling": SamplingConfig(**{"sampler": "renoise", "steps": 2, "guidance_scale": 1.5, **sampling}),
-            "distilled": DistilledConfig(teacher=teacher.config.name, consistency=True, guidance_range=(1.0, 3.0)),
+            "sampling": SamplingConfig(**{"sampler": "ddim", "steps": 2, "guidance_scale": 1.5, **sampling}),
+            "distilled": DistilledConfig(teacher=teacher.config.name, guidance_range=(1.0, 3.0)),
         }
     )
     torch.manual_seed(6)

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, check_steps
+from model.checkpoints.base import Precision
+from model.checkpoints.config import NAME_PATTERN, GuidanceInterval, SamplingConfig, SamplingOverrides, check_steps
 from model.checkpoints.denoiser import PredictionConfig
 from model.checkpoints.distilled import check_guidance_range
 from model.checkpoints.schedule_config import ScheduleConfig
@@ -183,55 +184,56 @@ class ControlRecipe(RecipeBase):
     sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
 
 
-class GapSection(StrictConfig):
-    """How far apart two timesteps are at which the student is to agree, for a share of the training steps."""
+class JumpSection(StrictConfig):
+    """Jumps that a student learns, t → s in quarters of T, in a share of a batch's rows."""
 
-    gap: int = Field(ge=1)
+    t: int = Field(ge=1, le=4)
+    s: int = Field(ge=0, le=3)
     share: float = Field(gt=0, le=1)
 
 
-class ConsistencySection(StrictConfig):
-    """Guided consistency distillation; see `training.tasks.consistency_loss`."""
+class FlowMapSection(StrictConfig):
+    """Distillation of a guided teacher into a flow map; see `training.tasks.jump_loss` and `.trajectories`."""
 
-    guidance_range: tuple[float, float] = (1.0, 3.0)  # the scales that the student learns
-    label_drop: float = Field(0.15, ge=0, le=1)  # probability, per sample; the scale is 1 there
-    conditional: float = Field(0.25, ge=0, le=1)  # probability of scale 1 with the label
-    at_T: float = Field(0.125, ge=0, le=1)  # share of rows at t = T, where the first evaluation is
-    in_window: float = Field(0.125, ge=0, le=1)  # share of rows in the window; the rest are uniform in 1 … T
-    window: tuple[float, float] = (0.45, 0.75)  # of t/T, where the second of two evaluations is
-    gaps: tuple[GapSection, ...] = Field(min_length=1)  # wide ones first: what is known spreads from t = 0 upward
+    guidance_range: tuple[float, float] = (1.0, 2.0)  # the scales that the student learns
+    guidance_interval: GuidanceInterval | None = None  # the noise levels at which the teacher is guided
+    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there
+    trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
+    teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
+    precision: Precision = "float32"  # in which the teacher runs
+    jumps: tuple[JumpSection, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         check_guidance_range(self.guidance_range)
-        if abs(sum(one.share for one in self.gaps) - 1) > 1e-6:
-            raise ValueError("the shares of gaps must add up to 1")
-        if self.label_drop + self.conditional > 1:
-            raise ValueError("label_drop and conditional must add up to at most 1")
-        if self.at_T + self.in_window > 1:
-            raise ValueError("at_T and in_window must add up to at most 1")
-        if not 0 <= self.window[0] < self.window[1] <= 1:
-            raise ValueError(f"window must be low, high with 0 ≤ low < high ≤ 1, got {list(self.window)}")
+        if abs(sum(one.share for one in self.jumps) - 1) > 1e-6:
+            raise ValueError("the shares of jumps must add up to 1")
+        if any(one.s >= one.t for one in self.jumps):
+            raise ValueError("every jump must have s below t")
         return self
 
+    def of_the_runs(self) -> dict[str, Any]:
+        """The fields that the stored runs depend on."""
+        return self.model_dump(mode="json", exclude={"jumps"})
 
-class ConsistencyRecipe(RecipeBase):
-    """A student that jumps to the end of its teacher's ODE. Data, network and schedule are the teacher's."""
 
-    role: Literal["consistency"]
+class FlowMapRecipe(RecipeBase):
+    """A student that jumps along its teacher's ODE. Data, network and schedule are the teacher's."""
+
+    role: Literal["flow-map"]
     teacher: str  # the denoiser's checkpoint, which must be there when this is trained
-    distillation: ConsistencySection
-    sampling: SamplingConfig = SamplingConfig(sampler="renoise", steps=2)
+    distillation: FlowMapSection
+    sampling: SamplingConfig = SamplingConfig(sampler="ddim", steps=2)
 
 
-Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | ConsistencyRecipe
+Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | FlowMapRecipe
 _BY_ROLE: Mapping[str, type[Recipe]] = {
     "denoiser": DenoiserRecipe,
     "judge": JudgeRecipe,
     "classifier": ClassifierRecipe,
     "clip": ClipRecipe,
     "control": ControlRecipe,
-    "consistency": ConsistencyRecipe,
+    "flow-map": FlowMapRecipe,
 }
 
 

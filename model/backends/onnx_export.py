@@ -129,9 +129,9 @@ def _residuals(checkpoint: DenoiserCheckpoint | ControlCheckpoint, inputs: tuple
     network = checkpoint.network
     if not isinstance(network, UNet):
         return []
-    x, t, condition, *scale = inputs
+    x, t, condition, *jump = inputs
     with torch.no_grad():
-        skips = network.descended(network.entered(x), F.silu(network.embedding(t, condition, *scale)))
+        skips = network.descended(network.entered(x), F.silu(network.embedding(t, condition, *jump)))
     return [torch.zeros_like(skip) for skip in skips]
 
 

@@ -100,8 +100,8 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
 
     @property
     def predicts_posterior_mean(self) -> bool:
-        """False for a consistency student, whose x̂0 is where the ODE ends."""
-        return self.distilled is None or not self.distilled.consistency
+        """False for a student, which predicts where the ODE goes."""
+        return self.distilled is None
 
     def build_network(self) -> nn.Module:
         if isinstance(self.network, AdapterConfig):
@@ -116,7 +116,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             shape=self.data.shape,
             labels=len(self.data.labels),
             text=0 if self.text is None else self.text.outputs,
-            guided=self.distilled is not None,
+            jumps=self.distilled is not None,
             T=self.schedule.T,
             learned_variance=self.prediction.learned_variance,
         )
@@ -162,7 +162,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
             raw_epsilon=self.config.prediction.raw_epsilon,
             needs_label=self.config.needs_label,
             text_width=None if self.config.text is None else self.config.text.outputs,
-            guides_itself=self.config.distilled is not None,
+            jumps=self.config.distilled is not None,
             gradients=gradients,
             controls=controls,
             device=device,

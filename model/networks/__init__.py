@@ -61,14 +61,14 @@ def build_network(
     T: int,
     learned_variance: bool,
     text: int = 0,
-    guided: bool = False,
+    jumps: bool = False,
 ) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
     shape   of one row: (d,) for points, (C, H, W) for images
     labels  how many classes; 0 for a network that reads no label
     text    length of the text vectors that it reads; 0 for none
-    guided  whether it reads the guidance scale
+    jumps   whether it reads the guidance scale and the timestep to which it jumps
 
     Raises ValueError where the network cannot take rows of that shape.
     """
@@ -79,7 +79,7 @@ def build_network(
         shape=shape,
         labels=labels,
         text=text,
-        guided=guided,
+        jumps=jumps,
         T=T,
         learned_variance=learned_variance,
         **config.model_dump(exclude={"kind"}),

@@ -46,7 +46,7 @@ class FourierFeatures(nn.Module):
 
 
 class MLP(nn.Module):
-    """Points [rows, d] → [rows, d or 2d]. A guided one reads the guidance scale [rows] too.
+    """Points [rows, d] → [rows, d or 2d]. One that jumps reads the guidance scale and s too, both [rows].
 
     width        of every layer
     blocks       residual blocks
@@ -60,7 +60,7 @@ class MLP(nn.Module):
         shape: tuple[int, ...],
         labels: int,
         text: int = 0,
-        guided: bool = False,
+        jumps: bool = False,
         T: int,
         learned_variance: bool,
         width: int,
@@ -71,7 +71,7 @@ class MLP(nn.Module):
         super().__init__()
         (dimensions,) = shape
         embedding = embedding or width
-        self.embedding = Embedding(T, embedding, labels, text, guided)
+        self.embedding = Embedding(T, embedding, labels, text, jumps)
         self.features = FourierFeatures(dimensions, frequencies) if frequencies else nn.Identity()
         self.enter = nn.Linear(dimensions + 2 * frequencies, width)
         self.blocks = nn.ModuleList(Block(width, embedding) for _ in range(blocks))
@@ -79,8 +79,8 @@ class MLP(nn.Module):
             nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dimensions * (2 if learned_variance else 1))
         )
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor, scale: Tensor | None = None) -> Tensor:
-        embedding = nn.functional.silu(self.embedding(t, condition, scale))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *jump: Tensor) -> Tensor:
+        embedding = nn.functional.silu(self.embedding(t, condition, *jump))
         h = self.enter(self.features(x.to(self.enter.weight.dtype)))
         for block in self.blocks:
             h = block(h, embedding)

@@ -10,7 +10,7 @@ class ParameterNames:
     text_bias     `Embedding.text` of the vector of zeros, which is no text
     time_bias     the last bias of `Embedding.time`, to which a label or a text is added
     condition     prefixes of all that a network has only for its labels, or only for text
-    guidance      prefix of all that only a student has, for the guidance scale
+    jump          prefixes of all that only a student has, for the guidance scale and the timestep to which it jumps
     output        prefix of the last layers; a learned variance is the second half of their outputs
     """
 
@@ -18,7 +18,7 @@ class ParameterNames:
     text_bias: str = "embedding.text.bias"
     time_bias: str = "embedding.time.2.bias"
     condition: tuple[str, str] = ("embedding.label.", "embedding.text.")
-    guidance: str = "embedding.guidance."
+    jump: tuple[str, str] = ("embedding.guidance.", "embedding.arrival.")
     output: str = "leave."
 
 

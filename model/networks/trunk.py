@@ -36,7 +36,7 @@ class TrunkOptions(TypedDict):
 class Trunk(nn.Module):
     """Images [rows, C, H, W] → the activations that a UNet's skips carry, from fine to coarse.
 
-    labels, text, guided  see `Embedding`
+    labels, text, jumps  see `Embedding`
 
     Raises ValueError where `shape` cannot be halved as often as the levels ask.
     """
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
         groups: int,
         labels: int = 0,
         text: int = 0,
-        guided: bool = False,
+        jumps: bool = False,
     ):
         super().__init__()
         image_channels, height, width = shape
@@ -62,7 +62,7 @@ class Trunk(nn.Module):
         self.patch = patch
         self.unshuffled_channels = image_channels * patch**2
         self.coarse_pixels = (height // shrunk) * (width // shrunk)
-        self.embedding = Embedding(T, 4 * channels[0], labels, text, guided)
+        self.embedding = Embedding(T, 4 * channels[0], labels, text, jumps)
         self.enter = nn.Conv2d(self.unshuffled_channels, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
         skips = [channels[0]]

@@ -13,8 +13,8 @@ from model.networks.trunk import Stage, Trunk, TrunkOptions
 class HalfUNet(Trunk):
     """A UNet up to its middle, which a ControlNet has as well."""
 
-    def __init__(self, *, labels: int, text: int = 0, guided: bool = False, **options: Unpack[TrunkOptions]):
-        super().__init__(labels=labels, text=text, guided=guided, **options)
+    def __init__(self, *, labels: int, text: int = 0, jumps: bool = False, **options: Unpack[TrunkOptions]):
+        super().__init__(labels=labels, text=text, jumps=jumps, **options)
         width, embedding, groups = self.skip_channels[-1], self.embedding.width, options["groups"]
         self.middle = nn.ModuleList(
             [Stage(width, width, embedding, groups, attends=True), Stage(width, width, embedding, groups)]
@@ -32,7 +32,7 @@ class HalfUNet(Trunk):
 class UNet(HalfUNet):
     """Images [rows, C, H, W] → [rows, C or 2C, H, W]; a ControlNet's outputs are added to the skips and the middle.
 
-    guided  the network reads the guidance scale [rows], before a ControlNet's outputs
+    jumps  the network reads the guidance scale and s, both [rows], before a ControlNet's outputs
     """
 
     def __init__(
@@ -40,18 +40,18 @@ class UNet(HalfUNet):
         *,
         labels: int,
         text: int = 0,
-        guided: bool = False,
+        jumps: bool = False,
         learned_variance: bool,
         **options: Unpack[TrunkOptions],
     ):
-        super().__init__(labels=labels, text=text, guided=guided, **options)
-        self.guided = guided
+        super().__init__(labels=labels, text=text, jumps=jumps, **options)
+        self.own_inputs = 2 if jumps else 0
         outputs = self.unshuffled_channels * (2 if learned_variance else 1)
         self.up, self.leave = upward_half(self, outputs, options)
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> Tensor:
-        scale, control = more[: self.guided], more[self.guided :]
-        embedding = F.silu(self.embedding(t, condition, *scale))
+        jump, control = more[: self.own_inputs], more[self.own_inputs :]
+        embedding = F.silu(self.embedding(t, condition, *jump))
         passed = self.descended(self.entered(x), embedding)
         if control:
             passed = [own + added for own, added in zip(passed, control, strict=True)]

@@ -115,7 +115,8 @@ class Runner:
         coefficients = torch.from_numpy(self._plans.coefficients[plan_rows]).to(self.device)
         x, x0_before = arena.x[index], arena.x0[index]
 
-        prediction = model.denoiser(x, torch.from_numpy(self._plans.t[plan_rows]), conditions)
+        t, s = (torch.from_numpy(column[plan_rows]) for column in (self._plans.t, self._plans.s))
+        prediction = model.denoiser(x, t, conditions, s)
 
         noise = torch.zeros_like(x)
         noisy = np.flatnonzero(self._plans.stochastic[plan_rows])

@@ -96,8 +96,14 @@ def _refused_by_student(c: Choice) -> tuple[str, str]:
     """The field that a student refuses, and what the field may be; two empty strings where it refuses none."""
     if c.config.distilled is None:
         return "", ""
-    options, scale = sampling_options(c), guidance_options(c).guidance_scale
-    asked = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": 1.0 if scale is None else scale}
+    options, guidance = sampling_options(c), guidance_options(c)
+    asked = {
+        "sampler": options.sampler,
+        "steps": options.steps,
+        "eta": options.eta or 0.0,
+        "guidance_scale": 1.0 if guidance.guidance_scale is None else guidance.guidance_scale,
+        "guidance_interval": guidance.guidance_interval,
+    }
     return c.config.distilled.refusal(c.config.sampling.model_copy(update=asked)) or ("", "")
 
 
@@ -252,7 +258,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: not 1 <= sampling_options(c).steps <= _T(c),
         lambda c: f"1 … {_T(c)} for {c.name}",
     ),
-    *(_student_rule(field) for field in ("guidance_scale", "sampler", "steps")),
+    *(_student_rule(field) for field in ("guidance_scale", "guidance_interval", "sampler", "eta", "steps")),
     Rule(
         "eta",
         lambda c: c.request.eta is not None and not _sampler(c).takes("eta"),

@@ -1,4 +1,4 @@
-"""A consistency student that is served: what it answers, what it refuses, and that nobody gets it unasked."""
+"""A student that is served: what it answers, what it refuses, and that nobody gets it unasked."""
 
 import io
 
@@ -42,7 +42,7 @@ def test_its_samples_are_those_of_the_plain_loop_at_one_evaluation_a_step(client
     student = tiny_student()
     conditions = Conditions(torch.full((4,), 7), torch.full((4,), 2.5))
     seeds = torch.from_numpy(sample_seeds(3, 4))
-    x = sample(student.denoiser(), make_plan(student.schedule, "renoise", 2), conditions, seeds, IMAGES.shape)
+    x = sample(student.denoiser(), make_plan(student.schedule, "ddim", 2), conditions, seeds, IMAGES.shape)
     expected = IMAGES.restore(x)[:, 0]
     assert np.abs(np.load(io.BytesIO(answer.content)).squeeze().astype(float) - expected.numpy()).max() <= 0.51
 
@@ -55,7 +55,10 @@ def test_it_answers_only_where_it_is_named(client):
 @pytest.mark.parametrize(
     ("fields", "field", "says"),
     [
-        ({"sampler": "ddim"}, "sampler", "renoise"),
+        ({"sampler": "dpmpp-2m"}, "sampler", "ddim"),
+        ({"sampler": "renoise"}, "sampler", "ddim"),
+        ({"eta": 0.5}, "eta", "draws no noise"),
+        ({"guidance_interval": [0.2, 3]}, "guidance_interval", "its teacher's"),
         ({"steps": 3}, "steps", "1, 2, 4"),
         ({"guidance_scale": 5}, "guidance_scale", "1 … 3"),
         ({"guidance_scale": 0.5}, "guidance_scale", "1 … 3"),

@@ -13,7 +13,7 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
-from model.checkpoints.distilled import DistilledConfig
+from model.checkpoints.distilled import STEPS, DistilledConfig
 from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
@@ -114,10 +114,11 @@ def _shares(config: DenoiserConfig) -> str:
 
 def _distilled(student: DistilledConfig) -> str:
     low, high = student.guidance_range
-    samplers = "; sampled by renoise in 1, 2 or 4 steps only" if student.consistency else ""
+    interval = student.guidance_interval
+    where = "" if interval is None else f" at noise levels σ {interval[0]:g} … {interval[1]:g}"
     return (
-        f"| distilled | from {student.teacher}, guidance included: one evaluation a step at scales "
-        f"{low:g} … {high:g}{samplers} |"
+        f"| distilled | from {student.teacher}, guided at scales {low:g} … {high:g}{where}: one evaluation a step; "
+        f"sampled by ddim in {listed([str(steps) for steps in STEPS])} steps only, a seed's digit is the teacher's |"
     )
 
 

@@ -6,17 +6,17 @@ from model.checkpoints.config import CONFIG
 from training.recipe import (
     ClassifierRecipe,
     ClipRecipe,
-    ConsistencyRecipe,
     ControlRecipe,
     DenoiserRecipe,
+    FlowMapRecipe,
     JudgeRecipe,
     Recipe,
 )
 from training.tasks.classifier import ClassifierTask
 from training.tasks.clip import ClipTask
-from training.tasks.consistency import ConsistencyTask
 from training.tasks.control import ControlTask
 from training.tasks.denoiser import DenoisingTask
+from training.tasks.flow_map import FlowMapTask
 from training.tasks.judge import JudgeTask
 from training.tasks.task import Task
 
@@ -26,7 +26,7 @@ _TASKS = {
     ClassifierRecipe: ClassifierTask,
     ClipRecipe: ClipTask,
     ControlRecipe: ControlTask,
-    ConsistencyRecipe: ConsistencyTask,
+    FlowMapRecipe: FlowMapTask,
 }
 
 

@@ -1,4 +1,4 @@
-"""Consistency students: what they predict, how they are told the guidance scale, and how they may be sampled."""
+"""Students: their jumps, how they are told the guidance scale and where to, and how they may be sampled."""
 
 import pytest
 import torch
@@ -18,60 +18,65 @@ from model.sampling_loop import sample
 from tests.tiny import IMAGES, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_student
 
 SCHEDULE = make_schedule("cosine", 1000)
-MEAN, VARIANCE = 0.7, 0.3
-ALPHA_BAR = torch.from_numpy(SCHEDULE.alpha_bar).float()
+MEAN, VARIANCE = 0.2, 0.05
+ALPHA_BAR = torch.from_numpy(SCHEDULE.alpha_bar)
 
 
-def consistency_function(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """Where the ODE of the Gaussian N(MEAN, VARIANCE) that passes through x at t ends at t = 0."""
-    alpha_bar = per_row(ALPHA_BAR[t], x)
-    slope = (VARIANCE / (alpha_bar * VARIANCE + 1 - alpha_bar)).sqrt()
-    return MEAN + slope * (x - alpha_bar.sqrt() * MEAN)
+def deviation(alpha_bar: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of x_t."""
+    return (alpha_bar * VARIANCE + 1 - alpha_bar).sqrt()
 
 
-def posterior_mean(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """E[x_0 | x_t] of that Gaussian."""
-    alpha_bar = per_row(ALPHA_BAR[t], x)
-    slope = alpha_bar.sqrt() * VARIANCE / (alpha_bar * VARIANCE + 1 - alpha_bar)
-    return MEAN + slope * (x - alpha_bar.sqrt() * MEAN)
+def flow_map(x: torch.Tensor, t: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+    """Where the ODE of the Gaussian N(MEAN, VARIANCE) that passes through x at t is at s. Float64."""
+    at_t, at_s = (per_row(ALPHA_BAR[one], x) for one in (t, s))
+    return at_s.sqrt() * MEAN + deviation(at_s) / deviation(at_t) * (x - at_t.sqrt() * MEAN)
 
 
-def moments(predicted_x0, sampler: str, steps: int) -> tuple[float, float]:
-    """Mean and variance of what a plan makes of pure noise, exactly: every step is affine in x, and z is independent.
+def flow_map_network(x, t, condition, scale, s):
+    """v of that flow map: the x̂0 with which one ddim step t → s arrives at it, as v."""
+    at_t, at_s = (per_row(ALPHA_BAR[one], x) for one in (t, s))
+    a = (1 - at_s).sqrt() / (1 - at_t).sqrt()
+    x0 = (flow_map(x, t, s) - a * x) / (at_s.sqrt() - a * at_t.sqrt())
+    return (at_t.sqrt() * x - x0) / (1 - at_t).sqrt()
 
-    The network puts out v, so that x̂0 is read as a student's is.
-    """
 
-    def network(x, t, condition):
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_ddim_over_the_flow_map_of_a_gaussian_ends_at_the_same_point_in_any_number_of_steps(steps):
+    noise = torch.linspace(-3, 3, 7, dtype=torch.float64).unsqueeze(1)
+    denoiser = Denoiser(flow_map_network, SCHEDULE, "v", clip=1.0, jumps=True)
+    x, t = noise, torch.full((7,), 1000)
+    plan = make_plan(SCHEDULE, "ddim", steps)
+    for row, s in enumerate(plan.s.tolist()):
+        t, to = torch.full((7,), int(plan.t[row])), torch.full((7,), s)
+        x0 = denoiser(x, t, Conditions.alike(7, label=3, guidance_scale=1.5), to).x0
+        x = plan.column("x")[row] * x + plan.column("x0")[row] * x0
+    end = flow_map(noise, torch.full((7,), 1000), torch.zeros(7, dtype=torch.int64))
+    torch.testing.assert_close(x, end.clamp(-1, 1), rtol=0, atol=2e-4)  # the schedule is float32 in a denoiser
+
+
+def test_ddim_over_a_posterior_mean_ends_elsewhere_in_few_steps():
+    def posterior_mean_as_v(x, t, condition):
         alpha_bar = per_row(ALPHA_BAR[t], x)
-        return (alpha_bar.sqrt() * x - predicted_x0(x, t)) / (1 - alpha_bar).sqrt()
+        mean = MEAN + alpha_bar.sqrt() * VARIANCE / deviation(alpha_bar) ** 2 * (x - alpha_bar.sqrt() * MEAN)
+        return (alpha_bar.sqrt() * x - mean) / (1 - alpha_bar).sqrt()
 
-    denoiser, plan = Denoiser(network, SCHEDULE, "v"), make_plan(SCHEDULE, sampler, steps)
-    mean, variance = 0.0, 1.0
-    for t, (a, b, noise) in zip(
-        plan.t.tolist(), zip(*(plan.column(c) for c in ("x", "x0", "noise")), strict=True), strict=True
-    ):
-        at = denoiser(torch.tensor([[0.0], [1.0]]), torch.full((2,), t), Conditions.none(2)).x0.double()
-        offset, slope = at[0].item(), (at[1] - at[0]).item()
-        mean, variance = a * mean + b * (offset + slope * mean), (a + b * slope) ** 2 * variance + noise**2
-    return mean, variance
+    noise, T = torch.tensor([[2.0]], dtype=torch.float64), torch.tensor([1000])
+    x0 = Denoiser(posterior_mean_as_v, SCHEDULE, "v")(noise, T, Conditions.none(1)).x0
+    assert (flow_map(noise, T, torch.tensor([0])) - x0).item() == pytest.approx(2 * VARIANCE**0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10, 50])
-def test_renoise_on_the_consistency_function_of_a_gaussian_is_exact_in_any_number_of_steps(steps):
-    mean, variance = moments(consistency_function, "renoise", steps)
-    assert mean == pytest.approx(MEAN, abs=1e-4)
-    assert variance == pytest.approx(VARIANCE, rel=1e-4)
+def test_x0_is_bounded_only_where_a_jump_ends_at_the_data():
+    def far(x, t, condition, scale, s):
+        return torch.full_like(x, -50.0)
+
+    denoiser = Denoiser(far, SCHEDULE, "v", clip=1.0, jumps=True)
+    x, t = torch.zeros(2, 1), torch.full((2,), 500)
+    end, middle = denoiser(x, t, Conditions.none(2), torch.tensor([0, 250])).x0.flatten().tolist()
+    assert end == 1.0 and middle > 10
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10, 50])
-def test_renoise_on_a_posterior_mean_loses_variance(steps):
-    mean, variance = moments(posterior_mean, "renoise", steps)
-    assert mean == pytest.approx(MEAN, abs=1e-4)
-    assert variance < 0.97 * VARIANCE
-
-
-def test_a_student_is_asked_once_a_row_with_the_scale_of_the_row_and_1_where_there_is_no_label():
+def test_a_student_is_asked_once_a_row_with_its_scale_and_where_it_goes():
     student, calls = tiny_student(), []
     denoiser = student.denoiser()
     network = denoiser.network
@@ -79,10 +84,11 @@ def test_a_student_is_asked_once_a_row_with_the_scale_of_the_row_and_1_where_the
     labels, scales = torch.tensor([3, 3, NO_LABEL, 3]), torch.tensor([1.0, 2.5, 2.5, 0.0])
     x, t = torch.randn(1, 1, 8, 8).expand(4, -1, -1, -1), torch.full((4,), 20)
     with torch.inference_mode():
-        found = denoiser(x, t, Conditions(labels, scales)).x0
-    (_, _, shown, scale), *others = calls
+        found = denoiser(x, t, Conditions(labels, scales), torch.tensor([0, 0, 10, 10])).x0
+    (_, _, shown, scale, s), *others = calls
     assert not others
     assert shown.tolist() == [3, 3, NO_LABEL, NO_LABEL] and scale.tolist() == [1.0, 2.5, 1.0, 1.0]
+    assert s.tolist() == [0, 0, 10, 10]
     assert not torch.equal(found[0], found[1])
     assert torch.equal(found[2], found[3])
 
@@ -97,7 +103,7 @@ def test_in_one_half_every_row_costs_one_evaluation_and_keeps_what_it_asks():
 
 def test_a_student_s_samples_follow_from_their_own_row_alone():
     student = tiny_student()
-    plan = make_plan(student.schedule, "renoise", 2)
+    plan = make_plan(student.schedule, "ddim", 2)
     seeds = torch.from_numpy(sample_seeds(0, 4))
     conditions = Conditions(torch.tensor([1, 2, NO_LABEL, 4]), torch.tensor([1.0, 1.5, 1.0, 3.0]))
     together = sample(student.denoiser(), plan, conditions, seeds, IMAGES.shape)
@@ -119,7 +125,10 @@ def test_a_student_is_saved_with_all_that_it_takes_to_sample_it(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
-        ({"sampler": "ddim"}, "sampler"),
+        ({"sampler": "renoise"}, "sampler"),
+        ({"sampler": "heun"}, "sampler"),
+        ({"eta": 0.1}, "eta"),
+        ({"guidance_interval": (0.2, 3.0)}, "guidance_interval"),
         ({"sampler": "dpmpp-2m"}, "sampler"),
         ({"sampler": "ddpm"}, "sampler"),
         ({"steps": 3}, "steps"),
@@ -128,7 +137,7 @@ def test_a_student_is_saved_with_all_that_it_takes_to_sample_it(tmp_path):
         ({"guidance_scale": 3.1}, "guidance_scale"),
     ],
 )
-def test_what_a_consistency_student_cannot_do_is_refused_by_field(changed, field):
+def test_what_a_student_cannot_do_is_refused_by_field(changed, field):
     student = tiny_student().config
     options = student.sampling.model_copy(update=changed)
     assert student.distilled.refusal(options)[0] == field
@@ -138,18 +147,12 @@ def test_what_a_consistency_student_cannot_do_is_refused_by_field(changed, field
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
-def test_what_a_consistency_student_can_do_is_not_refused(steps, scale):
-    options = SamplingConfig(sampler="renoise", steps=steps, guidance_scale=scale)
+def test_what_a_student_can_do_is_not_refused(steps, scale):
+    options = SamplingConfig(sampler="ddim", steps=steps, guidance_scale=scale)
     assert tiny_student().config.distilled.refusal(options) is None
 
 
-def test_a_student_of_guidance_alone_keeps_every_sampler():
-    distilled = DistilledConfig(teacher="mnist-cfg", consistency=False, guidance_range=(1.0, 3.0))
-    assert distilled.refusal(SamplingConfig(sampler="dpmpp-2m", steps=20)) is None
-    assert distilled.refusal(SamplingConfig(guidance_scale=4.0))[0] == "guidance_scale"
-
-
-def test_no_gradient_moves_a_consistency_student():
+def test_no_gradient_moves_a_student():
     unconditional = IMAGES.model_copy(update={"labels": ()})
     assert tiny_classifier().fits(tiny_checkpoint().config) and not tiny_classifier().fits(tiny_student().config)
     assert tiny_clip().fits(tiny_checkpoint(unconditional).config)
@@ -158,7 +161,7 @@ def test_no_gradient_moves_a_consistency_student():
 
 def test_a_range_without_the_conditional_scale_is_refused():
     with pytest.raises(ValueError, match="guidance_range"):
-        DistilledConfig(teacher="mnist-cfg", consistency=True, guidance_range=(1.5, 3.0))
+        DistilledConfig(teacher="mnist-cfg", guidance_range=(1.5, 3.0))
 
 
 def test_weights_without_the_scale_are_no_student_s(tmp_path):

@@ -1,4 +1,4 @@
-"""A recipe for a consistency student → what the trainer trains, and the checkpoint it becomes."""
+"""A recipe for a student that jumps along an ODE → what the trainer trains, and the checkpoint it becomes."""
 
 from pathlib import Path
 
@@ -18,36 +18,35 @@ from training.data import section_trained_on, trained_on
 from training.data.data_section import BuiltInSection
 from training.generate import generate, labelled
 from training.pictures import save_picture
-from training.recipe import ConsistencyRecipe, RecipeError, trained_by
-from training.tasks.consistency_loss import ConsistencyLoss, gap_at
+from training.recipe import FlowMapRecipe, RecipeError, trained_by
+from training.tasks.jump_loss import JumpLoss
 from training.tasks.task import Batch, LossContext
+from training.tasks.trajectories import SEGMENTS, TrajectorySet
 
 PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture
 
 
-class ConsistencyTask:
-    """See `training.tasks.task.Task`. The student starts as its teacher, and the teacher is frozen."""
+class FlowMapTask:
+    """See `training.tasks.task.Task`. The student starts as its teacher, whose runs are its data."""
 
-    def __init__(self, recipe: ConsistencyRecipe, teacher: Path, start_from: Path | None = None):
+    def __init__(self, recipe: FlowMapRecipe, teacher: Path, start_from: Path | None = None):
         """`teacher`: the folder of the checkpoint that the recipe's `teacher` names."""
         self.recipe = recipe
         try:
             self.teacher = load_checkpoint(teacher)
-            _check_teacher(self.teacher.config)
-            self.data = trained_on(self.teacher.config)
+            _check_teacher(self.teacher, recipe)
+            real = trained_on(self.teacher.config)
             self.config = _student_config(recipe, self.teacher.config)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: teacher: {error}") from error
+        self.data = TrajectorySet(self.teacher, real, recipe.distillation, recipe.seed)
         torch.manual_seed(recipe.seed)
         self.network = self.config.build_network().to(memory_format=torch.channels_last)
         if start_from is None:
             begin_as(self.network, self.teacher.network)
         else:
             self._start_from(start_from)
-        self._teacher = self.teacher.network.to(memory_format=torch.channels_last).requires_grad_(False)
-        self._loss = ConsistencyLoss(
-            self.teacher.schedule, self._teacher, recipe.distillation, self.teacher.config.data.clip
-        )
+        self._loss = JumpLoss(self.teacher.schedule, recipe.distillation.jumps)
         self.stateful = ()
 
     def _start_from(self, folder: Path) -> None:
@@ -62,10 +61,11 @@ class ConsistencyTask:
             raise RecipeError(f"--from: {error}") from error
 
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
-        self._teacher.to(batch.rows.device)
-        gap = gap_at(context.step, self.recipe.optimisation.steps, self.recipe.distillation.gaps)
-        x0 = self.config.data.standardise(batch.rows)
-        return self._loss(context.network, x0, batch.labels, gap, context.generator)
+        """The batch has runs, and their numbers for labels."""
+        runs, device = self.data.runs, batch.rows.device
+        number = batch.labels.cpu()
+        labels, scales = (column[number].to(device) for column in (runs.labels, runs.scales))
+        return self._loss(context.network, batch.rows, labels, scales)
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """Samples of every class by the recipe's own sampler and scale, of the same seeds each time."""
@@ -84,13 +84,13 @@ class ConsistencyTask:
 
 
 def begin_as(student: nn.Module, teacher: nn.Module) -> None:
-    """Give the student its teacher's weights. What reads the scale stays as it is."""
-    own = {name: weight for name, weight in student.state_dict().items() if name.startswith(NAMES.guidance)}
+    """Give the student its teacher's weights. What reads the scale and s stays as it is."""
+    own = {name: weight for name, weight in student.state_dict().items() if name.startswith(NAMES.jump)}
     student.load_state_dict(teacher.state_dict() | own)
 
 
-def _student_config(recipe: ConsistencyRecipe, teacher: DenoiserConfig) -> DenoiserConfig:
-    """Raises ValueError where the recipe's sampling is none of a consistency model."""
+def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserConfig:
+    """Raises ValueError where a student cannot be sampled as the recipe advises."""
     section = section_trained_on(teacher)
     own_data = {} if isinstance(section, BuiltInSection) else {"data": section.model_dump(mode="json")}
     return DenoiserConfig(
@@ -102,17 +102,22 @@ def _student_config(recipe: ConsistencyRecipe, teacher: DenoiserConfig) -> Denoi
         label_shares=teacher.label_shares,
         sampling=recipe.sampling,
         distilled=DistilledConfig(
-            teacher=teacher.name, consistency=True, guidance_range=recipe.distillation.guidance_range
+            teacher=teacher.name,
+            guidance_range=recipe.distillation.guidance_range,
+            guidance_interval=recipe.distillation.guidance_interval,
         ),
         recipe=trained_by(recipe) | own_data,
     )
 
 
-def _check_teacher(config: DenoiserConfig) -> None:
+def _check_teacher(teacher: DenoiserCheckpoint, recipe: FlowMapRecipe) -> None:
     """Raises ValueError where it cannot be distilled."""
+    config, steps = teacher.config, SEGMENTS * recipe.distillation.teacher_steps
     if config.prediction.target != "v" or config.prediction.learned_variance:
         raise ValueError(f"{config.name}: a teacher predicts v and has learned no variance")
     if config.text is not None:
         raise ValueError(f"{config.name} reads prompts; use a teacher that reads labels, or nothing")
     if config.distilled is not None:
         raise ValueError(f"{config.name} is a student itself")
+    if steps > config.schedule.T:
+        raise ValueError(f"{config.name} has T = {config.schedule.T}: it cannot take {steps} steps")

@@ -1,0 +1,237 @@
+"""Distillation into a flow map: stored runs against a loop by hand, the loss on an exact map, a student that learns."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
+from model.checkpoints.weights import CheckpointError
+from model.conditions import NO_LABEL
+from model.noise import normal
+from model.noise_schedule import make_schedule
+from model.plan import make_plan
+from model.prediction import per_row
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_student, tiny_text_checkpoint
+from training.data.synthetic_points import GaussianMixture
+from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
+from training.tasks.flow_map import begin_as
+from training.tasks.jump_loss import HUBER, JumpLoss
+from training.tasks.registry import make_task
+from training.tasks.trajectories import draw_conditions, grid, run_teacher, stored_runs
+from training.trainer import train
+
+JUMPS = ({"t": 4, "s": 0, "share": 0.5}, {"t": 4, "s": 2, "share": 0.25}, {"t": 2, "s": 0, "share": 0.25})
+SECTION = FlowMapSection(jumps=JUMPS, trajectories=6, teacher_steps=2, guidance_interval=(0.5, 2.0), label_drop=0.5)
+RECIPE = {
+    "role": "flow-map",
+    "name": "tiny-fast",
+    "teacher": "gaussian-tiny",
+    "distillation": {"jumps": JUMPS, "trajectories": 32, "teacher_steps": 1},
+    "optimisation": {"steps": 8, "batch_size": 16, "warmup_steps": 2, "ema_decay": 0.9, "sample_every": 1000},
+}
+GAUSSIAN = GaussianMixture().config
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_a_student_starts_as_its_teacher_bit_for_bit_at_every_scale_and_s(data):
+    teacher = tiny_checkpoint(data)
+    student = tiny_student(data).config.build_network().eval()
+    begin_as(student, teacher.network)
+    x, t = torch.randn(12, *data.shape, generator=generator()), torch.randint(1, 51, (12,), generator=generator(1))
+    labels = torch.randint(NO_LABEL, 2, (12,), generator=generator(2))
+    scales, s = 1 + 2 * torch.rand(12, generator=generator(3)), torch.arange(12) % t
+    with torch.inference_mode():
+        assert torch.equal(student(x, t, labels, scales, s), teacher.network(x, t, labels))
+
+
+def run_by_hand(teacher, label, scale, seed, interval):
+    """One run of dpmpp-2m, guided within the interval, where a quarter of T is done: float64 but the network."""
+    plan, alpha_bar = make_plan(teacher.schedule, "dpmpp-2m", 8), teacher.schedule.alpha_bar
+    x = normal(torch.tensor([seed]), torch.tensor([0]), IMAGES.shape).double()
+    kept, before = [x], torch.zeros_like(x)
+    for step, t in enumerate(plan.t.tolist()):
+        conditional, unconditional = (
+            teacher.network(x.float(), torch.tensor([t]), torch.tensor([shown])).double() for shown in (label, NO_LABEL)
+        )
+        sigma = math.sqrt((1 - alpha_bar[t]) / alpha_bar[t])
+        guided = scale if interval[0] <= sigma <= interval[1] else 1.0
+        v = unconditional + guided * (conditional - unconditional)
+        x0 = (math.sqrt(alpha_bar[t]) * x - math.sqrt(1 - alpha_bar[t]) * v).clamp(-1, 1)
+        a, b, c = (plan.column(name)[step] for name in ("x", "x0", "x0_before"))
+        x, before = a * x + b * x0 + c * before, x0
+        if step % 2:
+            kept.append(x)
+    return torch.cat(kept)
+
+
+def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
+    teacher = tiny_checkpoint()
+    runs = run_teacher(teacher, SECTION, seed=3)
+    labels, scales = draw_conditions(6, 10, SECTION, torch.Generator().manual_seed(3))
+    assert torch.equal(runs.labels, labels) and torch.equal(runs.scales, scales)
+    assert (labels == NO_LABEL).any() and (scales[labels != NO_LABEL] > 1).all()
+    with torch.inference_mode():
+        for i, (label, scale) in enumerate(zip(labels.tolist(), scales.tolist(), strict=True)):
+            expected = run_by_hand(teacher, label, scale, 3 * 2**32 + i, SECTION.guidance_interval)
+            torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
+
+
+def test_runs_are_made_once_and_again_for_other_weights_or_settings(monkeypatch):
+    teacher = tiny_checkpoint()
+    first, again = stored_runs(teacher, SECTION, 0), stored_runs(teacher, SECTION, 0)
+    assert torch.equal(first.x, again.x) and torch.equal(first.scales, again.scales)
+    monkeypatch.setattr("training.tasks.trajectories.run_teacher", lambda *given: pytest.fail("they are stored"))
+    other_jumps = SECTION.model_copy(update={"jumps": SECTION.jumps[:1]})
+    assert torch.equal(stored_runs(teacher, other_jumps, 0).x, first.x)
+    other = tiny_checkpoint()
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1)
+    for given in (
+        (teacher, SECTION, 1),
+        (teacher, SECTION.model_copy(update={"teacher_steps": 1}), 0),
+        (other, SECTION, 0),
+    ):
+        with pytest.raises(pytest.fail.Exception):
+            stored_runs(*given)
+
+
+def test_labels_are_dropped_in_their_share_and_scales_are_uniform_in_the_range():
+    section = FlowMapSection(jumps=JUMPS, label_drop=0.2, guidance_range=(1.0, 2.0))
+    labels, scales = draw_conditions(40_000, 10, section, generator())
+    assert (labels == NO_LABEL).double().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert (scales[labels == NO_LABEL] == 1).all()
+    asked = scales[labels != NO_LABEL]
+    assert asked.min() >= 1 and asked.max() < 2 and asked.mean().item() == pytest.approx(1.5, abs=0.01)
+
+
+def test_the_loss_of_the_exact_flow_map_is_zero_and_of_another_its_distance():
+    schedule, T = make_schedule("cosine", 50), 50
+    alpha_bar = torch.from_numpy(schedule.alpha_bar)
+    variance = 0.3
+    deviation = (alpha_bar * variance + 1 - alpha_bar).sqrt()
+    noise = torch.randn(16, 2, generator=generator(), dtype=torch.float64)
+    runs = torch.stack([deviation[t] / deviation[T] * noise for t in grid(T).tolist()], dim=1)
+
+    def exact(x, t, labels, scales, s, off=0.0):
+        """v of the flow map of N(0, 0.3), which arrives `off` too far in the first coordinate."""
+        a = per_row((1 - alpha_bar[s]).sqrt() / (1 - alpha_bar[t]).sqrt(), x)
+        b = per_row(alpha_bar[s].sqrt(), x) - a * per_row(alpha_bar[t].sqrt(), x)
+        end = per_row(deviation[s] / deviation[t], x) * x + off * torch.tensor([1.0, 0.0])
+        x0 = (end - a * x) / b
+        return (per_row(alpha_bar[t].sqrt(), x) * x - x0) / per_row((1 - alpha_bar[t]).sqrt(), x)
+
+    loss = JumpLoss(schedule, FlowMapSection(jumps=JUMPS).jumps)
+    labels, scales, c = torch.zeros(16, dtype=torch.int64), torch.ones(16), HUBER * math.sqrt(2)
+    assert loss(exact, runs, labels, scales).item() == pytest.approx(0, abs=1e-5)
+    off = loss(lambda *given: exact(*given, off=0.5), runs, labels, scales).item()
+    assert off == pytest.approx(math.sqrt(0.5**2 + c**2) - c, rel=1e-4)
+
+
+def test_a_batch_has_every_jump_in_its_share():
+    t, s = JumpLoss(make_schedule("cosine", 50), FlowMapSection(jumps=JUMPS).jumps).quarters(8)
+    assert sorted(zip(t.tolist(), s.tolist(), strict=True)) == [(2, 0)] * 2 + [(4, 0)] * 4 + [(4, 2)] * 2
+
+
+def test_runs_are_kept_where_plans_of_1_2_and_4_steps_stop():
+    for T in (50, 1000):
+        for steps in (1, 2, 4):
+            assert set(make_plan(make_schedule("cosine", T), "ddim", steps).s.tolist()) <= set(grid(T).tolist())
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    save_tiny(tmp_path, GAUSSIAN, "gaussian-tiny")
+    return tmp_path
+
+
+def test_a_student_is_trained_and_its_teacher_is_not(checkpoints):
+    task = make_task(parse_recipe(RECIPE, "here"), checkpoints)
+    teacher = {name: weight.clone() for name, weight in task.teacher.network.state_dict().items()}
+    (checkpoints / "run").mkdir()
+    average = train(task, checkpoints / "run", Accelerator())
+    task.save(average, checkpoints / "tiny-fast")
+    assert all(torch.equal(weight, teacher[name]) for name, weight in task.teacher.network.state_dict().items())
+
+    loaded = load_checkpoint(checkpoints / "tiny-fast")
+    assert loaded.config.distilled.model_dump() == {
+        "teacher": "gaussian-tiny", "guidance_range": (1.0, 2.0), "guidance_interval": None
+    }  # fmt: skip
+    weights = loaded.network.state_dict()
+    assert all(weights[f"embedding.{name}.weight"].abs().max() > 0 for name in ("guidance", "arrival"))
+    assert any(not torch.equal(weight, teacher[name]) for name, weight in weights.items() if name in teacher)
+    assert "distilled | from gaussian-tiny" in (checkpoints / "tiny-fast" / "README.md").read_text()
+
+    again = make_task(parse_recipe(RECIPE, "here"), checkpoints, "tiny-fast")
+    assert all(torch.equal(weight, weights[name]) for name, weight in again.network.state_dict().items())
+    assert again.config.recipe["started_from"] == "tiny-fast"
+
+
+def test_a_student_goes_on_from_students_alone(checkpoints):
+    with pytest.raises(RecipeError, match="gaussian-tiny is no student"):
+        make_task(parse_recipe(RECIPE, "here"), checkpoints, "gaussian-tiny")
+
+
+def test_a_teacher_that_cannot_be_distilled_is_named(checkpoints):
+    text, student = tiny_text_checkpoint(name="words"), tiny_student(GAUSSIAN, "pupil")
+    save_checkpoint(checkpoints / "words", text.config, text.network, text.text)
+    save_checkpoint(checkpoints / "pupil", student.config, student.network)
+    save_tiny(checkpoints, GAUSSIAN, "bounded", learned_variance=True)
+    save_tiny(checkpoints, GAUSSIAN, "short", T=3, steps=1)
+    for name, says in {
+        "words": "reads prompts",
+        "pupil": "is a student itself",
+        "bounded": "learned no variance",
+        "short": "cannot take 4 steps",
+        "nowhere": "cannot read config.json",
+    }.items():
+        with pytest.raises(RecipeError, match=says):
+            make_task(parse_recipe(RECIPE | {"teacher": name}, "here"), checkpoints)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"jumps": [{"t": 4, "s": 0, "share": 0.5}]}, "shares of jumps"),
+        ({"jumps": [{"t": 2, "s": 2, "share": 1.0}]}, "s below t"),
+        ({"guidance_range": (2.0, 3.0)}, "guidance_range"),
+        ({"guidance_interval": (3.0, 2.0)}, "guidance_interval"),
+    ],
+)
+def test_a_recipe_that_does_not_add_up_is_refused(section, says):
+    with pytest.raises(RecipeError, match=says):
+        parse_recipe(RECIPE | {"distillation": RECIPE["distillation"] | section}, "here")
+
+
+def test_a_recipe_that_advises_another_sampler_is_refused(checkpoints):
+    with pytest.raises(RecipeError, match=r"sampling.sampler is ddim"):
+        make_task(parse_recipe(RECIPE | {"sampling": {"sampler": "renoise", "steps": 2}}, "here"), checkpoints)
+
+
+def test_the_shipped_recipe_s_teacher_is_shipped_and_fits():
+    recipe = load_recipe("mnist-fast")
+    teacher = load_config(Path(__file__).parents[4] / "checkpoints" / recipe.teacher, DenoiserConfig)
+    assert teacher.prediction.target == "v" and teacher.conditioning == "label"
+    jumps = {(jump.t, jump.s) for jump in recipe.distillation.jumps}
+    quarters = [[4, 0], [4, 2, 0], [4, 3, 2, 1, 0]]
+    assert jumps == {pair for plan in quarters for pair in zip(plan, plan[1:], strict=False)}
+
+
+def test_a_broken_teacher_is_a_checkpoint_error_that_names_the_recipe(checkpoints):
+    (checkpoints / "gaussian-tiny" / "config.json").write_text("{")
+    with pytest.raises(RecipeError, match="tiny-fast: teacher") as refused:
+        make_task(parse_recipe(RECIPE, "here"), checkpoints)
+    assert isinstance(refused.value.__cause__, CheckpointError)
