@@ -201,6 +201,7 @@ class FlowMapSection(StrictConfig):
     trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
     precision: Precision = "float32"  # in which the teacher runs
+    on_policy: float = Field(0.75, ge=0, le=1)  # share of rows that start where the student's own jumps lead
     jumps: tuple[JumpSection, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -208,13 +209,13 @@ class FlowMapSection(StrictConfig):
         check_guidance_range(self.guidance_range)
         if abs(sum(one.share for one in self.jumps) - 1) > 1e-6:
             raise ValueError("the shares of jumps must add up to 1")
-        if any(one.s >= one.t for one in self.jumps):
-            raise ValueError("every jump must have s below t")
+        if any(one.s >= one.t or (4 - one.t) % (one.t - one.s) for one in self.jumps):
+            raise ValueError("every jump must be one of a plan of even steps from quarter 4 down")
         return self
 
     def of_the_runs(self) -> dict[str, Any]:
         """The fields that the stored runs depend on."""
-        return self.model_dump(mode="json", exclude={"jumps"})
+        return self.model_dump(mode="json", exclude={"jumps", "on_policy"})
 
 
 class FlowMapRecipe(RecipeBase):

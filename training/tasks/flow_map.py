@@ -46,7 +46,7 @@ class FlowMapTask:
             begin_as(self.network, self.teacher.network)
         else:
             self._start_from(start_from)
-        self._loss = JumpLoss(self.teacher.schedule, recipe.distillation.jumps)
+        self._loss = JumpLoss(self.teacher.schedule, recipe.distillation)
         self.stateful = ()
 
     def _start_from(self, folder: Path) -> None:
@@ -65,7 +65,7 @@ class FlowMapTask:
         runs, device = self.data.runs, batch.rows.device
         number = batch.labels.cpu()
         labels, scales = (column[number].to(device) for column in (runs.labels, runs.scales))
-        return self._loss(context.network, batch.rows, labels, scales)
+        return self._loss(context.network, batch.rows, labels, scales, context.generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
         """Samples of every class by the recipe's own sampler and scale, of the same seeds each time."""

@@ -17,8 +17,9 @@ from model.checkpoints.weights import fingerprint
 from model.conditions import NO_LABEL, Conditions
 from model.data import DataConfig
 from model.noise import normal, sample_seeds
-from model.plan import make_plan, trailing_timesteps
+from model.plan import make_plan
 from model.sampling_loop import sampling_states
+from model.timestep_spacing import trailing_timesteps
 from training.data.cache import alone_in, cache_dir
 from training.data.training_set import Examples, TrainingSet
 from training.recipe import FlowMapSection
@@ -51,7 +52,7 @@ def grid(T: int) -> NDArray[np.int64]:
 
 
 def draw_conditions(n: int, labels: int, section: FlowMapSection, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(labels [n] int64, scales [n] float32) of n runs. Labels are as often as each other; a dropped one has scale 1."""
+    """(labels [n] int64, scales [n] float32) of n runs. Labels are drawn evenly; a dropped one has scale 1."""
     label = torch.randint(labels, (n,), generator=generator) if labels else torch.full((n,), NO_LABEL)
     label = torch.where(torch.rand(n, generator=generator) < section.label_drop, NO_LABEL, label)
     low, high = section.guidance_range
