@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.checkpoints.base import Precision
+from model.checkpoints.base import TorchPrecision
 from model.checkpoints.config import NAME_PATTERN, GuidanceInterval, SamplingConfig, SamplingOverrides, check_steps
 from model.checkpoints.denoiser import PredictionConfig
 from model.checkpoints.distilled import check_guidance_range
@@ -200,7 +200,7 @@ class FlowMapSection(StrictConfig):
     label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there
     trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
-    precision: Precision = "float32"  # in which the teacher runs
+    precision: TorchPrecision = "float32"  # in which the teacher runs
     on_policy: float = Field(0.75, ge=0, le=1)  # share of rows that start where the student's own jumps lead
     jumps: tuple[JumpSection, ...] = Field(min_length=1)
 

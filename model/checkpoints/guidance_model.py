@@ -145,7 +145,7 @@ class GuidanceCheckpoint(Checkpoint[NetworkT]):
         return self.gradient_of(self.network_on(device), device)
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a consistency student predicts none."""
+        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a student predicts none."""
         ours, theirs = self.data, denoiser.data
         same_rows = all(
             getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")

@@ -72,7 +72,7 @@ def _resampled(c: Choice) -> bool:
 
 
 def _few_step(c: Choice) -> bool:
-    return c.config.distilled is not None and c.config.distilled.consistency
+    return c.config.distilled is not None
 
 
 def _shares_given(c: Choice) -> int | None:
