@@ -93,7 +93,7 @@ def _explain(error: Exception) -> str:
             told.append(message)
             continue
         name = str(entry["loc"][0])
-        given = "" if name == "api_key" else f" (given: {entry['input']!r})"
+        given = "" if name in ("api_key", "webhook_secret") else f" (given: {entry['input']!r})"
         told.append(f"--{name.replace('_', '-')} or SPIRALE_{name.upper()}: {message}{given}")
     return "; ".join(told)
 

@@ -153,6 +153,13 @@ class Settings(BaseSettings):
         description="Bytes that the files of all jobs may take. Past it the oldest finished job goes; if none is left, "
         "jobs pause.",
     )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (),
+        description="Hosts that the end of a job may be told to, such as a.example,b.example:8080; empty is none.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=16, description="What webhooks are signed with; needed where hosts are allowed."
+    )
     api_key: SecretStr | None = Field(
         None,
         min_length=1,
@@ -172,6 +179,8 @@ class Settings(BaseSettings):
             self.results,
             self.jobs_keep_days * 86400,
             self.jobs_keep_bytes,
+            self.webhook_hosts,
+            "" if self.webhook_secret is None else self.webhook_secret.get_secret_value(),
             owner="" if key is None else hashlib.sha256(b"spirale jobs " + key.encode()).hexdigest()[:32],
         )
 
@@ -206,6 +215,12 @@ class Settings(BaseSettings):
 
             need_compiler()
         return wanted
+
+    @model_validator(mode="after")
+    def _can_sign(self) -> Self:
+        if self.webhook_hosts and self.webhook_secret is None:
+            raise ValueError("webhook hosts: webhooks are signed, so set SPIRALE_WEBHOOK_SECRET")
+        return self
 
     @model_validator(mode="after")
     def _backend_can(self) -> Self:

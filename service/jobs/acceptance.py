@@ -25,7 +25,7 @@ MOST_VALUES = 2**24  # numbers of a chunk's rows, which are held in memory sever
 MOST_ROWS = 2**18  # of a chunk, where nobody asks for more
 MOST_FILES = 100_000
 OF_PICTURES = ("zoom", "previews")
-OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "reproducible"}
+OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "webhook", "reproducible"}
 
 
 def accept(

@@ -12,6 +12,8 @@ class JobOptions:
     results       an address that fsspec knows; None is a folder in data_dir
     keep_seconds  how long results of finished jobs are kept
     keep_bytes    that all results may take
+    webhook_hosts   that a job's end may be told to
+    webhook_secret  that this is signed with
     owner         whose jobs this service shows
     """
 
@@ -21,6 +23,8 @@ class JobOptions:
     results: str | None = None
     keep_seconds: float = 7 * 86400.0
     keep_bytes: int = 10 * 2**30
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_secret: str = ""
     owner: str = ""
 
     @property

@@ -53,6 +53,11 @@ class JobRequest(SampleFields):
         description="Keeps only rows that a judge, a classifier of real images, reads as asked with that probability; "
         "`rows_dropped` counts the others. For images with labels whose judge is among the checkpoints.",
     )  # fmt: skip
+    webhook: str | None = Field(
+        None, max_length=2000, examples=["https://a.example/told"],
+        description="An address that gets the job as JSON when it is done, failed or cancelled; of a host that the "
+        "operator has allowed. Tried several times; signed by HMAC as in Standard Webhooks.",
+    )  # fmt: skip
     reproducible: bool = Field(
         True,
         description="Fail rather than go on where the bytes would be others, as on another machine. Other weights fail "

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import functools
+import http.client
 import re
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar, get_args
@@ -12,7 +14,10 @@ import sqlalchemy as sa
 import structlog
 
 from service.http.problems import Problem
-from service.jobs.producer import Producer, Retention
+from service.jobs import webhooks
+from service.jobs.job_answers import job_answer
+from service.jobs.job_options import JobOptions
+from service.jobs.producer import Producer
 from service.jobs.results import Results
 from service.jobs.store import JobStore, KeyReused
 from service.jobs.store_tables import JobRecord, NewJob, State, StoredFile
@@ -23,6 +28,7 @@ log = structlog.get_logger(__name__)
 JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
+TELL_EVERY = 1.0  # seconds, that webhooks are looked for
 STATES: tuple[State, ...] = get_args(State)
 
 P = ParamSpec("P")
@@ -37,13 +43,13 @@ class LiveJobs:
         store: JobStore,
         results: Results,
         asking: Executor,
-        keep: Retention,
+        options: JobOptions,
         metrics: Metrics,
         close: Callable[[], None],
     ):
         """`asking` is the one thread that talks to the store; `close` is called in the end."""
         self._store, self.results, self._asking = store, results, asking
-        self._keep, self._metrics, self._close = keep, metrics, close
+        self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -51,6 +57,8 @@ class LiveJobs:
         """Work on jobs, and look after them, until `close`."""
         self._producer = producer
         self._tasks = [asyncio.create_task(producer.run()), asyncio.create_task(self._upkeep())]
+        if self._options.webhook_hosts:
+            self._tasks.append(asyncio.create_task(self._tell()))
 
     async def close(self) -> None:
         """Give unfinished jobs back, and let go of the store."""
@@ -120,7 +128,7 @@ class LiveJobs:
         removed: set[str] = set()  # by this process: the place need not be asked again
         while True:
             with contextlib.suppress(Problem, OSError):
-                for job in await self._ask(self._store.expire, self._keep.seconds, self._keep.bytes):
+                for job in await self._ask(self._store.expire, self._options.keep_seconds, self._options.keep_bytes):
                     log.info("job expired", job=job)
                 for job in await self._ask(self._store.without_files) - removed:
                     await asyncio.to_thread(self.results.remove, job)
@@ -130,6 +138,31 @@ class LiveJobs:
                     self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
                 self._metrics.jobs_lag.set(await self._ask(self._store.lag))
             await asyncio.sleep(UPKEEP_EVERY)
+
+    async def _tell(self) -> None:
+        """Tell the end of jobs to whoever wants to know, one after the other."""
+        while True:
+            record = None
+            with contextlib.suppress(Problem):
+                record = await self._ask(self._store.take_webhook, webhooks.delay_after)
+            if record is None:
+                await asyncio.sleep(TELL_EVERY)
+                continue
+            assert record.webhook is not None  # else it would not be due
+            if webhooks.refusal(record.webhook, self._options.webhook_hosts) is not None:
+                continue  # its host is allowed no more
+            body = job_answer(record, self._options.keep_seconds).model_dump_json().encode()
+            secret, now = self._options.webhook_secret, int(time.time())
+            try:
+                status = await asyncio.to_thread(webhooks.deliver, record.webhook, secret, record.id, now, body)
+            except (OSError, http.client.HTTPException) as error:
+                log.warning("webhook not delivered", job=record.id, reason=str(error))
+                continue
+            if 200 <= status < 300:
+                with contextlib.suppress(Problem):
+                    await self._ask(self._store.told, record.id)
+            else:
+                log.warning("webhook not taken", job=record.id, status=status)
 
     async def _ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Of the store, in its thread."""

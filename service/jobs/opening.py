@@ -48,7 +48,7 @@ class Opened:
             if self._lock is not None:
                 os.close(self._lock)
 
-        live = LiveJobs(self._store, self._results, asking, keep, metrics, close)
+        live = LiveJobs(self._store, self._results, asking, self._options, metrics, close)
         live.start(
             Producer(
                 self._store,

@@ -132,6 +132,7 @@ class JobStore:
             )  # fmt: skip
             if held.rows_done + rows == held.rows:
                 values |= {"state": "done", "finished": now, "lease_owner": None, "lease_until": None}
+                values |= _telling(held, now)
             return self._update(connection, job, values)
 
     def published(self, job: str) -> set[int]:
@@ -166,6 +167,25 @@ class JobStore:
             if record.state in UNFINISHED:
                 return self._finish(connection, job, "cancelled", now, None)
             return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
+
+    def take_webhook(self, delay: Callable[[int], float | None]) -> JobRecord | None:
+        """A finished job whose end is due to be told; None without one. It becomes due again after `delay(tries)`
+        seconds, unless `told` comes before; None is never."""
+        with self._engine.begin() as connection:
+            now = self._now(connection)
+            due = sa.select(jobs).where(jobs.c.webhook_due <= now).order_by(jobs.c.webhook_due).limit(1)
+            row = connection.execute(due.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                return None
+            tries = _record(row).webhook_tries + 1
+            wait = delay(tries)
+            again: dict[str, object] = {"webhook_tries": tries, "webhook_due": None if wait is None else now + wait}
+            return self._update(connection, row.id, again)
+
+    def told(self, job: str) -> None:
+        """The other side has taken it."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job).values(webhook_due=None))
 
     def files(self, job: str) -> list[StoredFile]:
         """Of the chunks that are done, in the rows' order."""
@@ -251,12 +271,18 @@ class JobStore:
         return _record(row)
 
     def _finish(self, connection: sa.Connection, job: str, state: State, now: float, error: str | None) -> JobRecord:
-        ended = dict(lease_owner=None, lease_until=None, paused=None, revision=jobs.c.revision + 1)
+        ended: dict[str, object] = dict(lease_owner=None, lease_until=None, paused=None, revision=jobs.c.revision + 1)
+        ended |= _telling(self._locked(connection, job), now)
         return self._update(connection, job, {"state": state, "error": error, "finished": now, **ended})
 
     def _update(self, connection: sa.Connection, job: str, values: dict[str, object]) -> JobRecord:
         changed = sa.update(jobs).where(jobs.c.id == job).values(values).returning(jobs)
         return _record(connection.execute(changed).one())
+
+
+def _telling(record: JobRecord, now: float) -> dict[str, object]:
+    """What is stored with a job's end, in one transaction, so that it is told whatever happens after."""
+    return {} if record.webhook is None else {"webhook_due": now}
 
 
 def _record(row: sa.Row[tuple[object, ...]]) -> JobRecord:

@@ -39,9 +39,13 @@ jobs = sa.Table(
     sa.Column("progressed", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.Column("expired", sa.Float),
+    sa.Column("webhook", sa.Text),
+    sa.Column("webhook_due", sa.Float),
+    sa.Column("webhook_tries", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     sa.Index("jobs_by_state", "state", "created"),
     sa.Index("jobs_by_owner", "owner", "created"),
+    sa.Index("jobs_by_webhook", "webhook_due"),
 )
 chunks = sa.Table(
     "chunks",
@@ -72,6 +76,7 @@ class NewJob:
     body_hash        of the request's body, as it was sent
     specification    JSON with every default filled in
     rows_per_file    that a chunk makes; the last makes the rest
+    webhook          the address that its end is told to; None tells nobody
     """
 
     owner: str
@@ -80,6 +85,7 @@ class NewJob:
     specification: str
     rows: int
     rows_per_file: int
+    webhook: str | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class JobRecord(NewJob):
     progressed   when it was claimed, or its last chunk was published
     finished     when it was done, failed or cancelled
     expired      when its files were deleted
+    webhook_due  when its end is told next; None where nobody waits for it
     """
 
     id: str
@@ -115,6 +122,8 @@ class JobRecord(NewJob):
     progressed: float
     finished: float | None
     expired: float | None
+    webhook_due: float | None
+    webhook_tries: int
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from fastapi.responses import StreamingResponse
 
 from service.http.lifecycle import off_the_loop
 from service.http.middleware import BODILESS
-from service.http.problems import UNKEPT, Problem, documented
+from service.http.problems import UNKEPT, Problem, documented, invalid
 from service.http.ranges import Unsatisfiable, part_of
 from service.jobs.acceptance import accept
 from service.jobs.job_answers import FilesAnswer, JobAnswer, JobsAnswer, files_answer, job_answer
 from service.jobs.job_request import JobRequest
+from service.jobs.webhooks import refusal
 from service.responses.event_stream import HEADERS, MEDIA_TYPE
 from service.state import AppState, State
 
@@ -64,6 +65,8 @@ async def submit(
 ) -> Response:
     """Make a data set of up to ten million rows. The answer comes at once; the rows are made below all requests."""
     options = state.jobs.options
+    if body.webhook is not None and (why := refusal(body.webhook, options.webhook_hosts)) is not None:
+        raise invalid("webhook", why, body.webhook)
     specification = await off_the_loop(
         state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), state.jobs.threads, body
     )
@@ -79,6 +82,7 @@ async def submit(
             specification=specification.model_dump_json(),
             rows=specification.rows,
             rows_per_file=specification.rows_per_file,
+            webhook=body.webhook,
         )
     )
     return _json(state, record, status=202, headers={"Location": f"/jobs/{record.id}"})

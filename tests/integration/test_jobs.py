@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
 from service.app import create_app
 from service.jobs.results import FolderResults
+from service.jobs.webhooks import signature
 from service.offline import main
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
@@ -393,3 +396,48 @@ def test_a_filter_that_cannot_be_is_told(judged, body, told):
 def test_without_a_judge_among_the_checkpoints_nothing_can_be_judged(jobs):
     answer = jobs.post("/jobs", json={"dataset": "mnist", "n": 5, "label": 3, "accept": {"judge": 0.5}})
     assert answer.status_code == 422 and "there is no judge of mnist" in answer.json()["detail"]
+
+
+@contextlib.contextmanager
+def listener(statuses: list[int]) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """Somebody who wants to know: its address, and what it was told. It answers with these statuses, then with 200."""
+    told: list[tuple[dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(statuses.pop(0) if statuses else 200)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", told
+        server.shutdown()
+
+
+def test_the_end_of_a_job_is_told_to_an_allowed_host_signed_and_again_where_it_was_not_taken(
+    make_client, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("service.jobs.webhooks.FIRST_DELAY", 0.05)
+    monkeypatch.setattr("service.jobs.live_jobs.TELL_EVERY", 0.02)
+    secret = "a secret of many letters"
+    with listener([503, 302]) as (host, told):
+        client = make_client(data_dir=tmp_path, webhook_hosts=(host,), webhook_secret=secret)
+        job = finished(client, dataset="spiral", n=10, webhook=f"http://{host}/told?by=spirale")
+        wait_for(lambda: len(told) == 3, every=0.02)
+        headers, body = told[-1]
+        assert json.loads(body) == client.get(f"/jobs/{job['id']}").json()
+        assert headers["webhook-id"] == job["id"]
+        assert headers["webhook-signature"] == signature(secret, job["id"], int(headers["webhook-timestamp"]), body)
+        other = client.post("/jobs", json={"dataset": "spiral", "n": 1, "webhook": "http://169.254.169.254/"})
+        assert other.status_code == 422 and f"allowed here: {host}" in other.json()["detail"]
+    assert len(told) == 3
+
+
+def test_a_service_without_allowed_hosts_tells_nobody(jobs):
+    answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1, "webhook": "http://127.0.0.1/"})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "webhook"

@@ -59,6 +59,11 @@ def store(make_store) -> JobStore:
 
 
 def new_job(
-    rows: int = 10, rows_per_file: int = 4, owner: str = "me", key: str | None = None, body: str = "a"
+    rows: int = 10,
+    rows_per_file: int = 4,
+    owner: str = "me",
+    key: str | None = None,
+    body: str = "a",
+    webhook: str | None = None,
 ) -> NewJob:
-    return NewJob(owner, key, body, "{}", rows, rows_per_file)
+    return NewJob(owner, key, body, "{}", rows, rows_per_file, webhook)

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
 from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
 from service.jobs.store_tables import StoredFile, metadata
+from service.jobs.webhooks import FIRST_DELAY, MOST_TRIES, delay_after
 from tests.unit.service.jobs.conftest import new_job
 
 
@@ -165,6 +166,23 @@ def test_a_clock_that_jumps_loses_nothing(make_store, clock):
     theirs.end_all_leases()
     assert ours.claim("ours").fence == 3
     assert ours.publish(job, 3, 4, 4, [one_file(4, 3)]).state == "done"
+
+
+def test_the_end_of_a_job_is_told_until_it_is_taken(store, clock):
+    done, quiet, cancelled = (store.add(new_job(rows=4, webhook=hook))[0].id for hook in ("a", None, "b"))
+    for job in (done, quiet):
+        store.publish(job, store.claim("process").fence, 0, 4, [])
+    assert store.take_webhook(delay_after).id == done and store.take_webhook(delay_after) is None
+    store.cancel(cancelled)
+    assert store.take_webhook(delay_after).id == cancelled
+    store.told(cancelled)
+    tries = 1
+    while (again := store.get(done).webhook_due) is not None:
+        assert again - clock.now == pytest.approx(FIRST_DELAY * 2 ** (tries - 1), abs=0.1)
+        clock.now = again
+        assert store.take_webhook(delay_after).id == done and store.take_webhook(delay_after) is None
+        tries += 1
+    assert tries == MOST_TRIES
 
 
 def test_many_at_once_share_jobs_without_taking_any_twice(make_store):

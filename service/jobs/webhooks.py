@@ -1,0 +1,67 @@
+"""Telling a job's end to an address that the client gave: signed, tried again, and only to hosts that are allowed.
+
+The signature is that of Standard Webhooks: HMAC-SHA256 over id, time and body, so nobody can repeat an old message.
+"""
+
+import base64
+import hashlib
+import hmac
+import http.client
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+WAIT_SECONDS = 10.0  # for the other side
+MOST_TRIES = 8
+FIRST_DELAY = 5.0  # seconds, and twice as long each time: eleven minutes in all
+
+
+def refusal(address: str, hosts: Sequence[str]) -> str | None:
+    """Why no webhook goes there; None where it may. `hosts` that are allowed: a.example, or b.example:8080."""
+    if not hosts:
+        return "this service sends none: its operator has allowed no host (--webhook-hosts)"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "an address such as https://a.example/path"
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
+        return "an address such as https://a.example/path, without a user's name"
+    if any(not "!" <= character <= "~" for character in address):
+        return "an address of printable ASCII characters"
+    named = host if port is None else f"{host}:{port}"
+    if named not in hosts:
+        return f"a host that is allowed here: {', '.join(hosts)}"
+    return None
+
+
+def delay_after(tries: int) -> float | None:
+    """Seconds until the next try; None where it was the last."""
+    return None if tries >= MOST_TRIES else FIRST_DELAY * 2 ** (tries - 1)
+
+
+def signature(secret: str, identity: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    digest = hmac.new(secret.encode(), f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def deliver(address: str, secret: str, identity: str, timestamp: int, body: bytes) -> int:
+    """POST it once, following no redirect: that would lead to a host that nobody allowed. The answer's status.
+
+    Raises OSError or http.client.HTTPException where there is no answer.
+    """
+    parts = urlsplit(address)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.hostname or "", parts.port, timeout=WAIT_SECONDS)
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": identity,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(secret, identity, timestamp, body),
+    }
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", target, body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
