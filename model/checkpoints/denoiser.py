@@ -17,13 +17,19 @@ from model.checkpoints.reference_points import Reference, load_reference
 from model.conditions import NO_LABEL, Conditioning, HintKind
 from model.denoiser import Control, Denoiser, Gradient, Network
 from model.networks import MLPConfig, UNetConfig, build_network
-from model.networks.adapters import AdapterConfig, DiffusersUNetConfig, LucidrainsUNetConfig, build_adapter
+from model.networks.adapters import (
+    AdapterConfig,
+    DiffusersUNetConfig,
+    GuidedUNetConfig,
+    LucidrainsUNetConfig,
+    build_adapter,
+)
 from model.prediction import Target, Threshold
 from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
 ServedNetworkConfig = Annotated[
-    MLPConfig | UNetConfig | DiffusersUNetConfig | LucidrainsUNetConfig, Field(discriminator="kind")
+    MLPConfig | UNetConfig | DiffusersUNetConfig | GuidedUNetConfig | LucidrainsUNetConfig, Field(discriminator="kind")
 ]
 LabelShare = Annotated[float, Field(ge=0, le=1)]
 

@@ -14,7 +14,9 @@ from training.importing.imported import ImportOptions
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A folder of diffusers' pipeline or UNet2DModel; or lucidrains' .pt.")],
+    path: Annotated[
+        Path, typer.Argument(help="A folder of diffusers' pipeline or UNet2DModel; or a .pt of lucidrains or openai.")
+    ],
     name: Annotated[str, typer.Option(help="Of the checkpoint.", metavar="NAME")],
     dataset: Annotated[
         str | None, typer.Option(help="The name of the data in requests. Default: the checkpoint's name.")
@@ -32,6 +34,13 @@ def import_(
     scheduler: Annotated[
         Path | None, typer.Option(help="A scheduler's folder or config, instead of the model's.", metavar="PATH")
     ] = None,
+    flags: Annotated[
+        str | None,
+        typer.Option(
+            help="Of openai's improved-diffusion or guided-diffusion, as on their command line.",
+            metavar='"--image_size …"',
+        ),
+    ] = None,
     graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
@@ -45,6 +54,7 @@ def import_(
         null_class,
         None if size is None else _sides(size),
         scheduler,
+        flags,
     )
 
     def finish(folder: Path) -> None:

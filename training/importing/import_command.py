@@ -12,8 +12,10 @@ from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.networks.adapters import MissingExtra
 from training.card.card import write_denoiser_card
 from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, read_diffusers_folder
+from training.importing.guided_diffusion_file import FIRST_TENSORS, read_guided_file
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused
 from training.importing.lucidrains_file import read_lucidrains_file
+from training.importing.tensor_files import read_pickle
 from training.temporary import written_whole
 
 NAMED = 3  # tensors that an error lists
@@ -51,7 +53,10 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
     if source.is_dir() and is_diffusers_folder(source):
         return read_diffusers_folder(source, options)
     if source.is_file():
-        return read_lucidrains_file(source, options)
+        document = read_pickle(source)
+        if isinstance(document, dict) and document.keys() >= FIRST_TENSORS:
+            return read_guided_file(document, source, options)
+        return read_lucidrains_file(document, source, options)
     if (source / CONFIG).is_file():
         raise ImportRefused(
             f"{source}: has a config.json that is not of diffusers; a checkpoint of Spirale is served as it is"

@@ -25,6 +25,7 @@ class ImportOptions:
     labels      names of the classes, without the null class; None is their numbers
     null_class  the class that means no label, of a model with classes
     size        (height, width) of the images; None is what the files say
+    flags       of openai's scripts, as on their command line
     scheduler   a diffusers scheduler_config.json, or its folder, for a network that comes without one
     """
 
@@ -34,6 +35,7 @@ class ImportOptions:
     null_class: int | None = None
     size: tuple[int, int] | None = None
     scheduler: Path | None = None
+    flags: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,18 +19,17 @@ from model.networks.adapters import LucidrainsUNetConfig
 from model.noise_schedule import LINEAR_BETAS
 from model.prediction import Target
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused, image_size
-from training.importing.tensor_files import read_pickle
 
 AS_KNOWN = 1e-6  # how near β is to a known schedule's, in float32
 CLEAREST_SNR = 0.5  # there the weights of the three objectives differ most: 1, 0.5 and 0.33
 
 
-def read_lucidrains_file(path: Path, options: ImportOptions) -> ImportedModel:
+def read_lucidrains_file(document: Any, path: Path, options: ImportOptions) -> ImportedModel:
     """A trainer's milestone, of which the averaged weights are taken, or a GaussianDiffusion's state.
 
-    Raises ImportRefused.
+    `document` is what is in the file at `path`. Raises ImportRefused.
     """
-    diffusion, averaged = _diffusion_state(read_pickle(path), path)
+    diffusion, averaged = _diffusion_state(document, path)
     unet = _below(diffusion, "model.")
     if "null_classes_emb" in unet:
         raise ImportRefused(f"{path}: its Unet is that of classifier_free_guidance, which is not supported; Unet is")

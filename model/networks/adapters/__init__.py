@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import Field
-from torch import Tensor, nn, where
+from torch import nn
 
 from model.networks import NetworkConfig
+from model.networks.adapters.guided_unet import GuidedUNet
 
 
 class MissingExtra(ValueError):
@@ -53,6 +54,29 @@ class LucidrainsUNetConfig(AdapterConfig):
         return f"lucidrains' Unet, dim {self.options.get('dim')}, dim_mults {self.options.get('dim_mults')}"
 
 
+class GuidedUNetConfig(AdapterConfig):
+    """The UNet of openai's improved-diffusion and guided-diffusion: see `GuidedUNet`."""
+
+    kind: Literal["guided-unet"] = "guided-unet"
+    width: int = Field(ge=32)
+    multiples: tuple[float, ...] = Field(min_length=1)
+    blocks: int = Field(ge=1)
+    attention: tuple[int, ...] = ()
+    heads: int = Field(4, ge=1)
+    heads_up: int = Field(4, ge=1)
+    head_width: int | None = Field(None, ge=1)
+    modulated: bool = True
+    residual_sampling: bool = False
+    heads_outside: bool = False
+    timestep_scale: float = Field(1.0, gt=0)
+
+    @property
+    def description(self) -> str:
+        return (
+            f"guided diffusion's UNet, width {self.width}, multiples {', '.join(f'{one:g}' for one in self.multiples)}"
+        )
+
+
 def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int, learned_variance: bool) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
@@ -70,6 +94,9 @@ def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int,
         return DiffusersUNet(
             config.options, shape=shape, labels=labels, null_class=config.null_class, learned_variance=learned_variance
         )
+    if isinstance(config, GuidedUNetConfig):
+        options = config.model_dump(exclude={"kind", "null_class"})
+        return GuidedUNet(shape=shape, labels=labels, learned_variance=learned_variance, **options)
     assert isinstance(config, LucidrainsUNetConfig)
     _need("denoising_diffusion_pytorch", "lucidrains' Unet", "lucidrains")
     from model.networks.adapters.lucidrains_unet import LucidrainsUNet  # the same
@@ -81,13 +108,3 @@ def _need(module: str, network: str, extra: str) -> None:
     """Raises MissingExtra where the module is not installed."""
     if find_spec(module) is None:
         raise MissingExtra(f"its network is {network}: install the extra spirale[{extra}]")
-
-
-def class_numbers(label: Tensor, null_class: int | None) -> Tensor:
-    """Labels [rows] int64, or NO_LABEL, → the network's classes [rows]: label i is the i-th that is not the null class.
-
-    Without a null class a missing label becomes class 0: such rows are padding, see `DenoiserConfig.needs_label`.
-    """
-    if null_class is None:
-        return label.clamp(min=0)
-    return where(label < 0, null_class, label + (label >= null_class))

@@ -6,7 +6,7 @@ from typing import Any
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from model.networks.adapters import class_numbers
+from model.networks.adapters.class_numbers import class_numbers
 
 
 class DiffusersUNet(nn.Module):
