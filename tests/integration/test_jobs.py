@@ -441,3 +441,14 @@ def test_the_end_of_a_job_is_told_to_an_allowed_host_signed_and_again_where_it_w
 def test_a_service_without_allowed_hosts_tells_nobody(jobs):
     answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1, "webhook": "http://127.0.0.1/"})
     assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "webhook"
+
+
+def test_results_may_be_elsewhere(jobs, make_client, tmp_path):
+    client = make_client(data_dir=tmp_path, results=f"memory://{tmp_path.name}")
+    body = {"dataset": "spiral", "n": 50, "rows_per_file": 20, "seed": 1, "format": "csv"}
+    job = finished(client, **body)
+    assert content(client, job) == content(jobs, finished(jobs, **body))
+    assert not (tmp_path / "jobs").exists()
+    unknown = make_client(data_dir=tmp_path / "other", results="nowhere://a")
+    answer = unknown.post("/jobs", json=body)
+    assert answer.status_code == 503 and "nowhere" in answer.json()["detail"]

@@ -1,0 +1,56 @@
+"""Files of jobs, in a folder and in what fsspec opens: there whole or not at all."""
+
+import os
+
+import pytest
+
+from service.jobs.results import PIECE, FolderResults, RemoteResults, Results
+
+
+@pytest.fixture(params=["folder", "remote"])
+def results(request, tmp_path) -> Results:
+    return FolderResults(tmp_path / "jobs") if request.param == "folder" else RemoteResults(f"memory://{tmp_path.name}")
+
+
+def test_what_was_put_is_read_in_parts(results):
+    content = os.urandom(2 * PIECE + 5)
+    results.check()
+    results.put("job", "a", content)
+    assert b"".join(results.read("job", "a", 0, len(content))) == content
+    assert b"".join(results.read("job", "a", PIECE - 1, PIECE + 3)) == content[PIECE - 1 : PIECE + 3]
+    results.put("job", "a", b"other")
+    assert list(results.read("job", "a", 0, 5)) == [b"other"]
+
+
+def test_what_is_not_there_is_told_at_once(results):
+    with pytest.raises(FileNotFoundError):
+        results.read("job", "a", 0, 1)
+
+
+def test_files_are_removed_except_those_that_are_known(results):
+    for name in ("a", "b"):
+        results.put("job", name, b"x")
+    results.put("other", "a", b"x")
+    results.remove("job", {"a"}.__contains__)
+    assert list(results.read("job", "a", 0, 1)) == [b"x"]
+    with pytest.raises(FileNotFoundError):
+        results.read("job", "b", 0, 1)
+    results.remove("job")
+    results.remove("job")
+    with pytest.raises(FileNotFoundError):
+        results.read("job", "a", 0, 1)
+    assert list(results.read("other", "a", 0, 1)) == [b"x"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_file_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch, failing):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    results = FolderResults(tmp_path)
+    results.put("job", "a", b"old")
+    monkeypatch.setattr(*(("os.fsync", full) if failing == "fsync" else ("pathlib.Path.replace", full)))
+    with pytest.raises(OSError, match="No space left"):
+        results.put("job", "a", b"new")
+    assert [path.name for path in (tmp_path / "job").iterdir()] == ["a"]
+    assert list(results.read("job", "a", 0, 3)) == [b"old"]
