@@ -24,6 +24,8 @@ ABSOLUTE_BYTES = re.compile(ABSOLUTE.pattern.encode(), re.IGNORECASE)
 BODILESS = "spirale.bodiless"
 """In the scope of a GET that was a HEAD."""
 FORM_TYPE = "application/x-www-form-urlencoded"
+MULTIPART_TYPE = "multipart/form-data"
+MULTIPART_PATHS = ("/v1/images/edits", "/v1/images/variations")
 
 
 class RequestContext:
@@ -174,7 +176,8 @@ class JsonBody:
     """415 for a POST of something that is not JSON, or is compressed.
 
     `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
-    without, so a page elsewhere cannot use this to get around CORS.
+    without, so a page elsewhere cannot use this to get around CORS. For the same reason a multipart body, which a few
+    routes take, comes without an Origin, or with an API key, which no page sends without having asked.
     """
 
     def __init__(self, app: ASGIApp):
@@ -193,6 +196,10 @@ class JsonBody:
             content_type = headers.get("content-type", "").split(";")[0].strip().lower()
             if content_type == FORM_TYPE and "origin" not in headers:
                 headers["content-type"] = "application/json"
+            elif content_type == MULTIPART_TYPE and scope["path"] in MULTIPART_PATHS:
+                if "origin" in headers and "authorization" not in headers:
+                    problem = Problem(415, "from another page a multipart body needs an Authorization header")
+                    return await problem.response()(scope, receive, send)
             elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
                 problem = Problem(
                     415,

@@ -4,6 +4,8 @@ import base64
 import binascii
 import io
 import re
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -17,6 +19,9 @@ MAX_BASE64 = 4 * -(-MAX_BYTES // 3) * 78 // 76 + 100  # characters: line ends af
 START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; not within a scan, where FF is followed by 00
 DATA_URL = re.compile(r"data:(image/[^;]*|(application|binary)/octet-stream)?(;[^;]*)*;base64", re.IGNORECASE)
 URL_SAFE = str.maketrans("-_", "+/")
+
+
+R = TypeVar("R")
 
 
 class PictureError(ValueError):
@@ -48,6 +53,19 @@ def decoded(content: bytes, *, colour: bool = False) -> np.ndarray:
     Raises PictureError for what is no PNG or JPEG, is broken, animated, or larger than MAX_BYTES, MAX_SIDE or
     MAX_SCANS; nothing is decompressed before its size is known.
     """
+    return _pixels(content, lambda image: _seen(image, colour))
+
+
+def transparency(content: bytes) -> np.ndarray | None:
+    """uint8 [H, W]: how much of what lies behind the picture is seen, upright; None for a picture that hides it all.
+
+    Raises PictureError as `decoded` does.
+    """
+    return _pixels(content, _unseen)
+
+
+def _pixels(content: bytes, of: Callable[[Image.Image], R]) -> R:
+    """What `of` makes of the loaded picture, upright."""
     if len(content) > MAX_BYTES:
         raise PictureError(f"{len(content):,} bytes are too many: at most {MAX_BYTES:,}")
     try:
@@ -59,7 +77,7 @@ def decoded(content: bytes, *, colour: bool = False) -> np.ndarray:
             if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
                 raise PictureError(f"a JPEG of too many scans: at most {MAX_SCANS}")
             image.load()
-            return _seen(ImageOps.exif_transpose(image), colour)
+            return of(ImageOps.exif_transpose(image))
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -68,6 +86,12 @@ def decoded(content: bytes, *, colour: bool = False) -> np.ndarray:
         raise PictureError("not a picture: a PNG or a JPEG is needed") from error
     except Exception as error:  # a decoder raises all sorts of things over bytes that are broken
         raise PictureError(f"a broken picture: it cannot be decoded ({type(error).__name__})") from error
+
+
+def _unseen(image: Image.Image) -> np.ndarray | None:
+    if not image.has_transparency_data:
+        return None
+    return 255 - np.asarray(image.convert("RGBA"))[..., 3]
 
 
 def _seen(image: Image.Image, colour: bool) -> np.ndarray:

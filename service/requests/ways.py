@@ -10,21 +10,24 @@ from model.conditions import HINT_KINDS, HintKind
 from service.checkpoints.catalog import Catalog
 from service.http.problems import Problem
 from service.requests.control_image import Hint
+from service.requests.edit_schemas import InitRequest, MaskRequest, VariationsRequest
 from service.requests.model_choice import choose
 from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import ControlRequest, GuidanceMethod, SampleRequest
 
 Asks = Literal["nothing", "label", "prompt"]
+Edit = Literal["init", "inversion", "mask", "given", "seed_to", "variations_of"]
 GUIDANCE: tuple[GuidanceMethod, ...] = ("classifier-free", "classifier", "clip", "none")
 
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """What a request conditions its samples on, and how one sample of such a request is resolved."""
+    """What a request conditions its samples on, what it may begin from, and how one sample of it is resolved."""
 
     asks: Asks
     hint: HintKind | None
     resolved: Resolved
+    edits: tuple[Edit, ...]
 
     @property
     def named(self) -> dict[str, str]:
@@ -68,8 +71,27 @@ def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin:
         resolved = resolve(catalog, SampleRequest(**fields))
     except Problem:
         return None
+    edits = tuple(edit for edit in get_args(Edit) if _may_begin(catalog, fields, resolved, edit))
     if hint is None:
-        return Way(asks, None, resolved)
+        return Way(asks, None, resolved, edits)
     _, height, width = resolved.choice.config.data.shape
     blank = Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale)
-    return Way(asks, hint, resolved.with_hint(blank))
+    return Way(asks, hint, resolved.with_hint(blank), edits)
+
+
+def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edit: Edit) -> bool:
+    """May a request of that way, with a sampler that suits the edit, begin so?"""
+    data, init = resolved.choice.config.data, InitRequest(image="-")
+    more: Mapping[Edit, dict[str, Any]] = {
+        "init": {"init": init},
+        "inversion": {"init": InitRequest(image="-", method="inversion"), "sampler": "dpmpp-2m"},
+        "mask": {"init": init, "mask": MaskRequest(image="-")},
+        "given": {"given": {"0": data.mean[0]}},
+        "seed_to": {"seed_to": 1},
+        "variations_of": {"variations_of": VariationsRequest(seed=1, amount=0.5)},
+    }
+    try:
+        resolve(catalog, SampleRequest(**(fields | {"model": resolved.choice.name} | more[edit])))
+    except Problem:
+        return False
+    return True

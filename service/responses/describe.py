@@ -114,6 +114,7 @@ def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
         guidance=guidance.guidance,
         model=choice.name,
         draws_labels=choice.draws_labels,
+        edits=list(way.edits),
         defaults=WayDefaults(
             sampler=options.sampler,
             steps=options.steps,

@@ -10,7 +10,7 @@ from model.hints import Framing
 from model.sampler_spec import OptionName, Variance
 from service.engine.row_functions import Backend
 from service.requests.schemas import GuidanceMethod
-from service.requests.ways import Asks
+from service.requests.ways import Asks, Edit
 
 
 class SamplerOptionAnswer(BaseModel):
@@ -60,6 +60,9 @@ class WayAnswer(BaseModel):
     model: str = Field(description="The checkpoint that answers.")
     draws_labels: bool = Field(
         description="Each sample's label is drawn from the training proportions by its seed, and the answer lists them."
+    )
+    edits: list[Edit] = Field(
+        description="What its samples may begin from, if the sampler suits: `inversion` is a method of `init`."
     )
     defaults: WayDefaults
     network_evaluations: int = Field(description="Network evaluations of one sample, with these defaults.")

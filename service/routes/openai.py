@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
-from service.http.lifecycle import CountedRoute, counted, encoded, while_connected
+from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
 from service.http.openai_errors import openai_error
 from service.http.problems import EXAMPLES, UNKEPT, InvalidField, Problem, invalid, of_validation
 from service.requests.field_names import field_meant
@@ -20,7 +20,7 @@ from service.requests.model_choice import models_with_prompts
 from service.requests.resolve import resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
 from service.responses import representations
-from service.state import AppState
+from service.state import AppState, State
 
 MAX_N = 10
 MAX_SIDE = 1024  # pixels of a picture
@@ -29,7 +29,7 @@ SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 IGNORED = "Changes nothing here."
 
 
-class _OpenAIRoute(CountedRoute):
+class OpenAIRoute(CountedRoute):
     """A field that there is not is answered with what it is called in this API."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -44,18 +44,15 @@ class _OpenAIRoute(CountedRoute):
         return handle_all
 
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=_OpenAIRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
 
 
-class ImagesRequest(BaseModel):
-    """The fields of OpenAI's images API, and three of our own: seed, steps, guidance_scale.
+class ImagesOptions(BaseModel):
+    """The fields of OpenAI's images API that its routes share, and three of our own: seed, steps, guidance_scale.
 
     Fields that mean nothing here are taken where that does no harm; the answer names them in X-Ignored-Fields.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"prompt": "bold 3"}]})
-
-    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
     model: str | None = Field(None, max_length=64, description="One of those at /v1/models. Default: the first.")
     n: int | None = Field(None, ge=1, le=MAX_N)
     size: str | None = Field(
@@ -90,6 +87,14 @@ class ImagesRequest(BaseModel):
         """The fields that ask for something else than the default, and change nothing here."""
         meaningless = ("quality", "style", "moderation", "output_compression", "user")
         return [name for name in meaningless if getattr(self, name) not in (None, "auto")]
+
+
+class ImagesRequest(ImagesOptions):
+    """What to draw, and how."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"prompt": "bold 3"}]})
+
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
 
 
 class ImageData(BaseModel):
@@ -134,7 +139,7 @@ EXAMPLE_PROBLEMS: Mapping[int, dict[str, Any]] = {
     400: _WRONG_FIELD,
     404: _UNKNOWN_MODEL,
 }
-_RESPONSES = {
+RESPONSES = {
     200: {
         "model": ImagesResponse,
         "headers": representations.HEADERS
@@ -149,19 +154,26 @@ _RESPONSES = {
 }
 
 
-@router.post("/images/generations", response_class=Response, responses=_RESPONSES)
+@router.post("/images/generations", response_class=Response, responses=RESPONSES)
 async def generations(body: ImagesRequest, request: Request, state: AppState) -> Response:
     """Images of a prompt, as base64 PNGs."""
+    return await answered(body, {"prompt": body.prompt}, request, state)
+
+
+async def answered(body: ImagesOptions, asked: dict[str, Any], request: Request, state: State) -> Response:
+    """The samples of `asked`, the fields of a sample request that `body` does not have under the same names."""
     model = _model(state.catalog, body.model)
     config = state.catalog.served[model].checkpoint.config
     with counted(config.data.dataset, state):
         if body.response_format == "url":
             raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
         zoom, fits = _zoom(body.size, config.data.shape)
-        wanted = body.model_dump(include={"prompt", "n", "seed", "steps", "guidance_scale"})
+        wanted = body.model_dump(include={"n", "seed", "steps", "guidance_scale"}) | asked
         resolved = resolve(state.catalog, SampleRequest(dataset=config.data.dataset, model=model, **wanted))
+        if not resolved.is_ready:
+            resolved = await off_the_loop(state, resolved.made_ready)
         samples = await while_connected(request, state.engine.sample(resolved.job))
-        answer, _ = await encoded(state, representations.openai_json, resolved, samples.data, zoom)
+        answer, _ = await encoded(state, representations.openai_json, resolved, resolved.exact(samples.data), zoom)
         headers = representations.headers(resolved)
         if ignored := body.ignored + ([] if fits else ["size"]):
             headers["X-Ignored-Fields"] = ", ".join(ignored)

@@ -56,6 +56,13 @@ def client(tmp_path_factory, request):
         yield client
 
 
+def test_a_way_says_what_its_samples_may_begin_from(client):
+    """Images from pictures, points with given dimensions, and both between seeds, under every guidance."""
+    for dataset in catalogue(client).values():
+        own = {"init", "inversion", "mask"} if dataset["kind"] == "images" else {"given"}
+        assert {frozenset(way["edits"]) for way in dataset["ways"]} == {frozenset(own | {"seed_to", "variations_of"})}
+
+
 def catalogue(client) -> dict:
     answer = client.get("/models")
     ModelsAnswer.model_validate_json(answer.content, strict=True)
