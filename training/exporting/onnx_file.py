@@ -37,7 +37,7 @@ def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
     names = ["x_t", "t", "label"]
     if isinstance(checkpoint, DenoiserCheckpoint):
         names[2] = "label" if checkpoint.config.text is None else "text"
-        return [*names, "guidance_scale"] if checkpoint.config.distilled is not None else names
+        return [*names, "guidance_scale", "s"] if checkpoint.config.distilled is not None else names
     if isinstance(checkpoint, ControlCheckpoint):
         return [*names[:2], "text" if checkpoint.config.text else "label", "hint"]
     return [*names[:2], checkpoint.conditioning]
@@ -76,6 +76,9 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
             if learned
             else ""
         )
+        if checkpoint.config.distilled is not None:
+            meaning["guidance_scale"] = "float32 [rows], one of the scales that it was trained at"
+            meaning["s"] = "int64 [rows], the timestep below t to which a ddim step with this output jumps"
         if (text := checkpoint.config.text) is not None:
             meaning["text"] = f"float32 [rows, {text.outputs}], of text.safetensors; zeros are no prompt"
     elif isinstance(checkpoint, ControlCheckpoint):

@@ -143,6 +143,24 @@ def test_onnx_is_one_file_that_says_what_it_means(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_onnx_of_a_student_takes_the_scale_and_where_it_jumps(tmp_path):
+    student = tiny_student(POINTS)
+    save_checkpoint(tmp_path / student.name, student.config, student.network)
+    session = onnxruntime.InferenceSession(export(tmp_path, student.name, "onnx"))
+    rows = (
+        torch.randn(2, 2),
+        torch.tensor([50, 7]),
+        torch.tensor([1, 0]),
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([9, 0]),
+    )
+    names = ("x_t", "t", "label", "guidance_scale", "s")
+    (found,) = session.run(["output"], {name: one.numpy() for name, one in zip(names, rows, strict=True)})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, student.network(*rows), atol=1e-4)
+
+
+@pytest.mark.slow
 def test_onnx_of_a_gradient(tmp_path):
     classifier = tiny_classifier(POINTS)
     save_checkpoint(tmp_path / classifier.name, classifier.config, classifier.network)
