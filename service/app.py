@@ -82,7 +82,15 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine)
             jobs = JobManager(settings.job_options, engine, lambda: reloader.catalog, options.threads, metrics)
-            app.state.spirale = State(engine, reloader, metrics, encoding, jobs, has_key=settings.api_key is not None)
+            app.state.spirale = State(
+                engine,
+                reloader,
+                metrics,
+                encoding,
+                jobs,
+                has_key=settings.api_key is not None,
+                embed_origins=settings.embed_origins,
+            )
             _start_threads(encoding)
             engine.start()
             jobs.start()

@@ -17,7 +17,7 @@ from pydantic_settings import (
 
 from service.jobs.job_options import JobOptions
 
-ORIGIN = re.compile(r"https?://[^/\s*]+")
+ORIGIN = re.compile(r"https?://[^/\s*;,]+")
 POSTGRES = re.compile(r"postgres(ql)?://")
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
@@ -160,6 +160,11 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None, min_length=16, description="What webhooks are signed with; needed where hosts are allowed."
     )
+    embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (),
+        description="Other sites that may show the playground in a frame, as /?embed=1, such as https://a.example; "
+        "* is all of them, empty is none.",
+    )
     api_key: SecretStr | None = Field(
         None,
         min_length=1,
@@ -199,7 +204,7 @@ class Settings(BaseSettings):
             raise ValueError("batch sizes are positive, and the largest is at least 2")
         return tuple(sorted(set(sizes)))
 
-    @field_validator("cors_origins")
+    @field_validator("cors_origins", "embed_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:

@@ -1,6 +1,7 @@
 // The service's answers, and its problems as exceptions. Every path is relative: the page may live under a prefix.
 
 import { key } from "./key.js";
+import { say } from "./words.js";
 
 /** What went wrong, in words for whoever looks at the page. `status` is 0 where nothing answered at all. */
 export class Problem extends Error {
@@ -10,8 +11,6 @@ export class Problem extends Error {
     this.retryAfter = retryAfter; // seconds
   }
 }
-
-const SILENT = "The service does not answer. Is it still running?";
 
 /** The Response to a GET, or to a POST of `body`. Throws Problem; an abort stays an AbortError. */
 export async function ask(path, { body, accept, signal } = {}) {
@@ -23,7 +22,7 @@ export async function ask(path, { body, accept, signal } = {}) {
   try {
     answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Problem(0, SILENT);
+    throw error.name === "AbortError" ? error : new Problem(0, say("silent"));
   }
   if (!answer.ok) throw await problemOf(answer);
   return answer;
@@ -45,7 +44,7 @@ export function asProblem(error) {
   if (error.name === "AbortError") return null;
   if (error instanceof Problem) return error;
   console.error(error);
-  return new Problem(0, `The page failed: ${error.message}`);
+  return new Problem(0, say("page failed", { message: error.message }));
 }
 
-export const silent = () => new Problem(0, SILENT);
+export const silent = () => new Problem(0, say("silent"));

@@ -67,6 +67,7 @@ export function settle(catalog, choice) {
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
   return {
     view,
+    screen: choice.screen === "1" ? "1" : undefined,
     dataset: name,
     model: model.name,
     asks,

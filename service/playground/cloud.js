@@ -3,6 +3,7 @@
 import { arrows, longestOf } from "./arrows.js";
 import { boundsOf, flat, placing, squareOf, ticks } from "./axes.js";
 import { colour, make } from "./elements.js";
+import { say } from "./words.js";
 
 export const COLOURS = 8; // in the style sheet; classes beyond begin anew
 const MOST_PATHS = 150; // beyond them nobody could follow one
@@ -44,7 +45,7 @@ export class Cloud {
     if (this.names.length < 3) return;
     const select = (which) => {
       const options = this.names.map((name, axis) => make("option", { value: axis, textContent: name }));
-      const list = make("select", { "aria-label": which ? "Upright" : "Across" }, ...options);
+      const list = make("select", { "aria-label": say(which ? "upright" : "across") }, ...options);
       list.value = this.pair[which];
       list.addEventListener("change", () => {
         this.pair[which] = Number(list.value);
@@ -53,7 +54,7 @@ export class Cloud {
       });
       return list;
     };
-    this.element.append(make("p", { className: "axes" }, select(0), " across, ", select(1), " upright"));
+    this.element.append(make("p", { className: "axes" }, select(0), ` ${say("across, ")} `, select(1), ` ${say("upright.")}`));
   }
 
   /** Around the real points, or around where the samples have come to. */

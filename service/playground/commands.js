@@ -2,6 +2,7 @@
 
 import { asRequest } from "./choice.js";
 import { key } from "./key.js";
+import { say } from "./words.js";
 
 const MOST_OF_OPENAI = 10; // images
 const here = (path) => new URL(path, document.baseURI).href;
@@ -35,14 +36,14 @@ ${use}
 /** Why it cannot be asked through OpenAI's API; null where it can. A request there names the model alone, so that the
  * first way that this model has is the one that is taken. */
 export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset, ways } }) {
-  if (dataset.kind !== "images" || asks !== "prompt") return "OpenAI's API has prompts for images only.";
-  if (view === "draw") return "OpenAI's API follows no drawings here.";
-  if (n > MOST_OF_OPENAI) return `OpenAI's API has at most ${MOST_OF_OPENAI} images at once.`;
+  if (dataset.kind !== "images" || asks !== "prompt") return say("openai prompts");
+  if (view === "draw") return say("openai drawings");
+  if (n > MOST_OF_OPENAI) return say("openai n", { most: MOST_OF_OPENAI });
   const { guidance: usual, defaults } = ways.find((way) => way.model === model.name);
-  if (guidance !== usual) return `OpenAI's API takes this model with ${usual} guidance.`;
+  if (guidance !== usual) return say("openai guidance", { usual });
   const same = sampler === defaults.sampler && (eta ?? defaults.eta) === defaults.eta
     && (variance ?? defaults.variance) === defaults.variance;
-  return same ? null : "OpenAI's API takes this model with the sampler that is advised.";
+  return same ? null : say("openai sampler");
 }
 
 export function openai(settled) {

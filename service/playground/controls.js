@@ -4,23 +4,8 @@ import { alike } from "./catalog.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
+import { say } from "./words.js";
 
-const GUIDANCES = {
-  "classifier-free": "the model with and without what is asked, and the difference enlarged",
-  classifier: "an unconditional model, guided by the gradient of a classifier",
-  clip: "a model that knows no words, guided by the gradient of CLIP",
-  none: "what is asked, and nothing enlarged",
-};
-const SCALES = {
-  "classifier-free": "0 ignores what is asked, 1 is off, more is stronger",
-  classifier: "0 is off, more is stronger",
-  clip: "0 is off, more is stronger",
-};
-const HINTS = { sketch: "strokes", canny: "edges" };
-const OVERS = {
-  steps: "steps", guidance_scale: "guidance scale", sampler: "samplers", guidance: "guidance", model: "models",
-  variance: "variance", seed: "seeds",
-};
 const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over values that one may choose
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
@@ -39,24 +24,24 @@ export class Controls {
   constructor(element, onChange) {
     const without = (name) => Object.fromEntries((FORGOTTEN[name] ?? []).map((other) => [other, undefined]));
     const change = (name) => (value) => onChange({ ...without(name), [name]: value });
-    this.dataset = new Picker("Dataset", change("dataset"));
-    this.over = new Picker("Compare across", change("over"));
+    this.dataset = new Picker(say("control dataset"), change("dataset"));
+    this.over = new Picker(say("control over"), change("over"));
     this.values = this.list("values", change("values"));
-    this.hint = new Picker("Follow", change("hint"));
-    this.asks = new Picker("What", (key) => {
+    this.hint = new Picker(say("control hint"), change("hint"));
+    this.asks = new Picker(say("control asks"), (key) => {
       const next = this.possible[key];
       onChange({ ...(alike(next.asks, this.asked) ? {} : without("asks")), label: undefined, ...next });
     });
     this.prompt = this.words(change("prompt"));
-    this.guidance = new Picker("Guidance", change("guidance"));
-    this.scale = new Dial("Guidance scale", change("guidance_scale"));
-    this.hintScale = new Dial("How closely", change("hint_scale"));
-    this.model = new Picker("Model", change("model"));
-    this.sampler = new Picker("Sampler", change("sampler"));
-    this.variance = new Picker("Variance", change("variance"));
+    this.guidance = new Picker(say("control guidance"), change("guidance"));
+    this.scale = new Dial(say("control scale"), change("guidance_scale"));
+    this.hintScale = new Dial(say("control hint scale"), change("hint_scale"));
+    this.model = new Picker(say("control model"), change("model"));
+    this.sampler = new Picker(say("control sampler"), change("sampler"));
+    this.variance = new Picker(say("control variance"), change("variance"));
     this.eta = new Dial("η", change("eta"));
-    this.steps = new Dial("Steps", change("steps"));
-    this.n = new Dial("How many", change("n"));
+    this.steps = new Dial(say("control steps"), change("steps"));
+    this.n = new Dial(say("control n"), change("n"));
     element.replaceChildren(
       this.dataset.element, this.over.element, this.values.element, this.asks.element, this.prompt.element,
       this.hint.element, this.hintScale.element, this.model.element, this.guidance.element, this.scale.element,
@@ -68,14 +53,14 @@ export class Controls {
     const input = make("input", { type: "text", id: "prompt", maxLength: 200, autocomplete: "off", required: true });
     const examples = make("p", { className: "note" });
     input.addEventListener("change", () => onWords(input.value.trim()));
-    const element = make("div", { className: "words" }, make("label", { htmlFor: "prompt" }, "In words"), input, examples);
+    const element = make("div", { className: "words" }, make("label", { htmlFor: "prompt" }, say("control prompt")), input, examples);
     return { element, input, examples, onWords };
   }
 
   list(id, onList) {
     const input = make("input", { type: "text", id, autocomplete: "off", inputMode: "decimal" });
     input.addEventListener("change", () => onList(input.value.split(/[\s,;]+/).filter(Boolean)));
-    return { element: make("div", { className: "words" }, make("label", { htmlFor: id }, "Values"), input), input };
+    return { element: make("div", { className: "words" }, make("label", { htmlFor: id }, say("control values")), input), input };
   }
 
   show(settled) {
@@ -83,7 +68,7 @@ export class Controls {
     const { dataset } = can;
     this.dataset.show(Object.keys(can.datasets).map((value) => ({ value, text: value })), settled.dataset);
 
-    this.over.show(over ? can.overs.map((value) => ({ value, text: OVERS[value] })) : [], over);
+    this.over.show(over ? can.overs.map((value) => ({ value, text: say(`over ${value}`) })) : [], over);
     this.values.element.hidden = !NUMBERS.includes(over);
     if (over) this.values.input.value = settled.values.join(", ");
 
@@ -95,14 +80,14 @@ export class Controls {
     this.prompt.element.hidden = asks !== "prompt";
     if (asks === "prompt") this.showPrompt(settled.prompt, dataset.prompts);
 
-    this.hint.show(dataset.controls.map((value) => ({ value, text: HINTS[value] ?? value })), settled.hint,
+    this.hint.show(dataset.controls.map((value) => ({ value, text: say(`hint ${value}`) })), settled.hint,
       settled.hint ? 2 : Infinity);
     this.hintScale.show(settled.hint && { min: 0, max: 2, handy: 2, step: 0.05 }, settled.hint_scale);
 
     this.model.show(over === "model" ? [] : can.models.map((value) => ({ value, text: value })), settled.model);
-    this.guidance.show(over === "guidance" ? [] : can.guidances.map((value) => ({ value, text: value, note: GUIDANCES[value] })), guidance);
+    this.guidance.show(over === "guidance" ? [] : can.guidances.map((value) => ({ value, text: value, note: say(`guidance ${value}`) })), guidance);
     this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].includes(over) ? null
-      : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: SCALES[guidance] },
+      : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: say(`scale ${guidance}`) },
       settled.guidance_scale);
 
     const samplers = Object.entries(can.samplers).map(([value, { title, explanation }]) =>
@@ -126,5 +111,5 @@ export class Controls {
 }
 
 function said({ asks, label }) {
-  return { nothing: "anything", each: "every class", prompt: "in words" }[asks] ?? label;
+  return { nothing: say("anything"), each: say("each class"), prompt: say("in words") }[asks] ?? label;
 }

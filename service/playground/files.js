@@ -1,5 +1,6 @@
 // Samples that are there → files of them. Nothing is asked of the service.
 
+import { animated } from "./apng.js";
 import { colour, make } from "./elements.js";
 import { npy } from "./npy.js";
 import { withTexts } from "./png.js";
@@ -8,6 +9,8 @@ import { zip } from "./zip.js";
 const SIDE = 140; // pixels of an image in a picture of several, about
 const ALONE = 560; // and of one that stands alone
 const GAP = 8; // pixels between images
+const FRAME = 120; // milliseconds of a frame of an animation …
+const LAST = 1500; // … and of its last one, which is what it was made for
 const SAMPLES = new Set(["images", "points", "columns", "labels", "timings", "unknown_words", "labels_drawn"]);
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -36,6 +39,7 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
         ["metadata.jsonl", new TextEncoder().encode(`${lines.join("\n")}\n`)],
       ]);
     },
+    APNG: () => animation(frames, (frame) => asOnThePage(frame.x0 ?? frame.x_t, [width, height], sheet.columns)),
     npy: async () => {
       const kept = channels === 1 ? [0] : [0, 1, 2];
       const pixels = frames.at(-1).x0.flatMap((part) => {
@@ -50,10 +54,17 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
   };
 }
 
-function ofPoints({ result }, cloud) {
+function ofPoints({ result, frames }, cloud) {
   const { points, columns, labels } = result;
   return {
     PNG: async () => withTexts(await pngOf(onPaper(cloud.canvas)), texts({ ...parametersOf(result), label: labels })),
+    APNG: () => animation(frames, (_, i) => {
+      const { frames: shown, position } = cloud;
+      cloud.paint(frames, i);
+      const picture = onPaper(cloud.canvas);
+      cloud.paint(shown, position);
+      return picture;
+    }),
     CSV: async () => {
       const header = [...columns, ...(labels ? ["label"] : [])];
       const rows = points.map((point, i) => [...point, ...(labels ? [labels[i]] : [])]);
@@ -83,6 +94,13 @@ function asOnThePage(parts, [width, height], columns) {
       column * (width * zoom + gap), row * (height * zoom + gap), width * zoom, height * zoom);
   });
   return canvas;
+}
+
+/** From noise to samples. `draw(frame, i)` → a canvas. */
+async function animation(frames, draw) {
+  const pngs = [];
+  for (const [i, frame] of frames.entries()) pngs.push(await pngOf(draw(frame, i)));
+  return animated(pngs, frames.map((_, i) => (i === frames.length - 1 ? LAST : FRAME)));
 }
 
 /** A canvas that is transparent, over the page's own colour. */

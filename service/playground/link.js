@@ -6,10 +6,11 @@ import { say } from "./words.js";
 // As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
 const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
+  "screen",
 ];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
 const NAMED = ["guidance", "model", "variance"]; // compared over all their values
-const OTHERS = ["labels", "values", "drawing", "strokes", "look"];
+const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 export const SIDE = 224; // pixels of the pad that strokes are drawn on
 
@@ -44,7 +45,7 @@ export function fromQuery(query) {
   return choice;
 }
 
-/** What a link asked for that is not what is shown, in one sentence; "" where all of it is shown. */
+/** What a link asked for that is not what is shown, in one sentence, and one more on its drawing; "" where all is shown. */
 export function corrections(query, settled) {
   const shown = { ...settled, label: settled.asks === "each" ? say("each class") : settled.label };
   const found = [];
@@ -63,7 +64,12 @@ export function corrections(query, settled) {
   if (look?.length) found.push(say("corrected away", { name: "look", given: short(look.join(", ")) }));
   const values = query.get("values")?.split(",").filter((value) => !settled.values?.includes(Number(value)));
   if (values?.length) found.push(say("corrected away", { name: "values", given: short(values.join(", ")) }));
-  return found.length ? say("link corrected", { changes: found.join("; ") }) : "";
+  const told = found.length ? [say("link corrected", { changes: found.join("; ") })] : [];
+  if (settled.hint && query.has("drawing")) {
+    if (!settled.drawing) told.push(say("drawing unreadable"));
+    else if (!settled.strokes) told.push(say("pad is empty"));
+  }
+  return told.join(" ");
 }
 
 const short = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);

@@ -12,17 +12,23 @@ import { KeyField } from "./key.js";
 import { asQuery, corrections, fromQuery } from "./link.js";
 import { Notice } from "./notice.js";
 import { Pad } from "./pad.js";
-import { bitmapOf, paint } from "./pictures.js";
+import { showPicture } from "./pictures.js";
+import { Quality } from "./quality.js";
+import { Screen } from "./screen.js";
 import { snapshot } from "./snapshot.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Take } from "./take.js";
+import { Views } from "./views.js";
 import { Wait } from "./wait.js";
-import { say } from "./words.js";
+import { dress, say } from "./words.js";
 
 const PAUSE = 250; // milliseconds without a change, after which what was changed is asked for
 
+const EMBEDDED = new URLSearchParams(location.search).get("embed") === "1"; // the page is in somebody else's
+
 const part = (id) => document.getElementById(id);
+const parts = (...ids) => Object.fromEntries(ids.map((id) => [id, part(id)]));
 const actions = part("actions").elements;
 
 let catalog = null;
@@ -37,6 +43,8 @@ const notice = new Notice(part("notice"), () => (catalog ? run() : start()));
 const keyField = new KeyField(part("key"), () => start());
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
+const views = new Views(parts("views", "lead", "drawing", "picture", "comparison"), open);
+const quality = new Quality(part("quality"));
 const controls = new Controls(part("controls"), change);
 const kept = new Kept();
 const follower = new Follower(() => run());
@@ -50,14 +58,21 @@ const pad = new Pad(part("pad"), () => {
 });
 const wait = new Wait(part("wait"));
 const stage = new Stage(
-  {
-    picture: part("picture"), scrubber: part("scrubber"), explain: part("explain"), legend: part("legend"),
-    told: part("told"), wait,
-  },
+  { ...parts("picture", "scrubber", "explain", "legend", "told"), wait },
   { onAlone: lookAlone, onLook: see, onError: failed },
 );
+const screen = new Screen(part("screen"), {
+  player: stage.player,
+  generate: () => part("actions").requestSubmit(),
+  onScreen: (is) => {
+    choice.screen = is ? "1" : undefined;
+    if (!settled) return;
+    settled.screen = choice.screen;
+    if (shown) address();
+  },
+});
 const comparison = new Comparison(
-  { comparison: part("comparison"), legend: part("legend"), wait },
+  { ...parts("comparison", "legend"), wait },
   (settled) => stage.reference(settled),
   (settled) => {
     choice = { ...settled, view: "generate", over: undefined, values: undefined };
@@ -84,33 +99,32 @@ async function arrive() {
   const query = new URLSearchParams(location.search);
   show();
   if (!settled) return;
+  screen.set(Boolean(settled.screen));
   pad.show(settled.strokes);
-  const told = [corrections(query, settled)];
-  if (settled.view === "draw" && query.has("drawing")) {
-    if (!settled.drawing) told.push(say("drawing unreadable"));
-    else if (pad.empty) told.push(say("pad is empty"));
-  }
-  await run({ again: false, remark: told.filter(Boolean).join(" ") });
+  await run({ again: false, remark: corrections(query, settled) });
 }
 
 /** Fill in the choice, and show it; the seed stays until another is wanted. */
 function show() {
   settled = settle(catalog, choice);
-  const view = settled?.view ?? choice.view;
-  for (const link of document.querySelectorAll("nav a")) {
-    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  views.mark(settled?.view ?? choice.view);
   if (!settled) return notice.show({ message: say("no drawings"), status: 422 });
   choice.seed = settled.seed;
-  document.body.dataset.view = view;
-  document.title = `Spirale: ${view}`;
-  part("lead").textContent = say(`lead ${view}`);
-  part("drawing").hidden = view !== "draw";
-  part("picture").hidden = view === "compare";
-  part("comparison").hidden = view !== "compare";
+  views.show(settled.view);
   actions.seed.value = settled.seed;
   controls.show(settled);
+  quality.show(settled);
+}
+
+/** Another view of the same data, with the same seed. false: not yet, and the link is an ordinary one. */
+function open(view) {
+  if (!catalog) return false;
+  choice = { view, dataset: choice.dataset, seed: choice.seed };
+  history.pushState(null, "", `?view=${view}`);
+  notice.clear();
+  pad.show();
+  run();
+  return true;
 }
 
 function change(changes) {
@@ -157,7 +171,7 @@ async function sample(signal, { drawn, again }) {
     const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
     const pace = { control, latest: settled.view === "draw", expected: expectedSeconds(settled) };
     const done = await stage.sample(settled, signal, pace);
-    if (done.result.control) await understood(done.result.control.image, signal);
+    if (done.result.control) await showPicture(part("understood"), done.result.control.image, signal);
     if (settled.hint && pad.asText !== strokes) return; // the pen has gone on, and the next request is of that
     if (settled.hint) settled = settle(catalog, { ...choice, drawing: (choice.drawing = done.result.control.image) });
     kept.put(asRequest(settled), done);
@@ -241,18 +255,11 @@ function failed(error) {
   else notice.show(problem);
 }
 
-/** Show the hint, as the model was given it. Throws AbortError. */
-async function understood(image, signal) {
-  const bitmap = await bitmapOf(image);
-  signal.throwIfAborted(); // by now the choice may be another
-  const canvas = part("understood").querySelector("canvas");
-  Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
-  paint(canvas, { bitmap });
-  part("understood").hidden = false;
-}
-
 function address(remember) {
-  const link = `?${asQuery(settled)}`;
+  const query = asQuery(settled);
+  part("whole").href = `?${query}`;
+  if (EMBEDDED) query.set("embed", "1");
+  const link = `?${query}`;
   if (link === location.search) return;
   if (remember) history.pushState(null, "", link);
   else history.replaceState(null, "", link);
@@ -279,19 +286,11 @@ actions.seed.addEventListener("change", () => {
 });
 part("undo").addEventListener("click", () => pad.undo());
 part("clear").addEventListener("click", () => pad.clear());
-document.querySelector("nav").addEventListener("click", (event) => {
-  const view = event.target.dataset?.view;
-  if (!view || event.ctrlKey || event.metaKey || event.shiftKey || !catalog) return;
-  event.preventDefault();
-  choice = { view, dataset: choice.dataset, seed: choice.seed };
-  history.pushState(null, "", `?view=${view}`);
-  notice.clear();
-  pad.show();
-  run();
-});
 addEventListener("popstate", () => {
   choice = fromQuery(new URLSearchParams(location.search));
   if (catalog) arrive();
 });
 
+dress(document, part("languages"));
+if (EMBEDDED) document.body.dataset.embed = "";
 start();

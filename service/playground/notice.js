@@ -1,5 +1,7 @@
 // What went wrong, and when to try again.
 
+import { say } from "./words.js";
+
 export class Notice {
   /** element: role=alert, with a paragraph and a button. `onRetry()` when it is pressed. */
   constructor(element, onRetry) {
@@ -22,7 +24,7 @@ export class Notice {
     let left = retryAfter ?? 0;
     const count = () => {
       this.button.disabled = left > 0;
-      this.button.textContent = left > 0 ? `Try again in ${left} s` : "Try again";
+      this.button.textContent = left > 0 ? say("try again in", { left }) : say("try again");
       if (left-- <= 0) clearInterval(this.timer);
     };
     this.timer = setInterval(count, 1000);

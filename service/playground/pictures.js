@@ -30,6 +30,16 @@ export function paint(canvas, { bitmap, x = 0, y = 0 }) {
   context.drawImage(bitmap, x, y, canvas.width, canvas.height, 0, 0, canvas.width, canvas.height);
 }
 
+/** A PNG of base64 in an element that has one canvas. Throws AbortError where it comes too late. */
+export async function showPicture(element, base64, signal) {
+  const bitmap = await bitmapOf(base64);
+  signal.throwIfAborted();
+  const canvas = element.querySelector("canvas");
+  Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+  paint(canvas, { bitmap });
+  element.hidden = false;
+}
+
 export function wipe(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }

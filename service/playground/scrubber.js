@@ -30,7 +30,7 @@ export class Scrubber {
     at.value = Math.round(this.player.position);
     this.output.textContent = this.tell(index, frames[index]);
     at.setAttribute("aria-valuetext", this.output.textContent);
-    play.setAttribute("aria-label", this.player.playing ? "Pause" : "Replay");
+    play.setAttribute("aria-label", say(this.player.playing ? "pause" : "replay"));
     play.classList.toggle("playing", this.player.playing);
   }
 }

@@ -9,7 +9,7 @@ export class Sheet {
   constructor(what, onAlone) {
     this.what = what;
     this.onAlone = onAlone;
-    this.element = make("div", { className: "sheet", role: "group", "aria-label": "Samples" });
+    this.element = make("div", { className: "sheet", role: "group", "aria-label": say("samples") });
   }
 
   begin({ can, n, seed }, classes) {

@@ -1,6 +1,7 @@
 // The quiet line at the bottom: what the device does, from /metrics.
 
 import { ask, asProblem } from "./api.js";
+import { language, say, seconds } from "./words.js";
 
 const EVERY = 3000; // milliseconds
 const WINDOW = 60_000; // milliseconds that the median is of: what was long ago tells nothing of now
@@ -78,8 +79,8 @@ function told(now, seen, device) {
   const busy = now.active + now.waiting;
   return [
     device,
-    busy ? `${now.active} rows in work, ${now.waiting} waiting (${now.seconds.toFixed(1)} s)` : "idle",
-    rate >= 1 ? `${Math.round(rate).toLocaleString("en")} evaluations/s` : null,
-    p50 === null ? null : `p50 ${p50 < 1 ? `${Math.round(p50 * 1000)} ms` : `${p50.toFixed(1)} s`}`,
+    busy ? say("at work", { active: now.active, waiting: now.waiting, time: seconds(now.seconds) }) : say("idle"),
+    rate >= 1 ? say("rate", { rate: Math.round(rate).toLocaleString(language) }) : null,
+    p50 === null ? null : `p50 ${seconds(p50)}`,
   ].filter(Boolean).join(" · ");
 }

@@ -5,6 +5,7 @@ import { make } from "./elements.js";
 import { asQuery } from "./link.js";
 import { say } from "./words.js";
 
+const ENDINGS = { APNG: "apng.png" }; // an animation is a PNG, and what knows no animations shows its first frame
 const COPIED = 1500; // milliseconds for which a button says so
 
 /** The address of what is chosen. */
@@ -31,7 +32,7 @@ export class Take {
         "aria-disabled": "true", title: reason, onclick: () => this.tell(reason) }, "OpenAI"),
     ];
     const downloads = Object.entries(files).map(([name, bytes]) => make("button", { type: "button",
-      onclick: () => this.download(`${fileName(settled)}.${name.toLowerCase()}`, bytes) }, name));
+      onclick: () => this.download(`${fileName(settled)}.${ENDINGS[name] ?? name.toLowerCase()}`, bytes) }, name));
     this.clear();
     this.ways.append(
       make("span", { className: "group" }, make("span", { className: "what" }, say("copy")),

@@ -1,10 +1,19 @@
 // The page's words, in the language that is chosen. Each language is one file with the same keys.
 
 import { english } from "./words-en.js";
+import { french } from "./words-fr.js";
 
-const CATALOGUES = { en: english };
+const CATALOGUES = { en: english, fr: french };
+const NAMES = { en: "English", fr: "Français" };
+const KEPT = "spirale-language";
 
-export let language = "en";
+/** What somebody chose, else the first of the browser's languages that there is. */
+function chosen() {
+  const wanted = [globalThis.localStorage?.getItem(KEPT), ...(globalThis.navigator?.languages ?? [])];
+  return wanted.map((one) => one?.slice(0, 2)).find((one) => one in CATALOGUES) ?? "en";
+}
+
+export const language = chosen();
 
 /** The words of a key; `values` go into it. */
 export function say(key, values = {}) {
@@ -17,5 +26,23 @@ export function say(key, values = {}) {
 export function seconds(value) {
   if (value < 0.95) return say("milliseconds", { value: Number((1000 * value).toPrecision(1)).toLocaleString(language) });
   if (value >= 90) return say("minutes", { value: Math.round(value / 60).toLocaleString(language) });
-  return say("seconds", { value: (value < 10 ? value.toFixed(1) : Math.round(value)).toLocaleString(language) });
+  const rounded = value < 10 ? Number(value.toFixed(1)) : Math.round(value);
+  return say("seconds", { value: rounded.toLocaleString(language) });
+}
+
+/** The page's own words, and a button for each other language: the page begins anew with it, at the same address. */
+export function dress(page, languages) {
+  page.documentElement.lang = language;
+  for (const one of page.querySelectorAll("[data-say]")) one.textContent = say(one.dataset.say);
+  for (const one of page.querySelectorAll("[data-label]")) one.setAttribute("aria-label", say(one.dataset.label));
+  for (const one of page.querySelectorAll("[data-title]")) one.title = say(one.dataset.title);
+  for (const other of Object.keys(CATALOGUES).filter((name) => name !== language)) {
+    const button = page.createElement("button");
+    Object.assign(button, { type: "button", className: "quiet", lang: other, textContent: NAMES[other] });
+    button.addEventListener("click", () => {
+      localStorage.setItem(KEPT, other);
+      location.reload();
+    });
+    languages.append(button);
+  }
 }

@@ -10,6 +10,9 @@ from starlette.routing import Mount
 from starlette.staticfiles import PathLike
 from starlette.types import Scope
 
+from service.http.security_headers import framed_by
+from service.state import AppState
+
 FOLDER = Path(__file__).parent.parent / "playground"
 UNKEPT = {"Cache-Control": "no-cache"}  # asked for again each time: after an update no old module meets a new one
 
@@ -28,5 +31,6 @@ router.routes.append(Mount("/playground", _Files(directory=FOLDER)))
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def page() -> Response:
-    return FileResponse(FOLDER / "index.html", headers=UNKEPT)
+async def page(state: AppState) -> Response:
+    policy = {"Content-Security-Policy": framed_by(state.embed_origins)}
+    return FileResponse(FOLDER / "index.html", headers=UNKEPT | policy)

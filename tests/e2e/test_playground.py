@@ -53,6 +53,9 @@ def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
     visit = at("/?seed=1", **MOVING)  # of a seed that is drawn, the judge misreads one sample in some hundreds
     visit.wait_until_done()
     assert read(visit.pictures()) == list(range(10))  # what the page begins with: every class
+    visit.page.get_by_text("How good is it?").click()
+    metrics = load_checkpoint(PROJECT / "checkpoints" / "mnist-cfg").config.metrics["measured"]
+    assert f"{metrics['frechet_ratio']:.2f} times as far" in visit.page.locator("#quality").inner_text()
     visit.keep_picture("generate")
     visit.choose("7")
     visit.wait_for_address("label=7")

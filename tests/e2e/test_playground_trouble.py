@@ -486,6 +486,55 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
 
 
+def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=12&steps=3&seed=1", locale="fr-CH")
+    page = visit.page
+    generate = page.get_by_role("button", name="Générer", exact=True)
+    generate.wait_for()
+    assert page.evaluate("document.documentElement.lang") == "fr"
+    assert page.locator("#remark").inner_text().startswith("Ce lien demande ce qui n'existe pas ici")
+    page.get_by_role("button", name="English").click()
+    visit.wait_until_done()
+    assert page.evaluate("document.documentElement.lang") == "en" and generate.count() == 0
+    page.evaluate("localStorage.clear()")
+    assert visit.complaints == []
+
+
+def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&labels=each&steps=4&seed=1&sampler=ddim&screen=1")
+    visit.wait_until_done()
+    page = visit.page
+    assert page.locator("#controls").is_hidden() and page.locator("header").is_hidden()
+    end = visit.pictures()
+    for key in ("ArrowLeft", "ArrowLeft", "Home"):
+        page.keyboard.press(key)
+    assert page.locator("#scrubber output").inner_text() == "step 0 of 4"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#scrubber output").inner_text() == "step 1 of 4"
+    page.keyboard.press("End")
+    np.testing.assert_array_equal(visit.pictures(), end)
+    page.keyboard.press("Escape")
+    page.locator("#controls").wait_for()
+    assert "screen=" not in page.url
+    animation = Image.open(io.BytesIO(visit.download("APNG")))
+    assert animation.n_frames == 5
+    animation.seek(4)
+    first = np.asarray(animation.convert("RGB"))[: 18 * 8, : 18 * 8]  # eight pixels a side, enlarged to about 140
+    np.testing.assert_array_equal(first, end[0].repeat(18, 0).repeat(18, 1))
+    assert visit.complaints == []
+
+
+def test_a_page_in_a_frame_shows_the_picture_and_leads_to_the_whole(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=spiral&label=outer&steps=3&seed=1&embed=1")
+    visit.wait_until_done()
+    page = visit.page
+    assert page.locator("header").is_hidden() and page.locator("#controls").is_hidden()
+    assert page.locator("#picture canvas").is_visible() and "embed=1" in page.url
+    whole = page.get_by_role("link", name="Open in the playground").get_attribute("href")
+    assert "embed" not in whole and "seed=1" in whole and page.locator("#remark").inner_text() == ""
+    assert visit.complaints == []
+
+
 def test_who_waits_reads_on_the_picture_how_many_are_first(tiny_service, visit):
     told = """async () => {
       const { Wait } = await import("./playground/wait.js");

@@ -23,6 +23,14 @@ def test_every_answer_has_the_strict_policy_and_is_what_it_says_it_is(client, pa
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+def test_only_named_sites_may_frame_the_page_and_nothing_but_the_page(client, make_client):
+    assert policy(client.get("/")) == STRICT
+    embedded = make_client(ready=False, embed_origins=("https://a.example", "http://b.example:8080"))
+    framed = "'self' https://a.example http://b.example:8080"
+    assert policy(embedded.get("/?embed=1")) == STRICT | {"frame-ancestors": framed}
+    assert policy(embedded.get("/healthz")) == policy(embedded.get("/playground/main.js")) == STRICT
+
+
 def test_so_do_the_answers_that_no_route_gives(make_client):
     client = make_client(ready=False, api_key="sesame", body_limit=1024)
     assert policy(client.get("/models")) == STRICT

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -149,6 +150,46 @@ def test_archives_pictures_and_arrays_are_what_python_reads(run):
     np.testing.assert_array_equal(np.load(io.BytesIO(bytes(files["flat"]))), np.uint8([9, 8]))
 
 
+def test_an_animation_is_played_with_all_its_frames(run):
+    frames = [np.full((4, 6, 3), value, np.uint8) for value in (10, 120, 250)]
+    pngs = []
+    for frame in frames:
+        with io.BytesIO() as buffer:
+            Image.fromarray(frame).save(buffer, "PNG")
+            pngs.append(list(buffer.getvalue()))
+    script = "return animated(given[0].map((png) => Uint8Array.from(png)), [100, 100, 900]);"
+    animation = Image.open(io.BytesIO(bytes(run({"apng": "animated"}, script, pngs))))
+    assert animation.n_frames == 3 and animation.info["loop"] == 0
+    for i, frame in enumerate(frames):
+        animation.seek(i)
+        np.testing.assert_array_equal(np.asarray(animation.convert("RGB")), frame)
+    assert animation.info["duration"] == 900
+
+
+def test_a_cards_figures_become_sentences(run):
+    """Those that were measured with just these settings are told in brief; others are not laid on them."""
+    model = {
+        "name": "m", "guidance_models": [], "controlnets": [],
+        "metrics": {
+            "measured": {"samples": 5, "sampler": "ddim", "steps": 20, "guidance_scale": 1.5, "frechet_ratio": 1.7134,
+                         "label_accuracy": 0.9956, "precision": 0.913},
+            "memorisation": {"nearer_than_real": 0.004, "nearer_than_real_by_chance": 0.01},
+            "likelihood": {"bits": 3},
+        },
+    }  # fmt: skip
+    script = """
+        const way = { can: { model: given[0] }, sampler: "ddim", guidance: "none", guidance_scale: null };
+        const of = (steps) => ({ ...way, steps });
+        return { all: measurements(of(20)).map(({ figures }) => figures.map(({ sentence }) => sentence)),
+          brief: [brief(of(20)), brief(of(5))] };
+    """
+    told = run({"card": "measurements, brief"}, script, model)
+    (frechet, accuracy, precision), (memorisation,) = told["all"]
+    assert "1.71 times as far" in frechet and "99.56%" in accuracy and "91%" in precision
+    assert memorisation.startswith("0.4%") and memorisation.endswith("1%.")
+    assert told["brief"] == ["1.71 × the distance of real test images, 99.56% read right", ""]
+
+
 LINKS = {
     "dataset=digits&label=1&steps=5&seed=3": [],
     "dataset=digits&label=1&seed=3&eta=0.5&sampler=ddim": [],
@@ -251,3 +292,37 @@ def test_the_median_is_of_what_was_counted_since(run):
     script = "globalThis.document = { addEventListener() {} };" + script
     told = run(imports, script, text(4, 0, 100), text(4, 2, 500))
     assert told == [pytest.approx(0.0075), pytest.approx(15), None]
+
+
+def test_every_language_has_the_same_words(run):
+    """And none of them leaves a value out, or says undefined."""
+    script = """
+        const values = new Proxy({}, { get: (_, name) => (typeof name === "string" ? 7 : undefined) });
+        const all = (words) => Object.fromEntries(Object.entries(words).map(([key, text]) =>
+          [key, typeof text === "function" ? [text(values), text(values).split("7").length] : [text, 0]]));
+        return [all(english), all(french)];
+    """
+    english, french = run({"words-en": "english", "words-fr": "french"}, script)
+    assert english.keys() == french.keys()
+    for key, (text, values) in english.items():
+        other, its_values = french[key]
+        assert text and other and "undefined" not in text + other and values == its_values, key
+    # What the page asks for by name is there: in modules, and in the page itself.
+    asked = {key for module in FOLDER.glob("*.js") for key in re.findall(r'say\("([^"]+)"', module.read_text())}
+    asked |= set(re.findall(r'data-(?:say|label|title)="([^"]+)"', (FOLDER / "index.html").read_text()))
+    assert len(asked) > 80 and asked <= english.keys()
+
+
+def test_the_language_is_the_browsers_or_the_chosen_one(run):
+    script = """
+        const { language, say, seconds } = await import("./words.js");
+        return [language, say("step", { step: 1, of: 2 }), [0.04, 2, 2.34, 41.2, 200].map(seconds)];
+    """
+    setup = "Object.defineProperty(globalThis, 'navigator', { value: { languages: %s }, configurable: true });"
+    stored = "globalThis.localStorage = { getItem: () => 'fr' };"
+    english = ["en", "step 1 of 2", ["40 ms", "2 s", "2.3 s", "41 s", "3 min"]]
+    french = ["fr", "étape 1 sur 2", ["40 ms", "2 s", "2,3 s", "41 s", "3 min"]]
+    assert run({}, setup % '["de-DE", "en-GB", "fr"]' + script) == english
+    assert run({}, setup % '["fr-CH", "en"]' + script) == french
+    assert run({}, setup % '["en"]' + stored + script) == french
+    assert run({}, setup % "[]" + script) == english

@@ -1,0 +1,50 @@
+// The page on a projector, by keyboard alone, and the page in somebody else's frame.
+
+import { say } from "./words.js";
+
+const TYPED = "input:not([type=range], [type=radio], [type=checkbox]), select, textarea, [role=img][tabindex], dialog";
+
+export class Screen {
+  /** `onScreen(is)` when it changes; player: of what is shown; `generate()`. */
+  constructor(button, { onScreen, player, generate }) {
+    Object.assign(this, { button, onScreen, player, generate });
+    this.is = false;
+    button.addEventListener("click", () => this.toggle());
+    document.addEventListener("fullscreenchange", () => !document.fullscreenElement && this.is && this.set(false));
+    document.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  /** The layout; a link opens in it, and the browser's own full screen needs a key or a click. */
+  set(is) {
+    if (is === this.is) return;
+    this.is = is;
+    this.button.textContent = say(is ? "page leave screen" : "page screen");
+    if (is) document.body.dataset.screen = "";
+    else delete document.body.dataset.screen;
+    this.onScreen(is);
+  }
+
+  toggle() {
+    this.set(!this.is);
+    if (this.is) document.documentElement.requestFullscreen?.().catch(() => {}); // where it is refused, the layout stays
+    else if (document.fullscreenElement) document.exitFullscreen();
+  }
+
+  pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
+    if (event.key === "f" || (event.key === "Escape" && this.is)) return this.toggle();
+    if (!this.is) return;
+    const { position, count } = this.player;
+    const keys = {
+      ArrowLeft: () => this.player.seek(Math.ceil(position) - 1),
+      ArrowRight: () => this.player.seek(Math.floor(position) + 1),
+      Home: () => this.player.seek(0),
+      End: () => this.player.seek(count - 1),
+      " ": () => (this.player.playing ? this.player.pause() : this.player.replay()),
+      g: () => this.generate(),
+    };
+    if (!(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+  }
+}
