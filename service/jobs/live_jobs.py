@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import http.client
 import re
@@ -56,9 +57,9 @@ class LiveJobs:
     def start(self, producer: Producer) -> None:
         """Work on jobs, and look after them, until `close`."""
         self._producer = producer
-        self._tasks = [asyncio.create_task(producer.run()), asyncio.create_task(self._upkeep())]
-        if self._options.webhook_hosts:
-            self._tasks.append(asyncio.create_task(self._tell()))
+        work = [producer.run(), self._upkeep(), *([self._tell()] if self._options.webhook_hosts else [])]
+        # Without the context of the request that came first: its id would stand in every line of the log.
+        self._tasks = [asyncio.create_task(one, context=contextvars.Context()) for one in work]
 
     async def close(self) -> None:
         """Give unfinished jobs back, and let go of the store."""
