@@ -16,6 +16,7 @@ from tests.foreign import sampled_by_diffusers, save_pipeline, scheduler_of, une
 from tests.tiny import IMAGES, save_tiny
 from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions
+from training.report.pipeline import read_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,10 @@ def test_a_model_without_an_unconditional_half_wants_labels_in_process(folder):
     for conditions in (Conditions.none(2), Conditions.alike(2, label=1, guidance_scale=2.0)):
         with pytest.raises(ValueError, match="no unconditional half"):
             sample(checkpoint.denoiser(), plan, conditions, torch.tensor([1, 2]), checkpoint.data.shape)
+
+
+def test_the_report_measures_none_of_them(folder):
+    assert [checkpoint.name for checkpoint in read_checkpoints(folder).denoisers] == ["mnist-tiny"]
 
 
 def test_without_diffusers_the_rest_is_served_and_the_extra_is_named(folder, monkeypatch):

@@ -84,10 +84,11 @@ class HintedPipeline(Pipeline):
 
 
 class Checkpoints:
-    """The pipelines that the checkpoints of a folder make."""
+    """The pipelines that the checkpoints of a folder make, except imported ones: their training data are not known."""
 
     def __init__(self, folder: CheckpointFolder):
-        self.denoisers = sorted(folder.denoisers, key=lambda one: (one.data.kind != "images", one.name))
+        own = [one for one in folder.denoisers if one.config.imported is None]
+        self.denoisers = sorted(own, key=lambda one: (one.data.kind != "images", one.name))
         self._folder = folder
 
     def plain(self) -> Iterator[Pipeline]:
