@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
+MOST_UNFINISHED = 1000  # jobs: each takes a place in the store and in the line
 TELL_EVERY = 1.0  # seconds, that webhooks are looked for
 STATES: tuple[State, ...] = get_args(State)
 
@@ -69,11 +70,17 @@ class LiveJobs:
         await asyncio.to_thread(self._close)
 
     async def submit(self, new: NewJob) -> JobRecord:
-        """The new job, or the one that came with the same key before. Raises Problem (422) if that had another body."""
+        """The new job, or the one that came with the same key before. Raises Problem: 422 where that had another body,
+        429 where too many are unfinished."""
         try:
             await asyncio.to_thread(self.results.check)
         except OSError as error:
             raise Problem(503, f"results cannot be written: {error.strerror or error}") from error
+        counts = await self._ask(self._store.counts)
+        if counts.get("queued", 0) + counts.get("running", 0) >= MOST_UNFINISHED:
+            raise Problem(
+                429, f"{MOST_UNFINISHED:,} jobs are unfinished; delete some, or wait", headers={"Retry-After": "60"}
+            )
         try:
             record, _ = await self._ask(self._store.add, new)
         except KeyReused as error:

@@ -48,7 +48,7 @@ _JOB = documented(401, 404, 410, 503)
     response_model=JobAnswer,
     responses={
         202: {"headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}}},
-        **documented(401, 404, 408, 413, 415, 422, 503),
+        **documented(401, 404, 408, 413, 415, 422, 429, 503),
     },
 )
 async def submit(

@@ -266,6 +266,12 @@ def test_results_that_would_take_more_than_is_kept_push_out_the_oldest_job_then_
     assert "--jobs-keep-bytes 2,000" in client.get(f"/jobs/{large}").json()["paused"]
 
 
+def test_no_more_jobs_wait_than_the_store_is_to_hold(jobs, monkeypatch):
+    monkeypatch.setattr("service.jobs.live_jobs.MOST_UNFINISHED", 0)
+    answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1})
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+
+
 def test_jobs_of_another_key_are_not_there(make_client, tmp_path):
     mine, theirs = (make_client(data_dir=tmp_path, api_key=key) for key in ("mine", "theirs"))
     for client, key in ((mine, "mine"), (theirs, "theirs")):
