@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import engine, guidance, idle, reproducibility, same_bytes, soak
+from benchmarks import edits, engine, guidance, idle, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -19,6 +19,15 @@ def run_engine(
 ) -> None:
     """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
     engine.run(seconds, rounds)
+
+
+@app.command("edits")
+def run_edits(
+    digits: Annotated[int, typer.Option(min=10, max=10_000)] = 2_000,
+    folder: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Of the sheets.")] = Path("docs"),
+) -> None:
+    """Inpainting, strengths, inversion and walks over test digits, as the judge reads them, with sheets."""
+    edits.run(digits, folder)
 
 
 @app.command("idle")

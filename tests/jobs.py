@@ -91,9 +91,9 @@ def random_job(draw: random.Random) -> Job:
     learned = model in ("learned", "plain")
     samplers = [*WAYS_TO_SAMPLE, *[dict(sampler="ddpm", variance="learned")] * (4 if learned else 0)]
     vector = torch.randn(8, generator=torch.Generator().manual_seed(draw.randrange(5)))
-    edit, way = draw.choice([None, None, *EDITS]), draw.choice(samplers)
+    edit, way = draw.choice([*[None] * 5, *EDITS]), draw.choice(samplers)
     if edit == "known" and way.get("variance") != "learned":
-        way = way | {"resample": draw.choice([1, 3])}
+        way = way | {"resample": draw.choice([1, 2])}
     if edit == "inversion":
         way = {"sampler": draw.choice(["ddim", "dpmpp-2m", "heun"]), "inverted": True}
     prompted = model == "text" or (model == "plain" and draw.random() < 0.5)
