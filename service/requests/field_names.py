@@ -49,6 +49,8 @@ def field_meant(name: str, fields: Collection[str]) -> str | None:
 
     name  with its parent's name before it, such as control.strength
     """
+    if name in fields:  # it is one elsewhere, and nothing else is meant
+        return None
     same = SAME_FIELD.get(name.lower().replace("-", "_"))
     if same is not None:
         return same if same in fields else None
