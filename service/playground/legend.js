@@ -8,7 +8,7 @@ import { say } from "./words.js";
 export function legendOf({ can, asks }, classes, { field = false } = {}) {
   if (can.dataset.kind !== "points") return [];
   const item = (key, text) => make("li", { className: key }, text);
-  const numbers = [...new Set(classes)].filter((number) => number >= 0).slice(0, COLOURS);
+  const numbers = [...new Set(classes)].filter((number) => number >= 0).sort((a, b) => a - b).slice(0, COLOURS);
   return [
     ...numbers.map((number) => item(`class-${number}`, can.labels[number])),
     ...(can.model.reference ? [item("real", say("real"))] : []),

@@ -272,6 +272,23 @@ def test_a_run_is_understood_beside_its_scrubber(at):
     assert not [url for url in requests if "/sample" in url]
 
 
+def test_every_link_of_the_lecture_asks_for_what_there_is(at):
+    text = (PROJECT / "docs" / "teaching.md").read_text()
+    links = re.findall(r"http://localhost:8000/(\?[^)\s]+)", text)
+    corrected = """async (links) => {
+      const { settle } = await import("./playground/choice.js");
+      const { corrections, fromQuery } = await import("./playground/link.js");
+      const catalog = await (await fetch("models")).json();
+      return links.map((link) => {
+        const query = new URLSearchParams(link);
+        return corrections(query, settle(catalog, fromQuery(query)));
+      });
+    }"""
+    visit = at("/?dataset=gaussian&n=1&steps=1&seed=1")
+    visit.wait_until_done()
+    assert len(links) >= 8 and visit.page.evaluate(corrected, links) == [""] * len(links)
+
+
 def test_a_comparison_has_the_same_seeds_in_every_line(at, shipped):
     visit = at("/?view=compare&dataset=mnist&label=7&seed=9&values=2,20")
     visit.wait_until_done()
