@@ -205,17 +205,29 @@ def test_a_network_alone_and_the_folder_of_a_pipelines_network(pipeline, tmp_pat
     assert given.config.schedule == inside.config.schedule and not given.notes
 
 
-def test_the_command_writes_a_checkpoint_with_a_graph_and_says_what_it_did(tmp_path):
+def test_a_pipeline_of_the_first_versions_has_all_in_one_folder(pipeline, tmp_path):
+    change(pipeline / "scheduler/scheduler_config.json", beta_schedule="squaredcos_cap_v2")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in [*pipeline.glob("*.json"), *pipeline.glob("*/*")]:
+        shutil.copy(path, flat)
+    _, found = import_model(flat, tmp_path / "checkpoints", ImportOptions("own"))
+    assert found.config.schedule.name == "beta-cosine" and not found.notes
+
+
+@pytest.mark.parametrize("graph", ["--no-graph", pytest.param("--graph", marks=pytest.mark.slow)])
+def test_the_command_writes_a_checkpoint_and_says_what_it_did(graph, tmp_path):
     source = save_pipeline(tmp_path / "source", unet(**RESIDUAL), scheduler_of("ddim", clip_sample_range=2.0))
-    options = ["--name", "grey", "--dataset", "fog", "--checkpoints", str(tmp_path / "checkpoints")]
+    options = [graph, "--name", "grey", "--dataset", "fog", "--checkpoints", str(tmp_path / "checkpoints")]
     done = CliRunner().invoke(app, ["import", str(source), *options])
     assert done.exit_code == 0, done.output
     assert "grey: diffusers' DDIMPipeline, DDIMScheduler: written to" in done.output
     checkpoint = load_checkpoint(tmp_path / "checkpoints" / "grey")
     data = checkpoint.config.data
     assert (data.dataset, data.shape, data.clip, data.mean, data.std) == ("fog", (1, 8, 16), 2.0, (127.5,), (127.5,))
-    assert checkpoint.graph is not None
-    onnx_row_function(checkpoint)  # compares it with PyTorch
+    assert (checkpoint.graph is None) == (graph == "--no-graph")
+    if checkpoint.graph is not None:
+        onnx_row_function(checkpoint)  # compares it with PyTorch
     with pytest.raises(DataError, match="does not say what data"):
         section_trained_on(checkpoint.config)
     card = (tmp_path / "checkpoints" / "grey" / "README.md").read_text()
