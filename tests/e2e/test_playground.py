@@ -327,8 +327,10 @@ def test_one_handle_moves_through_all_cells_and_a_cell_can_be_enlarged(at):
 
 
 @pytest.mark.parametrize(("over", "titles"), [
-    ("guidance", ["classifier-free", "classifier", "none"]), ("model", ["mnist-cfg", "mnist-ddpm", "mnist-text-cfg"]),
-    ("variance", ["fixed-small", "fixed-large", "learned"]), ("seed", ["seed 4", "seed 6", "seed 8", "seed 10"]),
+    ("guidance", ["classifier-free", "classifier", "none"]),
+    pytest.param("model", ["mnist-cfg", "mnist-ddpm", "mnist-text-cfg"], marks=pytest.mark.slow),
+    pytest.param("variance", ["fixed-small", "fixed-large", "learned"], marks=pytest.mark.slow),
+    pytest.param("seed", ["seed 4", "seed 6", "seed 8", "seed 10"], marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_any_one_field_is_compared(at, shipped, over, titles):
     model = "&model=mnist-ddpm&sampler=ddpm" if over == "variance" else ""
@@ -348,6 +350,7 @@ def test_any_one_field_is_compared(at, shipped, over, titles):
     assert ("values=" in link) == (over == "seed") and f"over={over}" in link
 
 
+@pytest.mark.slow
 def test_a_comparison_is_taken_along_as_one_picture(at):
     visit = at("/?view=compare&dataset=mnist&labels=each&seed=9&over=sampler&values=1")
     visit.wait_until_done()

@@ -535,30 +535,6 @@ def test_a_page_in_a_frame_shows_the_picture_and_leads_to_the_whole(tiny_service
     assert visit.complaints == []
 
 
-def test_who_waits_reads_on_the_picture_how_many_are_first(tiny_service, visit):
-    told = """async () => {
-      const { Wait } = await import("./playground/wait.js");
-      const element = document.createElement("p");
-      const wait = new Wait(element);
-      const said = [];
-      const say = () => said.push(element.hidden ? null : element.textContent);
-      wait.begin(12.4); await new Promise((done) => setTimeout(done, 20)); say();
-      wait.queued({ jobs: 3, seconds: 41.2 }); say();
-      wait.queued({ jobs: 1, seconds: 0.4 }); say();
-      const now = performance.now.bind(performance);
-      wait.at({ step: 0, of: 50 });
-      performance.now = () => now() + 4000;
-      wait.at({ step: 10, of: 50 }); say();
-      wait.at({ step: 49, of: 50 }); say();
-      wait.end(); say();
-      return said;
-    }"""
-    assert visit(tiny_service.url).page.evaluate(told) == [
-        "About 12 s on this machine.", "3 requests run first, about 41 s.",
-        "1 request runs first, about 400 ms.", "Step 10 of 50, about 16 s left.", None, None,
-    ]  # fmt: skip
-
-
 def test_a_bad_link_is_corrected_where_one_looks(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=12&steps=3&sampler=euler&seed=1")
     visit.wait_until_done()

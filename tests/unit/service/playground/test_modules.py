@@ -276,6 +276,30 @@ def test_the_forward_process_is_the_schedules(run):
     ]
 
 
+def test_who_waits_reads_how_many_are_first_and_for_how_long(run):
+    script = """
+        const element = { hidden: true };
+        const wait = new Wait(element);
+        const said = [];
+        const tell = () => said.push(element.hidden ? null : element.textContent);
+        wait.begin(12.4); await new Promise((done) => setTimeout(done, 20)); tell();
+        wait.queued({ jobs: 3, seconds: 41.2 }); tell();
+        wait.queued({ jobs: 1, seconds: 0.4 }); tell();
+        wait.at({ step: 0, of: 50 });
+        const now = performance.now.bind(performance);
+        performance.now = () => now() + 4000;
+        wait.at({ step: 10, of: 50 }); tell();
+        wait.at({ step: 49, of: 50 }); tell();
+        wait.counted(2, 7); tell();
+        wait.end(); tell();
+        return said;
+    """
+    assert run({"wait": "Wait"}, script) == [
+        "About 12 s on this machine.", "3 requests run first, about 41 s.", "1 request runs first, about 400 ms.",
+        "Step 10 of 50, about 16 s left.", None, "2 of 7 are done.", None,
+    ]  # fmt: skip
+
+
 def test_the_median_is_of_what_was_counted_since(run):
     """Refusals count for nothing, nor do answers of long ago: four fast ones, and since then two slow ones."""
 
