@@ -1,7 +1,7 @@
 """The served model that answers a request, and how it is guided."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint
@@ -11,6 +11,7 @@ from model.conditions import Conditioning
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import Problem
+from service.requests.quality import student_steps
 from service.requests.schemas import DEFAULT_ROWS, GuidanceMethod, SampleRequest
 
 GRADIENT_GUIDANCE: Mapping[Conditioning, GuidanceMethod] = {"label": "classifier", "text": "clip"}
@@ -21,11 +22,15 @@ _CONDITIONING_OF = {guidance: conditioning for conditioning, guidance in GRADIEN
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A request and the model that is to answer it. What follows from the two is here; `refuse` says if it may be."""
+    """A request and the model that is to answer it. What follows from the two is here; `refuse` says if it may be.
+
+    steps  those that the request's `quality` means; None for the card's
+    """
 
     catalog: Catalog
     request: SampleRequest
     served: Served
+    steps: int | None = None
 
     @property
     def config(self) -> DenoiserConfig:
@@ -118,12 +123,28 @@ def choose(catalog: Catalog, request: SampleRequest) -> Choice:
         raise Problem(404, f"there is no dataset {request.dataset!r}; there are: {', '.join(sorted(catalog.datasets))}")
     choices = _choices(catalog, request)
     if request.model is None:
-        return min(choices, key=_unsuitable)
+        return _of_the_quality(choices)
     for choice in choices:
         if choice.name == request.model:
             return choice
     names = ", ".join(choice.name for choice in choices)
     raise Problem(404, f"there is no model {request.model!r} of {request.dataset}; there are: {names}")
+
+
+def _of_the_quality(choices: Sequence[Choice]) -> Choice:
+    """The one that suits best; its student, where the request's `quality` means it and leaves the sampling open."""
+    best = min(choices, key=_unsuitable)
+    request = best.request
+    pinned = (request.sampler, request.steps, request.eta, request.variance, request.guidance_interval)
+    beyond_students = (request.init, request.given, request.control)
+    if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
+        return best
+    for choice in choices:
+        if choice.config.distilled is not None and _unsuitable(choice)[:-1] == _unsuitable(best)[:-1]:
+            steps = student_steps(request.quality, choice.config, best.config)
+            if steps is not None:
+                return replace(choice, steps=steps)
+    return best
 
 
 def models_with_prompts(catalog: Catalog, dataset: str) -> list[Served]:

@@ -26,4 +26,5 @@ def sampling_options(choice: Choice) -> SamplingOptions:
         eta = advised.eta
     if SAMPLERS[sampler].takes("variance") and variance is None:
         variance = advised.variance
-    return SamplingOptions(sampler, advised.steps if request.steps is None else request.steps, eta, variance)
+    steps = advised.steps if choice.steps is None else choice.steps
+    return SamplingOptions(sampler, steps if request.steps is None else request.steps, eta, variance)

@@ -34,6 +34,7 @@ from service.requests.edit_schemas import (
     VariationsRequest,
 )
 from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers, without_empty
+from service.requests.quality import Quality
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
@@ -128,6 +129,12 @@ class SampleFields(BaseModel):
         "2⁵³, where JavaScript's numbers are not exact, a string of digits is taken too.",
     )
     model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
+    quality: Quality | None = Field(
+        None, description="For models that have a few-step student: `low` is its 1 evaluation, `medium` 2, `high` the "
+        "many-step model. `auto` is the fewest whose label accuracy is at most 0.005 below that of `high`, and "
+        "precision and recall at most 0.02, on the cards. `model`, `sampler` and `steps` say more, and win. Default: "
+        "as `high`.",
+    )  # fmt: skip
     previews: int | None = Field(
         None, ge=0, le=50, description="How often x̂0 is shown on the way, with Accept: text/event-stream. Default: 10."
     )

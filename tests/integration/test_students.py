@@ -11,7 +11,8 @@ from model.conditions import Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
-from tests.tiny import IMAGES, save_tiny, tiny_student
+from service.requests.quality import student_steps
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_student
 
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 
@@ -70,6 +71,43 @@ def test_what_it_cannot_do_is_refused_with_what_it_can(client, fields, field, sa
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["field"] == field and says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "model", "steps"),
+    [
+        ({}, "mnist-tiny", 4),
+        ({"quality": "high"}, "mnist-tiny", 4),
+        ({"quality": "low"}, "mnist-fast", 1),
+        ({"quality": "medium"}, "mnist-fast", 2),
+        ({"quality": "medium", "label": None}, "mnist-fast", 2),
+        ({"quality": "medium", "eta": 1, "sampler": "ddim"}, "mnist-tiny", 4),
+        ({"quality": "auto"}, "mnist-tiny", 4),  # nothing is measured
+        ({"quality": "low", "steps": 3}, "mnist-tiny", 3),
+        ({"quality": "low", "sampler": "ddpm"}, "mnist-tiny", 4),
+        ({"quality": "low", "model": "mnist-fast"}, "mnist-fast", 2),
+        ({"quality": "high", "model": "mnist-fast", "steps": 4}, "mnist-fast", 4),
+    ],
+)
+def test_quality_names_a_model_and_its_steps_where_nothing_says_more(client, fields, model, steps):
+    answer = client.post("/sample", json=SEVEN | fields, headers={"Accept": "application/json"})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["model"], found["steps"]) == (model, steps)
+
+
+def measured(accuracy: float, steps: int) -> dict:
+    return {"label_accuracy": accuracy, "precision": 0.9, "recall": 0.9, "steps": steps}
+
+
+@pytest.mark.parametrize(("accuracies", "steps"), [((0.994, 0.996), 1), ((0.98, 0.996), 2), ((0.98, 0.99), None)])
+def test_auto_is_the_fewest_steps_within_the_tolerance(accuracies, steps):
+    one, two = accuracies
+    student = tiny_student().config.model_copy(
+        update={"metrics": {"measured": measured(two, 2), "in 1 step": measured(one, 1)}}
+    )
+    many = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": measured(0.998, 50)}})
+    assert student_steps("auto", student, many) == steps
 
 
 @pytest.mark.parametrize("fields", [{"steps": 1}, {"steps": 4}, {"guidance": "none"}, {"label": None}])

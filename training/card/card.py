@@ -38,6 +38,8 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     request: dict[str, str] = {"dataset": data.dataset} | ({"label": data.labels[-1]} if data.labels else {})
     if config.text is not None:
         request["prompt"] = config.text.vocabulary.examples[0]
+    if config.distilled is not None:
+        request["model"] = name
     picture = next((file for file in SAMPLES if (folder / file).is_file()), None)
     lines = [
         f"# {name}",

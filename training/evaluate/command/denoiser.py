@@ -7,6 +7,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
+from model.checkpoints.distilled import STEPS
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
@@ -68,6 +69,10 @@ def evaluate_denoiser(
             if config.data.labels:
                 unconditional = options.model_copy(update={"guidance_scale": 0.0})
                 columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, unconditional, run, samples=count)
+        if config.distilled is not None:
+            for steps in sorted(set(STEPS) - {options.steps}):
+                so = options.model_copy(update={"steps": steps})
+                columns[in_steps(steps)], _ = _measured(checkpoint, data, checkpoints, so, run, count)
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
             columns[MEMORISATION] = found.metrics
@@ -81,6 +86,11 @@ def evaluate_denoiser(
             pictures.save_nearest_picture(folder, found)
     card.write_denoiser_card(folder, config)
     return metrics
+
+
+def in_steps(steps: int) -> str:
+    """The column of a student in another number of steps than its card advises."""
+    return f"in {steps} step" + ("s" if steps > 1 else "")
 
 
 def _measured(
