@@ -168,3 +168,6 @@ def _inpainted(digits: Digits) -> Iterator[Tensor]:
         agree = digits.read_as(drawn, digits.labels)
         print(f"left half: ddpm 25, {variance}, resample {times}: the judge reads {agree} as the source")
         yield drawn
+    plan, own = make_plan(schedule, "ddpm", 25), Conditions.alike(n, label=digits.labels, guidance_scale=1.0)
+    drawn = digits.drawn(plan, replace(own, known=known), digits.seeds, start)
+    print(f"left half: ddpm 25, with the source's label: {digits.read_as(drawn, digits.labels)}")

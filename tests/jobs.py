@@ -100,7 +100,7 @@ def random_job(draw: random.Random) -> Job:
     return make_job(
         model,
         n=draw.choice([1, 1, 2, 3, 7]),
-        steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if draw.random() < 0.3 else [1, 2, 3, 5]),
+        steps=draw.choice([1, 2, 2, 3, 3, 5, 10, 10, 50] if not edit and draw.random() < 0.3 else [1, 2, 3, 5]),
         seed=draw.randrange(2**63),
         label=None if prompted else draw.choice([None, 0, 1]),
         text=torch.nn.functional.normalize(vector, dim=0) if prompted and draw.random() < 0.8 else None,
