@@ -120,7 +120,8 @@ def _distilled(student: DistilledConfig) -> str:
     where = "" if interval is None else f" at noise levels σ {interval[0]:g} … {interval[1]:g}"
     return (
         f"| distilled | from {student.teacher}, guided at scales {low:g} … {high:g}{where}: one evaluation a step; "
-        f"sampled by ddim in {listed([str(steps) for steps in STEPS])} steps only; a seed gives nearly its teacher's sample |"
+        f"sampled by ddim in {listed([str(steps) for steps in STEPS])} steps only; "
+        "a seed gives nearly its teacher's sample |"
     )
 
 
