@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from model.checkpoints.distilled import STEPS
+
 SAMPLERS = ("ddpm", "renoise", "ddim", "dpmpp-2m")
 VARIANCES = ("fixed-small", "fixed-large", "learned")
 UNCONDITIONAL = ("mnist-ddpm", "spiral-ddpm", "gaussian-ddpm")  # these have learned a variance
 LABELLED = ("mnist-cfg", "spiral-cfg", "gaussian-cfg")
+STUDENT = "mnist-fast"
 PROMPTED = "mnist-text-cfg"
 PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and upright")
 LARGEST_SEED = 2**63 - 1
@@ -116,6 +119,8 @@ def _defaults() -> Iterator[dict[str, Field]]:
     for model in LABELLED:
         yield {"dataset": model.split("-")[0], "model": model, "label": 1, "seed": 51}
     yield {"dataset": "mnist", "model": PROMPTED, "prompt": PROMPTS[0], "seed": 52}
+    for steps in STEPS:
+        yield {"dataset": "mnist", "model": STUDENT, "label": 1, "steps": steps, "seed": 58}
     for dataset in ("mnist", "spiral", "gaussian"):
         yield {"dataset": dataset, "guidance": "classifier", "label": 0, "seed": 53}
     yield {"dataset": "mnist", "prompt": PROMPTS[1], "seed": 54}
