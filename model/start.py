@@ -12,7 +12,7 @@ from model.prediction import diffused, per_row
 
 
 def rotated(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """cos(πm/2)·one + sin(πm/2)·other: the spherical interpolation of two rows of noise (Shoemake 1985).
+    """cos(πm/2)·one + sin(πm/2)·other: the spherical interpolation of two rows of noise.
 
     one, other  [rows, …] independent standard normal noise. The angle between them is taken for a right one, as it is
                 on average: so the result is exactly standard normal, in any number of dimensions

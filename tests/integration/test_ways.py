@@ -148,6 +148,14 @@ def test_openapi_describes_the_ways(client):
     document = client.get("/openapi.json").json()
     answer = document["paths"]["/models"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer == {"$ref": "#/components/schemas/ModelsAnswer"}
-    assert {"asks", "hint", "guidance", "model", "draws_labels", "defaults", "network_evaluations", "seconds"} == set(
-        document["components"]["schemas"]["WayAnswer"]["properties"]
-    )
+    assert {
+        "asks",
+        "hint",
+        "guidance",
+        "model",
+        "draws_labels",
+        "edits",
+        "defaults",
+        "network_evaluations",
+        "seconds",
+    } == set(document["components"]["schemas"]["WayAnswer"]["properties"])
