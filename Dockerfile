@@ -23,7 +23,7 @@ COPY model model
 COPY service service
 USER spirale
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    SPIRALE_HOST=0.0.0.0 SPIRALE_PORT=8000 SPIRALE_LOG_FORMAT=json SPIRALE_DATA_DIR=/data
+    SPIRALE_HOST=0.0.0.0 SPIRALE_PORT=8000 SPIRALE_LOG_FORMAT=json SPIRALE_JOBS_DIR=/data
 EXPOSE 8000
 # http.client, because urllib would ask a configured proxy for 127.0.0.1. A port that is no number is another's address.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD python -c "import http.client as h; \

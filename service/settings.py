@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         description="Other sites whose pages may use this from a browser, such as https://a.example,https://b.example; "
         "* is all of them, empty is none.",
     )
-    data_dir: Path = Field(
+    jobs_dir: Path = Field(
         Path("data"),
         description="Folder of jobs: their store jobs.sqlite, and their files in jobs/. It is made when a first job "
         "comes. Without a folder that can be written, all else works.",
@@ -139,12 +139,12 @@ class Settings(BaseSettings):
     jobs: str | None = Field(
         None,
         description="postgresql://user:password@host/database, for services that share their jobs; they need one place "
-        "for results, too. Default: SQLite in the data dir.",
+        "for results, too. Default: SQLite in the jobs dir.",
     )
     results: str | None = Field(
         None,
         description="Where the files of jobs are kept: an address that fsspec knows, such as s3://bucket/prefix. "
-        "Default: a folder in the data dir.",
+        "Default: a folder in the jobs dir.",
     )
     jobs_keep_days: float = Field(7, gt=0, description="How long the files of a finished job are kept.")
     jobs_keep_bytes: int = Field(
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
         key = None if self.api_key is None else self.api_key.get_secret_value()
         return JobOptions(
             self.checkpoints,
-            self.data_dir,
+            self.jobs_dir,
             self.jobs,
             self.results,
             self.jobs_keep_days * 86400,

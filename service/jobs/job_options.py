@@ -7,9 +7,9 @@ from pathlib import Path
 @dataclass(frozen=True)
 class JobOptions:
     """checkpoints   folder of the checkpoints, where judges are
-    data_dir      folder of the SQLite store, and of results where no other place is named
+    jobs_dir      folder of the SQLite store, and of results where no other place is named
     store         postgresql://… ; None is SQLite
-    results       an address that fsspec knows; None is a folder in data_dir
+    results       an address that fsspec knows; None is a folder in jobs_dir
     keep_seconds  how long results of finished jobs are kept
     keep_bytes    that all results may take
     webhook_hosts   that a job's end may be told to
@@ -18,7 +18,7 @@ class JobOptions:
     """
 
     checkpoints: Path
-    data_dir: Path
+    jobs_dir: Path
     store: str | None = None
     results: str | None = None
     keep_seconds: float = 7 * 86400.0
@@ -29,4 +29,4 @@ class JobOptions:
 
     @property
     def database(self) -> Path:
-        return self.data_dir / "jobs.sqlite"
+        return self.jobs_dir / "jobs.sqlite"

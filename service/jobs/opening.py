@@ -30,7 +30,7 @@ class Opened:
         except StoreUnavailable as error:
             raise Problem(503, f"jobs cannot be kept: {error}") from error
         except OSError as error:
-            place = options.results or options.data_dir
+            place = options.results or options.jobs_dir
             raise Problem(503, f"results cannot be written to {place}: {error.strerror or error}") from error
         except (ImportError, ValueError) as error:
             raise Problem(503, f"results cannot be kept at {options.results}: {error}") from error
@@ -67,14 +67,14 @@ class Opened:
 
     def _place(self) -> Results:
         if self._options.results is None:
-            return FolderResults(self._options.data_dir / "jobs")
+            return FolderResults(self._options.jobs_dir / "jobs")
         return RemoteResults(self._options.results)
 
     def _opened_store(self) -> JobStore:
         if self._options.store is not None:
             return postgres_store(self._options.store)
         store = sqlite_store(self._options.database)
-        self._lock = only_process(self._options.data_dir / "jobs.lock")
+        self._lock = only_process(self._options.jobs_dir / "jobs.lock")
         if self._lock is not None:  # whoever had jobs here is dead
             store.end_all_leases()
         return store

@@ -29,7 +29,7 @@ def start(start_service, tmp_path) -> Callable[..., Process]:
     save_tiny(tmp_path / "checkpoints", POINTS)
 
     def started(*flags: str) -> Process:
-        return start_service("--checkpoints", str(tmp_path / "checkpoints"), "--data-dir", str(tmp_path), *flags)
+        return start_service("--checkpoints", str(tmp_path / "checkpoints"), "--jobs-dir", str(tmp_path), *flags)
 
     return started
 

@@ -33,7 +33,7 @@ from tests.waiting import wait_for
 @contextlib.contextmanager
 def client_of(checkpoints: Path, folder: Path) -> Iterator[TestClient]:
     """Of a service whose jobs are in that folder."""
-    app = create_app(Settings(checkpoints=checkpoints, device="cpu", data_dir=folder))
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu", jobs_dir=folder))
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
@@ -163,7 +163,7 @@ def test_events_end_with_the_state_and_go_on_where_one_left(jobs):
 def test_deleting_ends_a_job_and_its_rows_and_files(jobs):
     job = jobs.post("/jobs", json={"dataset": "mnist", "n": 100_000, "rows_per_file": 50, "steps": 50}).json()["id"]
     wait_for(lambda: jobs.get(f"/jobs/{job}/files").json()["files"], every=0.02)
-    folder = jobs.app.state.spirale.jobs.options.data_dir / "jobs" / job
+    folder = jobs.app.state.spirale.jobs.options.jobs_dir / "jobs" / job
     assert folder.exists()
     assert jobs.delete(f"/jobs/{job}").status_code == 204
     assert jobs.get(f"/jobs/{job}").json()["state"] == "cancelled"
@@ -225,7 +225,7 @@ def test_unknown_datasets_jobs_and_files_are_told(jobs):
 
 def test_a_folder_that_cannot_be_written_refuses_jobs_and_nothing_else(make_client, tmp_path):
     (tmp_path / "file").write_text("")
-    client = make_client(data_dir=tmp_path / "file")
+    client = make_client(jobs_dir=tmp_path / "file")
     for answer in (client.post("/jobs", json={"dataset": "spiral", "n": 1}), client.get("/jobs")):
         assert answer.status_code == 503 and "cannot be written" in answer.json()["detail"]
     assert client.get("/sample?dataset=spiral&n=1").status_code == 200
@@ -255,7 +255,7 @@ def test_results_that_would_take_more_than_is_kept_push_out_the_oldest_job_then_
     make_client, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("service.jobs.producer.AGAIN_AFTER", 0.05)
-    client = make_client(data_dir=tmp_path, jobs_keep_bytes=2000)
+    client = make_client(jobs_dir=tmp_path, jobs_keep_bytes=2000)
     body = {"dataset": "spiral", "format": "npy", "label": None, "n": 100}
     first, second = finished(client, **body)["id"], finished(client, **body)["id"]
     third = finished(client, **body)["id"]
@@ -273,7 +273,7 @@ def test_no_more_jobs_wait_than_the_store_is_to_hold(jobs, monkeypatch):
 
 
 def test_jobs_of_another_key_are_not_there(make_client, tmp_path):
-    mine, theirs = (make_client(data_dir=tmp_path, api_key=key) for key in ("mine", "theirs"))
+    mine, theirs = (make_client(jobs_dir=tmp_path, api_key=key) for key in ("mine", "theirs"))
     for client, key in ((mine, "mine"), (theirs, "theirs")):
         client.headers["Authorization"] = f"Bearer {key}"
     job = finished(mine, dataset="spiral", n=10)["id"]
@@ -291,7 +291,7 @@ def own_checkpoints(folder, seed: float = 0.0):
 
 
 def test_weights_that_change_under_way_fail_the_job_with_that_reason(make_client, tmp_path):
-    client = make_client(checkpoints=own_checkpoints(tmp_path / "own"), data_dir=tmp_path, api_key="key")
+    client = make_client(checkpoints=own_checkpoints(tmp_path / "own"), jobs_dir=tmp_path, api_key="key")
     client.headers["Authorization"] = "Bearer key"
     body = {"dataset": "spiral", "n": 10**6, "rows_per_file": 1000, "steps": 50}
     job = client.post("/jobs", json=body).json()["id"]
@@ -309,13 +309,13 @@ def test_another_process_goes_on_with_the_same_bytes_and_says_where_it_cannot(
 ):
     """The first ends with the job half done; the second computes in the same way, the third in another."""
     body = {"dataset": "spiral", "n": 4000, "rows_per_file": 200, "format": "npy", "steps": 20, "seed": 1}
-    first = make_client(data_dir=tmp_path)
+    first = make_client(jobs_dir=tmp_path)
     job = first.post("/jobs", json=body | {"reproducible": reproducible}).json()
     address = f"/jobs/{job['id']}"
     wait_for(lambda: first.get(address).json()["rows_done"], every=0.01)
     first.__exit__(None, None, None)
     monkeypatch.setattr("service.jobs.producer.arithmetic_of", lambda *_: "an abacus")
-    second = make_client(data_dir=tmp_path)
+    second = make_client(jobs_dir=tmp_path)
     if reproducible:
         wait_for(lambda: second.get(address).json()["state"] == "failed", every=0.02)
         assert "would go on by an abacus: other bytes would come" in second.get(address).json()["error"]
@@ -432,7 +432,7 @@ def test_the_end_of_a_job_is_told_to_an_allowed_host_signed_and_again_where_it_w
     monkeypatch.setattr("service.jobs.live_jobs.TELL_EVERY", 0.02)
     secret = "a secret of many letters"
     with listener([503, 302]) as (host, told):
-        client = make_client(data_dir=tmp_path, webhook_hosts=(host,), webhook_secret=secret)
+        client = make_client(jobs_dir=tmp_path, webhook_hosts=(host,), webhook_secret=secret)
         job = finished(client, dataset="spiral", n=10, webhook=f"http://{host}/told?by=spirale")
         wait_for(lambda: len(told) == 3, every=0.02)
         headers, body = told[-1]
@@ -450,11 +450,11 @@ def test_a_service_without_allowed_hosts_tells_nobody(jobs):
 
 
 def test_results_may_be_elsewhere(jobs, make_client, tmp_path):
-    client = make_client(data_dir=tmp_path, results=f"memory://{tmp_path.name}")
+    client = make_client(jobs_dir=tmp_path, results=f"memory://{tmp_path.name}")
     body = {"dataset": "spiral", "n": 50, "rows_per_file": 20, "seed": 1, "format": "csv"}
     job = finished(client, **body)
     assert content(client, job) == content(jobs, finished(jobs, **body))
     assert not (tmp_path / "jobs").exists()
-    unknown = make_client(data_dir=tmp_path / "other", results="nowhere://a")
+    unknown = make_client(jobs_dir=tmp_path / "other", results="nowhere://a")
     answer = unknown.post("/jobs", json=body)
     assert answer.status_code == 503 and "nowhere" in answer.json()["detail"]
