@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.app import NothingToServe, create_app
 from service.http.problems import ProblemBody
-from service.requests.schemas import ImagesAnswer, PointsAnswer
+from service.responses.sample_answers import ImagesAnswer, PointsAnswer
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
 

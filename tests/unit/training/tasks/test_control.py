@@ -226,7 +226,7 @@ class _Sevens:
     [
         ("mnist-points", POINTS, "is no UNet"),
         ("mnist-missing", None, "cannot read config.json"),
-        ("other-images", IMAGES.model_copy(update={"dataset": "letters"}), "'letters' is not built in"),
+        ("other-images", IMAGES.model_copy(update={"dataset": "letters"}), "does not say what data it was trained on"),
     ],
 )
 def test_a_base_that_cannot_be_is_named(tmp_path, base, data, says):
