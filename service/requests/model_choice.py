@@ -140,7 +140,8 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
     if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
         return best
     for choice in choices:
-        if choice.config.distilled is not None and _unsuitable(choice)[:-1] == _unsuitable(best)[:-1]:
+        # The last two do not count here: no gradient guides a student, and the best may well have a guidance model.
+        if choice.config.distilled is not None and _unsuitable(choice)[:-2] == _unsuitable(best)[:-2]:
             steps = student_steps(request.quality, choice.config, best.config)
             if steps is not None:
                 return replace(choice, steps=steps)

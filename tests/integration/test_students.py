@@ -12,7 +12,7 @@ from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
 from service.requests.quality import student_steps
-from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_student
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student
 
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 
@@ -20,7 +20,8 @@ SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 @pytest.fixture
 def client(make_client, tmp_path):
     student = tiny_student()
-    save_checkpoint(tmp_path / student.config.name, student.config, student.network)
+    for one in (student, tiny_classifier()):  # the classifier guides the teacher, and no student
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
     save_tiny(tmp_path, IMAGES)
     return make_client(checkpoints=tmp_path, precision="float32")
 
@@ -84,6 +85,7 @@ def test_what_it_cannot_do_is_refused_with_what_it_can(client, fields, field, sa
         ({"quality": "medium", "eta": 1, "sampler": "ddim"}, "mnist-tiny", 4),
         ({"quality": "auto"}, "mnist-tiny", 4),  # nothing is measured
         ({"quality": "low", "steps": 3}, "mnist-tiny", 3),
+        ({"quality": "low", "guidance": "classifier"}, "mnist-tiny", 4),
         ({"quality": "low", "sampler": "ddpm"}, "mnist-tiny", 4),
         ({"quality": "low", "model": "mnist-fast"}, "mnist-fast", 2),
         ({"quality": "high", "model": "mnist-fast", "steps": 4}, "mnist-fast", 4),
