@@ -85,13 +85,16 @@ class Denoiser:
     def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions, s: Tensor | None = None) -> Prediction:
         """x_t [rows, …] on the device; t and s [rows] int64, 1 … T and 0 … t, and the conditions on the host.
 
-        s  where the rows arrive, which a network that jumps reads; None is 0, the data
+        s  where the rows arrive, which only a network that jumps reads; None is 0, the data
         """
-        s = torch.zeros_like(t) if s is None else s
         conditions = conditions.at(self._noise_level[t])
+        s = torch.zeros_like(t) if s is None else s
         t = t.to(self.device)
-        s = s.to(self.device)
-        output = self._guided_output(x_t, t, conditions, s)
+        if self.jumps:
+            s = s.to(self.device)
+            output = self._jumped_output(x_t, t, s, conditions)
+        else:
+            output = self._guided_output(x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
         unclipped = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
         x0 = unclipped
@@ -136,13 +139,15 @@ class Denoiser:
             nothing if column is None else torch.where(per_row(conditions.runs_conditional, nothing), column, nothing)
         )
 
-    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions, s: Tensor) -> Tensor:
+    def _jumped_output(self, x_t: Tensor, t: Tensor, s: Tensor, conditions: Conditions) -> Tensor:
+        """The output of a network that reads s and the guidance scale."""
+        scale = torch.where(conditions.runs_conditional, conditions.guidance_scale, 1.0).to(self.device)
+        conditions = conditions.in_one_half()
+        condition, hints = self._network_condition(conditions), conditions.hints_for_cfg_batch(NO_ROWS)
+        return self._controlled_output(x_t, t, condition.to(self.device), hints, scale, s)
+
+    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """The network's output, by classifier-free guidance for the rows that have it."""
-        if self.jumps:
-            scale = torch.where(conditions.runs_conditional, conditions.guidance_scale, 1.0).to(self.device)
-            conditions = conditions.in_one_half()
-            condition, hints = self._network_condition(conditions), conditions.hints_for_cfg_batch(NO_ROWS)
-            return self._controlled_output(x_t, t, condition.to(self.device), hints, scale, s)
         condition = self._network_condition(conditions)
         both = torch.nonzero(conditions.runs_both).flatten()
         hints = conditions.hints_for_cfg_batch(both)

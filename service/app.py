@@ -33,7 +33,7 @@ from service.jobs.manager import JobManager
 from service.metrics import Metrics
 from service.requests.field_names import sample_field_meant
 from service.requests.schemas import ranges
-from service.routes import admin, data_sets, docs, gradients, health, models, openai, openai_edits, playground, sample
+from service.routes import admin, data_sets, docs, health, models, openai, openai_edits, playground, sample, scores
 from service.settings import Settings
 from service.state import State
 
@@ -119,7 +119,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
         sample_field_meant,
     )
-    for routes in (sample, gradients, data_sets, models, openai, openai_edits, health, admin, docs, playground):
+    for routes in (sample, scores, data_sets, models, openai, openai_edits, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)

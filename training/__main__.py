@@ -34,8 +34,8 @@ from training.evaluate.command import (
     evaluate_memorisation,
 )
 from training.evaluate.sampling_run import SamplingRun
-from training.export_graphs import write_graph
 from training.exporting.export_command import export
+from training.exporting.serving_graphs import write_graph
 from training.importing.arguments import import_
 from training.init.arguments import init
 from training.init.survey import left_out_lines

@@ -2,8 +2,6 @@
 
 Sums of integers are exact, so a row has the same bits in every batch here too. The weights stay in the checkpoint's
 safetensors file: the graph has the scales by which they, and what the convolutions read, become integers.
-
-Needs onnxscript's companion `onnx`, and ONNX Runtime's own quantization tools.
 """
 
 import logging
@@ -52,6 +50,7 @@ def make_int8_graph(folder: Path, checkpoint: DenoiserCheckpoint, calibration: S
         raise GraphError(f"the network of {checkpoint.name} has no convolutions, which are what integers make faster")
     outside = {one.name: onnx.TensorProto.FromString(one.SerializeToString()) for one in original.graph.initializer
                if one.data_location == onnx.TensorProto.EXTERNAL}  # fmt: skip
+    metadata = list(original.metadata_props)
     load_external_data_for_model(original, str(folder))
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         path = Path(scratch) / "graph.onnx"
@@ -71,7 +70,7 @@ def make_int8_graph(folder: Path, checkpoint: DenoiserCheckpoint, calibration: S
         if one.name in outside:
             one.CopyFrom(outside[one.name])
     del found.metadata_props[:]
-    found.metadata_props.extend(onnx.load_model_from_string(checkpoint.graph).metadata_props)
+    found.metadata_props.extend(metadata)
     serialized: bytes = found.SerializeToString(deterministic=True)
     return serialized
 

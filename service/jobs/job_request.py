@@ -3,11 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, model_validator
-from pydantic_core import PydanticCustomError
 
 from service.jobs.formats.registry import FORMATS
-from service.requests.leniency import seed_in_other_words, whole_numbers
-from service.requests.schemas import MAX_FIELDS, ControlRequest, Label, SampleFields
+from service.requests.leniency import as_meant, whole_numbers
+from service.requests.schemas import ControlRequest, Label, SampleFields
 
 MAX_ROWS = 10_000_000
 MAX_ROWS_PER_FILE = 1_000_000
@@ -67,11 +66,7 @@ class JobRequest(SampleFields):
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        if len(fields) > MAX_FIELDS:
-            raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
-        fields = seed_in_other_words(whole_numbers(fields))
-        if isinstance(counts := fields.get("label"), dict):
+        fields = as_meant(fields)
+        if isinstance(fields, dict) and isinstance(counts := fields.get("label"), dict):
             fields["label"] = whole_numbers(counts)
         return fields

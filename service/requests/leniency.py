@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 from pydantic import JsonValue
+from pydantic_core import PydanticCustomError
 
 from model.noise import MAX_SEED
 
+MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
 EXACT = 2**53  # below it no two whole numbers are the same float
 DRAWN = (-1, "-1", "")  # what other services take for: draw a seed
 SEED_SCHEMA: dict[str, JsonValue] = {
@@ -35,6 +37,16 @@ def _whole(value: Any) -> Any:
 def whole_number(value: Any) -> Any:
     """The number that a text of digits, or a float without a fraction, stands for; anything else as it is."""
     return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else _whole(value)
+
+
+def as_meant(fields: Any) -> Any:
+    """A body's fields in the types that they stand for; anything but an object as it is. Raises PydanticCustomError
+    where there are far too many."""
+    if not isinstance(fields, dict):
+        return fields
+    if len(fields) > MAX_FIELDS:
+        raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
+    return seed_in_other_words(whole_numbers(fields))
 
 
 def seed_in_other_words(fields: dict[str, Any]) -> dict[str, Any]:

@@ -140,8 +140,7 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
     if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
         return best
     for choice in choices:
-        # The last two do not count here: no gradient guides a student, and the best may well have a guidance model.
-        if choice.config.distilled is not None and _unsuitable(choice)[:-2] == _unsuitable(best)[:-2]:
+        if choice.config.distilled is not None and _unfit(choice) == _unfit(best):
             steps = student_steps(request.quality, choice.config, best.config)
             if steps is not None:
                 return replace(choice, steps=steps)
@@ -159,15 +158,22 @@ def _choices(catalog: Catalog, request: SampleRequest) -> Sequence[Choice]:
 
 
 def _unsuitable(choice: Choice) -> tuple[bool, ...]:
-    """The least suits best. What counts, the weightiest first: the model
+    """The least suits best: after what `_unfit` counts, the model that
+
+    has a guidance model for what the request asks;
+    is no student: whoever wants fewer evaluations says so.
+    """
+    return (*_unfit(choice), choice.guidance_model is None, choice.config.distilled is not None)
+
+
+def _unfit(choice: Choice) -> tuple[bool, ...]:
+    """What the request itself asks of a model. The weightiest first, the model
 
     has the gradient that the request names;
     follows hints of the request's kind;
     draws labels, where nothing is asked: these samples are nearer to real ones than those of an unconditional model;
     is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
-    is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named;
-    has a guidance model for what the request asks;
-    is no student: whoever wants fewer evaluations says so.
+    is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
     """
     named, own, guide = choice.request.guidance, choice.config.conditioning, choice.guidance_model
     by_gradient = named in _CONDITIONING_OF
@@ -179,6 +185,4 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
         asks_nothing and not choice.draws_labels,
         not (default_for_prompts and (named is None or by_gradient)),
         own != (None if by_gradient else choice.conditioning),
-        guide is None,
-        choice.config.distilled is not None,
     )

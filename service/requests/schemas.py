@@ -14,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from model.checkpoints.config import NoiseLevel, ordered
 from model.conditions import HintKind
@@ -33,7 +32,7 @@ from service.requests.edit_schemas import (
     Share,
     VariationsRequest,
 )
-from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers, without_empty
+from service.requests.leniency import SEED_SCHEMA, as_meant, seed_in_other_words, without_empty
 from service.requests.quality import Quality
 
 GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
@@ -64,7 +63,6 @@ MIX = (
     "Where between the two: 0 is `seed`, 1 is `seed_to`. A number for each sample. Default: a walk from one end to the "
     "other."
 )
-MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
 
 
 def _of_option(name: OptionName) -> str:
@@ -206,11 +204,7 @@ class SampleRequest(SampleFields):
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        if len(fields) > MAX_FIELDS:
-            raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
-        return seed_in_other_words(whole_numbers(fields))
+        return as_meant(fields)
 
 
 NESTED: Mapping[str, type[BaseModel]] = {

@@ -9,8 +9,8 @@ from model.checkpoints.config import CONFIG, read_role
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import LOADERS
 from training.cli_options import CHECKPOINTS, Checkpoints
-from training.export_graphs import write_graph, write_int8_graph
 from training.exporting.export_error import ExportRefused
+from training.exporting.serving_graphs import write_graph, write_int8_graph
 from training.tasks.registry import find_checkpoint
 from training.temporary import written_whole
 

@@ -8,7 +8,7 @@ import typer
 
 from model.checkpoints.config import NAME_PATTERN
 from training.cli_options import CHECKPOINTS, Checkpoints
-from training.export_graphs import write_graph
+from training.exporting.serving_graphs import write_graph
 from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions
 

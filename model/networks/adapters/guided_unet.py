@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from model.networks.adapters.class_numbers import class_numbers
 from model.networks.attention import attend
 from model.networks.norm import GroupNorm
+from model.networks.unet import Upsample
 
 GROUPS = 32
 LONGEST_PERIOD = 10_000.0
@@ -200,16 +201,4 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.op(x)
-        return h
-
-
-class Upsample(nn.Module):
-    """Nearest-neighbour ×2 and a convolution."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
         return h

@@ -75,9 +75,9 @@ def test_a_network_that_reads_text_is_guided_on_the_line_through_both_halves():
         for scale in (0.0, 1.0, 2.5):
             asked = Conditions(torch.full((3,), NO_LABEL), torch.full((3,), scale), None, c)
             torch.testing.assert_close(
-                denoiser._guided_output(x, t, asked, t), unconditional + scale * (conditional - unconditional)
+                denoiser._guided_output(x, t, asked), unconditional + scale * (conditional - unconditional)
             )
-        torch.testing.assert_close(denoiser._guided_output(x, t, Conditions.none(3), t), unconditional)
+        torch.testing.assert_close(denoiser._guided_output(x, t, Conditions.none(3)), unconditional)
 
 
 def test_a_saved_one_is_the_same_one(tmp_path):

@@ -75,7 +75,7 @@ def test_the_hint_stays_in_both_halves_of_guidance():
 
     def output(scale: float) -> torch.Tensor:
         denoise = BASE.denoiser(controls=CONTROLS)
-        return denoise._guided_output(x, t, Conditions(label, torch.full((N,), scale), hints=hints), t)
+        return denoise._guided_output(x, t, Conditions(label, torch.full((N,), scale), hints=hints))
 
     torch.testing.assert_close(output(3.0), output(0.0) + 3 * (output(1.0) - output(0.0)), rtol=1e-4, atol=1e-4)
 
@@ -86,9 +86,9 @@ def test_a_hint_that_is_alone_is_what_guidance_is_of():
     nothing, hints = torch.full((N,), NO_LABEL), Hints(image, torch.ones(N, dtype=torch.int64), torch.full((N,), 0.5))
 
     def output(scale: float) -> torch.Tensor:
-        return DENOISE._guided_output(x, t, Conditions(nothing, torch.full((N,), scale), hints=hints), t)
+        return DENOISE._guided_output(x, t, Conditions(nothing, torch.full((N,), scale), hints=hints))
 
-    without = DENOISE._guided_output(x, t, Conditions(nothing, torch.ones(N)), t)
+    without = DENOISE._guided_output(x, t, Conditions(nothing, torch.ones(N)))
     assert torch.equal(output(0.0), without)
     added = CONTROLS["sketch"](x, t, nothing, image)
     followed = BASE.network(x, t, nothing, *(0.5 * one for one in added))
@@ -102,10 +102,10 @@ def test_what_is_added_is_scaled_and_each_kind_is_its_own():
     given = CONTROLS["canny"](x, t, condition, image)
     expected = BASE.network(x, t, condition, *(0.25 * one for one in given))
     hints = Hints(image, torch.zeros(N, dtype=torch.int64), torch.full((N,), 0.25))
-    found = DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=hints), t)
+    found = DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=hints))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     other = replace(hints, kind=torch.ones(N, dtype=torch.int64))
-    assert not torch.equal(DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=other), t), found)
+    assert not torch.equal(DENOISE._guided_output(x, t, Conditions(condition, torch.ones(N), hints=other)), found)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

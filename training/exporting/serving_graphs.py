@@ -9,7 +9,7 @@ from model.checkpoints.base import GRAPH, INT8_GRAPH
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.weights import CheckpointError
-from training.int8_calibration import network_inputs
+from training.exporting.int8_calibration import network_inputs
 
 
 def write_graph(folder: Path, role: str) -> None:
