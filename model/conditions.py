@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -78,6 +79,7 @@ class Known(RowBatch):
 @dataclass(frozen=True)
 class Conditions(RowBatch):
     """The conditions of each row. They stay on the host: which networks run on which rows is decided without a sync.
+    What follows from them is found once: a batch does not change, `written` makes another.
 
     label              [rows] int64, or NO_LABEL
     guidance_scale     [rows] float32, classifier-free: 0 unconditional, 1 conditional, more is guided. It scales the
@@ -168,27 +170,27 @@ class Conditions(RowBatch):
             return self.label != NO_LABEL
         return torch.zeros(len(self), dtype=torch.bool) if self.text is None else (self.text != 0).any(1)
 
-    @property
+    @cached_property
     def conditioned(self) -> Tensor:
         """[rows] bool: does the row have a label or a prompt?"""
         return self.has("label") | self.has("text")
 
-    @property
+    @cached_property
     def guided(self) -> Tensor:
         """[rows] bool: does the row have anything that guidance_scale scales?"""
         return self.conditioned if self.hints is None else self.conditioned | self.hints.active
 
-    @property
+    @cached_property
     def runs_conditional(self) -> Tensor:
         """[rows] bool"""
         return self.guided & (self.guidance_scale != 0)
 
-    @property
+    @cached_property
     def runs_unconditional(self) -> Tensor:
         """[rows] bool"""
         return ~self.guided | (self.guidance_scale != 1)
 
-    @property
+    @cached_property
     def runs_both(self) -> Tensor:
         """[rows] bool: the rows whose two halves classifier-free guidance combines."""
         return self.runs_conditional & self.runs_unconditional
@@ -210,7 +212,7 @@ class Conditions(RowBatch):
         once, again = (self.hints.masked_to(rows) for rows in self._follows_hint)
         return Hints.cat([once, again[both]]) if len(both) else once
 
-    @property
+    @cached_property
     def network_evaluations(self) -> Tensor:
         """[rows] int64: the network evaluations that a step of the row costs, within its guidance interval.
 
@@ -241,7 +243,7 @@ class Conditions(RowBatch):
         inverting = self.inverting(torch.ones(len(self), dtype=torch.bool))
         return torch.where(inverts, _common(inverting.network_evaluations), costs)
 
-    @property
+    @cached_property
     def _follows_hint(self) -> tuple[Tensor, Tensor]:
         """[rows] bool each: does a row's first evaluation follow its hint; does its unconditional half?
 
