@@ -1,5 +1,6 @@
 """A recipe's [data] section: the training data and their processing."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,7 @@ class ImageSection(_OwnSection):
     channels     1 for grey, 3 for RGB
     fit          "crop": the largest part around the middle that has the shape of `size`; "stretch": the whole image
     labels       whether the folders inside are classes
+    group        a regular expression that finds an image's group in its path: see `training.data.image_folder`
     standardise  the network's range: "range" maps 0 … 255 to −1 … 1, "channels" gives each channel mean 0, variance 1
     flip         augmentation: mirror half of the images
     shift        augmentation: move by up to this many pixels in each direction
@@ -66,10 +68,21 @@ class ImageSection(_OwnSection):
     channels: Literal[1, 3]
     fit: Literal["crop", "stretch"] = "crop"
     labels: bool = True
+    group: str | None = None
     standardise: Literal["range", "channels"] = "range"
     flip: bool = False
     shift: int = Field(0, ge=0)
     colour: float = Field(0.0, ge=0, lt=1)
+
+    @field_validator("group")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"no regular expression: {error}") from error
+        return pattern
 
 
 class TableSection(_OwnSection):

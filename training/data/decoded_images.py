@@ -19,13 +19,14 @@ from model.data import DataConfig
 from training.data.augment import image_augmentation
 from training.data.cache import alone_in, cache_dir
 from training.data.data_section import ImageSection
+from training.data.group_split import GroupError, held_out_groups
 from training.data.image_folder import Folder, ImageFile, read_folder
 from training.data.names import printable
 from training.data.pixels import SIXTEEN_BITS, Unusable, largest_value, quiet_pillow, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
-VERSION = 2  # of the processing: a new number makes cached pixels be processed again
+VERSION = 3  # of the processing: a new number makes cached pixels be processed again
 FEWEST = 8  # images to train on
 CHUNK = 256  # files that are decoded at a time
 NAMED = 5  # unusable files that a message names
@@ -36,7 +37,7 @@ def image_set(section: ImageSection) -> FiniteSet:
 
     Raises DataError if the folder cannot be trained on.
     """
-    folder = read_folder(Path(section.images), labels=section.labels)
+    folder = read_folder(Path(section.images), labels=section.labels, group=section.group)
     cached = _cached(section, folder)
     about: _About = json.loads((cached / "about.json").read_text())
     pixels = np.load(cached / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
@@ -90,7 +91,7 @@ class _About(TypedDict):
 
 def _cached(section: ImageSection, folder: Folder) -> Path:
     """The folder in the cache with the processed pixels of these files; it is made if it is missing."""
-    options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "held_out"})
+    options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "group", "held_out"})
     digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
     home = cache_dir() / f"{section.dataset}-{digest}"
     try:
@@ -125,7 +126,8 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
             stat = file.path.stat()
         except OSError as error:
             raise DataError(f"{file.name}: {error.strerror} while the folder was looked at: start again") from error
-        found.update(repr((VERSION, file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption)).encode())
+        about = (VERSION, file.name, stat.st_size, stat.st_mtime_ns, file.label, file.caption, file.group)
+        found.update(repr(about).encode())
     return found.hexdigest()[:16]
 
 
@@ -151,7 +153,7 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
     labels = np.array([file.label for file in files], dtype=np.int64)
     content = digests(decoded[: len(files)])
     _check_enough(folder, labels, content, left_out)
-    held = held_out(content, labels, section.held_out)
+    held = _held_out(folder, files, content, labels, section.held_out)
     if not held.any():
         raise DataError(
             f"{printable(folder.root)}: nothing can be held out to measure with: its classes share all their images; "
@@ -178,6 +180,22 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
         "left_out": [{"name": one.name, "reason": one.reason} for one in left_out],
     }
     (target / "about.json").write_text(json.dumps(about))
+
+
+def _held_out(
+    folder: Folder,
+    files: Sequence[ImageFile],
+    content: NDArray[np.bytes_],
+    labels: NDArray[np.int64],
+    share: float,
+) -> NDArray[np.bool_]:
+    """Which of the usable files are held out, by group where there are groups. Raises DataError."""
+    if not any(file.group for file in files):
+        return held_out(content, labels, share)
+    try:
+        return held_out_groups([file.group for file in files], content, labels, folder.classes, share)
+    except GroupError as error:
+        raise DataError(f"{printable(folder.root)}: {error}") from error
 
 
 def _white(files: Sequence[ImageFile]) -> int:

@@ -1,12 +1,13 @@
 """A folder of images → its files with their classes and captions. No pixel is read here."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.data.class_folders import class_folders, count_of
-from training.data.image_metadata import METADATA, read_captions
+from training.data.image_metadata import METADATA, read_metadata
 from training.data.names import natural, printable
 from training.data.pixels import pages_of
 from training.data.training_set import DataError, LeftOut
@@ -23,6 +24,7 @@ class ImageFile:
 
     name   its path in the folder, printable; with its page if there are several
     label  the number of its class; −1 if there are no classes
+    group  what it belongs to, such as a patient; "" if that is not known
     page   of a TIFF, from 0 on
     """
 
@@ -30,6 +32,7 @@ class ImageFile:
     name: str
     label: int
     caption: str = ""
+    group: str = ""
     page: int = 0
 
 
@@ -48,10 +51,12 @@ class Folder:
     notes: tuple[str, ...] = ()
 
 
-def read_folder(root: Path, *, labels: bool = True) -> Folder:
+def read_folder(root: Path, *, labels: bool = True, group: str | None = None) -> Folder:
     """Read a folder with images at the top, or with one folder for each class.
 
     labels  False: the folders inside are no classes
+    group   a regular expression for the group in a file's path below the root: what its first parenthesis matches, or
+            all that it matches. None: metadata tell the groups, if any
 
     Folders may be nested, and hidden ones are ignored. Raises DataError if there are no images, or the classes are
     unclear.
@@ -64,22 +69,46 @@ def read_folder(root: Path, *, labels: bool = True) -> Folder:
     if not found:
         beside = f" (of its {len(left_out)} files none is: {_some(left_out)})" if left_out else ""
         raise DataError(f"{printable(root)}: no images in it{beside}; images are {', '.join(sorted(SUFFIXES))}")
-    captions = read_captions(root, found, left_out)
+    metadata = read_metadata(root, found, left_out)
+    groups = metadata.groups if group is None else _matched(group, root, found)
     base, classes = class_folders(root, found) if labels else (root, ())
     number = {name: index for index, name in enumerate(classes)}
-    notes = list(captions.notes)
+    notes = list(metadata.notes)
     if base != root and classes:
         notes.append(f"all images lie in {printable(base.relative_to(root))}: its folders are the classes")
     files: list[ImageFile] = []
     for path in found:
         label = number[path.relative_to(base).parts[0]] if classes else -1
-        name, caption = printable(path.relative_to(root)), captions.texts.get(path, "")
+        name, caption = printable(path.relative_to(root)), metadata.captions.get(path, "")
         pages = pages_of(path) if path.suffix.lower() in STACKS else [0]
         many = len(pages) > 1
-        files += [ImageFile(path, f"{name}, page {page + 1}" if many else name, label, caption, page) for page in pages]
+        own_group = groups.get(path, path.as_posix() if groups else "")  # an image of no group is one of its own
+        files += [
+            ImageFile(path, f"{name}, page {page + 1}" if many else name, label, caption, own_group, page)
+            for page in pages
+        ]
     if len(files) > len(found):
         notes.append(f"{count_of(len(files) - len(found), 'more image')} are the further pages of TIFF stacks")
-    return Folder(root, tuple(files), classes, tuple(left_out), bool(captions.texts), tuple(notes))
+    if groups:
+        alone = len(found) - len(groups)
+        beside = f"; {count_of(alone, 'image')} of no group {'is one' if alone == 1 else 'are groups'} by themselves"
+        notes.append(
+            f"{count_of(len(set(groups.values())), 'group')}: each is trained on whole, or held out whole"
+            + (beside if alone else "")
+        )
+    return Folder(root, tuple(files), classes, tuple(left_out), bool(metadata.captions), tuple(notes))
+
+
+def _matched(pattern: str, root: Path, found: Sequence[Path]) -> dict[Path, str]:
+    """The group of each image whose path matches. Raises DataError if none does."""
+    groups = {}
+    for path in found:
+        match = re.search(pattern, path.relative_to(root).as_posix())
+        if match is not None:
+            groups[path] = match[1] if match.re.groups and match[1] is not None else match[0]
+    if not groups:
+        raise DataError(f"group: {pattern!r} is found in no file's path, such as {printable(found[0].relative_to(root))}")
+    return groups
 
 
 def _images(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:

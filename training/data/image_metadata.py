@@ -1,4 +1,4 @@
-"""metadata.jsonl and metadata.csv beside images, in the format of Hugging Face's ImageFolder → captions."""
+"""metadata.jsonl and metadata.csv beside images, in the format of Hugging Face's ImageFolder → captions and groups."""
 
 import csv
 import json
@@ -10,31 +10,38 @@ from training.data.names import printable
 from training.data.training_set import DataError, LeftOut
 
 METADATA = ("metadata.jsonl", "metadata.csv")
-FILE, TEXT = "file_name", "text"
+FILE, TEXT, GROUP = "file_name", "text", "group"
 
 
 @dataclass(frozen=True)
-class Captions:
-    """texts: the captions of images that have one; notes: files that have none."""
+class Metadata:
+    """What is said of images.
 
-    texts: dict[Path, str]
+    captions  of those that have one
+    groups    what each belongs to, such as a photograph, a patient or a slide, of those that name it
+    notes     files that say neither
+    """
+
+    captions: dict[Path, str]
+    groups: dict[Path, str]
     notes: tuple[str, ...]
 
 
-def read_captions(root: Path, found: Sequence[Path], left_out: list[LeftOut]) -> Captions:
-    """The captions of the images `found` below the root; lines about other files go to `left_out`.
+def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) -> Metadata:
+    """What is said of the images `found` below the root; lines about other files go to `left_out`.
 
     Metadata may lie in any folder between the root and an image. Each line has a `file_name`, relative to the metadata,
-    and a `text`; without a text the image has no caption. Raises DataError if a line cannot be read.
+    and may have a `text`, which is a caption, and a `group`, a string or a whole number. Raises DataError if a line cannot be read.
     """
-    texts: dict[Path, str] = {}
+    captions: dict[Path, str] = {}
+    groups: dict[Path, str] = {}
     notes: list[str] = []
     images = set(found)
     folders = {folder for path in found for folder in path.parents if folder.is_relative_to(root)}
     for file in sorted(folder / name for folder in folders for name in METADATA):
         if not file.is_file():
             continue
-        name, fields, captioned = printable(file.relative_to(root)), dict[str, None](), 0
+        name, fields, told = printable(file.relative_to(root)), dict[str, None](), False
         for number, entry in _entries(file):
             where = f"{printable(file)}, line {number}"
             image, text = entry.get(FILE), entry.get(TEXT)
@@ -42,17 +49,26 @@ def read_captions(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
                 raise DataError(f'{where}: wants {{"{FILE}": …}}, and there is none in {", ".join(entry) or "it"}')
             if text is not None and not isinstance(text, str):
                 raise DataError(f"{where}: {TEXT} is {text!r}, not a string")
+            group = entry.get(GROUP)
+            if group is not None and (isinstance(group, bool) or not isinstance(group, str | int)):
+                raise DataError(f"{where}: {GROUP} is {group!r}, neither a string nor a whole number")
             fields |= dict.fromkeys(entry)
             path = file.parent / image
             if path not in images:
                 left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {printable(image)}"))
-            elif text and text.strip():
-                texts[path] = " ".join(text.split())
-                captioned += 1
-        if not captioned:
+                continue
+            if text and text.strip():
+                captions[path] = " ".join(text.split())
+                told = True
+            if group is not None and str(group).strip():
+                groups[path] = str(group).strip()
+                told = True
+        if not told:
             others = ", ".join(field for field in fields if field != FILE) or "nothing else"
-            notes.append(f"{name} has no captions: a caption is its {TEXT!r}, and it has {others}")
-    return Captions(texts, tuple(notes))
+            notes.append(
+                f"{name} has neither captions nor groups: these are its {TEXT!r} and {GROUP!r}, and it has {others}"
+            )
+    return Metadata(captions, groups, tuple(notes))
 
 
 def _entries(file: Path) -> Iterator[tuple[int, dict[str, object]]]:

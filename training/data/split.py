@@ -58,11 +58,16 @@ def held_out(
     for label in np.unique(labels):
         members, copies = np.unique(kind[labels == label], return_counts=True)
         rows = int(copies.sum())
-        budget = max(min(FEW, math.ceil(rows / 4)), math.floor(share * rows))
+        budget = rows_to_hold_out(rows, share)
         # A row in several classes is held out only if all of them choose it, so each class keeps rows to train on.
         trained[members[~_chosen(kinds[members], copies, budget)]] = True
     held: NDArray[np.bool_] = ~trained[kind]
     return held
+
+
+def rows_to_hold_out(rows: int, share: float) -> int:
+    """Of so many rows of a class."""
+    return max(min(FEW, math.ceil(rows / 4)), math.floor(share * rows))
 
 
 def _chosen(kinds: NDArray[np.bytes_], copies: NDArray[np.int64], budget: int) -> NDArray[np.bool_]:

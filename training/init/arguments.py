@@ -37,6 +37,14 @@ def init(
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Whether folders, or a column, are classes.")
     ] = True,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: a regular expression that finds in a file's path what the image belongs to, such as a "
+            "patient; that is held out whole, or not at all. Default: `group` in metadata.jsonl.",
+            metavar="REGEX",
+        ),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="CSV: the column of classes. Default: one that looks like it.", metavar="COLUMN")
     ] = None,
@@ -71,6 +79,7 @@ def init(
         channels=None if grey is None else 1 if grey else 3,
         fit=fit,
         labels=labels,
+        group=group,
         label=label,
         without=without or (),
         flip=flip,

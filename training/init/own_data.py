@@ -21,7 +21,7 @@ from training.data.training_set import DataError, FiniteSet
 from training.init.choices import Choice, Choices, plain
 from training.init.propose import choose_size, standardisation
 from training.init.roles import Role
-from training.init.survey import count_lines, left_out_lines, survey_images
+from training.init.survey import count_lines, left_out_lines, near_copies, survey_images
 from training.init.table_survey import survey_table
 from training.recipe import RecipeError
 
@@ -34,6 +34,7 @@ class InitOptions:
     """Choices that the user makes. An option that is None or empty is proposed instead.
 
     size        (height, width)
+    group       a regular expression, see `ImageSection`
     without     columns that are left out
     minutes     that training may take, for each recipe
     base        the name of a ControlNet's base denoiser
@@ -45,6 +46,7 @@ class InitOptions:
     channels: int | None = None
     fit: str = "crop"
     labels: bool = True
+    group: str | None = None
     label: str | None = None
     without: Sequence[str] = ()
     flip: bool = False
@@ -60,7 +62,7 @@ def image_section(
     path: str, name: str, options: InitOptions, taken_from: DenoiserConfig | None, device: torch.device, say: Say
 ) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a folder of images, these images). Raises DataError and RecipeError."""
-    folder = read_folder(Path(path), labels=options.labels)
+    folder = read_folder(Path(path), labels=options.labels, group=options.group)
     survey = survey_images(folder)
     for line in survey.lines():
         say(line)
@@ -84,6 +86,8 @@ def image_section(
         ),
         "held_out": Choice(0.1, "share of each class for measurements, never trained on"),
     }
+    if options.group is not None:
+        section["group"] = Choice(options.group, "finds what an image belongs to; that is held out whole, or not at all")
     by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
     section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
@@ -150,6 +154,11 @@ def _report(data: FiniteSet, say: Say) -> None:
     if copies:
         say(f"copies: {copies:,} are the same as another")
     say(f"{len(data.examples):,} to train on, {len(data.held_out):,} held out")
+    if near := near_copies(data):
+        say(
+            f"near copies: {near:,} that are held out look like one that is trained on, so that figures will flatter; "
+            f"--group REGEX keeps together what belongs together"
+        )
 
 
 def written_path(path: str) -> str:

@@ -14,6 +14,7 @@ from training.data.image_folder import Folder, ImageFile
 from training.data.names import printable
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
 from training.data.training_set import DataError, FiniteSet
+from training.metrics.nearest_neighbours import nearest_distance
 
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all modes whose name begins with I
 COLOURFUL = 12  # of 255: an image is grey if the channels of each pixel differ by less
@@ -22,6 +23,8 @@ THUMBNAIL = (32, 32)
 SHOWN = 3  # sizes in a report
 NAMED = 20  # classes, and files or lines that are left out, in a report
 COSTLY = 0.1  # share of a table's lines: a column that costs so many is better left out
+COMPARED = 1_000, 10_000  # held-out images, and images to train on, that are compared
+NEAR_COPY = 0.02  # root mean square difference of pixels in 0 … 1: another compression, or a few changed pixels
 SCARCE = 20  # rows of a class: fewer are memorised rather than learned
 
 
@@ -116,6 +119,18 @@ def count_lines(data: FiniteSet) -> Iterator[str]:
     if scarce:
         some = ", ".join(scarce[:SHOWN]) + (" …" if len(scarce) > SHOWN else "")
         yield f"few: {some} have fewer than {SCARCE}: their samples will be much like copies"
+
+
+def near_copies(data: FiniteSet) -> int:
+    """How many of the held-out images (at most COMPARED) hardly differ from one that is trained on; 0 for points."""
+    if data.config.kind != "images":
+        return 0
+    held, trained = (
+        part.some(most).rows.flatten(1).float() / 255
+        for part, most in zip((data.held_out, data.examples), COMPARED, strict=True)
+    )
+    difference = nearest_distance(held, trained) / held.shape[1] ** 0.5
+    return int((difference < NEAR_COPY).sum())
 
 
 def left_out_lines(data: FiniteSet) -> Iterator[str]:
