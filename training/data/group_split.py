@@ -83,6 +83,6 @@ def _check(rows: NDArray[np.int64], held: NDArray[np.bool_], classes: Sequence[s
         groups = int((rows[:, c] > 0).sum())
         who = f"class {classes[c]}" if classes else "the set"
         raise GroupError(
-            f"{who} has its {rows[:, c].sum():,} rows in {groups} group{'' if groups == 1 else 's'}, so that none can be "
-            f"held out: give it rows of more groups, or take it away"
+            f"{who} has its {rows[:, c].sum():,} rows in {groups} group{'' if groups == 1 else 's'}, so that none can "
+            f"be held out: give it rows of more groups, or take it away"
         )

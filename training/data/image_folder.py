@@ -107,7 +107,9 @@ def _matched(pattern: str, root: Path, found: Sequence[Path]) -> dict[Path, str]
         if match is not None:
             groups[path] = match[1] if match.re.groups and match[1] is not None else match[0]
     if not groups:
-        raise DataError(f"group: {pattern!r} is found in no file's path, such as {printable(found[0].relative_to(root))}")
+        raise DataError(
+            f"group: {pattern!r} is found in no file's path, such as {printable(found[0].relative_to(root))}"
+        )
     return groups
 
 

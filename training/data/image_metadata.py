@@ -31,7 +31,8 @@ def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
     """What is said of the images `found` below the root; lines about other files go to `left_out`.
 
     Metadata may lie in any folder between the root and an image. Each line has a `file_name`, relative to the metadata,
-    and may have a `text`, which is a caption, and a `group`, a string or a whole number. Raises DataError if a line cannot be read.
+    and may have a `text`, which is a caption, and a `group`, a string or a whole number. Raises DataError if a line
+    cannot be read.
     """
     captions: dict[Path, str] = {}
     groups: dict[Path, str] = {}

@@ -87,7 +87,9 @@ def image_section(
         "held_out": Choice(0.1, "share of each class for measurements, never trained on"),
     }
     if options.group is not None:
-        section["group"] = Choice(options.group, "finds what an image belongs to; that is held out whole, or not at all")
+        section["group"] = Choice(
+            options.group, "finds what an image belongs to; that is held out whole, or not at all"
+        )
     by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
     section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
@@ -156,8 +158,8 @@ def _report(data: FiniteSet, say: Say) -> None:
     say(f"{len(data.examples):,} to train on, {len(data.held_out):,} held out")
     if near := near_copies(data):
         say(
-            f"near copies: {near:,} that are held out look like one that is trained on, so that figures will flatter; "
-            f"--group REGEX keeps together what belongs together"
+            f"near copies: {near:,} that are held out look like one that is trained on, so that figures flatter the "
+            f"model; --group REGEX keeps together what belongs together"
         )
 
 

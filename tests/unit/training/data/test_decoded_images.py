@@ -518,9 +518,36 @@ def test_metadata_without_captions_is_said_and_images_are_trained_on_without(tmp
     assert captions_of(of) == {}
     assert len(of.examples) + len(of.held_out) == 20
     (note,) = of.notes
-    assert note.startswith(f"{file} has no captions: a caption is its 'text', and it has ")
+    assert note.startswith(f"{file} has neither captions nor groups: these are its 'text' and 'group', and it has ")
     assert "label" not in text or "label" in note
     assert not of.left_out
+
+
+def test_groups_of_metadata_or_of_names_are_held_out_whole(tmp_path):
+    root = make_folder(tmp_path / "of", {"cats": 30, "dogs": 30})
+    files = [f"{kind}/{index}.png" for kind in ("cats", "dogs") for index in range(30)]
+    patient = {file: int(file.split("/")[1].removesuffix(".png")) // 3 for file in files}
+    (root / "metadata.jsonl").write_text(metadata(*({"file_name": file, "group": patient[file]} for file in files)))
+    of = images(root)
+    held = {patient[name] for name in of.held_out.names}
+    assert held and not held & {patient[name] for name in of.examples.names}
+    assert set(of.held_out.labels.tolist()) == {0, 1}
+    assert of.notes == ("10 groups: each is trained on whole, or held out whole",)
+
+    of = images(root, group=r"/(\d)\d*\.png")  # the first digit
+    held = {name.split("/")[1][0] for name in of.held_out.names}
+    assert held and not held & {name.split("/")[1][0] for name in of.examples.names}
+
+
+def test_groups_that_say_nothing_are_refused(tmp_path):
+    root = make_folder(tmp_path / "of", {"cats": 10, "dogs": 10})
+    with pytest.raises(DataError, match="class cats has its 10 rows in 1 group"):
+        images(root, group="cats|dogs")
+    with pytest.raises(DataError, match=r"group: 'patient' is found in no file's path, such as cats/0\.png"):
+        images(root, group="patient")
+    (root / "metadata.jsonl").write_text(metadata({"file_name": "cats/0.png", "group": [3]}))
+    with pytest.raises(DataError, match=r"line 1: group is \[3\], neither a string nor a whole number"):
+        images(root)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from PIL import Image
 from typer.testing import CliRunner
 
 from model.checkpoints.denoiser import load_checkpoint
@@ -253,16 +255,20 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     root = make_folder(tmp_path / "photos", {"rose": 30, "tulip": 20})
     truncated(root / "rose" / "cut.png")
     noise(0).save(root / "tulip" / "copy.png")
+    for index in range(20):
+        nearly = np.asarray(noise(30 + index)) ^ 1
+        Image.fromarray(nearly).save(root / "tulip" / f"near {index}.png")
     result = run("init", "photos", "--name", "flowers")
     assert result.exit_code == 0, said(result)
     for line in (
-        "sizes    8×8 (51), 64×64 (1)",
-        "modes    RGB (52)",
-        "51 images in 2 classes",
+        "sizes    8×8 (71), 64×64 (1)",
+        "modes    RGB (72)",
+        "71 images in 2 classes",
         "  rose        30",
-        "  tulip       21",
+        "  tulip       41",
         "  rose/cut.png: broken: ",
         "copies: 1 are the same as another",
+        "that are held out look like one that is trained on",
         "recipes/flowers.toml: 1,500 steps, about ",
         "now: python -m training train flowers",
     ):
