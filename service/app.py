@@ -33,7 +33,19 @@ from service.jobs.manager import JobManager
 from service.metrics import Metrics
 from service.requests.field_names import sample_field_meant
 from service.requests.schemas import ranges
-from service.routes import admin, data_sets, docs, health, models, openai, openai_edits, playground, sample, scores
+from service.routes import (
+    admin,
+    data_sets,
+    docs,
+    health,
+    models,
+    openai,
+    openai_batches,
+    openai_edits,
+    playground,
+    sample,
+    scores,
+)
 from service.settings import Settings
 from service.state import State
 
@@ -119,7 +131,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
         sample_field_meant,
     )
-    for routes in (sample, scores, data_sets, models, openai, openai_edits, health, admin, docs, playground):
+    of_samples = (sample, scores, data_sets, models, openai, openai_edits, openai_batches)
+    for routes in (*of_samples, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)

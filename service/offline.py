@@ -21,11 +21,12 @@ from service.engine.options import EngineOptions
 from service.http.problems import Problem
 from service.jobs.acceptance import accept
 from service.jobs.arithmetic import arithmetic_of
+from service.jobs.chunk import OtherBytes
 from service.jobs.formats.registry import FORMATS
 from service.jobs.job_request import JobRequest
 from service.jobs.results import FolderResults
+from service.jobs.rows_template import RowsChunk, RowsTemplate
 from service.jobs.specification import Specification
-from service.jobs.template import Chunk, OtherBytes, Template
 from service.metrics import Metrics
 from service.requests.model_choice import choose
 from service.requests.schemas import SampleRequest
@@ -101,7 +102,7 @@ async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, thre
             await asyncio.sleep(0.05)
         out.mkdir(parents=True, exist_ok=True)
         specification = _specification(body, out, catalog, checkpoints, engine, options.threads)
-        await _fill(out, Template.of(catalog, checkpoints, specification), engine, told)
+        await _fill(out, RowsTemplate.of(catalog, checkpoints, specification), engine, told)
     finally:
         engine.stop(0)
 
@@ -128,7 +129,7 @@ def _specification(
     return begun
 
 
-async def _fill(out: Path, template: Template, engine: Engine, told: TextIO) -> None:
+async def _fill(out: Path, template: RowsTemplate, engine: Engine, told: TextIO) -> None:
     specification = template.specification
     results = FolderResults(out.parent)
     results.remove(out.name, lambda name: not name.endswith(".unfinished"))
@@ -137,7 +138,7 @@ async def _fill(out: Path, template: Template, engine: Engine, told: TextIO) -> 
     left = [first for first in specification.firsts() if not (out / (specification.part(first) + ending)).exists()]
     progress = _Progress(specification.rows, sum(map(specification.rows_of, left)), told)
 
-    def submitted(first: int) -> tuple[Chunk, Ticket]:
+    def submitted(first: int) -> tuple[RowsChunk, Ticket]:
         chunk = template.chunk(first)
         return chunk, engine.submit(chunk.job, background=True)
 

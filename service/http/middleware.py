@@ -25,7 +25,10 @@ BODILESS = "spirale.bodiless"
 """In the scope of a GET that was a HEAD."""
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
-MULTIPART_PATHS = ("/v1/images/edits", "/v1/images/variations")
+MULTIPART_PATHS = ("/v1/images/edits", "/v1/images/variations", "/v1/files")
+UPLOAD_LIMIT = 32 * 2**20
+UPLOAD_PATH = "/v1/files"
+"""Where bodies may be that large: a form keeps files of more than a MB on the disk."""
 
 
 class RequestContext:
@@ -146,9 +149,10 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        problem = Problem(413, f"the body is larger than {self.limit:,} bytes")
+        limit = max(self.limit, UPLOAD_LIMIT) if scope["path"] == UPLOAD_PATH else self.limit
+        problem = Problem(413, f"the body is larger than {limit:,} bytes")
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdigit() and int(length) > self.limit:
+        if length.isdigit() and int(length) > limit:
             return await problem.response()(scope, receive, send)
         read = 0
         # Only of a POST is the body waited for; of others what is received is that the client has left.
@@ -163,7 +167,7 @@ class BodyLimit:
                 raise Problem(408, f"the body did not come within {self.seconds:g} s") from None
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
-                if read > self.limit:
+                if read > limit:
                     raise problem
                 if not message.get("more_body", False):
                     due = None

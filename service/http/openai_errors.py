@@ -11,6 +11,7 @@ from service.http.problems import MEDIA_TYPE
 
 OPENAI_PATHS = re.compile(r"/v1(/.*)?", re.DOTALL)
 CODES = {401: "invalid_api_key", 404: "unknown_url", 429: "rate_limit_exceeded"}
+NOT_FOUND = {"model": "model_not_found"}  # by the field that names what there is not
 
 
 class OpenAIErrors:
@@ -46,12 +47,17 @@ def _is_problem(start: Message) -> bool:
 
 def _translated(start: Message, body: bytes) -> tuple[Message, Message]:
     problem = json.loads(body)
-    status = 400 if start["status"] == 422 else start["status"]
+    status = openai_status(start["status"])
     content = json.dumps(openai_error(status, problem)).encode()
     start = {**start, "status": status, "headers": list(start["headers"])}
     headers = MutableHeaders(scope=start)
     headers["Content-Type"], headers["Content-Length"] = "application/json", str(len(content))
     return start, {"type": "http.response.body", "body": content}
+
+
+def openai_status(status: int) -> int:
+    """A problem's status as OpenAI has it."""
+    return 400 if status == 422 else status
 
 
 def openai_error(status: int, problem: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +68,6 @@ def openai_error(status: int, problem: dict[str, Any]) -> dict[str, Any]:
             "message": problem["detail"],
             "type": "invalid_request_error" if status < 500 and status != 429 else "server_error",
             "param": param,
-            "code": "model_not_found" if (status, param) == (404, "model") else CODES.get(status),
+            "code": CODES.get(status) if param is None else NOT_FOUND.get(param) if status == 404 else None,
         }
     }

@@ -1,14 +1,12 @@
 """Jobs as the routes answer them."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from service.jobs.specification import Specification
-
-if TYPE_CHECKING:  # they come with SQLAlchemy
-    from service.jobs.store_tables import JobRecord, StoredFile
+from service.jobs.store_records import JobRecord, StoredFile
 
 
 class JobAnswer(BaseModel):
@@ -44,7 +42,7 @@ class FilesAnswer(BaseModel):
     files: list[FileAnswer]
 
 
-def job_answer(record: "JobRecord", keep_seconds: float) -> JobAnswer:
+def job_answer(record: JobRecord, keep_seconds: float) -> JobAnswer:
     """`keep_seconds` after a job has finished, its files are deleted."""
     rate = record.rows_done / record.seconds if record.seconds > 0 and record.rows_done else None
     unfinished = record.state in ("queued", "running")
@@ -67,7 +65,7 @@ def job_answer(record: "JobRecord", keep_seconds: float) -> JobAnswer:
     )
 
 
-def files_answer(files: "list[StoredFile]") -> FilesAnswer:
+def files_answer(files: list[StoredFile]) -> FilesAnswer:
     return FilesAnswer(files=[FileAnswer(name=file.name, bytes=file.bytes, sha256=file.sha256) for file in files])
 
 

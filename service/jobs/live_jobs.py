@@ -21,7 +21,7 @@ from service.jobs.job_options import JobOptions
 from service.jobs.producer import Producer
 from service.jobs.results import Results
 from service.jobs.store import JobStore, KeyReused
-from service.jobs.store_tables import JobRecord, NewJob, State, StoredFile
+from service.jobs.store_records import JobRecord, NewJob, State, StoredFile
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class LiveJobs:
         close: Callable[[], None],
     ):
         """`asking` is the one thread that talks to the store; `close` is called in the end."""
-        self._store, self.results, self._asking = store, results, asking
+        self.store, self.results, self._asking = store, results, asking
         self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,13 +76,13 @@ class LiveJobs:
             await asyncio.to_thread(self.results.check)
         except OSError as error:
             raise Problem(503, f"results cannot be written: {error.strerror or error}") from error
-        counts = await self._ask(self._store.counts)
+        counts = await self.ask(self.store.counts)
         if counts.get("queued", 0) + counts.get("running", 0) >= MOST_UNFINISHED:
             raise Problem(
                 429, f"{MOST_UNFINISHED:,} jobs are unfinished; delete some, or wait", headers={"Retry-After": "60"}
             )
         try:
-            record, _ = await self._ask(self._store.add, new)
+            record, _ = await self.ask(self.store.add, new)
         except KeyReused as error:
             raise Problem(
                 422, f"this Idempotency-Key came with another body before, for the job {error}; use a new key"
@@ -92,7 +92,7 @@ class LiveJobs:
         return record
 
     async def get(self, job: str, owner: str) -> JobRecord:
-        record = await self._ask(self._store.get, job, owner) if JOB_ID.fullmatch(job) else None
+        record = await self.ask(self.store.get, job, owner) if JOB_ID.fullmatch(job) else None
         if record is None:
             raise Problem(404, f"there is no job {job[:80]!r}; GET /jobs lists those that there are")
         if record.expired is not None:
@@ -101,21 +101,25 @@ class LiveJobs:
 
     async def listed(self, owner: str, limit: int, before: str | None) -> list[JobRecord]:
         """The newest first; `before`: those that are older than that one."""
-        return await self._ask(self._store.listed, owner, limit, before)
+        return await self.ask(self.store.listed, owner, limit, before)
+
+    def drop(self, job: str) -> None:
+        """Work on it no more."""
+        if self._producer is not None:
+            self._producer.drop(job)
 
     async def cancel(self, job: str, owner: str) -> None:
         """End it, where it is not finished, and delete its files."""
         await self.get(job, owner)
-        if self._producer is not None:
-            self._producer.drop(job)
-        await self._ask(self._store.cancel, job)
+        self.drop(job)
+        await self.ask(self.store.cancel, job)
         with contextlib.suppress(OSError):  # upkeep tries again
             await asyncio.to_thread(self.results.remove, job)
 
     async def files(self, job: str, owner: str) -> list[StoredFile]:
         """Those that are published, in the rows' order."""
         await self.get(job, owner)
-        return await self._ask(self._store.files, job)
+        return await self.ask(self.store.files, job)
 
     async def file(self, job: str, owner: str, name: str) -> StoredFile:
         """Raises Problem (404) that says what there is."""
@@ -136,15 +140,19 @@ class LiveJobs:
         removed: set[str] = set()  # by this process: the place need not be asked again
         while True:
             with contextlib.suppress(Problem, OSError):
-                for job in await self._ask(self._store.expire, self._options.keep_seconds, self._options.keep_bytes):
+                for job in await self.ask(self.store.expire, self._options.keep_seconds, self._options.keep_bytes):
                     log.info("job expired", job=job)
-                for job in await self._ask(self._store.without_files) - removed:
+                for job in await self.ask(self.store.without_files) - removed:
                     await asyncio.to_thread(self.results.remove, job)
                     removed.add(job)
-                counts = await self._ask(self._store.counts)
+                await self.ask(self.store.uploads.expire, self._options.keep_seconds)
+                for upload in await self.ask(self.store.uploads.without_content, removed):
+                    await asyncio.to_thread(self.results.remove, upload)
+                    removed.add(upload)
+                counts = await self.ask(self.store.counts)
                 for state in STATES:
                     self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
-                self._metrics.jobs_lag.set(await self._ask(self._store.lag))
+                self._metrics.jobs_lag.set(await self.ask(self.store.lag))
             await asyncio.sleep(UPKEEP_EVERY)
 
     async def _tell(self) -> None:
@@ -152,7 +160,7 @@ class LiveJobs:
         while True:
             record = None
             with contextlib.suppress(Problem):
-                record = await self._ask(self._store.take_webhook, webhooks.delay_after)
+                record = await self.ask(self.store.take_webhook, webhooks.delay_after)
             if record is None:
                 await asyncio.sleep(TELL_EVERY)
                 continue
@@ -168,11 +176,11 @@ class LiveJobs:
                 continue
             if 200 <= status < 300:
                 with contextlib.suppress(Problem):
-                    await self._ask(self._store.told, record.id)
+                    await self.ask(self.store.told, record.id)
             else:
                 log.warning("webhook not taken", job=record.id, status=status)
 
-    async def _ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    async def ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Of the store, in its thread."""
         call = functools.partial(function, *arguments, **named)
         try:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,16 @@ from pydantic import ValidationError
 
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
-from service.engine.job import EngineStopped, JobFailed
+from service.engine.job import EngineStopped, Job, JobFailed, Samples
 from service.http.problems import Problem
-from service.jobs.arithmetic import arithmetic_of
+from service.jobs.batch_lines import WrongLines
+from service.jobs.batch_specification import BatchSpecification
+from service.jobs.chunk import Chunk, OtherBytes, Template, Written
 from service.jobs.results import Results
-from service.jobs.specification import Specification
+from service.jobs.specification import InChunks, Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
-from service.jobs.store_tables import JobRecord, StoredFile
-from service.jobs.template import Chunk, OtherBytes, Template, Written
+from service.jobs.store_records import JobRecord, StoredFile
+from service.jobs.templates import template_of
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -57,7 +59,7 @@ class Claimed:
     """
 
     record: JobRecord
-    specification: Specification
+    specification: InChunks
     left: deque[int]
     working: set[asyncio.Task[None]] = field(default_factory=set)
     template: tuple[Catalog, Template] | None = None
@@ -143,7 +145,8 @@ class Producer:
             if record is None:
                 return
             try:
-                specification = Specification.model_validate_json(record.specification)
+                kind = Specification if record.input_file is None else BatchSpecification
+                specification: InChunks = kind.model_validate_json(record.specification)
             except ValidationError:
                 await self._fail(record, "it was accepted by another version of this service, which wrote it otherwise")
                 continue
@@ -165,15 +168,15 @@ class Producer:
         try:
             template = await self._template(claimed)
             chunk = await self._write(template.chunk, first)
-            samples = await self._engine.result(self._engine.submit(chunk.job, background=True))
-            written = await self._write(template.written, chunk, samples.data)
+            written = await self._write(chunk.written, await self._sampled(chunk.jobs))
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
             log.info("job left to others", job=record.id)
             self.drop(record.id)
-        except (OtherBytes, JobFailed, Problem) as error:
+        except (OtherBytes, WrongLines, JobFailed, Problem) as error:
             await self._fail(record, str(error))
-        except EngineStopped as error:  # the process ends, or the model is another now: the next look at it tells
+        except (EngineStopped, OSError) as error:
+            # The process ends, the model is another now, or a file cannot be read: the next look at it tells.
             claimed.left.appendleft(first)
             claimed.paused = str(error)
             await asyncio.sleep(LOOK_EVERY)
@@ -187,21 +190,29 @@ class Producer:
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
+    async def _sampled(self, jobs: Sequence[Job]) -> list[Samples | JobFailed]:
+        """Raises EngineStopped."""
+
+        async def sample(job: Job) -> Samples:
+            return await self._engine.result(self._engine.submit(job, background=True))
+
+        found: list[Samples | JobFailed] = []
+        for one in await asyncio.gather(*map(sample, jobs), return_exceptions=True):
+            if isinstance(one, BaseException) and not isinstance(one, JobFailed):
+                raise one
+            found.append(one)
+        return found
+
     async def _template(self, claimed: Claimed) -> Template:
-        """What the models of now make of the request. Raises OtherBytes."""
-        catalog, specification = self._catalog(), claimed.specification
+        """What the models of now make of the request. Raises OtherBytes, EngineStopped, or OSError."""
+        catalog = self._catalog()
         if claimed.template is None or claimed.template[0] is not catalog:
-            template = await self._write(Template.of, catalog, self._checkpoints, specification)
             snapshot = self._engine.snapshot()
-            if specification.model_key not in snapshot.keys:
-                raise EngineStopped(f"the model {specification.model} is not ready")
-            now = arithmetic_of(snapshot, specification.model_key, self._threads)
-            if specification.reproducible and now != specification.arithmetic:
-                raise OtherBytes(
-                    f"it was begun by {specification.arithmetic} and would go on by {now}: other bytes would come; "
-                    "ask with `reproducible: false` to go on in such a case"
-                )
-            claimed.template = catalog, template
+            made = await self._write(
+                template_of, claimed.record, claimed.specification, catalog, snapshot, self._checkpoints, self._threads,
+                self._results,
+            )  # fmt: skip
+            claimed.template = catalog, made
         return claimed.template[1]
 
     async def _publish(self, claimed: Claimed, chunk: Chunk, written: Written) -> JobRecord:
@@ -223,16 +234,16 @@ class Producer:
                 for file, content in zip(made, written.files.values(), strict=True):
                     await self._write(self._results.put, record.id, file.stored, content)
                 claimed.paused = None
-                rows = len(chunk.job)
                 published = await self._ask(
-                    self._store.publish, record.id, record.fence, chunk.first, rows, made, written.kept
+                    self._store.publish, record.id, record.fence, chunk.first, chunk.rows, made, written.kept
                 )
             except OSError as error:
                 await self._pause(claimed, f"results cannot be written: {error.strerror or error}")
             except sa.exc.DBAPIError as error:
                 await self._pause(claimed, f"the store does not answer: {error.orig}")
             else:
-                self._metrics.job_rows.labels(dataset=specification.dataset).inc(len(chunk.job))
+                for dataset, count in chunk.samples.items():
+                    self._metrics.job_rows.labels(dataset=dataset).inc(count)
                 self._metrics.job_bytes.inc(sum(file.bytes for file in made))
                 return published
 

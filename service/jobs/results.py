@@ -19,8 +19,8 @@ class Results(Protocol):
     def put(self, job: str, name: str, content: bytes) -> None:
         """Durable when this returns."""
 
-    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
-        """Bytes start … stop − 1, piece by piece. Raises FileNotFoundError at once."""
+    def read(self, job: str, name: str, start: int, stop: int | None) -> Iterator[bytes]:
+        """Bytes start … stop − 1, or to the end, piece by piece. Raises FileNotFoundError at once."""
 
     def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
         """Delete a job's files, except those whose names `unless` holds for."""
@@ -57,13 +57,13 @@ class FolderResults:
         finally:
             os.close(entry)
 
-    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
+    def read(self, job: str, name: str, start: int, stop: int | None) -> Iterator[bytes]:
         file = (self._root / job / name).open("rb")
 
         def pieces() -> Iterator[bytes]:
             with file:
+                left = (os.fstat(file.fileno()).st_size if stop is None else stop) - start
                 file.seek(start)
-                left = stop - start
                 while left > 0 and (piece := file.read(min(PIECE, left))):
                     left -= len(piece)
                     yield piece
@@ -98,10 +98,11 @@ class RemoteResults:
     def put(self, job: str, name: str, content: bytes) -> None:
         self._files.pipe_file(f"{self._root}/{job}/{name}", content)
 
-    def read(self, job: str, name: str, start: int, stop: int) -> Iterator[bytes]:
+    def read(self, job: str, name: str, start: int, stop: int | None) -> Iterator[bytes]:
         path = f"{self._root}/{job}/{name}"
-        self._files.info(path)
-        return (self._files.cat_file(path, at, min(stop, at + PIECE)) for at in range(start, stop, PIECE))
+        size = self._files.info(path)["size"]
+        end = size if stop is None else stop
+        return (self._files.cat_file(path, at, min(end, at + PIECE)) for at in range(start, end, PIECE))
 
     def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
         folder = f"{self._root}/{job}"

@@ -9,8 +9,29 @@ from service.jobs.label_plan import LabelPlan
 from service.jobs.quality_filter import AcceptRule
 
 
-class Specification(BaseModel):
-    """Stored as JSON. Row i is a function of this, the weights, and i.
+class InChunks(BaseModel):
+    """Rows, each a function of what is stored, the weights and its number, that are made chunk by chunk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    rows_per_file: int
+
+    def firsts(self) -> range:
+        """The number of each chunk's first row."""
+        return range(0, self.rows, self.rows_per_file)
+
+    def rows_of(self, first: int) -> int:
+        """How many rows the chunk has that begins there."""
+        return min(self.rows_per_file, self.rows - first)
+
+    def part(self, first: int) -> str:
+        """What clients call the chunk's files, without the ending."""
+        return f"part-{first // self.rows_per_file:05d}"
+
+
+class Specification(InChunks):
+    """Of a data set. Stored as JSON.
 
     request       a sample request's body without label and n, every default filled in
     labels        the class of each row
@@ -21,15 +42,11 @@ class Specification(BaseModel):
     arithmetic    what computes them: equal where the same numbers come out
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     request: dict[str, Any]
     labels: LabelPlan
     asked_label: Any
     names: tuple[str, ...]
     format: FormatName
-    rows: int
-    rows_per_file: int
     reproducible: bool
     accept: AcceptRule | None = None
     model_key: str
@@ -43,19 +60,7 @@ class Specification(BaseModel):
     def dataset(self) -> str:
         return str(self.request["dataset"])
 
-    def firsts(self) -> range:
-        """The number of each chunk's first row."""
-        return range(0, self.rows, self.rows_per_file)
-
-    def rows_of(self, first: int) -> int:
-        """How many rows the chunk has that begins there."""
-        return min(self.rows_per_file, self.rows - first)
-
     @property
     def labelled(self) -> bool:
         """Have rows a class?"""
         return self.labels != LabelPlan()
-
-    def part(self, first: int) -> str:
-        """What clients call the chunk's files, without the ending."""
-        return f"part-{first // self.rows_per_file:05d}"

@@ -11,7 +11,10 @@ from dataclasses import asdict, fields
 
 import sqlalchemy as sa
 
-from service.jobs.store_tables import UNFINISHED, JobRecord, NewJob, State, StoredFile, chunks, files, jobs
+from service.jobs.store_records import UNFINISHED, JobRecord, NewJob, State, StoredFile
+from service.jobs.store_tables import chunks, files, jobs, uploads
+from service.jobs.store_totals import StoreTotals
+from service.jobs.upload_store import UploadStore
 
 LEASE_SECONDS = 15.0
 MOST_DEATHS = 5  # of processes in a row, without a chunk between them, after which a job is not tried again
@@ -25,12 +28,12 @@ class LeaseLost(Exception):
     """The job was cancelled, or another process works on it."""
 
 
-class JobStore:
-    """`clock` tells the seconds since 1970; without one PostgreSQL's own counts, which all its clients share."""
+class JobStore(StoreTotals):
+    """`uploads` are the files that batches read."""
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] | None = None):
-        self._engine = engine
-        self._clock = clock
+        super().__init__(engine, clock)
+        self.uploads = UploadStore(engine, clock)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -41,8 +44,9 @@ class JobStore:
             if new.idempotency_key is not None and (known := self._by_key(connection, new)) is not None:
                 return known, False
             now = self._now(connection)
+            kind = "job-" if new.input_file is None else "batch_"
             values = asdict(new) | dict(
-                id=f"job-{secrets.token_hex(12)}", state="queued", revision=1, rows_done=0, rows_kept=0, bytes=0,
+                id=kind + secrets.token_hex(12), state="queued", revision=1, rows_done=0, rows_kept=0, bytes=0,
                 seconds=0.0, fence=0, deaths=0, created=now, progressed=now,
             )  # fmt: skip
             try:
@@ -60,9 +64,13 @@ class JobStore:
         with self._reading() as connection:
             return self._get(connection, job, owner)
 
-    def listed(self, owner: str, limit: int, before: str | None = None) -> list[JobRecord]:
-        """The owner's jobs that have not expired, the newest first; `before`: those that are older than that one."""
-        wanted = sa.select(jobs).where(jobs.c.owner == owner, jobs.c.expired.is_(None))
+    def listed(
+        self, owner: str, limit: int | None, before: str | None = None, *, batches: bool = False
+    ) -> list[JobRecord]:
+        """The owner's data sets that have not expired, or the batches, the newest first; `before`: those that are
+        older than that one."""
+        kind = jobs.c.input_file.is_not(None) if batches else jobs.c.input_file.is_(None)
+        wanted = sa.select(jobs).where(jobs.c.owner == owner, jobs.c.expired.is_(None), kind)
         with self._reading() as connection:
             if before is not None:
                 created = sa.select(jobs.c.created).where(jobs.c.id == before, jobs.c.owner == owner).scalar_subquery()
@@ -158,6 +166,14 @@ class JobStore:
         with self._engine.begin() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.state == "running").values(lease_until=0.0))
 
+    def stop(self, job: str) -> JobRecord:
+        """End a job that is not finished, and keep its files. Nothing happens to one that is."""
+        with self._engine.begin() as connection:
+            record = self._locked(connection, job)
+            if record.state not in UNFINISHED:
+                return record
+            return self._finish(connection, job, "cancelled", self._now(connection), None)
+
     def cancel(self, job: str) -> JobRecord:
         """End a job that is not finished, or let go of one that is. Its files may be deleted then."""
         with self._engine.begin() as connection:
@@ -202,7 +218,8 @@ class JobStore:
             connection.execute(sa.delete(jobs).where(jobs.c.expired < now - max(keep_seconds, 86400.0)))
             kept = sa.select(jobs.c.id, jobs.c.bytes, jobs.c.finished).where(jobs.c.expired.is_(None))
             held = connection.execute(kept.order_by(jobs.c.finished.is_(None).desc(), jobs.c.finished.desc())).all()
-            gone, total = [], 0
+            sent = sa.select(sa.func.coalesce(sa.func.sum(uploads.c.bytes), 0))
+            gone, total = [], int(connection.execute(sent).scalar_one())
             for job, size, finished in held:  # unfinished jobs first, then from the newest to the oldest
                 total += size
                 if finished is not None and (finished < now - keep_seconds or total > keep_bytes):
@@ -213,38 +230,20 @@ class JobStore:
                 connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
             return gone
 
-    def counts(self) -> dict[State, int]:
-        """How many jobs are in each state; those that have expired do not count."""
-        wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
-        with self._reading() as connection:
-            return {state: count for state, count in connection.execute(wanted)}
-
-    def lag(self) -> float:
-        """Seconds since any unfinished job came, was claimed or went on; 0 where there is none."""
-        wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
-        with self._reading() as connection:
-            latest = connection.execute(wanted).scalar_one()
-            return 0.0 if latest is None else max(0.0, self._now(connection) - latest)
-
     def without_files(self) -> set[str]:
         """The jobs whose files may be deleted."""
-        wanted = sa.select(jobs.c.id).where(sa.or_(jobs.c.expired.is_not(None), jobs.c.state == "cancelled"))
+        kept = sa.and_(jobs.c.expired.is_(None), sa.or_(jobs.c.state != "cancelled", jobs.c.input_file.is_not(None)))
+        wanted = sa.select(jobs.c.id).where(sa.not_(kept))
         with self._reading() as connection:
             return set(connection.execute(wanted).scalars())
 
-    def bytes(self) -> int:
-        """That all results take."""
-        with self._reading() as connection:
-            return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(files.c.bytes), 0))).scalar_one())
-
-    def _reading(self) -> sa.Connection:
-        """Without a transaction: in SQLite even one that only reads would wait for those that write."""
-        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-    def _now(self, connection: sa.Connection) -> float:
-        if self._clock is not None:
-            return self._clock()
-        return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+    def delete_files(self, job: str, ending: str) -> None:
+        """Let go of the files whose names end so: they may be deleted then."""
+        gone = sa.delete(files).where(files.c.job == job, files.c.name.endswith(ending, autoescape=True))
+        left = sa.select(sa.func.coalesce(sa.func.sum(files.c.bytes), 0)).where(files.c.job == job).scalar_subquery()
+        with self._engine.begin() as connection:
+            connection.execute(gone)
+            connection.execute(sa.update(jobs).where(jobs.c.id == job).values(bytes=left))
 
     def _get(self, connection: sa.Connection, job: str, owner: str | None = None) -> JobRecord | None:
         wanted = sa.select(jobs).where(jobs.c.id == job)

@@ -1,15 +1,9 @@
-"""The store's tables, as this version of the service uses them, and its records in Python.
+"""The store's tables, as this version of the service uses them.
 
 `migrations/` makes them: a test compares the two.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import sqlalchemy as sa
-
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-UNFINISHED: tuple[State, ...] = ("queued", "running")
 
 metadata = sa.MetaData()
 
@@ -42,6 +36,7 @@ jobs = sa.Table(
     sa.Column("webhook", sa.Text),
     sa.Column("webhook_due", sa.Float),
     sa.Column("webhook_tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("input_file", sa.String(40)),
     sa.UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     sa.Index("jobs_by_state", "state", "created"),
     sa.Index("jobs_by_owner", "owner", "created"),
@@ -65,78 +60,16 @@ files = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
 )
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """What is known of a job when it is accepted.
-
-    owner            whose it is: only they see it
-    idempotency_key  the client's own name for it; None without one
-    body_hash        of the request's body, as it was sent
-    specification    JSON with every default filled in
-    rows_per_file    that a chunk makes; the last makes the rest
-    webhook          the address that its end is told to; None tells nobody
-    """
-
-    owner: str
-    idempotency_key: str | None
-    body_hash: str
-    specification: str
-    rows: int
-    rows_per_file: int
-    webhook: str | None
-
-
-@dataclass(frozen=True)
-class JobRecord(NewJob):
-    """A job as it is stored. Times are seconds since 1970, by the store's clock.
-
-    error        why it failed
-    paused       why it does not go on at present
-    revision     counts its changes
-    rows_done    of the chunks that are published; rows_kept of them passed the filters
-    seconds      that work on it took
-    fence        counts the claims: only the last one may publish
-    deaths       of processes that had claimed it, since its last chunk
-    progressed   when it was claimed, or its last chunk was published
-    finished     when it was done, failed or cancelled
-    expired      when its files were deleted
-    webhook_due  when its end is told next; None where nobody waits for it
-    """
-
-    id: str
-    state: State
-    error: str | None
-    paused: str | None
-    revision: int
-    rows_done: int
-    rows_kept: int
-    bytes: int
-    seconds: float
-    lease_owner: str | None
-    lease_until: float | None
-    fence: int
-    deaths: int
-    created: float
-    progressed: float
-    finished: float | None
-    expired: float | None
-    webhook_due: float | None
-    webhook_tries: int
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file of a job.
-
-    name    that clients know it by
-    first   the number of the chunk's first row
-    stored  its name among the results, which has the fence in it
-    """
-
-    name: str
-    first: int
-    stored: str
-    bytes: int
-    sha256: str
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("purpose", sa.String(40), nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expired", sa.Float),
+    sa.Index("uploads_by_owner", "owner", "created"),
+)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
@@ -124,10 +123,10 @@ def _images_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     return _json(ImagesAnswer, resolved, images=images)
 
 
-def openai_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    """As OpenAI's images API has it."""
+def openai_json(resolved: Resolved, data: np.ndarray, zoom: int, created: int) -> bytes:
+    """As OpenAI's images API has it; `created` in seconds since 1970."""
     images = [{"b64_json": base64.b64encode(png).decode()} for png in _pngs(resolved, data, zoom)]
-    return json.dumps({"created": int(time.time()), "data": images}).encode()
+    return json.dumps({"created": created, "data": images}).encode()
 
 
 def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,12 +16,10 @@ from service.http.ranges import Unsatisfiable, part_of
 from service.jobs.acceptance import accept
 from service.jobs.job_answers import FilesAnswer, JobAnswer, JobsAnswer, files_answer, job_answer
 from service.jobs.job_request import JobRequest
+from service.jobs.store_records import JobRecord, NewJob
 from service.jobs.webhooks import refusal
 from service.responses.event_stream import HEADERS, MEDIA_TYPE
 from service.state import AppState, State
-
-if TYPE_CHECKING:  # they come with SQLAlchemy
-    from service.jobs.store_tables import JobRecord
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -71,8 +69,6 @@ async def submit(
         state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), state.jobs.threads, body
     )
     live = await state.jobs.live()
-    from service.jobs.store_tables import NewJob
-
     asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
     record = await live.submit(
         NewJob(
@@ -83,6 +79,7 @@ async def submit(
             rows=specification.rows,
             rows_per_file=specification.rows_per_file,
             webhook=body.webhook,
+            input_file=None,
         )
     )
     return _json(state, record, status=202, headers={"Location": f"/jobs/{record.id}"})
@@ -178,17 +175,17 @@ async def download(job: str, name: str, request: Request, state: AppState) -> Re
     return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/octet-stream")
 
 
-async def _record(job: str, state: State) -> "JobRecord":
+async def _record(job: str, state: State) -> JobRecord:
     live = await state.jobs.live()
     return await live.get(job, state.jobs.options.owner)
 
 
-def _json(state: State, record: "JobRecord", status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _json(state: State, record: JobRecord, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     body = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
     return Response(body, status, media_type="application/json", headers=UNKEPT | (headers or {}))
 
 
-async def _changes(record: "JobRecord", seen: str | None, state: State) -> AsyncIterator[bytes]:
+async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIterator[bytes]:
     """An event at once, where the client has not seen this state, and one for each change, until the job ends. It ends
     before that where the service does: browsers come again by themselves, with the last id."""
     told, silent = seen, 0.0
@@ -209,7 +206,7 @@ async def _changes(record: "JobRecord", seen: str | None, state: State) -> Async
             return
 
 
-def _event(record: "JobRecord", state: State) -> bytes:
+def _event(record: JobRecord, state: State) -> bytes:
     name = record.state if record.state in FINISHED else "progress"
     data: Any = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
     return f"id: {record.revision}\nevent: {name}\ndata: {data}\n\n".encode()

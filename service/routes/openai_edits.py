@@ -16,8 +16,9 @@ from service.http.problems import Problem, invalid
 from service.media import encoding
 from service.media.uploads import MAX_BYTES, PictureError, transparency
 from service.requests.leniency import SEED_SCHEMA
+from service.requests.openai_images import IGNORED, ImagesOptions
 from service.requests.schemas import MAX_PROMPT
-from service.routes.openai import IGNORED, RESPONSES, ImagesOptions, OpenAIRoute, answered
+from service.routes.openai import RESPONSES, OpenAIRoute, answered
 from service.state import AppState
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)

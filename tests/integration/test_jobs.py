@@ -314,7 +314,7 @@ def test_another_process_goes_on_with_the_same_bytes_and_says_where_it_cannot(
     address = f"/jobs/{job['id']}"
     wait_for(lambda: first.get(address).json()["rows_done"], every=0.01)
     first.__exit__(None, None, None)
-    monkeypatch.setattr("service.jobs.producer.arithmetic_of", lambda *_: "an abacus")
+    monkeypatch.setattr("service.jobs.templates.arithmetic_of", lambda *_: "an abacus")
     second = make_client(jobs_dir=tmp_path)
     if reproducible:
         wait_for(lambda: second.get(address).json()["state"] == "failed", every=0.02)

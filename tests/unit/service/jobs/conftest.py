@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from service.jobs.store import JobStore
 from service.jobs.store_opening import postgres_store, sqlite_store
-from service.jobs.store_tables import NewJob
+from service.jobs.store_records import NewJob
 from tests.postgres import postgres_server
 
 
@@ -48,7 +48,7 @@ def make_store(request, tmp_path, clock) -> Iterator[Callable[[], JobStore]]:
     yield make
     if opened and request.param == "postgres":
         with opened[0]._engine.begin() as connection:
-            connection.execute(sa.text("TRUNCATE jobs CASCADE"))
+            connection.execute(sa.text("TRUNCATE jobs, uploads CASCADE"))
     for store in opened:
         store.close()
 
@@ -65,5 +65,6 @@ def new_job(
     key: str | None = None,
     body: str = "a",
     webhook: str | None = None,
+    input_file: str | None = None,
 ) -> NewJob:
-    return NewJob(owner, key, body, "{}", rows, rows_per_file, webhook)
+    return NewJob(owner, key, body, "{}", rows, rows_per_file, webhook, input_file)

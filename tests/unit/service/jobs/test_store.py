@@ -10,7 +10,9 @@ from alembic.migration import MigrationContext
 
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
 from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
-from service.jobs.store_tables import StoredFile, metadata
+from service.jobs.store_records import StoredFile
+from service.jobs.store_tables import metadata
+from service.jobs.upload_store import FORGOTTEN_AFTER, WRITTEN_WITHIN
 from service.jobs.webhooks import FIRST_DELAY, MOST_TRIES, delay_after
 from tests.unit.service.jobs.conftest import new_job
 
@@ -228,3 +230,45 @@ def test_which_file_system_a_path_is_on(tmp_path):
 def test_one_process_at_a_time_has_a_folder_to_itself(tmp_path):
     lock = only_process(tmp_path / "lock")
     assert lock is not None and only_process(tmp_path / "lock") is None
+
+
+def test_batches_are_listed_apart_and_one_that_is_stopped_keeps_its_files(store):
+    job, batch = store.add(new_job())[0].id, store.add(new_job(input_file="file-a", rows=8))[0].id
+    assert job.startswith("job-") and batch.startswith("batch_")
+    assert [one.id for one in store.listed("me", 9)] == [job]
+    assert [one.id for one in store.listed("me", 9, batches=True)] == [batch]
+    store.claim("process", besides=[job])
+    store.publish(batch, 1, 0, 4, [one_file(0)], kept=3)
+    assert store.output_sizes("me", ".npy") == {}
+    assert store.stop(batch).state == store.stop(batch).state == "cancelled"
+    assert len(store.files(batch)) == 1 and batch not in store.without_files()
+    assert store.output_sizes("me", ".npy") == {batch: 100} and store.output_sizes("other", ".npy") == {}
+    with pytest.raises(LeaseLost):
+        store.publish(batch, 1, 4, 4, [])
+    store.delete_files(batch, ".npy")
+    assert store.files(batch) == [] and store.get(batch).bytes == 0
+
+
+def test_an_upload_is_seen_when_it_is_complete_and_goes_with_age_unless_a_batch_reads_it(store, clock):
+    uploads = store.uploads
+    for name in ("file-a", "file-b"):
+        uploads.add(name, "me", "asked.jsonl", "batch", 3, 100)
+        assert uploads.get(name, "me") is None
+        uploads.complete(name)
+    assert uploads.get("file-a", "other") is None and uploads.get("file-a", "me").lines == 3
+    assert [one.id for one in uploads.listed("me")] == ["file-b", "file-a"] and store.bytes() == 200
+    batch = store.add(new_job(input_file="file-a"))[0].id
+    clock.now += 50
+    uploads.expire(100)
+    assert len(uploads.listed("me")) == 2
+    clock.now += 100
+    uploads.expire(100)
+    assert [one.id for one in uploads.listed("me")] == ["file-a"] and store.bytes() == 100
+    assert uploads.without_content(()) == set(), "it may still be written"
+    clock.now += WRITTEN_WITHIN + 1
+    assert uploads.without_content(()) == {"file-b"} and uploads.without_content({"file-b"}) == set()
+    store.stop(batch)
+    uploads.expire(100)
+    clock.now += FORGOTTEN_AFTER + 1
+    uploads.expire(100)
+    assert uploads.listed("me") == [] and uploads.without_content(()) == set()

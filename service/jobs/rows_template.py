@@ -1,5 +1,6 @@
-"""A job's request as the models of now resolve it, from which any of its chunks is made."""
+"""A data set's request as the models of now resolve it, from which any of its chunks is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from model.checkpoints.judge import Judge
 from model.conditions import NO_LABEL
 from model.noise import MAX_SEED, sample_seeds
 from service.checkpoints.catalog import Catalog
-from service.engine.job import Job
+from service.engine.job import Job, JobFailed, Samples
+from service.jobs.chunk import OtherBytes, Written
 from service.jobs.formats.registry import FORMATS
 from service.jobs.formats.shard import Shard
 from service.jobs.quality_filter import judge_of, kept_rows
@@ -21,29 +23,37 @@ from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import SampleRequest
 
 
-class OtherBytes(Exception):
-    """The models of now would not give what the job's rows so far are part of; the reason is for people."""
-
-
 @dataclass(frozen=True, eq=False)
-class Chunk:
-    """Rows first … first + n of a job, for the engine. `classes` as `LabelPlan.of_rows` gives them."""
+class RowsChunk:
+    """`classes` as `LabelPlan.of_rows` gives them."""
 
+    template: "RowsTemplate"
     first: int
     classes: np.ndarray | None
     job: Job
 
+    @property
+    def rows(self) -> int:
+        return len(self.job)
+
+    @property
+    def jobs(self) -> tuple[Job]:
+        return (self.job,)
+
+    @property
+    def samples(self) -> dict[str, int]:
+        return {self.template.specification.dataset: self.rows}
+
+    def written(self, found: Sequence[Samples | JobFailed]) -> Written:
+        """Raises JobFailed."""
+        (samples,) = found
+        if isinstance(samples, JobFailed):
+            raise samples
+        return self.template.written(self, samples.data)
+
 
 @dataclass(frozen=True, eq=False)
-class Written:
-    """The content of a chunk's files, by the ending of their names, and how many of its rows are in them."""
-
-    files: dict[str, bytes]
-    kept: int
-
-
-@dataclass(frozen=True, eq=False)
-class Template:
+class RowsTemplate:
     """Nothing of it is for the event loop.
 
     resolved  a request of one row, which resolves as every row does except for label and seed
@@ -55,7 +65,7 @@ class Template:
     judge: Judge | None
 
     @staticmethod
-    def of(catalog: Catalog, checkpoints: Path, specification: Specification) -> "Template":
+    def of(catalog: Catalog, checkpoints: Path, specification: Specification) -> "RowsTemplate":
         """It decodes a hint, and loads a judge, where there is such. Raises OtherBytes, or Problem."""
         if specification.model not in catalog.served:
             raise OtherBytes(f"the model {specification.model} is not there any more")
@@ -73,9 +83,9 @@ class Template:
             judge = judge_of(checkpoints, data.model_copy(update={"labels": specification.names}))
             if judge is None or judge.key != rule.key:
                 raise OtherBytes(f"the judge {rule.judge} changed or is not there any more: it would keep other rows")
-        return Template(specification, resolved, judge)
+        return RowsTemplate(specification, resolved, judge)
 
-    def chunk(self, first: int) -> Chunk:
+    def chunk(self, first: int) -> RowsChunk:
         """The chunk that begins at that row."""
         specification, template = self.specification, self.resolved
         rows = specification.rows_of(first)
@@ -85,9 +95,9 @@ class Template:
         of_rows = conditions(template.guidance, rows, label=label, text=template.conditioned.text)
         if template.hint is not None:
             of_rows = of_rows.with_hints(template.hint.image, template.hint.kind, template.hint.scale)
-        return Chunk(first, classes, replace(template.job, seeds=seeds, conditions=of_rows))
+        return RowsChunk(self, first, classes, replace(template.job, seeds=seeds, conditions=of_rows))
 
-    def written(self, chunk: Chunk, data: np.ndarray) -> Written:
+    def written(self, chunk: RowsChunk, data: np.ndarray) -> Written:
         """Its files, of samples as `Samples.data` has them."""
         rows = np.arange(len(data))
         if self.judge is not None and self.specification.accept is not None and chunk.classes is not None:

@@ -1,0 +1,38 @@
+"""What there is in a store, in all."""
+
+import sqlalchemy as sa
+
+from service.jobs.store_connection import StoreConnection
+from service.jobs.store_records import UNFINISHED, State
+from service.jobs.store_tables import files, jobs, uploads
+
+
+class StoreTotals(StoreConnection):
+    """Every method only reads."""
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; those that have expired do not count."""
+        wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
+        with self._reading() as connection:
+            return {state: count for state, count in connection.execute(wanted)}
+
+    def lag(self) -> float:
+        """Seconds since any unfinished job came, was claimed or went on; 0 where there is none."""
+        wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
+        with self._reading() as connection:
+            latest = connection.execute(wanted).scalar_one()
+            return 0.0 if latest is None else max(0.0, self._now(connection) - latest)
+
+    def output_sizes(self, owner: str, ending: str) -> dict[str, int]:
+        """Bytes by batch, of those of the owner that have ended, in files whose names end so."""
+        batches = sa.and_(jobs.c.owner == owner, jobs.c.input_file.is_not(None), jobs.c.finished.is_not(None))
+        named = files.c.name.endswith(ending, autoescape=True)
+        wanted = sa.select(jobs.c.id, sa.func.sum(files.c.bytes)).join_from(files, jobs).where(batches, named)
+        with self._reading() as connection:
+            return {job: int(size) for job, size in connection.execute(wanted.group_by(jobs.c.id))}
+
+    def bytes(self) -> int:
+        """That all results and uploads take."""
+        with self._reading() as connection:
+            sums = [sa.func.coalesce(sa.func.sum(size), 0) for size in (files.c.bytes, uploads.c.bytes)]
+            return sum(int(connection.execute(sa.select(one)).scalar_one()) for one in sums)

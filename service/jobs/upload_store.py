@@ -1,0 +1,67 @@
+"""Which files clients sent for batches to read. Their content is among the results."""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from service.jobs.store_connection import StoreConnection
+from service.jobs.store_records import UNFINISHED, Upload
+from service.jobs.store_tables import jobs, uploads
+
+FORGOTTEN_AFTER = 86400.0  # seconds after an upload's content may be deleted
+WRITTEN_WITHIN = 600.0  # seconds
+
+
+class UploadStore(StoreConnection):
+    """Every method is one short transaction; none may be called from the event loop."""
+
+    def add(self, upload: str, owner: str, name: str, purpose: str, lines: int, size: int) -> Upload:
+        """Nobody sees it until `complete`; its content may be written now."""
+        with self._engine.begin() as connection:
+            now = self._now(connection)
+            made = Upload(upload, owner, name, purpose, lines, size, created=now, expired=now)
+            connection.execute(sa.insert(uploads).values(vars(made)))
+            return made
+
+    def complete(self, upload: str) -> None:
+        """Its content is there."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(uploads).where(uploads.c.id == upload).values(expired=None))
+
+    def get(self, upload: str, owner: str) -> Upload | None:
+        """None where there is none of that owner, or it has expired."""
+        wanted = sa.select(uploads).where(uploads.c.id == upload, uploads.c.owner == owner, uploads.c.expired.is_(None))
+        with self._reading() as connection:
+            row = connection.execute(wanted).one_or_none()
+            return None if row is None else Upload(**row._mapping)
+
+    def listed(self, owner: str) -> list[Upload]:
+        """The owner's, the newest first."""
+        wanted = sa.select(uploads).where(uploads.c.owner == owner, uploads.c.expired.is_(None))
+        with self._reading() as connection:
+            rows = connection.execute(wanted.order_by(uploads.c.created.desc(), uploads.c.id.desc()))
+            return [Upload(**row._mapping) for row in rows]
+
+    def delete(self, upload: str) -> None:
+        """Its content may be deleted then."""
+        self._expire(uploads.c.id == upload)
+
+    def expire(self, keep_seconds: float) -> None:
+        """Let go of those that are older and that no unfinished batch reads. Long after that they are forgotten."""
+        read = sa.select(jobs.c.input_file).where(jobs.c.state.in_(UNFINISHED), jobs.c.input_file.is_not(None))
+        with self._reading() as connection:
+            now = self._now(connection)
+        self._expire(sa.and_(uploads.c.created < now - keep_seconds, uploads.c.id.not_in(read)))
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(uploads).where(uploads.c.expired < now - FORGOTTEN_AFTER))
+
+    def without_content(self, besides: Collection[str]) -> set[str]:
+        """The uploads whose content may be deleted: none that may still be written."""
+        with self._reading() as connection:
+            gone = uploads.c.expired < self._now(connection) - WRITTEN_WITHIN
+            return set(connection.execute(sa.select(uploads.c.id).where(gone)).scalars()) - set(besides)
+
+    def _expire(self, which: sa.ColumnElement[bool]) -> None:
+        with self._engine.begin() as connection:
+            gone = {"expired": self._now(connection), "bytes": 0}
+            connection.execute(sa.update(uploads).where(which, uploads.c.expired.is_(None)).values(gone))

@@ -1,0 +1,143 @@
+"""OpenAI's images API as a request of ours: its fields, its models, and what they resolve to."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.noise import MAX_SEED
+from service.checkpoints.catalog import Catalog
+from service.http.problems import InvalidField, Problem, invalid, of_validation
+from service.requests.field_names import field_meant
+from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers
+from service.requests.model_choice import models_with_prompts
+from service.requests.resolve import Resolved, resolve
+from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
+
+MAX_N = 10
+MAX_SIDE = 1024  # pixels of a picture
+SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+IGNORED = "Changes nothing here."
+
+
+class ImagesOptions(BaseModel):
+    """The fields of OpenAI's images API that its routes share, and three of our own: seed, steps, guidance_scale.
+
+    Fields that mean nothing here are taken where that does no harm; the answer names them in X-Ignored-Fields.
+    """
+
+    model: str | None = Field(None, max_length=64, description="One of those at /v1/models. Default: the first.")
+    n: int | None = Field(None, ge=1, le=MAX_N)
+    size: str | None = Field(
+        None,
+        description="`auto` is the model's own size. Of another, such as 1024x1024, the largest whole multiple of the "
+        "model's size that fits in: pixels are enlarged.",
+        examples=["auto", "112x112"],
+    )
+    response_format: Literal["b64_json", "url"] | None = Field(None, description="b64_json only.")
+    output_format: Literal["png"] | None = None
+    background: Literal["auto", "opaque"] | None = None
+    stream: Literal[False] | None = None
+    partial_images: Literal[0] | None = None
+    quality: Literal["auto", "standard", "hd", "low", "medium", "high"] | None = Field(None, description=IGNORED)
+    style: Literal["vivid", "natural"] | None = Field(None, description=IGNORED)
+    moderation: Literal["auto", "low"] | None = Field(None, description=IGNORED)
+    output_compression: int | None = Field(None, ge=0, le=100, description=IGNORED)
+    user: str | None = Field(None, max_length=256, description=IGNORED)
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, json_schema_extra=SEED_SCHEMA, description="Drawn where it is not given, or -1."
+    )
+    steps: int | None = None
+    guidance_scale: float | None = Field(None, ge=0, le=20, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, fields: Any) -> Any:
+        return seed_in_other_words(whole_numbers(fields)) if isinstance(fields, dict) else fields
+
+    @property
+    def ignored(self) -> list[str]:
+        """The fields that ask for something else than the default, and change nothing here."""
+        meaningless = ("quality", "style", "moderation", "output_compression", "user")
+        return [name for name in meaningless if getattr(self, name) not in (None, "auto")]
+
+
+class ImagesRequest(ImagesOptions):
+    """What to draw, and how."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"prompt": "bold 3"}]})
+
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedImages:
+    """zoom     how many times larger than the model's own the pictures are
+    ignored  the fields that were not honoured, or only in part
+    """
+
+    resolved: Resolved
+    zoom: int
+    ignored: list[str]
+
+
+def resolve_images(catalog: Catalog, body: ImagesOptions, asked: Mapping[str, Any]) -> ResolvedImages:
+    """`asked` are the fields of a sample request that `body` does not have under the same names.
+
+    Raises Problem (404, 422).
+    """
+    model = images_model(catalog, body.model)
+    data = catalog.served[model].checkpoint.config.data
+    if body.response_format == "url":
+        raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
+    zoom, fits = _zoom(body.size, data.shape)
+    wanted = body.model_dump(include={"n", "seed", "steps", "guidance_scale"}) | dict(asked)
+    resolved = resolve(catalog, SampleRequest(dataset=data.dataset, model=model, **wanted))
+    return ResolvedImages(resolved, zoom, body.ignored + ([] if fits else ["size"]))
+
+
+def prompted_models(catalog: Catalog) -> list[str]:
+    """Models of images that understand prompts; of each dataset the one first that answers by default."""
+    ranked = [served for dataset in catalog.datasets for served in models_with_prompts(catalog, dataset)]
+    return [served.name for served in ranked if served.checkpoint.config.data.kind == "images"]
+
+
+def images_model(catalog: Catalog, name: str | None) -> str:
+    """The model of that name, or the first. Raises Problem (404) that lists what there is."""
+    known = prompted_models(catalog)
+    if not known:
+        raise Problem(404, "no model here understands prompts; train one: `train mnist-clip`")
+    if name is not None and name not in known:
+        detail = f"there is no model {name!r} that understands prompts; there are: {', '.join(known)}"
+        raise Problem(404, detail, errors=[InvalidField(field="model", detail=detail)])
+    return name or known[0]
+
+
+def _zoom(size: str | None, shape: tuple[int, ...]) -> tuple[int, bool]:
+    """How many times larger than the model's own pictures those of `size` are, and whether they fill it."""
+    _, height, width = shape
+    if size is None or size == "auto":
+        return 1, True
+    asked = SIZE.fullmatch(size)
+    across, down = (0, 0) if asked is None else (int(asked[1]), int(asked[2]))
+    zoom = min(across // width, down // height, MAX_SIDE // max(height, width))
+    if zoom < 1:
+        raise invalid("size", f"auto, or WIDTHxHEIGHT of at least {width}x{height}", size)
+    return zoom, (across, down) == (zoom * width, zoom * height)
+
+
+def images_field_meant(place: str, name: str) -> str | None:
+    """What a field that there is not is called in this API."""
+    return field_meant(name, ImagesRequest.model_fields)
+
+
+def read_images_request(fields: Any) -> ImagesRequest:
+    """A request that did not come by a route. Raises Problem (422), as the route answers."""
+    try:
+        return ImagesRequest.model_validate(fields)
+    except ValidationError as error:
+        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise of_validation(RequestValidationError(errors), ranges(), images_field_meant) from error
