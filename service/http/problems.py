@@ -1,6 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`, with what to do in `detail`."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
 SHOWN = 80  # characters of what was given that an answer repeats
 NESTED = {"control", "init", "mask", "given", "variations_of"}  # the fields that have fields of their own
+EXAMPLE_BODY = '{"dataset": "mnist", "label": 7}'
 SHOWN_FIELDS = 10  # wrong fields that an answer lists
 
 
@@ -119,9 +121,18 @@ def of_engine(error: EngineError) -> Problem:
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")
 
 
-def unreadable() -> Problem:
-    """A body that the framework could make nothing of."""
-    return Problem(422, "the body cannot be read as JSON: is it UTF-8, not too deep, its numbers short?")
+def unreadable(cause: BaseException | None) -> Problem:
+    """A body that the framework could make nothing of, and what stopped it."""
+    match cause:
+        case UnicodeDecodeError(start=start):
+            why = f"byte {start} is not {cause.encoding.upper()}; send JSON in UTF-8"
+        case RecursionError():
+            why = "its lists and objects are nested too deeply"
+        case ValueError():
+            why = f"a number has more than {sys.get_int_max_str_digits():,} digits"
+        case _:
+            why = "the service could not read it"
+    return Problem(422, f"the body is not JSON: {why}")
 
 
 def unexpected() -> Problem:
@@ -174,7 +185,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldM
             return error.__cause__.response()
         path = request.url.path
         if error.status_code == 400:
-            return unreadable().response()
+            return unreadable(error.__cause__).response()
         if error.status_code == 404:
             if path.endswith("/") and _methods(request, path[:-1]):
                 return _redirect(request)
@@ -209,13 +220,15 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str], mean
     fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":
-            return Problem(422, f"the body is not JSON: {entry['ctx']['error']} at character {entry['loc'][-1]}")
+            sent, place = str(error.body), entry["loc"][-1]
+            why = f"{entry['ctx']['error']} at character {place} of {_shortened(sent)}"
+            return Problem(422, f"the body is not JSON: {why}; send an object such as {EXAMPLE_BODY}")
         # ("body", "label", "int") → label; a union's own branch names say nothing to a user
         field = ".".join(str(part) for part in entry["loc"][1 : 3 if set(entry["loc"][1:2]) & NESTED else 2]) or "body"
         if field not in fields and len(fields) == SHOWN_FIELDS:
             break
         if field == "body" and entry["type"] != "too_many_fields":
-            detail = "a JSON object is needed, such as " + json.dumps({"dataset": "mnist", "label": 7})
+            detail = f"a JSON object is needed, such as {EXAMPLE_BODY}"
         elif entry["type"] == "extra_forbidden":
             known = meant(str(entry["loc"][0]), field)
             detail = "unknown field; " + (f"it is called {known} here" if known else "the fields are listed at /docs")

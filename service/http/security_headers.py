@@ -30,7 +30,8 @@ HEADERS = {
 }
 SAID_IN_HEADERS = (
     "X-Request-ID", "X-Seed", "X-Model", "X-Unknown-Words", "X-Ignored-Fields", "Server-Timing", "Retry-After",
-    "X-Should-Retry",
+    "X-Should-Retry", "X-Resized", "X-Drawn-Labels", "Location", "ETag", "Content-Range", "Accept-Ranges",
+    "Content-Disposition",
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "HEAD", "POST"),
+            allow_methods=("GET", "HEAD", "POST", "DELETE"),
             allow_headers=("*",),
             allow_private_network=True,
             expose_headers=SAID_IN_HEADERS,
@@ -75,4 +76,6 @@ class Cors(CORSMiddleware):
             return answer
         told = bytes(answer.body).decode()
         headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        return Problem(400, f"{told}; see --cors-origins. GET, HEAD and POST are allowed", headers=headers).response()
+        return Problem(
+            400, f"{told}; see --cors-origins. GET, HEAD, POST and DELETE are allowed", headers=headers
+        ).response()

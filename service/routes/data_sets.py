@@ -82,7 +82,8 @@ async def submit(
             input_file=None,
         )
     )
-    return _json(state, record, status=202, headers={"Location": f"/jobs/{record.id}"})
+    # Relative, so that it holds behind a proxy that serves this under a path of its own.
+    return _json(state, record, status=202, headers={"Location": f"jobs/{record.id}"})
 
 
 @router.get("", response_model=JobsAnswer, responses=_STORE | documented(422))

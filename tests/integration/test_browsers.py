@@ -88,3 +88,20 @@ def test_no_page_from_elsewhere_may_ask_unless_it_is_named(client, make_client):
     other = {"Origin": "https://b.example"}
     assert opened.options("/sample", headers=other | PREFLIGHT).status_code == 400
     assert "access-control-allow-origin" not in opened.get("/healthz", headers=other).headers
+
+
+def test_a_page_that_may_ask_may_also_end_a_job_and_read_every_header_of_the_contract(make_client):
+    opened = make_client(cors_origins=("https://a.example",), ready=False)
+    origin = {"Origin": "https://a.example"}
+    preflight = opened.options("/jobs/job-1", headers=origin | {"Access-Control-Request-Method": "DELETE"})
+    assert preflight.status_code == 200
+    exposed = opened.get("/healthz", headers=origin).headers["access-control-expose-headers"].split(", ")
+    answers = [
+        answer
+        for path in opened.get("/openapi.json").json()["paths"].values()
+        for operation in path.values()
+        for answer in operation["responses"].values()
+    ]
+    told = {name for answer in answers for name in answer.get("headers", {})}
+    assert "X-Seed" in told and told <= set(exposed)
+    assert {"ETag", "Content-Range", "X-Request-ID"} <= set(exposed)

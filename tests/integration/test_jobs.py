@@ -49,8 +49,8 @@ def finished(client, **body) -> dict:
     """A job that was asked for, when it is over."""
     answer = client.post("/jobs", json=body)
     assert answer.status_code == 202, answer.text
-    address = answer.headers["Location"]
-    assert address == f"/jobs/{answer.json()['id']}"
+    address = str(answer.url.join(answer.headers["Location"]))
+    assert answer.headers["Location"] == f"jobs/{answer.json()['id']}"  # relative: true under any proxy's path
     wait_for(lambda: client.get(address).json()["state"] not in ("queued", "running"), seconds=60, every=0.02)
     return client.get(address).json()
 

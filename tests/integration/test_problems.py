@@ -110,24 +110,32 @@ def test_an_unknown_dataset_or_model_is_answered_with_those_there_are(client):
     assert "mnist-tiny" in problem(answer, 404)["detail"]
 
 
+OBJECT = 'such as {"dataset": "mnist", "label": 7}'
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("body", "says"),
     [
-        b"",
-        b"{",
-        b"[]",
-        b"7",
-        b'"mnist"',
-        b"null",
-        b"\xff\xfe",
-        b'{"dataset": "mnist"}}',
-        b"[" * 100_000,
-        b'{"dataset": "mn\xff"}',
-        b'{"dataset": "mnist", "seed": ' + b"9" * 5000 + b"}",
+        (b"", OBJECT),
+        (b"{", OBJECT),
+        (b"[]", OBJECT),
+        (b"7", OBJECT),
+        (b'"mnist"', OBJECT),
+        (b"null", OBJECT),
+        (b"dataset=mnist&label=7", f"Expecting value at character 0 of dataset=mnist&label=7; send an object {OBJECT}"),
+        (b"'{dataset:mnist}'", "of '{dataset:mnist}'; send"),
+        (b'{"dataset": "mnist"}}', OBJECT),
+        (b"\xff\xfe", OBJECT),
+        (b'{"dataset": "mn\xff"}', "byte 15 is not UTF-8"),
+        ('{"dataset": "größe"}'.encode("latin-1"), "byte 15 is not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"dataset": ' * 100_000, "nested too deeply"),
+        (b'{"dataset": "mnist", "seed": ' + b"9" * 5000 + b"}", "a number has more than 4,300 digits"),
     ],
 )
-def test_a_body_that_is_no_json_object(client, body):
-    problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+def test_a_body_that_is_no_json_object_is_told_why(client, body, says):
+    told = problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+    assert says in told["detail"] and len(told["detail"]) < 300
 
 
 @pytest.mark.parametrize("label", ["\\ud800", "0000000019999", "0" * 5000])
