@@ -52,19 +52,23 @@ export function settle(catalog, choice) {
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
 
   const advised = way.defaults;
-  const sampler = pick(choice.sampler, Object.keys(catalog.samplers), advised.sampler);
+  const few = model.few_step ?? null; // a student takes nothing else
+  const samplers = few ? { [few.sampler]: catalog.samplers[few.sampler] } : catalog.samplers;
+  const sampler = pick(choice.sampler, Object.keys(samplers), advised.sampler);
   const { options } = catalog.samplers[sampler];
-  const scale = advised.guidance_scale === null ? null : within(choice.guidance_scale, 0, 20, advised.guidance_scale);
+  const scale = advised.guidance_scale === null ? null : within(choice.guidance_scale, ...scalesOf(model), advised.guidance_scale);
   const models = guided.map((one) => one.model);
   const named = {
     guidance: guidances,
     model: models,
     variance: options.variance ? model.variances : [],
   };
-  const overs = oversOf(advised, named);
+  const overs = oversOf(advised, named).filter((one) => !few || one !== "sampler");
   const over = view === "compare" ? pick(choice.over, overs, "steps") : null;
   const n = whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks));
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
+  const walks = view === "generate" && way.edits.includes("seed_to");
+  const seedTo = walks ? whole(choice.seed_to, 0, MAX_SEED, null) : null;
   return {
     view,
     screen: choice.screen === "1" ? "1" : undefined,
@@ -78,20 +82,22 @@ export function settle(catalog, choice) {
     guidance_interval: guidance === "classifier-free" && scale > 1 // a smaller scale would not hold outside it
       ? interval(choice.guidance_interval) ?? advised.guidance_interval : null,
     sampler,
-    steps: whole(choice.steps, 1, T, advised.steps),
-    eta: options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
+    steps: few ? nearest(choice.steps, few.steps, advised.steps) : whole(choice.steps, 1, T, advised.steps),
+    eta: few ? null : options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
     variance: options.variance ? pick(choice.variance, model.variances, advised.variance) : null,
     n,
     seed,
+    seed_to: seedTo,
+    mix: seedTo === null ? null : within(choice.mix, 0, 1, 0.5),
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
     look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
     over,
-    values: over && (named[over] ?? values(over, choice.values, { guidance, T, seed, n, asks, kind: dataset.kind })),
+    values: over && (named[over] ?? values(over, choice.values, { guidance, model, seed, n, asks, kind: dataset.kind })),
     can: {
-      samplers: catalog.samplers, datasets, dataset, model, way, models, labels, possible, ways, guidances, overs,
+      samplers, datasets, dataset, model, way, models, labels, possible, ways, guidances, overs,
     },
   };
 }
@@ -109,15 +115,18 @@ function oversOf({ guidance_scale }, named) {
 }
 
 /** What is compared: guidance scales, seeds, or numbers of steps, also those of each sampler. */
-function values(over, chosen, { guidance, T, seed, n, asks, kind }) {
+function values(over, chosen, { guidance, model, seed, n, asks, kind }) {
   const few = over === "sampler" && asks === "each" && kind === "images";
   const [usual, least, most, read] = {
-    guidance_scale: [SCALES[guidance], 0, 20, within],
+    guidance_scale: [SCALES[guidance], ...scalesOf(model), within],
     seed: [[0, 1, 2, 3].map((i) => seed + i * n), 0, MAX_SEED, whole],
-  }[over] ?? [few ? FEW_STEPS : STEPS, 1, T, whole];
+  }[over] ?? [model.few_step?.steps ?? (few ? FEW_STEPS : STEPS), 1, model.few_step?.steps.at(-1) ?? model.T, whole];
   const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
-  return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value <= most);
+  return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value >= least && value <= most);
 }
+
+/** The least and the most guidance scale that a model takes. */
+export const scalesOf = ({ few_step: few }) => few?.guidance_range ?? [0, 20];
 
 const pick = (wanted, options, otherwise) => (options.includes(wanted) ? wanted : otherwise);
 
@@ -131,11 +140,19 @@ function whole(wanted, least, most, otherwise) {
   return number === null ? otherwise : Math.round(number);
 }
 
+function nearest(wanted, options, otherwise) {
+  const number = within(wanted, options[0], options.at(-1), null);
+  return number === null ? otherwise : options.reduce((a, b) => (Math.abs(b - number) < Math.abs(a - number) ? b : a));
+}
+
 /** [low, high] noise levels, of an array or of a link's text; null of anything else. */
 function interval(wanted) {
   const [low, high, ...more] = String(wanted ?? "").split(",").map(Number);
   return low >= 0 && high >= low && high < Infinity && !more.length ? [low, high] : null;
 }
+
+/** The seed of the i-th sample: between two seeds all begin from the same noise. */
+export const seedOf = ({ seed, seed_to: to }, i) => (to === null ? seed + i : seed);
 
 /** A settled choice with something else. */
 export const at = (catalog, settled, changes) => settle(catalog, { ...settled, ...changes });
@@ -157,6 +174,7 @@ export function asRequest(settled) {
   for (const name of OPTIONS) {
     if (settled[name] !== null) body[name] = settled[name];
   }
+  if (settled.seed_to !== null) Object.assign(body, { seed_to: settled.seed_to, mix: Array(settled.n).fill(settled.mix) });
   if (settled.drawing) {
     body.control = { kind: settled.hint, image: settled.drawing, scale: settled.hint_scale, preprocess: false };
   }

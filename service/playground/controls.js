@@ -1,6 +1,7 @@
 // The column of controls: what the chosen dataset can do, and nothing else.
 
 import { alike } from "./catalog.js";
+import { drawnSeed, scalesOf } from "./choice.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
@@ -42,17 +43,20 @@ export class Controls {
     this.eta = new Dial("η", change("eta"));
     this.steps = new Dial(say("control steps"), change("steps"));
     this.n = new Dial(say("control n"), change("n"));
+    this.walk = new Picker(say("control walk"), (key) => onChange({ seed_to: key === "two" ? drawnSeed() : undefined, mix: undefined }));
+    this.mix = new Dial(say("control mix"), change("mix"));
     element.replaceChildren(
       this.dataset.element, this.over.element, this.values.element, this.asks.element, this.prompt.element,
       this.hint.element, this.hintScale.element, this.model.element, this.guidance.element, this.scale.element,
-      this.sampler.element, this.variance.element, this.eta.element, this.steps.element, this.n.element,
+      this.sampler.element, this.variance.element, this.eta.element, this.steps.element, this.n.element, this.walk.element,
+      this.mix.element,
     );
   }
 
   words(onWords) {
     const input = make("input", { type: "text", id: "prompt", maxLength: 200, autocomplete: "off", required: true });
     const examples = make("p", { className: "note" });
-    input.addEventListener("change", () => onWords(input.value.trim()));
+    input.addEventListener("input", () => onWords(input.value.trim()));
     const element = make("div", { className: "words" }, make("label", { htmlFor: "prompt" }, say("control prompt")), input, examples);
     return { element, input, examples, onWords };
   }
@@ -86,8 +90,9 @@ export class Controls {
 
     this.model.show(over === "model" ? [] : can.models.map((value) => ({ value, text: value })), settled.model);
     this.guidance.show(over === "guidance" ? [] : can.guidances.map((value) => ({ value, text: value, note: say(`guidance ${value}`) })), guidance);
+    const [weakest, strongest] = scalesOf(can.model);
     this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].includes(over) ? null
-      : { min: 0, max: 20, handy: guidance === "classifier-free" ? 8 : 20, step: 0.1, note: say(`scale ${guidance}`) },
+      : { min: weakest, max: strongest, handy: Math.min(strongest, guidance === "classifier-free" ? 8 : 20), step: 0.1, note: say(`scale ${guidance}`) },
       settled.guidance_scale);
 
     const samplers = Object.entries(can.samplers).map(([value, { title, explanation }]) =>
@@ -98,8 +103,15 @@ export class Controls {
     const [least, most] = eta?.bounds ?? [];
     this.eta.show(eta ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
     this.steps.show(over === "steps" || over === "sampler" ? null
-      : { min: 1, max: can.model.T, handy: can.model.T, step: 1, log: can.model.T > 20 }, settled.steps);
+      : stepsOf(can.model), settled.steps);
     this.n.show({ min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
+    this.showWalk(settled);
+  }
+
+  showWalk({ view, seed, seed_to: to, mix, can: { way } }) {
+    const ends = view === "generate" && way.edits.includes("seed_to") ? ["one", "two"] : [];
+    this.walk.show(ends.map((value) => ({ value, text: say(`walk ${value}`) })), to === null ? "one" : "two");
+    this.mix.show(to === null ? null : { min: 0, max: 1, handy: 1, step: 0.005, note: say("walk between", { seed, to }) }, mix);
   }
 
   showPrompt(prompt, { examples }) {
@@ -108,6 +120,10 @@ export class Controls {
       make("button", { type: "button", className: "quiet", onclick: () => this.prompt.onWords(text) }, text));
     this.prompt.examples.replaceChildren(...links);
   }
+}
+
+function stepsOf({ T, few_step: few }) {
+  return few ? { min: 1, max: few.steps.at(-1), handy: few.steps.at(-1), step: 1 } : { min: 1, max: T, handy: T, step: 1, log: T > 20 };
 }
 
 function said({ asks, label }) {

@@ -52,6 +52,6 @@ export class Dial {
   atHandle(share) {
     const { min, handy, step, log } = this.range;
     const value = log ? min * (handy / min) ** share : min + share * (handy - min);
-    return Number((Math.round(value / step) * step).toFixed(2));
+    return Number((Math.round(value / step) * step).toFixed(3));
   }
 }

@@ -5,19 +5,23 @@ export class Follower {
   constructor(work) {
     this.work = work;
     this.wanted = false;
-    this.working = false;
+    this.working = null; // a promise while there is work
   }
 
-  /** Work now, or once more when the work under way is done; however often it is wished for meanwhile. */
-  async want() {
+  /** Work now, or once more when the work under way is done; however often it is wished for meanwhile. Resolves when
+   * nothing is wished for any more. */
+  want() {
     this.wanted = true;
-    if (this.working) return;
-    this.working = true;
+    this.working ??= this.go();
+    return this.working;
+  }
+
+  async go() {
     while (this.wanted) {
       this.wanted = false;
       await this.work();
     }
-    this.working = false;
+    this.working = null;
   }
 
   /** Forget a wish that has not been begun. */

@@ -8,7 +8,7 @@ const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
   "screen",
 ];
-const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "hint_scale"];
+const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "hint_scale"];
 const NAMED = ["guidance", "model", "variance"]; // compared over all their values
 const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with

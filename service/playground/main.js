@@ -1,18 +1,19 @@
 // The page: a choice, the picture that it makes, and the address that both are in.
 
+import { Actions } from "./actions.js";
+import { Address, EMBEDDED } from "./address.js";
 import { asProblem, askJson } from "./api.js";
-import { asRequest, drawnSeed, MAX_SEED, settle } from "./choice.js";
+import { drawnSeed, settle } from "./choice.js";
 import { Comparison } from "./comparison.js";
 import { Controls } from "./controls.js";
-import { expectedSeconds } from "./cost.js";
+import { draftOf } from "./draft.js";
+import { Drawing } from "./drawing.js";
 import { filesOf, pngOf } from "./files.js";
-import { Follower } from "./follower.js";
-import { Kept } from "./kept.js";
 import { KeyField } from "./key.js";
 import { asQuery, corrections, fromQuery } from "./link.js";
+import { Live } from "./live.js";
 import { Notice } from "./notice.js";
-import { Pad } from "./pad.js";
-import { showPicture } from "./pictures.js";
+import { OnStage } from "./onstage.js";
 import { Quality } from "./quality.js";
 import { Screen } from "./screen.js";
 import { snapshot } from "./snapshot.js";
@@ -23,44 +24,39 @@ import { Views } from "./views.js";
 import { Wait } from "./wait.js";
 import { dress, say } from "./words.js";
 
-const PAUSE = 250; // milliseconds without a change, after which what was changed is asked for
-
-const EMBEDDED = new URLSearchParams(location.search).get("embed") === "1"; // the page is in somebody else's
-
 const part = (id) => document.getElementById(id);
 const parts = (...ids) => Object.fromEntries(ids.map((id) => [id, part(id)]));
-const actions = part("actions").elements;
+
+const address = new Address(part("whole"));
 
 let catalog = null;
-let choice = fromQuery(new URLSearchParams(location.search)); // what somebody chose
+let choice = fromQuery(address.query); // what somebody chose
 let settled = null; // the same with everything filled in
-let shown = null; // {settled, run}: what is on the stage, where it is done
 let running = null; // the AbortController of what is being sampled
-let typed = false; // was the seed just typed? Then the next picture is of that seed
-let timer = null;
 
-const notice = new Notice(part("notice"), () => (catalog ? run() : start()));
+const notice = new Notice(part("notice"), () => (catalog ? run({ again: true }) : start()), change);
 const keyField = new KeyField(part("key"), () => start());
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
 const views = new Views(parts("views", "lead", "drawing", "picture", "comparison"), open);
 const quality = new Quality(part("quality"));
 const controls = new Controls(part("controls"), change);
-const kept = new Kept();
-const follower = new Follower(() => run());
-const pad = new Pad(part("pad"), () => {
-  choice.drawing = undefined;
-  choice.strokes = pad.asText;
-  if (pad.empty) {
-    follower.forget();
-    run();
-  } else follower.want();
+const live = new Live({ draw, rest });
+const easels = { draw: new Drawing(parts("pad", "undo", "clear", "understood"), () => handed("draw")) };
+const actions = new Actions(part("actions"), {
+  onGenerate: ({ fresh }) => {
+    if (fresh) choice.seed = drawnSeed();
+    run({ remember: true, again: true });
+  },
+  onStop: stopHere,
+  onSeed: (seed) => change({ seed }),
 });
 const wait = new Wait(part("wait"));
 const stage = new Stage(
   { ...parts("picture", "scrubber", "explain", "legend", "told"), wait },
   { onAlone: lookAlone, onLook: see, onError: failed },
 );
+const onStage = new OnStage({ stage, easels, label: part("draft") });
 const screen = new Screen(part("screen"), {
   player: stage.player,
   generate: () => part("actions").requestSubmit(),
@@ -68,7 +64,7 @@ const screen = new Screen(part("screen"), {
     choice.screen = is ? "1" : undefined;
     if (!settled) return;
     settled.screen = choice.screen;
-    if (shown) address();
+    if (onStage.shown) address.show(settled);
   },
 });
 const comparison = new Comparison(
@@ -88,20 +84,19 @@ async function start() {
   } catch (error) {
     return failed(error);
   }
-  kept.clear();
-  stage.field.clear();
+  onStage.renew(catalog);
   status.device = catalog.device;
   await arrive();
 }
 
 /** Show what the address says, and say where it asks for what is not here. */
 async function arrive() {
-  const query = new URLSearchParams(location.search);
+  const { query } = address;
   show();
   if (!settled) return;
   screen.set(Boolean(settled.screen));
-  pad.show(settled.strokes);
-  await run({ again: false, remark: corrections(query, settled) });
+  for (const easel of Object.values(easels)) easel.show(settled);
+  await run({ remark: corrections(query, settled) });
 }
 
 /** Fill in the choice, and show it; the seed stays until another is wanted. */
@@ -111,7 +106,7 @@ function show() {
   if (!settled) return notice.show({ message: say("no drawings"), status: 422 });
   choice.seed = settled.seed;
   views.show(settled.view);
-  actions.seed.value = settled.seed;
+  actions.show(settled.seed);
   controls.show(settled);
   quality.show(settled);
 }
@@ -122,69 +117,111 @@ function open(view) {
   choice = { view, dataset: choice.dataset, seed: choice.seed };
   history.pushState(null, "", `?view=${view}`);
   notice.clear();
-  pad.show();
+  for (const easel of Object.values(easels)) easel.show();
   run();
   return true;
 }
 
-function change(changes) {
-  stop(); // at once: what was asked before is freed when the next request comes
-  choice = { ...choice, ...changes };
-  show();
-  clearTimeout(timer);
-  timer = setTimeout(run, PAUSE);
+/** Something was drawn by hand. */
+function handed(view) {
+  choice = { ...choice, ...easels[view].choice };
+  if (easels[view].lacks(choice)) run();
+  else moved();
 }
 
-/** remember: this picture gets an entry of its own in the history. again: sample it even where it is kept. */
-async function run({ remember = false, again = true, remark = "" } = {}) {
+function change(changes) {
+  choice = { ...choice, ...changes };
+  moved();
+}
+
+/** A hand moves: what can be drawn at once follows it, and what was asked before gives way to what it asks for. */
+function moved() {
+  if (!live.moving) stop();
+  notice.clear();
+  take.clear();
+  show();
+  if (!settled) return;
+  live.moved({ follow: settled.view !== "compare" && lacking() === null });
+}
+
+/** What has to be there before anything can be sampled; null where nothing is lacking. */
+function lacking() {
+  if (easels[settled.view]?.lacks(settled)) return "a drawing";
+  return settled.asks === "prompt" && !settled.prompt ? "words" : null;
+}
+
+/** What can be drawn at once of what is chosen: the samples themselves, or a draft of them. */
+async function draw() {
+  const draft = draftOf(catalog, choice);
+  const mine = (running = new AbortController());
+  try {
+    await onStage.follow(settled, draft, mine.signal);
+  } catch (error) {
+    if (!draft && !mine.signal.aborted) failed(error); // where a draft fails, the samples themselves will tell
+  } finally {
+    if (running === mine) running = null;
+  }
+}
+
+/** The hand rests. */
+function rest() {
+  run({ over: onStage.drafted === onStage.wish(settled) });
+}
+
+/** remember: this picture gets an entry of its own in the history. again: sample it even where it is kept. over: a draft
+ * of it is on the stage, and stays until it is there. */
+async function run({ remember = false, again = false, over = false, remark = "" } = {}) {
   stop();
-  typed = false;
   notice.clear();
   show();
   if (!settled) return;
-  const { view } = settled;
-  const drawn = view === "draw" && !settled.drawing && !pad.empty;
   part("remark").textContent = remark;
-  if (view === "draw" && !drawn && !settled.drawing) return empty();
-  if (settled.asks === "prompt" && !settled.prompt) return notice.show({ message: say("say it in words"), status: 422 });
+  const lacks = lacking();
+  if (lacks === "a drawing") return empty();
+  if (lacks === "words") return notice.show({ message: say("say it in words"), status: 422 });
   const mine = (running = new AbortController());
   const { signal } = mine;
-  busy(true);
+  actions.sampling = true;
+  if (!over) onStage.mark(null);
   try {
-    if (view === "compare") await compare(signal);
-    else await sample(signal, { drawn, again });
-    if (!follower.wanted) address(remember);
+    if (settled.view === "compare") await compare(signal);
+    else if (!(await bring(signal, { again, over }))) return;
+    tell({ remember });
   } catch (error) {
     if (!signal.aborted) failed(error);
   } finally {
-    if (running === mine) busy(false);
+    if (running === mine) {
+      running = null;
+      actions.sampling = false;
+    }
   }
 }
 
-async function sample(signal, { drawn, again }) {
-  const found = again || drawn ? null : kept.get(asRequest(settled));
-  const strokes = pad.asText;
+/** Resolves to: are the samples there that were chosen? */
+async function bring(signal, how) {
+  const before = choice;
   take.clear();
-  if (found) {
-    await stage.show(settled, found, signal);
-  } else {
-    const control = drawn ? { kind: settled.hint, image: pad.picture(), scale: settled.hint_scale } : undefined;
-    const pace = { control, latest: settled.view === "draw", expected: expectedSeconds(settled) };
-    const done = await stage.sample(settled, signal, pace);
-    if (done.result.control) await showPicture(part("understood"), done.result.control.image, signal);
-    if (settled.hint && pad.asText !== strokes) return; // the pen has gone on, and the next request is of that
-    if (settled.hint) settled = settle(catalog, { ...choice, drawing: (choice.drawing = done.result.control.image) });
-    kept.put(asRequest(settled), done);
+  const understood = await onStage.bring(settled, signal, how);
+  if (understood && choice === before) {
+    choice = { ...choice, ...understood };
+    settled = settle(catalog, choice);
   }
-  shown = { settled, run: stage.run };
-  const unknown = stage.run.result.unknown_words;
-  if (unknown?.length) part("remark").textContent = say("not understood", { words: unknown.join(", ") });
-  take.show(settled, filesOf(stage.run, stage.pane));
+  return understood !== null;
+}
+
+/** What is on the stage is what is chosen: it gets the address, and can be taken along. */
+function tell({ remember = false } = {}) {
+  const { shown } = onStage;
+  if (shown) {
+    const unknown = shown.run.result.unknown_words;
+    if (unknown?.length) part("remark").textContent = say("not understood", { words: unknown.join(", ") });
+    take.show(shown.settled, filesOf(shown.run, stage.pane));
+  }
+  address.show(settled, { remember });
 }
 
 async function compare(signal) {
   empty();
-  shown = null;
   await comparison.run(catalog, settled, signal);
   take.show(settled, { PNG: () => pngOf(snapshot(comparison.grid)) });
 }
@@ -193,9 +230,9 @@ async function compare(signal) {
 function lookAlone(i, { label, seed }) {
   const only = label === null ? {} : { asks: "label", label };
   const alone = { ...choice, ...only, seed, n: 1 };
-  if (shown?.run === stage.run) kept.put(asRequest(settle(catalog, alone)), stage.run.alone(i));
+  onStage.keepAlone(i, settle(catalog, alone));
   choice = alone;
-  run({ remember: true, again: false });
+  run({ remember: true });
 }
 
 /** Something else of the run is looked at: nothing is sampled for that. */
@@ -203,48 +240,41 @@ function see(look) {
   choice.look = look.filter((name) => name !== "x0");
   settled = settle(catalog, choice);
   stage.see(settled.look);
-  if (shown) {
-    shown.settled = settled;
-    address();
-    take.show(settled, filesOf(stage.run, stage.pane));
-  }
+  if (!onStage.shown || live.moving) return;
+  onStage.shown.settled = settled;
+  tell();
 }
 
 /** Nothing on the stage, and nothing to take along. */
 function empty() {
   stage.clear();
   take.clear();
-  shown = null;
-  part("understood").hidden = true;
+  onStage.clear();
+  for (const easel of Object.values(easels)) easel.clear();
 }
 
 function stop() {
-  clearTimeout(timer);
+  live.stop();
   running?.abort();
   running = null;
   stage.stop();
-  busy(false);
+  actions.sampling = false;
 }
 
 /** Somebody presses Stop: what is seen then, and what the page says of it, are the same run. */
 function stopHere() {
   const { frames } = stage;
-  const begun = frames.length && !("before" in part("picture").dataset);
-  follower.forget();
+  const before = "before" in part("picture").dataset;
+  const { drafted, shown } = onStage;
   stop();
-  if (begun) {
+  if (drafted) return;
+  if (frames.length && !before) {
     part("remark").textContent = say("stopped", frames.at(-1));
-    shown = null;
+    onStage.clear();
   } else if (shown) {
     choice = { ...fromQuery(asQuery(shown.settled)) };
-    run({ again: false, remark: say("stopped early") });
+    run({ remark: say("stopped early") });
   }
-}
-
-function busy(is) {
-  if (!is) running = null;
-  actions.generate.textContent = say(is ? "stop" : "generate");
-  actions.generate.classList.toggle("primary", !is);
 }
 
 function failed(error) {
@@ -252,42 +282,11 @@ function failed(error) {
   if (!problem) return;
   stage.stop();
   if (problem.status === 401) keyField.ask();
-  else notice.show(problem);
+  else notice.show(problem, settled && draftOf(catalog, choice));
 }
 
-function address(remember) {
-  const query = asQuery(settled);
-  part("whole").href = `?${query}`;
-  if (EMBEDDED) query.set("embed", "1");
-  const link = `?${query}`;
-  if (link === location.search) return;
-  if (remember) history.pushState(null, "", link);
-  else history.replaceState(null, "", link);
-}
-
-part("actions").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if (running) return stopHere();
-  if (!actions.keep.checked && !typed) choice.seed = drawnSeed();
-  run({ remember: true });
-});
-actions.surprise.addEventListener("click", () => {
-  choice.seed = drawnSeed();
-  run({ remember: true });
-});
-actions.seed.max = MAX_SEED;
-actions.seed.addEventListener("change", () => {
-  if (!actions.seed.validity.valid) {
-    actions.seed.value = settled.seed;
-    return;
-  }
-  change({ seed: actions.seed.value });
-  typed = true; // Enter submits the form right after this
-});
-part("undo").addEventListener("click", () => pad.undo());
-part("clear").addEventListener("click", () => pad.clear());
 addEventListener("popstate", () => {
-  choice = fromQuery(new URLSearchParams(location.search));
+  choice = fromQuery(address.query);
   if (catalog) arrive();
 });
 

@@ -1,14 +1,18 @@
-// What went wrong, and when to try again.
+// What went wrong, when to try again, and what would be cheaper.
 
 import { say } from "./words.js";
 
+const BUSY = [429, 503, 504];
+
 export class Notice {
-  /** element: role=alert, with a paragraph and a button. `onRetry()` when it is pressed. */
-  constructor(element, onRetry) {
+  /** element: role=alert, with a paragraph and the buttons again and cheaper. `onRetry()` and `onCheaper(draft)` when
+   * they are pressed. */
+  constructor(element, onRetry, onCheaper) {
     this.element = element;
     this.text = element.querySelector("p");
-    this.button = element.querySelector("button");
-    this.button.addEventListener("click", onRetry);
+    [this.again, this.cheaper] = element.querySelectorAll("button");
+    this.again.addEventListener("click", onRetry);
+    this.cheaper.addEventListener("click", () => onCheaper(this.draft));
   }
 
   clear() {
@@ -16,15 +20,19 @@ export class Notice {
     this.element.hidden = true;
   }
 
-  /** problem: told as it is; with a time to wait, that is counted down. */
-  show({ message, status, retryAfter }) {
+  /** problem: told as it is; with a time to wait, that is counted down. draft: a cheaper choice, offered where the service
+   * is busy; or null. */
+  show({ message, status, retryAfter }, draft = null) {
     this.clear();
     this.text.textContent = message;
-    this.button.hidden = status >= 400 && status < 500 && status !== 429; // asked again it would be refused again
+    this.again.hidden = status >= 400 && status < 500 && status !== 429; // asked again it would be refused again
+    this.draft = BUSY.includes(status) ? draft : null;
+    this.cheaper.hidden = !this.draft;
+    if (this.draft) this.cheaper.textContent = say(draft.student ? "cheaper by a student" : "cheaper in few steps", draft);
     let left = retryAfter ?? 0;
     const count = () => {
-      this.button.disabled = left > 0;
-      this.button.textContent = left > 0 ? say("try again in", { left }) : say("try again");
+      this.again.disabled = left > 0;
+      this.again.textContent = left > 0 ? say("try again in", { left }) : say("try again");
       if (left-- <= 0) clearInterval(this.timer);
     };
     this.timer = setInterval(count, 1000);

@@ -1,5 +1,6 @@
 // Images side by side, each of which can be looked at alone.
 
+import { seedOf } from "./choice.js";
 import { make } from "./elements.js";
 import { paint, tile, wipe } from "./pictures.js";
 import { say } from "./words.js";
@@ -12,19 +13,21 @@ export class Sheet {
     this.element = make("div", { className: "sheet", role: "group", "aria-label": say("samples") });
   }
 
-  begin({ can, n, seed }, classes) {
+  begin(settled, classes) {
+    const { can, n } = settled;
     const { shape } = can.dataset;
     const key = JSON.stringify([n, shape]);
     if (key !== this.key) this.tiles = Array.from({ length: n }, () => tile(shape, ""));
     this.key = key;
     this.element.dataset.many = n === 1 ? "one" : n <= 4 ? "few" : n <= 16 ? "some" : "many";
     this.element.replaceChildren(...this.tiles.map((canvas, i) => {
+      const seed = seedOf(settled, i);
       const label = classes[i] < 0 ? null : can.labels[classes[i]];
-      const what = label === null ? say("sample i", { i: i + 1, seed: seed + i }) : say("sample of", { label, seed: seed + i });
+      const what = label === null ? say("sample i", { i: i + 1, seed }) : say("sample of", { label, seed });
       canvas.setAttribute("aria-label", what);
       if (n === 1) return canvas;
       return make("button", { type: "button", title: say("look alone", { what }),
-        onclick: () => this.onAlone(i, { label, seed: seed + i }) }, canvas);
+        onclick: () => this.onAlone(i, { label, seed }) }, canvas);
     }));
   }
 

@@ -48,30 +48,34 @@ export class Stage {
 
   /** Sample what was chosen, and show how. Until the first frame is there, what was shown before stays, dimmed.
    *
-   * control   of a request, where a picture is followed
-   * latest    show what is newest at once, instead of at a pace that can be followed
+   * fields    of the request that were drawn by hand
+   * over      what is shown is a draft of the same, or of a moment ago: it stays as it is until all of this is there
+   * brief     one step between noise and samples is enough
    * expected  seconds that it takes, or null
    *
    * Resolves to the Trajectory. Throws Problem, and AbortError. */
-  async sample(settled, signal, { control, latest = false, expected = null } = {}) {
-    const body = { ...asRequest(settled), ...(control && { control }), noisy_previews: true };
-    body.previews = latest ? 4 : previewsOf(settled);
-    this.waits(true);
-    this.wait.begin(expected);
+  async sample(settled, signal, { fields = null, over = false, brief = false, expected = null } = {}) {
+    const body = { ...asRequest(settled), ...fields, noisy_previews: true };
+    body.previews = brief ? 1 : previewsOf(settled);
+    this.waits(true, { dims: !over });
+    if (!over || expected > 1) this.wait.begin(expected);
     const run = new Trajectory(settled);
     try {
       const known = await this.known(settled);
       const grew = () => {
         signal.throwIfAborted();
-        if (run.frames.length === 1) this.begin(run, settled, known, { expected: body.previews + 2, latest });
+        if (over && !run.result) return;
+        if (run.frames.length === 1 || over) this.begin(run, settled, known, { expected: body.previews + 2, latest: over });
         this.player.grew(run.frames.length);
       };
       const result = await sampled(body, {
         signal,
-        onWaiting: (queue) => this.wait.queued(queue),
+        onWaiting: (queue) => {
+          this.waits(true); // others are first: what is shown is no more of now
+          this.wait.queued(queue);
+        },
         onProgress: async (progress) => {
-          this.wait.at(progress);
-          if (latest && progress.step === 0) return; // a picture under one's hands does not fall back to noise
+          if (!over || expected > 1) this.wait.at(progress);
           await run.add(progress);
           grew();
         },
@@ -164,10 +168,10 @@ export class Stage {
     this.explain.at(before + (position % 1) * (after - before));
   }
 
-  waits(is) {
+  waits(is, { dims = is } = {}) {
     this.picture.setAttribute("aria-busy", String(is));
-    if (is) this.picture.dataset.before = ""; // what is shown is from before
-    else {
+    if (dims) this.picture.dataset.before = ""; // what is shown is from before
+    else if (!is) {
       delete this.picture.dataset.before;
       this.wait.end();
     }

@@ -16,6 +16,9 @@ export const english = {
   waiting: ({ jobs, time }) => `${counted(jobs, "request runs", "requests run")} first, about ${time}.`,
   running: ({ step, of, time }) => `Step ${step} of ${of}, about ${time} left.`,
   stopped: ({ step, of }) => `Stopped after step ${step} of ${of}: this is no finished sample.`,
+  "draft of a student": ({ model, steps, guidance_scale: scale }) =>
+    `Draft of ${model}, ${counted(steps, "step", "steps")}${scale === null ? "" : `, scale ${scale}`}`,
+  "draft in few steps": ({ steps }) => `Draft in ${counted(steps, "step", "steps")}`,
   "stopped early": "Stopped before anything was sampled: this is the picture of before.",
 
   generate: "Generate",
@@ -103,6 +106,11 @@ export const english = {
   "control variance": "Variance",
   "control steps": "Steps",
   "control n": "How many",
+  "control walk": "Noise",
+  "control mix": "Between the two",
+  "walk one": "of one seed",
+  "walk two": "between two seeds",
+  "walk between": ({ seed, to }) => `0 is seed ${seed}, 1 is seed ${to}; between them, on a great circle`,
   "control prompt": "In words",
   "control values": "Values",
   "over steps": "steps",
@@ -130,6 +138,8 @@ export const english = {
   samples: "Samples",
 
   "try again": "Try again",
+  "cheaper by a student": ({ model, steps }) => `Take ${model}, ${counted(steps, "step", "steps")}`,
+  "cheaper in few steps": ({ steps }) => `Take ${counted(steps, "step", "steps")} only`,
   "try again in": ({ left }) => `Try again in ${left} s`,
   silent: "The service does not answer. Is it still running?",
   "page failed": ({ message }) => `The page failed: ${message}`,

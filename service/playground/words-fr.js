@@ -16,6 +16,9 @@ export const french = {
   waiting: ({ jobs, time }) => `${counted(jobs, "requête passe", "requêtes passent")} avant, environ ${time}.`,
   running: ({ step, of, time }) => `Étape ${step} sur ${of}, encore ${time} environ.`,
   stopped: ({ step, of }) => `Arrêté après l'étape ${step} sur ${of} : cet échantillon n'est pas fini.`,
+  "draft of a student": ({ model, steps, guidance_scale: scale }) =>
+    `Esquisse de ${model}, ${counted(steps, "étape", "étapes")}${scale === null ? "" : `, échelle ${scale}`}`,
+  "draft in few steps": ({ steps }) => `Esquisse en ${counted(steps, "étape", "étapes")}`,
   "stopped early": "Arrêté avant le premier calcul : ceci est l'image d'avant.",
 
   generate: "Générer",
@@ -103,6 +106,11 @@ export const french = {
   "control variance": "Variance",
   "control steps": "Étapes",
   "control n": "Combien",
+  "control walk": "Bruit",
+  "control mix": "Entre les deux",
+  "walk one": "d'une graine",
+  "walk two": "entre deux graines",
+  "walk between": ({ seed, to }) => `0 : graine ${seed}, 1 : graine ${to} ; entre elles, sur un grand cercle`,
   "control prompt": "En mots",
   "control values": "Valeurs",
   "over steps": "étapes",
@@ -130,6 +138,8 @@ export const french = {
   samples: "Échantillons",
 
   "try again": "Réessayer",
+  "cheaper by a student": ({ model, steps }) => `Prendre ${model}, ${counted(steps, "étape", "étapes")}`,
+  "cheaper in few steps": ({ steps }) => `Prendre ${counted(steps, "étape", "étapes")} seulement`,
   "try again in": ({ left }) => `Réessayer dans ${left} s`,
   silent: "Le service ne répond pas. Tourne-t-il encore ?",
   "page failed": ({ message }) => `La page a échoué : ${message}`,

@@ -5,6 +5,7 @@ from typing import Any
 
 from model.checkpoints.config import SamplingOverrides
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.distilled import STEPS
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
 from service.checkpoints.catalog import Catalog
@@ -18,6 +19,7 @@ from service.requests.ways import Way
 from service.responses.models_answer import (
     ControlNetAnswer,
     DatasetAnswer,
+    FewStepAnswer,
     FunctionAnswer,
     GuidanceModelAnswer,
     ModelAnswer,
@@ -141,6 +143,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         variances=list(variances_of(config.prediction.learned_variance)),
         defaults=Sampling(**config.sampling.model_dump(mode="json")),
         metrics=config.metrics,
+        few_step=_few_step(config),
         reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
         guidance_models=[
             GuidanceModelAnswer(
@@ -164,6 +167,18 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
             for kind, control in sorted(served.controls.items())
         ],
         engine=None if ready is None else _engine(ready),
+    )
+
+
+def _few_step(config: DenoiserConfig) -> FewStepAnswer | None:
+    student = config.distilled
+    if student is None:
+        return None
+    return FewStepAnswer(
+        teacher=student.teacher,
+        sampler=config.sampling.sampler,
+        steps=list(STEPS),
+        guidance_range=list(student.guidance_range),
     )
 
 

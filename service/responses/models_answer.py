@@ -112,6 +112,15 @@ class ModelEngineAnswer(FunctionAnswer):
     controlnets: dict[str, FunctionAnswer] = Field(description="By name.")
 
 
+class FewStepAnswer(BaseModel):
+    """How a few-step student may be asked: it has learned nothing else."""
+
+    teacher: str = Field(description="The checkpoint that it learned from.")
+    sampler: str
+    steps: list[int]
+    guidance_range: list[float] = Field(description="The least and the most scale; 0 is no label.")
+
+
 class ModelAnswer(BaseModel):
     """A checkpoint that is served."""
 
@@ -125,6 +134,7 @@ class ModelAnswer(BaseModel):
     variances: list[Variance]
     defaults: Sampling
     metrics: dict[str, JsonValue]
+    few_step: FewStepAnswer | None = Field(description="Null for models that take any number of steps.")
     reference: int = Field(description="How many real points GET /models/{name}/reference has.")
     guidance_models: list[GuidanceModelAnswer]
     controlnets: list[ControlNetAnswer]

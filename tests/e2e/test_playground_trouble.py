@@ -67,12 +67,13 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
         wait_for(lambda: service.metric("spirale_rows_active") > 0)
         visit = visit(service.url, "/?dataset=mnist&n=64&steps=30&seed=1")
         notice = visit.page.get_by_role("alert")
-        again = notice.get_by_role("button")
+        again = notice.get_by_role("button", name="Try again")
         while not notice.is_visible():  # in the moment between two of the others the page may have been lucky
             visit.page.get_by_role("button", name="Generate", exact=True).click()
             visit.page.wait_for_function("() => document.querySelector('[name=generate]').textContent === 'Generate'")
         visit.keep_picture("full")
         assert "would wait" in notice.inner_text()
+        assert notice.get_by_role("button", name="Take 4 steps only").is_enabled()  # 30 were asked for
         assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
     again.click()  # as soon as it can be
     visit.wait_for_address("n=64", "steps=30&")

@@ -49,6 +49,15 @@ def test_its_samples_are_those_of_the_plain_loop_at_one_evaluation_a_step(client
     assert np.abs(np.load(io.BytesIO(answer.content)).squeeze().astype(float) - expected.numpy()).max() <= 0.51
 
 
+def test_models_tells_what_a_student_may_be_asked(client):
+    student = tiny_student().config
+    models = {model["name"]: model["few_step"] for model in client.get("/models").json()["datasets"]["mnist"]["models"]}
+    assert models == {"mnist-tiny": None, "mnist-fast": {
+        "teacher": student.distilled.teacher, "sampler": "ddim", "steps": [1, 2, 4],
+        "guidance_range": list(student.distilled.guidance_range),
+    }}  # fmt: skip
+
+
 def test_it_answers_only_where_it_is_named(client):
     assert ask(client).headers["x-model"] == "mnist-tiny"
     assert ask(client, model="mnist-fast").headers["x-model"] == "mnist-fast"

@@ -17,32 +17,33 @@ FOLDER = Path(__file__).parents[4] / "service" / "playground"
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: pure modules of the page run in it")
 
+WAY = {
+    "asks": "label", "hint": None, "guidance": "classifier-free", "model": "digits-cfg", "network_evaluations": 20,
+    "draws_labels": False, "edits": ["init", "mask", "seed_to"],
+    "defaults": {"sampler": "ddim", "steps": 10, "guidance_scale": 3.0, "eta": 0.0, "variance": "fixed-small",
+                 "control_scale": 1.0},
+}  # fmt: skip
+FAST = {"model": "digits-fast", "network_evaluations": 2, "edits": ["seed_to"],
+        "defaults": WAY["defaults"] | {"steps": 2, "guidance_scale": 1.5}}  # fmt: skip
+MODEL = {
+    "name": "digits-cfg", "labels": ["0", "1", "2"], "T": 100, "variances": ["fixed-small"], "reference": 0,
+    "few_step": None,
+    "engine": {"network_evaluations_per_second": {"1": 100, "10": 500, "20": 800}, "knee": 20},
+}  # fmt: skip
+STUDENT = {"name": "digits-fast", "few_step": {"sampler": "ddim", "steps": [1, 2, 4], "guidance_range": [1, 2]}}
 CATALOG = {
     "device": "cpu",
     "samplers": {
-        "ddim": {"evaluations_per_step": 1, "options": {"eta": {"bounds": [0, 1]}}},
-        "heun": {"evaluations_per_step": 2, "options": {}},
+        "heun": {"stochastic": False, "evaluations_per_step": 2, "options": {}},
+        "ddim": {"stochastic": False, "evaluations_per_step": 1, "options": {"eta": {"bounds": [0, 1]}}},
+        "ddpm": {"stochastic": True, "evaluations_per_step": 1, "options": {}},
     },
     "datasets": {
         "digits": {
             "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "prompts": None,
             "controls": ["sketch"], "max_n": 64, "default_n": 1,
-            "ways": [
-                {
-                    "asks": "label", "hint": hint, "guidance": "classifier-free", "model": "digits-cfg",
-                    "network_evaluations": 20, "draws_labels": False,
-                    "defaults": {"sampler": "ddim", "steps": 10, "guidance_scale": 3.0, "eta": 0.0,
-                                 "variance": "fixed-small", "control_scale": 1.0},
-                }
-                for hint in (None, "sketch")
-            ],
-            "models": [
-                {
-                    "name": "digits-cfg", "labels": ["0", "1", "2"], "T": 100, "variances": ["fixed-small"],
-                    "reference": 0, "engine": {"network_evaluations_per_second": {"1": 100, "10": 500, "20": 800},
-                                               "knee": 20},
-                }
-            ],
+            "ways": [WAY, WAY | FAST, WAY | {"hint": "sketch"}],
+            "models": [MODEL, MODEL | STUDENT],
         }
     },
 }  # fmt: skip
@@ -96,6 +97,81 @@ def test_a_follower_works_at_one_thing_at_a_time_and_ends_with_the_latest(run):
     """
     told = run({"follower": "Follower"}, script)
     assert told["most"] == 1 and told["drawn"][0] == 1 and told["drawn"][-1] == 40 and len(told["drawn"]) == 2
+
+
+def test_what_is_drawn_at_once_follows_a_hand_and_the_rest_comes_when_it_rests(run):
+    """Thirty movements in 120 ms, then a rest; what is stopped never comes."""
+    script = """
+        const told = [];
+        let under = 0;
+        const make = () => new Live({ pause: 40, rest: () => told.push("rest"), draw: async () => {
+          told.push(under++ ? "two" : "draw");
+          await new Promise((done) => setTimeout(done, 30));
+          under -= 1;
+        } });
+        const wait = (time) => new Promise((done) => setTimeout(done, time));
+        const live = make();
+        for (let i = 0; i < 30; i++) { live.moved(); await wait(4); }
+        const moving = [...told, live.moving];
+        await wait(150);
+        const stopped = make();
+        stopped.moved({ follow: false });
+        stopped.stop();
+        await wait(60);
+        return { moving, told, after: live.moving };
+    """
+    told = run({"live": "Live"}, script)
+    assert set(told["moving"]) == {"draw", True} and len(told["moving"]) >= 3
+    assert told["told"][-1] == "rest" and told["told"].count("rest") == 1 and not told["after"]
+
+
+DRAFTS = [  # of a choice: model, steps, sampler, scale, whether a student draws it
+    ({}, ["digits-fast", 2, "ddim", 1.5, True]),
+    ({"guidance_scale": 5}, ["digits-fast", 2, "ddim", 2, True]),  # the most that it has learned
+    ({"n": 64}, ["digits-fast", 1, "ddim", 1.5, True]),  # of many it makes one step each
+    ({"view": "draw", "sampler": "ddpm"}, ["digits-cfg", 4, "ddim", 3, False]),  # no student follows a hint
+    ({"view": "draw", "steps": 50}, ["digits-cfg", 4, "ddim", 3, False]),
+    ({"steps": 2, "guidance_scale": 1}, None),  # it is there at once itself
+    ({"model": "digits-fast"}, None),
+]
+
+
+def test_a_draft_is_a_students_or_of_few_steps_where_the_samples_take_long(run):
+    script = """
+        return given[0].map((choice) => {
+          const draft = draftOf(catalog, { dataset: "digits", asks: "label", label: "1", seed: 7, ...choice });
+          if (draft?.seed !== 7 && draft) throw new Error("another seed");
+          return draft && [draft.model, draft.steps, draft.sampler, draft.guidance_scale, draft.student];
+        });
+    """
+    drafts = run({"draft": "draftOf"}, script, [choice for choice, _ in DRAFTS])
+    assert drafts == [draft for _, draft in DRAFTS]
+
+
+def test_a_student_is_asked_only_for_what_it_has_learned(run):
+    script = """
+        const digits = { dataset: "digits", asks: "label", label: "1", model: "digits-fast" };
+        const settled = settle(catalog, { ...digits, steps: 40, sampler: "heun", guidance_scale: 9, eta: 0.5 });
+        const compared = settle(catalog, { ...digits, view: "compare" });
+        const { steps, sampler, guidance_scale: scale, eta } = settled;
+        return { settled: [steps, sampler, scale, eta], overs: compared.can.overs, values: compared.values };
+    """
+    told = run({"choice": "settle"}, script)
+    assert told == {"settled": [4, "ddim", 2, None], "overs": ["steps", "guidance_scale", "model", "seed"],
+                    "values": [1, 2, 4]}  # fmt: skip
+
+
+def test_between_two_seeds_all_samples_begin_from_the_same_noise(run):
+    script = """
+        const way = { dataset: "digits", asks: "each", n: 3, seed: 5, seed_to: "9", mix: "0.25" };
+        const settled = settle(catalog, way);
+        const { seed, seed_to: to, mix } = asRequest(settled);
+        const again = settle(catalog, fromQuery(asQuery(settled)));
+        return { body: [seed, to, mix], seeds: [seedOf(settled, 2), seedOf({ ...settled, seed_to: null }, 2)],
+          same: JSON.stringify(asRequest(again)) === JSON.stringify(asRequest(settled)) };
+    """
+    told = run({"choice": "settle, asRequest, seedOf", "link": "asQuery, fromQuery"}, script)
+    assert told == {"body": [5, 9, [0.25] * 3], "seeds": [5, 7], "same": True}
 
 
 def test_runs_are_kept_by_what_was_asked_and_the_longest_unused_goes_first(run):
