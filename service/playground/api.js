@@ -12,15 +12,15 @@ export class Problem extends Error {
   }
 }
 
-/** The Response to a GET, or to a POST of `body`. Throws Problem; an abort stays an AbortError. */
-export async function ask(path, { body, accept, signal } = {}) {
-  const headers = {};
+/** The Response to a GET, to a POST of `body`, or to another method. Throws Problem; an abort stays an AbortError. */
+export async function ask(path, { body, accept, signal, headers: more, method = body ? "POST" : "GET" } = {}) {
+  const headers = { ...more };
   if (accept) headers.Accept = accept;
   if (body) headers["Content-Type"] = "application/json";
   if (key.value) headers.Authorization = `Bearer ${key.value}`;
   let answer;
   try {
-    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
     throw error.name === "AbortError" ? error : new Problem(0, say("silent"));
   }

@@ -4,7 +4,11 @@
 
 import { askable, guidancesOf, waysTo } from "./catalog.js";
 
-export const VIEWS = ["generate", "draw", "compare"];
+export const VIEWS = ["generate", "draw", "compare", "data"];
+export const FOLLOWING = ["generate", "draw"]; // the views in which samples follow a hand
+export const FORMATS = { images: ["parquet", "webdataset", "imagefolder", "npy"], points: ["csv", "parquet", "npy"] }; // of jobs, the usual one first
+const EACH = 100; // rows of a class that a job is proposed with
+const MOST_ROWS = 10_000_000; // of a job
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
 const COMPARED = 6; // images in a line …
@@ -38,7 +42,7 @@ export function settle(catalog, choice) {
   const dataset = datasets[name];
 
   const hint = view === "draw" ? pick(choice.hint, dataset.controls, dataset.controls.at(-1)) : null;
-  const possible = askable(dataset, hint);
+  const possible = askable(dataset, hint).filter((one) => view !== "data" || one.asks !== "label"); // there it is counts
   const first = hint ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
   const { asks, label } =
     possible.find((one) => one.asks === choice.asks && (one.asks !== "label" || one.label === choice.label)) ?? first;
@@ -46,7 +50,8 @@ export function settle(catalog, choice) {
   const guidances = guidancesOf(ways);
   const guidance = pick(choice.guidance, guidances, guidances[0]);
   const guided = ways.filter((way) => way.guidance === guidance);
-  const way = guided.find((one) => one.model === choice.model) ?? guided[0];
+  const student = (one) => view === "data" && dataset.models.some(({ name, few_step: few }) => few && name === one.model);
+  const way = guided.find((one) => one.model === choice.model) ?? guided.find(student) ?? guided[0]; // many rows, cheaply
   const model = dataset.models.find((one) => one.name === way.model);
   const { T } = model;
   const labels = model.labels.length ? model.labels : dataset.labels; // in the order of its classes
@@ -94,6 +99,8 @@ export function settle(catalog, choice) {
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
     look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
+    counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
+    format: view === "data" ? pick(choice.format, FORMATS[dataset.kind], FORMATS[dataset.kind][0]) : null,
     over,
     values: over && (named[over] ?? values(over, choice.values, { guidance, model, seed, n, asks, kind: dataset.kind })),
     can: {
@@ -123,6 +130,12 @@ function values(over, chosen, { guidance, model, seed, n, asks, kind }) {
   }[over] ?? [model.few_step?.steps ?? (few ? FEW_STEPS : STEPS), 1, model.few_step?.steps.at(-1) ?? model.T, whole];
   const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
   return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value >= least && value <= most);
+}
+
+/** How many rows of each class, or of all where there are none. */
+function countsOf(chosen, classes) {
+  const fits = chosen?.length === classes;
+  return Array.from({ length: classes }, (_, i) => whole(fits ? chosen[i] : undefined, 0, MOST_ROWS, EACH));
 }
 
 /** The least and the most guidance scale that a model takes. */

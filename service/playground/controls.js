@@ -11,8 +11,8 @@ const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
-  asks: ["model", "guidance", ...ADVISED],
+  dataset: ["counts", "format", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
+  asks: ["counts", "model", "guidance", ...ADVISED],
   guidance: ["model", ...ADVISED, "values"],
   hint: ["model", ...ADVISED, "hint_scale", "drawing", "strokes"],
   model: ADVISED,
@@ -101,10 +101,10 @@ export class Controls {
     const { eta, variance } = over === "sampler" ? {} : can.samplers[settled.sampler].options;
     this.variance.show(variance && over !== "variance" ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
     const [least, most] = eta?.bounds ?? [];
-    this.eta.show(eta ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
+    this.eta.show(eta && settled.eta !== null ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
     this.steps.show(over === "steps" || over === "sampler" ? null
       : stepsOf(can.model), settled.steps);
-    this.n.show({ min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
+    this.n.show(settled.counts ? null : { min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
     this.showWalk(settled);
   }
 

@@ -6,11 +6,11 @@ import { say } from "./words.js";
 // As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
 const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
-  "screen",
+  "screen", "format",
 ];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "hint_scale"];
 const NAMED = ["guidance", "model", "variance"]; // compared over all their values
-const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed"];
+const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed", "counts"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 export const SIDE = 224; // pixels of the pad that strokes are drawn on
 
@@ -23,6 +23,7 @@ export function asQuery(settled) {
   if (settled.view === "generate") query.delete("view");
   if (settled.asks === "each") query.set("labels", "each");
   if (settled.values && !NAMED.includes(settled.over)) query.set("values", settled.values.join(","));
+  if (settled.counts) query.set("counts", settled.counts.join(","));
   if (settled.look.length) query.set("look", settled.look.join(","));
   if (settled.drawing) {
     query.set("drawing", urlSafe(settled.drawing));
@@ -38,6 +39,7 @@ export function fromQuery(query) {
   choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
   if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
   if (query.has("look")) choice.look = query.get("look").split(",");
+  if (query.has("counts")) choice.counts = query.get("counts").split(",");
   if (query.has("values")) choice.values = query.get("values").split(",");
   const drawing = fromUrlSafe(query.get("drawing") ?? "");
   if (drawing.startsWith(PNG)) choice.drawing = drawing;

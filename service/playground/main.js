@@ -2,17 +2,16 @@
 
 import { Actions } from "./actions.js";
 import { Address, EMBEDDED } from "./address.js";
-import { asProblem, askJson } from "./api.js";
-import { drawnSeed, settle } from "./choice.js";
+import { askJson } from "./api.js";
+import { drawnSeed, FOLLOWING, settle } from "./choice.js";
 import { Comparison } from "./comparison.js";
 import { Controls } from "./controls.js";
+import { DataSet } from "./data-set.js";
 import { draftOf } from "./draft.js";
 import { Drawing } from "./drawing.js";
 import { filesOf, pngOf } from "./files.js";
-import { KeyField } from "./key.js";
 import { asQuery, corrections, fromQuery } from "./link.js";
 import { Live } from "./live.js";
-import { Notice } from "./notice.js";
 import { OnStage } from "./onstage.js";
 import { Quality } from "./quality.js";
 import { Screen } from "./screen.js";
@@ -20,6 +19,7 @@ import { snapshot } from "./snapshot.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Take } from "./take.js";
+import { Trouble } from "./trouble.js";
 import { Views } from "./views.js";
 import { Wait } from "./wait.js";
 import { dress, say } from "./words.js";
@@ -34,11 +34,13 @@ let choice = fromQuery(address.query); // what somebody chose
 let settled = null; // the same with everything filled in
 let running = null; // the AbortController of what is being sampled
 
-const notice = new Notice(part("notice"), () => (catalog ? run({ again: true }) : start()), change);
-const keyField = new KeyField(part("key"), () => start());
+const trouble = new Trouble(parts("notice", "key"), {
+  onRetry: () => (catalog ? run({ again: true }) : start()), onCheaper: change, onKey: start,
+});
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
-const views = new Views(parts("views", "lead", "drawing", "picture", "comparison"), open);
+const views = new Views(parts("views", "lead", "drawing", "picture", "comparison", "data"), open);
+const dataSet = new DataSet(part("data"), { onChange: change, onError: failed });
 const quality = new Quality(part("quality"));
 const controls = new Controls(part("controls"), change);
 const live = new Live({ draw, rest });
@@ -77,7 +79,7 @@ const comparison = new Comparison(
 );
 
 async function start() {
-  notice.clear();
+  trouble.clear();
   status.start();
   try {
     catalog = await askJson("models");
@@ -103,9 +105,11 @@ async function arrive() {
 function show() {
   settled = settle(catalog, choice);
   views.mark(settled?.view ?? choice.view);
-  if (!settled) return notice.show({ message: say("no drawings"), status: 422 });
+  if (!settled) return trouble.say(say("no drawings"));
   choice.seed = settled.seed;
   views.show(settled.view);
+  if (settled.view === "data") dataSet.show(settled);
+  else dataSet.leave();
   actions.show(settled.seed);
   controls.show(settled);
   quality.show(settled);
@@ -116,7 +120,7 @@ function open(view) {
   if (!catalog) return false;
   choice = { view, dataset: choice.dataset, seed: choice.seed };
   history.pushState(null, "", `?view=${view}`);
-  notice.clear();
+  trouble.clear();
   for (const easel of Object.values(easels)) easel.show();
   run();
   return true;
@@ -137,11 +141,11 @@ function change(changes) {
 /** A hand moves: what can be drawn at once follows it, and what was asked before gives way to what it asks for. */
 function moved() {
   if (!live.moving) stop();
-  notice.clear();
+  trouble.clear();
   take.clear();
   show();
   if (!settled) return;
-  live.moved({ follow: settled.view !== "compare" && lacking() === null });
+  live.moved({ follow: FOLLOWING.includes(settled.view) && lacking() === null });
 }
 
 /** What has to be there before anything can be sampled; null where nothing is lacking. */
@@ -172,19 +176,20 @@ function rest() {
  * of it is on the stage, and stays until it is there. */
 async function run({ remember = false, again = false, over = false, remark = "" } = {}) {
   stop();
-  notice.clear();
+  trouble.clear();
   show();
   if (!settled) return;
   part("remark").textContent = remark;
   const lacks = lacking();
   if (lacks === "a drawing") return empty();
-  if (lacks === "words") return notice.show({ message: say("say it in words"), status: 422 });
+  if (lacks === "words") return trouble.say(say("say it in words"));
   const mine = (running = new AbortController());
   const { signal } = mine;
   actions.sampling = true;
   if (!over) onStage.mark(null);
   try {
-    if (settled.view === "compare") await compare(signal);
+    if (settled.view === "data") empty();
+    else if (settled.view === "compare") await compare(signal);
     else if (!(await bring(signal, { again, over }))) return;
     tell({ remember });
   } catch (error) {
@@ -278,11 +283,8 @@ function stopHere() {
 }
 
 function failed(error) {
-  const problem = asProblem(error);
-  if (!problem) return;
-  stage.stop();
-  if (problem.status === 401) keyField.ask();
-  else notice.show(problem, settled && draftOf(catalog, choice));
+  if (error.name !== "AbortError") stage.stop();
+  trouble.show(error, settled && draftOf(catalog, choice));
 }
 
 addEventListener("popstate", () => {

@@ -1,11 +1,11 @@
-// The three views of the page: which one is open, and what of the page belongs to it.
+// The views of the page: which one is open, and what of the page belongs to it.
 
 import { say } from "./words.js";
 
 export class Views {
   /** views: has a link for each view; lead: its sentence; drawing, picture, comparison: its parts. `onView(view)`. */
-  constructor({ views: nav, lead, drawing, picture, comparison }, onView) {
-    Object.assign(this, { nav, lead, drawing, picture, comparison });
+  constructor({ views: nav, lead, drawing, picture, comparison, data }, onView) {
+    Object.assign(this, { nav, lead, drawing, picture, comparison, data });
     nav.addEventListener("click", (event) => {
       const view = event.target.dataset?.view;
       if (!view || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -25,7 +25,8 @@ export class Views {
     document.title = `Spirale: ${say(`page ${view}`)}`;
     this.lead.textContent = say(`lead ${view}`);
     this.drawing.hidden = view !== "draw";
-    this.picture.hidden = view === "compare";
+    this.picture.hidden = view === "compare" || view === "data";
+    this.data.hidden = view !== "data";
     this.comparison.hidden = view !== "compare";
   }
 }

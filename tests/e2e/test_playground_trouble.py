@@ -165,7 +165,7 @@ def tiny_service(tmp_path_factory):
     points = save_tiny(folder, POINTS)
     save_reference(points, Reference(torch.randn(MAX_REFERENCE, 2), torch.zeros(MAX_REFERENCE, dtype=torch.int64)))
     with services() as start:
-        service = start("--checkpoints", str(folder))
+        service = start("--checkpoints", str(folder), "--jobs-dir", str(folder / "jobs"))
         service.wait_until_ready()
         yield service
 
@@ -547,6 +547,34 @@ def test_a_bad_link_is_corrected_where_one_looks(tiny_service, visit):
     visit.choose("4")  # it is said once
     visit.wait_for_address("label=4")
     assert remark.inner_text() == "" and visit.complaints == []
+
+
+def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_service, visit):
+    counts = ",".join(["3", "0", "5"] + ["1"] * 7)
+    visit = visit(tiny_service.url, f"/?view=data&dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={counts}")
+    page = visit.page
+    page.get_by_role("button", name="Make them").click()
+    page.locator(".job", has_text="15 of 15").wait_for()
+    page.locator(".contact canvas").nth(14).wait_for()
+    before = visit.pictures(".contact")
+    page.reload()
+    page.locator(".contact canvas").nth(14).wait_for()
+    assert page.locator(".counts li").all_inner_texts()[:2] == ["0\n3 of 3", "2\n5 of 5"]
+    np.testing.assert_array_equal(visit.pictures(".contact"), before)
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="part-00000.npy").click()
+    [rows] = np.load(downloading.value.path())[None]
+    np.testing.assert_array_equal(np.stack(before)[..., 0], rows)
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Sure?").click()
+    page.locator(".job").wait_for(state="detached")
+    assert visit.complaints == []
+    # Where jobs cannot be kept the page says so.
+    page.route("**/jobs", lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"}))
+    page.reload()
+    page.get_by_text("keeps no data sets: jobs cannot be kept: no room. Start it with --jobs-dir FOLDER.").wait_for()
+    assert page.get_by_role("button", name="Make them").is_disabled()
+    assert all(REFUSED.match(one) for one in visit.complaints)
 
 
 @pytest.mark.parametrize(("over", "told"), [

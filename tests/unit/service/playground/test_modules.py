@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.jobs.formats.registry import FORMATS, formats_of
+from service.jobs.formats.shard import Shard
+
 FOLDER = Path(__file__).parents[4] / "service" / "playground"
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: pure modules of the page run in it")
@@ -159,6 +162,51 @@ def test_a_student_is_asked_only_for_what_it_has_learned(run):
     told = run({"choice": "settle"}, script)
     assert told == {"settled": [4, "ddim", 2, None], "overs": ["steps", "guidance_scale", "model", "seed"],
                     "values": [1, 2, 4]}  # fmt: skip
+
+
+def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
+    script = """
+        const of = (choice) => asJob(settle(catalog, { view: "data", dataset: "digits", seed: 7, ...choice }));
+        const job = { rows: 40, rows_done: 20, request: { label: { 0: 30, 2: 10 } } };
+        return { proposed: of({ asks: "each" }), chosen: of({ asks: "each", counts: ["3", "0", "2"], format: "npy" }),
+          done: classesDone(job), none: classesDone({ ...job, request: { label: null } }), formats: FORMATS };
+    """
+    told = run({"choice": "settle, FORMATS", "jobs": "asJob, classesDone"}, script)
+    assert told["proposed"]["model"] == "digits-fast"  # many rows: where nothing else is chosen, a student makes them
+    assert told["proposed"]["label"] == {"0": 100, "1": 100, "2": 100} and "n" not in told["proposed"]
+    assert told["chosen"]["label"] == {"0": 3, "2": 2} and told["chosen"]["format"] == "npy"
+    assert told["done"] == [{"label": "0", "done": 15, "all": 30}, {"label": "2", "done": 5, "all": 10}]
+    assert told["none"] == [] and {kind: set(of) for kind, of in told["formats"].items()} == {
+        kind: set(formats_of(kind)) for kind in ("images", "points")
+    }
+
+
+def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
+    rng = np.random.default_rng(0)
+    count, numbers = 5, np.arange(5)
+    images = Shard(rng.integers(0, 255, (count, 6, 4), np.uint8), numbers, numbers + 9, numbers % 2, ("no", "yes"))
+    points = Shard(rng.random((count, 2), np.float32), numbers, numbers, numbers % 2, ("no", "yes"), ("x", "y"))
+    files = {
+        name: list(next(iter(FORMATS[name].write(images).values())))
+        for name in ("parquet", "webdataset", "imagefolder", "npy")
+    }
+    script = """
+        const [files, table] = given;
+        const { npy, ...packed } = Object.fromEntries(
+          Object.entries(files).map(([name, bytes]) => [name, Uint8Array.from(bytes)]));
+        const found = Object.values(packed).map((bytes) => pngsIn(bytes, 4));
+        const cut = pngsIn(packed.webdataset.subarray(0, packed.webdataset.length >> 1), 9).length;
+        return { found, cut, npy: imagesIn(npy, 4), points: pointsIn(table.slice(0, -3), 9) };
+    """
+    table = FORMATS["csv"].write(points)[".csv"].decode()
+    told = run({"jobs": "pngsIn, imagesIn, pointsIn"}, script, files, table)
+    for pngs in told["found"]:
+        read = [np.asarray(Image.open(io.BytesIO(bytes(png)))) for png in pngs]
+        np.testing.assert_array_equal(read, images.data[:4])
+    assert 0 < told["cut"] < count
+    np.testing.assert_array_equal(np.reshape(told["npy"]["images"], (4, 6, 4)), images.data[:4])
+    assert told["points"]["columns"] == ["x", "y"] and told["points"]["labels"] == ["no", "yes", "no", "yes"]
+    np.testing.assert_array_equal(np.float32(told["points"]["points"]), points.data[:4])  # the last line is cut off
 
 
 def test_between_two_seeds_all_samples_begin_from_the_same_noise(run):

@@ -1,0 +1,131 @@
+// The view that makes data sets: classes and counts, a job, and what has come of each.
+
+import { ask, askJson } from "./api.js";
+import { FORMATS } from "./choice.js";
+import { evaluations, expectedSeconds } from "./cost.js";
+import { Dial } from "./dial.js";
+import { make } from "./elements.js";
+import { JobCard } from "./job-card.js";
+import { asJob, finished, rowsOf } from "./jobs.js";
+import { Picker } from "./picker.js";
+import { language, say, seconds } from "./words.js";
+
+const OFTEN = 1000; // milliseconds between looks at jobs that go on …
+const SELDOM = 10_000; // … and where none does: somebody else may start one
+const MOST_ROWS = 10_000_000; // of a job
+const HANDY = 10_000; // rows of a class
+
+export class DataSet {
+  /** `onChange(changes)` of the choice; `onError(error)`. */
+  constructor(element, { onChange, onError }) {
+    Object.assign(this, { element, onChange, onError });
+    this.all = new Dial(say("control each count"), (count) => onChange({ counts: this.settled.counts.map(() => count) }));
+    this.counts = make("div", { className: "class-counts", role: "group", "aria-label": say("control counts") });
+    this.format = new Picker(say("control format"), (format) => onChange({ format }));
+    this.cost = make("p", { className: "note" });
+    this.start = make("button", { type: "button", className: "primary", onclick: () => this.submit() }, say("start job"));
+    this.told = make("p", { className: "remark", role: "status" });
+    this.list = make("div", { className: "jobs", role: "region", "aria-label": say("jobs") });
+    this.cards = new Map();
+    element.replaceChildren(
+      make("div", { className: "job-form" }, this.all.element, this.counts, this.format.element,
+        make("div", { className: "buttons" }, this.start, this.cost)),
+      this.told, this.list,
+    );
+  }
+
+  show(settled) {
+    this.settled = settled;
+    const { asks, counts, format, can: { labels, dataset } } = settled;
+    this.all.show({ min: 1, max: MOST_ROWS, handy: HANDY, step: 1, log: true, note: asks === "each" ? say("of each class") : "" },
+      Math.max(1, ...counts));
+    if (asks !== "each" || labels.length !== this.inputs?.length || labels.join() !== this.named) this.lay(asks === "each" ? labels : []);
+    this.inputs.forEach((input, i) => document.activeElement !== input && (input.value = counts[i]));
+    this.format.show(FORMATS[dataset.kind].map((value) => ({ value, text: value, note: say(`format ${value}`) })), format);
+    const rows = rowsOf(settled);
+    const time = expectedSeconds({ ...settled, n: rows });
+    this.cost.textContent = [say("rows", { rows: rows.toLocaleString(language) }), say("cost each", { number: evaluations(settled) }),
+      time === null ? null : say("expected", { time: seconds(time) })].filter(Boolean).join(" · ");
+    this.start.disabled = !rows || rows > MOST_ROWS;
+    this.watch();
+  }
+
+  lay(labels) {
+    this.named = labels.join();
+    this.inputs = labels.map((_, i) => make("input", { type: "number", min: 0, max: MOST_ROWS, step: 1, required: true,
+      oninput: ({ target }) => target.validity.valid && this.onChange({ counts: this.settled.counts.with(i, target.valueAsNumber) }) }));
+    this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", {}, label), this.inputs[i])));
+  }
+
+  async submit() {
+    this.start.disabled = true;
+    try {
+      const body = asJob(this.settled);
+      this.once = this.once?.[0] === JSON.stringify(body) ? this.once : [JSON.stringify(body), crypto.randomUUID()];
+      await ask("jobs", { body, headers: { "Idempotency-Key": this.once[1] } });
+      this.once = null; // it was accepted: the same once more is another job
+      this.newest = true;
+      await this.look();
+      this.sooner?.();
+    } catch (error) {
+      this.onError(error);
+    } finally {
+      this.start.disabled = false;
+    }
+  }
+
+  /** Look at the jobs from now on, as long as the view is open and can be seen. */
+  async watch() {
+    if (this.turn) return;
+    const turn = (this.turn = {});
+    while (turn === this.turn) {
+      const busy = document.hidden || (await this.look().catch((error) => this.unkept(error)));
+      await new Promise((done) => {
+        this.sooner = done;
+        setTimeout(done, busy ? OFTEN : SELDOM);
+      });
+    }
+  }
+
+  leave() {
+    this.turn = null;
+  }
+
+  /** Resolves to: does any of them go on? */
+  async look() {
+    const jobs = (await askJson("jobs")).jobs.filter(({ state }) => state !== "cancelled");
+    this.told.textContent = "";
+    for (const job of jobs.filter(({ id }) => !this.cards.has(id))) {
+      const card = new JobCard(job, { onDelete: (id) => this.remove(id), onError: this.onError });
+      card.element.open = this.newest ?? job === jobs[0];
+      this.newest = false;
+      this.cards.set(job.id, card);
+    }
+    const cards = jobs.map(({ id }) => this.cards.get(id));
+    cards.forEach((card, i) => card.show(jobs[i]));
+    const here = [...this.list.children];
+    const elements = cards.map(({ element }) => element);
+    if (here.length !== elements.length || here.some((one, i) => one !== elements[i])) this.list.replaceChildren(...elements);
+    return jobs.some((job) => !finished(job));
+  }
+
+  async remove(id) {
+    try {
+      await ask(`jobs/${id}`, { method: "DELETE" });
+      await this.look();
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  /** Jobs cannot be kept here, or not now: said in one sentence. */
+  unkept(error) {
+    if (error.status === 401) {
+      this.leave(); // the page comes back with the key
+      this.onError(error);
+    }
+    this.told.textContent = error.status === 503 ? say("no jobs", { why: error.message }) : error.message;
+    this.start.disabled ||= error.status === 503;
+    return false;
+  }
+}

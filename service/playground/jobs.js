@@ -1,0 +1,78 @@
+// Jobs that make data sets: what is asked for one, and what can be told of it from what /jobs answers.
+
+import { asRequest } from "./choice.js";
+
+const MOST_PARTS = 5; // files that a contact sheet has images of
+const SHEET = 60; // images of a contact sheet
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const END = [0x49, 0x45, 0x4e, 0x44]; // of a PNG: IEND, and four bytes more
+
+/** A settled choice of the view "data" → the body of POST /jobs. */
+export function asJob(settled) {
+  const { n, label, ...body } = asRequest(settled);
+  const { asks, counts, format, can: { labels } } = settled;
+  if (asks !== "each") return { ...body, n: counts[0], format };
+  const asked = labels.map((name, i) => [name, counts[i]]).filter(([, count]) => count > 0);
+  return { ...body, label: Object.fromEntries(asked), format };
+}
+
+export const rowsOf = ({ counts }) => counts.reduce((sum, count) => sum + count, 0);
+
+/** [{label, done, all}] of a job that was asked by counts; [] of another. Each stretch of its rows has nearly the counts'
+ * proportions, so that `done` is right to about one row until all are done. */
+export function classesDone({ rows, rows_done: done, request: { label } }) {
+  if (label === null || typeof label !== "object" || Array.isArray(label)) return [];
+  return Object.entries(label).map(([name, all]) => ({ label: name, done: Math.round((all * done) / rows), all }));
+}
+
+export const finished = ({ state }) => !["queued", "running"].includes(state);
+
+/** How many samples of each of its first files a job's contact sheet shows, so that it is full when all are there. */
+export function partsShown(files, { rows, request: { rows_per_file: per } }) {
+  const parts = Math.min(MOST_PARTS, Math.ceil(rows / per));
+  return files.filter(({ name }) => !name.includes(".labels.")).slice(0, parts)
+    .map(({ name }) => ({ name, most: Math.ceil(SHEET / parts) }));
+}
+
+/** The first PNGs in the bytes of a file that holds them as they are, such as a tar, a zip or a Parquet file. */
+export function pngsIn(bytes, most) {
+  const found = [];
+  for (let at = find(bytes, PNG, 0); at >= 0 && found.length < most; at = find(bytes, PNG, at + 1)) {
+    const end = find(bytes, END, at);
+    if (end < 0) break; // cut off
+    found.push(bytes.subarray(at, end + 8));
+  }
+  return found;
+}
+
+function find(bytes, wanted, from) {
+  for (let at = bytes.indexOf(wanted[0], from); at >= 0; at = bytes.indexOf(wanted[0], at + 1)) {
+    if (wanted.every((byte, i) => bytes[at + i] === byte)) return at;
+  }
+  return -1;
+}
+
+/** The first images of a .npy of uint8: {height, width, channels, images: [bytes]}. */
+export function imagesIn(bytes, most) {
+  const start = 10 + bytes[8] + 256 * bytes[9];
+  const header = String.fromCharCode(...bytes.subarray(10, start));
+  const [, height, width, channels = 1] = /'shape': \(([^)]*)\)/.exec(header)[1].split(",").filter((one) => one.trim()).map(Number);
+  const size = height * width * channels;
+  const there = Math.min(most, Math.floor((bytes.length - start) / size));
+  const images = Array.from({ length: there }, (_, i) => bytes.subarray(start + i * size, start + (i + 1) * size));
+  return { height, width, channels, images };
+}
+
+/** The first points of a CSV that may be cut off: {columns, points, labels}; labels are null where there are none. */
+export function pointsIn(text, most) {
+  const lines = text.split("\r\n").slice(0, -1);
+  const names = lines[0].split(",");
+  const rows = lines.slice(1, most + 1).map((line) => line.split(","));
+  const label = names.indexOf("label");
+  const columns = names.slice(0, label < 0 ? names.length - 1 : label); // the last one is the seed
+  return {
+    columns,
+    points: rows.map((row) => columns.map((_, i) => Number(row[i]))),
+    labels: label < 0 ? null : rows.map((row) => row[label]),
+  };
+}
