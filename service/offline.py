@@ -35,7 +35,7 @@ from service.settings import shipped_checkpoints
 NOTE = "data_set.json"
 """In the folder: what was asked, and what it came to."""
 BAR = 30  # characters
-NOT_FLAGS = {"control", "zoom", "previews", "reproducible"}
+NOT_FLAGS = {"control", "init", "mask", "seed_to", "mix", "zoom", "previews", "noisy_previews", "reproducible"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

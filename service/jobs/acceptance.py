@@ -14,7 +14,6 @@ from service.jobs.job_request import AS_TRAINED, BALANCED, MAX_ROWS, JobRequest
 from service.jobs.label_plan import LabelPlan, even_counts
 from service.jobs.quality_filter import AcceptRule, judge_of
 from service.jobs.specification import Specification
-from service.requests.control_image import hint_of
 from service.requests.labels import class_number, class_numbers, index_of
 from service.requests.model_choice import choose
 from service.requests.resolve import Resolved, resolve
@@ -24,7 +23,7 @@ CHUNK_SECONDS = 5.0  # of the device: a kill costs no more
 MOST_VALUES = 2**24  # numbers of a chunk's rows, which are held in memory several times
 MOST_ROWS = 2**18  # of a chunk, where nobody asks for more
 MOST_FILES = 100_000
-OF_PICTURES = ("zoom", "previews")
+OF_PICTURES = ("zoom", "previews", "noisy_previews")
 OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "webhook", "reproducible"}
 
 
@@ -38,6 +37,7 @@ def accept(
     for field in OF_PICTURES:
         if getattr(body, field) is not None:
             raise invalid(field, "does not apply to jobs", getattr(body, field))
+    _refuse_edits(body)
     rows = _rows(body)
     label, whole_plan = _example_label(catalog, body)
     resolved = _resolved(catalog, body, label)
@@ -57,7 +57,7 @@ def accept(
     if -(-rows // per_file) > MOST_FILES:
         raise invalid("rows_per_file", f"at least {-(-rows // MOST_FILES):,} for so many rows", per_file)
     return Specification(
-        request=resolved.parameters,
+        request={name: value for name, value in resolved.parameters.items() if name in SampleRequest.model_fields},
         labels=plan,
         asked_label=body.label,
         names=tuple(names) if plan != LabelPlan() else (),
@@ -107,11 +107,22 @@ def _example_label(catalog: Catalog, body: JobRequest) -> tuple[int | str | None
 def _resolved(catalog: Catalog, body: JobRequest, label: int | str | None) -> Resolved:
     fields = body.model_dump(exclude_unset=True, exclude=OWN_FIELDS)
     request = SampleRequest(**fields, label=label, n=1)
-    resolved = resolve(catalog, request)
-    control = resolved.choice.control
-    if request.control is not None and control is not None:
-        resolved = resolved.with_hint(hint_of(request.control, resolved.choice.control_scale, control.config))
-    return resolved
+    return resolve(catalog, request).made_ready()
+
+
+def _refuse_edits(body: JobRequest) -> None:
+    """Raises Problem (422) for what makes no data set."""
+    for field in ("seed_to", "mix"):
+        if getattr(body, field) is not None:
+            raise invalid(field, "not in jobs: a row of a walk depends on how many rows there are; ask POST /sample")
+    if body.init is not None and body.init.method == "inversion":
+        raise invalid(
+            "init.method", "noise in jobs: inversion draws none, so all rows of a class would be the same picture"
+        )
+    if body.init is not None and body.init.strength == 0:
+        raise invalid("init.strength", "above 0 in jobs: else every row would be the picture itself")
+    if body.variations_of is not None and body.variations_of.amount == 0:
+        raise invalid("variations_of.amount", "above 0 in jobs: else every row would be the same sample")
 
 
 def _plan(body: JobRequest, resolved: Resolved, names: Sequence[str], rows: int) -> LabelPlan:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
 from service.jobs.formats.registry import FORMATS
+from service.requests.edit_schemas import Seed, Share
 from service.requests.leniency import as_meant, whole_numbers
-from service.requests.schemas import ControlRequest, Label, SampleFields
+from service.requests.schemas import ControlRequest, EditFields, Label, SampleFields
 
 MAX_ROWS = 10_000_000
 MAX_ROWS_PER_FILE = 1_000_000
@@ -15,7 +16,7 @@ BALANCED, AS_TRAINED = "balanced", "as trained"
 Count = Annotated[StrictInt, Field(ge=0, le=MAX_ROWS)]
 
 
-class JobRequest(SampleFields):
+class JobRequest(EditFields, SampleFields):
     """A sample request of many rows, and the files that they are to become."""
 
     model_config = ConfigDict(
@@ -39,6 +40,8 @@ class JobRequest(SampleFields):
         "seed. Counts are spread evenly over the rows. Default: as in POST /sample.",
     )  # fmt: skip
     control: ControlRequest | None = Field(None, description="A picture that all samples follow, as in POST /sample.")
+    seed_to: Seed | None = Field(None, description="Refused: rows of a walk depend on how many there are.")
+    mix: list[Share] | Share | None = Field(None, description="Refused, as `seed_to`.")
     format: FormatName = Field(
         "parquet",
         description="What the files are. " + "; ".join(f"`{name}`: {one.loads}" for name, one in FORMATS.items()),

@@ -9,7 +9,7 @@ import torch
 
 from model.checkpoints.judge import Judge
 from model.conditions import NO_LABEL
-from model.noise import MAX_SEED, sample_seeds
+from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job, JobFailed, Samples
 from service.jobs.chunk import OtherBytes, Written
@@ -17,7 +17,7 @@ from service.jobs.formats.registry import FORMATS
 from service.jobs.formats.shard import Shard
 from service.jobs.quality_filter import judge_of, kept_rows
 from service.jobs.specification import Specification
-from service.requests.control_image import hint_of
+from service.requests.edit_options import seeds_of
 from service.requests.guidance_options import conditions
 from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import SampleRequest
@@ -25,11 +25,12 @@ from service.requests.schemas import SampleRequest
 
 @dataclass(frozen=True, eq=False)
 class RowsChunk:
-    """`classes` as `LabelPlan.of_rows` gives them."""
+    """`classes` as `LabelPlan.of_rows` gives them; `seeds` are the rows' own."""
 
     template: "RowsTemplate"
     first: int
     classes: np.ndarray | None
+    seeds: np.ndarray
     job: Job
 
     @property
@@ -66,7 +67,7 @@ class RowsTemplate:
 
     @staticmethod
     def of(catalog: Catalog, checkpoints: Path, specification: Specification) -> "RowsTemplate":
-        """It decodes a hint, and loads a judge, where there is such. Raises OtherBytes, or Problem."""
+        """It decodes pictures, and loads a judge, where there are such. Raises OtherBytes, or Problem."""
         if specification.model not in catalog.served:
             raise OtherBytes(f"the model {specification.model} is not there any more")
         label = specification.names[0] if specification.labelled else None
@@ -74,9 +75,7 @@ class RowsTemplate:
         resolved = resolve(catalog, request)
         if resolved.job.model != specification.model_key:
             raise OtherBytes(f"the weights of {specification.model} changed: other samples would come")
-        control = resolved.choice.control
-        if request.control is not None and control is not None:
-            resolved = resolved.with_hint(hint_of(request.control, resolved.choice.control_scale, control.config))
+        resolved = resolved.made_ready()
         judge, rule = None, specification.accept
         if rule is not None:
             data = resolved.checkpoint.config.data
@@ -89,16 +88,20 @@ class RowsTemplate:
         """The chunk that begins at that row."""
         specification, template = self.specification, self.resolved
         rows = specification.rows_of(first)
-        seeds = sample_seeds((specification.request["seed"] + first) & MAX_SEED, rows)
-        classes = specification.labels.of_rows(first, seeds)
+        seeds = seeds_of(template.choice.request, (specification.request["seed"] + first) & MAX_SEED, rows)
+        classes = specification.labels.of_rows(first, seeds.noise)
         label = NO_LABEL if classes is None else torch.from_numpy(classes)
         of_rows = conditions(template.guidance, rows, label=label, text=template.conditioned.text)
         if template.hint is not None:
             of_rows = of_rows.with_hints(template.hint.image, template.hint.kind, template.hint.scale)
-        return RowsChunk(self, first, classes, replace(template.job, seeds=seeds, conditions=of_rows))
+        job = replace(template.job, seeds=seeds.noise, conditions=of_rows, start=None)
+        if template.beginning is not None:
+            job = template.begun(job, seeds)
+        return RowsChunk(self, first, classes, seeds.own, job)
 
     def written(self, chunk: RowsChunk, data: np.ndarray) -> Written:
         """Its files, of samples as `Samples.data` has them."""
+        data = self.resolved.exact(data)
         rows = np.arange(len(data))
         if self.judge is not None and self.specification.accept is not None and chunk.classes is not None:
             rows = kept_rows(self.judge, data, chunk.classes, self.specification.accept.probability)
@@ -106,7 +109,7 @@ class RowsTemplate:
         shard = Shard(
             data[rows],
             chunk.first + rows,
-            chunk.job.seeds[rows],
+            chunk.seeds[rows],
             None if chunk.classes is None else chunk.classes[rows],
             self.specification.names,
             config.columns if config.kind == "points" else (),

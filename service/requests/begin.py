@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from model.noise import normal
 from model.noise_schedule import NoiseSchedule
 from model.plan import Plan
 from model.start import known_start, mixed_noise, noised_start
+from service.engine.job import Job
 from service.http.problems import invalid
 from service.media import encoding
 from service.media.uploads import PictureError, decoded, from_base64
@@ -54,6 +55,10 @@ class Beginning:
     start: Tensor
     known: Known | None
     pictures: Pictures | None
+
+    def of(self, job: Job) -> Job:
+        """The job of these rows, from here on."""
+        return replace(job, start=self.start, conditions=replace(job.conditions, known=self.known))
 
 
 def pictures_of(request: SampleRequest, data: DataConfig) -> Pictures | None:

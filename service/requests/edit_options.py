@@ -13,7 +13,7 @@ from model.sampler_spec import Integers
 from service.requests.edit_schemas import InitMethod
 from service.requests.model_choice import Choice
 from service.requests.sampling_options import SamplingOptions, sampling_options
-from service.requests.schemas import CONDITIONING_TIMES, INPAINTING_TIMES
+from service.requests.schemas import CONDITIONING_TIMES, INPAINTING_TIMES, SampleRequest
 
 SDEDIT_STRENGTH = 0.5
 
@@ -87,9 +87,8 @@ def plan_of(choice: Choice, options: SamplingOptions, edit: EditOptions) -> Plan
     )
 
 
-def seeds_of(choice: Choice, seed: int) -> Seeds:
+def seeds_of(request: SampleRequest, seed: int, n: int) -> Seeds:
     """Those of n samples, of which the first, or the whole walk, has this seed."""
-    request, n = choice.request, choice.n
     own = sample_seeds(seed, n)
     if request.seed_to is not None:
         here = np.full(n, seed, np.int64)

@@ -16,7 +16,7 @@ from model.label_prior import drawn_labels
 from model.sampler_spec import Integers
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
-from service.requests.begin import Beginning, as_image, beginning, pictures_of
+from service.requests.begin import Beginning, Pictures, as_image, beginning, pictures_of
 from service.requests.control_image import Hint, as_control, hint_of
 from service.requests.edit_options import EditOptions, Seeds, edit_options, plan_of, seeds_of
 from service.requests.edit_rules import given_values
@@ -97,11 +97,18 @@ class Resolved:
         pictures = pictures_of(self.choice.request, config.data)
         if pictures is None and not self.given and self.seeds.other is None:
             return ready
-        begun = beginning(
-            self.edit, self.job.plan, self.seeds, self.checkpoint.schedule, config.data, pictures, self.given
+        begun = self._beginning(self.seeds, pictures)
+        return replace(ready, beginning=begun, job=begun.of(ready.job))
+
+    def begun(self, job: Job, seeds: Seeds) -> Job:
+        """A job of other rows, without what they begin from, and with it: from the same pictures."""
+        return self._beginning(seeds, None if self.beginning is None else self.beginning.pictures).of(job)
+
+    def _beginning(self, seeds: Seeds, pictures: Pictures | None) -> Beginning:
+        checkpoint = self.checkpoint
+        return beginning(
+            self.edit, self.job.plan, seeds, checkpoint.schedule, checkpoint.config.data, pictures, self.given
         )
-        conditions = replace(ready.job.conditions, known=begun.known)
-        return replace(ready, beginning=begun, job=replace(ready.job, start=begun.start, conditions=conditions))
 
     def exact(self, data: np.ndarray) -> np.ndarray:
         """The samples [n, …] as the engine made them, and what is kept of them to the last bit, written in place."""
@@ -166,7 +173,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
     refuse(choice)
     options, guidance = sampling_options(choice), guidance_options(choice)
     seed = request.seed if request.seed is not None else secrets.randbelow(DRAWN_SEEDS)
-    edit, seeds = edit_options(choice), seeds_of(choice, seed)
+    edit, seeds = edit_options(choice), seeds_of(request, seed, choice.n)
     conditioned = _conditioned(choice, seeds.noise)
     rows = conditions(guidance, choice.n, label=conditioned.numbers, text=conditioned.text)
     if request.init is not None and request.init.label is not None:

@@ -163,7 +163,26 @@ class ControlRequest(BaseModel):
     )
 
 
-class SampleRequest(SampleFields):
+class EditFields(BaseModel):
+    """The fields that say what every sample begins from, and what it keeps."""
+
+    init: InitRequest | None = Field(None, description="A picture that all samples begin from.")
+    mask: MaskRequest | None = Field(None, description="What of the picture `init` is redrawn; the rest is kept.")
+    given: dict[str, Given] | None = Field(
+        None, max_length=MAX_GIVEN, examples=[{"x": 0.5}],
+        description="Dimensions of points, by name or number, that all samples have: value by dimension, in the data's "
+        "own units. The others are drawn to fit.",
+    )  # fmt: skip
+    resample: int | None = Field(
+        None, ge=1, le=MAX_RESAMPLE,
+        description="With `mask` or `given`: how often each step but the last is taken, so that what is drawn comes to "
+        f"agree with what is kept (RePaint). It multiplies the cost. Default: {INPAINTING_TIMES} with a mask, "
+        f"{CONDITIONING_TIMES} for points; 1 with inversion or a learned variance.",
+    )  # fmt: skip
+    variations_of: VariationsRequest | None = Field(None, description="A sample that all samples are variations of.")
+
+
+class SampleRequest(EditFields, SampleFields):
     """The body of POST /sample."""
 
     model_config = ConfigDict(
@@ -186,20 +205,6 @@ class SampleRequest(SampleFields):
     )
     seed_to: Seed | None = Field(None, description=SEED_TO)
     mix: list[Share] | Share | None = Field(None, description=MIX)
-    init: InitRequest | None = Field(None, description="A picture that all samples begin from.")
-    mask: MaskRequest | None = Field(None, description="What of the picture `init` is redrawn; the rest is kept.")
-    given: dict[str, Given] | None = Field(
-        None, max_length=MAX_GIVEN, examples=[{"x": 0.5}],
-        description="Dimensions of points, by name or number, that all samples have: value by dimension, in the data's "
-        "own units. The others are drawn to fit.",
-    )  # fmt: skip
-    resample: int | None = Field(
-        None, ge=1, le=MAX_RESAMPLE,
-        description="With `mask` or `given`: how often each step but the last is taken, so that what is drawn comes to "
-        f"agree with what is kept (RePaint). It multiplies the cost. Default: {INPAINTING_TIMES} with a mask, "
-        f"{CONDITIONING_TIMES} for points; 1 with inversion or a learned variance.",
-    )  # fmt: skip
-    variations_of: VariationsRequest | None = Field(None, description="A sample that all samples are variations of.")
 
     @model_validator(mode="before")
     @classmethod

@@ -24,10 +24,14 @@ from service.app import create_app
 from service.jobs.results import FolderResults
 from service.jobs.webhooks import signature
 from service.offline import main
+from service.requests.begin import as_image
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from tests.waiting import wait_for
+
+GREY = np.add.outer(np.arange(8), np.arange(8)).astype(np.uint8) * 17
+PICTURE, MASK = (as_image(pixels) for pixels in (GREY, np.where(GREY > 100, 255, 0).astype(np.uint8)))
 
 
 @contextlib.contextmanager
@@ -77,6 +81,28 @@ def test_every_row_is_the_one_that_sample_gives_for_its_seed_and_label(jobs):
     )
     expected = np.load(io.BytesIO(sampled.content))
     assert [np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tolist() for row in rows] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"init": {"image": PICTURE, "strength": 0.6}},
+        {"init": {"image": PICTURE}, "mask": {"image": MASK}, "resample": 2},
+        {"variations_of": {"seed": 9, "amount": 0.4}},
+        {"dataset": "spiral", "given": {"x": 0.5}, "resample": 3},
+    ],
+)
+def test_rows_begin_from_what_samples_begin_from(jobs, edit):
+    """Bytes of the parts that are kept, too; a chunk is made as if it were alone."""
+    body = {"dataset": "mnist", "n": 7, "seed": 2**63 - 3, "label": 1, "steps": 4} | edit
+    job = finished(jobs, **body, rows_per_file=3, format="npy")
+    assert job["state"] == "done", job["error"]
+    files = content(jobs, job)
+    rows = np.concatenate([np.load(io.BytesIO(files[f"part-{part:05d}.npy"])) for part in range(3)])
+    sampled = jobs.post("/sample", json=body, headers={"Accept": "application/x-npy"})
+    assert sampled.status_code == 200 and rows.tolist() == np.load(io.BytesIO(sampled.content)).tolist()
+    assert len(np.unique(rows, axis=0)) == 7
+    assert content(jobs, finished(jobs, **job["request"])) == files
 
 
 def test_a_jobs_own_request_makes_the_same_files(jobs):
@@ -197,6 +223,19 @@ def test_deleting_ends_a_job_and_its_rows_and_files(jobs):
         ({"dataset": "mnist", "n": 5, "label": "as trained"}, "label", "does not know its training proportions"),
         ({"dataset": "mnist", "n": 5, "zoom": 2}, "zoom", "does not apply to jobs"),
         ({"dataset": "mnist", "n": 5, "axes": [0, 1]}, "axes", "unknown field"),
+        ({"dataset": "mnist", "n": 5, "seed_to": 7}, "seed_to", "depends on how many rows"),
+        ({"dataset": "mnist", "n": 5, "mix": 0.5}, "mix", "depends on how many rows"),
+        (
+            {"dataset": "mnist", "n": 5, "init": {"image": PICTURE, "method": "inversion"}},
+            "init.method",
+            "noise in jobs",
+        ),
+        ({"dataset": "mnist", "n": 5, "init": {"image": PICTURE, "strength": 0}}, "init.strength", "above 0"),
+        ({"dataset": "mnist", "n": 5, "init": {"image": "a"}}, "init.image", ""),
+        ({"dataset": "mnist", "n": 5, "mask": {"image": PICTURE}}, "mask", "needs the picture"),
+        ({"dataset": "spiral", "n": 5, "init": {"image": PICTURE}}, "init", "applies to images only"),
+        ({"dataset": "spiral", "n": 5, "given": {"z": 1}}, "given", ""),
+        ({"dataset": "mnist", "n": 5, "variations_of": {"seed": 1, "amount": 0}}, "variations_of.amount", "above 0"),
         ({"dataset": "mnist", "n": 10**7, "rows_per_file": 1}, "rows_per_file", "at least 100"),
         ({"dataset": "mnist", "n": 10**6, "rows_per_file": 10**6}, "rows_per_file", "at most 262,144"),
         ({"dataset": "mnist", "n": 5, "steps": 51}, "steps", "1 … 50"),
