@@ -16,6 +16,8 @@ OTHER = re.compile(
     rf"{_AROUND}(?:test|testing|val|valid|validation|validate|dev|eval|evaluation|pred|predict|prediction|holdout|"
     rf"hold[_\-]out|unlabell?ed){_AFTER}"
 )
+PART = re.compile(r"(?:[a-z0-9]+[_\- .]+)*(?:fold|part|batch|shard|chunk|subset|images?|imgs?)[_\- .]*[0-9]{1,4}")
+"""Folders into which one set is cut, for cross-validation or because it is large, such as images_001."""
 PLAIN = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "input", "inputs", "x", "rgb"}
 ANNOTATED = {
     *(
@@ -79,6 +81,11 @@ def _check_meaning(base: Path, inside: Counter[str]) -> None:
             f"({printable(base / best)}, of {count_of(inside[best], 'image')}); a share of it is held out by itself"
         )
     lower = {name.lower(): name for name in names}
+    if len(names) > 1 and all(PART.fullmatch(name) for name in lower):
+        raise DataError(
+            f"{printable(base)}: its folders are {listed}, which are parts and no classes: let folders mean nothing: "
+            f"--no-labels (labels = false in the recipe), or rename them if they are classes"
+        )
     plain = [lower[name] for name in lower if name in PLAIN]
     if plain and len(names) > 1 and all(name in PLAIN | ANNOTATED for name in lower):
         raise DataError(

@@ -19,7 +19,7 @@ class Metadata:
 
     captions  of those that have one
     groups    what each belongs to, such as a photograph, a patient or a slide, of those that name it
-    notes     files that say neither
+    notes     files that say neither, or nothing of these images
     """
 
     captions: dict[Path, str]
@@ -42,7 +42,8 @@ def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
     for file in sorted(folder / name for folder in folders for name in METADATA):
         if not file.is_file():
             continue
-        name, fields, told = printable(file.relative_to(root)), dict[str, None](), False
+        name, fields = printable(file.relative_to(root)), dict[str, None]()
+        told = known = False
         for number, entry in _entries(file):
             where = f"{printable(file)}, line {number}"
             image, text = entry.get(FILE), entry.get(TEXT)
@@ -58,13 +59,16 @@ def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
             if path not in images:
                 left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {printable(image)}"))
                 continue
+            known = True
             if text and text.strip():
                 captions[path] = " ".join(text.split())
                 told = True
             if group is not None and str(group).strip():
                 groups[path] = str(group).strip()
                 told = True
-        if not told:
+        if fields and not known:
+            notes.append(f"{name} names no image that is here: {FILE!r} is relative to the folder that it lies in")
+        elif not told:
             others = ", ".join(field for field in fields if field != FILE) or "nothing else"
             notes.append(
                 f"{name} has neither captions nor groups: these are its {TEXT!r} and {GROUP!r}, and it has {others}"

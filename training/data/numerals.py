@@ -29,6 +29,9 @@ MISSING = {
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _POINT = re.compile(rf"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+){_EXPONENT}")
 _COMMA = re.compile(rf"[+-]?(?:[0-9]*,[0-9]+|[0-9]+,){_EXPONENT}")
+_QUANTITY = re.compile(
+    r"[+\-\u2212]?\s?[$€£¥₹]?\s?[0-9]+(?:[.,'\u2019\s_][0-9]+)*(?:[eEdD][+\-\u2212]?[0-9]+)?\s?[%‰°$€£¥₹]?"
+)
 _GROUPED_BY_COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _GROUPED_BY_POINTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]*)?")
 
@@ -76,6 +79,12 @@ def is_missing(cell: str) -> bool:
 def is_numeral(cell: str) -> bool:
     """Is the cell a number in some style?"""
     return any(style.value(cell) is not None for style in (POINTS, COMMAS, THOUSANDS))
+
+
+def is_quantity(cell: str) -> bool:
+    """Is the cell a number for people, though perhaps in no style: with a unit's sign (5%, $5), a typographic minus,
+    Fortran's exponent (1.5D+00), or blanks, apostrophes or underscores between its digits?"""
+    return _QUANTITY.fullmatch(cell) is not None
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from training.data.numerals import is_missing
+from training.data.numerals import is_missing, is_quantity
 from training.data.table_file import Columns
 
 MOST_VALUES = 1000  # different values of a column that are counted: a column with so many is no class
@@ -32,15 +32,19 @@ class TableSurvey:
 class _Column:
     """What the cells of a column are.
 
-    values    how often each is there, of the first MOST_VALUES different ones
-    missing   cells that say there is no value
-    words     cells that are neither a number nor missing
-    counting  numbers from which the column may count the lines
+    values      how often each is there, of the first MOST_VALUES different ones
+    missing     cells that say there is no value
+    words       cells that are neither a number nor missing
+    quantities  words that are a number for people, such as 5%
+    quantity    one of them
+    counting    numbers from which the column may count the lines
     """
 
     values: Counter[str] = field(default_factory=Counter)
     missing: int = 0
     words: int = 0
+    quantities: int = 0
+    quantity: str = ""
     counting: set[int] = field(default_factory=lambda: {0, 1})
 
     def reason(self, lines: int) -> str | None:
@@ -52,8 +56,13 @@ class _Column:
         if len(self.values) < 2:
             return "is the same in every line"
         if self.words > WORDS * lines:
-            return "holds words"
+            return f"writes its numbers as {self.quantity!r}: digits alone are read" if self.measured else "holds words"
         return "counts the lines" if self.counting and lines > 1 else None
+
+    @property
+    def measured(self) -> bool:
+        """Are its words rather numbers than classes?"""
+        return self.quantities > self.words / 2
 
     @property
     def single(self) -> str | None:
@@ -71,7 +80,11 @@ def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
         for column, cell, style in zip(found.values(), cells, columns.styles, strict=True):
             missing = is_missing(cell)
             column.missing += missing
-            column.words += not missing and style.value(cell) is None
+            if not missing and style.value(cell) is None:
+                column.words += 1
+                if is_quantity(cell):
+                    column.quantities += 1
+                    column.quantity = column.quantity or cell
             if cell and (cell in column.values or len(column.values) < MOST_VALUES):
                 column.values[cell] += 1
             if column.counting:
@@ -92,7 +105,7 @@ def _likely_class(columns: dict[str, _Column], lines: int) -> str | None:
     """The column that seems to be the class: one that is called so, or the only one of words, if its values repeat."""
     few = min(lines / 2, MOST_VALUES - 1)
     repeated = [name for name, column in columns.items() if 1 < len(column.values) <= few]
-    of_words = [name for name in repeated if columns[name].words > lines / 2]
+    of_words = [name for name in repeated if columns[name].words > lines / 2 and not columns[name].measured]
     named = [
         name
         for name in repeated

@@ -74,7 +74,8 @@ def test_a_lone_folder_is_gone_through(tmp_path, wrapper):
         assert name.startswith(f"{wrapper}/{of.config.labels[label]}/")
 
 
-@pytest.mark.parametrize("classes", [("bus", "train"), ("oval", "round"), ("contest", "detest"), ("images", "sounds")])
+@pytest.mark.parametrize("classes", [("bus", "train"), ("oval", "round"), ("contest", "detest"), ("images", "sounds"),
+                                     ("part 1", "whole"), ("class_1", "class_2"), ("apart 1", "apart 2"), ("1", "2")])  # fmt: skip
 def test_names_that_only_sound_like_splits_are_classes(tmp_path, classes):
     assert images(make_folder(tmp_path / "of", dict.fromkeys(classes, 10))).config.labels == classes
 
@@ -418,6 +419,13 @@ def test_names_that_are_not_utf8(tmp_path):
             {"images": 9, "masks": 9},
             r"images and masks, which are no classes: give the one of the images \(.*of/images",
         ),
+        ({"fold_0/a": 9, "fold_1/a": 9}, r"fold_0 and fold_1, which are parts and no classes: .*--no-labels"),
+        (
+            {"HAM10000_images_part_1": 9, "HAM10000_images_part_2": 9},
+            "part_1 and HAM10000_images_part_2, which are parts",
+        ),
+        ({"images_001/images": 9, "images_002/images": 9}, "which are parts and no classes: .*, or rename them"),
+        ({"Batch 1": 9, "batch2": 9, "batch-3": 9}, "which are parts and no classes"),
         ({"archive": 5, "archive/a": 30}, r"of/archive: 5 images \(0.png …\) lie beside the folders"),
     ],
 )
@@ -521,6 +529,18 @@ def test_metadata_without_captions_is_said_and_images_are_trained_on_without(tmp
     assert note.startswith(f"{file} has neither captions nor groups: these are its 'text' and 'group', and it has ")
     assert "label" not in text or "label" in note
     assert not of.left_out
+
+
+def test_metadata_of_other_images_say_so_in_a_line(tmp_path):
+    root = make_folder(tmp_path / "of", {"": 20})
+    (root / "metadata.jsonl").write_text(
+        metadata(*({"file_name": f"images/{index}.png", "text": "a"} for index in range(20)))
+    )
+    of = images(root)
+    assert of.notes == (
+        "metadata.jsonl names no image that is here: 'file_name' is relative to the folder that it lies in",
+    )
+    assert len(of.left_out) == 20 and captions_of(of) == {}
 
 
 def test_groups_of_metadata_or_of_names_are_held_out_whole(tmp_path):

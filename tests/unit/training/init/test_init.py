@@ -251,6 +251,41 @@ def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, with
 # The command
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "5%",
+        "$5",
+        "€ 1.50",
+        "5 €",
+        "\u22125.5",
+        "1.5D+00",
+        "1'234.5",
+        "1\u2019234",
+        "1 234,5",
+        "1\u202f234",
+        "1_000",
+        "5°",
+    ],
+)
+def test_numbers_that_are_not_written_plainly_are_no_classes_and_it_is_said(tmp_path, written):
+    cells = (written.translate({ord("1"): "2", ord("5"): "6"}) if line % 2 else written for line in range(40))
+    (tmp_path / "t.csv").write_text(
+        "a;b;c\n" + "".join(f"{cell};{line}.5;{line % 7}\n" for line, cell in enumerate(cells))
+    )
+    found = survey_table(read_columns(tmp_path / "t.csv"))
+    assert found.label is None
+    assert found.without == {"a": f"writes its numbers as {written!r}: digits alone are read"}
+
+
+@pytest.mark.parametrize(
+    "names", ["1st class,2nd class", "3d,2d", "<5,>5", "A1,B2", "4x4,2x4", "5-6,7-8", "No. 5,No. 6"]
+)
+def test_names_with_digits_are_still_classes(tmp_path, names):
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{names.split(',')[i % 2]},{i}.5\n" for i in range(40)))
+    assert survey_table(read_columns(tmp_path / "t.csv")).label == "a"
+
+
 def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     root = make_folder(tmp_path / "photos", {"rose": 30, "tulip": 20})
     truncated(root / "rose" / "cut.png")
