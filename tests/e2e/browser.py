@@ -42,9 +42,9 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     def wait_until_done(self) -> None:
-        """Until what was asked for is there, and has been shown to its end."""
+        """Until what was asked for is there, and has been shown to its end; also while the page is being loaded."""
         self.page.wait_for_function(
-            """() => document.querySelector("[name=generate]").textContent === "Generate"
+            """() => document.querySelector("[name=generate]")?.textContent === "Generate"
               && !document.querySelector("[aria-busy=true]")
               && !document.querySelector(".scrubber .playing")
               && (document.querySelector("#picture").firstChild || document.querySelector("#comparison").firstChild)""",

@@ -74,8 +74,19 @@ def test_a_lone_folder_is_gone_through(tmp_path, wrapper):
         assert name.startswith(f"{wrapper}/{of.config.labels[label]}/")
 
 
-@pytest.mark.parametrize("classes", [("bus", "train"), ("oval", "round"), ("contest", "detest"), ("images", "sounds"),
-                                     ("part 1", "whole"), ("class_1", "class_2"), ("apart 1", "apart 2"), ("1", "2")])  # fmt: skip
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("bus", "train"),
+        ("oval", "round"),
+        ("contest", "detest"),
+        ("images", "sounds"),
+        ("part 1", "whole"),
+        ("class_1", "class_2"),
+        ("apart 1", "apart 2"),
+        ("1", "2"),
+    ],
+)
 def test_names_that_only_sound_like_splits_are_classes(tmp_path, classes):
     assert images(make_folder(tmp_path / "of", dict.fromkeys(classes, 10))).config.labels == classes
 
