@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from model.checkpoints.base import Precision
 from model.checkpoints.reference_points import REFERENCE
 from model.checkpoints.roles import LOADERS
+from model.checkpoints.training_rows import TRAINING_ROWS
 from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card.usability import usability
@@ -46,6 +47,7 @@ from training.resume import RunFolder
 from training.tasks.registry import find_checkpoint, make_task
 from training.trainer import Interrupted
 from training.trainer import train as run_training
+from training.training_rows import keep_training_rows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -224,6 +226,22 @@ def reference(
     """
     folder = find_checkpoint(name, checkpoints)
     typer.echo(f"{folder}: {keep_reference(folder):,} real points are kept in {REFERENCE}")
+
+
+@app.command("training-rows")
+def training_rows(
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or a folder.")],
+    checkpoints: Checkpoints = CHECKPOINTS,
+) -> None:
+    """Keep the training rows beside a checkpoint, for jobs with `distinct`.
+
+    Users of the service cannot read them; whoever gets the folder can.
+    """
+    folder = find_checkpoint(name, checkpoints)
+    kept = keep_training_rows(folder)
+    typer.echo(
+        f"{folder}: {len(kept.rows):,} rows are kept in {TRAINING_ROWS}; nearer than {kept.threshold:.4g} is a copy"
+    )
 
 
 @app.command("list")

@@ -13,6 +13,7 @@ from torch import nn
 
 from model.checkpoints.config import CheckpointConfig, DiffusionConfig, NetworkT, save_config
 from model.checkpoints.reference_points import Reference, save_reference
+from model.checkpoints.training_rows import TRAINING_ROWS
 from model.checkpoints.weights import CheckpointError, load_weights, save_weights
 from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule
@@ -95,6 +96,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     for graph in (GRAPH, INT8_GRAPH):
         (folder / graph).unlink(missing_ok=True)  # of other weights
+    (folder / TRAINING_ROWS).unlink(missing_ok=True)  # of another training
     save_weights(folder / WEIGHTS, network)
     if text is not None:
         text.save(folder)

@@ -14,6 +14,7 @@ from model.checkpoints.base import INT8_GRAPH, Checkpoint, Precision, TorchPreci
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
+from model.checkpoints.training_rows import TrainingRows, load_training_rows
 from model.conditions import NO_LABEL, Conditioning, HintKind
 from model.denoiser import Control, Denoiser, Gradient, Network
 from model.networks import MLPConfig, UNetConfig, build_network
@@ -133,12 +134,20 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
     """A loaded denoiser; with its text encoder where it is conditioned on text, and real points where it keeps some.
 
     int8_graph  as `graph`, of the network in integers
+    folder      that it was loaded from; None where it was made
     """
 
     config: DenoiserConfig
     text: TextEncoder | None = None
     reference: Reference | None = None
     int8_graph: bytes | None = field(default=None, kw_only=True)
+    folder: Path | None = field(default=None, kw_only=True)
+
+    def training_rows(self) -> TrainingRows | None:
+        """What it was trained on, where that is kept. They are read anew: they may be large.
+
+        Raises CheckpointError."""
+        return None if self.folder is None else load_training_rows(self.folder, self.config.data)
 
     def torch_network(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Network:
         """A copy of the network, in that precision; what it returns is in float32."""
@@ -202,5 +211,5 @@ def load_checkpoint(folder: Path) -> DenoiserCheckpoint:
     text = None if config.text is None else load_text(folder, config.text)
     return DenoiserCheckpoint(
         config, config.schedule.build(), network, text, load_reference(folder, config.data),
-        graph=read_graph(folder), int8_graph=read_graph(folder, INT8_GRAPH),
+        graph=read_graph(folder), int8_graph=read_graph(folder, INT8_GRAPH), folder=folder,
     )  # fmt: skip

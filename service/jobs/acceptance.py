@@ -9,6 +9,7 @@ from service.engine.job import EngineStopped
 from service.engine.snapshot import EngineSnapshot
 from service.http.problems import invalid
 from service.jobs.arithmetic import arithmetic_of
+from service.jobs.distinct_filter import DistinctRule, known_training_rows
 from service.jobs.formats.registry import formats_of
 from service.jobs.job_request import AS_TRAINED, BALANCED, MAX_ROWS, JobRequest
 from service.jobs.label_plan import LabelPlan, even_counts
@@ -24,7 +25,7 @@ MOST_VALUES = 2**24  # numbers of a chunk's rows, which are held in memory sever
 MOST_ROWS = 2**18  # of a chunk, where nobody asks for more
 MOST_FILES = 100_000
 OF_PICTURES = ("zoom", "previews", "noisy_previews")
-OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "webhook", "reproducible"}
+OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "distinct", "webhook", "reproducible"}
 
 
 def accept(
@@ -66,6 +67,7 @@ def accept(
         rows_per_file=min(per_file, rows),
         reproducible=body.reproducible,
         accept=_rule(body, resolved, plan, checkpoints),
+        distinct=DistinctRule(key=known_training_rows(resolved.checkpoint).key) if body.distinct else None,
         model_key=resolved.job.model,
         arithmetic=arithmetic_of(engine, resolved.job.model, threads),
     )

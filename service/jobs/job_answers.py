@@ -18,7 +18,7 @@ class JobAnswer(BaseModel):
     paused: str | None = Field(description="Why it does not go on at present, such as a full disk; else null.")
     rows: int
     rows_done: int = Field(description="Rows whose files can be downloaded.")
-    rows_dropped: int = Field(description="Rows done that `accept` left out of the files.")
+    rows_dropped: int = Field(description="Rows done that `accept` and `distinct` left out of the files.")
     rows_per_second: float | None = Field(description="Since it began, without the time of restarts.")
     seconds_left: float | None = Field(description="At that rate.")
     bytes: int = Field(description="Of its files so far.")
@@ -76,6 +76,7 @@ def _request(specification: Specification) -> dict[str, Any]:
         **label,
         "n": specification.rows,
         **({} if specification.accept is None else {"accept": {"judge": specification.accept.probability}}),
+        **({} if specification.distinct is None else {"distinct": True}),
         "format": specification.format,
         "rows_per_file": specification.rows_per_file,
         "reproducible": specification.reproducible,

@@ -55,6 +55,11 @@ class JobRequest(EditFields, SampleFields):
         description="Keeps only rows that a judge, a classifier of real images, reads as asked with that probability; "
         "`rows_dropped` counts the others. For images with labels whose judge is among the checkpoints.",
     )  # fmt: skip
+    distinct: bool = Field(
+        False,
+        description="Leaves out rows that are nearer to a training row than 99 % of real rows that were held out; "
+        "`rows_dropped` counts them. For models that keep their training rows (`python -m training training-rows`).",
+    )
     webhook: str | None = Field(
         None, max_length=2000, examples=["https://a.example/told"],
         description="An address that gets the job as JSON when it is done, failed or cancelled; of a host that the "

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from model.checkpoints.judge import Judge
+from model.checkpoints.training_rows import TrainingRows
 from model.conditions import NO_LABEL
 from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job, JobFailed, Samples
 from service.jobs.chunk import OtherBytes, Written
+from service.jobs.distinct_filter import distinct_rows, known_training_rows
 from service.jobs.formats.registry import FORMATS
 from service.jobs.formats.shard import Shard
 from service.jobs.quality_filter import judge_of, kept_rows
@@ -58,16 +60,18 @@ class RowsTemplate:
     """Nothing of it is for the event loop.
 
     resolved  a request of one row, which resolves as every row does except for label and seed
-    judge     None where all rows are kept
+    judge     None where it keeps all rows
+    training  rows that no sample may be a copy of; None where they may
     """
 
     specification: Specification
     resolved: Resolved
     judge: Judge | None
+    training: TrainingRows | None
 
     @staticmethod
     def of(catalog: Catalog, checkpoints: Path, specification: Specification) -> "RowsTemplate":
-        """It decodes pictures, and loads a judge, where there are such. Raises OtherBytes, or Problem."""
+        """It decodes pictures, and loads what filters read, where there are such. Raises OtherBytes, or Problem."""
         if specification.model not in catalog.served:
             raise OtherBytes(f"the model {specification.model} is not there any more")
         label = specification.names[0] if specification.labelled else None
@@ -82,7 +86,12 @@ class RowsTemplate:
             judge = judge_of(checkpoints, data.model_copy(update={"labels": specification.names}))
             if judge is None or judge.key != rule.key:
                 raise OtherBytes(f"the judge {rule.judge} changed or is not there any more: it would keep other rows")
-        return RowsTemplate(specification, resolved, judge)
+        training = None
+        if specification.distinct is not None:
+            training = known_training_rows(resolved.checkpoint)
+            if training.key != specification.distinct.key:
+                raise OtherBytes(f"the training rows of {specification.model} changed: other rows would be left out")
+        return RowsTemplate(specification, resolved, judge, training)
 
     def chunk(self, first: int) -> RowsChunk:
         """The chunk that begins at that row."""
@@ -105,6 +114,8 @@ class RowsTemplate:
         rows = np.arange(len(data))
         if self.judge is not None and self.specification.accept is not None and chunk.classes is not None:
             rows = kept_rows(self.judge, data, chunk.classes, self.specification.accept.probability)
+        if self.training is not None:
+            rows = rows[distinct_rows(self.training, data[rows], self.resolved.checkpoint)]
         config = self.resolved.checkpoint.config.data
         shard = Shard(
             data[rows],

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from service.jobs.distinct_filter import DistinctRule
 from service.jobs.job_request import FormatName
 from service.jobs.label_plan import LabelPlan
 from service.jobs.quality_filter import AcceptRule
@@ -38,6 +39,7 @@ class Specification(InChunks):
     asked_label   as the request had it
     names         of the classes
     accept        the rows that are kept; None keeps all
+    distinct      leaves out copies of training rows; None keeps them
     model_key     names the weights
     arithmetic    what computes them: equal where the same numbers come out
     """
@@ -49,6 +51,7 @@ class Specification(InChunks):
     format: FormatName
     reproducible: bool
     accept: AcceptRule | None = None
+    distinct: DistinctRule | None = None
     model_key: str
     arithmetic: str
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
+from model.checkpoints.training_rows import TRAINING_ROWS, TrainingRows, save_training_rows
 from service.app import create_app
 from service.jobs.results import FolderResults
 from service.jobs.webhooks import signature
@@ -441,6 +442,35 @@ def test_a_filter_that_cannot_be_is_told(judged, body, told):
 def test_without_a_judge_among_the_checkpoints_nothing_can_be_judged(jobs):
     answer = jobs.post("/jobs", json={"dataset": "mnist", "n": 5, "label": 3, "accept": {"judge": 0.5}})
     assert answer.status_code == 422 and "there is no judge of mnist" in answer.json()["detail"]
+
+
+def test_copies_of_training_rows_are_left_out_and_counted(make_client, tmp_path):
+    """The rows of one seed are the training rows; those of another are far from them."""
+    folder = tmp_path / "own"
+    for data in (IMAGES, POINTS):
+        save_tiny(folder, data)
+    client = make_client(checkpoints=folder, jobs_dir=tmp_path)
+    for kind, body in (
+        ("images", {"dataset": "mnist", "label": 3, "n": 6, "rows_per_file": 4, "steps": 4, "seed": 3}),
+        ("points", {"dataset": "spiral", "label": "inner", "n": 6, "rows_per_file": 4, "steps": 4, "seed": 3}),
+    ):
+        refused = client.post("/jobs", json=body | {"distinct": True})
+        assert refused.status_code == 422 and "keeps no training rows" in refused.json()["detail"]
+        files = content(client, finished(client, **body, format="npy"))
+        rows = torch.from_numpy(np.concatenate([np.load(io.BytesIO(files[f"part-0000{n}.npy"])) for n in (0, 1)]))
+        known = rows[[1, 4]] if kind == "points" else rows[[1, 4]][:, None]
+        (checkpoint,) = folder.glob(f"{body['dataset']}*")
+        save_training_rows(checkpoint, TrainingRows(known, 1e-4))
+        job = finished(client, **body, format="npy", distinct=True)
+        assert (job["state"], job["rows_done"], job["rows_dropped"]) == ("done", 6, 2) and job["request"]["distinct"]
+        kept = content(client, job)
+        found = np.concatenate([np.load(io.BytesIO(kept[f"part-0000{n}.npy"])) for n in (0, 1)])
+        assert found.tolist() == rows[[0, 2, 3, 5]].tolist()
+        save_training_rows(checkpoint, TrainingRows(known, 1e6))
+        assert finished(client, **body, distinct=True)["rows_dropped"] == 6
+        (checkpoint / TRAINING_ROWS).write_bytes(b"no tensors")
+        refused = client.post("/jobs", json=body | {"distinct": True})
+        assert refused.status_code == 422 and TRAINING_ROWS in refused.json()["detail"]
 
 
 @contextlib.contextmanager

@@ -2,36 +2,15 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from model.data import DataConfig
-from training.data.training_set import TrainingSet, as_floats, finite, some_rows
+from model.nearest import Nearest, nearest
+from training.data.training_set import TrainingSet, finite, some_rows
 from training.evaluate.measurement import Metrics, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
 PAIRS = 10  # of the nearest rows in a picture
-CHUNK = 2_000  # training rows that are compared at a time
 NEAR = 0.01  # quantile of the held-out rows' distances: a nearer sample may be a copy
-
-
-@dataclass(frozen=True, eq=False)
-class Nearest:
-    """Rows and the nearest training row of each.
-
-    rows        [n, …] in the data's own units, float32 or float64
-    distance    [n], the root mean square difference of the pair in the network's range (images: −1 … 1)
-    neighbours  [n, …] the training rows
-    """
-
-    rows: Tensor
-    distance: Tensor
-    neighbours: Tensor
-
-    def closest(self, n: int) -> tuple[Tensor, Tensor]:
-        """(the n rows that are nearest to a training row, these training rows)"""
-        order = self.distance.argsort()[:n]
-        return self.rows[order], self.neighbours[order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,24 +60,3 @@ def _by_chance(held_out: int) -> float:
     distribution. The quantile lies at k = 1 + NEAR (n − 1), so with few rows the share is much more than NEAR.
     """
     return (1 + NEAR * (held_out - 1)) / (held_out + 1)
-
-
-def nearest(rows: Tensor, training: Tensor, data: DataConfig, *, mirrored: bool = False) -> Nearest:
-    """The nearest training row of each row.
-
-    rows, training  [n, …] and [m, …] in the data's own units
-    mirrored        the mirror images of `training` count too
-    """
-    rows = as_floats(rows)
-    standardised = data.standardise(rows).flatten(1)
-    squares = standardised.square().sum(1, keepdim=True)
-    best, neighbours = torch.full((len(rows),), torch.inf), torch.zeros_like(rows)
-    for chunk in torch.split(training, CHUNK):
-        for view in (chunk, chunk.flip(-1)) if mirrored else (chunk,):
-            candidates = data.standardise(as_floats(view)).flatten(1)
-            value, index = (squares - 2 * standardised @ candidates.T + candidates.square().sum(1)).min(1)
-            nearer = value < best
-            best[nearer], neighbours[nearer] = value[nearer], view[index[nearer]].to(rows.dtype)
-    # Once more, from the differences: the products above lose small distances to rounding.
-    distance = (standardised - data.standardise(neighbours).flatten(1)).square().mean(1).sqrt()
-    return Nearest(rows, distance, neighbours)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from model.data import DataConfig
+from model.nearest import nearest
 from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import DataError, Examples, FiniteSet
-from training.metrics import memorisation as module
-from training.metrics.memorisation import memorisation, nearest
+from training.metrics.memorisation import memorisation
 from training.metrics.two_sample import two_sample_accuracy
 
 IMAGES = DataConfig(dataset="own", kind="images", shape=(3, 4, 4), mean=(127.5,), std=(127.5,), clip=1.0)
@@ -25,7 +25,7 @@ def own(trained: int = 600, held_out: int = 300) -> FiniteSet:
 
 
 def test_the_nearest_is_found_wherever_it_lies_and_its_distance_is_a_root_mean_square(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr("model.nearest.CHUNK", 7)
     training = noise(60, 0)
     index = torch.tensor([59, 0, 31])
     rows = training[index].float()
@@ -86,7 +86,7 @@ def test_a_mirror_image_is_a_copy_where_training_images_were_mirrored():
 
 
 def test_what_is_checked_is_of_all_classes_and_no_more_than_that(monkeypatch):
-    monkeypatch.setattr(module, "CHECKED", 50)
+    monkeypatch.setattr("training.metrics.memorisation.CHECKED", 50)
     data = own()
     class_by_class = torch.cat([data.examples.rows[:100], noise(100, 2)]).float()
     metrics = memorisation(class_by_class, data).metrics
