@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI
@@ -29,6 +29,7 @@ from service.http.middleware import (
 )
 from service.http.openai_errors import OpenAIErrors
 from service.http.security_headers import Cors, SecurityHeaders
+from service.http.trace_context import TraceContext
 from service.jobs.manager import JobManager
 from service.metrics import Metrics
 from service.requests.field_names import sample_field_meant
@@ -48,6 +49,9 @@ from service.routes import (
 )
 from service.settings import Settings
 from service.state import State
+
+if TYPE_CHECKING:
+    from service.open_telemetry import Traces
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +80,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()
+    traces = None if settings.traces is None else _traces(settings.traces, settings.traced_share)
     options = EngineOptions(
         device=settings.device,
         backend=settings.backend,
@@ -101,6 +106,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
                 encoding,
                 jobs,
                 has_key=settings.api_key is not None,
+                traced=traces is not None,
                 embed_origins=settings.embed_origins,
             )
             _start_threads(encoding)
@@ -114,6 +120,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
                 watch.cancel()
                 await jobs.close()
                 await asyncio.get_running_loop().run_in_executor(encoding, engine.stop, grace)
+                if traces is not None:
+                    await asyncio.get_running_loop().run_in_executor(encoding, traces.close)
 
     app = FastAPI(
         title="Spirale",
@@ -146,8 +154,16 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.add_middleware(OpenAIErrors)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
+    if traces is not None:
+        app.add_middleware(TraceContext, traces=traces)
     app.add_middleware(RequestTarget)
     return app
+
+
+def _traces(address: str, share: float) -> "Traces":
+    from service.open_telemetry import Traces, collector_at  # of the extra otel, and half a second to import
+
+    return Traces(collector_at(address), share)
 
 
 def _start_threads(pool: ThreadPoolExecutor) -> None:

@@ -1,6 +1,7 @@
 """Prometheus metrics, in a registry of the app's own: several apps live in one test process."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 TICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -88,3 +89,8 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format."""
         return generate_latest(self.registry)
+
+    def negotiated_exposition(self, accept: str) -> tuple[bytes, str]:
+        """(the body, its media type): OpenMetrics, which alone has exemplars, where `accept` has it."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,8 @@ from service.jobs.job_options import JobOptions
 
 ORIGIN = re.compile(r"https?://[^/\s*;,]+")
 POSTGRES = re.compile(r"postgres(ql)?://")
+COLLECTOR = re.compile(r"https?://[^/\s?#]+/?")
+OTEL_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -26,6 +29,13 @@ def shipped_checkpoints() -> Path:
     """The project's own checkpoints/, beside the package; ./checkpoints where only the package is installed."""
     beside = Path(__file__).parent.parent / "checkpoints"
     return beside if beside.is_dir() else Path("checkpoints")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # nor is what it is a part of
+        return False
 
 
 def _comma_separated(value: Any) -> Any:
@@ -171,6 +181,17 @@ class Settings(BaseSettings):
         description="When set, requests need `Authorization: Bearer <key>`. Prefer the environment variable: flags are "
         "seen in the list of processes.",
     )
+    traces: str | None = Field(
+        None,
+        description="Address of an OpenTelemetry collector, such as http://localhost:4318, that gets the traces of "
+        "requests by OTLP over HTTP. It needs spirale[otel].",
+    )
+    traced_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those without a `traceparent`; with one it decides.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="json for machines, console for people.")
 
     @property
@@ -194,6 +215,17 @@ class Settings(BaseSettings):
     def _is_postgres(cls, address: str | None) -> str | None:
         if address is not None and not POSTGRES.match(address):
             raise ValueError("a store that services share is such as postgresql://user:password@host/database")
+        return address
+
+    @field_validator("traces")
+    @classmethod
+    def _can_trace(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        if not COLLECTOR.fullmatch(address):
+            raise ValueError("a collector is such as http://localhost:4318, without a path of its own")
+        if not all(map(_is_installed, OTEL_PACKAGES)):
+            raise ValueError("traces need the extra otel: pip install 'spirale[otel]'")
         return address
 
     @field_validator("batch_sizes")

@@ -21,6 +21,7 @@ class State:
     encoding: Executor  # encodes off the event loop
     jobs: JobManager
     has_key: bool  # are requests asked for an API key?
+    traced: bool = False  # do traces of requests go to a collector?
     embed_origins: tuple[str, ...] = ()  # whose pages may show the playground in a frame
 
     @property

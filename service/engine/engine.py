@@ -23,6 +23,7 @@ from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot
 from service.engine.worker import Worker
 from service.metrics import Metrics
+from service.spans import NO_JOB_SPANS, REQUEST_SPANS
 
 ABORT_SECONDS = 5.0  # for the tick in hand, when the grace period is over
 
@@ -104,6 +105,7 @@ class Engine:
         ticket = Ticket(
             loop.create_future(), loop, number, job, on_preview, time.monotonic(),
             network_evaluations_left=job.network_evaluations, background=background,
+            spans=NO_JOB_SPANS if background else REQUEST_SPANS.get().of_job(),
         )  # fmt: skip
         worker.inbox.put(ticket)
         if worker.ended:  # between the check above and here; the thread may not have seen the ticket

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from prometheus_client import Histogram
+
 from service.engine.job import Job, Preview, Samples
 from service.engine.served_model import Served
+from service.spans import NO_JOB_SPANS, JobSpans
 
 OnPreview = Callable[[Preview], None]
 """Called on the event loop."""
@@ -53,6 +56,14 @@ class Ticket(Awaited[Samples]):
     background: bool = False
     started: float | None = None
     previews_shown: int = 0
+    spans: JobSpans = NO_JOB_SPANS
+
+    def begin(self, at: float, queue_seconds: Histogram) -> None:
+        """It has its first tick at that moment of `time.monotonic`; `queue_seconds` is that of its data set."""
+        self.started = at
+        self.spans.began(at)
+        if not self.background:
+            queue_seconds.observe(at - self.submitted, self.spans.exemplar)
 
 
 @dataclass(frozen=True)

@@ -206,10 +206,7 @@ class Worker:
         for number in numbers:
             ticket = self._tickets[number]
             if ticket.started is None:
-                ticket.started = started
-                if not ticket.background:
-                    queued = self._metrics.queue_seconds.labels(dataset=self.models[tick.model].dataset)
-                    queued.observe(started - ticket.submitted)
+                ticket.begin(started, self._metrics.queue_seconds.labels(dataset=self.models[tick.model].dataset))
         try:
             failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
         except Exception as error:
@@ -232,6 +229,7 @@ class Worker:
         self._metrics.count_tick(name, seconds, rows, tick.network_evaluations, tick.size)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
+            ticket.spans.ticked(started, seconds, len(piece), rows)
             self._count_down(ticket, len(piece) * ticket.job.network_evaluations_by_step[piece.step])
         for number, reason in failed.items():
             ticket = self._tickets[number]
@@ -271,11 +269,13 @@ class Worker:
         assert ticket.started is not None  # its rows have been in a tick
         sampling = time.monotonic() - ticket.started
         if not ticket.background:
-            self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset).observe(sampling)
+            observed = self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset)
+            observed.observe(sampling, ticket.spans.exemplar)
         ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
 
     def _forget(self, number: int) -> None:
         ticket = self._tickets.pop(number)
+        ticket.spans.ended()
         self._scheduler.remove(number)
         self._runner.drop(number)
         self._count_down(ticket, ticket.network_evaluations_left)

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, Samples
 from service.http.problems import Problem
+from service.spans import REQUEST_SPANS
 from service.state import State
 
 CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
@@ -63,7 +64,8 @@ def counted(dataset: str, state: State) -> Iterator[None]:
         state.metrics.requests.labels(dataset=dataset, outcome=outcome).inc()
         if outcome in TIMED:
             seconds = time.perf_counter() - started
-            state.metrics.request_seconds.labels(dataset=dataset, outcome=outcome).observe(seconds)
+            timed = state.metrics.request_seconds.labels(dataset=dataset, outcome=outcome)
+            timed.observe(seconds, REQUEST_SPANS.get().exemplar)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:
@@ -98,8 +100,9 @@ async def off_the_loop(state: State, function: Callable[..., R], *arguments: obj
 
 async def encoded(state: State, encode: Callable[..., bytes], *arguments: object) -> tuple[bytes, float]:
     """(the body, the seconds that it took)"""
-    started = time.perf_counter()
-    body = await off_the_loop(state, encode, *arguments)
+    started, spans = time.perf_counter(), REQUEST_SPANS.get()
+    with spans.stage("encode"):
+        body = await off_the_loop(state, encode, *arguments)
     seconds = time.perf_counter() - started
-    state.metrics.encode_seconds.observe(seconds)
+    state.metrics.encode_seconds.observe(seconds, spans.exemplar)
     return body, seconds

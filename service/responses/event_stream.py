@@ -22,6 +22,7 @@ from service.engine.job import EngineError, JobFailed, Preview, Samples
 from service.http.problems import of_engine, unexpected
 from service.requests.resolve import Resolved
 from service.responses.representations import encode_preview, encoders
+from service.spans import REQUEST_SPANS
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +125,8 @@ class Stream:
 
     async def _encode(self, function: Callable[..., bytes], *arguments: object) -> bytes:
         """In the pool: pictures, and JSON of thousands of points, would hold up the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._encoding, function, *arguments)
+        with REQUEST_SPANS.get().stage("encode"):
+            return await asyncio.get_running_loop().run_in_executor(self._encoding, function, *arguments)
 
 
 class EventStream(StreamingResponse):

@@ -1,6 +1,6 @@
 """Is it alive, is it ready, how is it doing."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.http.problems import UNKEPT, Problem, documented
@@ -37,6 +37,9 @@ async def readyz(response: Response, state: AppState) -> dict[str, str]:
 
 
 @router.get("/metrics", response_class=Response, responses=documented(401))
-async def metrics(state: AppState) -> Response:
-    """Prometheus."""
-    return Response(state.metrics.exposition(), headers=UNKEPT | {"Content-Type": CONTENT_TYPE_LATEST})
+async def metrics(request: Request, state: AppState) -> Response:
+    """Prometheus; with traces also as OpenMetrics, for the exemplars."""
+    body, media_type = state.metrics.exposition(), CONTENT_TYPE_LATEST
+    if state.traced:
+        body, media_type = state.metrics.negotiated_exposition(request.headers.get("accept", ""))
+    return Response(body, headers=UNKEPT | {"Content-Type": media_type})
