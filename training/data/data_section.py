@@ -57,6 +57,8 @@ class ImageSection(_OwnSection):
     fit          "crop": the largest part around the middle that has the shape of `size`; "stretch": the whole image
     labels       whether the folders inside are classes
     group        a regular expression that finds an image's group in its path: see `training.data.image_folder`
+    unlabelled   another folder, of images without a label that denoisers are trained on too: see
+                 `training.data.unlabelled_images`
     standardise  the network's range: "range" maps 0 … 255 to −1 … 1, "channels" gives each channel mean 0, variance 1
     flip         augmentation: mirror half of the images
     shift        augmentation: move by up to this many pixels in each direction
@@ -69,6 +71,7 @@ class ImageSection(_OwnSection):
     fit: Literal["crop", "stretch"] = "crop"
     labels: bool = True
     group: str | None = None
+    unlabelled: str | None = Field(None, min_length=1)
     standardise: Literal["range", "channels"] = "range"
     flip: bool = False
     shift: int = Field(0, ge=0)

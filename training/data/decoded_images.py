@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from training.data.names import printable
 from training.data.pixels import SIXTEEN_BITS, Unusable, largest_value, quiet_pillow, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
+from training.data.unlabelled_images import known_from_held_out, read_unlabelled
 
 VERSION = 3  # of the processing: a new number makes cached pixels be processed again
 FEWEST = 8  # images to train on
@@ -38,11 +40,14 @@ def image_set(section: ImageSection) -> FiniteSet:
     Raises DataError if the folder cannot be trained on.
     """
     folder = read_folder(Path(section.images), labels=section.labels, group=section.group)
-    cached = _cached(section, folder)
+    unlabelled = (
+        None if section.unlabelled is None else read_unlabelled(Path(section.unlabelled), folder, section.group)
+    )
+    cached = _cached(section, folder, () if unlabelled is None else unlabelled.files)
     about: _About = json.loads((cached / "about.json").read_text())
     pixels = np.load(cached / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
     rows, labels = torch.from_numpy(pixels), torch.tensor(about["labels"])
-    trained = about["trained"]
+    trained, labelled = about["trained"], len(labels)
     names, captions = tuple(about["names"]), tuple(about["captions"])
     left_out = tuple(LeftOut(one["name"], one["reason"]) for one in about["left_out"])
     mean, std = about["mean"], about["std"]
@@ -59,23 +64,24 @@ def image_set(section: ImageSection) -> FiniteSet:
     )
     examples, held = (
         Examples(rows[part], labels[part], names[part], captions[part])
-        for part in (slice(None, trained), slice(trained, None))
+        for part in (slice(None, trained), slice(trained, labelled))
     )
     return FiniteSet(
         config,
         examples,
         held,
         image_augmentation(section),
-        folder.left_out + left_out,
+        folder.left_out + (() if unlabelled is None else unlabelled.left_out) + left_out,
         identity=cached.name,
         notes=(*folder.notes, *about["notes"]),
+        unlabelled=None if unlabelled is None else rows[labelled:],
     )
 
 
 class _About(TypedDict):
-    """about.json, beside pixels.npy: the rows' labels, names and captions, and the moments of the channels.
+    """about.json, beside pixels.npy: labels, names and captions of its labelled rows, and the moments of the channels.
 
-    trained  how many rows are trained on: the first ones
+    trained  how many rows are trained on: the first ones; those that are held out follow, then those without a label
     notes    how the pixels were understood
     """
 
@@ -89,9 +95,10 @@ class _About(TypedDict):
     left_out: list[dict[str, str]]
 
 
-def _cached(section: ImageSection, folder: Folder) -> Path:
+def _cached(section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFile]) -> Path:
     """The folder in the cache with the processed pixels of these files; it is made if it is missing."""
-    options = section.model_dump(mode="json", include={"size", "channels", "fit", "labels", "group", "held_out"})
+    which = {"size", "channels", "fit", "labels", "group", "unlabelled", "held_out"}
+    options = section.model_dump(mode="json", include=which)
     digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
     home = cache_dir() / f"{section.dataset}-{digest}"
     try:
@@ -102,7 +109,7 @@ def _cached(section: ImageSection, folder: Folder) -> Path:
             f"{home}: decoded pixels cannot be kept there ({error.strerror}): set XDG_CACHE_HOME to a folder "
             f"that can be written"
         ) from error
-    state = home / _fingerprint(folder.files)
+    state = home / _fingerprint([*folder.files, *unlabelled])
     with alone_in(home):
         if not state.is_dir():
             for old in home.glob("*/"):  # from other files, or from an interrupted process
@@ -110,7 +117,7 @@ def _cached(section: ImageSection, folder: Folder) -> Path:
             partial = home / "partial"
             partial.mkdir()
             try:
-                _make(partial, section, folder)
+                _make(partial, section, folder, unlabelled)
             except BaseException:
                 shutil.rmtree(partial)
                 raise
@@ -131,37 +138,45 @@ def _fingerprint(files: Sequence[ImageFile]) -> str:
     return found.hexdigest()[:16]
 
 
-def _make(target: Path, section: ImageSection, folder: Folder) -> None:
+def _make(target: Path, section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFile]) -> None:
     """Write pixels.npy, uint8 [n, C, H, W] with the training rows first, and about.json. Raises DataError."""
-    shape = (section.channels, *section.size)
-    needed = 2 * len(folder.files) * int(np.prod(shape))
+    shape, all_files = (section.channels, *section.size), [*folder.files, *unlabelled]
+    needed = 2 * len(all_files) * int(np.prod(shape))
     if needed > shutil.disk_usage(target).free:
         raise DataError(
-            f"{printable(folder.root)}: {len(folder.files):,} images of {section.size[0]}×{section.size[1]} take "
+            f"{printable(folder.root)}: {len(all_files):,} images of {section.size[0]}×{section.size[1]} take "
             f"{needed / 2**30:.1f} GB in {cache_dir()}, which is full: set XDG_CACHE_HOME to another disk"
         )
-    decoded = np.lib.format.open_memmap(target / "decoded.npy", "w+", np.uint8, (len(folder.files), *shape))
-    files: list[ImageFile] = []
+    decoded = np.lib.format.open_memmap(target / "decoded.npy", "w+", np.uint8, (len(all_files), *shape))
+    usable: list[int] = []
     left_out: list[LeftOut] = []
-    white = _white(folder.files)
-    for file, pixels in _decode(section, folder.files, white):
+    white = _white(all_files)
+    for number, (file, pixels) in enumerate(_decode(section, all_files, white)):
         if isinstance(pixels, Unusable):
             left_out.append(LeftOut(file.name, str(pixels)))
         else:
-            decoded[len(files)] = pixels
-            files.append(file)
+            decoded[len(usable)] = pixels
+            usable.append(number)
+    n = bisect_left(usable, len(folder.files))  # those with a label, if there are labels, come first
+    files, others = ([all_files[number] for number in part] for part in (usable[:n], usable[n:]))
     labels = np.array([file.label for file in files], dtype=np.int64)
-    content = digests(decoded[: len(files)])
-    _check_enough(folder, labels, content, left_out)
-    held = _held_out(folder, files, content, labels, section.held_out)
+    content = digests(decoded[: len(usable)])
+    _check_enough(folder, labels, content[:n], left_out)
+    held = _held_out(folder, files, content[:n], labels, section.held_out)
     if not held.any():
         raise DataError(
             f"{printable(folder.root)}: nothing can be held out to measure with: its classes share all their images; "
             f"give each class images of its own"
         )
-    order = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
-    pixels = np.lib.format.open_memmap(target / "pixels.npy", "w+", np.uint8, (len(files), *shape))
-    for start in range(0, len(files), CHUNK):
+    known = known_from_held_out(
+        others, content[n:], [files[index] for index in np.flatnonzero(held)], content[:n][held]
+    )
+    left_out += [LeftOut(others[index].name, why) for index, why in known.items()]
+    further = [n + index for index in range(len(others)) if index not in known]
+    labelled = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
+    order = np.concatenate([labelled, np.array(further, dtype=np.int64)])
+    pixels = np.lib.format.open_memmap(target / "pixels.npy", "w+", np.uint8, (len(order), *shape))
+    for start in range(0, len(order), CHUNK):
         pixels[start : start + CHUNK] = decoded[order[start : start + CHUNK]]
     pixels.flush()
     (target / "decoded.npy").unlink()
@@ -171,9 +186,9 @@ def _make(target: Path, section: ImageSection, folder: Folder) -> None:
         "trained": trained,
         "mean": mean,
         "std": std,
-        "labels": labels[order].tolist(),
-        "names": [files[index].name for index in order],
-        "captions": [files[index].caption for index in order] if folder.captioned else [],
+        "labels": labels[labelled].tolist(),
+        "names": [files[index].name for index in labelled],
+        "captions": [files[index].caption for index in labelled] if folder.captioned else [],
         "notes": []
         if white == SIXTEEN_BITS
         else [f"pixels of 16 bits hold values up to {white:,} only: that is white"],

@@ -1,12 +1,13 @@
 """The interface of a training set, and the finite sets that implement it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from model.conditions import NO_LABEL
 from model.data import DataConfig
 
 
@@ -110,10 +111,11 @@ def unchanged(rows: Tensor, generator: torch.Generator) -> Tensor:
 class FiniteSet:
     """A `TrainingSet` of finitely many examples, augmented on the way out.
 
-    augment   (rows float32 [n, …], generator) → augmented rows, of the same shape
-    left_out  files or lines that cannot be trained on
-    identity  a digest of own data that changes when they change; empty for built-in data
-    notes     how own data were understood, in sentences for the user
+    augment     (rows float32 [n, …], generator) → augmented rows, of the same shape
+    left_out    files or lines that cannot be trained on
+    identity    a digest of own data that changes when they change; empty for built-in data
+    notes       how own data were understood, in sentences for the user
+    unlabelled  [u, …] further rows, without a label; `draw` leaves them out. See `with_unlabelled`
     """
 
     config: DataConfig
@@ -123,9 +125,18 @@ class FiniteSet:
     left_out: tuple[LeftOut, ...] = ()
     identity: str = ""
     notes: tuple[str, ...] = ()
+    unlabelled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def with_unlabelled(self) -> "FiniteSet":
+        """The set with the unlabelled rows among its examples, as NO_LABEL; names and captions are lost."""
+        if self.unlabelled is None:
+            return self
+        rows = torch.cat([self.examples.rows, self.unlabelled])
+        labels = torch.cat([self.examples.labels, torch.full((len(self.unlabelled),), NO_LABEL)])
+        return replace(self, examples=Examples(rows, labels), unlabelled=None)
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(self), (rows,), generator=generator)

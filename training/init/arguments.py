@@ -45,6 +45,14 @@ def init(
             metavar="REGEX",
         ),
     ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: a folder of more, of the same size, that nobody has labelled. Denoisers are trained on them "
+            "too: they learn from them what images look like.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="CSV: the column of classes. Default: one that looks like it.", metavar="COLUMN")
     ] = None,
@@ -80,6 +88,7 @@ def init(
         fit=fit,
         labels=labels,
         group=group,
+        unlabelled=unlabelled,
         label=label,
         without=without or (),
         flip=flip,

@@ -56,7 +56,8 @@ def init(
     else:
         data, examples = table_section(path, name, options, say)
     captioned = bool(examples.examples.captions)
-    summary = DataSummary(len(examples), examples.config, device, captioned, taken_from, len(examples.held_out))
+    rows = len(examples.with_unlabelled())
+    summary = DataSummary(rows, examples.config, device, captioned, taken_from, len(examples.held_out))
     roles = options.roles or (Role.CONDITIONAL if examples.config.labels else Role.UNCONDITIONAL,)
     texts, reports = dict[Path, str](), []
     for role in sorted(set(roles), key=IN_ORDER.index):

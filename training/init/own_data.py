@@ -35,6 +35,7 @@ class InitOptions:
 
     size        (height, width)
     group       a regular expression, see `ImageSection`
+    unlabelled  a folder of images without a label
     without     columns that are left out
     minutes     that training may take, for each recipe
     base        the name of a ControlNet's base denoiser
@@ -47,6 +48,7 @@ class InitOptions:
     fit: str = "crop"
     labels: bool = True
     group: str | None = None
+    unlabelled: str | None = None
     label: str | None = None
     without: Sequence[str] = ()
     flip: bool = False
@@ -90,6 +92,10 @@ def image_section(
         section["group"] = Choice(
             options.group, "finds what an image belongs to; that is held out whole, or not at all"
         )
+    if options.unlabelled is not None:
+        section["unlabelled"] = Choice(
+            written_path(options.unlabelled), "images that denoisers are trained on too, without a label"
+        )
     by_channel = _checked(ImageSection, section | {"standardise": Choice("channels")})
     section["standardise"] = standardisation(image_set(by_channel).config.std)
     section |= {
@@ -104,6 +110,9 @@ def image_section(
 
 def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a CSV, its points). Raises DataError and RecipeError."""
+    for option, value in (("--group", options.group), ("--unlabelled", options.unlabelled)):
+        if value is not None:
+            raise RecipeError(f"{option}: is of images, and {printable(path)} is no folder")
     columns = read_columns(Path(path))
     for line in columns.format():
         say(f"format   {line}")
@@ -155,7 +164,8 @@ def _report(data: FiniteSet, say: Say) -> None:
     copies = len(data.examples) + len(data.held_out) - len(distinct)
     if copies:
         say(f"copies: {copies:,} are the same as another")
-    say(f"{len(data.examples):,} to train on, {len(data.held_out):,} held out")
+    beside = "" if data.unlabelled is None else f", {len(data.unlabelled):,} more without a label"
+    say(f"{len(data.examples):,} to train on{beside}, {len(data.held_out):,} held out")
     if near := near_copies(data):
         say(
             f"near copies: {near:,} that are held out look like one that is trained on, so that figures flatter the "

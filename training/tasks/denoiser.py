@@ -18,8 +18,9 @@ from model.text_encoder import TextEncoder
 from training.card.card import PICTURES, write_denoiser_card
 from training.data import captioned_set, training_set
 from training.data.captions import CaptionedSet
+from training.data.data_section import ImageSection
 from training.data.label_shares import label_shares
-from training.data.training_set import TrainingSet
+from training.data.training_set import FiniteSet, TrainingSet
 from training.generate import generate, labelled, prompted, spread
 from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError, trained_by
@@ -41,7 +42,10 @@ class DenoisingTask:
         self._captioned: CaptionedSet | None = None
         try:
             if text_from is None:
-                self.data: TrainingSet = training_set(recipe.data)
+                data_set = training_set(recipe.data)
+                self.data: TrainingSet = data_set.with_unlabelled() if isinstance(data_set, FiniteSet) else data_set
+            elif isinstance(recipe.data, ImageSection) and recipe.data.unlabelled is not None:
+                raise RecipeError(f"{recipe.name}: data: unlabelled images have no captions to learn: leave them out")
             else:
                 self.text = _text_encoder(text_from, recipe.data.dataset)
                 self.data = self._captioned = captioned_set(recipe.data)

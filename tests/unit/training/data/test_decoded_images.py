@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -701,3 +702,54 @@ def test_recoloured_images_keep_their_range_and_grey_stays_grey():
     grey = images[:, :1].expand(-1, 3, -1, -1)
     assert (recoloured(grey, 0.4, generator()).std(1)).max() < 0.05
     torch.testing.assert_close(recoloured(images, 0.0, generator()), images)
+
+
+# Images without a label
+
+
+def others(root: Path, count: int) -> Path:
+    """So many images that are in no `make_folder`."""
+    root.mkdir()
+    for index in range(count):
+        noise(1_000 + index).save(root / f"{index}.png")
+    return root
+
+
+def test_unlabelled_images_are_trained_on_without_a_label_and_leak_nothing(tmp_path):
+    labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), others(tmp_path / "more", 6)
+    alone = images(labelled)
+    held, trained = alone.held_out.names[0], alone.examples.names[0]
+    shutil.copy(labelled / held, more / "seen.png")
+    shutil.copy(labelled / trained, more / "known.png")
+    of = images(labelled, unlabelled=str(more))
+    assert left_out(of) == {"seen.png": "a copy of an image that is held out"}
+    assert of.examples.names == alone.examples.names and of.held_out.names == alone.held_out.names
+    assert torch.equal(of.draw(9, generator())[0], alone.draw(9, generator())[0])  # for what reads labels
+    every = of.with_unlabelled()
+    assert torch.equal(every.examples.rows[: len(of)], of.examples.rows)
+    assert set(map(bytes, digests(every.examples.rows[len(of) :].numpy()))) == {
+        digests(np.asarray(Image.open(path)).transpose(2, 0, 1)[None])[0]
+        for path in more.glob("*.png")
+        if path.name != "seen.png"
+    }
+    assert every.examples.labels[len(of) :].tolist() == [-1] * 7
+    assert 0.1 < (every.draw(400, generator())[1] == -1).float().mean() < 0.25  # 7 of 43 rows
+
+
+def test_unlabelled_images_of_a_held_out_group_are_left_out(tmp_path):
+    labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), others(tmp_path / "more", 10)
+    of = images(labelled, unlabelled=str(more), group=r"(\d)\.png")
+    groups = {name[-5] for name in of.held_out.names}
+    assert left_out(of) == {f"{group}.png": f"of {group}, which is held out" for group in groups}
+
+
+def test_unlabelled_images_that_cannot_be_trained_on_are_named(tmp_path):
+    labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), others(tmp_path / "more", 6)
+    noise(9, side=9).save(more / "large.png")
+    with pytest.raises(DataError, match=r"1 of 7 images in .*more are not 8×8, .*: large\.png \(9×9\): cut or scale"):
+        images(labelled, unlabelled=str(more))
+    make_folder(labelled / "cats" / "more", {"": 3})
+    with pytest.raises(DataError, match=r"lies in .*, the folder of labelled images: move it beside"):
+        images(labelled, unlabelled=str(labelled / "cats" / "more"))
+    with pytest.raises(DataError, match="has no classes either"):
+        images(more, unlabelled=str(labelled))

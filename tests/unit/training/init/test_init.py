@@ -293,9 +293,11 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     for index in range(20):
         nearly = np.asarray(noise(30 + index)) ^ 1
         Image.fromarray(nearly).save(root / "tulip" / f"near {index}.png")
-    result = run("init", "photos", "--name", "flowers")
+    make_folder(root.parent / "more", {"": 9}, side=9)
+    result = run("init", "photos", "--name", "flowers", "--unlabelled", "more")
     assert result.exit_code == 0, said(result)
     for line in (
+        " to train on, 9 more without a label, ",
         "sizes    8×8 (71), 64×64 (1)",
         "modes    RGB (72)",
         "71 images in 2 classes",
@@ -311,7 +313,7 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     text = Path("recipes/flowers.toml").read_text()
     assert "ms a step" in text and "M parameters" in text
     recipe = load_recipe("flowers")
-    assert recipe.data.images == "photos"
+    assert (recipe.data.images, recipe.data.unlabelled) == ("photos", "more")
     assert recipe.data.size == (8, 8)
     assert not (recipe.data.flip or recipe.data.shift or recipe.data.colour)
     assert "flowers" in run("list").output
@@ -416,6 +418,14 @@ def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
     assert "--minutes" not in result.output
     asked = run("init", "mine", "--name", "mine", "--role", "control-canny", "--minutes", 1, "--force")
     assert "train mine first, then init again with --force: --minutes is not kept" in " ".join(asked.output.split())
+
+
+@pytest.mark.parametrize("option", ["--group", "--unlabelled"])
+def test_what_is_of_images_is_refused_for_a_table(tmp_path, option):
+    make_table(tmp_path / "t.csv", lines=60)
+    assert f"{option}: is of images, and t.csv is no folder" in said(
+        run("init", "t.csv", "--name", "mine", option, "x")
+    )
 
 
 def test_a_role_that_is_refused_leaves_no_recipe_of_another(tmp_path):
