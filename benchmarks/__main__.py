@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import edits, engine, guidance, idle, reproducibility, same_bytes, soak
+from benchmarks import devices, edits, engine, guidance, idle, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -19,6 +19,14 @@ def run_engine(
 ) -> None:
     """Evaluations per second through HTTP under saturating mixed load, over the bare network's best."""
     engine.run(seconds, rounds)
+
+
+@app.command("devices")
+def run_devices(
+    seconds: Annotated[float, typer.Option(min=1)] = 6, rounds: Annotated[int, typer.Option(min=1)] = 8
+) -> None:
+    """Two workers of one core each, over one: requests a second on independent requests."""
+    devices.run(seconds, rounds)
 
 
 @app.command("edits")

@@ -85,8 +85,9 @@ def mixed_request(draw: random.Random) -> load.Body:
 
 
 def _evaluations(metrics: str, model: str) -> float:
-    found = re.search(rf'^spirale_network_evaluations_total{{model="{model}"}} (\S+)$', metrics, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    """Of all devices."""
+    line = rf'^spirale_network_evaluations_total{{device="[^"]+",model="{model}"}} (\S+)$'
+    return sum(map(float, re.findall(line, metrics, re.MULTILINE)))
 
 
 def run_latency(requests: int) -> None:

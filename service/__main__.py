@@ -11,6 +11,7 @@ import sys
 from functools import partial
 from typing import cast
 
+import structlog
 import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
@@ -21,7 +22,10 @@ from service.checkpoints.hub import HubError, local_folder
 from service.engine.hardware import keep_freed_memory
 from service.http.connections import Clients, Connection, connections_that_fit
 from service.http.server import Server, bound_socket
+from service.key_file import KeysError
 from service.settings import Settings
+
+log = structlog.get_logger("service")
 
 
 def main() -> int:
@@ -49,7 +53,7 @@ def main() -> int:
     try:
         settings = settings.model_copy(update={"checkpoints": local_folder(settings.checkpoints)})
         app = create_app(settings, on_death=end)
-    except (HubError, NothingToServe) as error:
+    except (HubError, KeysError, NothingToServe) as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return 2
     clients = Clients(settings.client_seconds, connections_that_fit(settings.max_connections))
@@ -68,6 +72,10 @@ def main() -> int:
 
     def reload() -> None:
         if server.started and not server.should_exit:
+            try:
+                app.state.spirale.keys.reload()
+            except KeysError as error:
+                log.error("keys not reloaded, the old ones stay", reason=str(error))
             app.state.spirale.reloader.schedule()
 
     server = Server(config, settings.notice_seconds, on_notice=drain, on_hangup=reload)

@@ -18,6 +18,7 @@ from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
 from service.http import contract, problems
+from service.http.key_ring import KeyRing
 from service.http.middleware import (
     ApiKey,
     BodyLimit,
@@ -81,6 +82,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
     metrics = Metrics()
     traces = None if settings.traces is None else _traces(settings.traces, settings.traced_share)
+    api_key = None if settings.api_key is None else settings.api_key.get_secret_value()
+    keys = KeyRing(api_key, settings.keys_file)
     options = EngineOptions(
         device=settings.device,
         backend=settings.backend,
@@ -98,14 +101,14 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         engine = Engine(catalog.by_key, options, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine)
-            jobs = JobManager(settings.job_options, engine, lambda: reloader.catalog, options.threads, metrics)
+            jobs = JobManager(settings.job_options, engine, lambda: reloader.catalog, keys.of_owner, metrics)
             app.state.spirale = State(
                 engine,
                 reloader,
                 metrics,
                 encoding,
                 jobs,
-                has_key=settings.api_key is not None,
+                keys=keys,
                 traced=traces is not None,
                 embed_origins=settings.embed_origins,
             )
@@ -145,8 +148,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     # The last that is added stands first.
     app.add_middleware(JsonBody)
     app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
-    if settings.api_key is not None:
-        app.add_middleware(ApiKey, key=settings.api_key.get_secret_value())
+    if keys:
+        app.add_middleware(ApiKey, keys=keys, metrics=metrics)
     app.add_middleware(InternalError)
     app.add_middleware(HeadAsGet)
     if settings.cors_origins:
@@ -183,9 +186,12 @@ def _on_loop_error(on_death: Callable[[], None], loop: asyncio.AbstractEventLoop
 
 
 async def _watch(engine: Engine, on_death: Callable[[], None]) -> None:
+    """Give up devices that are stuck; returns when none is left."""
     while (now := engine.snapshot()).failure is None:
-        if now.heartbeat_age > (LOADING_SECONDS if now.warming else STUCK_SECONDS):
-            log.critical("the engine is stuck", heartbeat_age=round(now.heartbeat_age))
-            break
+        for worker in now.workers:
+            stuck = worker.heartbeat_age > (LOADING_SECONDS if worker.warming else STUCK_SECONDS)
+            if stuck and not worker.ended:
+                log.critical("the engine is stuck", device=worker.device, heartbeat_age=round(worker.heartbeat_age))
+                engine.give_up(worker.device)
         await asyncio.sleep(WATCH_EVERY)
     on_death()

@@ -11,7 +11,8 @@ ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 class Metrics:
     """Every metric of the service; each is changed beside the event that it counts.
 
-    Labels are dataset, model, outcome and reason; never a seed or a class, of which there are too many.
+    Labels are device, dataset, model, outcome, reason, and keys by name; never a seed or a class, of which there are
+    too many.
     """
 
     def __init__(self) -> None:
@@ -46,28 +47,42 @@ class Metrics:
             "spirale_encode_seconds", "Making PNG, zip, … of samples", buckets=LATENCY_BUCKETS, registry=r
         )
         self.tick_seconds = Histogram(
-            "spirale_tick_seconds", "One forward pass and update", ["model"], buckets=TICK_BUCKETS, registry=r
+            "spirale_tick_seconds", "One forward pass and update", ["device", "model"], buckets=TICK_BUCKETS, registry=r
         )
         self.batch_rows = Histogram(
-            "spirale_batch_rows", "Rows that shared a tick", ["model"], buckets=ROW_BUCKETS, registry=r
+            "spirale_batch_rows", "Rows that shared a tick", ["device", "model"], buckets=ROW_BUCKETS, registry=r
         )
         self.batch_slots = Counter(
             "spirale_batch_slots_total",
             "Evaluations that the batches had room for: the padding and those that counted",
-            ["model"],
+            ["device", "model"],
             registry=r,
         )
         self.network_evaluations = Counter(
-            "spirale_network_evaluations_total", "Network evaluations of rows", ["model"], registry=r
+            "spirale_network_evaluations_total", "Network evaluations of rows", ["device", "model"], registry=r
         )
-        self.rows_active = Gauge("spirale_rows_active", "Rows of the requests that have started", registry=r)
+        self.rows_active = Gauge(
+            "spirale_rows_active", "Rows of the requests that have started", ["device"], registry=r
+        )
         self.rows_queued = Gauge(
-            "spirale_rows_queued", "Rows of the requests that wait for their first step", registry=r
+            "spirale_rows_queued", "Rows of the requests that wait for their first step", ["device"], registry=r
         )
         self.queued_seconds = Gauge(
-            "spirale_queued_device_seconds", "Accepted work that is not done, as estimated for the device", registry=r
+            "spirale_queued_device_seconds",
+            "Accepted work that is not done, as estimated for the device",
+            ["device"],
+            registry=r,
         )
         self.rejected = Counter("spirale_rejected_total", "Requests turned away", ["reason"], registry=r)
+        self.key_seconds = Counter(
+            "spirale_key_device_seconds_total",
+            "Device-seconds that a key's requests and jobs took",
+            ["key"],
+            registry=r,
+        )
+        self.key_requests = Counter(
+            "spirale_key_requests_total", "Requests that came with a key", ["key", "status"], registry=r
+        )
         self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)
         self.jobs = Gauge("spirale_jobs", "Jobs that are kept, by state", ["state"], registry=r)
         self.job_rows = Counter("spirale_job_rows_total", "Rows that jobs have published", ["dataset"], registry=r)
@@ -76,15 +91,25 @@ class Metrics:
             "spirale_jobs_lag_seconds", "Since any unfinished job went on; 0 where there is none", registry=r
         )
         self.heartbeat_age = Gauge(
-            "spirale_engine_heartbeat_age_seconds", "Since the engine's thread last showed that it moves", registry=r
+            "spirale_engine_heartbeat_age_seconds",
+            "Since the device's thread last showed that it moves; grows without end once it has ended",
+            ["device"],
+            registry=r,
         )
 
-    def count_tick(self, model: str, seconds: float, rows: int, network_evaluations: int, slots: int) -> None:
+    def count_tick(
+        self, device: str, model: str, seconds: float, rows: int, network_evaluations: int, slots: int
+    ) -> None:
         """One forward pass of a model; `slots` is the size of its batch, padding included."""
-        self.tick_seconds.labels(model=model).observe(seconds)
-        self.batch_rows.labels(model=model).observe(rows)
-        self.network_evaluations.labels(model=model).inc(network_evaluations)
-        self.batch_slots.labels(model=model).inc(slots)
+        self.tick_seconds.labels(device, model).observe(seconds)
+        self.batch_rows.labels(device, model).observe(rows)
+        self.network_evaluations.labels(device, model).inc(network_evaluations)
+        self.batch_slots.labels(device, model).inc(slots)
+
+    def count_use(self, key: str, seconds: float) -> None:
+        """Device-seconds; of a service without keys nothing is counted."""
+        if key:
+            self.key_seconds.labels(key).inc(seconds)
 
     def exposition(self) -> bytes:
         """The text format."""

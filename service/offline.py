@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.folder import catalog_of, served_folder
+from service.engine.devices import check_devices, parse_devices
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, keep_freed_memory, one_thread_here
 from service.engine.inbox import Ticket
@@ -62,13 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("spirale-sample", description=__doc__, argument_default=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, required=True, help="folder that is filled, and made if need be")
     parser.add_argument("--checkpoints", type=Path, default=shipped_checkpoints(), help="folder of the checkpoints")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes a GPU where there is one")
+    parser.add_argument("--device", type=_devices, default="auto", help="as the service has it: auto, cpu:0,cpu:1, …")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 is one a core")
     for name, field in JobRequest.model_fields.items():
         if name not in NOT_FLAGS:
             told = (field.description or "").replace("%", "%%")
             parser.add_argument(f"--{name.replace('_', '-')}", type=_value, required=field.is_required(), help=told)
     return parser
+
+
+def _devices(text: str) -> str:
+    try:
+        check_devices(parse_devices(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _value(text: str) -> Any:
@@ -101,19 +111,17 @@ async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, thre
                 raise OSError(f"no model could be made ready: {failure}")
             await asyncio.sleep(0.05)
         out.mkdir(parents=True, exist_ok=True)
-        specification = _specification(body, out, catalog, checkpoints, engine, options.threads)
+        specification = _specification(body, out, catalog, checkpoints, engine)
         await _fill(out, RowsTemplate.of(catalog, checkpoints, specification), engine, told)
     finally:
         engine.stop(0)
 
 
-def _specification(
-    body: JobRequest, out: Path, catalog: Catalog, checkpoints: Path, engine: Engine, threads: int
-) -> Specification:
+def _specification(body: JobRequest, out: Path, catalog: Catalog, checkpoints: Path, engine: Engine) -> Specification:
     """What the folder was begun with, else the body in full. Raises Problem or OtherBytes where it cannot go on."""
     note, asked = out / NOTE, body.model_dump(exclude_unset=True, mode="json")
     if not note.exists():
-        new = accept(catalog, checkpoints, engine.snapshot(), threads, body)
+        new = accept(catalog, checkpoints, engine.snapshot(), body)
         content = {"asked": asked, "specification": new.model_dump(mode="json")}
         FolderResults(out.parent).put(out.name, NOTE, (json.dumps(content, indent=1) + "\n").encode())
         return new
@@ -123,7 +131,7 @@ def _specification(
     begun = Specification.model_validate(known["specification"])
     if begun.model_key not in engine.snapshot().keys:
         raise OtherBytes(f"the weights of {begun.model} changed: other samples would come; name another folder")
-    now = arithmetic_of(engine.snapshot(), begun.model_key, threads)
+    now = arithmetic_of(engine.snapshot(), begun.model_key)
     if now != begun.arithmetic:
         raise OtherBytes(f"{out} was begun by {begun.arithmetic}, and this is {now}: name another folder")
     return begun
@@ -142,9 +150,10 @@ async def _fill(out: Path, template: RowsTemplate, engine: Engine, told: TextIO)
         chunk = template.chunk(first)
         return chunk, engine.submit(chunk.job, background=True)
 
-    waiting = [submitted(first) for first in left[:1]]
-    for following in [*left[1:], None]:
-        chunk, ticket = waiting.pop()
+    at_once = len(engine.snapshot().workers)
+    waiting = deque(submitted(first) for first in left[:at_once])
+    for following in [*left[at_once:], *[None] * len(waiting)]:
+        chunk, ticket = waiting.popleft()
         samples = await engine.result(ticket)
         if following is not None:
             waiting.append(submitted(following))  # computed while this one is written

@@ -1,28 +1,27 @@
 """Settings: environment variables `SPIRALE_*`, and the same as flags of `python -m service`."""
 
-import hashlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from service.engine.devices import check_devices, parse_devices
+from service.environment import OwnEnvironment
 from service.jobs.job_options import JobOptions
+from service.key_file import read_keys
 
 ORIGIN = re.compile(r"https?://[^/\s*;,]+")
 POSTGRES = re.compile(r"postgres(ql)?://")
 COLLECTOR = re.compile(r"https?://[^/\s?#]+/?")
 OTEL_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
-SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 def shipped_checkpoints() -> Path:
@@ -40,17 +39,6 @@ def _is_installed(package: str) -> bool:
 
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-class _OwnEnvironment(EnvSettingsSource):
-    """The environment without what Kubernetes adds to it: beside a Service named spirale, every pod has
-    SPIRALE_PORT=tcp://ADDRESS:PORT."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        value, key, is_complex = super().get_field_value(field, field_name)
-        if isinstance(value, str) and SERVICE_LINK.match(value):
-            return None, key, is_complex
-        return value, key, is_complex
 
 
 class Settings(BaseSettings):
@@ -77,7 +65,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags and arguments come before the environment; no file is read."""
-        return init_settings, _OwnEnvironment(settings_cls)
+        return init_settings, OwnEnvironment(settings_cls)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 to be reached from other machines.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one, which the log names.")
@@ -86,7 +74,11 @@ class Settings(BaseSettings):
         description="Folder of the checkpoints to serve, or "
         "org/name[@revision] of the Hugging Face Hub, of which configs and safetensors are taken.",
     )
-    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+    device: str = Field(
+        "auto",
+        description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one. Several work side by side: "
+        "cuda:0,cuda:1, or sets of cores such as cpu:0-3,cpu:4-7.",
+    )
     backend: Literal["auto", "onnx", "torch"] = Field(
         "auto",
         description="What computes the networks. auto is onnx (ONNX Runtime) on CPUs, and torch on GPUs, for "
@@ -109,7 +101,8 @@ class Settings(BaseSettings):
     threads: int = Field(
         0,
         ge=0,
-        description="CPU threads of the network; 0 is one a core, or as many as a quota allows. Changes the bytes.",
+        description="CPU threads of the network; 0 is one a core, or as many as a quota allows. A set of cores has a "
+        "thread for each. Changes the bytes of torch.",
     )
     max_queued_seconds: float = Field(
         60,
@@ -181,6 +174,11 @@ class Settings(BaseSettings):
         description="When set, requests need `Authorization: Bearer <key>`. Prefer the environment variable: flags are "
         "seen in the list of processes.",
     )
+    keys_file: Path | None = Field(
+        None,
+        description="File of API keys in TOML or JSON, each with a name, a rate and a share; read again on SIGHUP. "
+        "Nobody else may read it.",
+    )
     traces: str | None = Field(
         None,
         description="Address of an OpenTelemetry collector, such as http://localhost:4318, that gets the traces of "
@@ -196,8 +194,7 @@ class Settings(BaseSettings):
 
     @property
     def job_options(self) -> JobOptions:
-        """The settings that jobs are kept by. Jobs belong to the key that they came with."""
-        key = None if self.api_key is None else self.api_key.get_secret_value()
+        """The settings that jobs are kept by."""
         return JobOptions(
             self.checkpoints,
             self.jobs_dir,
@@ -207,7 +204,6 @@ class Settings(BaseSettings):
             self.jobs_keep_bytes,
             self.webhook_hosts,
             "" if self.webhook_secret is None else self.webhook_secret.get_secret_value(),
-            owner="" if key is None else hashlib.sha256(b"spirale jobs " + key.encode()).hexdigest()[:32],
         )
 
     @field_validator("jobs")
@@ -216,6 +212,13 @@ class Settings(BaseSettings):
         if address is not None and not POSTGRES.match(address):
             raise ValueError("a store that services share is such as postgresql://user:password@host/database")
         return address
+
+    @field_validator("keys_file")
+    @classmethod
+    def _has_keys(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_keys(path)
+        return path
 
     @field_validator("traces")
     @classmethod
@@ -266,7 +269,7 @@ class Settings(BaseSettings):
                 raise ValueError("backend: torch has no int8; use onnx")
             self.backend = "onnx"  # also where there is a GPU
         if self.backend == "onnx":
-            if self.device not in ("auto", "cpu"):
+            if self.device.startswith("cuda"):
                 raise ValueError(f"backend: onnx computes on the CPU only, and the device is {self.device}; use torch")
             if self.precision == "bfloat16":
                 raise ValueError("backend: onnx computes in float32 or int8; use torch for bfloat16")
@@ -274,19 +277,14 @@ class Settings(BaseSettings):
                 raise ValueError("backend: onnx has nothing to compile; use torch")
         return self
 
+    @model_validator(mode="after")
+    def _threads_are_the_cores(self) -> Self:
+        if self.threads and ":" in self.device and self.device.startswith("cpu"):
+            raise ValueError(f"threads: {self.device} has a thread for each core; leave --threads away")
+        return self
+
     @field_validator("device")
     @classmethod
-    def _exists(cls, device: str) -> str:
-        if device in ("auto", "cpu"):
-            return device
-        import torch  # as above
-
-        try:
-            chosen = torch.device(device)
-        except RuntimeError:
-            chosen = None
-        if chosen is None or chosen.type != "cuda":
-            raise ValueError("use auto, cpu, cuda, cuda:1, …")
-        if (chosen.index or 0) >= torch.cuda.device_count():
-            raise ValueError(f"PyTorch sees {torch.cuda.device_count()} CUDA devices here; use auto or cpu")
-        return device
+    def _exists(cls, text: str) -> str:
+        check_devices(parse_devices(text))
+        return text

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
+from service.http.key_ring import KeyRing
 from service.jobs.manager import JobManager
 from service.metrics import Metrics
 
@@ -20,7 +21,7 @@ class State:
     metrics: Metrics
     encoding: Executor  # encodes off the event loop
     jobs: JobManager
-    has_key: bool  # are requests asked for an API key?
+    keys: KeyRing
     traced: bool = False  # do traces of requests go to a collector?
     embed_origins: tuple[str, ...] = ()  # whose pages may show the playground in a frame
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.conditions import Conditions
 from model.noise import normal
 from service.engine.job import Job
-from service.engine.scheduler import Slice
+from service.engine.slices import Slice
 
 
 class Arena:

@@ -1,7 +1,9 @@
 """The device, its threads and its memory."""
 
 import ctypes
+import os
 import platform
+from collections.abc import Iterable
 
 import torch
 
@@ -19,6 +21,13 @@ def one_thread_here() -> None:
     2.4 times slower for nothing but a team that the main thread had used while it read the checkpoints.
     """
     torch.set_num_threads(1)
+
+
+def stay_on(cores: Iterable[int]) -> None:
+    """Keep the calling thread on these cores, and all threads that it starts from now on: Linux has them inherit it.
+    So the pools of ONNX Runtime and OpenMP stay there too. None: wherever it is."""
+    if cores := set(cores):
+        os.sched_setaffinity(0, cores)  # 0 is the calling thread
 
 
 def keep_freed_memory() -> None:

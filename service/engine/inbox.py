@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from prometheus_client import Histogram
 
 from service.engine.job import Job, Preview, Samples
+from service.engine.key import ANYBODY, Key
 from service.engine.served_model import Served
 from service.spans import NO_JOB_SPANS, JobSpans
 
@@ -46,16 +47,27 @@ class Awaited(Generic[T]):
 
 @dataclass(eq=False)
 class Ticket(Awaited[Samples]):
-    """An accepted job; `background`: it gives way to all others that are not."""
+    """An accepted job.
+
+    key          whose it is
+    background   it gives way to all others that are not
+    losses       workers that ended while it ran
+    charged      device-seconds that its key was charged by estimate
+    used         device-seconds that it has taken
+    """
 
     number: int
     job: Job
     on_preview: OnPreview | None
     submitted: float
     network_evaluations_left: int
+    key: Key = ANYBODY
     background: bool = False
     started: float | None = None
     previews_shown: int = 0
+    losses: int = 0
+    charged: float = 0.0
+    used: float = 0.0
     spans: JobSpans = NO_JOB_SPANS
 
     def begin(self, at: float, queue_seconds: Histogram) -> None:
@@ -64,6 +76,17 @@ class Ticket(Awaited[Samples]):
         self.spans.began(at)
         if not self.background:
             queue_seconds.observe(at - self.submitted, self.spans.exemplar)
+
+    def again(self) -> "Ticket":
+        """The same job for another worker, from its first step; previews that were shown are not shown again."""
+        return replace(
+            self,
+            future=self.loop.create_future(),
+            network_evaluations_left=self.job.network_evaluations,
+            started=None,
+            used=0.0,
+            losses=self.losses + (self.started is not None),
+        )
 
 
 @dataclass(frozen=True)

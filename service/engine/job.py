@@ -94,6 +94,15 @@ class EngineFull(EngineError):
         self.retry_after = retry_after
 
 
+class RateExceeded(EngineError):
+    """The key has used its device-seconds. `rate` is a minute's, `seconds` are the job's; `retry_after` is in seconds,
+    at least 1."""
+
+    def __init__(self, key: str, rate: float, seconds: float, retry_after: int):
+        super().__init__(f"the key {key} may use {rate:g} device-seconds a minute; try again in {retry_after} s")
+        self.key, self.rate, self.seconds, self.retry_after = key, rate, seconds, retry_after
+
+
 class JobTooLong(EngineError):
     """The job takes longer than the deadline on a device of its own. Both in seconds."""
 
@@ -111,3 +120,7 @@ class JobFailed(EngineError):
 
 class EngineStopped(EngineError):
     """The engine takes no work: not ready, draining, or dead."""
+
+
+class WorkerLost(EngineStopped):
+    """The worker that had this ended before it was done; another may do it."""

@@ -11,7 +11,11 @@ WantedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """device, backend and precision may be "auto"; batch_sizes empty means the default of the kind of data."""
+    """device, backend and precision may be "auto"; batch_sizes empty means the default of the kind of data.
+
+    device   one, or several as `parse_devices` reads them
+    threads  that networks are computed with, where a device is no set of cores
+    """
 
     device: str = "auto"
     backend: WantedBackend = "auto"

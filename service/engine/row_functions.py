@@ -81,13 +81,21 @@ class ReadyFunction:
 class RowFunctions:
     """Where a graph is missing or refused, the log says so, and PyTorch computes that checkpoint.
 
-    sizes  batch sizes for every model; empty is the default of each
+    threads        of ONNX Runtime, where they change no bits
+    torch_threads  of PyTorch, where they do
+    sizes          batch sizes for every model; empty is the default of each
     """
 
     def __init__(
-        self, device: torch.device, backend: Backend, threads: int, compile: bool, sizes: tuple[int, ...] = ()
+        self,
+        device: torch.device,
+        backend: Backend,
+        threads: int,
+        torch_threads: int,
+        compile: bool,
+        sizes: tuple[int, ...] = (),
     ):
-        self._device, self._backend, self._threads = device, backend, threads
+        self._device, self._backend, self._threads, self._torch_threads = device, backend, threads, torch_threads
         self._compile, self._sizes = compile, sizes
 
     def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
@@ -103,7 +111,7 @@ class RowFunctions:
                 seconds = (yield from self._timed(function, checkpoint)) if is_model else {}
                 return ReadyFunction(function, "onnx", runs_in, seconds)
         by_torch_in: TorchPrecision = "bfloat16" if precision == "bfloat16" else "float32"
-        torch.set_num_threads(self._threads)  # of this thread
+        torch.set_num_threads(self._torch_threads)  # of this thread
         by_torch = torch_row_function(checkpoint, self._device, by_torch_in)
         sizes = self._sizes or default_sizes(checkpoint.data)
         example, *more = (one[0].cpu() for one in example_rows(checkpoint, 1)[2:])
@@ -140,7 +148,7 @@ class RowFunctions:
         return None
 
     def _by_onnx(self, checkpoint: ServedCheckpoint, int8: bool) -> OnnxFunction:
-        torch.set_num_threads(self._threads)  # of this thread, which compares the graph with PyTorch
+        torch.set_num_threads(self._torch_threads)  # of this thread, which compares the graph with PyTorch
         return onnx_row_function(checkpoint, self._threads, int8=int8)
 
     def _timed(self, function: OnnxFunction, checkpoint: ServedCheckpoint) -> Generator[None, None, dict[int, float]]:

@@ -18,8 +18,8 @@ from service.engine.arena import Arena
 from service.engine.job import Job, Preview
 from service.engine.plan_table import PlanTable
 from service.engine.row_functions import ReadyFunction, RowFunctions
-from service.engine.scheduler import Slice
 from service.engine.served_model import Served
+from service.engine.slices import Slice
 from service.engine.speed_curve import SpeedCurve
 
 

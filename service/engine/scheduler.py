@@ -3,21 +3,24 @@
 The unit is a slice: consecutive rows of one job that stand at the same step, so that 10,000 points are one object.
 A slice that does not fit a tick is cut in two.
 
-Four rules, all in device-seconds, so that models of any size share a device by them:
+Keys share a device fairly (`fair_shares.py`): the next tick is led by a job of the key that has used least for its
+share. Four rules say which of its jobs, all in device-seconds, so that models of any size share a device by them:
 
 1. Jobs go in the order of work × work left, and a tick is filled in that order. Of all orders this one makes the mean
    slowdown (time taken over time needed) least (Hyytiä 2012, "SPTP"): little left goes before much, and a job
    that was short from the start before the last steps of a long one.
-2. The oldest job never falls behind a quarter of the speed that it would have on an idle device.
+2. The oldest job never falls behind a quarter of the speed that it would have if its key's jobs were the only ones.
 3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
    kept small enough for it to be done in a small multiple of the time that it would take alone.
 4. Background jobs run where no other job waits, and in room that others leave in a tick. When others leave none for
    long, they still get a tenth of the device. The other rules do not see them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from service.engine.fair_shares import FairShares
+from service.engine.slices import Slice, WaitingJob
 from service.engine.speed_curve import SpeedCurve
 
 OLDEST_SHARE = 0.3  # what is aimed at, so that a quarter is kept
@@ -32,60 +35,6 @@ BACKGROUND_PATIENCE = 2.0  # device-seconds that they may fall behind it before 
 SHARED_TICK = 1.05  # times its seconds: what a tick may take with background rows in it
 VISITED_FOR = 10.0  # device-seconds after another job in which background ticks stay small: more may come …
 SMALL_TICK = 2.0  # times the seconds of the smallest batch
-
-
-@dataclass
-class Slice:
-    """Rows start … stop of a job, of which `step` steps are done."""
-
-    job: int
-    start: int
-    stop: int
-    step: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(eq=False)
-class _Job:
-    """What the scheduler knows of a job.
-
-    costs    network evaluations of one row, by step
-    added    when it came, in device-seconds
-    waiting  its slices that are not in a tick, in order
-    left     of its work, the network evaluations that are not done
-    """
-
-    number: int
-    model: str
-    rows: int
-    costs: Sequence[int]
-    added: float
-    waiting: list[Slice] = field(default_factory=list)
-    left: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.work = self.left = self.rows * sum(self.costs)
-        self.least, self.most = min(self.costs), max(self.costs)
-
-    @property
-    def steps(self) -> int:
-        return len(self.costs)
-
-    @property
-    def pass_evaluations(self) -> int:
-        """Network evaluations of one step of all its rows, on average, rounded up."""
-        return -(-self.work // self.steps)
-
-    def evaluations(self, slices: Iterable[Slice]) -> int:
-        """Network evaluations of the next step of those of the slices that are this job's."""
-        return sum(len(piece) * self.costs[piece.step] for piece in slices if piece.job == self.number)
-
-    @property
-    def steps_left(self) -> int:
-        """Of its hindmost rows."""
-        return self.steps - min(piece.step for piece in self.waiting)
 
 
 @dataclass(frozen=True)
@@ -108,10 +57,11 @@ class Scheduler:
 
     def __init__(self, curves: Mapping[str, SpeedCurve]):
         self._curves = curves
-        self._jobs: dict[int, _Job] = {}  # in the order in which they came
-        self._background: dict[int, _Job] = {}  # the same; no job is in both
+        self._jobs: dict[int, WaitingJob] = {}  # in the order in which they came
+        self._background: dict[int, WaitingJob] = {}  # the same; no job is in both
         self._now = 0.0  # device-seconds
-        self._owed = 0.0  # device-seconds, to the oldest job
+        self._shares = FairShares()  # of the keys of `_jobs`
+        self._owed: dict[str, float] = {}  # device-seconds, to each key's oldest job
         self._background_owed = 0.0  # device-seconds, to all background jobs together
         self._visited = -VISITED_FOR  # when a job that is not in the background came or went
         self._ticks = 0
@@ -127,22 +77,33 @@ class Scheduler:
         *,
         rows: int,
         network_evaluations_by_step: Sequence[int],
+        key: str = "",
+        share: float = 1.0,
         background: bool = False,
     ) -> None:
-        """A new job; numbers rise in the order in which jobs come. The network evaluations are those of one row."""
+        """A new job; numbers rise in the order in which jobs come. The network evaluations are those of one row.
+
+        Jobs of one key are one party, whose share is the last that it came with.
+        """
         waiting = [Slice(number, 0, rows, 0)]
-        job = _Job(number, model, rows, network_evaluations_by_step, self._now, waiting)
+        job = WaitingJob(number, model, rows, network_evaluations_by_step, self._now, key, waiting)
         if background:
             self._background[number] = job
         else:
+            was_idle = all(other.key != key for other in self._jobs.values())
+            self._shares.add(key, share, was_idle=was_idle)
+            if was_idle:
+                self._owed[key] = 0.0
             self._jobs[number] = job
             self._visited = self._now
 
     def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
-        if self._jobs and next(iter(self._jobs)) == number:
-            self._owed = 0.0  # a debt ends with its creditor
-        if self._jobs.pop(number, None) is not None:
+        job = self._jobs.get(number)
+        if job is not None:
+            if self._oldest(job.key) is job:
+                self._owed[job.key] = 0.0  # a debt ends with its creditor
+            del self._jobs[number]
             self._visited = self._now
         if self._background.pop(number, None) is not None and not self._background:
             self._background_owed = 0.0
@@ -154,20 +115,23 @@ class Scheduler:
             return self._background_tick()
         cost = {model: 1 / curve.rate for model, curve in self._curves.items()}  # device-seconds an evaluation
         order = sorted(self._jobs.values(), key=lambda job: job.work * job.left * cost[job.model] ** 2)
-        oldest = next(iter(self._jobs.values()))
-        leader = oldest if self._owed > 0 else order[0]
+        by_turn = sorted(order, key=lambda job: self._shares.tag(job.key))
+        key = by_turn[0].key
+        self._shares.serve(key)
+        oldest, owed = self._oldest(key), self._owed[key]
+        leader = oldest if owed > 0 else by_turn[0]
         curve = self._curves[leader.model]
         size = self._size(leader.model, order)
-        overtaken = order[0].steps * MUCH_LONGER <= oldest.steps
-        if overtaken and self._owed > FAR_BEHIND * self._seconds_a_pass(oldest):
+        overtaken = by_turn[0].steps * MUCH_LONGER <= oldest.steps
+        if overtaken and owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
         size = max(size, curve.size_for(leader.most))
         chosen: list[Slice] = []
         room = size
-        for job in [leader, *(job for job in order if job is not leader)]:
+        for job in [leader, *(job for job in by_turn if job is not leader)]:
             if job.model == leader.model and room >= job.least:
-                taken = self._take(job, room)
+                taken = job.take(room)
                 room -= job.evaluations(taken)
                 chosen += taken
         needed = curve.size_for(size - room)
@@ -188,7 +152,7 @@ class Scheduler:
         room = size - network_evaluations
         for job in self._background.values():
             if job.model == model and room >= job.least:
-                taken = self._take(job, room)
+                taken = job.take(room)
                 room -= job.evaluations(taken)
                 chosen += taken
         evaluations = size - room
@@ -208,7 +172,7 @@ class Scheduler:
                 continue  # removed while the tick ran
             job.left -= job.evaluations([piece])
             if piece.step + 1 < job.steps:
-                _put_back(job.waiting, replace(piece, step=piece.step + 1))
+                job.put_back(replace(piece, step=piece.step + 1))
             if not job.left:
                 self.remove(job.number)
                 yield job.number
@@ -218,7 +182,7 @@ class Scheduler:
         job = self._jobs[number]
         return job.steps - job.steps_left
 
-    def _size(self, model: str, order: list[_Job]) -> int:
+    def _size(self, model: str, order: list[WaitingJob]) -> int:
         """How large a tick of this model may be now: rule 3."""
         curve = self._curves[model]
         shortest = order[0]
@@ -241,55 +205,36 @@ class Scheduler:
         sizes = [size for size in curve.sizes if size >= LOOK_AGAIN_FROM * curve.knee]
         return sizes[self._ticks // LOOK_AGAIN_EVERY % len(sizes)]
 
-    def _seconds_alone(self, job: _Job) -> float:
+    def _seconds_alone(self, job: WaitingJob) -> float:
         """What a job would take on an idle device."""
         return job.steps * self._seconds_a_pass(job)
 
-    def _seconds_a_pass(self, job: _Job) -> float:
+    def _seconds_a_pass(self, job: WaitingJob) -> float:
         """What one step of all its rows would take on an idle device."""
         return self._curves[job.model].idle_pass_seconds(job.pass_evaluations)
 
+    def _oldest(self, key: str) -> WaitingJob:
+        return next(job for job in self._jobs.values() if job.key == key)
+
     def _settle(self, tick: Tick, seconds: float) -> None:
-        """What the oldest job is owed (rule 2): a share of the time that passed, less what the tick was worth to it."""
-        oldest = next(iter(self._jobs.values()))
-        network_evaluations = oldest.evaluations(tick.slices)
-        worth = 0.0
-        if network_evaluations:
-            curve = self._curves[oldest.model]
-            worth = curve.idle_seconds(curve.size_for(network_evaluations))
-        self._owed = max(self._owed + OLDEST_SHARE * seconds - worth, -seconds)
+        """What each key used, and what its oldest job is owed (rule 2): a share of the key's part of the time, less
+        what the tick was worth to the job."""
+        done = {job.key: 0 for job in self._jobs.values()}
+        for piece in tick.slices:
+            if job := self._jobs.get(piece.job):
+                done[job.key] += job.evaluations([piece])
+        self._shares.charge({key: seconds * each / tick.network_evaluations for key, each in done.items()})
+        requests = sum(done.values())
+        for key, each in done.items():
+            oldest, worth = self._oldest(key), 0.0
+            if network_evaluations := oldest.evaluations(tick.slices):
+                curve = self._curves[oldest.model]
+                worth = curve.idle_seconds(curve.size_for(network_evaluations))
+            part = 1.0 if len(done) == 1 else each / max(1, requests)
+            self._owed[key] = max(self._owed[key] + OLDEST_SHARE * part * seconds - worth, -seconds)
 
     def _settle_background(self, tick: Tick, seconds: float) -> None:
         """What background jobs are owed (rule 4): their share of the time that passed, less their part of the tick."""
         theirs = sum(job.evaluations(tick.slices) for job in self._background.values())
         worth = seconds * theirs / tick.network_evaluations
         self._background_owed = max(self._background_owed + BACKGROUND_SHARE * seconds - worth, -seconds)
-
-    @staticmethod
-    def _take(job: _Job, room: int) -> list[Slice]:
-        """A job's waiting rows whose next step fits into so many network evaluations, the hindmost first; what is left
-        of a slice goes on waiting."""
-        taken = []
-        for piece in sorted(job.waiting, key=lambda piece: piece.step):
-            fits = min(len(piece), room // job.costs[piece.step])
-            if not fits:
-                continue
-            room -= fits * job.costs[piece.step]
-            taken.append(replace(piece, stop=piece.start + fits))
-            if fits < len(piece):
-                piece.start += fits
-            else:
-                job.waiting.remove(piece)
-        return taken
-
-
-def _put_back(waiting: list[Slice], piece: Slice) -> None:
-    """Put a slice among its job's others, joined to neighbours that stand at the same step: cuts heal."""
-    pieces = sorted([*waiting, piece], key=lambda piece: piece.start)
-    waiting[:] = pieces[:1]
-    for after in pieces[1:]:
-        before = waiting[-1]
-        if before.stop == after.start and before.step == after.step:
-            before.stop = after.stop
-        else:
-            waiting.append(after)

@@ -45,11 +45,14 @@ class ReadyModel:
 class WorkerSnapshot:
     """One device and its thread.
 
+    device           its name, such as cuda:1 or cpu:0-3
+    kind             cpu or cuda
+    torch_threads    that PyTorch computes networks with
     models           those that are ready, by key
     to_begin_with    how many models it was started with
     loaded           those it was started with are ready, or left out
     warming          a model is being made ready, now or beside those that are served
-    ended            its thread has ended, of `failure` if it failed
+    ended            its thread has ended, of `failure` if it failed, or was given up
     heartbeat_age    seconds since the thread last showed that it moves
     backlog_seconds  accepted work that is not done, in estimated seconds of the device
     rows_active      rows of jobs that have begun
@@ -57,6 +60,8 @@ class WorkerSnapshot:
     """
 
     device: str
+    kind: str
+    torch_threads: int
     models: Mapping[str, ReadyModel]
     to_begin_with: int
     loaded: bool
@@ -67,6 +72,10 @@ class WorkerSnapshot:
     backlog_seconds: float
     rows_active: int
     rows_queued: int
+
+    @property
+    def takes_work(self) -> bool:
+        return self.loaded and not self.ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +89,20 @@ class EngineSnapshot:
     @property
     def ready(self) -> bool:
         """Is work taken?"""
-        return not self.draining and any(one.loaded and not one.ended for one in self.workers)
-
-    @property
-    def warming(self) -> bool:
-        return any(one.warming for one in self.workers)
+        return not self.draining and any(one.takes_work for one in self.workers)
 
     @property
     def failure(self) -> BaseException | None:
-        """The first that a worker's thread died of."""
+        """What a worker died of, once none is left; None while one goes on."""
+        if not all(one.ended for one in self.workers):
+            return None
         return next((one.failure for one in self.workers if one.failure is not None), None)
 
     @property
     def heartbeat_age(self) -> float:
-        """Seconds, of the worker that has not moved for longest."""
-        return max(one.heartbeat_age for one in self.workers)
+        """Seconds since any worker that takes work moved; of all workers while none does."""
+        takers = [one for one in self.workers if one.takes_work]
+        return min(one.heartbeat_age for one in takers or self.workers)
 
     @property
     def backlog_seconds(self) -> float:
@@ -108,7 +116,8 @@ class EngineSnapshot:
     @property
     def models(self) -> Mapping[str, ReadyModel]:
         """By key, also those that are retiring; of several workers that have a model the first."""
-        return {key: model for one in reversed(self.workers) for key, model in one.models.items()}
+        living = [one for one in self.workers if not one.ended]
+        return {key: model for one in reversed(living or self.workers) for key, model in one.models.items()}
 
     @property
     def keys(self) -> frozenset[str]:

@@ -11,16 +11,19 @@ import structlog
 import torch
 
 from service.engine.backlog import Backlog
-from service.engine.hardware import choose_device
+from service.engine.devices import Device
+from service.engine.hardware import choose_device, stay_on
 from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
-from service.engine.job import EngineStopped, JobFailed, Samples
+from service.engine.job import EngineStopped, JobFailed, Samples, WorkerLost
 from service.engine.options import EngineOptions
-from service.engine.row_functions import RowFunctions, choose_backend, precision_by
+from service.engine.row_functions import RowFunctions, choose_backend
 from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler, Slice, Tick
+from service.engine.scheduler import Scheduler, Tick
 from service.engine.served_model import Served
+from service.engine.slices import Slice
 from service.engine.snapshot import ReadyModel, WorkerSnapshot
 from service.engine.speed_curve import SpeedCurve
+from service.engine.warm_up import warmed_up
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -35,12 +38,17 @@ class Worker:
     `stopping` and `aborted`, and reads the rest.
     """
 
-    def __init__(self, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics):
-        self._options, self._metrics = options, metrics
-        self._to_begin_with = models
-        self._device = torch.device(choose_device(options.device, options.backend))
+    def __init__(
+        self, device: Device, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics, torch_threads: int
+    ):
+        """`torch_threads` are those of every worker, for they change the bits of a row."""
+        self._options, self._metrics, self._to_begin_with = options, metrics, models
+        self._cores, self._torch_threads = device.cores, torch_threads
+        self._device = torch.device(choose_device(device.for_torch, options.backend))
+        self.name = device.name if device.cores else str(self._device)
         self._backend = choose_backend(options.backend, self._device, options.precision, options.compile)
-        functions = RowFunctions(self._device, self._backend, options.threads, options.compile, options.batch_sizes)
+        threads = len(device.cores) or options.threads, torch_threads
+        functions = RowFunctions(self._device, self._backend, *threads, options.compile, options.batch_sizes)
         self._runner = Runner(self._device, functions)
         self._curves: dict[str, SpeedCurve] = {}  # of the models that are ready
         self.inbox: Inbox = queue.SimpleQueue()
@@ -50,40 +58,50 @@ class Worker:
         self._tickets: dict[int, Ticket] = {}
         self._retired: set[str] = set()
         self._loading: deque[tuple[Load, Generator[None, None, None]]] = deque()
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"engine {self.name}", daemon=True)
         self._rows_active = self._rows_queued = 0
         self.beat = time.monotonic()  # when it last showed that it moves
         self.loaded = False  # are the models that it began with ready, or left out?
         self.stopping = False  # to end as soon as nothing is left to do
         self.aborted = False  # to end after the tick in hand
-        self.ended = False
+        self.ended = False  # its thread has ended, or was given up
         self.failure: BaseException | None = None  # that it ended of
 
     def start(self) -> None:
         self._thread.start()
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread to end, where it was started."""
-        if self._thread.is_alive():
+        """Wait for the thread to end, where it was started and not given up."""
+        if self._thread.is_alive() and not self.ended:
             self._thread.join(seconds)
+
+    def give_up(self) -> None:
+        """Count the thread as ended though it is stuck. If it ever goes on, it ends after the tick in hand."""
+        self.failure = TimeoutError(f"it has not moved for {time.monotonic() - self.beat:.0f} s")
+        self.aborted = self.ended = True
 
     def snapshot(self) -> WorkerSnapshot:
         """Of this moment; from any thread."""
+        ended = self.ended  # if so, what it had is elsewhere
         return WorkerSnapshot(
-            device=str(self._device), models=self.models, to_begin_with=len(self._to_begin_with),
-            loaded=self.loaded, warming=not self.loaded or bool(self._loading), ended=self.ended, failure=self.failure,
-            heartbeat_age=time.monotonic() - self.beat, backlog_seconds=self.backlog.seconds,
-            rows_active=self._rows_active, rows_queued=self._rows_queued,
+            device=self.name, kind=self._device.type, torch_threads=self._torch_threads, models=self.models,
+            to_begin_with=len(self._to_begin_with), loaded=self.loaded,
+            warming=not self.loaded or bool(self._loading), ended=ended, failure=self.failure,
+            heartbeat_age=time.monotonic() - self.beat, backlog_seconds=0.0 if ended else self.backlog.seconds,
+            rows_active=0 if ended else self._rows_active, rows_queued=0 if ended else self._rows_queued,
         )  # fmt: skip
 
     def _run(self) -> None:
         try:
+            stay_on(self._cores)
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)  # compiled kernels go to the thread's own device
             torch.set_num_threads(1)  # of this thread, until PyTorch has a network to compute
             self._load()
             self._serve()
         except BaseException as error:
             self.failure = error
-            log.critical("the engine died", exc_info=error)
+            log.critical("the engine died", device=self.name, exc_info=error)
         finally:
             self._answer_the_rest()
 
@@ -104,25 +122,9 @@ class Worker:
 
     def _made_ready(self, key: str, served: Served) -> Generator[None, None, None]:
         """Load and warm up one model; yields between its passes. Raises whatever it fails with."""
-        started = time.monotonic()
-        precision = precision_by(self._backend, self._options.precision, served.checkpoint, self._device)
-        if self._options.precision not in ("auto", precision):
-            log.warning("the checkpoint does not allow that precision", model=served.name, runs_in=precision)
-        yield from self._runner.load(key, served, precision)
-        model = self._runner.models[key]
-        curve = self._curves[key] = model.curve
+        model = yield from warmed_up(self._runner, key, served, self._backend, self._options.precision, self.name)
+        self._curves[key] = model.curve
         self.models = {**self.models, key: ReadyModel.of(model)}
-        log.info(
-            "model ready",
-            model=served.name,
-            device=str(self._device),
-            backend=model.network.backend,
-            precision=model.network.precision,
-            network_evaluations_per_second={size: round(rate) for size, rate in curve.rates.items()},
-            knee=curve.knee,
-            ready=f"{len(self._curves)} of {len(self._to_begin_with)}",
-            seconds=round(time.monotonic() - started, 2),
-        )
 
     def _serve(self) -> None:
         while self._receive() and not self.aborted:
@@ -155,15 +157,14 @@ class Worker:
 
     def _obey(self, command: Ticket | Cancel | Load | Retire | None) -> None:
         if isinstance(command, Ticket):
-            self._tickets[command.number] = command
             job = command.job
+            if job.model not in self.models:  # it came from a worker that was lost, and the model was let go of here
+                return command.answer(EngineStopped(f"the model {job.model} was just replaced"))
+            self._tickets[command.number] = command
             self._scheduler.add(
-                command.number,
-                job.model,
-                rows=len(job),
-                network_evaluations_by_step=job.network_evaluations_by_step,
-                background=command.background,
-            )
+                command.number, job.model, rows=len(job), network_evaluations_by_step=job.network_evaluations_by_step,
+                key=command.key.name, share=command.key.share, background=command.background,
+            )  # fmt: skip
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
         elif isinstance(command, Load):
@@ -226,11 +227,15 @@ class Worker:
             self._curves[tick.model].learn(tick.size, time.monotonic() - started, idle=tick.idle)
         seconds = time.monotonic() - started
         name, rows = self.models[tick.model].name, sum(map(len, tick.slices))
-        self._metrics.count_tick(name, seconds, rows, tick.network_evaluations, tick.size)
+        self._metrics.count_tick(self.name, name, seconds, rows, tick.network_evaluations, tick.size)
         for piece in tick.slices:
             ticket = self._tickets[piece.job]
             ticket.spans.ticked(started, seconds, len(piece), rows)
-            self._count_down(ticket, len(piece) * ticket.job.network_evaluations_by_step[piece.step])
+            evaluations = len(piece) * ticket.job.network_evaluations_by_step[piece.step]
+            used = seconds * evaluations / tick.network_evaluations
+            ticket.used += used
+            self._metrics.count_use(ticket.key.name, used)
+            self._count_down(ticket, evaluations)
         for number, reason in failed.items():
             ticket = self._tickets[number]
             self._forget(number)
@@ -238,8 +243,7 @@ class Worker:
         return seconds
 
     def _tick(self, model: str, slices: Sequence[Slice]) -> set[int]:
-        jobs = {piece.job: self._tickets[piece.job].job for piece in slices}
-        return self._runner.tick(model, jobs, slices)
+        return self._runner.tick(model, {piece.job: self._tickets[piece.job].job for piece in slices}, slices)
 
     def _preview(self, ticket: Ticket) -> None:
         """Show the job where its hindmost rows have come to the next step at which that is asked for."""
@@ -293,4 +297,4 @@ class Worker:
             if isinstance(command, Awaited):
                 left.append(command)
         for unanswered in left:
-            unanswered.answer(EngineStopped("the engine stopped before this was done"))
+            unanswered.answer(WorkerLost("the engine stopped before this was done"))

@@ -12,14 +12,20 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, Samples
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, RateExceeded, Samples
 from service.http.problems import Problem
 from service.spans import REQUEST_SPANS
 from service.state import State
 
 CLIENT_GONE = 499  # as nginx has it: nobody reads this answer, but the log shows it
 TIMED = ("ok", "deadline", "failed")  # a refusal is quick: among these it would make an overload look fast
-OUTCOMES = {EngineFull: "full", JobTooLong: "invalid", DeadlinePassed: "deadline", EngineStopped: "stopped"}
+OUTCOMES = {
+    EngineFull: "full",
+    RateExceeded: "rate",
+    JobTooLong: "invalid",
+    DeadlinePassed: "deadline",
+    EngineStopped: "stopped",
+}
 
 
 class CountedRoute(APIRoute):

@@ -10,7 +10,9 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.key_ring import CALLER, KeyRing
 from service.http.problems import Problem, unexpected
+from service.metrics import Metrics
 
 log = structlog.get_logger("service.access")
 
@@ -119,23 +121,35 @@ class InternalError:
 
 
 class ApiKey:
-    """401 without `Authorization: Bearer <key>`, but for the health routes, the page, and the contract it links to."""
+    """401 without `Authorization: Bearer <key>`, but for the health routes, the page, and the contract it links to.
+    Whose key it is stands in the scope; how the request came out is counted by name."""
 
-    def __init__(self, app: ASGIApp, key: str):
+    def __init__(self, app: ASGIApp, keys: KeyRing, metrics: Metrics):
         self.app = app
-        self._expected = key.encode()
+        self._keys, self._metrics = keys, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not OPEN_PATHS.fullmatch(scope["path"]):
-            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not secrets.compare_digest(given.encode("latin-1"), self._expected):
-                problem = Problem(
-                    401,
-                    "an API key is needed: send `Authorization: Bearer <key>`",
-                    headers={"WWW-Authenticate": 'Bearer realm="spirale"'},
+        if scope["type"] != "http" or OPEN_PATHS.fullmatch(scope["path"]):
+            return await self.app(scope, receive, send)
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer"
+        caller = self._keys.find(given.encode("latin-1")) if bearer else None
+        if caller is None:
+            detail, error = "an API key is needed: send `Authorization: Bearer <key>`", ""
+            if bearer:
+                detail, error = (
+                    "this API key is not known here: it is mistyped, or was withdrawn",
+                    ', error="invalid_token"',
                 )
-                return await problem.response()(scope, receive, send)
-        await self.app(scope, receive, send)
+            headers = {"WWW-Authenticate": f'Bearer realm="spirale"{error}'}
+            return await Problem(401, detail, headers=headers).response()(scope, receive, send)
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.key_requests.labels(caller.key.name, message["status"]).inc()
+            await send(message)
+
+        await self.app({**scope, CALLER: caller}, receive, counted)
 
 
 class BodyLimit:

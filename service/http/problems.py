@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong
+from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, RateExceeded
 
 MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
@@ -107,6 +107,13 @@ def of_engine(error: EngineError) -> Problem:
         return Problem(
             429,
             f"this would wait {error.wait_seconds:.0f} s for requests before it; try again in {error.retry_after} s",
+            headers={"Retry-After": str(error.retry_after)},
+        )
+    if isinstance(error, RateExceeded):
+        return Problem(
+            429,
+            f"the key {error.key} may use {error.rate:g} device-seconds a minute, and this takes {error.seconds:.2g}; "
+            f"try again in {error.retry_after} s",
             headers={"Retry-After": str(error.retry_after)},
         )
     if isinstance(error, JobTooLong):

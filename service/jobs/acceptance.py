@@ -28,9 +28,7 @@ OF_PICTURES = ("zoom", "previews", "noisy_previews")
 OWN_FIELDS = {"n", "label", "format", "rows_per_file", "accept", "distinct", "webhook", "reproducible"}
 
 
-def accept(
-    catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, threads: int, body: JobRequest
-) -> Specification:
+def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: JobRequest) -> Specification:
     """The job in full. It may decode a picture and load a judge: not for the event loop.
 
     Raises Problem (404, 422) that says what there is, or EngineStopped while the model is not ready.
@@ -69,7 +67,7 @@ def accept(
         accept=_rule(body, resolved, plan, checkpoints),
         distinct=DistinctRule(key=known_training_rows(resolved.checkpoint).key) if body.distinct else None,
         model_key=resolved.job.model,
-        arithmetic=arithmetic_of(engine, resolved.job.model, threads),
+        arithmetic=arithmetic_of(engine, resolved.job.model),
     )
 
 

@@ -14,7 +14,6 @@ class JobOptions:
     keep_bytes    that all results may take
     webhook_hosts   that a job's end may be told to
     webhook_secret  that this is signed with
-    owner         whose jobs this service shows
     """
 
     checkpoints: Path
@@ -25,7 +24,6 @@ class JobOptions:
     keep_bytes: int = 10 * 2**30
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = ""
-    owner: str = ""
 
     @property
     def database(self) -> Path:

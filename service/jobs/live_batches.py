@@ -31,8 +31,9 @@ MOST_UPLOADS = 1000  # of one owner
 class LiveBatches:
     """Methods raise Problem: 404 for what is not there, 503 where the store does not answer."""
 
-    def __init__(self, live: "LiveJobs", options: JobOptions):
-        self._live, self._options, self._owner = live, options, options.owner
+    def __init__(self, live: "LiveJobs", options: JobOptions, owner: str):
+        """`owner`: whose files and batches these are."""
+        self._live, self._options, self._owner = live, options, owner
 
     async def upload(self, name: str, content: bytes) -> FileAnswer:
         """Keep a file. Raises Problem (429, 503) where there is no room."""

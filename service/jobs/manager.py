@@ -8,6 +8,7 @@ import structlog
 
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
+from service.engine.key import Key
 from service.http.problems import Problem
 from service.jobs.job_options import JobOptions
 from service.metrics import Metrics
@@ -26,11 +27,16 @@ class JobManager:
     """`start` with the service, `close` before its engine stops; `live` is asked by the routes."""
 
     def __init__(
-        self, options: JobOptions, engine: Engine, catalog: Callable[[], Catalog], threads: int, metrics: Metrics
+        self,
+        options: JobOptions,
+        engine: Engine,
+        catalog: Callable[[], Catalog],
+        key_of: Callable[[str], Key],
+        metrics: Metrics,
     ):
-        """`catalog` as of now; `threads` that networks are computed with."""
-        self.options, self.threads = options, threads
-        self._engine, self._catalog, self._metrics = engine, catalog, metrics
+        """`catalog` as of now; `key_of` an owner of jobs."""
+        self.options = options
+        self._engine, self._catalog, self._key_of, self._metrics = engine, catalog, key_of, metrics
         self._opening = asyncio.Lock()
         self._live: LiveJobs | None = None
         self._resuming: asyncio.Task[None] | None = None
@@ -69,7 +75,7 @@ class JobManager:
 
     async def _open(self) -> "LiveJobs":
         opened = await asyncio.to_thread(self._opened)
-        return opened.live(self._engine, self._catalog, self.threads, self._metrics)
+        return opened.live(self._engine, self._catalog, self._key_of, self._metrics)
 
     def _opened(self) -> "Opened":
         """Imports and migrates: not for the event loop. Raises Problem (503)."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
 from service.engine.hardware import one_thread_here
+from service.engine.key import Key
 from service.http.problems import Problem
 from service.jobs.job_options import JobOptions
 from service.jobs.live_jobs import LiveJobs
@@ -35,7 +36,9 @@ class Opened:
         except (ImportError, ValueError) as error:
             raise Problem(503, f"results cannot be kept at {options.results}: {error}") from error
 
-    def live(self, engine: Engine, catalog: Callable[[], Catalog], threads: int, metrics: Metrics) -> LiveJobs:
+    def live(
+        self, engine: Engine, catalog: Callable[[], Catalog], key_of: Callable[[str], Key], metrics: Metrics
+    ) -> LiveJobs:
         """Jobs that are worked on from now on; to be called on the event loop."""
         keep = Retention(self._options.keep_seconds, self._options.keep_bytes)
         asking = ThreadPoolExecutor(1, thread_name_prefix="job-store")
@@ -55,8 +58,8 @@ class Opened:
                 self._results,
                 engine,
                 catalog,
+                key_of,
                 self._options.checkpoints,
-                threads,
                 metrics,
                 asking,
                 writing,

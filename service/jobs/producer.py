@@ -1,4 +1,4 @@
-"""The loop that makes the chunks of jobs: as background jobs of the engine, two at a time, turn about between jobs."""
+"""The loop that makes the chunks of jobs: as background jobs of the engine, one more than it has devices, by turns."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped, Job, JobFailed, Samples
+from service.engine.key import Key
 from service.http.problems import Problem
 from service.jobs.batch_lines import WrongLines
 from service.jobs.batch_specification import BatchSpecification
@@ -34,7 +35,7 @@ from service.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 TOGETHER = 4  # jobs that take turns
-AT_ONCE = 2  # chunks: one is computed while another becomes files
+IN_WRITING = 1  # chunks that become files while each device computes another
 LOOK_EVERY = 2.0  # seconds, for jobs that other processes accepted or left
 AGAIN_AFTER = 5.0  # seconds, where the disk is full or the store is gone
 
@@ -75,20 +76,21 @@ class Producer:
         results: Results,
         engine: Engine,
         catalog: Callable[[], Catalog],
+        key_of: Callable[[str], Key],
         checkpoints: Path,
-        threads: int,
         metrics: Metrics,
         asking: Executor,
         writing: Executor,
         keep: Retention,
     ):
         """`asking` is the one thread that talks to the store, `writing` the one that makes files."""
-        self._store, self._results, self._engine, self._catalog = store, results, engine, catalog
-        self._checkpoints, self._threads, self._metrics = checkpoints, threads, metrics
+        self._store, self._results, self._engine = store, results, engine
+        self._catalog, self._key_of = catalog, key_of
+        self._checkpoints, self._metrics = checkpoints, metrics
         self._asking, self._writing, self._keep = asking, writing, keep
         self._name = secrets.token_hex(8)  # never a machine's: another process of that name may come after this one
         self._claimed: dict[str, Claimed] = {}
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._free = asyncio.Semaphore(len(engine.snapshot().workers) + IN_WRITING)
         self._more = asyncio.Event()
 
     def wake(self) -> None:
@@ -133,7 +135,7 @@ class Producer:
                     await self._claim()
                 for job, claimed in list(self._claimed.items()):
                     self._claimed[job] = self._claimed.pop(job)  # to the end of the line
-                    if claimed.left:
+                    if claimed.left and self._key_of(claimed.record.owner).may_go_on:
                         return claimed, claimed.left.popleft()
             self._more.clear()
             with contextlib.suppress(TimeoutError):
@@ -168,7 +170,7 @@ class Producer:
         try:
             template = await self._template(claimed)
             chunk = await self._write(template.chunk, first)
-            written = await self._write(chunk.written, await self._sampled(chunk.jobs))
+            written = await self._write(chunk.written, await self._sampled(chunk.jobs, self._key_of(record.owner)))
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
             log.info("job left to others", job=record.id)
@@ -190,11 +192,11 @@ class Producer:
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
-    async def _sampled(self, jobs: Sequence[Job]) -> list[Samples | JobFailed]:
+    async def _sampled(self, jobs: Sequence[Job], key: Key) -> list[Samples | JobFailed]:
         """Raises EngineStopped."""
 
         async def sample(job: Job) -> Samples:
-            return await self._engine.result(self._engine.submit(job, background=True))
+            return await self._engine.result(self._engine.submit(job, key=key, background=True))
 
         found: list[Samples | JobFailed] = []
         for one in await asyncio.gather(*map(sample, jobs), return_exceptions=True):
@@ -209,7 +211,7 @@ class Producer:
         if claimed.template is None or claimed.template[0] is not catalog:
             snapshot = self._engine.snapshot()
             made = await self._write(
-                template_of, claimed.record, claimed.specification, catalog, snapshot, self._checkpoints, self._threads,
+                template_of, claimed.record, claimed.specification, catalog, snapshot, self._checkpoints,
                 self._results,
             )  # fmt: skip
             claimed.template = catalog, made

@@ -21,12 +21,9 @@ def template_of(
     catalog: Catalog,
     engine: EngineSnapshot,
     checkpoints: Path,
-    threads: int,
     results: Results,
 ) -> Template:
     """Not for the event loop.
-
-    threads  of the network
 
     Raises OtherBytes or Problem where the job cannot go on, EngineStopped or OSError where it cannot now.
     """
@@ -36,7 +33,7 @@ def template_of(
     template = RowsTemplate.of(catalog, checkpoints, specification)
     if specification.model_key not in engine.keys:
         raise EngineStopped(f"the model {specification.model} is not ready")
-    now = arithmetic_of(engine, specification.model_key, threads)
+    now = arithmetic_of(engine, specification.model_key)
     if specification.reproducible and now != specification.arithmetic:
         raise OtherBytes(
             f"it was begun by {specification.arithmetic} and would go on by {now}: other bytes would come; "

@@ -39,14 +39,14 @@ export class Status {
   }
 }
 
-/** The text format of Prometheus → what the line tells. Sums go over datasets and models. */
+/** The text format of Prometheus → what the line tells. Sums go over devices, datasets and models. */
 export function figures(text) {
   const found = { waiting: 0, active: 0, seconds: 0, evaluations: 0, latencies: new Map() };
   for (const line of text.split("\n")) {
     const [, name, labels = "", value] = /^(spirale_\w+)(\{.*\})? (\S+)$/.exec(line) ?? [];
-    if (name === "spirale_rows_queued") found.waiting = Number(value);
-    if (name === "spirale_rows_active") found.active = Number(value);
-    if (name === "spirale_queued_device_seconds") found.seconds = Number(value);
+    if (name === "spirale_rows_queued") found.waiting += Number(value);
+    if (name === "spirale_rows_active") found.active += Number(value);
+    if (name === "spirale_queued_device_seconds") found.seconds += Number(value);
     if (name === "spirale_network_evaluations_total") found.evaluations += Number(value);
     if (name === "spirale_request_seconds_bucket" && !/outcome="(?!ok")/.test(labels)) {
       const bound = Number(/le="([^"]+)"/.exec(labels)[1].replace("+Inf", "Infinity"));

@@ -44,7 +44,7 @@ def models_answer(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: E
     """`ways` are the catalogue's, by dataset."""
     return ModelsAnswer(
         device=", ".join(engine.devices),
-        seeds=SEEDS_ON_CPU if set(engine.devices) == {"cpu"} else SEEDS_ELSEWHERE,
+        seeds=SEEDS_ON_CPU if {one.kind for one in engine.workers} == {"cpu"} else SEEDS_ELSEWHERE,
         samplers={name: _sampler(spec) for name, spec in SAMPLERS.items()},
         datasets={name: _dataset(catalog, name, ways[name], engine.models) for name in sorted(catalog.datasets)},
     )

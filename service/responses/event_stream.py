@@ -19,6 +19,7 @@ from model.noise import normal
 from service.engine.backlog import Ahead
 from service.engine.engine import Engine
 from service.engine.job import EngineError, JobFailed, Preview, Samples
+from service.engine.key import ANYBODY, Key
 from service.http.problems import of_engine, unexpected
 from service.requests.resolve import Resolved
 from service.responses.representations import encode_preview, encoders
@@ -59,11 +60,18 @@ class Stream:
     """The progress of an accepted request. `finished` once its last event was sent; close it in any case."""
 
     def __init__(
-        self, engine: Engine, resolved: Resolved, previews: int, zoom: int, encoding: Executor, noisy: bool = False
+        self,
+        engine: Engine,
+        resolved: Resolved,
+        previews: int,
+        zoom: int,
+        encoding: Executor,
+        noisy: bool = False,
+        key: Key = ANYBODY,
     ):
         """Submits the job. `noisy`: x_t is shown beside x̂0, and first of all the rows that the run starts from.
 
-        Raises EngineFull or EngineStopped.
+        Raises RateExceeded, EngineFull or EngineStopped.
         """
         self._engine = engine
         self._resolved = resolved
@@ -72,7 +80,7 @@ class Stream:
         self._encoding = encoding
         self._seen: asyncio.Queue[Preview | None] = asyncio.Queue()
         job = replace(resolved.job, preview_steps=preview_steps(previews, len(resolved.job.plan)))
-        self._ticket = engine.submit(job, self._seen.put_nowait)
+        self._ticket = engine.submit(job, self._seen.put_nowait, key=key)
         self._result = asyncio.ensure_future(engine.result(self._ticket))
         self._result.add_done_callback(lambda _: self._seen.put_nowait(None))
         self.finished = False

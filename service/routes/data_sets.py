@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service.http.key_ring import caller_of
 from service.http.lifecycle import off_the_loop
 from service.http.middleware import BODILESS
 from service.http.problems import UNKEPT, Problem, documented, invalid
@@ -51,6 +52,7 @@ _JOB = documented(401, 404, 410, 503)
 )
 async def submit(
     body: JobRequest,
+    request: Request,
     state: AppState,
     idempotency_key: Annotated[
         str | None,
@@ -65,14 +67,12 @@ async def submit(
     options = state.jobs.options
     if body.webhook is not None and (why := refusal(body.webhook, options.webhook_hosts)) is not None:
         raise invalid("webhook", why, body.webhook)
-    specification = await off_the_loop(
-        state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), state.jobs.threads, body
-    )
+    specification = await off_the_loop(state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), body)
     live = await state.jobs.live()
     asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
     record = await live.submit(
         NewJob(
-            owner=options.owner,
+            owner=caller_of(request).owner,
             idempotency_key=idempotency_key,
             body_hash=hashlib.sha256(asked.encode()).hexdigest(),
             specification=specification.model_dump_json(),
@@ -88,6 +88,7 @@ async def submit(
 
 @router.get("", response_model=JobsAnswer, responses=_STORE | documented(422))
 async def listed(
+    request: Request,
     state: AppState,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs in the answer.")] = 20,
     before: Annotated[
@@ -96,21 +97,21 @@ async def listed(
 ) -> JobsAnswer:
     """Your jobs, the newest first."""
     live = await state.jobs.live()
-    records = await live.listed(state.jobs.options.owner, limit, before)
+    records = await live.listed(caller_of(request).owner, limit, before)
     return JobsAnswer(jobs=[job_answer(record, state.jobs.options.keep_seconds) for record in records])
 
 
 @router.get("/{job}", response_model=JobAnswer, responses=_JOB)
-async def one(job: str, state: AppState) -> Response:
+async def one(job: str, request: Request, state: AppState) -> Response:
     """How far a job is."""
-    return _json(state, await _record(job, state))
+    return _json(state, await _record(job, caller_of(request).owner, state))
 
 
 @router.delete("/{job}", status_code=204, responses=_JOB)
-async def delete(job: str, state: AppState) -> Response:
+async def delete(job: str, request: Request, state: AppState) -> Response:
     """End a job, where it is not finished, and delete its files."""
     live = await state.jobs.live()
-    await live.cancel(job, state.jobs.options.owner)
+    await live.cancel(job, caller_of(request).owner)
     return Response(status_code=204)
 
 
@@ -125,7 +126,7 @@ async def delete(job: str, state: AppState) -> Response:
 )
 async def events(job: str, request: Request, state: AppState) -> Response:
     """The job each time it has changed."""
-    record = await _record(job, state)
+    record = await _record(job, caller_of(request).owner, state)
     seen = request.headers.get("last-event-id")
     if seen == str(record.revision) and record.state in FINISHED:
         return Response(status_code=204, headers=UNKEPT)
@@ -133,10 +134,10 @@ async def events(job: str, request: Request, state: AppState) -> Response:
 
 
 @router.get("/{job}/files", response_model=FilesAnswer, responses=_JOB)
-async def files(job: str, state: AppState) -> FilesAnswer:
+async def files(job: str, request: Request, state: AppState) -> FilesAnswer:
     """The files that are ready, in the rows' order."""
     live = await state.jobs.live()
-    return files_answer(await live.files(job, state.jobs.options.owner))
+    return files_answer(await live.files(job, caller_of(request).owner))
 
 
 @router.get(
@@ -153,7 +154,7 @@ async def files(job: str, state: AppState) -> FilesAnswer:
 async def download(job: str, name: str, request: Request, state: AppState) -> Response:
     """A file, or one range of it. ETag is its SHA-256."""
     live = await state.jobs.live()
-    file = await live.file(job, state.jobs.options.owner, name)
+    file = await live.file(job, caller_of(request).owner, name)
     tag = f'"{file.sha256}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") in (tag, "*"):
@@ -176,9 +177,9 @@ async def download(job: str, name: str, request: Request, state: AppState) -> Re
     return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/octet-stream")
 
 
-async def _record(job: str, state: State) -> JobRecord:
+async def _record(job: str, owner: str, state: State) -> JobRecord:
     live = await state.jobs.live()
-    return await live.get(job, state.jobs.options.owner)
+    return await live.get(job, owner)
 
 
 def _json(state: State, record: JobRecord, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -202,7 +203,7 @@ async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIt
             yield b": still at it\n\n"
             silent = 0.0
         try:
-            record = await _record(record.id, state)
+            record = await _record(record.id, record.owner, state)
         except Problem:  # it has expired, or the store is gone for now: whoever comes again is told
             return
 

@@ -3,10 +3,9 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.engine.engine import STALE_HEARTBEAT
 from service.http.problems import UNKEPT, Problem, documented
 from service.state import AppState
-
-STALE_HEARTBEAT = 5.0  # seconds
 
 router = APIRouter(tags=["operation"])
 
@@ -20,7 +19,7 @@ async def healthz(response: Response) -> dict[str, str]:
 
 @router.get("/readyz", responses=documented(503))
 async def readyz(response: Response, state: AppState) -> dict[str, str]:
-    """Models are loaded and warmed up, and the engine moves."""
+    """Models are loaded and warmed up, and the engine moves, on one device at least."""
     engine = state.engine.snapshot()
     if engine.failure is not None:
         raise Problem(503, "the engine died; the process is about to end")

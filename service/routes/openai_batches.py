@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import UploadFile
 
+from service.http.key_ring import caller_of
 from service.http.middleware import BODILESS
 from service.http.problems import UNKEPT, invalid
 from service.jobs.batch_answers import (
@@ -59,13 +60,14 @@ async def upload(request: Request, state: AppState) -> Response:
             raise invalid("purpose", "batch", purpose)
         name, content = (file.filename or "upload.jsonl")[:MAX_NAME], await file.read()
         ignored = [field for field in IGNORED if field in form]
-    answer = await (await _live(state)).upload(name, content)
+    answer = await (await _live(request, state)).upload(name, content)
     headers = {"X-Ignored-Fields": ", ".join(ignored)} if ignored else {}
     return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.get("/files", response_model=FileListAnswer, responses=documented_errors(400, 401, 503))
 async def files(
+    request: Request,
     state: AppState,
     response: Response,
     purpose: Annotated[Purpose | None, Query(description="Only files of this purpose.")] = None,
@@ -75,7 +77,7 @@ async def files(
 ) -> FileListAnswer:
     """Your uploads, and the files of batches that have ended."""
     response.headers.update(UNKEPT)
-    found = [one for one in await (await _live(state)).files() if purpose in (None, one.purpose)]
+    found = [one for one in await (await _live(request, state)).files() if purpose in (None, one.purpose)]
     if order == "asc":
         found.reverse()
     if after is not None:
@@ -91,15 +93,15 @@ async def files(
 
 
 @router.get("/files/{id}", response_model=FileAnswer, responses=READS)
-async def file(id: str, state: AppState, response: Response) -> FileAnswer:
+async def file(id: str, request: Request, state: AppState, response: Response) -> FileAnswer:
     response.headers.update(UNKEPT)
-    return await (await _live(state)).file(id)
+    return await (await _live(request, state)).file(id)
 
 
 @router.get("/files/{id}/content", response_class=Response, responses={200: _CONTENT, **READS})
 async def content(id: str, request: Request, state: AppState) -> Response:
     """What is in a file."""
-    answer, pieces = await (await _live(state)).content(id)
+    answer, pieces = await (await _live(request, state)).content(id)
     headers = UNKEPT | {"Content-Length": str(answer.bytes)}
     if request.scope.get(BODILESS):
         return Response(headers=headers, media_type="application/octet-stream")
@@ -107,15 +109,16 @@ async def content(id: str, request: Request, state: AppState) -> Response:
 
 
 @router.delete("/files/{id}", response_model=FileDeleted, responses=READS)
-async def delete(id: str, state: AppState) -> FileDeleted:
+async def delete(id: str, request: Request, state: AppState) -> FileDeleted:
     """Delete a file. A batch that still reads it fails."""
-    await (await _live(state)).delete_file(id)
+    await (await _live(request, state)).delete_file(id)
     return FileDeleted(id=id)
 
 
 @router.post("/batches", response_model=BatchAnswer, responses=WRITES)
 async def begin(
     body: BatchRequest,
+    request: Request,
     state: AppState,
     response: Response,
     idempotency_key: Annotated[
@@ -126,11 +129,12 @@ async def begin(
     """Answer all requests of a file, below those that come one by one."""
     if body.output_expires_after is not None:
         response.headers["X-Ignored-Fields"] = "output_expires_after"
-    return batch_answer(await (await _live(state)).begin(body, idempotency_key))
+    return batch_answer(await (await _live(request, state)).begin(body, idempotency_key))
 
 
 @router.get("/batches", response_model=BatchesAnswer, responses=documented_errors(400, 401, 503))
 async def batches(
+    request: Request,
     state: AppState,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -138,7 +142,7 @@ async def batches(
 ) -> BatchesAnswer:
     """Your batches, the newest first."""
     response.headers.update(UNKEPT)
-    found: list[JobRecord] = await (await _live(state)).batches(limit + 1, after)
+    found: list[JobRecord] = await (await _live(request, state)).batches(limit + 1, after)
     page = [batch_answer(record) for record in found[:limit]]
     return BatchesAnswer(
         data=page,
@@ -149,17 +153,17 @@ async def batches(
 
 
 @router.get("/batches/{id}", response_model=BatchAnswer, responses=READS)
-async def batch(id: str, state: AppState, response: Response) -> BatchAnswer:
+async def batch(id: str, request: Request, state: AppState, response: Response) -> BatchAnswer:
     """How far a batch is."""
     response.headers.update(UNKEPT)
-    return batch_answer(await (await _live(state)).batch(id))
+    return batch_answer(await (await _live(request, state)).batch(id))
 
 
 @router.post("/batches/{id}/cancel", response_model=BatchAnswer, responses=WRITES)
-async def cancel(id: str, state: AppState) -> BatchAnswer:
+async def cancel(id: str, request: Request, state: AppState) -> BatchAnswer:
     """End a batch before the next tick. What it has answered so far can be downloaded."""
-    return batch_answer(await (await _live(state)).cancel(id))
+    return batch_answer(await (await _live(request, state)).cancel(id))
 
 
-async def _live(state: State) -> LiveBatches:
-    return LiveBatches(await state.jobs.live(), state.jobs.options)
+async def _live(request: Request, state: State) -> LiveBatches:
+    return LiveBatches(await state.jobs.live(), state.jobs.options, caller_of(request).owner)

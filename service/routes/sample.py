@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from service.http import negotiation
+from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
@@ -84,9 +85,10 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             noisy = bool(wanted.noisy_previews)
-            stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding, noisy)
+            key = caller_of(request).key
+            stream = Stream(state.engine, resolved, previews, wanted.zoom or 1, state.encoding, noisy, key)
             return EventStream(stream, until_answered.pop_all(), headers)
-        samples = await while_connected(request, state.engine.sample(resolved.job))
+        samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
         body, encode_seconds = await encoded(
             state, offered[media_type], resolved, resolved.exact(samples.data), wanted.zoom or 1
         )

@@ -57,11 +57,11 @@ class Process:
         return httpx.post(self.url + path, **{"timeout": SECONDS, **options})
 
     def metric(self, name: str) -> float:
-        """Its value; 0 for labels that nothing has been counted with yet."""
-        text = self.get("/metrics").text
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        """Its value, or without labels the sum of all; 0 for labels that nothing has been counted with yet."""
+        labels = "" if "{" in name else r"(?:\{.*\})?"
+        found = re.findall(rf"^{re.escape(name)}{labels} (\S+)$", self.get("/metrics").text, re.MULTILINE)
         assert found or "{" in name, f"there is no metric {name}"
-        return float(found[1]) if found else 0.0
+        return sum(map(float, found))
 
     def rows(self) -> float:
         """That it holds, in work or waiting."""

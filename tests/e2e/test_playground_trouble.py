@@ -587,7 +587,7 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
 ])  # fmt: skip
 def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, visit, over, told):
     def counted() -> float:
-        return tiny_service.metric('spirale_network_evaluations_total{model="mnist-tiny"}')
+        return tiny_service.metric('spirale_network_evaluations_total{device="cpu",model="mnist-tiny"}')
 
     before = counted()
     visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")

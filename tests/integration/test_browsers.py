@@ -41,7 +41,7 @@ def test_so_do_the_answers_that_no_route_gives(make_client):
 def test_so_does_what_nobody_expected_and_pages_of_named_origins_may_read_it(make_client):
     client = make_client(cors_origins=("https://a.example",))
 
-    async def fail(job):
+    async def fail(job, key):
         raise RuntimeError("a secret")
 
     client.app.state.spirale.engine.sample = fail

@@ -107,7 +107,7 @@ def test_every_error_is_in_openais_form(client, method, path, options, status, p
 
 
 def test_openais_client_shows_what_was_wrong(client):
-    with pytest.raises(openai.AuthenticationError, match="an API key is needed"):
+    with pytest.raises(openai.AuthenticationError, match="this API key is not known"):
         official(client, key="wrong").models.list()
     with pytest.raises(openai.NotFoundError, match="there is no /v1/chat/completions"):
         official(client).chat.completions.create(model="x", messages=[])
@@ -119,7 +119,7 @@ def test_openais_client_shows_what_was_wrong(client):
 def test_openais_client_does_not_repeat_what_took_too_long(client, monkeypatch, error, tried):
     asked = []
 
-    async def fail(job):
+    async def fail(job, key):
         asked.append(job)
         raise error
 

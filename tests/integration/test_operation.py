@@ -112,16 +112,16 @@ def test_every_metric_of_the_contract_is_there_and_counts(make_client):
     assert values['spirale_requests_total{dataset="mnist",outcome="ok"}'] == "1.0"
     assert values['spirale_requests_total{dataset="mnist",outcome="invalid"}'] == "1.0"
     assert values['spirale_requests_total{dataset="unknown",outcome="invalid"}'] == "2.0"
-    assert values['spirale_network_evaluations_total{model="mnist-tiny"}'] == str(3 * 4 * 2.0)
-    assert values['spirale_tick_seconds_count{model="mnist-tiny"}'] == "4.0"
-    assert values['spirale_batch_rows_sum{model="mnist-tiny"}'] == str(3 * 4.0)
-    assert values["spirale_rows_active"] == "0.0" and values["spirale_rows_queued"] == "0.0"
+    assert values['spirale_network_evaluations_total{device="cpu",model="mnist-tiny"}'] == str(3 * 4 * 2.0)
+    assert values['spirale_tick_seconds_count{device="cpu",model="mnist-tiny"}'] == "4.0"
+    assert values['spirale_batch_rows_sum{device="cpu",model="mnist-tiny"}'] == str(3 * 4.0)
+    assert values['spirale_rows_active{device="cpu"}'] == values['spirale_rows_queued{device="cpu"}'] == "0.0"
     for name in ("queue_seconds", "sampling_seconds"):
         assert float(values[f'spirale_{name}_count{{dataset="mnist"}}']) >= 1
     timed = {name: value for name, value in values.items() if name.startswith("spirale_request_seconds_count")}
     assert timed == {'spirale_request_seconds_count{dataset="mnist",outcome="ok"}': "1.0"}  # refusals are quick
     assert float(values["spirale_encode_seconds_count"]) == 1
-    assert float(values["spirale_engine_heartbeat_age_seconds"]) < 5
+    assert float(values['spirale_engine_heartbeat_age_seconds{device="cpu"}']) < 5
     for name in ("spirale_rejected_total", "spirale_cancelled_total"):
         assert f"# TYPE {name} counter" in text
 
@@ -170,7 +170,7 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
     client = make_client()
     freed = threading.Event()
 
-    async def stuck(job):
+    async def stuck(job, key):
         try:
             await asyncio.Event().wait()
         finally:

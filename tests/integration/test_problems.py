@@ -242,9 +242,9 @@ def test_whoever_waits_for_a_long_answer_is_not_hurried(make_client):
     client = make_client(client_seconds=0.5)
     sample = client.app.state.spirale.engine.sample
 
-    async def slow(job):
+    async def slow(job, key):
         await asyncio.sleep(1)
-        return await sample(job)
+        return await sample(job, key)
 
     client.app.state.spirale.engine.sample = slow
     assert client.post("/sample", json={"dataset": "mnist"}).status_code == 200
@@ -265,7 +265,7 @@ def test_whoever_waits_for_a_long_answer_is_not_hurried(make_client):
 def test_what_the_engine_refuses(make_client, error, status):
     client = make_client()
 
-    async def refuse(job):
+    async def refuse(job, key):
         await asyncio.sleep(0)
         raise error
 

@@ -110,7 +110,7 @@ def test_what_runs_ends_on_the_weights_that_it_began_with(client, folder):
     found = []
     asking = threading.Thread(target=lambda: found.append(draw(client, **long)))
     asking.start()
-    while "spirale_rows_active 64" not in client.get("/metrics", headers=KEY).text:
+    while 'spirale_rows_active{device="cpu"} 64' not in client.get("/metrics", headers=KEY).text:
         assert asking.is_alive()
     save_scaled(folder, 1.2)
     assert reload(client)["loaded"] == ["mnist-tiny"]

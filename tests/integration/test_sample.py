@@ -211,7 +211,7 @@ def test_an_interval_is_answered_and_asked_for_in_a_link(client):
 
 
 def evaluations(client) -> float:
-    found = re.search(r'network_evaluations_total{model="mnist-tiny"} (\S+)', client.get("/metrics").text)
+    found = re.search(r'network_evaluations_total{device="cpu",model="mnist-tiny"} (\S+)', client.get("/metrics").text)
     return float(found[1]) if found else 0.0
 
 

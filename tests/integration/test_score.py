@@ -26,7 +26,7 @@ def expected(points: np.ndarray, timestep: int, conditions: Conditions) -> np.nd
 
 @pytest.mark.parametrize("query", ["", "&label=outer&guidance_scale=3", "&label=1&guidance=none"])
 def test_the_score_is_what_tweedies_formula_makes_of_the_networks_x0(client, query):
-    name = 'spirale_network_evaluations_total{model="spiral-tiny"}'
+    name = 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}'
     before = metric(client, name)
     answer = client.get(f"/score?dataset=spiral&timestep=20&side=5&area=-3,1,0,2{query}").json()
     points, field = np.array(answer["points"]), np.array(answer["score"])
@@ -92,9 +92,9 @@ def test_other_models_have_no_such_field(make_client, tmp_path):
 def test_it_is_bounded_like_any_request_and_head_computes_nothing(make_client):
     client = make_client(max_queued_seconds=1e-9)
     worker = client.app.state.spirale.engine._workers[0]
-    before = metric(client, 'spirale_network_evaluations_total{model="spiral-tiny"}')
+    before = metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}')
     assert client.head("/score?dataset=spiral&timestep=5").status_code == 200
-    assert metric(client, 'spirale_network_evaluations_total{model="spiral-tiny"}') == before
+    assert metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}') == before
     worker.backlog.admit(-1, job_of(client))  # it stays in the books: the engine is never idle
     assert client.get("/score?dataset=spiral&timestep=5").status_code == 429
 

@@ -76,7 +76,7 @@ def ask(client, dataset: str, asks: str, hint: str | None, **named):
 
 
 def evaluations(client, model: str) -> float:
-    line = f'spirale_network_evaluations_total{{model="{model}"}} '
+    line = f'spirale_network_evaluations_total{{device="cpu",model="{model}"}} '
     lines = client.get("/metrics").text.splitlines()
     return sum(float(one.removeprefix(line)) for one in lines if one.startswith(line))
 

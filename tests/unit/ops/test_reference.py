@@ -32,4 +32,4 @@ def test_every_setting_and_metric_has_a_row_that_says_what_it_is():
     assert len(settings_table().splitlines()) == 2 + len(Settings.model_fields)
     assert all(line.rstrip("| ").split(" | ")[-1] for line in lines)
     assert "| `spirale_requests_total` | counter | dataset, outcome |" in metrics_table()
-    assert "| `spirale_network_evaluations_total` | counter | model |" in metrics_table()
+    assert "| `spirale_network_evaluations_total` | counter | device, model |" in metrics_table()

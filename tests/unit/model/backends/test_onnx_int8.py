@@ -67,7 +67,9 @@ def test_the_weights_are_read_from_their_own_file_and_not_stored_twice():
 
 
 def made_ready(checkpoint: DenoiserCheckpoint) -> ReadyFunction:
-    making = RowFunctions(torch.device("cpu"), "onnx", threads=1, compile=False, sizes=(1,)).ready(checkpoint, "int8")
+    making = RowFunctions(torch.device("cpu"), "onnx", threads=1, torch_threads=1, compile=False, sizes=(1,)).ready(
+        checkpoint, "int8"
+    )
     while True:
         try:
             next(making)

@@ -166,7 +166,7 @@ def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
             task.cancel()
         await asyncio.gather(*doomed, return_exceptions=True)
         answer = await staying
-        while value(engine, "spirale_rows_active") or value(engine, "spirale_rows_queued"):
+        while value(engine, "spirale_rows_active", device="cpu") or value(engine, "spirale_rows_queued", device="cpu"):
             await asyncio.sleep(0.01)
         return answer
 
@@ -290,7 +290,7 @@ def test_a_job_past_its_deadline_is_given_up(make_engine):
     async def scenario():
         with pytest.raises(DeadlinePassed):
             await engine.sample(make_job(n=1, steps=50, seed=1))
-        while value(engine, "spirale_rows_active"):
+        while value(engine, "spirale_rows_active", device="cpu"):
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
@@ -418,7 +418,7 @@ def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
     async def scenario():
         running = engine.submit(make_job(n=7, steps=50, sampler="ddpm"))
         await engine.load("points", SERVED["points"])
-        assert engine.snapshot().keys == {"images", "points"} and not engine.snapshot().warming
+        assert engine.snapshot().keys == {"images", "points"} and not engine.snapshot().workers[0].warming
         await engine.result(running)
         return await engine.sample(make_job("points", label=1))
 

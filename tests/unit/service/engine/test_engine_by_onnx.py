@@ -90,7 +90,7 @@ def test_mixed_jobs_have_the_plain_loops_bytes_and_nothing_is_padded(engine, den
         np.testing.assert_array_equal(answer.data, to_uint8(x) if data.kind == "images" else x.numpy())
     for model in ("mnist-cfg", "spiral-ddpm"):
         evaluations = sum(job.network_evaluations for job in jobs if SERVED[job.model].name == model)
-        labels = {"model": model}
+        labels = {"device": "cpu", "model": model}
         assert engine.metrics.registry.get_sample_value("spirale_batch_slots_total", labels) == evaluations
 
 

@@ -1,0 +1,50 @@
+"""A service on several devices: it answers while one of them lives."""
+
+import os
+
+import pytest
+
+from tests.waiting import wait_for
+
+CORES = sorted(os.sched_getaffinity(0))
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="two workers want two cores")
+TWO = ",".join(f"cpu:{core}" for core in CORES[:2])
+POINTS = {"dataset": "spiral", "n": 40, "steps": 6, "seed": 7}
+
+
+def die(*_):
+    raise SystemExit("killed")
+
+
+def test_it_answers_and_goes_on_with_jobs_while_one_device_lives(make_client, tmp_path):
+    alone = make_client(jobs_dir=tmp_path / "alone")
+    expected = alone.post("/sample", json=POINTS, headers={"Accept": "text/csv"}).content
+    files = files_of(alone)
+
+    client = make_client(device=TWO, jobs_dir=tmp_path / "two")
+    first, second = client.app.state.spirale.engine._workers
+    wait_for(lambda: first.loaded and second.loaded, every=0.02)
+    assert client.get("/models").json()["device"] == TWO.replace(",", ", ")
+    first._runner.tick = die
+    assert files_of(client) == files  # a chunk at a time: the first device gets one, and dies of it
+    for _ in range(3):
+        answer = client.post("/sample", json=POINTS, headers={"Accept": "text/csv"})
+        assert (answer.status_code, answer.content) == (200, expected)
+    assert first.ended and client.get("/readyz").status_code == 200
+    text = client.get("/metrics").text
+    for worker in (first, second):
+        assert f'spirale_engine_heartbeat_age_seconds{{device="{worker.name}"}}' in text
+
+    second._runner.tick = die
+    assert client.post("/sample", json=POINTS).status_code == 503
+    wait_for(lambda: second.ended, every=0.02)
+    told = client.get("/readyz")
+    assert told.status_code == 503 and "the engine died" in told.text
+
+
+def files_of(client) -> dict[str, str]:
+    """Of a job of four chunks: hash by name."""
+    asked = {"dataset": "spiral", "n": 64, "steps": 6, "seed": 3, "format": "csv", "rows_per_file": 16}
+    job = client.post("/jobs", json=asked).json()["id"]
+    wait_for(lambda: client.get(f"/jobs/{job}").json()["state"] == "done", every=0.05)
+    return {file["name"]: file["sha256"] for file in client.get(f"/jobs/{job}/files").json()["files"]}
