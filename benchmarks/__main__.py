@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import devices, edits, engine, guidance, idle, reproducibility, same_bytes, soak
+from benchmarks import answer_costs, devices, edits, engine, guidance, idle, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 Minutes = Annotated[float, typer.Option(min=0.1, help="Of each load point.")]
+
+
+@app.command("answer-costs")
+def run_answer_costs(requests: Annotated[int, typer.Option(min=10)] = 200) -> None:
+    """Bytes of answers, the processor's time around the network, and writes to the store of jobs."""
+    answer_costs.run(requests)
 
 
 @app.command("engine")
