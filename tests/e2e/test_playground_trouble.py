@@ -243,18 +243,24 @@ def test_real_points_are_asked_for_once_and_again_only_after_a_failure(tiny_serv
     assert told == {"asked": 2, "failed": ["rejected", "rejected"], "points": MAX_REFERENCE, "same": True}
 
 
+@pytest.fixture(scope="module")
+def page_of_pads(tiny_service, visit):
+    return visit(tiny_service.url)
+
+
 @pytest.fixture
-def pad(tiny_service, visit):
-    """A page with a pad of its own at its top left corner, as `pad`."""
-    visit = visit(tiny_service.url)
-    visit.page.evaluate("""async () => {
+def pad(page_of_pads):
+    """A page with a new pad of its own at its top left corner, as `pad`."""
+    page_of_pads.page.mouse.move(400, 400)
+    page_of_pads.page.evaluate("""async () => {
       const { Pad } = await import("./playground/pad.js");
-      const canvas = Object.assign(document.createElement("canvas"), { tabIndex: 0 });
+      document.querySelector("#pad-of-test")?.remove();
+      const canvas = Object.assign(document.createElement("canvas"), { tabIndex: 0, id: "pad-of-test" });
       Object.assign(canvas.style, { position: "fixed", top: 0, left: 0, zIndex: 1, touchAction: "none" });
       document.body.append(canvas);
       window.pad = new Pad(canvas, () => {});
     }""")
-    return visit
+    return page_of_pads
 
 
 def drag(page, *points: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.__main__ import main
 from tests.e2e.browser import SECONDS
 from tests.e2e.conftest import PROJECT, Process
 from tests.tiny import IMAGES, POINTS, save_tiny
@@ -153,19 +154,21 @@ def _ask_and_be_left_alone(service: Process) -> None:
         service.post("/sample", json={"dataset": "mnist"})
 
 
-@pytest.mark.parametrize(
-    ("flags", "says"),
-    [
-        (("--port", "seventy"), "port"),
-        (("--colour", "red"), "colour"),
-        (("--checkpoints", "/nonexistent"), "no usable checkpoint in /nonexistent"),
-    ],
-)
-def test_a_setting_that_is_wrong_ends_the_process_and_is_said_without_a_trace(start_service, flags, says):
-    service = start_service(*flags)
+def test_what_stops_the_start_ends_the_process_and_is_said_without_a_trace(start_service):
+    service = start_service("--checkpoints", "/nonexistent")
     assert service.wait() == 2
     log = "".join(service.log)
-    assert says in log and "Traceback" not in log
+    assert "no usable checkpoint in /nonexistent" in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize(("flag", "value"), [("port", "seventy"), ("colour", "red")])
+def test_a_setting_that_is_wrong_is_named_and_the_status_is_2(monkeypatch, capfd, flag, value):
+    monkeypatch.setattr(sys, "argv", ["service", f"--{flag}", value])
+    monkeypatch.setattr("service.__main__.write_what_can_be_written", lambda: None)  # it is for the whole process
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main())
+    assert ended.value.code == 2
+    assert flag in capfd.readouterr().err
 
 
 def test_a_port_that_is_taken_is_said_and_the_exit_is_not_clean(start_service, tiny):

@@ -3,9 +3,14 @@
 import gzip
 import json
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.app import create_app
+from service.settings import Settings
+from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny
 
 FIELDS = {"dataset": "mnist", "label": 7, "seed": 3, "steps": 2}
@@ -122,12 +127,15 @@ def test_an_empty_field_of_a_form_is_not_there(client):
 # --- names
 
 
-@pytest.fixture
-def accented(make_client, tmp_path):
+@pytest.fixture(scope="module")
+def accented(tmp_path_factory) -> Iterator[TestClient]:
     """Names in either Unicode form, in full width, and two that differ in case alone."""
     labels = ("café", unicodedata.normalize("NFD", "naïve"), "Straße", "１号", "a", "A", "10")
-    save_tiny(tmp_path, POINTS.model_copy(update={"labels": labels, "names": (DECOMPOSED, "Größe")}))
-    return make_client(checkpoints=tmp_path)
+    folder = tmp_path_factory.mktemp("accented")
+    save_tiny(folder, POINTS.model_copy(update={"labels": labels, "names": (DECOMPOSED, "Größe")}))
+    with TestClient(create_app(Settings(checkpoints=folder, device="cpu"))) as client:
+        wait_until_ready(client)
+        yield client
 
 
 @pytest.mark.parametrize(
