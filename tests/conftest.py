@@ -1,10 +1,18 @@
 import os
 
 import pytest
+import structlog
 import torch
 
 # The networks of the tests are so small that a second thread only makes them wait for it.
 torch.set_num_threads(1)
+# Plain traces, as the service has them: structlog's own pretty ones take seconds each.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -242,15 +242,22 @@ def test_points_are_measured_and_the_card_written(tmp_path, capsys):
     assert again == metrics  # seeds are fixed
 
 
-@pytest.mark.parametrize("columns", [1, 64])
-def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, monkeypatch, capsys):
-    table = make_table(tmp_path / "own.csv", lines=120, columns=columns)
-    section = TableSection(dataset="own", table=str(table), label="kind")
+def own_table(folder: Path, columns: int) -> FiniteSet:
+    """A table of so many columns and two classes; beside it, in `own`, a checkpoint that was trained on it."""
+    section = TableSection(
+        dataset="own", table=str(make_table(folder / "own.csv", lines=120, columns=columns)), label="kind"
+    )
     data = training_set(section)
     made = tiny_checkpoint(data.config, name="own")
     recipe = {"data": section.model_dump(mode="json")}
-    save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
-    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
+    save_checkpoint(folder / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
+    return data
+
+
+@pytest.mark.parametrize("columns", [1, 64])
+def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, capsys):
+    data = own_table(tmp_path, columns)
+    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(CPU))
     assert f"evaluating own: {point_evaluation.POINT_SEEDS} × 12 samples …" in capsys.readouterr().err
     assert metrics["samples"] == len(data.held_out) == 12
     assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
@@ -260,15 +267,19 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     assert remembered["nearer_than_real"] < 0.2
     card = (tmp_path / "own" / "README.md").read_text()
     assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
-    # What only repeats what it was trained on, and what is far from it.
-    rows = data.examples.rows
+
+
+@pytest.mark.parametrize(("off", "expected"), [(0, "repeats"), (4, "far")])
+def test_samples_that_repeat_training_rows_or_are_far_from_real_ones_are_told(tmp_path, monkeypatch, off, expected):
+    data = own_table(tmp_path, columns=8)
+    rows = data.examples.rows + off * torch.tensor(data.config.std)
     monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: rows[: len(conditions)])
-    evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
-    assert load_config(tmp_path / "own", DenoiserConfig).metrics["memorisation"]["nearer_than_real"] == 1
-    far = rows + 4 * torch.tensor(data.config.std)
-    monkeypatch.setattr(point_evaluation, "generate", lambda checkpoint, conditions, *_, **__: far[: len(conditions)])
-    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(torch.device("cpu")))
-    assert metrics["two_sample_accuracy"] > 0.9 and metrics["sliced_wasserstein_ratio"] > 2
+    metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(CPU))
+    remembered = load_config(tmp_path / "own", DenoiserConfig).metrics["memorisation"]["nearer_than_real"]
+    if expected == "repeats":
+        assert remembered == 1
+    else:
+        assert metrics["two_sample_accuracy"] > 0.9 and metrics["sliced_wasserstein_ratio"] > 2
 
 
 def test_dimensions_of_different_units_count_alike():
