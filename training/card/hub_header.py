@@ -32,8 +32,8 @@ def header(config: CheckpointConfig[nn.Module]) -> list[str]:
     """The header's lines, with the measured metrics that cards describe as a model-index."""
     dataset, task = config.data.dataset, _task(config)
     fields: dict[str, Any] = {"library_name": "spirale"}
-    if _built_in(config):
-        fields["license"] = LICENCE
+    if (licence := LICENCE if _built_in(config) else _data(config).get("licence")) is not None:
+        fields["license"] = licence
     if task != POINTS_TASK:
         fields["pipeline_tag"] = task
     fields["tags"] = ["diffusion", config.role, config.data.kind]
@@ -49,9 +49,16 @@ def header(config: CheckpointConfig[nn.Module]) -> list[str]:
 
 
 def _built_in(config: CheckpointConfig[nn.Module]) -> bool:
-    """Was it trained on a data set that comes with this project? Of other weights the licence is not known."""
-    data = config.recipe.get("data", {"dataset": config.data.dataset})
+    """Was it trained on a data set that comes with this project? Of other weights the licence is known only if the
+    recipe names that of the data."""
+    data = _data(config)
     return data.keys() == {"dataset"} and data["dataset"] in (*HUB_DATASETS, *SYNTHETIC)
+
+
+def _data(config: CheckpointConfig[nn.Module]) -> Mapping[str, Any]:
+    """The [data] of its recipe."""
+    data: Mapping[str, Any] = config.recipe.get("data", {"dataset": config.data.dataset})
+    return data
 
 
 def _task(config: CheckpointConfig[nn.Module]) -> str:

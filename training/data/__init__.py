@@ -1,6 +1,7 @@
 """The training sets: built in, or own data."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from torch import nn
 
@@ -44,6 +45,14 @@ def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
     if "data" not in config.recipe and config.data.dataset not in _BUILT_IN:
         raise DataError(f"{config.name}: its config.json does not say what data it was trained on")
     return section_of(config.recipe.get("data", {"dataset": config.data.dataset}))
+
+
+def data_are_here(config: CheckpointConfig[nn.Module]) -> bool:
+    """Is there something where the recipe has its data? Data without a place of their own are made, or downloaded."""
+    section = section_of(config.recipe["data"]) if "data" in config.recipe else None
+    if section is None or isinstance(section, BuiltInSection):
+        return True
+    return Path(section.images if isinstance(section, ImageSection) else section.table).exists()
 
 
 def mirrored(config: CheckpointConfig[nn.Module]) -> bool:

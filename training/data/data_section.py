@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 from model.checkpoints.config import NAME_PATTERN
 
 BUILT_IN = ("gaussian", "spiral", "mnist")
+LICENCE_PATTERN = r"^[a-z0-9][a-z0-9.+-]*$"
 SMALLEST, LARGEST = 4, 256  # pixels a side that a recipe may ask for
 
 
@@ -35,10 +36,15 @@ class BuiltInSection(_Section):
 
 
 class _OwnSection(_Section):
-    """held_out: the share of each class that is never trained on"""
+    """For the card: source, where the data come from; licence, theirs, in SPDX's short form (`mit`, `cc-by-4.0`).
+
+    held_out  the share of each class that is never trained on
+    """
 
     dataset: str = Field(pattern=NAME_PATTERN)
     held_out: float = Field(0.1, gt=0, le=0.5)
+    source: str | None = None
+    licence: str | None = Field(None, pattern=LICENCE_PATTERN)
 
     @field_validator("dataset")
     @classmethod

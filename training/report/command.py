@@ -83,6 +83,8 @@ def make_report(
     if strange := sorted(set(sections) - set(SECTIONS)):
         raise RecipeError(f"no section {', '.join(strange)}: there are {', '.join(SECTIONS)}")
 
+    if library.without_data:
+        console.print(f"left out, for its data are not here: {', '.join(library.without_data)}")
     evaluator = Evaluator(checkpoints, reports, device, compile=compile)
     chosen = [section for name, section in SECTIONS.items() if not sections or name in sections]
 

@@ -10,6 +10,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.guidance_model import GuidanceModel
+from training.data import data_are_here
 from training.data.digits import CONFIG
 
 
@@ -84,10 +85,15 @@ class HintedPipeline(Pipeline):
 
 
 class Checkpoints:
-    """The pipelines that the checkpoints of a folder make, except imported ones: their training data are not known."""
+    """The pipelines that the checkpoints of a folder make, except those whose training data are not known or not here.
+
+    without_data  the names of the latter
+    """
 
     def __init__(self, folder: CheckpointFolder):
         own = [one for one in folder.denoisers if one.config.imported is None]
+        self.without_data = sorted(one.name for one in own if not data_are_here(one.config))
+        own = [one for one in own if one.name not in self.without_data]
         self.denoisers = sorted(own, key=lambda one: (one.data.kind != "images", one.name))
         self._folder = folder
 
