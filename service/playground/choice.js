@@ -4,13 +4,15 @@
 
 import { askable, guidancesOf, waysTo } from "./catalog.js";
 
-export const VIEWS = ["generate", "draw", "compare", "data"];
-export const FOLLOWING = ["generate", "draw"]; // the views in which samples follow a hand
+export const VIEWS = ["generate", "draw", "edit", "compare", "data"];
+export const FOLLOWING = ["generate", "draw", "edit"]; // the views in which samples follow a hand
 export const FORMATS = { images: ["parquet", "webdataset", "imagefolder", "npy"], points: ["csv", "parquet", "npy"] }; // of jobs, the usual one first
 const EACH = 100; // rows of a class that a job is proposed with
 const MOST_ROWS = 10_000_000; // of a job
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
+const EDITED = 4; // samples that begin from a picture
+const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it
 const COMPARED = 6; // images in a line …
 const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
@@ -24,10 +26,13 @@ const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: f
 
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
+const edits = (way) => way.hint === null && way.edits.includes("mask"); // may its samples begin from a picture?
+
 /** The datasets that a view can show: {name: dataset}. */
 export function datasetsFor(catalog, view) {
   const all = Object.entries(catalog.datasets);
-  return Object.fromEntries(view === "draw" ? all.filter(([, dataset]) => dataset.controls.length) : all);
+  const can = { draw: (dataset) => dataset.controls.length, edit: (dataset) => dataset.ways.some(edits) };
+  return Object.fromEntries(all.filter(([, dataset]) => can[view]?.(dataset) ?? true));
 }
 
 /** The choice with everything that applies filled in, and `catalog`'s own dataset, model and options beside it.
@@ -42,11 +47,12 @@ export function settle(catalog, choice) {
   const dataset = datasets[name];
 
   const hint = view === "draw" ? pick(choice.hint, dataset.controls, dataset.controls.at(-1)) : null;
-  const possible = askable(dataset, hint).filter((one) => view !== "data" || one.asks !== "label"); // there it is counts
-  const first = hint ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
+  const unasked = { data: "label", edit: "each" }[view]; // there it is counts; here all is of one picture
+  const possible = askable(dataset, hint).filter((one) => one.asks !== unasked && waysOf(dataset, one.asks, hint, view).length);
+  const first = hint || view === "edit" ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
   const { asks, label } =
     possible.find((one) => one.asks === choice.asks && (one.asks !== "label" || one.label === choice.label)) ?? first;
-  const ways = waysTo(dataset, asks, hint);
+  const ways = waysOf(dataset, asks, hint, view);
   const guidances = guidancesOf(ways);
   const guidance = pick(choice.guidance, guidances, guidances[0]);
   const guided = ways.filter((way) => way.guidance === guidance);
@@ -72,6 +78,8 @@ export function settle(catalog, choice) {
   const over = view === "compare" ? pick(choice.over, overs, "steps") : null;
   const n = whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks));
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
+  const variance = options.variance ? pick(choice.variance, model.variances, advised.variance) : null;
+  const redraws = view === "edit" && Boolean(choice.picture && choice.mask);
   const walks = view === "generate" && way.edits.includes("seed_to");
   const seedTo = walks ? whole(choice.seed_to, 0, MAX_SEED, null) : null;
   return {
@@ -89,11 +97,15 @@ export function settle(catalog, choice) {
     sampler,
     steps: few ? nearest(choice.steps, few.steps, advised.steps) : whole(choice.steps, 1, T, advised.steps),
     eta: few ? null : options.eta ? within(choice.eta, ...options.eta.bounds, advised.eta) : null,
-    variance: options.variance ? pick(choice.variance, model.variances, advised.variance) : null,
+    variance,
     n,
     seed,
     seed_to: seedTo,
     mix: seedTo === null ? null : within(choice.mix, 0, 1, 0.5),
+    picture: view === "edit" ? choice.picture : undefined,
+    mask: redraws ? choice.mask : undefined,
+    strength: view === "edit" ? within(choice.strength, 0, 1, redraws ? 1 : 0.5) : null,
+    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, RESAMPLED) : null,
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
@@ -109,8 +121,11 @@ export function settle(catalog, choice) {
   };
 }
 
+const waysOf = (dataset, asks, hint, view) => waysTo(dataset, asks, hint).filter((way) => view !== "edit" || edits(way));
+
 function usualN(view, dataset, asks) {
   if (dataset.kind === "points") return dataset.default_n;
+  if (view === "edit") return Math.min(EDITED, dataset.max_n);
   if (view === "compare") return asks === "each" ? Math.min(dataset.labels.length, MOST_COMPARED) : COMPARED;
   return asks === "each" ? Math.min(dataset.labels.length, MOST_EACH, dataset.max_n) : dataset.default_n;
 }
@@ -176,7 +191,7 @@ export function classesOf({ asks, label, n, can: { labels } }) {
   return Array(n).fill(asks === "label" ? labels.indexOf(label) : -1);
 }
 
-const OPTIONS = ["guidance", "guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance", "n", "seed"];
+const OPTIONS = ["guidance", "guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance", "n", "seed", "resample"];
 
 /** A settled choice → the body of POST /sample. */
 export function asRequest(settled) {
@@ -188,6 +203,8 @@ export function asRequest(settled) {
     if (settled[name] !== null) body[name] = settled[name];
   }
   if (settled.seed_to !== null) Object.assign(body, { seed_to: settled.seed_to, mix: Array(settled.n).fill(settled.mix) });
+  if (settled.picture) body.init = { image: settled.picture, strength: settled.strength };
+  if (settled.mask) body.mask = { image: settled.mask };
   if (settled.drawing) {
     body.control = { kind: settled.hint, image: settled.drawing, scale: settled.hint_scale, preprocess: false };
   }

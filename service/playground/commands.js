@@ -37,6 +37,7 @@ ${use}
  * first way that this model has is the one that is taken. */
 export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset, ways } }) {
   if (dataset.kind !== "images" || asks !== "prompt") return say("openai prompts");
+  if (view === "edit") return say("openai edits");
   if (view === "draw") return say("openai drawings");
   if (n > MOST_OF_OPENAI) return say("openai n", { most: MOST_OF_OPENAI });
   const { guidance: usual, defaults } = ways.find((way) => way.model === model.name);

@@ -11,7 +11,7 @@ const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["counts", "format", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
+  dataset: ["picture", "mask", "strength", "resample", "counts", "format", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
   asks: ["counts", "model", "guidance", ...ADVISED],
   guidance: ["model", ...ADVISED, "values"],
   hint: ["model", ...ADVISED, "hint_scale", "drawing", "strokes"],
@@ -42,12 +42,14 @@ export class Controls {
     this.variance = new Picker(say("control variance"), change("variance"));
     this.eta = new Dial("η", change("eta"));
     this.steps = new Dial(say("control steps"), change("steps"));
+    this.strength = new Dial(say("control strength"), change("strength"));
+    this.resample = new Dial(say("control resample"), change("resample"));
     this.n = new Dial(say("control n"), change("n"));
     this.walk = new Picker(say("control walk"), (key) => onChange({ seed_to: key === "two" ? drawnSeed() : undefined, mix: undefined }));
     this.mix = new Dial(say("control mix"), change("mix"));
     element.replaceChildren(
       this.dataset.element, this.over.element, this.values.element, this.asks.element, this.prompt.element,
-      this.hint.element, this.hintScale.element, this.model.element, this.guidance.element, this.scale.element,
+      this.hint.element, this.hintScale.element, this.strength.element, this.resample.element, this.model.element, this.guidance.element, this.scale.element,
       this.sampler.element, this.variance.element, this.eta.element, this.steps.element, this.n.element, this.walk.element,
       this.mix.element,
     );
@@ -106,6 +108,9 @@ export class Controls {
       : stepsOf(can.model), settled.steps);
     this.n.show(settled.counts ? null : { min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
     this.showWalk(settled);
+    this.resample.show(settled.resample && { min: 1, max: 20, handy: 10, step: 1, note: say("resample note") }, settled.resample);
+    this.strength.show(settled.strength === null ? null : { min: 0, max: 1, handy: 1, step: 0.01,
+      note: say(settled.mask ? "strength of a part" : "strength of all") }, settled.strength);
   }
 
   showWalk({ view, seed, seed_to: to, mix, can: { way } }) {

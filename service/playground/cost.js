@@ -2,9 +2,10 @@
 
 /** Network evaluations of one sample, by how the way's own defaults are counted in /models; within an interval of
  * guidance, at most so many. */
-export function evaluations({ sampler, steps, guidance, guidance_scale: scale, guidance_interval: interval, can }) {
+export function evaluations(settled) {
+  const { sampler, steps, guidance, guidance_scale: scale, guidance_interval: interval, can } = settled;
   const off = guidance === "none" || scale === 0 || (guidance === "classifier-free" && scale === 1);
-  return Math.round(plain(sampler, steps, can) * (off ? 1 : interval ? 2 : ofGuidance(can)));
+  return Math.round(plain(sampler, steps, can, settled) * (off ? 1 : interval ? 2 : ofGuidance(can)));
 }
 
 /** Seconds until n samples are there on an idle device; null before the model is warmed up. */
@@ -12,13 +13,17 @@ export function expectedSeconds(settled) {
   const { sampler, steps, n, hint, can } = settled;
   const { engine } = can.model;
   if (!engine) return null;
-  const passes = plain(sampler, steps, can);
+  const passes = plain(sampler, steps, can, settled);
   const rows = (n * evaluations(settled)) / passes + (hint ? n : 0); // a ControlNet's pass costs about as much as a network's
   return passes * passSeconds(engine, rows);
 }
 
-/** Network evaluations without guidance. The last step always takes one. */
-const plain = (sampler, steps, { samplers }) => samplers[sampler].evaluations_per_step * (steps - 1) + 1;
+/** Network evaluations without guidance. The last step always takes one; from a picture on it is a part of the steps, and
+ * where a part of it is redrawn all but the last are taken several times. */
+function plain(sampler, steps, { samplers }, { strength = null, resample = null } = {}) {
+  const taken = strength === null ? steps : Math.max(1, Math.ceil(steps * strength));
+  return samplers[sampler].evaluations_per_step * (taken - 1) * (resample ?? 1) + 1;
+}
 
 /** How many times as many evaluations guidance takes: 2, or less of a model that guides itself or within an interval. */
 function ofGuidance({ way, samplers }) {

@@ -39,5 +39,5 @@ function inFewSteps(catalog, whole) {
   });
   const sampler = smooth.includes(whole.sampler) ? whole.sampler : (smooth[0] ?? whole.sampler);
   const steps = whole.can.model.few_step ? 1 : Math.min(FEW, whole.steps);
-  return { ...settle(catalog, { ...whole, sampler, steps, eta: undefined }), student: false };
+  return { ...settle(catalog, { ...whole, sampler, steps, eta: undefined, resample: 1 }), student: false };
 }

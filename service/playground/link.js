@@ -8,10 +8,12 @@ const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
   "screen", "format",
 ];
-const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "hint_scale"];
+const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "strength", "resample", "hint_scale"];
 const NAMED = ["guidance", "model", "variance"]; // compared over all their values
-const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed", "counts"];
+const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed", "counts", "picture", "mask"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
+const PICTURES = ["picture", "mask"];
+const MOST_LETTERS = 20_000; // of a picture in an address: servers take no longer ones
 export const SIDE = 224; // pixels of the pad that strokes are drawn on
 
 /** A settled choice → the query of a link that shows the same. */
@@ -29,6 +31,9 @@ export function asQuery(settled) {
     query.set("drawing", urlSafe(settled.drawing));
     if (settled.strokes) query.set("strokes", settled.strokes);
   }
+  for (const name of PICTURES) {
+    if (settled[name]?.length <= MOST_LETTERS) query.set(name, urlSafe(settled[name]));
+  }
   return query;
 }
 
@@ -43,6 +48,10 @@ export function fromQuery(query) {
   if (query.has("values")) choice.values = query.get("values").split(",");
   const drawing = fromUrlSafe(query.get("drawing") ?? "");
   if (drawing.startsWith(PNG)) choice.drawing = drawing;
+  for (const name of PICTURES) {
+    const picture = fromUrlSafe(query.get(name) ?? "");
+    if (picture.startsWith(PNG)) choice[name] = picture;
+  }
   if (!choice.drawing || !decodeStrokes(choice.strokes ?? "", SIDE)) delete choice.strokes;
   return choice;
 }

@@ -9,10 +9,11 @@ import { Controls } from "./controls.js";
 import { DataSet } from "./data-set.js";
 import { draftOf } from "./draft.js";
 import { Drawing } from "./drawing.js";
+import { Editing } from "./editing.js";
 import { filesOf, pngOf } from "./files.js";
 import { asQuery, corrections, fromQuery } from "./link.js";
 import { Live } from "./live.js";
-import { OnStage } from "./onstage.js";
+import { lacks, OnStage } from "./onstage.js";
 import { Quality } from "./quality.js";
 import { Screen } from "./screen.js";
 import { snapshot } from "./snapshot.js";
@@ -39,12 +40,16 @@ const trouble = new Trouble(parts("notice", "key"), {
 });
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
-const views = new Views(parts("views", "lead", "drawing", "picture", "comparison", "data"), open);
+const views = new Views(parts("views", "lead", "drawing", "editing", "picture", "comparison", "data"), open);
 const dataSet = new DataSet(part("data"), { onChange: change, onError: failed });
 const quality = new Quality(part("quality"));
 const controls = new Controls(part("controls"), change);
 const live = new Live({ draw, rest });
-const easels = { draw: new Drawing(parts("pad", "undo", "clear", "understood"), () => handed("draw")) };
+const easels = {
+  draw: new Drawing(parts("pad", "undo", "clear", "understood"), () => handed("draw")),
+  edit: new Editing(parts("editing", "source", "file", "sampled", "invert", "unerase", "keepall"), () => handed("edit"),
+    failed),
+};
 const actions = new Actions(part("actions"), {
   onGenerate: ({ fresh }) => {
     if (fresh) choice.seed = drawnSeed();
@@ -118,10 +123,11 @@ function show() {
 /** Another view of the same data, with the same seed. false: not yet, and the link is an ordinary one. */
 function open(view) {
   if (!catalog) return false;
-  choice = { view, dataset: choice.dataset, seed: choice.seed };
+  const [taken] = onStage.shown?.run.result.images ?? []; // what was sampled can be edited
+  choice = { view, dataset: choice.dataset, seed: choice.seed, ...(view === "edit" && taken && { picture: taken.b64_png }) };
   history.pushState(null, "", `?view=${view}`);
   trouble.clear();
-  for (const easel of Object.values(easels)) easel.show();
+  for (const easel of Object.values(easels)) easel.show(settle(catalog, choice) ?? undefined);
   run();
   return true;
 }
@@ -136,6 +142,7 @@ function handed(view) {
 function change(changes) {
   choice = { ...choice, ...changes };
   moved();
+  if ("dataset" in changes && settled) easels.edit.show(settled); // the picture belonged to the other one
 }
 
 /** A hand moves: what can be drawn at once follows it, and what was asked before gives way to what it asks for. */
@@ -145,13 +152,7 @@ function moved() {
   take.clear();
   show();
   if (!settled) return;
-  live.moved({ follow: FOLLOWING.includes(settled.view) && lacking() === null });
-}
-
-/** What has to be there before anything can be sampled; null where nothing is lacking. */
-function lacking() {
-  if (easels[settled.view]?.lacks(settled)) return "a drawing";
-  return settled.asks === "prompt" && !settled.prompt ? "words" : null;
+  live.moved({ follow: FOLLOWING.includes(settled.view) && !lacks(settled, easels) });
 }
 
 /** What can be drawn at once of what is chosen: the samples themselves, or a draft of them. */
@@ -180,9 +181,9 @@ async function run({ remember = false, again = false, over = false, remark = "" 
   show();
   if (!settled) return;
   part("remark").textContent = remark;
-  const lacks = lacking();
-  if (lacks === "a drawing") return empty();
-  if (lacks === "words") return trouble.say(say("say it in words"));
+  const lacking = lacks(settled, easels);
+  if (lacking === "a picture") return empty();
+  if (lacking === "words") return trouble.say(say("say it in words"));
   const mine = (running = new AbortController());
   const { signal } = mine;
   actions.sampling = true;

@@ -5,6 +5,12 @@ import { expectedSeconds } from "./cost.js";
 import { Kept } from "./kept.js";
 import { say } from "./words.js";
 
+/** What has to be there before anything can be sampled; null where nothing is lacking. */
+export function lacks(settled, easels) {
+  if (easels[settled.view]?.lacks(settled)) return "a picture";
+  return settled.asks === "prompt" && !settled.prompt ? "words" : null;
+}
+
 export class OnStage {
   /** stage: a Stage; easels: by view, where hands make a part of the request; label: an element that says that a draft
    * is shown. */

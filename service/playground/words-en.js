@@ -9,6 +9,7 @@ export const english = {
 
   "lead generate": "Every sample begins as noise. This is what the model believes it will become, step by step.",
   "lead draw": "Draw, and a model follows while you do.",
+  "lead edit": "A sample may begin from a picture. Rub out a part, and it is redrawn to fit the rest.",
   "lead data": "As many samples as you like, as files. They are made in the background, below everybody's requests.",
   "lead compare": "The same noise, taken to its end in several ways.",
 
@@ -107,6 +108,11 @@ export const english = {
   "control variance": "Variance",
   "control steps": "Steps",
   "control n": "How many",
+  "control strength": "Strength",
+  "control resample": "Times each step",
+  "resample note": "more makes the part fit the rest better, and takes longer (RePaint)",
+  "strength of all": "0 gives the picture back, 1 ignores it",
+  "strength of a part": "1 redraws the part from pure noise; what is kept stays as it is",
   "control each count": "Rows",
   "control counts": "Rows of each class",
   "control format": "Files",
@@ -175,6 +181,7 @@ export const english = {
   "page failed": ({ message }) => `The page failed: ${message}`,
   "openai prompts": "OpenAI's API has prompts for images only.",
   "openai drawings": "OpenAI's API follows no drawings here.",
+  "openai edits": "OpenAI's API edits by /v1/images/edits: see the HTTP contract.",
   "openai n": ({ most }) => `OpenAI's API has at most ${most} images at once.`,
   "openai guidance": ({ usual }) => `OpenAI's API takes this model with ${usual} guidance.`,
   "openai sampler": "OpenAI's API takes this model with the sampler that is advised.",
@@ -185,6 +192,13 @@ export const english = {
   "page views": "Views",
   "page generate": "Generate",
   "page draw": "Draw",
+  "page edit": "Edit",
+  "page source": "Picture: arrow keys move the eraser, space puts it down and lifts it, Backspace undoes",
+  "page source help": "Drop a picture here. Rub out what is to be redrawn.",
+  "page file": "Choose a picture",
+  "page sampled": "Sample one",
+  "page invert": "Invert",
+  "page keep all": "Keep all",
   "page compare": "Compare",
   "page data": "Data set",
   "page key": "This service wants an API key",
@@ -217,5 +231,6 @@ export const english = {
   "copy by hand": "Selected, to be copied by hand.",
 
   "no drawings": "No model here follows drawings: train one, such as mnist-control-sketch.",
+  "no picture": "That file is no picture that this browser can read.",
   "say it in words": "Say in words what to draw.",
 };

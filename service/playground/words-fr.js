@@ -9,6 +9,7 @@ export const french = {
 
   "lead generate": "Tout échantillon naît du bruit. Voici ce que le modèle croit qu'il deviendra, étape par étape.",
   "lead draw": "Dessinez : un modèle suit votre main.",
+  "lead edit": "Un échantillon peut partir d'une image. Gommez-en une partie : elle est redessinée pour aller avec le reste.",
   "lead data": "Autant d'échantillons que vous voulez, en fichiers. Ils sont faits en arrière-plan, après toutes les requêtes.",
   "lead compare": "Le même bruit, mené à son terme de plusieurs façons.",
 
@@ -107,6 +108,11 @@ export const french = {
   "control variance": "Variance",
   "control steps": "Étapes",
   "control n": "Combien",
+  "control strength": "Force",
+  "control resample": "Fois chaque étape",
+  "resample note": "plus souvent, la partie va mieux avec le reste, et c'est plus long (RePaint)",
+  "strength of all": "0 rend l'image, 1 l'ignore",
+  "strength of a part": "1 redessine la partie à partir du bruit ; ce qui est gardé reste tel quel",
   "control each count": "Lignes",
   "control counts": "Lignes de chaque classe",
   "control format": "Fichiers",
@@ -175,6 +181,7 @@ export const french = {
   "page failed": ({ message }) => `La page a échoué : ${message}`,
   "openai prompts": "L'API d'OpenAI ne connaît que des images demandées en mots.",
   "openai drawings": "L'API d'OpenAI ne suit pas de dessins ici.",
+  "openai edits": "L'API d'OpenAI retouche par /v1/images/edits : voir le contrat HTTP.",
   "openai n": ({ most }) => `L'API d'OpenAI donne au plus ${most} images à la fois.`,
   "openai guidance": ({ usual }) => `L'API d'OpenAI prend ce modèle avec le guidage ${usual}.`,
   "openai sampler": "L'API d'OpenAI prend ce modèle avec l'échantillonneur conseillé.",
@@ -185,6 +192,13 @@ export const french = {
   "page views": "Vues",
   "page generate": "Générer",
   "page draw": "Dessiner",
+  "page edit": "Retoucher",
+  "page source": "Image : les flèches déplacent la gomme, Espace la pose et la lève, Retour arrière annule",
+  "page source help": "Déposez une image ici. Gommez ce qui est à redessiner.",
+  "page file": "Choisir une image",
+  "page sampled": "En tirer une",
+  "page invert": "Inverser",
+  "page keep all": "Tout garder",
   "page compare": "Comparer",
   "page data": "Jeu de données",
   "page key": "Ce service demande une clé d'API",
@@ -217,5 +231,6 @@ export const french = {
   "copy by hand": "Sélectionné, à copier à la main.",
 
   "no drawings": "Aucun modèle ici ne suit de dessins : entraînez-en un, comme mnist-control-sketch.",
+  "no picture": "Ce fichier n'est pas une image que ce navigateur sait lire.",
   "say it in words": "Dites en mots quoi dessiner.",
 };

@@ -6,6 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -581,6 +582,30 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_text("keeps no data sets: jobs cannot be kept: no room. Start it with --jobs-dir FOLDER.").wait_for()
     assert page.get_by_role("button", name="Make them").is_disabled()
     assert all(REFUSED.match(one) for one in visit.complaints)
+
+
+def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=2&steps=3&sampler=ddim")
+    page = visit.page
+    page.get_by_role("button", name="Sample one").click()
+    visit.wait_for_address("picture=", "strength=0.5")
+    page.locator("#source").focus()
+    for key in ("Space", "ArrowRight", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    visit.wait_for_address("mask=", "strength=1&")
+    query = parse_qs(urlsplit(page.url).query)
+    source, mask = (as_pixels(base64.urlsafe_b64decode(query[name][0] + "=="))[..., 0] for name in ("picture", "mask"))
+    assert 0 < (mask == 255).sum() < 20 and set(np.unique(mask)) == {0, 255}
+    drawn = visit.pictures()
+    for image in drawn:
+        np.testing.assert_array_equal(image[..., 0][mask == 0], source[mask == 0])
+    assert (drawn[0] != drawn[1]).any()
+    page.reload()  # its link shows the mask, and gives the same
+    visit.wait_for_address("mask=")
+    np.testing.assert_array_equal(visit.pictures(), drawn)
+    page.get_by_role("button", name="Keep all").click()
+    page.wait_for_function("() => !location.search.includes('mask=')")
+    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(("over", "told"), [

@@ -209,6 +209,55 @@ def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
     np.testing.assert_array_equal(np.float32(told["points"]["points"]), points.data[:4])  # the last line is cut off
 
 
+def test_a_part_is_rubbed_out_cell_by_cell(run):
+    script = """
+        const mask = new Mask(8, 6);
+        mask.begin();
+        mask.line([1.5, 2.5], [5.5, 2.5], 0.6);
+        const one = [...mask.cells];
+        mask.begin();
+        mask.line([20, 20], [7.9, 5.9], 1); // from outside
+        const two = [...mask.cells];
+        const again = new Mask(8, 6);
+        again.read(mask.pixels);
+        const same = again.cells.every((cell, i) => cell === two[i]);
+        mask.undo();
+        const undone = [...mask.cells];
+        mask.clear();
+        const { empty } = mask;
+        mask.undo();
+        return { one, two, undone, same, empty, back: [...mask.cells] };
+    """
+    told = run({"mask": "Mask"}, script)
+    one, two = (np.reshape(told[name], (6, 8)) for name in ("one", "two"))
+    np.testing.assert_array_equal(np.argwhere(one), [[2, x] for x in range(1, 6)])
+    assert two[5, 7] and two.sum() > one.sum() and told["same"] and told["empty"]
+    assert told["undone"] == told["one"] == told["back"]
+
+
+def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
+    script = """
+        const picture = "iVBORw0KGgo+/A==";
+        return given[0].map((edited) => {
+          const shared = { view: "edit", dataset: "digits", picture, seed: 7, guidance_scale: 1 };
+          const settled = settle(catalog, { ...shared, ...edited });
+          const { init, mask, resample, model } = asRequest(settled);
+          const again = asRequest(settle(catalog, fromQuery(asQuery(settled))));
+          return { model, strength: init.strength, masked: mask?.image === picture, resample: resample ?? null,
+            cost: evaluations(settled), same: JSON.stringify(again) === JSON.stringify(asRequest(settled)) };
+        });
+    """
+    mask = "iVBORw0KGgo+/A=="
+    imports = {"choice": "settle, asRequest", "cost": "evaluations", "link": "asQuery, fromQuery"}
+    told = run(imports, script, [{}, {"strength": "0.25", "model": "digits-fast"}, {"mask": mask}])
+    shared = {"model": "digits-cfg", "same": True}  # no student begins from a picture
+    assert told == [
+        {"strength": 0.5, "masked": False, "resample": None, "cost": 5} | shared,  # half of ten steps
+        {"strength": 0.25, "masked": False, "resample": None, "cost": 3} | shared,
+        {"strength": 1, "masked": True, "resample": 5, "cost": 9 * 5 + 1} | shared,
+    ]
+
+
 def test_between_two_seeds_all_samples_begin_from_the_same_noise(run):
     script = """
         const way = { dataset: "digits", asks: "each", n: 3, seed: 5, seed_to: "9", mix: "0.25" };
