@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-NEEDED = ("accelerate", "clevercsv", "matplotlib", "onnxscript", "rich", "torchvision", "typer")
+NEEDED = ("accelerate", "clevercsv", "matplotlib", "onnxscript", "rich", "sklearn", "torchvision", "typer")
 """Those of pyproject.toml's extra `train`, as they are imported."""
 
 

@@ -68,12 +68,18 @@ DESCRIPTIONS: Mapping[str, str] = {
     "energy_floor": "the same between two sets of real data",
     "two_sample_accuracy": "cross-validated accuracy of a small network that separates samples from real points: "
     "0.5 is chance",
+    "tstr": "train on synthetic, test on real: balanced accuracy on held-out rows of gradient-boosted trees "
+    "that were trained on samples",
+    "trtr": "the same of trees that were trained on as many real rows: what samples are to come near to",
     "prompt_recall": "share of samples whose own prompt is the nearest of all different prompts, by CLIP",
     "prompt_recall_of_real": "the same for held-out images and their own captions",
     "prompt_recall_by_chance": "the same for a random guess",
     "nearest_training": "median distance of samples to the nearest training row (root mean square, in the network's "
     "range), and its first percentile",
     "nearest_training_of_real": "the same for held-out rows: samples that are much nearer are copies",
+    "dcr": "distance to closest record: of samples to the nearest training row (root mean square, in the network's "
+    "range), the median and the first percentile",
+    "dcr_of_real": "the same for held-out rows: samples that are much nearer are copies",
     "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows",
     "nearer_than_real_by_chance": "the share that a model that memorised nothing scores: about 0.01, and more with "
     "few held-out rows",

@@ -27,6 +27,7 @@ from training.metrics.point_metrics import (
     sliced_wasserstein_within_labels,
     spread_within_labels,
 )
+from training.metrics.synthetic_training import balanced_accuracy
 from training.metrics.two_sample import two_sample_accuracy
 
 POINT_SEEDS = 10  # runs that metrics are averaged over: single runs differ by half
@@ -103,6 +104,21 @@ def two_sample_test(generated: Generated, data: TrainingSet) -> Metrics:
     real = _all_real(data)
     rows = real.rows if real else data.draw(len(generated.rows), torch.Generator().manual_seed(0))[0]
     return {"two_sample_accuracy": rounded(two_sample_accuracy(_comparable(generated.rows, data.config), rows))}
+
+
+def train_on_synthetic_test_on_real(generated: Generated, data: TrainingSet) -> Metrics:
+    """How well a classifier of samples reads held-out points (TSTR), and one of as many training points (TRTR).
+
+    Nothing where samples or points have no labels, or the set is without end.
+    """
+    if data.examples is None or not data.config.labels or (generated.labels == NO_LABEL).any():
+        return {}
+    n = min(len(generated.rows), len(data.examples))
+    synthetic, real = Examples(generated.rows, generated.labels).some(n), data.examples.some(n)
+    return {
+        "tstr": rounded(balanced_accuracy(synthetic, data.held_out)),
+        "trtr": rounded(balanced_accuracy(real, data.held_out)),
+    }
 
 
 def _two_real_samples(data: TrainingSet, n: int, generator: torch.Generator) -> tuple[Examples, Examples]:

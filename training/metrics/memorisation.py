@@ -45,7 +45,8 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
         "held_out": len(held_out_rows),
         "trained_on": len(training),
     }
-    for name, found in (("nearest_training", generated), ("nearest_training_of_real", held_out)):
+    distance = "dcr" if data.config.kind == "points" else "nearest_training"  # as people call it for tables
+    for name, found in ((distance, generated), (f"{distance}_of_real", held_out)):
         metrics[name] = rounded(found.distance.median().item())
         metrics[f"{name}_first_percentile"] = rounded(found.distance.quantile(NEAR).item())
     metrics["nearer_than_real"] = rounded((generated.distance < near).double().mean().item())

@@ -17,7 +17,12 @@ from training.evaluate.command.options import MEASURED, ChangedSettings, announc
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import Metrics, number, settings_of
-from training.evaluate.point_evaluation import POINT_SEEDS, evaluate_points, two_sample_test
+from training.evaluate.point_evaluation import (
+    POINT_SEEDS,
+    evaluate_points,
+    train_on_synthetic_test_on_real,
+    two_sample_test,
+)
 from training.evaluate.sampling_run import Generated, SamplingRun
 from training.metrics.image_reference import image_reference
 from training.metrics.memorisation import CHECKED, memorisation
@@ -63,7 +68,7 @@ def evaluate_denoiser(
                 del columns[other]  # measured at other settings, so it says nothing about these
                 precisions = tuple(one for one in precisions if one != other)
         if config.data.kind == "points":
-            metrics |= two_sample_test(generated, data)
+            metrics |= two_sample_test(generated, data) | train_on_synthetic_test_on_real(generated, data)
             if options != config.sampling:
                 columns[ADVISED], _ = evaluate_points(checkpoint, config.sampling, run, samples=count)
             if config.data.labels:

@@ -267,6 +267,7 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     assert remembered["nearer_than_real"] < 0.2
     card = (tmp_path / "own" / "README.md").read_text()
     assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
+    assert "distance to closest record" in card and "train on synthetic, test on real" in card
 
 
 @pytest.mark.parametrize(("off", "expected"), [(0, "repeats"), (4, "far")])
