@@ -16,6 +16,7 @@ share. Four rules say which of its jobs, all in device-seconds, so that models o
    long, they still get a tenth of the device. The other rules do not see them.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,7 +35,8 @@ BACKGROUND_SHARE = 0.1  # of the device, which background jobs get in any case �
 BACKGROUND_PATIENCE = 2.0  # device-seconds that they may fall behind it before another job waits for them
 SHARED_TICK = 1.05  # times its seconds: what a tick may take with background rows in it
 VISITED_FOR = 10.0  # device-seconds after another job in which background ticks stay small: more may come …
-SMALL_TICK = 2.0  # times the seconds of the smallest batch
+VISITS = 256  # the last ones, of which the shortest counts …
+HELD_UP = 0.15  # of its time alone: what a background tick may take, if the smallest batch does not take more
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Scheduler:
         self._shares = FairShares()  # of the keys of `_jobs`
         self._owed: dict[str, float] = {}  # device-seconds, to each key's oldest job
         self._background_owed = 0.0  # device-seconds, to all background jobs together
-        self._visited = -VISITED_FOR  # when a job that is not in the background came or went
+        # When jobs that are not in the background came or went, and their seconds alone.
+        self._visits: deque[tuple[float, float]] = deque(maxlen=VISITS)
         self._ticks = 0
 
     def __bool__(self) -> bool:
@@ -95,7 +98,7 @@ class Scheduler:
             if was_idle:
                 self._owed[key] = 0.0
             self._jobs[number] = job
-            self._visited = self._now
+            self._visits.append((self._now, self._seconds_alone(job)))
 
     def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
@@ -104,7 +107,7 @@ class Scheduler:
             if self._oldest(job.key) is job:
                 self._owed[job.key] = 0.0  # a debt ends with its creditor
             del self._jobs[number]
-            self._visited = self._now
+            self._visits.append((self._now, self._seconds_alone(job)))
         if self._background.pop(number, None) is not None and not self._background:
             self._background_owed = 0.0
 
@@ -139,12 +142,14 @@ class Scheduler:
         return self._tick(leader.model, chosen, size - room, shared)
 
     def _background_tick(self) -> Tick:
-        """Of background rows alone, as large as pays; small while other jobs come, for those wait until it is done."""
+        """Of background rows alone, as large as pays. While other jobs come, which wait until it is done, it holds the
+        shortest of them up by a small part of its time, or by the smallest batch."""
         first = next(iter(self._background.values()))
         curve = self._curves[first.model]
         size = self._efficient_size(curve)
-        if self._now - self._visited < VISITED_FOR:
-            size = curve.largest_within(SMALL_TICK * curve.seconds(curve.sizes[0]))
+        visits = [seconds for when, seconds in self._visits if self._now - when < VISITED_FOR]
+        if visits:
+            size = min(size, curve.largest_within(HELD_UP * min(visits)))
         return self._tick(first.model, [], 0, max(size, curve.size_for(first.most)))
 
     def _tick(self, model: str, chosen: list[Slice], network_evaluations: int, size: int) -> Tick:
