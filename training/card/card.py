@@ -18,6 +18,7 @@ from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
+from training.card.data_rows import distortion, source_rows
 from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
 from training.card.usability import first_line
@@ -28,7 +29,6 @@ NEAREST = "nearest.png"  # samples beside their nearest training images
 PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST)
 ACCURACY = "accuracy.png"  # of a classifier over t
 IMPORTED = "It was trained elsewhere, and its training data are not known here, so nothing of it has been measured."
-ALL_AROUND = 180  # degrees
 CONTROL_SHEET = "followed.png"  # hints and the samples that follow them
 
 
@@ -59,7 +59,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + (f", labels {listed(data.labels)}" if data.labels else "")
         + (f"; {listed(data.names)}" if data.names else "")
         + " |",
-        *_source(config.recipe),
+        *source_rows(config.recipe),
         f"| network | {_network(config)} |",
         *(_text_rows(config.text) if config.text is not None else []),
         *([f"| without a label | it is drawn: {_shares(config)} |"] if config.label_shares else []),
@@ -133,8 +133,8 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         *_title(config.name, config.recipe, "It is not served."),
         "| | |",
         "|---|---|",
-        f"| data | {config.data.dataset}: training images, {_distortion(config.recipe)} |",
-        *_source(config.recipe),
+        f"| data | {config.data.dataset}: training images, {distortion(config.recipe)} |",
+        *source_rows(config.recipe),
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide, for Fréchet distance, precision and recall |",
         _trained_on(config.name, config.recipe),
@@ -239,28 +239,6 @@ def _without_judge(config: DenoiserConfig) -> str:
         f"measured. For images with classes, make a judge by {init}`python -m training train {dataset}-judge`, then "
         "evaluate again."
     )
-
-
-def _source(recipe: Mapping[str, Any]) -> list[str]:
-    """Where the data come from, if the recipe says so."""
-    data = recipe.get("data", {})
-    licence = f"; licence: {data['licence']}" if data.get("licence") else ""
-    return [f"| source of the data | {data['source']}{licence} |"] if data.get("source") else []
-
-
-def _distortion(recipe: Mapping[str, Any]) -> str:
-    """How a judge's training images were distorted."""
-    strengths = recipe.get("distortion", {})
-    around = strengths.get("rotation") == ALL_AROUND
-    names = {
-        "shift": "moved",
-        "rotation": f"turned{' to any side' if around else ''}",
-        "scale": "scaled",
-        "shear": "sheared",
-    }
-    distortions = [name for way, name in names.items() if strengths.get(way, True)]
-    flipped = "half of them mirrored" if recipe.get("data", {}).get("flip") else "never flipped"
-    return f"{'' if around else 'slightly '}{', '.join(distortions)}; {flipped}" if distortions else "undistorted"
 
 
 def _sampler(sampling: SamplingConfig) -> str:
