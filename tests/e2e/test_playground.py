@@ -328,7 +328,7 @@ def test_one_handle_moves_through_all_cells_and_a_cell_can_be_enlarged(at):
 
 @pytest.mark.parametrize(("over", "titles"), [
     ("guidance", ["classifier-free", "classifier", "none"]),
-    pytest.param("model", ["mnist-cfg", "mnist-ddpm", "mnist-text-cfg"], marks=pytest.mark.slow),
+    pytest.param("model", ["mnist-cfg", "mnist-ddpm", "mnist-fast", "mnist-text-cfg"], marks=pytest.mark.slow),
     pytest.param("variance", ["fixed-small", "fixed-large", "learned"], marks=pytest.mark.slow),
     pytest.param("seed", ["seed 4", "seed 6", "seed 8", "seed 10"], marks=pytest.mark.slow),
 ])  # fmt: skip
