@@ -41,7 +41,7 @@ from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot
 from service.engine.worker import Worker
 from service.metrics import Metrics
-from service.spans import NO_JOB_SPANS, REQUEST_SPANS
+from service.spans import REQUEST_SPANS
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,6 @@ class Engine:
         ticket = Ticket(
             loop.create_future(), loop, next(self._numbers), job, on_preview, time.monotonic(),
             network_evaluations_left=job.network_evaluations, key=key, background=background,
-            spans=NO_JOB_SPANS if background else REQUEST_SPANS.get().of_job(),
         )  # fmt: skip
         holders = self._holders(job, background)
         worker = holders[0]
@@ -139,6 +138,7 @@ class Engine:
             worker.backlog.add(ticket.number, job, key, background=True)
         else:
             worker = self._admitted(ticket, holders)
+            ticket.spans = REQUEST_SPANS.get().of_job()  # of what is accepted only
         self._send(ticket, worker)
         return ticket
 

@@ -64,7 +64,7 @@ class Worker:
         self.loaded = False  # are the models that it began with ready, or left out?
         self.stopping = False  # to end as soon as nothing is left to do
         self.aborted = False  # to end after the tick in hand
-        self.ended = False  # its thread has ended, or was given up
+        self.ended = self._given_up = False  # its thread has ended, or was given up
         self.failure: BaseException | None = None  # that it ended of
 
     def start(self) -> None:
@@ -72,13 +72,13 @@ class Worker:
 
     def join(self, seconds: float) -> None:
         """Wait for the thread to end, where it was started and not given up."""
-        if self._thread.is_alive() and not self.ended:
+        if self._thread.is_alive() and not self._given_up:
             self._thread.join(seconds)
 
     def give_up(self) -> None:
         """Count the thread as ended though it is stuck. If it ever goes on, it ends after the tick in hand."""
         self.failure = TimeoutError(f"it has not moved for {time.monotonic() - self.beat:.0f} s")
-        self.aborted = self.ended = True
+        self.aborted = self.ended = self._given_up = True
 
     def snapshot(self) -> WorkerSnapshot:
         """Of this moment; from any thread."""

@@ -68,16 +68,25 @@ def test_process_1_ends_by_a_signal_while_it_imports(number, status):
 
 
 def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):
-    service = start_service(*tiny)
+    keys = Path(f"{tmp_path}.toml")  # beside the checkpoints
+    keys.touch(0o600)
+    keys.write_text('keys = [{name = "alice", key = "old"}]')
+    service = start_service(*tiny, "--keys-file", str(keys))
     service.wait_until_ready()
-    assert service.post("/sample", json={"dataset": "spiral"}).status_code == 404
+
+    def status(key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return service.post("/sample", json={"dataset": "spiral"}, headers=headers).status_code
+
+    assert (status("old"), status("new")) == (404, 401)
     save_tiny(tmp_path, POINTS)
+    keys.write_text('keys = [{name = "alice", key = "new"}]')
     [pid] = re.findall(
         r"Started server process \[(\d+)\]", "".join(service.log)
     )  # as docs/own-data.md says where it is
     os.kill(int(pid), signal.SIGHUP)
-    wait_for(lambda: service.post("/sample", json={"dataset": "spiral"}).status_code == 200)
-    assert any("reloaded" in line for line in service.log)
+    wait_for(lambda: status("new") == 200)
+    assert any("reloaded" in line for line in service.log) and status("old") == 401
 
 
 @contextlib.contextmanager

@@ -83,6 +83,19 @@ def test_two_workers_give_the_bytes_of_one_and_survivors_those_of_the_dead(engin
     assert not engine._waiting
 
 
+def test_a_drain_finishes_what_every_worker_has_accepted(engine):
+    async def scenario():
+        asked = [asyncio.ensure_future(engine.sample(make_job(steps=5, seed=seed))) for seed in range(8)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(engine.stop, 60)
+        with pytest.raises(EngineStopped):
+            await engine.sample(make_job())
+        return await asyncio.gather(*asked)
+
+    assert all(len(answer.data) == 1 for answer in asyncio.run(scenario()))
+    assert not any(worker._thread.is_alive() for worker in engine._workers)
+
+
 def test_the_last_worker_takes_accepted_jobs_along(engine):
     for worker in engine._workers:
         kill(worker)
