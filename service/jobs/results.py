@@ -102,7 +102,7 @@ class RemoteResults:
         path = f"{self._root}/{job}/{name}"
         size = self._files.info(path)["size"]
         end = size if stop is None else stop
-        return (self._files.cat_file(path, at, min(end, at + PIECE)) for at in range(start, end, PIECE))
+        return (self._files.cat_file(path, start=at, end=min(end, at + PIECE)) for at in range(start, end, PIECE))
 
     def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
         folder = f"{self._root}/{job}"
