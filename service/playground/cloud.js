@@ -9,7 +9,7 @@ export const COLOURS = 8; // in the style sheet; classes beyond begin anew
 const MOST_PATHS = 150; // beyond them nobody could follow one
 const UNFINISHED = 0.02; // share of the points that may lie outside while nothing is known of the end
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+document.addEventListener("theme", () => {
   for (const canvas of document.querySelectorAll(".cloud")) canvas.repaint();
 });
 

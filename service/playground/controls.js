@@ -5,7 +5,7 @@ import { drawnSeed, scalesOf } from "./choice.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
-import { say } from "./words.js";
+import { say, sayOfSampler } from "./words.js";
 
 const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over values that one may choose
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
@@ -97,8 +97,8 @@ export class Controls {
       : { min: weakest, max: strongest, handy: Math.min(strongest, guidance === "classifier-free" ? 8 : 20), step: 0.1, note: say(`scale ${guidance}`) },
       settled.guidance_scale);
 
-    const samplers = Object.entries(can.samplers).map(([value, { title, explanation }]) =>
-      ({ value, text: value, note: `${title}: ${explanation}` }));
+    const samplers = Object.entries(can.samplers).map(([value, spec]) =>
+      ({ value, text: value, note: sayOfSampler(value, spec) }));
     this.sampler.show(over === "sampler" ? [] : samplers, settled.sampler);
     const { eta, variance } = over === "sampler" ? {} : can.samplers[settled.sampler].options;
     this.variance.show(variance && over !== "variance" ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);

@@ -23,6 +23,7 @@ export class Eraser {
     canvas.addEventListener("pointermove", (event) => this.extend(event.pointerId, this.under(event)));
     canvas.addEventListener("lostpointercapture", (event) => this.held.delete(event.pointerId));
     canvas.addEventListener("keydown", (event) => this.pressed(event));
+    document.addEventListener("theme", () => this.paint());
     canvas.addEventListener("blur", () => {
       this.held.delete(KEYS);
       this.pen = null;

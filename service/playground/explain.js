@@ -22,7 +22,7 @@ export class Explain {
     this.note = make("p", { className: "note" });
     element.replaceChildren(make("figure", {}, this.curve, this.caption), make("div", {}, this.looks, this.note));
     new ResizeObserver(() => this.paint()).observe(this.curve);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    document.addEventListener("theme", () => this.paint());
   }
 
   /** The noise schedule of a model. */

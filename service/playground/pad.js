@@ -33,7 +33,7 @@ export class Pad {
       this.pen.shown = false;
       this.paint();
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    document.addEventListener("theme", () => this.paint());
     this.paint();
   }
 

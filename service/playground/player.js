@@ -3,12 +3,15 @@
 import { still } from "./elements.js";
 
 const SECONDS = 1.8; // from noise to sample, at least
+const SLOW = 5; // times as long in slow motion
+const REST = 1.2; // seconds that a loop rests at its end
 
 export class Player {
   /** `paint(position)`: between 0 and the last frame's number, fractions lying between two frames; `onMove()` after. */
   constructor(paint, onMove) {
     this.paint = paint;
     this.onMove = onMove;
+    this.slow = this.loop = false;
     this.begin(0);
   }
 
@@ -52,11 +55,14 @@ export class Player {
   play() {
     if (this.request) return;
     let before = null;
+    let rested = 0;
     const tick = (now) => {
       const last = this.count - 1;
-      this.position = Math.min(last, this.position + ((now - (before ?? now)) / 1000) * this.pace);
+      const seconds = (now - (before ?? now)) / 1000;
       before = now;
-      this.request = this.position < last ? requestAnimationFrame(tick) : null;
+      if (this.loop && this.position >= last && (rested += seconds) > REST) this.position = rested = 0;
+      else this.position = Math.min(last, this.position + (seconds * this.pace) / (this.slow ? SLOW : 1));
+      this.request = this.position < last || (this.loop && last > 0) ? requestAnimationFrame(tick) : null;
       this.moved(this.position);
     };
     this.request = requestAnimationFrame(tick);

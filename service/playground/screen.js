@@ -24,6 +24,10 @@ export class Screen {
     this.onScreen(is);
   }
 
+  press(name) {
+    document.querySelector(`#scrubber [name=${name}]`).click();
+  }
+
   toggle() {
     this.set(!this.is);
     if (this.is) document.documentElement.requestFullscreen?.().catch(() => {}); // where it is refused, the layout stays
@@ -42,6 +46,8 @@ export class Screen {
       End: () => this.player.seek(count - 1),
       " ": () => (this.player.playing ? this.player.pause() : this.player.replay()),
       g: () => this.generate(),
+      s: () => this.press("slow"),
+      l: () => this.press("loop"),
     };
     if (!(event.key in keys)) return;
     event.preventDefault();

@@ -12,10 +12,20 @@ export class Scrubber {
     this.output = element.querySelector("output");
     element.addEventListener("submit", (event) => event.preventDefault());
     at.addEventListener("input", () => this.player.seek(at.valueAsNumber));
+    for (const name of ["slow", "loop"]) this.toggles(element.elements[name], name);
     play.addEventListener("click", () => {
       if (this.player.playing) this.player.pause();
       else this.player.replay();
       this.show(this.frames);
+    });
+  }
+
+  /** A button that turns a way of playing on and off, where there is one. */
+  toggles(button, name) {
+    button?.addEventListener("click", () => {
+      this.player[name] = !this.player[name];
+      button.setAttribute("aria-pressed", String(this.player[name]));
+      if (name === "loop" && this.player.loop) this.player.replay();
     });
   }
 

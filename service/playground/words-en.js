@@ -219,8 +219,11 @@ export const english = {
   "page controls": "Controls",
   "page contract": "HTTP contract",
   "page screen": "Full screen",
+  "page theme": "Dark or light",
+  "page slow": "slow",
+  "page loop": "loop",
   "page leave screen": "Leave full screen",
-  "page screen keys": "Full screen: F. There ← and → go through the steps, space plays, G generates, Escape leaves.",
+  "page screen keys": "Full screen: F. There ← and → go through the steps, space plays, S is slow motion, L a loop, G generates, Escape leaves.",
   "page whole": "Open in the playground",
 
   copy: "Copy",

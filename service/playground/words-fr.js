@@ -2,6 +2,16 @@
 
 const counted = (number, one, many) => `${number} ${number < 2 ? one : many}`;
 
+/** What is said of each sampler; of others the service's own words are. */
+export const samplers = {
+  ddim: "DDIM : déterministe tant que η est 0",
+  ddpm: "DDPM : un nouveau bruit à chaque étape ; en veut beaucoup",
+  "dpmpp-2m": "DPM-Solver++(2M) : peu d'étapes suffisent",
+  "dpmpp-2m-sde": "DPM-Solver++(2M) SDE : dpmpp-2m avec un nouveau bruit à chaque étape",
+  heun: "Heun : déterministe ; chaque étape sauf la dernière évalue le réseau deux fois",
+  renoise: "Rebruitage : devine la fin, la bruite à nouveau ; vite, et perd de la variété à chaque étape",
+};
+
 export const french = {
   milliseconds: ({ value }) => `${value} ms`,
   minutes: ({ value }) => `${value} min`,
@@ -219,8 +229,11 @@ export const french = {
   "page controls": "Réglages",
   "page contract": "Contrat HTTP",
   "page screen": "Plein écran",
+  "page theme": "Sombre ou clair",
+  "page slow": "ralenti",
+  "page loop": "en boucle",
   "page leave screen": "Quitter le plein écran",
-  "page screen keys": "Plein écran : F. Puis ← et → parcourent les étapes, Espace joue, G génère, Échap quitte.",
+  "page screen keys": "Plein écran : F. Puis ← et → parcourent les étapes, Espace joue, S ralentit, L joue en boucle, G génère, Échap quitte.",
   "page whole": "Ouvrir dans la page entière",
 
   copy: "Copier",

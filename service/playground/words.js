@@ -1,7 +1,7 @@
 // The page's words, in the language that is chosen. Each language is one file with the same keys.
 
 import { english } from "./words-en.js";
-import { french } from "./words-fr.js";
+import { french, samplers } from "./words-fr.js";
 
 const CATALOGUES = { en: english, fr: french };
 const NAMES = { en: "English", fr: "Français" };
@@ -20,6 +20,11 @@ export function say(key, values = {}) {
   const words = CATALOGUES[language][key];
   if (words === undefined) throw new Error(`there are no words for ${key} in ${language}`);
   return typeof words === "function" ? words(values) : words;
+}
+
+/** One line on a sampler, whose own words are the service's. */
+export function sayOfSampler(name, { title, explanation }) {
+  return (language === "fr" && samplers[name]) || `${title}: ${explanation}`;
 }
 
 /** Seconds, as precisely as somebody who waits wants to know them. */

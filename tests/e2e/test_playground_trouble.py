@@ -504,6 +504,12 @@ def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, v
     page.get_by_role("button", name="English").click()
     visit.wait_until_done()
     assert page.evaluate("document.documentElement.lang") == "en" and generate.count() == 0
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark or light").click()
+    chosen = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.reload()
+    visit.wait_until_done()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == chosen != before
     page.evaluate("localStorage.clear()")
     assert visit.complaints == []
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.samplers import SAMPLERS
 from service.jobs.formats.registry import FORMATS, formats_of
 from service.jobs.formats.shard import Shard
 
@@ -523,3 +524,32 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     assert run({}, setup % '["fr-CH", "en"]' + script) == french
     assert run({}, setup % '["en"]' + stored + script) == french
     assert run({}, setup % "[]" + script) == english
+
+
+def test_a_trajectory_is_played_slowly_and_again_and_again(run):
+    """Five frames in 1.8 s, the clock in the test's hands: slow motion takes five times as long, a loop rests first."""
+    script = """
+        let tick = null;
+        globalThis.requestAnimationFrame = (next) => ((tick = next), 1);
+        globalThis.cancelAnimationFrame = () => (tick = null);
+        globalThis.matchMedia = () => ({ matches: false });
+        const player = new Player(() => {}, () => {});
+        const at = (seconds) => (tick(1000 * seconds), Number(player.position.toFixed(3)));
+        player.begin(5);
+        player.count = 5;
+        player.play();
+        const plain = [at(0), at(0.9), at(1.8), player.playing];
+        player.slow = true;
+        player.replay();
+        const slow = [at(0), at(0.9), at(9)];
+        Object.assign(player, { slow: false, loop: true });
+        player.replay();
+        const loop = [at(0), at(1.8), at(2.8), at(3.2), at(4.1), player.playing];
+        return { plain, slow, loop };
+    """
+    told = run({"player": "Player"}, script)
+    assert told == {"plain": [0, 2, 4, False], "slow": [0, 0.4, 4], "loop": [0, 4, 4, 0, 2, True]}
+
+
+def test_french_has_a_line_for_each_sampler(run):
+    assert set(run({"words-fr": "samplers"}, "return Object.keys(samplers);")) == set(SAMPLERS)
