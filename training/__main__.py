@@ -48,12 +48,14 @@ from training.tasks.registry import find_checkpoint, make_task
 from training.trainer import Interrupted
 from training.trainer import train as run_training
 from training.training_rows import keep_training_rows
+from training.utility.command import utility
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 app.command()(init)
 app.command()(export)
 app.command("import")(import_)
+app.command()(utility)
 
 
 @app.command()

@@ -1,0 +1,230 @@
+"""The experiment tells generators that help from those that do not, and its statistics are the textbook's."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from typer.testing import CliRunner
+
+from model.data import DataConfig
+from tests.folders import make_folder, make_table
+from training.__main__ import app
+from training.data.training_set import DataError, Examples, FiniteSet, unchanged
+from training.utility.arms import ARMS, draw_of
+from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
+from training.utility.experiment import Experiment, Grid
+from training.utility.generator import Known, Sampler, generated_rows
+from training.utility.paired import paired, worth
+from training.utility.pool import Pool, pool_of
+from training.utility.report import UtilityReport
+from training.utility.results import Cell, Results
+
+MEANS = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]])
+CONFIG = DataConfig(dataset="three", kind="points", shape=(2,), labels=("a", "b", "c"))
+CLASSIFIER = ClassifierOptions(steps=60, check_every=20, width=4)
+
+
+def drawn(labels: Tensor, seed: int) -> Tensor:
+    """Points of the true distribution: normal around the class's mean."""
+    return MEANS[labels] + 0.6 * torch.randn(len(labels), 2, generator=torch.Generator().manual_seed(seed))
+
+
+def examples(rows: int, seed: int) -> Examples:
+    labels = torch.arange(rows) % 3
+    return Examples(drawn(labels, seed), labels)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return pool_of(FiniteSet(CONFIG, examples(600, 0), examples(900, 1)))
+
+
+class Stub:
+    said = "a stub"
+
+    def __init__(self, name: str, sampler: Sampler):
+        self.name, self._sampler, self.taught_times = name, sampler, 0
+
+    def taught(self, known: Known) -> Sampler:
+        self.taught_times += 1
+        return self._sampler
+
+
+def truth() -> Stub:
+    return Stub("truth", drawn)
+
+
+def lies() -> Stub:
+    return Stub("lies", lambda labels, seed: drawn((labels + 1) % 3, seed))
+
+
+def experiment(pool: Pool, path: Path, *generators: Stub, **grid: object) -> tuple[Experiment, UtilityReport, Results]:
+    made = replace(Grid(rows=(2,), ratios=(20,), choices=5, classifier=CLASSIFIER), **grid)
+    results = Results(path / "r.json", made.identity(pool))
+    return (
+        Experiment(made, pool, generators, unchanged, results),
+        UtilityReport(made, pool, generators, results),
+        results,
+    )
+
+
+def test_samples_of_the_truth_help_and_samples_with_wrong_labels_harm(pool, tmp_path):
+    run, report, _ = experiment(pool, tmp_path, truth(), lies())
+    run.run()
+    helped, harmed = (report._difference(name, 20, 2) for name in ("truth", "lies"))
+    assert helped.above_zero and harmed.below_zero
+    assert report.answer().startswith("Adding generated data raised balanced accuracy by ")
+    page = report.write(tmp_path, "three").read_text()
+    assert report.answer() in page and (tmp_path / "three.png").is_file()
+    assert f"{100 * helped.mean:.1f} ± {100 * helped.half:.1f}" in page
+
+
+def test_what_does_not_help_is_said(pool, tmp_path):
+    run, report, _ = experiment(pool, tmp_path, lies())
+    assert report.answer() == "Nothing has been measured yet."
+    run.run()
+    assert report.answer().startswith("Adding generated data did not help. ")
+
+
+def test_an_experiment_goes_on_where_it_was_stopped(pool, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(cell: Cell) -> None:
+        if cell == Cell(2, 1, "generated", "truth", 20):
+            raise Stopped
+
+    run, _, _ = experiment(pool, tmp_path, truth())
+    with pytest.raises(Stopped):
+        run.run(stop)
+    again = truth()
+    run, _, found = experiment(pool, tmp_path, again)
+    assert Cell(2, 1, "both", "truth", 20) in run.missing and Cell(2, 1, "generated", "truth", 20) not in run.missing
+    run.run()
+    assert again.taught_times == 4  # of 5 choices: the first was complete
+    whole, _, expected = experiment(pool, tmp_path / "whole", truth())
+    whole.run()
+    assert found.cells == expected.cells and found.nearness == expected.nearness
+
+    changed, _, _ = experiment(pool, tmp_path, truth(), confidence=0.5)
+    assert len(changed.missing) == len(whole.missing) + len(expected.cells)  # other options: nothing is known
+
+
+def test_choices_are_nested_and_keep_away_from_validation_rows(pool):
+    few, many = pool.chosen(3, 0), pool.chosen(10, 0)
+    assert set(few.tolist()) < set(many.tolist())
+    assert torch.bincount(pool.train.labels[many]).tolist() == [10, 10, 10]
+    assert set(pool.chosen(3, 1).tolist()) != set(few.tolist())
+    rows = [{tuple(row) for row in part.rows.tolist()} for part in (pool.train, pool.validation, pool.test)]
+    assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
+
+
+def test_half_of_a_batch_is_generated_and_every_arm_takes_the_same_steps(pool):
+    real, generated = examples(30, 5), examples(30, 6)
+    for name, arm in ARMS.items():
+        steps = []
+        draw = draw_of(arm, real, generated, unchanged)
+
+        def counted(rows: int, generator: torch.Generator, draw=draw, steps=steps) -> tuple[Tensor, Tensor]:
+            steps.append(rows)
+            return draw(rows, generator)
+
+        train_classifier(counted, pool.validation, CONFIG, CLASSIFIER, seed=0)
+        assert steps == [64] * 60, name
+        rows, _ = draw(64, torch.Generator().manual_seed(0))
+        of_real = sum(any(torch.equal(row, other) for other in real.rows) for row in rows)
+        assert of_real == (64 if not arm.generated else 32 if arm.real else 0), name
+
+
+def test_samples_that_are_not_read_as_asked_are_drawn_again(pool):
+    def reader(rows: Tensor) -> Tensor:
+        return (-(torch.cdist(rows, MEANS) ** 2) / 0.72).softmax(1)
+
+    known = Known(pool, pool.chosen(2, 0), 0, reader)
+    means = []
+    for confidence in (0.0, 0.9):
+        kept = generated_rows(drawn, known, 200, confidence)
+        assert torch.bincount(kept.labels).tolist() == [200, 200, 200]
+        means.append(float((reader(kept.rows)[torch.arange(600), kept.labels] >= 0.9).double().mean()))
+    assert means[0] < 0.85 and means[1] > 0.98
+
+
+def test_paired_intervals_are_students(pool):
+    ours, theirs = np.array([0.7, 0.75, 0.72, 0.8, 0.71]), np.array([0.68, 0.7, 0.73, 0.74, 0.7])
+    found = paired((ours - theirs).tolist())
+    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert [found.mean - found.half, found.mean + found.half] == pytest.approx([low, high])
+    assert paired([0.1]).half == np.inf and not paired([0.1]).above_zero
+
+
+def test_worth_is_read_off_the_curve():
+    curve = {10: 0.5, 40: 0.7, 20: 0.6}
+    assert worth(curve, 0.65) == pytest.approx(np.sqrt(20 * 40))
+    assert worth(curve, 0.4) == pytest.approx(10)
+    assert worth(curve, 0.71) is None
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
+    two = CONFIG.model_copy(update={"labels": ("no", "yes")})
+    rows = Examples(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2)
+    network = torch.nn.Linear(2, 2)
+    found = score(network, two, rows)
+    margin = (network(rows.rows) @ torch.tensor([-1.0, 1.0])).detach()
+    pairs = margin[rows.labels == 1][:, None] > margin[rows.labels == 0][None]
+    assert found.auc == pytest.approx(pairs.double().mean().item(), abs=1e-5)
+    assert Score((0.5, 1.0)).balanced_accuracy == 0.75
+
+
+@pytest.mark.parametrize("labels", [(), ("one",)])
+def test_a_set_without_two_classes_is_refused(labels):
+    config = CONFIG.model_copy(update={"labels": labels})
+    part = Examples(torch.zeros(10, 2), torch.zeros(10, dtype=torch.int64))
+    with pytest.raises(DataError, match=f"three has {len(labels)} classes, and a classifier needs two"):
+        pool_of(FiniteSet(config, part, part))
+
+
+def test_a_class_that_nothing_tests_is_named():
+    with pytest.raises(DataError, match="class b has 200 rows to train on and 0 that are held out"):
+        held = examples(90, 1)
+        kept = held.labels != 1
+        pool_of(FiniteSet(CONFIG, examples(600, 0), Examples(held.rows[kept], held.labels[kept])))
+
+
+def test_more_rows_than_there_are_is_refused_before_anything_is_trained(pool, tmp_path):
+    with pytest.raises(DataError, match=r"class a has 160 rows to choose from, and 500 are asked for: give --rows of"):
+        experiment(pool, tmp_path, truth(), rows=(2, 500))
+
+
+RECIPES = {
+    "images": 'images = "own"\nsize = [8, 8]\nchannels = 3\n[network]\nkind = "unet"',
+    "table": 'table = "own.csv"\nlabel = "kind"\n[network]\nkind = "mlp"',
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "own", {"a": 20, "b": 20}) if kind == "images" else make_table(tmp_path / "own.csv", 60)
+    recipe = f'name = "own"\n[data]\ndataset = "own"\n{RECIPES[kind]}\n[optimisation]\nsteps = 1000\n'
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.toml").write_text(recipe)
+    ask = ["utility", "own", "--rows", "2", "--ratio", "1", "--choices", "2", "--classifier-steps", "2"]
+    ask += ["--generator-steps", "2", "--tuning-steps", "2"]
+    result = CliRunner().invoke(app, ask)
+    assert result.exit_code == 0, result.output
+    assert "classifiers to train; about " in result.output
+    page = (tmp_path / "reports" / "utility" / "own.md").read_text()
+    assert "area under the ROC curve" in page and "## semi, 1 generated rows for each real one" in page
+    kept = json.loads((tmp_path / "reports" / "utility" / "own.json").read_text())
+    assert len(kept["cells"]) == 2 * (3 + 2 * 3)
+    again = CliRunner().invoke(app, ask)
+    assert "classifiers to train" not in again.output and again.exit_code == 0
+    for wrong in ("0", "a,b"):
+        refused = CliRunner().invoke(app, ["utility", "own", "--rows", wrong])
+        assert refused.exit_code == 2 and "whole numbers from 1 on" in " ".join(refused.output.split())

@@ -1,0 +1,108 @@
+"""The classifier that judges data by what it learns from them. It is the same for every arm."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import mannwhitneyu
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.checkpoints.judge import JudgeConfig, JudgeNetwork
+from model.data import DataConfig
+from training.data.training_set import Examples, as_floats
+
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+"""(rows, generator) → (rows in the data's own units, labels [rows] int64)"""
+
+READ = 1_000  # rows that are read at a time
+DIGITS = 5  # of what is kept
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a classifier reads real rows.
+
+    recalls  of each class: the share of its rows that are read as it
+    auc      area under the ROC curve, of two classes; None of more
+    """
+
+    recalls: tuple[float, ...]
+    auc: float | None = None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the recalls."""
+        return sum(self.recalls) / len(self.recalls)
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """check_every: steps between two looks at the validation rows"""
+
+    steps: int = 300
+    batch_size: int = 64
+    check_every: int = 30
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    width: int = 16
+
+
+def build_classifier(data: DataConfig, options: ClassifierOptions) -> nn.Module:
+    """A small residual network of images, or a small MLP of points: standardised rows → logits."""
+    if data.kind == "images":
+        return JudgeNetwork(JudgeConfig(name="utility", data=data, width=options.width, features=4 * options.width))
+    width, (d,) = 8 * options.width, data.shape
+    return nn.Sequential(
+        nn.Linear(d, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, len(data.labels))
+    )
+
+
+def train_classifier(
+    draw: Draw, validation: Examples, data: DataConfig, options: ClassifierOptions, seed: int
+) -> nn.Module:
+    """The network as it was where it read the validation rows best, by balanced accuracy; of equals the first.
+
+    Every call takes `options.steps` steps, and equal seeds begin with equal weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_classifier(data, options).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
+    best, weights = -1.0, copy.deepcopy(network.state_dict())
+    for step in range(1, options.steps + 1):
+        rows, labels = draw(options.batch_size, generator)
+        optimiser.zero_grad()
+        loss = F.cross_entropy(network(data.standardise(rows)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        optimiser.step()
+        schedule.step()
+        if step % options.check_every == 0 or step == options.steps:
+            accuracy = score(network, data, validation).balanced_accuracy
+            if accuracy > best:
+                best, weights = accuracy, copy.deepcopy(network.state_dict())
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, data: DataConfig, rows: Tensor) -> Tensor:
+    """p(class|row) float32 [n, classes] of rows [n, …] in the data's own units."""
+    return torch.cat([network(data.standardise(as_floats(part))).softmax(1) for part in torch.split(rows, READ)])
+
+
+def score(network: nn.Module, data: DataConfig, rows: Examples) -> Score:
+    """Of rows of which every class has some."""
+    found = probabilities(network, data, rows.rows)
+    read = found.argmax(1)
+    recalls = tuple(
+        round((read[rows.labels == label] == label).double().mean().item(), DIGITS) for label in range(len(data.labels))
+    )
+    if len(data.labels) > 2:
+        return Score(recalls)
+    second = rows.labels == 1
+    above = mannwhitneyu(found[second, 1].numpy(), found[~second, 1].numpy()).statistic  # pairs in their right order
+    return Score(recalls, round(float(above) / (int(second.sum()) * int((~second).sum())), DIGITS))

@@ -1,0 +1,166 @@
+"""`utility`: would generated data help a classifier?"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from model.checkpoints.denoiser import load_checkpoint
+from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
+from training.data import training_set
+from training.data.data_section import BUILT_IN, section_of
+from training.data.training_set import DataError, FiniteSet, TrainingSet, unchanged
+from training.disk import need_writable
+from training.recipe import OWN_RECIPES, RecipeError, load_recipe
+from training.tasks.registry import find_checkpoint
+from training.utility.arms import ARMS
+from training.utility.augmentation import classical_augmentation
+from training.utility.classifier import train_classifier
+from training.utility.experiment import Experiment, Grid
+from training.utility.generator import Closed, Generator, Semi, Shipped, train_denoiser
+from training.utility.pool import Pool, pool_of
+from training.utility.report import UtilityReport
+from training.utility.results import Cell, Results
+
+TIMED_STEPS = 3
+EVALUATIONS = 2 * 12  # of the network, for each sample: classifier-free guidance in 12 steps
+
+
+def utility(
+    name: Annotated[
+        str, typer.Argument(help="A recipe of yours whose data are asked about, or mnist, gaussian or spiral.")
+    ],
+    rows: Annotated[str, typer.Option(help="Labelled rows of each class, by commas.", metavar="N,N,…")] = "20,100",
+    ratio: Annotated[str, typer.Option(help="Generated rows for each of them, by commas.", metavar="R,R,…")] = "5",
+    choices: Annotated[int, typer.Option(min=2, help="How often other rows are chosen to be labelled.")] = 5,
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="closed (sees the labelled rows alone), semi (sees all rows, and reads their labels itself), or a "
+            "checkpoint. May come several times. Default: closed and semi.",
+            metavar="NAME",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Draw samples again that are read as asked with less probability.")
+    ] = 0.0,
+    classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = 300,
+    generator_steps: Annotated[int, typer.Option(min=2, help="Steps of each generator.")] = 1_000,
+    tuning_steps: Annotated[int, typer.Option(min=2, help="Steps of a semi generator with labels.")] = 300,
+    recipes: Recipes = OWN_RECIPES,
+    checkpoints: Checkpoints = CHECKPOINTS,
+    reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = Path("reports/utility"),
+) -> None:
+    """Train a classifier with and without generated data, test it on real data, and say whether they help.
+
+    After an interruption, the same command continues."""
+    need_writable(reports, "give another folder by --reports")
+    grid = Grid(_numbers(rows, "--rows"), _numbers(ratio, "--ratio"), choices, confidence)
+    grid = replace(
+        grid,
+        classifier=replace(grid.classifier, steps=classifier_steps),
+        generator=replace(grid.generator, steps=generator_steps, tuning_steps=tuning_steps),
+    )
+    data = _data(name, recipes)
+    pool = pool_of(data)
+    generators = [_generator(one, grid, pool, checkpoints) for one in generator or ("closed", "semi")]
+    augment = classical_augmentation(data.config, data.augment if isinstance(data, FiniteSet) else unchanged)
+    results = Results(reports / f"{name}.json", grid.identity(pool))
+    experiment = Experiment(grid, pool, generators, augment, results)
+    missing, report = experiment.missing, UtilityReport(grid, pool, generators, results)
+    if missing:
+        console = Console()
+        console.print(f"{len(missing):,} classifiers to train; about {_estimate(missing, grid, pool, generators)}")
+        with _progress(console) as progress:
+            task = progress.add_task(name, total=len(missing))
+
+            def done(cell: Cell) -> None:
+                progress.advance(task)
+                if not console.is_terminal:
+                    accuracy = results.cells[cell].balanced_accuracy
+                    console.print(
+                        f"{cell.rows} labels, choice {cell.choice}, {ARMS[cell.arm].title}"
+                        f"{f', {cell.generator} × {cell.ratio}' if cell.generator else ''}: {accuracy:.1%}"
+                    )
+
+            experiment.run(done)
+    page = report.write(reports, name)
+    typer.echo(f"{report.answer()}\n{page}")
+
+
+def _data(name: str, recipes: Path) -> TrainingSet:
+    if name in BUILT_IN:
+        return training_set(section_of({"dataset": name}))
+    recipe = load_recipe(name, recipes)
+    section = getattr(recipe, "data", None)
+    if section is None:
+        raise RecipeError(f"{name} has no data of its own: name the recipe of its base")
+    return training_set(section)
+
+
+def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generator:
+    if name == "closed":
+        return Closed(grid.generator)
+    if name == "semi":
+        return Semi(grid.generator)
+    checkpoint = load_checkpoint(find_checkpoint(name, checkpoints))
+    theirs, ours = checkpoint.config.data, pool.config
+    if (theirs.shape, theirs.labels) != (ours.shape, ours.labels):
+        raise DataError(
+            f"--generator {name}: it makes {list(theirs.shape)} of {len(theirs.labels)} classes, and {ours.dataset} "
+            f"has {list(ours.shape)} of {len(ours.labels)}, by these names: {', '.join(ours.labels)}"
+        )
+    return Shipped(checkpoint)
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        numbers = ()
+    if not numbers or numbers[0] < 1:
+        raise typer.BadParameter(f"{option} {text!r}: whole numbers from 1 on, by commas, for example 20,100")
+    return numbers
+
+
+def _estimate(missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Sequence[Generator]) -> str:
+    """How long the missing cells take, by a few steps of each kind."""
+    few = pool.train.some(grid.generator.batch_size)
+
+    def draw(rows: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        return few.rows[:rows].float(), few.labels[:rows]
+
+    start = time.monotonic()
+    train_classifier(draw, few, pool.config, replace(grid.classifier, steps=TIMED_STEPS), seed=0)
+    of_classifier = (time.monotonic() - start) / TIMED_STEPS * grid.classifier.steps
+    start = time.monotonic()
+    train_denoiser(few, pool.config, grid.generator, TIMED_STEPS, seed=0)
+    of_step = (time.monotonic() - start) / TIMED_STEPS
+    steps, samples = 0, 0
+    for generator in generators:
+        taught = {(cell.rows, cell.choice) for cell in missing if cell.generator == generator.name}
+        samples += sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
+        steps += len(taught) * (grid.generator.steps if generator.name == "closed" else 0)
+        if generator.name == "semi":
+            steps += grid.generator.steps + len(taught) * grid.generator.tuning_steps
+    evaluation = of_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
+    seconds = len(missing) * of_classifier + steps * of_step + samples * EVALUATIONS * evaluation
+    return f"{max(1, round(seconds / 60)):,} min"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,140 @@
+"""All cells of the experiment, in an order in which each needs only what came before."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.data.augment import Augment
+from training.data.training_set import DataError, Examples
+from training.metrics.memorisation import NEAR, nearest
+from training.utility.arms import ARMS, draw_of
+from training.utility.classifier import DIGITS, ClassifierOptions, Score, probabilities, score, train_classifier
+from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
+from training.utility.pool import Pool
+from training.utility.results import Cell, Nearness, Results, Taught
+
+SEEDS_APART = 1_000_003  # between choices, so that no two draw the same samples
+COMPARED = 1_000  # samples, and test rows, whose nearest labelled rows are looked for
+
+
+@dataclass(frozen=True)
+class Grid:
+    """rows: labelled rows of each class; ratios: generated rows for each of them; choices: of which rows are labelled
+
+    confidence  with which a sample must be read as asked; 0 keeps all
+    """
+
+    rows: tuple[int, ...] = (20, 100)
+    ratios: tuple[int, ...] = (5,)
+    choices: int = 5
+    confidence: float = 0.0
+    classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
+    generator: GeneratorOptions = field(default_factory=GeneratorOptions)
+
+    def cells(self, pool: Pool, generators: Sequence[str]) -> Iterator[Cell]:
+        """Twice the real rows only where every class has so many."""
+        fewest, _ = pool.fewest()
+        for rows in self.rows:
+            for choice in range(self.choices):
+                for name, arm in ARMS.items():
+                    if not arm.generated and (not arm.more or 2 * rows <= fewest):
+                        yield Cell(rows, choice, name)
+                for generator in generators:
+                    for ratio in self.ratios:
+                        yield from (
+                            Cell(rows, choice, name, generator, ratio) for name, arm in ARMS.items() if arm.generated
+                        )
+
+    def identity(self, pool: Pool) -> dict[str, Any]:
+        """What results depend on besides their cells."""
+        options = asdict(self)
+        return {"data": pool.fingerprint} | {key: options[key] for key in ("confidence", "classifier", "generator")}
+
+
+def check(grid: Grid, pool: Pool) -> None:
+    """Raises DataError where a class has fewer rows than are to be chosen."""
+    fewest, name = pool.fewest()
+    if max(grid.rows) > fewest:
+        raise DataError(
+            f"{pool.config.dataset}: class {name} has {fewest} rows to choose from, and {max(grid.rows)} are asked "
+            f"for: give --rows of at most {fewest}"
+        )
+
+
+class Experiment:
+    """augment: the classical augmentation; done: called after each cell that was measured"""
+
+    def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], augment: Augment, results: Results):
+        check(grid, pool)
+        self._grid, self._pool, self._augment, self._results = grid, pool, augment, results
+        self._generators = {generator.name: generator for generator in generators}
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The cells that are not measured yet."""
+        cells = self._grid.cells(self._pool, list(self._generators))
+        return [cell for cell in cells if cell not in self._results.cells]
+
+    def run(self, done: Callable[[Cell], object] = lambda cell: None) -> None:
+        """Measure what is missing."""
+        missing = self.missing
+        for rows in self._grid.rows:
+            for choice in range(self._grid.choices):
+                cells = [cell for cell in missing if (cell.rows, cell.choice) == (rows, choice)]
+                for cell, found in self._of_choice(rows, choice, cells):
+                    self._results.put(cell, found)
+                    done(cell)
+
+    def _of_choice(self, rows: int, choice: int, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Score]]:
+        pool, reader = self._pool, None
+        chosen = pool.chosen(rows, choice)
+        for cell in cells:
+            if not cell.generator:
+                number = 2 * rows if ARMS[cell.arm].more else rows
+                network = self._trained(cell, pool.chosen(number, choice), None)
+                reader = network if cell.arm == "augmented" else reader
+                yield cell, score(network, pool.config, pool.test)
+        for name in {cell.generator: None for cell in cells if cell.generator}:
+            if reader is None:
+                reader = self._trained(Cell(rows, choice, "augmented"), chosen, None)
+            known = Known(pool, chosen, SEEDS_APART * (choice + 1), self._reader(reader))
+            most = max(cell.ratio for cell in cells if cell.generator == name)
+            generated = self._generated(known, name, rows, choice, most)
+            for cell in cells:
+                if cell.generator == name:
+                    network = self._trained(cell, chosen, _first(generated, rows * cell.ratio, pool.classes))
+                    yield cell, score(network, pool.config, pool.test)
+
+    def _generated(self, known: Known, name: str, rows: int, choice: int, ratio: int) -> Examples:
+        """Samples of a generator that the chosen rows have taught; how near they are to these is noted."""
+        sampler = self._generators[name].taught(known)
+        generated = generated_rows(sampler, known, rows * ratio, self._grid.confidence)
+        self._results.put_nearness(Taught(rows, choice, name), _nearness(generated, known))
+        return generated
+
+    def _trained(self, cell: Cell, chosen: Tensor, generated: Examples | None) -> nn.Module:
+        pool = self._pool
+        real = Examples(pool.train.rows[chosen], pool.train.labels[chosen])
+        draw = draw_of(ARMS[cell.arm], real, generated, self._augment)
+        return train_classifier(draw, pool.validation, pool.config, self._grid.classifier, seed=cell.choice)
+
+    def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        return lambda rows: probabilities(network, self._pool.config, rows)
+
+
+def _first(generated: Examples, rows: int, classes: int) -> Examples:
+    """The first samples of each class, of samples that lie class by class."""
+    index = torch.arange(len(generated)).view(classes, -1)[:, :rows].flatten()
+    return Examples(generated.rows[index], generated.labels[index])
+
+
+def _nearness(generated: Examples, known: Known) -> Nearness:
+    data, labelled = known.pool.config, known.labelled.rows
+    of_samples, of_real = (
+        nearest(part.some(COMPARED).rows, labelled, data).distance for part in (generated, known.pool.test)
+    )
+    nearer = (of_samples < of_real.quantile(NEAR)).double().mean()
+    return Nearness(*(round(one.item(), DIGITS) for one in (of_samples.median(), of_real.median(), nearer)))

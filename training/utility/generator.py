@@ -1,0 +1,197 @@
+"""The generators whose samples are judged: what each has seen of the data is its definition."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.checkpoints.config import SamplingConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
+from model.checkpoints.schedule_config import ScheduleConfig
+from model.conditions import NO_LABEL
+from model.data import DataConfig
+from model.networks import MLPConfig, UNetConfig
+from training.data.training_set import Examples, as_floats
+from training.generate import generate, labelled
+from training.recipe import ObjectiveSection
+from training.tasks.objectives import DenoisingLoss
+from training.utility.pool import Pool
+
+Sampler = Callable[[Tensor, int], Tensor]
+"""(labels [n] int64, seed) → rows [n, …] in the data's own units"""
+
+SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
+NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
+    "images": UNetConfig(channels=(32, 64), blocks=1),
+    "points": MLPConfig(width=128, blocks=3, frequencies=64),
+}
+LABEL_DROP = 0.1
+ROUNDS = 4  # of drawing samples that are not read as asked
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """steps: of a closed generator, and of a semi-supervised one before it has labels; tuning_steps: after that"""
+
+    steps: int = 1_000
+    tuning_steps: int = 300
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    ema_decay: float = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known to whoever chose the labelled rows.
+
+    chosen  indices into `pool.train`
+    reader  rows [n, …] → p(class|row) [n, classes], by the classifier that the chosen rows have taught with classical
+            augmentation
+    """
+
+    pool: Pool
+    chosen: Tensor
+    seed: int
+    reader: Callable[[Tensor], Tensor]
+
+    @property
+    def labelled(self) -> Examples:
+        return Examples(self.pool.train.rows[self.chosen], self.pool.train.labels[self.chosen])
+
+    def pseudo_labelled(self) -> Examples:
+        """All rows of the pool: the chosen with their labels, the others as the classifier reads them."""
+        rows = self.pool.train.rows
+        labels = self.reader(rows).argmax(1)
+        labels[self.chosen] = self.pool.train.labels[self.chosen]
+        return Examples(rows, labels)
+
+
+class Closed:
+    """A diffusion model of the chosen rows alone."""
+
+    name = "closed"
+    said = "trained on the labelled rows alone"
+
+    def __init__(self, options: GeneratorOptions):
+        self._options = options
+
+    def taught(self, known: Known) -> Sampler:
+        options = self._options
+        return sampler_of(train_denoiser(known.labelled, known.pool.config, options, options.steps, known.seed))
+
+
+class Semi:
+    """A diffusion model of all rows, most of them without a label (You 2023): the classifier's pseudo-labels tune a
+    model that was trained on the same rows without labels. That one is trained once."""
+
+    name = "semi"
+    said = "trained on all rows, of which the others have the labels that the classifier reads"
+
+    def __init__(self, options: GeneratorOptions):
+        self._options = options
+        self._base: DenoiserCheckpoint | None = None
+
+    def taught(self, known: Known) -> Sampler:
+        options, data = self._options, known.pool.config
+        if self._base is None:
+            rows = known.pool.train.rows
+            unlabelled = Examples(rows, torch.full((len(rows),), NO_LABEL))
+            self._base = train_denoiser(unlabelled, data, options, options.steps, seed=0)
+        start = self._base.network.state_dict()
+        return sampler_of(
+            train_denoiser(known.pseudo_labelled(), data, options, options.tuning_steps, known.seed, start)
+        )
+
+
+class Shipped:
+    """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen."""
+
+    said = "a checkpoint that was trained with the labels of all rows: no fair rival of few labels"
+
+    def __init__(self, checkpoint: DenoiserCheckpoint):
+        self._checkpoint, self.name = checkpoint, checkpoint.config.name
+
+    def taught(self, known: Known) -> Sampler:
+        return sampler_of(self._checkpoint, self._checkpoint.config.sampling)
+
+
+Generator = Closed | Semi | Shipped
+
+
+def train_denoiser(
+    examples: Examples,
+    data: DataConfig,
+    options: GeneratorOptions,
+    steps: int,
+    seed: int,
+    start: Mapping[str, Tensor] | None = None,
+) -> DenoiserCheckpoint:
+    """A small class-conditional denoiser after so many steps on these rows; its weights are averages.
+
+    start  weights to begin with
+    """
+    config = DenoiserConfig(
+        name="utility",
+        data=data,
+        network=NETWORKS[data.kind],
+        schedule=ScheduleConfig(),
+        prediction=PredictionConfig(),
+        sampling=SAMPLING,
+    )
+    schedule = config.schedule.build()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: nn.Module = config.build_network().to(memory_format=torch.channels_last)
+    if start is not None:
+        network.load_state_dict(start)
+    loss_of = DenoisingLoss(schedule, config.prediction, ObjectiveSection(label_drop=LABEL_DROP), data)
+    averaging = get_ema_multi_avg_fn(options.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types for it
+    average = AveragedModel(network, multi_avg_fn=averaging)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
+    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=0.1)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        index = torch.randint(len(examples), (options.batch_size,), generator=generator)
+        x0 = data.standardise(as_floats(examples.rows[index]))
+        optimiser.zero_grad()
+        loss_of(network, x0, examples.labels[index], generator).backward()  # type: ignore[no-untyped-call]  # likewise
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        decay.step()
+        average.update_parameters(network)
+    return DenoiserCheckpoint(config, schedule, average.module.eval())
+
+
+def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:
+    """Its samples; images are whole numbers 0 … 255, as real ones are."""
+
+    def sample(labels: Tensor, seed: int) -> Tensor:
+        rows = generate(checkpoint, labelled(labels.numpy(), sampling), sampling, seed=seed)
+        return rows.round().clamp(0, 255).to(torch.uint8) if checkpoint.config.data.kind == "images" else rows
+
+    return sample
+
+
+def generated_rows(sampler: Sampler, known: Known, rows: int, confidence: float) -> Examples:
+    """So many samples of each class.
+
+    confidence  samples that are read as asked with less probability are drawn again, ROUNDS times at most; then the
+                best of them stay
+    """
+    classes = known.pool.classes
+    labels = torch.arange(classes).repeat_interleave(rows)
+    kept = sampler(labels, known.seed)
+    if confidence <= 0:
+        return Examples(kept, labels)
+    sure = known.reader(kept)[torch.arange(len(labels)), labels]
+    for attempt in range(1, ROUNDS):
+        weak = torch.nonzero(sure < confidence).flatten()
+        if not len(weak):
+            break
+        fresh = sampler(labels[weak], known.seed + attempt * len(labels))
+        found = known.reader(fresh)[torch.arange(len(weak)), labels[weak]]
+        better = found > sure[weak]
+        kept[weak[better]], sure[weak[better]] = fresh[better], found[better]
+    return Examples(kept, labels)

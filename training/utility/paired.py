@@ -1,0 +1,50 @@
+"""Paired differences with their uncertainty, and what a gain is worth in real rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """mean ± half is the 95 % interval of the mean of paired differences (Student's t); half is ∞ for a single pair."""
+
+    mean: float
+    half: float
+
+    @property
+    def above_zero(self) -> bool:
+        return self.mean - self.half > 0
+
+    @property
+    def below_zero(self) -> bool:
+        return self.mean + self.half < 0
+
+
+def paired(differences: Sequence[float]) -> Difference:
+    """Of at least one pair."""
+    n = len(differences)
+    mean = float(np.mean(differences))
+    if n < 2:
+        return Difference(mean, math.inf)
+    deviation = float(np.std(differences, ddof=1))
+    return Difference(mean, float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n))
+
+
+def worth(curve: Mapping[int, float], value: float) -> float | None:
+    """How many real rows of each class reach that value: the curve is interpolated along the logarithm of rows.
+
+    curve  rows → accuracy with so many
+
+    None beyond the curve's largest number of rows; the smallest number where all of the curve is above the value.
+    """
+    rows = sorted(curve)
+    best = np.maximum.accumulate([curve[n] for n in rows])  # chance may make more rows worse
+    if value > best[-1]:
+        return None
+    return float(np.exp(np.interp(value, best, np.log(rows))))

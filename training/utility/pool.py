@@ -1,0 +1,85 @@
+"""The real rows of the experiment: those that labels are chosen from, those that stop training, and those that test."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.data import DataConfig
+from training.data.training_set import DataError, Examples, TrainingSet
+
+VALIDATION = 0.2  # share of each class that stops training …
+MOST_VALIDATION = 50  # … and at most so many rows
+DRAWN = 20_000  # rows of a set that makes rows without end
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Three parts without a row in common.
+
+    train       labels are chosen from these; a semi-supervised generator sees all of them, without their labels
+    validation  training stops where these are read best
+    test        held-out rows, of other groups where the set has groups
+    """
+
+    config: DataConfig
+    train: Examples
+    validation: Examples
+    test: Examples
+
+    @property
+    def classes(self) -> int:
+        return len(self.config.labels)
+
+    @property
+    def rarest_first(self) -> list[int]:
+        """The classes in the order of their numbers of rows."""
+        return torch.bincount(self.train.labels, minlength=self.classes).argsort(stable=True).tolist()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all rows and labels."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            for tensor in (part.rows, part.labels):
+                digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def chosen(self, rows: int, choice: int) -> Tensor:
+        """Indices into `train` of so many rows of each class. A larger number of the same choice has the same rows, and
+        more."""
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(choice))
+        labels = self.train.labels[order]
+        return torch.cat([order[labels == label][:rows] for label in range(self.classes)])
+
+    def fewest(self) -> tuple[int, str]:
+        """(the rows of the rarest class in `train`, its name)"""
+        rarest = self.rarest_first[0]
+        return int((self.train.labels == rarest).sum()), self.config.labels[rarest]
+
+
+def pool_of(data: TrainingSet) -> Pool:
+    """Raises DataError for a set without two classes, or with a class that has nothing to test or to stop with."""
+    config = data.config
+    if len(config.labels) < 2:
+        raise DataError(
+            f"{config.dataset} has {len(config.labels)} classes, and a classifier needs two: give a folder for each "
+            f"class, or name the column of classes (init --label)"
+        )
+    examples = data.examples
+    if examples is None:
+        examples = Examples(*data.draw(DRAWN, torch.Generator().manual_seed(0)))
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))
+    stops = torch.zeros(len(examples), dtype=torch.bool)
+    for label, name in enumerate(config.labels):
+        own = order[examples.labels[order] == label]
+        if len(own) < 2 or not (data.held_out.labels == label).any():
+            raise DataError(
+                f"{config.dataset}: class {name} has {len(own)} rows to train on and "
+                f"{int((data.held_out.labels == label).sum())} that are held out: nothing can be said of it; add "
+                f"some, or take the class away"
+            )
+        stops[own[: max(1, min(MOST_VALIDATION, round(VALIDATION * len(own))))]] = True
+    train, validation = (Examples(examples.rows[part], examples.labels[part]) for part in (~stops, stops))
+    return Pool(config, train, validation, Examples(data.held_out.rows, data.held_out.labels))

@@ -1,0 +1,208 @@
+"""The results as a page: one plain sentence, tables, and a picture."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.plotting import plt
+from training.utility.arms import ARMS, JUDGED, REFERENCE
+from training.utility.classifier import Score
+from training.utility.experiment import Grid
+from training.utility.generator import Generator
+from training.utility.paired import Difference, paired, worth
+from training.utility.pool import Pool
+from training.utility.results import Cell, Results
+
+RAREST = 3  # classes whose recalls are shown
+COLOURS = {"real": "0.6", "augmented": "black", "generated": "tab:cyan", "both": "tab:blue", "only": "tab:orange"}
+
+
+class UtilityReport:
+    """Of the cells that are there, also of an experiment that is not at its end."""
+
+    def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], results: Results):
+        self._grid, self._pool, self._generators, self._results = grid, pool, generators, results
+
+    def write(self, folder: Path, name: str) -> Path:
+        """NAME.md and NAME.png; returns the page."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._draw(folder / f"{name}.png")
+        page = folder / f"{name}.md"
+        page.write_text("\n".join(self._lines(name)).rstrip() + "\n")
+        return page
+
+    def answer(self) -> str:
+        """The plain sentence: the clearest gain of a generator that saw no other labels, else that there is none."""
+        found = [
+            (difference, rows, generator, ratio)
+            for generator in self._generators
+            for ratio in self._grid.ratios
+            for rows in self._grid.rows
+            if (difference := self._difference(generator.name, ratio, rows)) is not None
+        ]
+        if not found:
+            return "Nothing has been measured yet."
+        difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
+        where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
+        if difference.above_zero:
+            return f"Adding generated data raised balanced accuracy by {_points(difference)} points {where}."
+        least = f"The best of {len(found)} settings changed it by {_points(difference)} points {where}."
+        return f"Adding generated data did not help. {least}"
+
+    def _lines(self, name: str) -> Iterator[str]:
+        pool, grid = self._pool, self._grid
+        yield f"# Does generated data help? {pool.config.dataset}\n"
+        yield f"**{self.answer()}**\n"
+        yield (
+            f"`python -m training utility {name}` makes this page. The classifier, its {grid.classifier.steps} steps "
+            f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm. It is tested on "
+            f"{len(pool.test):,} real rows that nothing has seen. Numbers are means over {grid.choices} choices of the "
+            f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
+            f"lies above 0 by chance."
+        )
+        if grid.confidence:
+            yield f"\nSamples are kept that the classifier reads as asked with a probability of {grid.confidence:g}."
+        yield f"\n![balanced accuracy]({name}.png)\n"
+        for generator in self._generators:
+            for ratio in grid.ratios:
+                yield from self._table(generator, ratio)
+        yield from self._rare()
+        yield from self._memorised()
+
+    def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
+        yield f"## {generator.name}, {ratio} generated rows for each real one\n"
+        yield f"The generator: {generator.said}.\n"
+        yield f"| labels a class | {' | '.join(arm.title for arm in ARMS.values())} | both − augmented | worth |"
+        yield f"|--:|{'--:|' * (len(ARMS) + 2)}"
+        curve = self._curve()
+        for rows in self._grid.rows:
+            means = [self._mean(rows, arm, generator.name, ratio) for arm in ARMS]
+            difference = self._difference(generator.name, ratio, rows)
+            cells = ["–" if mean is None else f"{100 * mean:.1f}" for mean in means]
+            both = self._mean(rows, JUDGED, generator.name, ratio)
+            yield (
+                f"| {rows} | {' | '.join(cells)} | {'–' if difference is None else _points(difference)} | "
+                f"{'–' if both is None else _worth(curve, both)} |"
+            )
+        yield (
+            "\nBalanced accuracy in per cent. *Worth*: the real labelled rows of each class with which the augmented "
+            "arm is as good.\n"
+        )
+        if self._pool.classes == 2:
+            yield from self._auc(generator, ratio)
+
+    def _auc(self, generator: Generator, ratio: int) -> Iterator[str]:
+        yield f"| labels a class: area under the ROC curve | {' | '.join(arm.title for arm in ARMS.values())} |"
+        yield f"|--:|{'--:|' * len(ARMS)}"
+        for rows in self._grid.rows:
+            cells = []
+            for arm in ARMS:
+                found = self._scores(rows, arm, generator.name, ratio).values()
+                areas = [one.auc for one in found if one.auc is not None]
+                cells.append(f"{np.mean(areas):.3f}" if areas else "–")
+            yield f"| {rows} | {' | '.join(cells)} |"
+        yield ""
+
+    def _rare(self) -> Iterator[str]:
+        if self._pool.classes <= RAREST:
+            return
+        classes = self._pool.rarest_first[:RAREST]
+        names = [self._pool.config.labels[label] for label in classes]
+        yield f"## The {RAREST} rarest classes\n"
+        yield "Recall, both − augmented, in points.\n"
+        yield f"| generator | ratio | labels a class | {' | '.join(names)} |"
+        yield f"|---|--:|--:|{'--:|' * RAREST}"
+        for generator in self._generators:
+            for ratio in self._grid.ratios:
+                for rows in self._grid.rows:
+                    found = [self._difference(generator.name, ratio, rows, label) for label in classes]
+                    cells = ("–" if one is None else _points(one) for one in found)
+                    yield f"| {generator.name} | {ratio} | {rows} | {' | '.join(cells)} |"
+        yield ""
+
+    def _memorised(self) -> Iterator[str]:
+        yield "## Copies\n"
+        yield (
+            "Median distances to the nearest labelled row (root mean square, in the network's range), and the share of "
+            "samples nearer than 99 % of the test rows are: about 1 % is chance.\n"
+        )
+        yield "| generator | labels a class | samples | test rows | nearer |"
+        yield "|---|--:|--:|--:|--:|"
+        for generator in self._generators:
+            for rows in self._grid.rows:
+                found = [
+                    (one.samples, one.test_rows, one.nearer)
+                    for taught, one in self._results.nearness.items()
+                    if (taught.generator, taught.rows) == (generator.name, rows)
+                ]
+                if found:
+                    samples, test_rows, nearer = np.mean(found, axis=0)
+                    yield f"| {generator.name} | {rows} | {samples:.3f} | {test_rows:.3f} | {nearer:.1%} |"
+
+    def _score(self, rows: int, choice: int, arm: str, generator: str, ratio: int) -> Score | None:
+        generated = (generator, ratio) if ARMS[arm].generated else ("", 0)
+        return self._results.cells.get(Cell(rows, choice, arm, *generated))
+
+    def _scores(self, rows: int, arm: str, generator: str, ratio: int) -> dict[int, Score]:
+        """By choice."""
+        found = {choice: self._score(rows, choice, arm, generator, ratio) for choice in range(self._grid.choices)}
+        return {choice: one for choice, one in found.items() if one is not None}
+
+    def _mean(self, rows: int, arm: str, generator: str, ratio: int) -> float | None:
+        """The mean balanced accuracy."""
+        found = [one.balanced_accuracy for one in self._scores(rows, arm, generator, ratio).values()]
+        return float(np.mean(found)) if found else None
+
+    def _difference(self, generator: str, ratio: int, rows: int, label: int | None = None) -> Difference | None:
+        """Of balanced accuracies, or of the recalls of a class."""
+        ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (JUDGED, REFERENCE))
+
+        def value(score: Score) -> float:
+            return score.balanced_accuracy if label is None else score.recalls[label]
+
+        both = sorted(ours.keys() & theirs.keys())
+        return paired([value(ours[choice]) - value(theirs[choice]) for choice in both]) if both else None
+
+    def _curve(self) -> dict[int, float]:
+        """Rows of each class → balanced accuracy of the augmented arm; twice as many rows count too."""
+        curve: dict[int, float] = {}
+        for rows in self._grid.rows:
+            for arm, number in ((REFERENCE, rows), ("more", 2 * rows)):
+                mean = self._mean(rows, arm, "", 0)
+                if mean is not None:
+                    curve.setdefault(number, mean)
+        return curve
+
+    def _draw(self, path: Path) -> None:
+        figure, axes = plt.subplots(
+            1, len(self._generators), figsize=(5 * len(self._generators), 4), sharey=True, squeeze=False
+        )
+        ratio = max(self._grid.ratios)
+        for axis, generator in zip(axes[0], self._generators, strict=True):
+            for arm, colour in COLOURS.items():
+                points = [
+                    (rows, 100 * mean)
+                    for rows in self._grid.rows
+                    if (mean := self._mean(rows, arm, generator.name, ratio)) is not None
+                ]
+                if points:
+                    axis.plot(*zip(*points, strict=True), "o-", color=colour, label=ARMS[arm].title)
+            axis.set_xscale("log")
+            axis.set_xticks(self._grid.rows, [str(rows) for rows in self._grid.rows], minor=False)
+            axis.set_title(f"{generator.name}, ratio {ratio}")
+            axis.set_xlabel("labels a class")
+        axes[0][0].set_ylabel("balanced accuracy, %")
+        axes[0][0].legend(frameon=False)
+        figure.tight_layout()
+        figure.savefig(path, dpi=110)
+        plt.close(figure)
+
+
+def _points(difference: Difference) -> str:
+    return f"{100 * difference.mean:.1f} ± {100 * difference.half:.1f}"
+
+
+def _worth(curve: dict[int, float], value: float) -> str:
+    rows = worth(curve, value)
+    return f"more than {max(curve)}" if rows is None else f"{rows:.0f}"

@@ -1,0 +1,92 @@
+"""What was measured, cell by cell, in a JSON file: the same command goes on where it was stopped."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from training.utility.classifier import Score
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the classifier.
+
+    rows       labelled rows of each class
+    choice     which rows these are
+    arm        see `arms.ARMS`
+    generator  its name; "" in an arm without generated rows
+    ratio      generated rows for each labelled one; 0 likewise
+    """
+
+    rows: int
+    choice: int
+    arm: str
+    generator: str = ""
+    ratio: int = 0
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A generator, once it has been taught by a choice of labelled rows."""
+
+    rows: int
+    choice: int
+    generator: str
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """Distances from the nearest labelled row: root mean squares, in the network's range.
+
+    samples, test_rows  medians
+    nearer              the share of samples that are nearer than 99 % of the test rows
+    """
+
+    samples: float
+    test_rows: float
+    nearer: float
+
+
+class Results:
+    """The file is written after each cell.
+
+    identity  everything else that results depend on; a file with another identity is begun anew
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]):
+        self._path, self._identity = path, json.loads(json.dumps(dict(identity)))
+        known = self._read()
+        self.cells = {Cell(**one["cell"]): _score(one["score"]) for one in known.get("cells", [])}
+        self.nearness = {Taught(**one["taught"]): Nearness(**one["nearness"]) for one in known.get("taught", [])}
+
+    def put(self, cell: Cell, score: Score) -> None:
+        self.cells[cell] = score
+        self._write()
+
+    def put_nearness(self, taught: Taught, nearness: Nearness) -> None:
+        self.nearness[taught] = nearness
+        self._write()
+
+    def _write(self) -> None:
+        document = {
+            "identity": self._identity,
+            "cells": [{"cell": asdict(cell), "score": asdict(score)} for cell, score in self.cells.items()],
+            "taught": [{"taught": asdict(one), "nearness": asdict(found)} for one, found in self.nearness.items()],
+        }
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(document, indent=1) + "\n")
+        partial.replace(self._path)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return document if document.get("identity") == self._identity else {}
+
+
+def _score(fields: Mapping[str, Any]) -> Score:
+    return Score(tuple(fields["recalls"]), fields["auc"])
