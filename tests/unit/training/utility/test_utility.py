@@ -24,14 +24,15 @@ from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
-MEANS = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]])
-CONFIG = DataConfig(dataset="three", kind="points", shape=(2,), labels=("a", "b", "c"))
+DIMENSIONS = 10  # of which eight tell nothing: few rows mislead
+MEANS = torch.cat([torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]]), torch.zeros(3, DIMENSIONS - 2)], 1)
+CONFIG = DataConfig(dataset="three", kind="points", shape=(DIMENSIONS,), labels=("a", "b", "c"))
 CLASSIFIER = ClassifierOptions(steps=60, check_every=20, width=4)
 
 
 def drawn(labels: Tensor, seed: int) -> Tensor:
     """Points of the true distribution: normal around the class's mean."""
-    return MEANS[labels] + 0.6 * torch.randn(len(labels), 2, generator=torch.Generator().manual_seed(seed))
+    return MEANS[labels] + 0.6 * torch.randn(len(labels), DIMENSIONS, generator=torch.Generator().manual_seed(seed))
 
 
 def examples(rows: int, seed: int) -> Examples:
@@ -171,8 +172,8 @@ def test_worth_is_read_off_the_curve():
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
     two = CONFIG.model_copy(update={"labels": ("no", "yes")})
-    rows = Examples(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2)
-    network = torch.nn.Linear(2, 2)
+    rows = Examples(torch.randn(50, DIMENSIONS, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 2)
+    network = torch.nn.Linear(DIMENSIONS, 2)
     found = score(network, two, rows)
     margin = (network(rows.rows) @ torch.tensor([-1.0, 1.0])).detach()
     pairs = margin[rows.labels == 1][:, None] > margin[rows.labels == 0][None]
@@ -183,7 +184,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
 @pytest.mark.parametrize("labels", [(), ("one",)])
 def test_a_set_without_two_classes_is_refused(labels):
     config = CONFIG.model_copy(update={"labels": labels})
-    part = Examples(torch.zeros(10, 2), torch.zeros(10, dtype=torch.int64))
+    part = Examples(torch.zeros(10, DIMENSIONS), torch.zeros(10, dtype=torch.int64))
     with pytest.raises(DataError, match=f"three has {len(labels)} classes, and a classifier needs two"):
         pool_of(FiniteSet(config, part, part))
 
