@@ -9,7 +9,6 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.checkpoints.judge import JudgeConfig, JudgeNetwork
 from model.data import DataConfig
 from training.data.training_set import Examples, as_floats
 
@@ -46,17 +45,21 @@ class ClassifierOptions:
     check_every: int = 30
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
-    width: int = 16
+    width: int = 32
 
 
 def build_classifier(data: DataConfig, options: ClassifierOptions) -> nn.Module:
-    """A small residual network of images, or a small MLP of points: standardised rows → logits."""
-    if data.kind == "images":
-        return JudgeNetwork(JudgeConfig(name="utility", data=data, width=options.width, features=4 * options.width))
-    width, (d,) = 8 * options.width, data.shape
-    return nn.Sequential(
-        nn.Linear(d, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, len(data.labels))
-    )
+    """Standardised rows → logits: a small convolutional network of images, an MLP of points."""
+    width, classes = options.width, len(data.labels)
+    if data.kind == "points":
+        (d,), wide = data.shape, 4 * width
+        return nn.Sequential(nn.Linear(d, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, classes))
+    layers: list[nn.Module] = []
+    before = data.shape[0]
+    for after, stride in ((width, 2), (width, 1), (2 * width, 2), (2 * width, 1)):
+        layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.GroupNorm(8, after), nn.ReLU()]
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
 
 def train_classifier(

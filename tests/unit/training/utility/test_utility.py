@@ -27,7 +27,7 @@ from training.utility.results import Cell, Results
 DIMENSIONS = 10  # of which eight tell nothing: few rows mislead
 MEANS = torch.cat([torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]]), torch.zeros(3, DIMENSIONS - 2)], 1)
 CONFIG = DataConfig(dataset="three", kind="points", shape=(DIMENSIONS,), labels=("a", "b", "c"))
-CLASSIFIER = ClassifierOptions(steps=60, check_every=20, width=4)
+CLASSIFIER = ClassifierOptions(steps=60, check_every=20, width=8)
 
 
 def drawn(labels: Tensor, seed: int) -> Tensor:
