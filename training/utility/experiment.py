@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.nearest import nearest
 from training.data.augment import Augment
 from training.data.training_set import DataError, Examples
-from training.metrics.memorisation import NEAR, nearest
+from training.metrics.memorisation import NEAR
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import DIGITS, ClassifierOptions, Score, probabilities, score, train_classifier
 from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows

@@ -62,7 +62,7 @@ class Known:
 
     def pseudo_labelled(self) -> Examples:
         """All rows of the pool: the chosen with their labels, the others as the classifier reads them."""
-        rows = self.pool.train.rows
+        rows = self.pool.seen
         labels = self.reader(rows).argmax(1)
         labels[self.chosen] = self.pool.train.labels[self.chosen]
         return Examples(rows, labels)
@@ -96,7 +96,7 @@ class Semi:
     def taught(self, known: Known) -> Sampler:
         options, data = self._options, known.pool.config
         if self._base is None:
-            rows = known.pool.train.rows
+            rows = known.pool.seen
             unlabelled = Examples(rows, torch.full((len(rows),), NO_LABEL))
             self._base = train_denoiser(unlabelled, data, options, options.steps, seed=0)
         start = self._base.network.state_dict()

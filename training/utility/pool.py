@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from training.data.training_set import DataError, Examples, TrainingSet
+from training.data.training_set import DataError, Examples, FiniteSet, TrainingSet
 
 VALIDATION = 0.2  # share of each class that stops training …
 MOST_VALIDATION = 50  # … and at most so many rows
@@ -21,12 +21,19 @@ class Pool:
     train       labels are chosen from these; a semi-supervised generator sees all of them, without their labels
     validation  training stops where these are read best
     test        held-out rows, of other groups where the set has groups
+    unlabelled  further rows without a label, which a semi-supervised generator sees too
     """
 
     config: DataConfig
     train: Examples
     validation: Examples
     test: Examples
+    unlabelled: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """The rows that need no label: those of `train`, then the unlabelled ones."""
+        return self.train.rows if self.unlabelled is None else torch.cat([self.train.rows, self.unlabelled])
 
     @property
     def classes(self) -> int:
@@ -41,6 +48,8 @@ class Pool:
     def fingerprint(self) -> str:
         """A hash of all rows and labels."""
         digest = hashlib.sha256()
+        if self.unlabelled is not None:
+            digest.update(self.unlabelled.contiguous().numpy().tobytes())
         for part in (self.train, self.validation, self.test):
             for tensor in (part.rows, part.labels):
                 digest.update(tensor.contiguous().numpy().tobytes())
@@ -82,4 +91,5 @@ def pool_of(data: TrainingSet) -> Pool:
             )
         stops[own[: max(1, min(MOST_VALIDATION, round(VALIDATION * len(own))))]] = True
     train, validation = (Examples(examples.rows[part], examples.labels[part]) for part in (~stops, stops))
-    return Pool(config, train, validation, Examples(data.held_out.rows, data.held_out.labels))
+    unlabelled = data.unlabelled if isinstance(data, FiniteSet) else None
+    return Pool(config, train, validation, Examples(data.held_out.rows, data.held_out.labels), unlabelled)
