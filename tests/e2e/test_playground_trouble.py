@@ -151,8 +151,9 @@ def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
     "?dataset=mnist&prompt=hello", "?view=draw", "?view=draw&drawing=%00%00", "?view=compare&over=colour&values=a,b,-1",
     "?dataset=mnist&seed=9007199254740993",
 ])  # fmt: skip
-def test_a_link_that_makes_no_sense_shows_what_there_is(tiny_service, visit, query):
-    visit = visit(tiny_service.url, "/" + query)
+def test_a_link_that_makes_no_sense_shows_what_there_is(one_page, query):
+    visit = one_page
+    visit.page.goto(f"{visit.url}/{query}")
     visit.page.wait_for_selector("#controls .chip:visible, #notice:not([hidden])")
     if "view=draw" not in query:
         visit.wait_until_done()
@@ -169,6 +170,12 @@ def tiny_service(tmp_path_factory):
         service = start("--checkpoints", str(folder), "--jobs-dir", str(folder / "jobs"))
         service.wait_until_ready()
         yield service
+
+
+@pytest.fixture(scope="module")
+def one_page(tiny_service, visit):
+    """A page of that service which several tests lead on."""
+    return visit(tiny_service.url)
 
 
 def test_events_are_read_however_their_bytes_come(tiny_service, visit):
@@ -244,16 +251,11 @@ def test_real_points_are_asked_for_once_and_again_only_after_a_failure(tiny_serv
     assert told == {"asked": 2, "failed": ["rejected", "rejected"], "points": MAX_REFERENCE, "same": True}
 
 
-@pytest.fixture(scope="module")
-def page_of_pads(tiny_service, visit):
-    return visit(tiny_service.url)
-
-
 @pytest.fixture
-def pad(page_of_pads):
+def pad(one_page):
     """A page with a new pad of its own at its top left corner, as `pad`."""
-    page_of_pads.page.mouse.move(400, 400)
-    page_of_pads.page.evaluate("""async () => {
+    one_page.page.mouse.move(400, 400)
+    one_page.page.evaluate("""async () => {
       const { Pad } = await import("./playground/pad.js");
       document.querySelector("#pad-of-test")?.remove();
       const canvas = Object.assign(document.createElement("canvas"), { tabIndex: 0, id: "pad-of-test" });
@@ -261,7 +263,7 @@ def pad(page_of_pads):
       document.body.append(canvas);
       window.pad = new Pad(canvas, () => {});
     }""")
-    return page_of_pads
+    return one_page
 
 
 def drag(page, *points: tuple[int, int]) -> None:
@@ -622,12 +624,13 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
         f"{spec.evaluations(steps)} evaluations" for spec in SAMPLERS.values() for steps in (2, 5)
     ]),
 ])  # fmt: skip
-def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, visit, over, told):
+def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_service, one_page, over, told):
     def counted() -> float:
         return tiny_service.metric('spirale_network_evaluations_total{device="cpu",model="mnist-tiny"}')
 
     before = counted()
-    visit = visit(tiny_service.url, f"/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
+    visit = one_page
+    visit.page.goto(f"{visit.url}/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
     visit.wait_until_done()
     costs = visit.page.locator("#comparison .cost").all_inner_texts()
     assert [cost.split(" · ")[0] for cost in costs] == told

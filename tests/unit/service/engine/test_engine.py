@@ -375,7 +375,9 @@ def test_models_of_one_classifier_share_it(make_engine):
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
 
 
-@pytest.mark.parametrize(("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), ("images", (16,))])
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), pytest.param("images", (16,), marks=pytest.mark.slow)]
+)
 def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, monkeypatch, name, sizes):
     """By a compiler that only records the graphs. Torch gives up after eight of them, unless it is told otherwise."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
@@ -468,7 +470,7 @@ def test_the_arena_reuses_what_was_freed_and_a_job_keeps_its_rows_when_it_grows(
 
 def test_plans_that_are_no_longer_in_use_are_forgotten_and_those_in_use_are_not(make_engine, monkeypatch):
     monkeypatch.setattr("service.engine.plan_table.ROWS_WORTH_KEEPING", 40)
-    engine = make_engine()
+    engine = make_engine({"images": SERVED["images"]})
     kept = make_job(n=2, steps=50, sampler="ddpm")
 
     async def scenario():
