@@ -106,3 +106,20 @@ def test_replicas_follow_a_metric_that_there_is(base):
     (rule,) = yaml.safe_load((KUBERNETES / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
     assert rule["name"]["as"] == name and rule["seriesQuery"].startswith(f"{name}{{")
     assert name in {metric.name for metric in Metrics().registry.collect()}
+
+
+def test_a_ray_service_has_pods_that_are_valid_and_drain_longer_than_the_deadline():
+    """The schema of RayService itself is KubeRay's, and not published where it could be had without a cluster."""
+    spec = yaml.safe_load((PROJECT / "ops/ray/rayservice.yaml").read_text())["spec"]
+    (application,) = yaml.safe_load(spec["serveConfigV2"])["applications"]
+    settings = Settings(**application["args"])
+    cluster = spec["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": group["template"]["spec"]}
+        kubernetes_validate.validate(pod, VERSION, strict=True)
+        assert pod["spec"]["terminationGracePeriodSeconds"] > settings.deadline_seconds
+    assert spec["rayClusterDeletionDelaySeconds"] > settings.deadline_seconds
+    environment = {one["name"]: one["value"] for one in groups[0]["template"]["spec"]["containers"][0]["env"]}
+    assert float(environment["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"]) > settings.deadline_seconds
+    assert f'ray[serve]=={cluster["rayVersion"]}"' in (PROJECT / "ops/ray/Dockerfile").read_text()
