@@ -144,6 +144,7 @@ function cloudOf({ columns, points, labels }) {
   if (!points.length) return null;
   const names = [...new Set(labels ?? [])].sort();
   const cloud = new Cloud("x0");
+  cloud.canvas.setAttribute("aria-label", say("contact sheet"));
   cloud.begin({ can: { dataset: { columns } } }, points.map((_, i) => (labels ? names.indexOf(labels[i]) : -1)), null);
   cloud.frames = [{ x0: points, timestep: 0 }];
   return cloud.element;

@@ -426,6 +426,7 @@ VIEWS = {
     "points": "/?dataset=spiral&labels=each&seed=3",
     "words": "/?dataset=mnist&prompt=bold+3&seed=3&sampler=ddim",
     "draw": "/?view=draw",
+    "edit": "/?view=edit",
     "compare": "/?view=compare&dataset=gaussian&seed=3&values=1,5",
 }
 
@@ -435,7 +436,7 @@ def view(request, visit, shipped) -> Iterator[tuple[str, Visit]]:
     """A view's name, and a page that shows it to its end."""
     shown = visit(shipped.url, VIEWS[request.param])
     shown.page.wait_for_selector("#controls .chip:visible")
-    if request.param != "draw":
+    if request.param not in ("draw", "edit"):  # they begin with nothing
         shown.wait_until_done()
     yield request.param, shown
     assert shown.complaints == []
