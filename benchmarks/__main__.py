@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import answer_costs, devices, edits, engine, guidance, idle, reproducibility, same_bytes, soak
+from benchmarks import answer_costs, devices, edits, engine, guidance, idle, jobs, reproducibility, same_bytes, soak
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -48,6 +48,15 @@ def run_edits(
 def run_idle(requests: Annotated[int, typer.Option(min=3)] = 30) -> None:
     """One request on an idle server by each backend, over a plain loop; and beside a busy neighbour."""
     idle.run(requests)
+
+
+@app.command("jobs")
+def run_jobs(
+    rows: Annotated[int, typer.Option(min=1000, help="Digits.")] = 100_000,
+    points: Annotated[int, typer.Option(min=20_000, help="Points, for the memory.")] = 1_000_000,
+) -> None:
+    """A data set by one job: its rate over the bare network's, how many are right, the store's part, memory."""
+    jobs.run(rows, points)
 
 
 @app.command("latency")
