@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from model.checkpoints.base import save_checkpoint
+from tests.e2e.browser import SECONDS
 from tests.e2e.conftest import PROJECT, Process, free_ports
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from tests.waiting import wait_for
@@ -67,7 +68,7 @@ def load(work: Callable[[httpx.Client, int], None]) -> Iterator[None]:
     over, raised = threading.Event(), []
 
     def go_on(number: int) -> None:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=SECONDS) as client:
             while not over.is_set():
                 try:
                     work(client, number)
@@ -83,7 +84,7 @@ def load(work: Callable[[httpx.Client, int], None]) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(120)
+            thread.join(2 * SECONDS)
     if raised:
         raise raised[0]
     assert not any(thread.is_alive() for thread in threads), "a client hangs"
@@ -107,7 +108,7 @@ def post(fields: dict, accept: str = "*/*") -> bytes:
 
 def works(service: Process) -> bool:
     try:
-        answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=60)
+        answer = httpx.post(f"{service.url}/sample", json={"dataset": "mnist", "label": 7}, timeout=SECONDS)
     except (httpx.NetworkError, httpx.RemoteProtocolError):  # a timeout is a hang, and raised
         return False
     return answer.status_code == 200
@@ -295,7 +296,7 @@ def test_two_thousand_idle_connections_are_held_and_cost_nothing_else(start, man
     for number in range(2000):  # silent ones, ones in the midst of a head, ones that have had an answer
         idle.append(connect(service, (b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")[number % 3]))
     wait_for(lambda: service.metric("process_open_fds") >= before + 2000)
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=SECONDS) as client:
         for seed in range(20):
             assert client.post(f"{service.url}/sample", json=wanted(seed)).status_code == 200
     assert httpx.get(f"{service.url}/readyz").status_code == 200
