@@ -96,7 +96,7 @@ def test_an_entry_says_who_what_where_when_and_by_which_number(entry):
 
 @pytest.mark.parametrize("entry", LISTED, ids=[entry.name for entry in LISTED])
 def test_an_entry_names_files_that_cite_it(entry):
-    files, named = tracked(), re.findall(r"`([\w/.]+/[\w.]+)`", entry.text)
+    files, named = tracked(), re.findall(r"`([\w/.-]+/[\w.-]+)`", entry.text)
     assert named
     assert [name for name in named if entry.name not in citations(files.get(name, ""))] == []
 
