@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
-
-from ops.ray.autoscaling import QUEUED_SECONDS
 from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig
+
+from ops.ray.autoscaling import QUEUED_SECONDS
 from service import logs
 from service.app import create_app
 from service.engine.engine import STALE_HEARTBEAT, Engine
