@@ -25,11 +25,49 @@ MODEL, JUDGE = "mnist-cfg", "mnist-judge"
 BATCH = 64
 SHOWN = 10  # digits on a sheet
 HIDDEN = -0.4  # the grey of what is to be redrawn, on a sheet
-RESAMPLED: tuple[tuple[Variance, int], ...] = (("fixed-small", 1), ("fixed-small", 5), ("fixed-large", 10))
 STRENGTHS = (0.3, 0.5, 0.7, 0.8, 0.9)
 INVERSIONS = tuple((sampler, steps) for sampler in ("ddim", "dpmpp-2m", "heun") for steps in (10, 20, 50))
 WALKS, PLACES = 8, 9
 STEPS, SCALE = 20, 1.3
+SEEDS = 10  # of each digit whose left half is redrawn, to see how unlike they are
+
+
+@dataclass(frozen=True)
+class LeftHalf:
+    """How left halves are redrawn. Where it is labelled, by the digit's own label.
+
+    shown  its line stands on the sheet
+    """
+
+    sampler: str
+    steps: int
+    variance: Variance = "fixed-small"
+    resample: int = 1
+    labelled: bool = False
+    scale: float = 1.0
+    interval: tuple[float, float] | None = None
+    shown: bool = False
+
+    def __str__(self) -> str:
+        variance = f" {self.variance}" if self.sampler == "ddpm" else ""
+        between = "" if self.interval is None else f" within {self.interval[0]:g} … {self.interval[1]:g}"
+        condition = f"its label, scale {self.scale:g}{between}" if self.labelled else "no label"
+        return f"{self.sampler} {self.steps}{variance}, resample {self.resample}, {condition}"
+
+
+LEFT_HALVES = (
+    LeftHalf("ddpm", 25, shown=True),
+    LeftHalf("ddpm", 25, resample=5, shown=True),
+    LeftHalf("ddpm", 25, resample=10),
+    LeftHalf("ddpm", 25, "fixed-large", resample=10, shown=True),
+    LeftHalf("ddpm", 50, "fixed-large", resample=10),
+    LeftHalf("ddpm", 25, "fixed-large", resample=20),
+    LeftHalf("dpmpp-2m", STEPS),
+    LeftHalf("dpmpp-2m", STEPS, resample=10),
+    LeftHalf("ddpm", 25, labelled=True),
+    LeftHalf("dpmpp-2m", STEPS, labelled=True),
+    LeftHalf("dpmpp-2m", STEPS, labelled=True, scale=2.0, interval=(0.2, 3.0), shown=True),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +82,11 @@ class Digits:
     @property
     def x0(self) -> Tensor:
         return self.checkpoint.config.data.standardise(self.rows)
+
+    def repeated(self, digits: int, times: int) -> "Digits":
+        """The first so many, each so many times in a row."""
+        rows, labels = (one[:digits].repeat_interleave(times, 0) for one in (self.rows, self.labels))
+        return replace(self, rows=rows, labels=labels)
 
     @property
     def seeds(self) -> Tensor:
@@ -153,21 +196,47 @@ def _strengths(digits: Digits) -> Iterator[Tensor]:
 
 
 def _inpainted(digits: Digits) -> Iterator[Tensor]:
-    """The digits, what is kept of them, and what is drawn beside it."""
+    """The digits, what is kept of them, and what is drawn beside it; then many seeds of each of the first digits."""
     yield digits.rows
-    data, n = digits.checkpoint.config.data, len(digits.labels)
-    schedule, x0, noise = digits.checkpoint.schedule, digits.x0, digits.noise
+    data, x0 = digits.checkpoint.config.data, digits.x0
+    yield data.restore(torch.where(_right_half(x0) != 0, x0, HIDDEN))
+    for way in LEFT_HALVES:
+        drawn = _left_halves(digits, way, digits.seeds)
+        agree = digits.read_as(drawn, digits.labels)
+        print(f"left half: {way}: {agree} are read as the source", flush=True)
+        if way.shown:
+            yield drawn
+    first = digits.repeated(len(digits.labels) // SEEDS or 1, SEEDS)
+    for way in LEFT_HALVES:
+        if way.shown:
+            drawn = _left_halves(first, way, first.seeds)
+            print(f"{SEEDS} seeds of each: {way}: {_diversity(first, drawn)}", flush=True)
+
+
+def _right_half(x0: Tensor) -> Tensor:
+    """1 where it is kept."""
     kept = torch.zeros_like(x0)
     kept[..., kept.shape[-1] // 2 :] = 1
-    yield data.restore(torch.where(kept != 0, x0, HIDDEN))
-    known = Known(x0, kept)
-    start = known_start(noise, known, noise, schedule, schedule.T)
-    for variance, times in RESAMPLED:
-        plan = make_plan(schedule, "ddpm", 25, variance=variance, resample=times)
-        drawn = digits.drawn(plan, replace(Conditions.none(n), known=known), digits.seeds, start)
-        agree = digits.read_as(drawn, digits.labels)
-        print(f"left half: ddpm 25, {variance}, resample {times}: the judge reads {agree} as the source")
-        yield drawn
-    plan, own = make_plan(schedule, "ddpm", 25), Conditions.alike(n, label=digits.labels, guidance_scale=1.0)
-    drawn = digits.drawn(plan, replace(own, known=known), digits.seeds, start)
-    print(f"left half: ddpm 25, with the source's label: {digits.read_as(drawn, digits.labels)}")
+    return kept
+
+
+def _left_halves(digits: Digits, way: LeftHalf, seeds: Tensor) -> Tensor:
+    """The digits with their left halves redrawn."""
+    schedule, n = digits.checkpoint.schedule, len(digits.labels)
+    known = Known(digits.x0, _right_half(digits.x0))
+    start = known_start(digits.noise, known, digits.noise, schedule, schedule.T)
+    plan = make_plan(schedule, way.sampler, way.steps, variance=way.variance, resample=way.resample)
+    conditions = Conditions.none(n)
+    if way.labelled:
+        conditions = Conditions.alike(n, label=digits.labels, guidance_scale=way.scale, guidance_interval=way.interval)
+    return digits.drawn(plan, replace(conditions, known=known), seeds, start)
+
+
+def _diversity(digits: Digits, drawn: Tensor) -> str:
+    """How unlike the samples of one digit are in the redrawn half, and in how many ways they are read."""
+    _, classes = digits.judge.look(drawn)
+    ways = sum(len(set(own)) for own in classes.view(-1, SEEDS).tolist()) / (len(drawn) // SEEDS)
+    halves = drawn[..., : drawn.shape[-1] // 2].flatten(1).view(-1, SEEDS, drawn[0].numel() // 2)
+    apart = halves.sub(halves.mean(1, keepdim=True)).square().sum(1).div(SEEDS - 1).mul(2).mean().sqrt()
+    agree = digits.read_as(drawn, digits.labels)
+    return f"two are {apart:.1f} of 255 apart, read in {ways:.2f} ways, {agree} as the source"

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.checkpoints.folder import catalog_of, served_folder
+from service.checkpoints.model_memory import ModelMemory
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
@@ -76,7 +77,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     Raises NothingToServe.
     """
     one_thread_here()
-    checkpoint_folder = served_folder(settings.checkpoints)
+    limit = settings.memory_limit
+    checkpoint_folder = served_folder(settings.checkpoints, in_memory=limit is None)
     catalog = catalog_of(checkpoint_folder)
     if not catalog.served:
         raise NothingToServe(f"no usable checkpoint in {settings.checkpoints}: train one, or name another folder")
@@ -98,13 +100,15 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
-        engine = Engine(catalog.by_key, options, metrics)
+        engine = Engine(ModelMemory.first(catalog, limit), options, metrics)
+        memory = ModelMemory(engine, limit, settings.deadline_seconds, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
-            reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine)
-            jobs = JobManager(settings.job_options, engine, lambda: reloader.catalog, keys.of_owner, metrics)
+            reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine, memory)
+            jobs = JobManager(settings.job_options, engine, memory, lambda: reloader.catalog, keys.of_owner, metrics)
             app.state.spirale = State(
                 engine,
                 reloader,
+                memory,
                 metrics,
                 encoding,
                 jobs,
@@ -116,11 +120,13 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
             engine.start()
             jobs.start()
             watch = asyncio.create_task(_watch(engine, on_death))
+            fill = asyncio.create_task(memory.fill(catalog))
             try:
                 yield
             finally:
                 grace = 0 if watch.done() else settings.drain_seconds  # an engine that died finishes nothing
                 watch.cancel()
+                fill.cancel()
                 await jobs.close()
                 await asyncio.get_running_loop().run_in_executor(encoding, engine.stop, grace)
                 if traces is not None:

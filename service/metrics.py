@@ -90,6 +90,16 @@ class Metrics:
         self.jobs_lag = Gauge(
             "spirale_jobs_lag_seconds", "Since any unfinished job went on; 0 where there is none", registry=r
         )
+        self.models_loaded = Gauge("spirale_models_loaded", "Models in memory", registry=r)
+        self.model_bytes = Gauge(
+            "spirale_model_bytes", "Memory of the models, as measured while they were loaded", registry=r
+        )
+        self.model_loads = Counter(
+            "spirale_model_loads_total", "Models that were loaded because they were asked for", registry=r
+        )
+        self.model_evictions = Counter(
+            "spirale_model_evictions_total", "Models that were unloaded for others", registry=r
+        )
         self.heartbeat_age = Gauge(
             "spirale_engine_heartbeat_age_seconds",
             "Since the device's thread last showed that it moves; grows without end once it has ended",

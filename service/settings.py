@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         ge=0,
         description="CPU threads of the network; 0 is one a core, or as many as a quota allows. A set of cores has a "
         "thread for each. Changes the bytes of torch.",
+    )
+    memory_limit: ByteSize | None = Field(
+        None,
+        gt=0,
+        description="Memory that the models may take, such as 2GiB. Past it those that were used least recently are "
+        "unloaded, and loaded again when they are asked for. By default all models are kept.",
     )
     max_queued_seconds: float = Field(
         60,

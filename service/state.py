@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.checkpoints.catalog import Catalog
+from service.checkpoints.model_memory import ModelMemory
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
 from service.http.key_ring import KeyRing
@@ -18,6 +19,7 @@ from service.metrics import Metrics
 class State:
     engine: Engine
     reloader: Reloader
+    memory: ModelMemory
     metrics: Metrics
     encoding: Executor  # encodes off the event loop
     jobs: JobManager

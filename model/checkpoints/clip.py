@@ -17,6 +17,7 @@ from model.checkpoints.guidance_model import (
     NoiseConditionedEncoder,
     gradient_of_sum,
 )
+from model.checkpoints.weights import fingerprint
 from model.conditions import Conditioning
 from model.denoiser import Gradient
 from model.networks import build_encoder
@@ -83,6 +84,9 @@ class ClipCheckpoint(GuidanceCheckpoint[ImageTower]):
     def fits(self, denoiser: DenoiserConfig) -> bool:
         """As `GuidanceModel` has it; the denoiser is not conditioned on anything itself."""
         return denoiser.conditioning is None and super().fits(denoiser)
+
+    def _what_computes(self) -> list[bytes]:
+        return [*super()._what_computes(), fingerprint(self.text.network).encode()]
 
     def clip(self, device: torch.device | str = "cpu") -> Clip:
         """On a copy of the image tower."""

@@ -82,7 +82,7 @@ class ControlCheckpoint(Checkpoint[ControlNet]):
 
     def fits(self, base: DenoiserCheckpoint) -> bool:
         """Was it trained beside that denoiser, with the weights that it has?"""
-        return base.config.name == self.config.base.name and fingerprint(base.network) == self.config.base.weights
+        return base.config.name == self.config.base.name and base.fingerprint == self.config.base.weights
 
     def control(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Control:
         """On a copy of the network in that precision."""

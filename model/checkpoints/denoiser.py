@@ -15,6 +15,7 @@ from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_confi
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
 from model.checkpoints.training_rows import TrainingRows, load_training_rows
+from model.checkpoints.weights import fingerprint
 from model.conditions import NO_LABEL, Conditioning, HintKind
 from model.denoiser import Control, Denoiser, Gradient, Network
 from model.networks import MLPConfig, UNetConfig, build_network
@@ -148,6 +149,13 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
 
         Raises CheckpointError."""
         return None if self.folder is None else load_training_rows(self.folder, self.config.data)
+
+    def _graphs(self) -> Mapping[str, str]:
+        return {**super()._graphs(), "int8_graph": INT8_GRAPH}
+
+    def _what_computes(self) -> list[bytes]:
+        text = b"" if self.text is None else fingerprint(self.text.network).encode()
+        return [*super()._what_computes(), self.int8_graph or b"", text]
 
     def torch_network(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Network:
         """A copy of the network, in that precision; what it returns is in float32."""

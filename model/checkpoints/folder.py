@@ -48,12 +48,14 @@ class CheckpointFolder:
         return CheckpointFolder(dict(sorted((new | kept).items())), reasons)
 
 
-def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
+def read_checkpoint_folder(folder: Path, *, strict: bool, in_memory: bool = True) -> CheckpointFolder:
     """Load every checkpoint in the folder, or the one that the folder itself is. Hidden ones, which are being written,
     are passed over.
 
     strict  raise CheckpointError for the first that is broken, or named otherwise than its folder. Else a broken one
             is refused; of two with one name, the one in the folder of that name is loaded, or the first
+
+    in_memory  keep the weights; else each is read to see that it is whole, and left on disk
 
     Raises CheckpointError where the folder itself cannot be read.
     """
@@ -69,7 +71,8 @@ def read_checkpoint_folder(folder: Path, *, strict: bool) -> CheckpointFolder:
         if role is not None and role not in LOADERS:  # a judge, say
             continue
         try:
-            read.append((path, _load(path, role or "denoiser")))  # loading a folder without a role says what is wrong
+            one = _load(path, role or "denoiser")  # loading a folder without a role says what is wrong
+            read.append((path, one if in_memory else one.left_on_disk(path)))
         except CheckpointError as error:
             if strict:
                 raise

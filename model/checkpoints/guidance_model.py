@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoints.base import Checkpoint
+from model.checkpoints.base import Checkpoint, OnDisk
 from model.checkpoints.config import DiffusionConfig, NetworkT, SamplingOverrides
 from model.checkpoints.denoiser import DenoiserConfig
 from model.conditions import Conditioning
@@ -97,6 +98,22 @@ class GuidanceModel(Protocol):
 
     @property
     def metrics(self) -> Mapping[str, Any]: ...
+
+    @property
+    def on_disk(self) -> OnDisk | None: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def weight_bytes(self) -> int: ...
+
+    def left_on_disk(self, folder: Path) -> Self: ...
+
+    def with_weights(self) -> Self: ...
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
         """Can it guide that denoiser: the same rows in the same range, the same noise at every t?"""

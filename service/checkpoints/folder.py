@@ -11,10 +11,10 @@ from service.checkpoints.catalog import Catalog
 log = structlog.get_logger(__name__)
 
 
-def served_folder(folder: Path) -> CheckpointFolder:
-    """Every checkpoint that loads. A folder that cannot be read counts as empty."""
+def served_folder(folder: Path, *, in_memory: bool = True) -> CheckpointFolder:
+    """Every checkpoint that loads, with its weights or without them. A folder that cannot be read counts as empty."""
     try:
-        found = read_checkpoint_folder(folder, strict=False)
+        found = read_checkpoint_folder(folder, strict=False, in_memory=in_memory)
     except CheckpointError as error:
         log.error("no checkpoints", reason=str(error))
         return CheckpointFolder({}, {})

@@ -9,6 +9,7 @@ import structlog
 from model.checkpoints.folder import CheckpointFolder
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.folder import catalog_of, served_folder
+from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped
 from service.requests.ways import ways_of
@@ -33,10 +34,10 @@ class Reloaded:
 class Reloader:
     """Holds the catalogue that is served and the ways to ask it, and reads the folder again when it is asked to."""
 
-    def __init__(self, path: Path, folder: CheckpointFolder, catalog: Catalog, engine: Engine):
+    def __init__(self, path: Path, folder: CheckpointFolder, catalog: Catalog, engine: Engine, memory: ModelMemory):
         """`folder` is what stands at `path`; `catalog` is made of it, and the engine begins with it."""
         self.catalog, self.ways = catalog, ways_of(catalog)
-        self._path, self._folder, self._engine = path, folder, engine
+        self._path, self._folder, self._engine, self._memory = path, folder, engine, memory
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Reloaded]] = set()
 
@@ -51,24 +52,25 @@ class Reloader:
         """New requests get the new models as soon as all of them are warm. Running ones end on those they began with.
 
         A checkpoint that is broken, or cannot be warmed up, is refused; the old one of that name stays, if any.
-        Where nothing would be left, everything stays. Raises EngineStopped.
+        Where nothing would be left, everything stays. Where memory is limited, new models are loaded when somebody asks
+        for them. Raises EngineStopped.
         """
         async with self._lock:
             return await self._reload()
 
     async def _reload(self) -> Reloaded:
-        engine, before = self._engine, self.catalog
+        engine, memory, before = self._engine, self._memory, self.catalog
         # Reading checkpoints, and hashing all their weights for the catalogue, is not for the event loop.
-        folder = await asyncio.to_thread(served_folder, self._path)
+        folder = await asyncio.to_thread(served_folder, self._path, in_memory=not memory.limited)
         folder = folder.refusing({}, instead=self._folder)
         catalog = await asyncio.to_thread(catalog_of, folder)
         failed: dict[str, str] = {}
         ready = engine.snapshot().keys
         for key, served in catalog.by_key.items():
-            if key in ready:
+            if key in ready or memory.limited:
                 continue
             try:
-                await engine.load(key, served)
+                await memory.load(served)
             except EngineStopped:
                 raise
             except Exception as error:
@@ -79,7 +81,8 @@ class Reloader:
             catalog = await asyncio.to_thread(catalog_of, folder)
         # A model that stays may have a new guidance model: only models that are warm are served.
         ready = engine.snapshot().keys
-        cold = [name for name, served in catalog.served.items() if served.key not in ready]
+        needed = {} if memory.limited else catalog.served
+        cold = [name for name, served in needed.items() if served.key not in ready]
         if cold or not catalog.served:
             folder = CheckpointFolder(
                 self._folder.loaded, {**folder.refused, **dict.fromkeys(cold, "it could not be made ready")}
@@ -88,7 +91,7 @@ class Reloader:
         ways = await asyncio.to_thread(ways_of, catalog)
         self._folder, self.catalog, self.ways = folder, catalog, ways
         for key in ready - catalog.by_key.keys():
-            engine.retire(key)
+            memory.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
         done = Reloaded(
             serving=sorted(catalog.served),

@@ -124,3 +124,11 @@ class EngineStopped(EngineError):
 
 class WorkerLost(EngineStopped):
     """The worker that had this ended before it was done; another may do it."""
+
+
+class ModelNotLoaded(EngineStopped):
+    """The job's model is not in memory, and could not be brought there. `retry_after` in seconds."""
+
+    def __init__(self, reason: str, retry_after: int):
+        super().__init__(reason)
+        self.retry_after = retry_after

@@ -99,10 +99,13 @@ class RowFunctions:
         self._compile, self._sizes = compile, sizes
 
     def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
-        """Make it ready, and time it if it is a model's network.
+        """Make it ready, and time it if it is a model's network. Weights that are on disk are read for this only.
 
         Yields after each pass, so that the rows of other models need not wait.
         """
+        if checkpoint.on_disk is not None:
+            read: Callable[[], ServedCheckpoint] = checkpoint.with_weights
+            checkpoint = yield from _beside(read)
         if self._backend == "onnx":
             found = yield from self._first_usable(checkpoint, precision)
             if found is not None:

@@ -9,7 +9,7 @@ from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
-from model.checkpoints.weights import fingerprint
+from model.checkpoints.roles import ServedCheckpoint
 from model.conditions import Conditioning, HintKind
 from model.text_encoder import TextEncoder
 
@@ -30,6 +30,16 @@ class Served:
         return self.checkpoint.config.name
 
     @property
+    def parts(self) -> list[ServedCheckpoint]:
+        """The denoiser, and what goes with it."""
+        return [self.checkpoint, *self.guidance_models.values(), *self.controls.values()]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all their networks, in float32."""
+        return sum(part.weight_bytes for part in self.parts)
+
+    @property
     def text(self) -> TextEncoder | None:
         """The encoder that reads prompts: the denoiser's own, or its guidance model's."""
         guidance_model = self.guidance_models.get("text")
@@ -39,15 +49,8 @@ class Served:
     def key(self) -> str:
         """Equal for two that give the same samples: the name, and every network's weights, meaning and graph. Advice on
         how to sample and metrics do not count."""
-        parts: list[DenoiserCheckpoint | GuidanceModel | ControlCheckpoint] = [self.checkpoint]
-        parts += [*self.guidance_models.values(), *self.controls.values()]
         digest = hashlib.sha256()
-        for part in parts:
+        for part in self.parts:
             digest.update(part.config.model_dump_json(exclude=ADVISORY_FIELDS).encode())
-            digest.update(fingerprint(part.network).encode())
-            digest.update(part.graph or b"")
-            if isinstance(part, DenoiserCheckpoint):
-                digest.update(part.int8_graph or b"")
-            if isinstance(part, DenoiserCheckpoint | ClipCheckpoint) and part.text is not None:
-                digest.update(fingerprint(part.text.network).encode())
+            digest.update(part.identity.encode())
         return f"{self.name}@{digest.hexdigest()[:12]}"

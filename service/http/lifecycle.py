@@ -12,7 +12,16 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, RateExceeded, Samples
+from service.engine.job import (
+    DeadlinePassed,
+    EngineError,
+    EngineFull,
+    EngineStopped,
+    JobTooLong,
+    ModelNotLoaded,
+    RateExceeded,
+)
+from service.engine.served_model import Served
 from service.http.problems import Problem
 from service.spans import REQUEST_SPANS
 from service.state import State
@@ -25,6 +34,7 @@ OUTCOMES = {
     JobTooLong: "invalid",
     DeadlinePassed: "deadline",
     EngineStopped: "stopped",
+    ModelNotLoaded: "stopped",
 }
 
 
@@ -74,7 +84,19 @@ def counted(dataset: str, state: State) -> Iterator[None]:
             timed.observe(seconds, REQUEST_SPANS.get().exemplar)
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Samples]) -> Samples:
+R = TypeVar("R")
+
+
+async def in_memory(request: Request, served: Served, state: State) -> contextlib.AbstractContextManager[None]:
+    """Keeps the model in memory until the context ends; waits for it to be loaded while the client does.
+
+    Raises ClientDisconnect or ModelNotLoaded.
+    """
+    held = state.memory.held(served)
+    return await while_connected(request, state.memory.hold(served)) if held is None else held
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
     """The work's result; a client that goes away cancels it, so that nothing is computed for nobody.
 
     Raises ClientDisconnect.
@@ -94,9 +116,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Samples]) 
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-R = TypeVar("R")
 
 
 async def off_the_loop(state: State, function: Callable[..., R], *arguments: object) -> R:

@@ -14,7 +14,15 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service.engine.job import DeadlinePassed, EngineError, EngineFull, EngineStopped, JobTooLong, RateExceeded
+from service.engine.job import (
+    DeadlinePassed,
+    EngineError,
+    EngineFull,
+    EngineStopped,
+    JobTooLong,
+    ModelNotLoaded,
+    RateExceeded,
+)
 
 MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
@@ -123,6 +131,8 @@ def of_engine(error: EngineError) -> Problem:
         return Problem(
             504, f"{error}; ask for fewer samples or steps, or try again later", headers={"X-Should-Retry": "false"}
         )
+    if isinstance(error, ModelNotLoaded):
+        return Problem(503, str(error), headers={"Retry-After": str(error.retry_after)})
     if isinstance(error, EngineStopped):
         return Problem(503, f"{error}; see /readyz", headers={"Retry-After": "5"})
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from service.checkpoints.catalog import Catalog
 from service.engine.job import EngineStopped
+from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot
 from service.http.problems import invalid
 from service.jobs.arithmetic import arithmetic_of
@@ -69,6 +70,11 @@ def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: Jo
         model_key=resolved.job.model,
         arithmetic=arithmetic_of(engine, resolved.job.model),
     )
+
+
+def model_of(catalog: Catalog, body: JobRequest) -> Served:
+    """The model that makes the job's rows. Raises Problem (404, 422)."""
+    return _resolved(catalog, body, _example_label(catalog, body)[0]).choice.served
 
 
 def _rows(body: JobRequest) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from service.checkpoints.catalog import Catalog
+from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
 from service.engine.key import Key
 from service.http.problems import Problem
@@ -30,13 +31,15 @@ class JobManager:
         self,
         options: JobOptions,
         engine: Engine,
+        memory: ModelMemory,
         catalog: Callable[[], Catalog],
         key_of: Callable[[str], Key],
         metrics: Metrics,
     ):
         """`catalog` as of now; `key_of` an owner of jobs."""
         self.options = options
-        self._engine, self._catalog, self._key_of, self._metrics = engine, catalog, key_of, metrics
+        self._engine, self._memory, self._catalog, self._key_of = engine, memory, catalog, key_of
+        self._metrics = metrics
         self._opening = asyncio.Lock()
         self._live: LiveJobs | None = None
         self._resuming: asyncio.Task[None] | None = None
@@ -75,7 +78,7 @@ class JobManager:
 
     async def _open(self) -> "LiveJobs":
         opened = await asyncio.to_thread(self._opened)
-        return opened.live(self._engine, self._catalog, self._key_of, self._metrics)
+        return opened.live(self._engine, self._memory, self._catalog, self._key_of, self._metrics)
 
     def _opened(self) -> "Opened":
         """Imports and migrates: not for the event loop. Raises Problem (503)."""

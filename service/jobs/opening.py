@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from service.checkpoints.catalog import Catalog
+from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
 from service.engine.hardware import one_thread_here
 from service.engine.key import Key
@@ -37,7 +38,12 @@ class Opened:
             raise Problem(503, f"results cannot be kept at {options.results}: {error}") from error
 
     def live(
-        self, engine: Engine, catalog: Callable[[], Catalog], key_of: Callable[[str], Key], metrics: Metrics
+        self,
+        engine: Engine,
+        memory: ModelMemory,
+        catalog: Callable[[], Catalog],
+        key_of: Callable[[str], Key],
+        metrics: Metrics,
     ) -> LiveJobs:
         """Jobs that are worked on from now on; to be called on the event loop."""
         keep = Retention(self._options.keep_seconds, self._options.keep_bytes)
@@ -57,6 +63,7 @@ class Opened:
                 self._store,
                 self._results,
                 engine,
+                memory,
                 catalog,
                 key_of,
                 self._options.checkpoints,

@@ -18,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from service.checkpoints.catalog import Catalog
+from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped, Job, JobFailed, Samples
 from service.engine.key import Key
@@ -75,6 +76,7 @@ class Producer:
         store: JobStore,
         results: Results,
         engine: Engine,
+        memory: ModelMemory,
         catalog: Callable[[], Catalog],
         key_of: Callable[[str], Key],
         checkpoints: Path,
@@ -84,7 +86,7 @@ class Producer:
         keep: Retention,
     ):
         """`asking` is the one thread that talks to the store, `writing` the one that makes files."""
-        self._store, self._results, self._engine = store, results, engine
+        self._store, self._results, self._engine, self._memory = store, results, engine, memory
         self._catalog, self._key_of = catalog, key_of
         self._checkpoints, self._metrics = checkpoints, metrics
         self._asking, self._writing, self._keep = asking, writing, keep
@@ -168,9 +170,11 @@ class Producer:
         """Sample, write, publish."""
         record = claimed.record
         try:
-            template = await self._template(claimed)
-            chunk = await self._write(template.chunk, first)
-            written = await self._write(chunk.written, await self._sampled(chunk.jobs, self._key_of(record.owner)))
+            with await self._in_memory(claimed):
+                template = await self._template(claimed)
+                chunk = await self._write(template.chunk, first)
+                samples = await self._sampled(chunk.jobs, self._key_of(record.owner))
+            written = await self._write(chunk.written, samples)
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
             log.info("job left to others", job=record.id)
@@ -196,7 +200,8 @@ class Producer:
         """Raises EngineStopped."""
 
         async def sample(job: Job) -> Samples:
-            return await self._engine.result(self._engine.submit(job, key=key, background=True))
+            with await self._hold(job.model):
+                return await self._engine.result(self._engine.submit(job, key=key, background=True))
 
         found: list[Samples | JobFailed] = []
         for one in await asyncio.gather(*map(sample, jobs), return_exceptions=True):
@@ -205,6 +210,18 @@ class Producer:
             found.append(one)
         return found
 
+    async def _in_memory(self, claimed: Claimed) -> contextlib.AbstractContextManager[None]:
+        """Keeps the model of a job of rows in memory until the context ends. A batch has a model for each line."""
+        specification = claimed.specification
+        if not isinstance(specification, Specification):
+            return contextlib.nullcontext()
+        return await self._hold(specification.model_key)
+
+    async def _hold(self, model: str) -> contextlib.AbstractContextManager[None]:
+        """Keeps a model in memory, where it is still served. Raises ModelNotLoaded."""
+        served = self._catalog().by_key.get(model)
+        return contextlib.nullcontext() if served is None else await self._memory.hold(served)
+
     async def _template(self, claimed: Claimed) -> Template:
         """What the models of now make of the request. Raises OtherBytes, EngineStopped, or OSError."""
         catalog = self._catalog()
@@ -212,7 +229,7 @@ class Producer:
             snapshot = self._engine.snapshot()
             made = await self._write(
                 template_of, claimed.record, claimed.specification, catalog, snapshot, self._checkpoints,
-                self._results,
+                self._results, self._memory.askable(catalog),
             )  # fmt: skip
             claimed.template = catalog, made
         return claimed.template[1]

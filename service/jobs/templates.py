@@ -1,5 +1,6 @@
 """A claimed job, of either kind, as the models of now resolve it."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from service.checkpoints.catalog import Catalog
@@ -22,13 +23,14 @@ def template_of(
     engine: EngineSnapshot,
     checkpoints: Path,
     results: Results,
+    askable: Collection[str],
 ) -> Template:
-    """Not for the event loop.
+    """Not for the event loop. `askable` are the keys of models that can be asked now.
 
     Raises OtherBytes or Problem where the job cannot go on, EngineStopped or OSError where it cannot now.
     """
     if isinstance(specification, BatchSpecification):
-        return BatchTemplate.of(catalog, engine.keys, results, specification, int(record.created))
+        return BatchTemplate.of(catalog, askable, results, specification, int(record.created))
     assert isinstance(specification, Specification)
     template = RowsTemplate.of(catalog, checkpoints, specification)
     if specification.model_key not in engine.keys:

@@ -14,6 +14,7 @@ from model.plan import make_plan
 from model.prediction import score
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
+from service.engine.served_model import Served
 from service.http.problems import invalid
 from service.requests.resolve import resolve
 from service.requests.schemas import GuidanceMethod, Interval, SampleRequest, commas
@@ -56,10 +57,14 @@ class ScoreAnswer(BaseModel):
 class ScoreGrid:
     """x_t [side², 2] in the network's range, and the job whose samples are x̂0 there."""
 
-    checkpoint: DenoiserCheckpoint
+    served: Served
     timestep: int
     x_t: Tensor
     job: Job
+
+    @property
+    def checkpoint(self) -> DenoiserCheckpoint:
+        return self.served.checkpoint
 
     def answer(self, samples: np.ndarray) -> ScoreAnswer:
         """From x̂0 [side², 2] in the data's own units."""
@@ -100,7 +105,7 @@ def score_grid(catalog: Catalog, query: ScoreQuery) -> ScoreGrid:
     conditions = Conditions.none(len(x_t)) if query.label is None else resolved.job.conditions[rows]
     plan = make_plan(checkpoint.schedule, "ddim", 1, start=query.timestep)
     job = replace(resolved.job, plan=plan, seeds=np.zeros(len(x_t), np.int64), conditions=conditions, start=x_t)
-    return ScoreGrid(checkpoint, query.timestep, x_t, job)
+    return ScoreGrid(resolved.choice.served, query.timestep, x_t, job)
 
 
 def _grid(checkpoint: DenoiserCheckpoint, query: ScoreQuery) -> Tensor:

@@ -166,6 +166,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
             )
             for kind, control in sorted(served.controls.items())
         ],
+        loaded=ready is not None,
         engine=None if ready is None else _engine(ready),
     )
 

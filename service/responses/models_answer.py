@@ -68,8 +68,8 @@ class WayAnswer(BaseModel):
     network_evaluations: int = Field(description="Network evaluations of one sample, with these defaults.")
     seconds: float | None = Field(
         description="An estimate: how long `default_n` samples take on this device while it is idle, by the passes "
-        "timed so far. A pass of a ControlNet or for a gradient counts as one of the network. Null before the model is "
-        "warmed up."
+        "timed so far. A pass of a ControlNet or for a gradient counts as one of the network. Null while the model "
+        "is not loaded."
     )
 
 
@@ -138,7 +138,8 @@ class ModelAnswer(BaseModel):
     reference: int = Field(description="How many real points GET /models/{name}/reference has.")
     guidance_models: list[GuidanceModelAnswer]
     controlnets: list[ControlNetAnswer]
-    engine: ModelEngineAnswer | None = Field(description="Null before the model is warmed up.")
+    loaded: bool = Field(description="It is in memory, ready to run. Else a request waits until it is.")
+    engine: ModelEngineAnswer | None = Field(description="Null while the model is not loaded.")
 
 
 class PromptsAnswer(BaseModel):

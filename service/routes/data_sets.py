@@ -14,7 +14,7 @@ from service.http.lifecycle import off_the_loop
 from service.http.middleware import BODILESS
 from service.http.problems import UNKEPT, Problem, documented, invalid
 from service.http.ranges import Unsatisfiable, part_of
-from service.jobs.acceptance import accept
+from service.jobs.acceptance import accept, model_of
 from service.jobs.job_answers import FilesAnswer, JobAnswer, JobsAnswer, files_answer, job_answer
 from service.jobs.job_request import JobRequest
 from service.jobs.store_records import JobRecord, NewJob
@@ -67,7 +67,10 @@ async def submit(
     options = state.jobs.options
     if body.webhook is not None and (why := refusal(body.webhook, options.webhook_hosts)) is not None:
         raise invalid("webhook", why, body.webhook)
-    specification = await off_the_loop(state, accept, state.catalog, options.checkpoints, state.engine.snapshot(), body)
+    catalog = state.catalog
+    with await state.memory.hold(await off_the_loop(state, model_of, catalog, body)):
+        snapshot = state.engine.snapshot()
+        specification = await off_the_loop(state, accept, catalog, options.checkpoints, snapshot, body)
     live = await state.jobs.live()
     asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
     record = await live.submit(

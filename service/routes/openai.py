@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from service.http.key_ring import caller_of
-from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
+from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, off_the_loop, while_connected
 from service.http.openai_errors import openai_error
 from service.http.problems import EXAMPLES, UNKEPT, of_validation
 from service.requests.openai_images import (
@@ -117,7 +117,8 @@ async def answered(body: ImagesOptions, asked: dict[str, Any], request: Request,
         resolved = images.resolved
         if not resolved.is_ready:
             resolved = await off_the_loop(state, resolved.made_ready)
-        samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
+        with await in_memory(request, resolved.choice.served, state):
+            samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
         data, now = resolved.exact(samples.data), int(time.time())
         answer, _ = await encoded(state, representations.openai_json, resolved, data, images.zoom, now)
         headers = representations.headers(resolved)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.http import negotiation
 from service.http.key_ring import caller_of
-from service.http.lifecycle import CountedRoute, counted, encoded, off_the_loop, while_connected
+from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
 from service.requests.resolve import resolve
@@ -82,6 +82,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             return Response(status_code=204, headers=headers)
         if request.scope.get(BODILESS):
             return _head(media_type, headers)
+        until_answered.enter_context(await in_memory(request, resolved.choice.served, state))
         if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             noisy = bool(wanted.noisy_previews)

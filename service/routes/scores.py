@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from service.http.key_ring import caller_of
-from service.http.lifecycle import CountedRoute, counted, off_the_loop, while_connected
+from service.http.lifecycle import CountedRoute, counted, in_memory, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import documented
 from service.requests.score_grid import ScoreAnswer, ScoreGrid, ScoreQuery, score_grid
@@ -27,7 +27,8 @@ async def get_score(query: Annotated[ScoreQuery, Query()], request: Request, sta
         grid = score_grid(state.catalog, query)
         if request.scope.get(BODILESS):
             return Response(media_type="application/json")
-        samples = await while_connected(request, state.engine.sample(grid.job, caller_of(request).key))
+        with await in_memory(request, grid.served, state):
+            samples = await while_connected(request, state.engine.sample(grid.job, caller_of(request).key))
         return Response(await off_the_loop(state, _as_json, grid, samples.data), media_type="application/json")
 
 
