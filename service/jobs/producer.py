@@ -9,7 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +26,7 @@ from service.http.problems import Problem
 from service.jobs.batch_lines import WrongLines
 from service.jobs.batch_specification import BatchSpecification
 from service.jobs.chunk import Chunk, OtherBytes, Template, Written
+from service.jobs.claimed import Claimed
 from service.jobs.results import Results
 from service.jobs.specification import InChunks, Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
@@ -50,22 +51,6 @@ class Retention:
 
     seconds: float
     bytes: int
-
-
-@dataclass(eq=False)
-class Claimed:
-    """A job that this process works on.
-
-    left     the first rows of the chunks that nobody makes at present
-    working  the tasks that make some
-    """
-
-    record: JobRecord
-    specification: InChunks
-    left: deque[int]
-    working: set[asyncio.Task[None]] = field(default_factory=set)
-    template: tuple[Catalog, Template] | None = None
-    paused: str | None = None
 
 
 class Producer:
