@@ -6,7 +6,6 @@ A checkpoint explains itself: nothing is guessed from a file's name, and nothing
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, Self
 
@@ -70,12 +69,12 @@ class Checkpoint(Generic[NetworkT]):
     def metrics(self) -> Mapping[str, Any]:
         return self.config.metrics
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Of the network's weights, which are not to change after this was asked."""
+        """Of the network's weights."""
         return fingerprint(self.network) if self.on_disk is None else self.on_disk.fingerprint
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Equal for two whose networks and graphs are: 64 hexadecimal digits. The config does not count."""
         if self.on_disk is not None:

@@ -129,7 +129,6 @@ class Worker:
     def _serve(self) -> None:
         while self._receive() and not self.aborted:
             self.beat = time.monotonic()
-            self._let_go()  # before another model takes memory
             if self._loading:
                 self._load_on()
             if self._scheduler:
@@ -139,6 +138,7 @@ class Worker:
                     self._finish(number)
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
                     self._preview(self._tickets[number])
+            self._let_go()
             requests = [ticket for ticket in self._tickets.values() if not ticket.background]
             self._rows_queued = sum(len(ticket.job) for ticket in requests if ticket.started is None)
             self._rows_active = sum(len(ticket.job) for ticket in requests) - self._rows_queued
