@@ -34,10 +34,7 @@ def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: Jo
 
     Raises Problem (404, 422) that says what there is, or EngineStopped while the model is not ready.
     """
-    for field in OF_PICTURES:
-        if getattr(body, field) is not None:
-            raise invalid(field, "does not apply to jobs", getattr(body, field))
-    _refuse_edits(body)
+    _refuse_other_fields(body)
     rows = _rows(body)
     label, whole_plan = _example_label(catalog, body)
     resolved = _resolved(catalog, body, label)
@@ -74,7 +71,17 @@ def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: Jo
 
 def model_of(catalog: Catalog, body: JobRequest) -> Served:
     """The model that makes the job's rows. Raises Problem (404, 422)."""
+    _refuse_other_fields(body)
+    _rows(body)
     return _resolved(catalog, body, _example_label(catalog, body)[0]).choice.served
+
+
+def _refuse_other_fields(body: JobRequest) -> None:
+    """Of a request, those that do not apply to jobs."""
+    for field in OF_PICTURES:
+        if getattr(body, field) is not None:
+            raise invalid(field, "does not apply to jobs", getattr(body, field))
+    _refuse_edits(body)
 
 
 def _rows(body: JobRequest) -> int:
