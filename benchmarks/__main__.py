@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import answer_costs, devices, edits, engine, guidance, idle, jobs, reproducibility, same_bytes, soak
+from benchmarks import (
+    answer_costs,
+    background_job,
+    devices,
+    edits,
+    engine,
+    guidance,
+    idle,
+    reproducibility,
+    same_bytes,
+    soak,
+)
 from benchmarks.peers import compare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -56,7 +67,7 @@ def run_jobs(
     points: Annotated[int, typer.Option(min=20_000, help="Points, for the memory.")] = 1_000_000,
 ) -> None:
     """A data set by one job: its rate over the bare network's, how many are right, the store's part, memory."""
-    jobs.run(rows, points)
+    background_job.run(rows, points)
 
 
 @app.command("latency")

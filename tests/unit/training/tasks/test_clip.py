@@ -32,7 +32,7 @@ CLIP = {
     "network": {"kind": "image-encoder", "channels": [8], "blocks": 1, "attention": [], "groups": 4},
     "text": {"outputs": 16, "width": 16, "layers": 1, "heads": 2},
     "schedule": {"T": 50},
-    "optimisation": {"steps": 80, "batch_size": 64, "learning_rate": 3e-3, "warmup_steps": 10, "ema_decay": 0.9},
+    "optimisation": {"steps": 200, "batch_size": 64, "learning_rate": 3e-3, "warmup_steps": 10, "ema_decay": 0.9},
 }
 TEXT_CFG = {
     "name": "mnist-text-cfg",
