@@ -151,7 +151,7 @@ def test_what_is_asked_otherwise_is_sampled_as_the_cards_advise_for_that(at):
     visit.choose("in words")
     visit.wait_for_address("guidance=clip", "sampler=ddpm", "variance=fixed-small", "steps=20")
     visit.choose("4")
-    visit.wait_for_address("model=mnist-cfg", "sampler=dpmpp-2m", "steps=50")
+    visit.wait_for_address("model=mnist-cfg", "sampler=dpmpp-2m", "steps=20")
     visit = at("/?dataset=mnist&label=4&sampler=ddim&steps=3&guidance_scale=2&seed=1")
     visit.wait_until_done()
     visit.choose("5")
