@@ -443,7 +443,7 @@ def view(request, visit, shipped) -> Iterator[tuple[str, Visit]]:
     shown.page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_serious(view, scheme):
     _, visit = view
     visit.page.emulate_media(color_scheme=scheme)

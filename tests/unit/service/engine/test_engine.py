@@ -375,9 +375,8 @@ def test_models_of_one_classifier_share_it(make_engine):
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
 
 
-@pytest.mark.parametrize(
-    ("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), pytest.param("images", (16,), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "sizes"), [("points", (1, 2, 3, 4, 5, 6, 7, 8, 16)), ("images", (16,))])
 def test_compiled_networks_are_compiled_before_anything_is_served(make_engine, monkeypatch, name, sizes):
     """By a compiler that only records the graphs. Torch gives up after eight of them, unless it is told otherwise."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

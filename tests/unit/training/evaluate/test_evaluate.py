@@ -254,7 +254,7 @@ def own_table(folder: Path, columns: int) -> FiniteSet:
     return data
 
 
-@pytest.mark.parametrize("columns", [1, 64])
+@pytest.mark.parametrize("columns", [1, pytest.param(64, marks=pytest.mark.slow)])
 def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tmp_path, columns, capsys):
     data = own_table(tmp_path, columns)
     metrics = evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(CPU))

@@ -392,6 +392,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     assert len(made) == 2 * settings + 1
 
 
+@pytest.mark.slow
 def test_steps_and_guidance_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
     """Of images, whose figures are made up, and of points, of which there are pictures only."""
     checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
@@ -551,6 +552,7 @@ def test_a_folder_of_another_name_is_refused(tmp_path):
         command.make_report(tmp_path, tmp_path / "reports", CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mnist_files")
 def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkeypatch):
     """The whole way, on tiny checkpoints whose figures mean nothing."""

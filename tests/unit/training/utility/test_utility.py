@@ -223,7 +223,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize("kind", [pytest.param("images", marks=pytest.mark.slow), "table"])
 def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
