@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from model.checkpoints.base import WEIGHTS
 from model.text_encoder import FILE as TEXT_WEIGHTS
+from training.identified_json import read_identified, write_identified
 from training.report.grid import Measured, Setting
 
 # The fields of a config that say what its weights mean, and how a picture becomes a hint.
@@ -27,7 +28,7 @@ class MeasurementStore:
     def __init__(self, path: Path, identity: Mapping[str, str]):
         self._path = path
         self._identity = dict(identity)
-        known = self._read()
+        known = read_identified(path, self._identity)
         self._metrics = {_setting(entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
         self._pictures: dict[str, str] = known.get("pictures", {})
 
@@ -63,25 +64,14 @@ class MeasurementStore:
         self._write()
 
     def _write(self) -> None:
-        document = {
-            "identity": self._identity,
+        fields = {
             "pictures": self._pictures,
             "measurements": [
                 {"setting": asdict(setting), "metrics": metrics}
                 for setting, metrics in sorted(self._metrics.items(), key=lambda item: repr(item[0]))
             ],
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(document, indent=1) + "\n")
-        partial.replace(self._path)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return document if document.get("identity") == self._identity else {}
+        write_identified(self._path, self._identity, fields)
 
 
 def _setting(fields: Mapping[str, Any]) -> Setting:

@@ -23,13 +23,13 @@ from training.utility.arms import ARMS
 from training.utility.augmentation import classical_augmentation
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Experiment, Grid
-from training.utility.generator import Closed, Generator, Semi, Shipped, train_denoiser
+from training.utility.generator import SAMPLING, Closed, Generator, Semi, Shipped, train_denoiser
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 TIMED_STEPS = 3
-EVALUATIONS = 2 * 12  # of the network, for each sample: classifier-free guidance in 12 steps
+EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
 
 def utility(

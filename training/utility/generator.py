@@ -27,7 +27,6 @@ NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "images": UNetConfig(channels=(32, 64), blocks=1),
     "points": MLPConfig(width=128, blocks=3, frequencies=64),
 }
-LABEL_DROP = 0.1
 ROUNDS = 4  # of drawing samples that are not read as asked
 
 
@@ -146,7 +145,7 @@ def train_denoiser(
         network: nn.Module = config.build_network().to(memory_format=torch.channels_last)
     if start is not None:
         network.load_state_dict(start)
-    loss_of = DenoisingLoss(schedule, config.prediction, ObjectiveSection(label_drop=LABEL_DROP), data)
+    loss_of = DenoisingLoss(schedule, config.prediction, ObjectiveSection(), data)
     averaging = get_ema_multi_avg_fn(options.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types for it
     average = AveragedModel(network, multi_avg_fn=averaging)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)

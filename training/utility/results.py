@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from training.identified_json import read_identified, write_identified
 from training.utility.classifier import Score
 
 
@@ -57,7 +58,7 @@ class Results:
 
     def __init__(self, path: Path, identity: Mapping[str, Any]):
         self._path, self._identity = path, json.loads(json.dumps(dict(identity)))
-        known = self._read()
+        known = read_identified(path, self._identity)
         self.cells = {Cell(**one["cell"]): _score(one["score"]) for one in known.get("cells", [])}
         self.nearness = {Taught(**one["taught"]): Nearness(**one["nearness"]) for one in known.get("taught", [])}
 
@@ -70,22 +71,11 @@ class Results:
         self._write()
 
     def _write(self) -> None:
-        document = {
-            "identity": self._identity,
+        fields = {
             "cells": [{"cell": asdict(cell), "score": asdict(score)} for cell, score in self.cells.items()],
             "taught": [{"taught": asdict(one), "nearness": asdict(found)} for one, found in self.nearness.items()],
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(document, indent=1) + "\n")
-        partial.replace(self._path)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return document if document.get("identity") == self._identity else {}
+        write_identified(self._path, self._identity, fields)
 
 
 def _score(fields: Mapping[str, Any]) -> Score:
