@@ -39,7 +39,7 @@ RENAMED: Mapping[str, str] = {
 }
 """Old name → new name of a field, or `parent.name` where only that object's is meant. Either checkout is read so."""
 
-MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee", "seconds"})
+MEASURED = frozenset({"timings", "created", "network_evaluations_per_second", "knee", "seconds", "milliseconds"})
 """Fields (by their new names) that differ from run to run."""
 
 RESHAPED = frozenset({"samplers", "ways"})

@@ -12,8 +12,11 @@ from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
 from service.http.problems import InvalidField, Problem, invalid, of_validation
 from service.requests.field_names import field_meant
+from service.requests.labels import index_of
 from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers
-from service.requests.model_choice import models_with_prompts
+from service.requests.model_choice import choose, models_with_prompts
+from service.requests.prompts import class_named
+from service.requests.quality import Quality
 from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import MAX_PROMPT, SampleRequest, ranges
 
@@ -21,6 +24,10 @@ MAX_N = 10
 MAX_SIDE = 1024  # pixels of a picture
 SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 IGNORED = "Changes nothing here."
+QUALITIES: Mapping[str, Quality | None] = {
+    "low": "low", "medium": "medium", "high": "high", "auto": "auto", "hd": "high", "standard": None
+}  # fmt: skip
+"""What OpenAI's words mean here."""
 
 
 class ImagesOptions(BaseModel):
@@ -42,7 +49,11 @@ class ImagesOptions(BaseModel):
     background: Literal["auto", "opaque"] | None = None
     stream: Literal[False] | None = None
     partial_images: Literal[0] | None = None
-    quality: Literal["auto", "standard", "hd", "low", "medium", "high"] | None = Field(None, description=IGNORED)
+    quality: Literal["auto", "standard", "hd", "low", "medium", "high"] | None = Field(
+        None,
+        description="As at POST /sample: `low` is 1 network evaluation, `medium` 2, where a few-step student can draw "
+        "the prompt; `high`, or `hd`, is the many-step model, as `standard`. `model` and `steps` say more, and win.",
+    )
     style: Literal["vivid", "natural"] | None = Field(None, description=IGNORED)
     moderation: Literal["auto", "low"] | None = Field(None, description=IGNORED)
     output_compression: int | None = Field(None, ge=0, le=100, description=IGNORED)
@@ -61,7 +72,7 @@ class ImagesOptions(BaseModel):
     @property
     def ignored(self) -> list[str]:
         """The fields that ask for something else than the default, and change nothing here."""
-        meaningless = ("quality", "style", "moderation", "output_compression", "user")
+        meaningless = ("style", "moderation", "output_compression", "user")
         return [name for name in meaningless if getattr(self, name) not in (None, "auto")]
 
 
@@ -95,8 +106,28 @@ def resolve_images(catalog: Catalog, body: ImagesOptions, asked: Mapping[str, An
         raise invalid("response_format", "b64_json: nothing is kept that a URL could name", "url")
     zoom, fits = _zoom(body.size, data.shape)
     wanted = body.model_dump(include={"n", "seed", "steps", "guidance_scale"}) | dict(asked)
-    resolved = resolve(catalog, SampleRequest(dataset=data.dataset, model=model, **wanted))
-    return ResolvedImages(resolved, zoom, body.ignored + ([] if fits else ["size"]))
+    request = SampleRequest(dataset=data.dataset, model=model, **wanted)
+    quality = QUALITIES[body.quality] if body.quality is not None and body.model is None else None
+    few_steps = None if quality is None else _few_steps(catalog, request.model_copy(update={"model": None}), quality)
+    ignored = body.ignored
+    if few_steps is None and body.quality in ("low", "medium"):
+        ignored.insert(0, "quality")
+    return ResolvedImages(resolve(catalog, few_steps or request), zoom, ignored + ([] if fits else ["size"]))
+
+
+def _few_steps(catalog: Catalog, request: SampleRequest, quality: Quality) -> SampleRequest | None:
+    """The request as a student answers it, by the prompt or by the class that the prompt names and says nothing
+    besides; None where none does."""
+    asked: list[tuple[SampleRequest, str | None]] = [(request, None)]
+    text = choose(catalog, request).served.text
+    if text is not None and request.prompt is not None:
+        names = class_named(text.config.vocabulary, request.prompt)
+        asked += [(request.model_copy(update={"prompt": None, "label": name}), name) for name in names]
+    for one, label in asked:
+        choice = choose(catalog, one.model_copy(update={"quality": quality}))
+        if choice.steps is not None and (label is None or index_of(label, choice.label_names) is not None):
+            return choice.request
+    return None
 
 
 def prompted_models(catalog: Catalog) -> list[str]:

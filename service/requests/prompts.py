@@ -4,6 +4,8 @@ from model.vocabulary import PromptError, Vocabulary, Words
 from service.http.problems import invalid
 from service.requests.labels import class_number
 
+ARTICLES = {"a", "an", "the"}
+
 
 def parse_prompt(vocabulary: Vocabulary, prompt: str, label: int | str | list[int | str] | None) -> tuple[str, Words]:
     """(the prompt, its words). The label is put into words, unless the prompt says it already.
@@ -28,3 +30,15 @@ def parse_prompt(vocabulary: Vocabulary, prompt: str, label: int | str | list[in
         says = " and ".join(vocabulary.label_words[one][0] for one in words.labels)
         raise invalid("label", f"the prompt says {says}, the label something else: leave one away", label)
     return prompt, words
+
+
+def class_named(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
+    """What the class is called that the prompt names, where it says nothing besides: "7" or "a seven"; else nothing."""
+    try:
+        words = vocabulary.read(prompt)
+    except PromptError:
+        return ()
+    if len(words.labels) != 1:
+        return ()
+    names = vocabulary.label_words[words.labels[0]]
+    return names if set(words.words) <= {*names, *ARTICLES} else ()

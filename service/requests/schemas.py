@@ -129,9 +129,9 @@ class SampleFields(BaseModel):
     model: str | None = Field(None, max_length=64, description="Pins one checkpoint, by its name at /models.")
     quality: Quality | None = Field(
         None, description="For models that have a few-step student: `low` is its 1 evaluation, `medium` 2, `high` the "
-        "many-step model. `auto` is the fewest whose label accuracy is at most 0.005 below that of `high`, and "
-        "precision and recall at most 0.02, on the cards. `model`, `sampler` and `steps` say more, and win. Default: "
-        "as `high`.",
+        "many-step model. `auto` is the fewest whose label accuracy is at most 0.005 below that of `high`, "
+        "precision and recall at most 0.02, and of points the sliced Wasserstein ratio at most 0.5 above, on the "
+        "cards. `model`, `sampler` and `steps` say more, and win. Default: as `high`.",
     )  # fmt: skip
     previews: int | None = Field(
         None, ge=0, le=50, description="How often x̂0 is shown on the way, with Accept: text/event-stream. Default: 10."

@@ -12,6 +12,7 @@ from service.http.problems import Problem
 from service.requests.control_image import Hint
 from service.requests.edit_schemas import InitRequest, MaskRequest, VariationsRequest
 from service.requests.model_choice import choose
+from service.requests.quality import Quality
 from service.requests.resolve import Resolved, resolve
 from service.requests.schemas import ControlRequest, GuidanceMethod, SampleRequest
 
@@ -33,6 +34,26 @@ class Way:
     def named(self) -> dict[str, str]:
         """The fields that pin this way."""
         return {"guidance": self.resolved.guidance.guidance, "model": self.resolved.choice.name}
+
+
+@dataclass(frozen=True, eq=False)
+class QualityWay:
+    """What `quality` means beside a label, a prompt or nothing."""
+
+    asks: Asks
+    quality: Quality
+    resolved: Resolved
+
+
+def qualities_of(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
+    """Nothing of a dataset without a few-step student: every quality is the same there."""
+    if all(served.checkpoint.config.distilled is None for served in catalog.datasets[dataset]):
+        return
+    for asks in get_args(Asks):
+        for quality in get_args(Quality):
+            resolved = _resolved(catalog, _fields(catalog, dataset, asks, {"quality": quality}))
+            if resolved is not None:
+                yield QualityWay(asks, quality, resolved)
 
 
 def ways_of(catalog: Catalog) -> Mapping[str, tuple[Way, ...]]:
@@ -59,17 +80,9 @@ def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
 
 def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin: dict[str, str]) -> Way | None:
     """None where a request is refused that asks so."""
-    fields: dict[str, Any] = {"dataset": dataset, "n": 1, "seed": 0, **pin}
-    if hint is not None:
-        fields["control"] = ControlRequest(kind=hint, image="-")  # `resolve` looks at no pixels
-    if asks == "label":
-        fields["label"] = 0
-    if asks == "prompt":
-        text = choose(catalog, SampleRequest(**fields, prompt="-")).served.text
-        fields["prompt"] = "-" if text is None else text.config.vocabulary.words[0]
-    try:
-        resolved = resolve(catalog, SampleRequest(**fields))
-    except Problem:
+    fields = _fields(catalog, dataset, asks, {**pin, **_hinted(hint)})
+    resolved = _resolved(catalog, fields)
+    if resolved is None:
         return None
     edits = tuple(edit for edit in get_args(Edit) if _may_begin(catalog, fields, resolved, edit))
     if hint is None:
@@ -77,6 +90,29 @@ def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin:
     _, height, width = resolved.choice.config.data.shape
     blank = Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale)
     return Way(asks, hint, resolved.with_hint(blank), edits)
+
+
+def _hinted(hint: HintKind | None) -> dict[str, Any]:
+    return {} if hint is None else {"control": ControlRequest(kind=hint, image="-")}  # `resolve` looks at no pixels
+
+
+def _fields(catalog: Catalog, dataset: str, asks: Asks, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a request for one sample that asks so."""
+    fields: dict[str, Any] = {"dataset": dataset, "n": 1, "seed": 0, **more}
+    if asks == "label":
+        fields["label"] = 0
+    if asks == "prompt":
+        text = choose(catalog, SampleRequest(**fields, prompt="-")).served.text
+        fields["prompt"] = "-" if text is None else text.config.vocabulary.words[0]
+    return fields
+
+
+def _resolved(catalog: Catalog, fields: Mapping[str, Any]) -> Resolved | None:
+    """None where the request is refused."""
+    try:
+        return resolve(catalog, SampleRequest(**fields))
+    except Problem:
+        return None
 
 
 def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edit: Edit) -> bool:
@@ -90,8 +126,4 @@ def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edi
         "seed_to": {"seed_to": 1},
         "variations_of": {"variations_of": VariationsRequest(seed=1, amount=0.5)},
     }
-    try:
-        resolve(catalog, SampleRequest(**(fields | {"model": resolved.choice.name} | more[edit])))
-    except Problem:
-        return False
-    return True
+    return _resolved(catalog, fields | {"model": resolved.choice.name} | more[edit]) is not None

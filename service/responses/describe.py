@@ -14,8 +14,9 @@ from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot, ReadyModel
 from service.requests.model_choice import GRADIENT_GUIDANCE, models_with_prompts
 from service.requests.refusals import guidances
+from service.requests.resolve import Resolved
 from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
-from service.requests.ways import Way
+from service.requests.ways import QualityWay, Way, qualities_of
 from service.responses.models_answer import (
     ControlNetAnswer,
     DatasetAnswer,
@@ -26,6 +27,7 @@ from service.responses.models_answer import (
     ModelEngineAnswer,
     ModelsAnswer,
     PromptsAnswer,
+    QualityAnswer,
     SamplerAnswer,
     SamplerOptionAnswer,
     Sampling,
@@ -83,6 +85,7 @@ def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[s
         max_n=MAX_ROWS[data.kind],
         default_n=DEFAULT_ROWS[data.kind],
         ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways],
+        qualities=[_quality(way, engine.get(way.resolved.choice.served.key)) for way in qualities_of(catalog, name)],
         models=[_model(one, engine.get(one.key)) for one in served],
     )
 
@@ -105,11 +108,6 @@ def _prompts(understanding: Sequence[Served]) -> PromptsAnswer | None:
 
 def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
     choice, options, guidance, job = way.resolved.choice, way.resolved.options, way.resolved.guidance, way.resolved.job
-    seconds = None
-    if ready is not None:
-        rows = DEFAULT_ROWS[choice.config.data.kind]
-        passes = (rows * evaluations for evaluations in job.network_evaluations_by_step)
-        seconds = float(f"{sum(map(ready.curve.idle_pass_seconds, passes)):.3g}")
     return WayAnswer(
         asks=way.asks,
         hint=way.hint,
@@ -127,8 +125,30 @@ def _way(way: Way, ready: ReadyModel | None) -> WayAnswer:
             control_scale=None if way.hint is None else choice.control_scale,
         ),
         network_evaluations=job.network_evaluations,
-        seconds=seconds,
+        seconds=_idle_seconds(way.resolved, ready),
     )
+
+
+def _quality(way: QualityWay, ready: ReadyModel | None) -> QualityAnswer:
+    seconds = _idle_seconds(way.resolved, ready)
+    return QualityAnswer(
+        asks=way.asks,
+        quality=way.quality,
+        model=way.resolved.choice.name,
+        sampler=way.resolved.options.sampler,
+        steps=way.resolved.options.steps,
+        network_evaluations=way.resolved.job.network_evaluations,
+        milliseconds=None if seconds is None else float(f"{1000 * seconds:.3g}"),
+    )
+
+
+def _idle_seconds(resolved: Resolved, ready: ReadyModel | None) -> float | None:
+    """Of `default_n` samples, to three digits; None while the model is not loaded."""
+    if ready is None:
+        return None
+    rows = DEFAULT_ROWS[resolved.choice.config.data.kind]
+    passes = (rows * evaluations for evaluations in resolved.job.network_evaluations_by_step)
+    return float(f"{sum(map(ready.curve.idle_pass_seconds, passes)):.3g}")
 
 
 def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:

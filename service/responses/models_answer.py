@@ -9,6 +9,7 @@ from model.conditions import Conditioning, HintKind
 from model.hints import Framing
 from model.sampler_spec import OptionName, Variance
 from service.engine.row_functions import Backend
+from service.requests.quality import Quality
 from service.requests.schemas import GuidanceMethod
 from service.requests.ways import Asks, Edit
 
@@ -70,6 +71,21 @@ class WayAnswer(BaseModel):
         description="An estimate: how long `default_n` samples take on this device while it is idle, by the passes "
         "timed so far. A pass of a ControlNet or for a gradient counts as one of the network. Null while the model "
         "is not loaded."
+    )
+
+
+class QualityAnswer(BaseModel):
+    """What `quality` means beside a label, a prompt or nothing, with the defaults."""
+
+    asks: Asks
+    quality: Quality
+    model: str = Field(description="The checkpoint that answers.")
+    sampler: str
+    steps: int
+    network_evaluations: int = Field(description="Network evaluations of one sample.")
+    milliseconds: float | None = Field(
+        description="An estimate: how long `default_n` samples take on this device while it is idle, by the passes "
+        "timed so far. Null while the model is not loaded."
     )
 
 
@@ -161,6 +177,7 @@ class DatasetAnswer(BaseModel):
         description="Every way to ask. Of those with the same `asks` and `hint` the first is the answer where neither "
         "guidance nor model is named; the first with some guidance is the answer where this guidance alone is named."
     )
+    qualities: list[QualityAnswer] = Field(description="Empty where no model has a few-step student.")
     models: list[ModelAnswer]
 
 

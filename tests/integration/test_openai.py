@@ -38,7 +38,8 @@ def official(client, key="sesame", **options) -> openai.OpenAI:
 
 @pytest.mark.parametrize(
     "options",
-    [{"quality": "auto"}, {"output_format": "png"}, {"background": "auto"}, {"background": "opaque"},
+    [{"quality": "auto"}, {"quality": "high"}, {"quality": "hd"}, {"quality": "standard"},
+     {"output_format": "png"}, {"background": "auto"}, {"background": "opaque"},
      {"moderation": "auto"}, {"stream": False}, {"partial_images": 0}, {"n": 1}, {"n": None}, {"size": "auto"},
      {"response_format": "b64_json"}, {"quality": None, "style": None, "user": None, "output_compression": None},
      {"size": "8x8"}, {"n": 1.0}],
@@ -52,8 +53,8 @@ def test_a_value_that_means_the_default_changes_nothing(client, options):
 
 @pytest.mark.parametrize(
     "options",
-    [{"quality": "hd"}, {"quality": "standard"}, {"style": "vivid"}, {"moderation": "low"}, {"user": "somebody"},
-     {"output_compression": 100}, {"quality": "high", "style": "natural"}],
+    [{"quality": "low"}, {"quality": "medium"}, {"style": "vivid"}, {"moderation": "low"}, {"user": "somebody"},
+     {"output_compression": 100}, {"quality": "low", "style": "natural"}],
 )  # fmt: skip
 def test_a_value_that_means_nothing_here_is_named_as_ignored(client, options):
     answer = client.post(GENERATIONS, json=ASKED | options)

@@ -1,10 +1,13 @@
 """A student that is served: what it answers, what it refuses, and that nobody gets it unasked."""
 
+import base64
 import io
 
 import numpy as np
+import openai
 import pytest
 import torch
+from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.conditions import Conditions
@@ -12,7 +15,7 @@ from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
 from service.requests.quality import student_steps
-from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student
+from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student, tiny_text_checkpoint
 
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 
@@ -119,6 +122,86 @@ def test_auto_is_the_fewest_steps_within_the_tolerance(accuracies, steps):
     )
     many = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": measured(0.998, 50)}})
     assert student_steps("auto", student, many) == steps
+
+
+def test_without_figures_of_either_nothing_is_nearly_as_good():
+    student = tiny_student().config.model_copy(update={"metrics": {"measured": measured(0.99, 2)}})
+    labels_alone = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": {"label_accuracy": 0.9}}})
+    assert student_steps("auto", student, labels_alone) is None  # noise is given a class too
+    teacher = {"measured": {"precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": 1.2}}
+    points = tiny_checkpoint().config.model_copy(update={"metrics": teacher})
+    assert student_steps("auto", student, points) is None
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [(1.6, 2), (1.8, None)])
+def test_of_points_the_distance_may_be_a_little_larger(ratio, steps):
+    found = {"steps": 2, "precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": ratio}
+    of_teacher = {"steps": 2, "precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": 1.2}  # no column of its own
+    student = tiny_student().config.model_copy(update={"metrics": {"mnist-tiny": of_teacher, "measured": found}})
+    many = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": of_teacher}})
+    assert student_steps("auto", student, many) == steps
+
+
+def test_models_lists_what_every_quality_takes(client):
+    dataset = client.get("/models").json()["datasets"]["mnist"]
+    found = {(one["asks"], one["quality"]): one for one in dataset["qualities"]}
+    assert set(found) == {(asks, quality) for asks in ("nothing", "label") for quality in QUALITIES}
+    for (asks, quality), one in found.items():
+        fields = {"label": None} if asks == "nothing" else {}
+        before = evaluations(client, one["model"])
+        answer = client.post("/sample", json=SEVEN | fields | {"quality": quality}).headers
+        assert answer["x-model"] == one["model"]
+        assert evaluations(client, one["model"]) - before == one["network_evaluations"]
+        assert one["milliseconds"] > 0
+
+
+QUALITIES = ("low", "medium", "high", "auto")
+
+
+@pytest.fixture
+def of_prompts(make_client, tmp_path):
+    """A teacher, its student, and a model of prompts, as OpenAI's client sees them; and the plain client."""
+    text, student = tiny_text_checkpoint(), tiny_student()
+    save_checkpoint(tmp_path / text.config.name, text.config, text.network, text.text)
+    save_checkpoint(tmp_path / student.config.name, student.config, student.network)
+    save_tiny(tmp_path, IMAGES)
+    client = make_client(checkpoints=tmp_path, precision="float32")
+    return openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=client), client
+
+
+@pytest.mark.parametrize(
+    ("prompt", "more", "model", "ignored"),
+    [
+        ("a seven", {"quality": "low"}, "mnist-fast", None),
+        ("7", {"quality": "medium"}, "mnist-fast", None),
+        ("7", {"quality": "auto"}, "mnist-text-cfg", None),  # nothing is measured
+        ("7", {"quality": "high"}, "mnist-text-cfg", None),
+        ("7", {"quality": "hd"}, "mnist-text-cfg", None),
+        ("7", {}, "mnist-text-cfg", None),
+        ("thin seven", {"quality": "low"}, "mnist-text-cfg", "quality"),  # no student reads words
+        ("7 and 3", {"quality": "low"}, "mnist-text-cfg", "quality"),
+        ("7", {"quality": "low", "model": "mnist-text-cfg"}, "mnist-text-cfg", "quality"),
+        ("7", {"quality": "low", "extra_body": {"steps": 3}}, "mnist-text-cfg", "quality"),
+    ],
+)
+def test_openais_client_asks_for_quality(of_prompts, prompt, more, model, ignored):
+    official, _ = of_prompts
+    extra = {"seed": 3} | more.pop("extra_body", {})
+    answer = official.images.with_raw_response.generate(prompt=prompt, extra_body=extra, **more)
+    assert (answer.headers["x-model"], answer.headers.get("x-ignored-fields")) == (model, ignored)
+
+
+def test_low_quality_is_the_picture_of_the_class_in_one_evaluation(of_prompts):
+    official, client = of_prompts
+    (image,) = official.images.generate(prompt="a seven", quality="low", extra_body={"seed": 3}).data
+    assert evaluations(client, "mnist-fast") == 1
+    asked = SEVEN | {"quality": "low"}
+    (same,) = client.post("/sample", json=asked, headers={"Accept": "application/json"}).json()["images"]
+    assert np.array_equal(*(pixels(one) for one in (image.b64_json, same["b64_png"])))
+
+
+def pixels(png: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
 
 
 @pytest.mark.parametrize("fields", [{"steps": 1}, {"steps": 4}, {"guidance": "none"}, {"label": None}])

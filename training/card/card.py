@@ -13,12 +13,12 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
-from model.checkpoints.distilled import STEPS, DistilledConfig
 from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from model.text_encoder import TextConfig
 from training.card.data_rows import distortion, source_rows
+from training.card.few_step_rows import few_step_rows
 from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
 from training.card.usability import first_line
@@ -66,7 +66,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         f"| schedule | {config.schedule.description} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance{_clipping(config)} |",
-        *([_distilled(config.distilled)] if config.distilled is not None else []),
+        *(few_step_rows(config.distilled, config.metrics) if config.distilled is not None else []),
         _trained_on(name, config.recipe) if config.imported is None else f"| imported from | {config.imported} |",
         f"| recommended | {_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
@@ -114,17 +114,6 @@ def _clipping(config: DenoiserConfig) -> str:
 def _shares(config: DenoiserConfig) -> str:
     """The labels' shares of the training data, of as many labels as a card lists."""
     return listed([f"{name} {share:.1%}" for name, share in zip(config.data.labels, config.label_shares, strict=True)])
-
-
-def _distilled(student: DistilledConfig) -> str:
-    low, high = student.guidance_range
-    interval = student.guidance_interval
-    where = "" if interval is None else f" at noise levels σ {interval[0]:g} … {interval[1]:g}"
-    return (
-        f"| distilled | from {student.teacher}, guided at scales {low:g} … {high:g}{where}: one evaluation a step; "
-        f"sampled by ddim in {listed([str(steps) for steps in STEPS])} steps only; "
-        "a seed gives nearly its teacher's sample |"
-    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:

@@ -7,11 +7,12 @@ import torch
 from model.checkpoints.classifier import ClassifierCheckpoint, load_classifier
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import read_role, save_config
+from model.checkpoints.few_step_quality import MEASURED
 from model.checkpoints.judge import load_judge
 from training.card import card, pictures
 from training.data import trained_on
 from training.evaluate.classifier_evaluation import Accuracies, evaluate_classifier, evaluate_clip, evaluate_judge
-from training.evaluate.command.options import MEASURED, announce
+from training.evaluate.command.options import announce
 from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError

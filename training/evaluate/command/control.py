@@ -9,11 +9,12 @@ from torch import Tensor
 from model.checkpoints.config import SamplingConfig, save_config
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.few_step_quality import MEASURED
 from model.checkpoints.judge import find_judge
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_DATASET
-from training.evaluate.command.options import MEASURED, ChangedSettings, announce, options_of
+from training.evaluate.command.options import ChangedSettings, announce, options_of
 from training.evaluate.hint_evaluation import HintSet, drawing_hints, evaluate_control, held_out_hints
 from training.evaluate.measurement import Metrics, number
 from training.evaluate.sampling_run import SamplingRun

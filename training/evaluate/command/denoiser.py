@@ -5,15 +5,16 @@ from typing import get_args
 
 from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.config import SamplingConfig, save_config
-from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
-from model.checkpoints.distilled import STEPS
+from model.checkpoints.config import SamplingConfig, load_config, save_config
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
+from model.checkpoints.distilled import STEPS, DistilledConfig
+from model.checkpoints.few_step_quality import MEASURED, in_steps
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
-from training.evaluate.command.options import MEASURED, ChangedSettings, announce, count_of, options_of
+from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import Metrics, number, settings_of
@@ -78,6 +79,7 @@ def evaluate_denoiser(
             for steps in sorted(set(STEPS) - {options.steps}):
                 so = options.model_copy(update={"steps": steps})
                 columns[in_steps(steps)], _ = _measured(checkpoint, data, checkpoints, so, run, count)
+            columns |= teacher_column(config.distilled, checkpoints)
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
             columns[MEMORISATION] = found.metrics
@@ -93,9 +95,14 @@ def evaluate_denoiser(
     return metrics
 
 
-def in_steps(steps: int) -> str:
-    """The column of a student in another number of steps than its card advises."""
-    return f"in {steps} step" + ("s" if steps > 1 else "")
+def teacher_column(student: DistilledConfig, checkpoints: Path) -> dict[str, Metrics]:
+    """What the teacher's card has measured, as a column under its name: what `quality` "auto" compares a student with.
+    Nothing where the teacher is not there, or has not been measured."""
+    try:
+        measured = load_config(checkpoints / student.teacher, DenoiserConfig).metrics.get(MEASURED)
+    except CheckpointError:
+        return {}
+    return {} if measured is None else {student.teacher: measured}
 
 
 def _measured(

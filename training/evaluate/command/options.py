@@ -17,7 +17,6 @@ from training.recipe import RecipeError
 IMAGES, FEWEST_IMAGES = 10_000, 1_000
 POINTS = 5_000
 PROMPTS = 2_000
-MEASURED = "measured"  # the column of metrics at the card's own settings, in float32
 
 console = Console(stderr=True, highlight=False)  # standard output has the metrics, for other programs
 

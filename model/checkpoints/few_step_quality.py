@@ -1,0 +1,46 @@
+"""How near a few-step student is to the many-step model, by what their cards have measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.checkpoints.distilled import STEPS
+
+MEASURED = "measured"  # the column of a card at its own settings
+TOLERANCE: Mapping[str, float] = {
+    "label_accuracy": 0.005, "precision": 0.02, "recall": 0.02, "sliced_wasserstein_ratio": 0.5
+}  # fmt: skip
+"""By how much a student's figures may be worse, of those that the many-step model's card has."""
+LESS_IS_BETTER = {"sliced_wasserstein_ratio"}
+NEEDED = {"precision", "recall"}  # without these nothing is known: noise has labels too
+
+Columns = Mapping[str, Mapping[str, Any]]
+"""Metrics of a card, by the name of the measurement."""
+
+
+def in_steps(steps: int) -> str:
+    """The column of a student in another number of steps than its card advises."""
+    return f"in {steps} step" + ("s" if steps > 1 else "")
+
+
+def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
+    """The least number of steps whose figures are within TOLERANCE of the many-step model's; None where none is, or it
+    has not been measured."""
+    if not many_step.keys() >= NEEDED:
+        return None
+    compared = TOLERANCE.keys() & many_step.keys()
+    for steps in STEPS:
+        found = measured_in(student, steps)
+        if all(name in found and _within(name, found[name], many_step[name]) for name in compared):
+            return steps
+    return None
+
+
+def measured_in(student: Columns, steps: int) -> Mapping[str, Any]:
+    """The figures of so many steps; nothing where they were not measured."""
+    own = student.get(MEASURED, {})
+    return own if own.get("steps") == steps else student.get(in_steps(steps), {})
+
+
+def _within(name: str, found: float, needed: float) -> bool:
+    worse = found - needed if name in LESS_IS_BETTER else needed - found
+    return worse <= TOLERANCE[name]
