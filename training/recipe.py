@@ -192,6 +192,15 @@ class JumpSection(StrictConfig):
     share: float = Field(gt=0, le=1)
 
 
+EVEN_JUMPS = tuple(
+    JumpSection(t=t, s=s, share=share)
+    for t, s, share in (
+        (4, 0, 0.27), (4, 2, 0.15), (2, 0, 0.22), (4, 3, 0.09), (3, 2, 0.08), (2, 1, 0.08), (1, 0, 0.11),
+    )
+)  # fmt: skip
+"""Those of plans of 1, 2 and 4 steps. The last of a plan decides what the sample looks like."""
+
+
 class FlowMapSection(StrictConfig):
     """Distillation of a guided teacher into a flow map; see `training.tasks.jump_loss` and `.trajectories`."""
 
@@ -202,7 +211,7 @@ class FlowMapSection(StrictConfig):
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
     precision: TorchPrecision = "float32"  # in which the teacher runs
     on_policy: float = Field(0.75, ge=0, le=1)  # share of rows that start where the student's own jumps lead
-    jumps: tuple[JumpSection, ...] = Field(min_length=1)
+    jumps: tuple[JumpSection, ...] = Field(EVEN_JUMPS, min_length=1)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -70,7 +70,9 @@ def init(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="The base denoiser of a ControlNet. Default: the name in --name.", metavar="NAME"),
+        typer.Option(
+            help="The base denoiser of a ControlNet or a few-step student. Default: the name in --name.", metavar="NAME"
+        ),
     ] = None,
     start_from: Annotated[
         str | None,

@@ -14,12 +14,13 @@ from training.data.data_section import BUILT_IN
 from training.data.training_set import FiniteSet
 from training.disk import need_writable
 from training.init.choices import Draft, comment
+from training.init.few_steps import teacher_config
 from training.init.optimisation import with_steps
 from training.init.own_data import InitOptions, Say, image_section, table_section, written_path
-from training.init.probe import evaluation_seconds, measure_pace
+from training.init.probe import evaluation_seconds, measure_pace, ready_at_once, runs_seconds
 from training.init.propose import recipe_for
 from training.init.roles import IN_ORDER, SUFFIXES, DataSummary, Role, UnsupportedRole
-from training.recipe import RecipeError, parse_recipe, recipe_names
+from training.recipe import FlowMapRecipe, RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
 
 FEWEST_STEPS = 100
@@ -57,7 +58,8 @@ def init(
         data, examples = table_section(path, name, options, say)
     captioned = bool(examples.examples.captions)
     rows = len(examples.with_unlabelled())
-    summary = DataSummary(rows, examples.config, device, captioned, taken_from, len(examples.held_out))
+    teacher = teacher_config(options.base or name, checkpoints, name) if Role.FAST in options.roles else None
+    summary = DataSummary(rows, examples.config, device, captioned, taken_from, len(examples.held_out), teacher)
     roles = options.roles or (Role.CONDITIONAL if examples.config.labels else Role.UNCONDITIONAL,)
     texts, reports = dict[Path, str](), []
     for role in sorted(set(roles), key=IN_ORDER.index):
@@ -94,25 +96,30 @@ def _timed(
         if minutes is not None:
             first += ", then init again with --force: --minutes is not kept, for no step can be timed without it"
         return draft, f"{made.optimisation.steps:,} steps; {first}"
-    task = make_task(made, checkpoints)
+    task = make_task(ready_at_once(made), checkpoints)
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
     pace = measure_pace(task, accelerator)
     seconds, enough = pace.seconds, made.optimisation.steps
-    steps, evaluation = enough, evaluation_seconds(made, summary, pace)
-    if minutes is not None and steps * seconds + evaluation > 60 * minutes:
-        steps = max(0, int((60 * minutes - evaluation) / seconds))
+    steps, evaluation, runs = enough, evaluation_seconds(made, summary, pace), runs_seconds(made, task)
+    beside = evaluation + runs
+    if minutes is not None and steps * seconds + beside > 60 * minutes:
+        steps = max(0, int((60 * minutes - beside) / seconds))
         if steps < FEWEST_STEPS:
-            least = math.ceil((FEWEST_STEPS * seconds + evaluation) / 6) / 10
+            least = math.ceil((FEWEST_STEPS * seconds + beside) / 6) / 10
             smaller = ", or take smaller pictures by --size" if summary.images and "data" in draft.sections else ""
             measured = f" and measuring its samples {_duration(evaluation)}" if evaluation else ""
+            measured += f" and the teacher's runs {_duration(runs)}" if runs else ""
             raise RecipeError(
                 f"{made.name}: a step takes {seconds:.2g} s here{measured}, so that {minutes:g} minutes are {steps} "
                 f"steps, too few to learn anything: allow at least --minutes {least:g}{smaller}"
             )
-        draft = with_steps(draft, steps, made.optimisation.batch_size, summary.rows)
-    total = _duration(steps * seconds + evaluation)
+        rows = (made.distillation.trajectories, "runs") if isinstance(made, FlowMapRecipe) else (summary.rows,)
+        draft = with_steps(draft, steps, made.optimisation.batch_size, *rows)
+    total = _duration(steps * seconds + beside)
     duration = f"about {total} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"
+    if runs:
+        duration += f", of which {_duration(runs)} for the teacher's runs"
     if evaluation:
         duration += f", of which {_duration(evaluation)} to measure its samples afterwards"
     if pace.shared:

@@ -35,7 +35,7 @@ def optimisation_for(summary: DataSummary, *, rate: float, decay: float, share: 
         else ""
     )
     return Section(
-        _schedule(steps, batch, summary.rows)
+        training_length(steps, batch, summary.rows)
         | {
             "batch_size": Choice(batch),
             "learning_rate": Choice(rate),
@@ -45,20 +45,20 @@ def optimisation_for(summary: DataSummary, *, rate: float, decay: float, share: 
     )
 
 
-def with_steps(draft: Draft, steps: int, batch: int, rows: int) -> Draft:
+def with_steps(draft: Draft, steps: int, batch: int, rows: int, what: str = "rows") -> Draft:
     """The same recipe over as many steps as there is time for, with batches of `batch` rows."""
     section = draft.sections["optimisation"]
-    shorter = _schedule(steps, batch, rows, "as many as --minutes allow; ")
+    shorter = training_length(steps, batch, rows, what, "as many as --minutes allow; ")
     return replace(
         draft, sections=draft.sections | {"optimisation": replace(section, choices=section.choices | shorter)}
     )
 
 
-def _schedule(steps: int, batch: int, rows: int, why: str = "") -> Choices:
-    """Everything that depends on the number of steps."""
+def training_length(steps: int, batch: int, rows: int, what: str = "rows", why: str = "") -> Choices:
+    """Everything that depends on the number of steps. `rows`, called `what`, are trained on."""
     decay = min(0.999, round(1 - 10 / steps, 4))
     return {
-        "steps": Choice(steps, f"{why}{steps * batch / rows:,.0f} passes over the {rows:,} rows"),
+        "steps": Choice(steps, f"{why}{steps * batch / rows:,.0f} passes over the {rows:,} {what}"),
         "warmup_steps": Choice(min(200, steps // 5)),
         "ema_decay": Choice(decay, f"averages about the last {1 / (1 - decay):,.0f} steps"),
         "save_every": Choice(max(1, steps // 10)),

@@ -38,7 +38,7 @@ class InitOptions:
     unlabelled  a folder of images without a label
     without     columns that are left out
     minutes     that training may take, for each recipe
-    base        the name of a ControlNet's base denoiser
+    base        the name of the base denoiser of a ControlNet or a few-step student
     start_from  the folder of a checkpoint whose weights training starts from
     """
 

@@ -4,6 +4,7 @@ import torch
 
 from training.init.architecture import denoiser_network, encoder_network
 from training.init.choices import Choice, Choices, Draft, Section
+from training.init.few_steps import few_step_recipe
 from training.init.optimisation import optimisation_for
 from training.init.roles import CONTROLNETS, DENOISERS, FEW, DataSummary, Role, check_role
 from training.init.survey import ImageSurvey
@@ -42,10 +43,13 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
     Raises UnsupportedRole if the data lack what the role needs.
     """
     check_role(role, summary)
-    head: Choices = {} if role in DENOISERS else {"role": Choice(role.split("-")[0])}
+    written = "flow-map" if role == Role.FAST else role.split("-")[0]
+    head: Choices = {} if role in DENOISERS else {"role": Choice(written)}
     head |= {"name": Choice(name), "description": Choice(_description(role, summary)), "seed": Choice(0)}
     if role in CONTROLNETS:
         return _controlnet(role, head, summary, base)
+    if role == Role.FAST and summary.teacher is not None:
+        return few_step_recipe(head, summary, summary.teacher)
     if role == Role.JUDGE:
         return _judge(head, data, summary)
     if role in (Role.CLASSIFIER, Role.CLIP):
@@ -162,6 +166,7 @@ def _description(role: Role, summary: DataSummary) -> str:
         Role.CONTROL_SKETCH: f"{dataset} that follow a drawing",
         Role.CLIP: f"Words and noisy {dataset} in one space, for CLIP guidance",
         Role.TEXT: f"{dataset} by prompt, with classifier-free guidance",
+        Role.FAST: f"{dataset} in one, two or four network evaluations",
     }[role]
 
 

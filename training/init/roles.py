@@ -23,6 +23,7 @@ class Role(StrEnum):
     CONTROL_SKETCH = "control-sketch"
     CLIP = "clip"
     TEXT = "text"
+    FAST = "fast"
 
 
 DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
@@ -30,9 +31,10 @@ CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
 
 IN_ORDER = (
     Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
-    Role.CONTROL_CANNY, Role.CONTROL_SKETCH,
+    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST,
 )  # fmt: skip
-"""The order to train in: a judge measures the others, a ControlNet needs its base, a text denoiser its CLIP."""
+"""The order to train in: a judge measures the others, a ControlNet and a few-step student need their base, a text
+denoiser its CLIP."""
 
 SUFFIXES: Mapping[Role, str] = {
     Role.UNCONDITIONAL: "ddpm",
@@ -42,6 +44,7 @@ SUFFIXES: Mapping[Role, str] = {
     Role.CONTROL_SKETCH: "control-sketch",
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
+    Role.FAST: "fast",
 }
 """A recipe's suffix after the data's name. A conditional recipe has none, nor has the default recipe."""
 
@@ -58,6 +61,7 @@ class DataSummary:
     captioned   the rows have captions
     taken_from  the checkpoint whose weights training starts from
     held_out    rows that samples are measured with
+    teacher     the denoiser that a few-step student learns from
     """
 
     rows: int
@@ -66,6 +70,7 @@ class DataSummary:
     captioned: bool = False
     taken_from: DenoiserConfig | None = None
     held_out: int = 0
+    teacher: DenoiserConfig | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -81,7 +86,7 @@ def check_role(role: Role, summary: DataSummary) -> None:
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not summary.data.labels:
         wanted = "one folder a class" if summary.images else "a column: --label"
         raise UnsupportedRole(f"--role {role}: there are no classes: {wanted}")
-    if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER) and not summary.images:
+    if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.FAST) and not summary.images:
         raise UnsupportedRole(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not summary.captioned:
         raise UnsupportedRole(

@@ -10,8 +10,10 @@ from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.distilled import DistilledConfig
+from model.checkpoints.schedule_config import ScheduleConfig
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import NO_LABEL
+from model.networks.adapters import AdapterConfig
 from model.networks.parameter_names import NAMES
 from training.card.card import PICTURES, write_denoiser_card
 from training.data import section_trained_on, trained_on
@@ -34,7 +36,7 @@ class FlowMapTask:
         self.recipe = recipe
         try:
             self.teacher = load_checkpoint(teacher)
-            _check_teacher(self.teacher, recipe)
+            check_teacher(self.teacher.config, recipe.distillation.teacher_steps)
             real = trained_on(self.teacher.config)
             self.config = _student_config(recipe, self.teacher.config)
         except (CheckpointError, ValueError) as error:
@@ -84,9 +86,15 @@ class FlowMapTask:
 
 
 def begin_as(student: nn.Module, teacher: nn.Module) -> None:
-    """Give the student its teacher's weights. What reads the scale and s stays as it is."""
-    own = {name: weight for name, weight in student.state_dict().items() if name.startswith(NAMES.jump)}
-    student.load_state_dict(teacher.state_dict() | own)
+    """Give the student its teacher's weights. What reads the scale and s stays as it is; a learned variance, the second
+    half of the teacher's outputs, is left out."""
+    weights = dict(teacher.state_dict())
+    for name, own in student.state_dict().items():
+        if name.startswith(NAMES.jump):
+            weights[name] = own
+        elif name.startswith(NAMES.output):
+            weights[name] = weights[name][: len(own)]
+    student.load_state_dict(weights)
 
 
 def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserConfig:
@@ -98,7 +106,7 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
         data=teacher.data,
         network=teacher.network,
         schedule=teacher.schedule,
-        prediction=teacher.prediction,
+        prediction=teacher.prediction.model_copy(update={"learned_variance": False}),
         label_shares=teacher.label_shares,
         sampling=recipe.sampling,
         distilled=DistilledConfig(
@@ -110,14 +118,18 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
     )
 
 
-def _check_teacher(teacher: DenoiserCheckpoint, recipe: FlowMapRecipe) -> None:
-    """Raises ValueError where it cannot be distilled."""
-    config, steps = teacher.config, SEGMENTS * recipe.distillation.teacher_steps
-    if config.prediction.target != "v" or config.prediction.learned_variance:
-        raise ValueError(f"{config.name}: a teacher predicts v and has learned no variance")
-    if config.text is not None:
-        raise ValueError(f"{config.name} reads prompts; use a teacher that reads labels, or nothing")
+def check_teacher(config: DenoiserConfig, teacher_steps: int) -> None:
+    """`teacher_steps` are taken in a quarter of T. Raises ValueError, with the remedy, if it cannot be distilled."""
+    name, steps = config.name, SEGMENTS * teacher_steps
     if config.distilled is not None:
-        raise ValueError(f"{config.name} is a student itself")
+        raise ValueError(f"{name} is a student itself: distil its teacher, {config.distilled.teacher}")
+    if config.text is not None:
+        raise ValueError(f"{name} reads prompts: use a teacher that reads labels, or nothing")
+    if isinstance(config.network, AdapterConfig) or not isinstance(config.schedule, ScheduleConfig):
+        raise ValueError(f"{name} has another library's network or schedule: use a teacher that was trained here")
+    if config.prediction.target != "v":
+        raise ValueError(
+            f"{name} predicts {config.prediction.target}: use a teacher that predicts v, as init proposes by itself"
+        )
     if steps > config.schedule.T:
-        raise ValueError(f"{config.name} has T = {config.schedule.T}: it cannot take {steps} steps")
+        raise ValueError(f"{name} has T = {config.schedule.T}: it cannot take {steps} steps; T = 1000 is usual")

@@ -19,11 +19,13 @@ from model.checkpoints.denoiser import load_checkpoint
 from model.data import DataConfig
 from model.networks import build_encoder, build_network
 from tests.folders import make_folder, make_table, noise
+from tests.tiny import save_tiny, tiny_checkpoint
 from tests.unit.training.data.test_decoded_images import truncated
 from training.__main__ import app
 from training.data.image_folder import read_folder
 from training.data.table_file import read_columns
 from training.data.training_set import DataError
+from training.init import few_steps
 from training.init.choices import Choice, Draft, Section
 from training.init.probe import Pace, measure_pace
 from training.init.propose import choose_size, recipe_for
@@ -56,7 +58,7 @@ def said(result) -> str:
 
 def shortened(recipe: str) -> str:
     """The same TOML over three steps."""
-    shorter = re.sub(r"^steps = \d+ #", "steps = 3 #", recipe, flags=re.MULTILINE)
+    shorter = re.sub(r"^steps = \d+ #", "steps = 3 #", recipe, count=1, flags=re.MULTILINE)  # not those of [sampling]
     return re.sub(r"^warmup_steps = \d+", "warmup_steps = 0", shorter, flags=re.MULTILINE)
 
 
@@ -120,7 +122,7 @@ def test_a_network_can_be_built_for_every_size(device):
 
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_is_a_recipe_of_images(role):
-    of = amount((3, 32, 32), 2_000, captioned=True)
+    of = amount((3, 32, 32), 2_000, captioned=True, teacher=tiny_checkpoint().config)
     made = parse_recipe(recipe_for(role, f"mine-{role}", OWN, of, "mine").plain(), "here")
     assert made.name == f"mine-{role}"
     assert made.description
@@ -418,6 +420,51 @@ def test_what_needs_another_checkpoint_is_written_and_says_so(tmp_path):
     assert "--minutes" not in result.output
     asked = run("init", "mine", "--name", "mine", "--role", "control-canny", "--minutes", 1, "--force")
     assert "train mine first, then init again with --force: --minutes is not kept" in " ".join(asked.output.split())
+
+
+def train_shortly(name: str) -> None:
+    path = Path(f"recipes/{name}.toml")
+    path.write_text(shortened(path.read_text()))
+    result = run("train", name, "--no-evaluate", "--no-graph")
+    assert result.exit_code == 0, said(result)
+
+
+@pytest.mark.parametrize("classes", [("red", "blue"), ()])
+def test_a_trained_denoiser_is_distilled_by_a_recipe_of_its_own(tmp_path, monkeypatch, classes):
+    monkeypatch.setitem(few_steps.RUNS, "points", 64)
+    make_table(tmp_path / "t.csv", lines=60, classes=classes)
+    assert run("init", "t.csv", "--name", "mine").exit_code == 0
+    asked = ["init", "t.csv", "--name", "mine", "--role", "fast"]
+    missing = run(*asked)
+    assert "there is no model mine to distil: `train mine` first" in said(missing)
+    assert [path.name for path in Path("recipes").iterdir()] == ["mine.toml"]
+    train_shortly("mine")
+    made = run(*asked)
+    assert made.exit_code == 0, said(made)
+    assert "for the teacher's runs" in made.output and "train mine-fast" in made.output
+    recipe = load_recipe("mine-fast")
+    assert (recipe.teacher, recipe.distillation.guidance_range) == ("mine", (1.0, 2.0) if classes else (1.0, 1.0))
+    assert ("has no labels, so nothing guides it" in Path("recipes/mine-fast.toml").read_text()) == (not classes)
+    train_shortly("mine-fast")
+    student = load_checkpoint(Path("checkpoints/mine-fast"))
+    assert student.config.distilled.teacher == "mine" and student.config.data.labels == tuple(sorted(classes))
+
+
+def test_what_cannot_be_distilled_is_refused_before_anything_is_written(tmp_path):
+    make_table(tmp_path / "t.csv", lines=60)
+    points = DataConfig(dataset="mine", kind="points", shape=(3,))
+    save_tiny(Path("checkpoints"), points, "mine-ddpm")
+    save_tiny(Path("checkpoints"), points.model_copy(update={"dataset": "other"}), "elsewhere")
+    save_tiny(Path("checkpoints"), points, "short", T=3, steps=1)
+    for options, says in {
+        (): r"there is no model mine .*mine-ddpm is there: --base mine-ddpm",
+        ("--base", "elsewhere"): "--base elsewhere draws other, not mine",
+        ("--base", "short"): "has T = 3: it cannot take 12 steps",
+        ("--base", "mine-ddpm", "--from", "short"): "--from is of denoisers",
+    }.items():
+        result = run("init", "t.csv", "--name", "mine", "--role", "fast", *options)
+        assert re.search(says, said(result)), said(result)
+    assert not list(Path("recipes").glob("*"))
 
 
 @pytest.mark.parametrize("option", ["--group", "--unlabelled"])

@@ -10,13 +10,13 @@ from accelerate import Accelerator
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import load_config
-from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
+from model.checkpoints.denoiser import DenoiserConfig, PredictionConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import NO_LABEL, Conditions
 from model.noise import normal
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
-from model.prediction import per_row
+from model.prediction import per_row, split_output
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_student, tiny_text_checkpoint
 from training.data.synthetic_points import GaussianMixture
 from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
@@ -57,6 +57,19 @@ def test_a_student_starts_as_its_teacher_bit_for_bit_at_every_scale_and_s(data):
     scales, s = 1 + 2 * torch.rand(12, generator=generator(3)), torch.arange(12) % t
     with torch.inference_mode():
         assert torch.equal(student(x, t, labels, scales, s), teacher.network(x, t, labels))
+
+
+@pytest.mark.parametrize("data", [IMAGES, POINTS])
+def test_of_a_learned_variance_a_student_takes_the_mean_alone(data):
+    unlabelled = data.model_copy(update={"labels": ()})
+    teacher = tiny_checkpoint(unlabelled, learned_variance=True)
+    student = tiny_student(unlabelled).config.build_network().eval()
+    begin_as(student, teacher.network)
+    x, t = torch.randn(12, *data.shape, generator=generator()), torch.randint(1, 51, (12,), generator=generator(1))
+    labels, scales, s = torch.full((12,), NO_LABEL), torch.ones(12), torch.arange(12) % t
+    with torch.inference_mode():
+        mean, _ = split_output(teacher.network(x, t, labels), learned_variance=True)
+        torch.testing.assert_close(student(x, t, labels, scales, s), mean)
 
 
 def run_by_hand(teacher, label, scale, seed, interval):
@@ -210,13 +223,15 @@ def test_a_teacher_that_cannot_be_distilled_is_named(checkpoints):
     text, student = tiny_text_checkpoint(name="words"), tiny_student(GAUSSIAN, "pupil")
     save_checkpoint(checkpoints / "words", text.config, text.network, text.text)
     save_checkpoint(checkpoints / "pupil", student.config, student.network)
-    save_tiny(checkpoints, GAUSSIAN, "bounded", learned_variance=True)
     save_tiny(checkpoints, GAUSSIAN, "short", T=3, steps=1)
+    noisy = tiny_checkpoint(GAUSSIAN, "noisy")
+    predicts = noisy.config.model_copy(update={"prediction": PredictionConfig(target="epsilon")})
+    save_checkpoint(checkpoints / "noisy", predicts, noisy.network)
     for name, says in {
         "words": "reads prompts",
-        "pupil": "is a student itself",
-        "bounded": "learned no variance",
+        "pupil": "is a student itself: distil its teacher, gaussian-tiny",
         "short": "cannot take 4 steps",
+        "noisy": "predicts epsilon: use a teacher that predicts v",
         "nowhere": "cannot read config.json",
     }.items():
         with pytest.raises(RecipeError, match=says):
