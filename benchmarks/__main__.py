@@ -13,11 +13,13 @@ from benchmarks import (
     engine,
     guidance,
     idle,
+    million,
     reproducibility,
     same_bytes,
     soak,
 )
 from benchmarks.peers import compare
+from service.engine.options import WantedBackend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -74,6 +76,17 @@ def run_jobs(
 def run_latency(requests: Annotated[int, typer.Option(min=20)] = 200) -> None:
     """Short requests among saturating long ones, and long among short, over their times on an idle server."""
     engine.run_latency(requests)
+
+
+@app.command("million")
+def run_million(
+    minutes: Annotated[float, typer.Option(min=0.5)] = 10,
+    steps: Annotated[int, typer.Option(help="Evaluations a digit: 1, 2 or 4.")] = 1,
+    judged: Annotated[float, typer.Option(min=0.001, max=1, help="Share of the digits that the judge is shown.")] = 0.1,
+    backend: Annotated[WantedBackend, typer.Option(help="Of the service and of the bare network.")] = "auto",
+) -> None:
+    """Labelled digits by one job, read by the judge as they come: digits an hour, accuracy, share of the network."""
+    million.run(minutes, steps, judged, backend)
 
 
 @app.command("reproducibility")

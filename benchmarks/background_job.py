@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from benchmarks import machine
 from benchmarks.server import spirale
-from model.checkpoints.judge import load_judge
+from model.checkpoints.judge import Judge, load_judge
 from service.jobs.results import FolderResults
 from service.jobs.store_opening import sqlite_store
 from service.jobs.store_records import NewJob, StoredFile
@@ -101,8 +102,19 @@ def _right(files: dict[str, bytes]) -> float:
     labels = np.concatenate([np.load(io.BytesIO(files[name.replace(".npy", ".labels.npy")])) for name in parts])[
         :JUDGED
     ]
-    _, read = load_judge(machine.CHECKPOINTS / "mnist-judge").look(torch.from_numpy(digits)[:, None])
-    return float((read.numpy() == labels).mean())
+    return float(reads_as_asked(digits, labels).mean())
+
+
+def reads_as_asked(digits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which digits, uint8 [n, 28, 28], the judge reads as their labels, int64 [n]: bool [n]."""
+    _, read = _judge().look(torch.from_numpy(digits)[:, None])
+    right: np.ndarray = read.numpy() == labels
+    return right
+
+
+@cache
+def _judge() -> Judge:
+    return load_judge(machine.CHECKPOINTS / "mnist-judge")
 
 
 def _store_seconds(contents: list[bytes]) -> float:
