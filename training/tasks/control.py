@@ -48,6 +48,11 @@ class ControlTask:
                 raise RecipeError(
                     f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
                 )
+            if self.base.config.distilled is not None:
+                raise RecipeError(
+                    f"{recipe.name}: base: {base.name} is a few-step student: its x̂0 is no posterior mean, which this "
+                    f"loss teaches; use its teacher, {self.base.config.distilled.teacher}"
+                )
             real = trained_on(self.base.config)
             if not isinstance(real, FiniteSet):
                 raise RecipeError(f"{recipe.name}: base: {base.name} was trained on no images")

@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import load_config
 from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint
 from model.hints import INK, edges, strokes
-from tests.tiny import IMAGES, POINTS, save_tiny
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_student
 from training.__main__ import app
 from training.data.digits import CONFIG, mnist
 from training.data.drawings import drawings
@@ -234,6 +235,13 @@ def test_a_base_that_cannot_be_is_named(tmp_path, base, data, says):
         save_tiny(tmp_path / "checkpoints", data, name=base)
     result = train(tmp_path, base=base)
     assert isinstance(result.exception, RecipeError) and says in str(result.exception)
+
+
+def test_a_few_step_student_is_no_base(tmp_path):
+    student = tiny_student(IMAGES)
+    save_checkpoint(tmp_path / "checkpoints" / "mnist-fast", student.config, student.network)
+    result = train(tmp_path, base="mnist-fast")
+    assert isinstance(result.exception, RecipeError) and "use its teacher, mnist-tiny" in str(result.exception)
 
 
 def test_another_base_than_it_was_trained_beside_is_refused(trained, tmp_path):
