@@ -7,17 +7,22 @@ import structlog
 from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.weights import CheckpointError
 from service.checkpoints.catalog import Catalog
+from service.engine.hardware import give_back_freed_memory
 
 log = structlog.get_logger(__name__)
 
 
 def served_folder(folder: Path, *, in_memory: bool = True) -> CheckpointFolder:
-    """Every checkpoint that loads, with its weights or without them. A folder that cannot be read counts as empty."""
+    """Every checkpoint that loads, with its weights or without them. A folder that cannot be read counts as empty.
+
+    What was read of them and not kept is free again."""
     try:
         found = read_checkpoint_folder(folder, strict=False, in_memory=in_memory)
     except CheckpointError as error:
         log.error("no checkpoints", reason=str(error))
         return CheckpointFolder({}, {})
+    if not in_memory:
+        give_back_freed_memory()
     for name, reason in found.refused.items():
         log.error("checkpoint left out", checkpoint=name, reason=reason)
     return found

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import structlog
 
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
-from service.engine.hardware import allocated_bytes
+from service.engine.hardware import allocated_bytes, give_back_freed_memory
 from service.engine.job import EngineStopped, ModelNotLoaded
 from service.engine.served_model import Served
 from service.metrics import Metrics
@@ -120,11 +120,11 @@ class ModelMemory:
         await self._engine.load(served.key, served)
         self._add(served, self._needed(served))
 
-    def retire(self, key: str) -> None:
-        """Unload a model that is no longer served, when what was accepted is done."""
-        self._engine.retire(key)
+    def retire(self, key: str) -> Awaitable[object]:
+        """Unload a model that is no longer served, when what was accepted is done. It may be awaited."""
         self._loaded.pop(key, None)
         self._freed.set()
+        return self._engine.retire(key)
 
     @property
     def _bytes(self) -> int:
@@ -141,18 +141,20 @@ class ModelMemory:
         if self._loading is not None:  # of somebody who has gone
             await asyncio.wait([self._loading])
         while self._loaded and self._bytes + needed > self._limit:
-            if not self._unload_one():
+            if not await self._unload_one():
                 self._freed.clear()
                 await self._freed.wait()
 
-    def _unload_one(self) -> bool:
-        """The one that was used least recently of those that nobody holds. False where there is none."""
-        for key, one in self._loaded.items():
-            if not one.users:
-                self.retire(key)
-                self._metrics.model_evictions.inc()
-                return True
-        return False
+    async def _unload_one(self) -> bool:
+        """The one that was used least recently of those that nobody holds: its memory is free when this returns. False
+        where there is none."""
+        unused = next((key for key, one in self._loaded.items() if not one.users), None)
+        if unused is None:
+            return False
+        self._metrics.model_evictions.inc()
+        await self.retire(unused)
+        await asyncio.to_thread(give_back_freed_memory)
+        return True
 
     async def _load(self, served: Served) -> None:
         """Raises ModelNotLoaded."""
@@ -174,9 +176,11 @@ class ModelMemory:
         self._metrics.model_loads.inc()
         one = self._add(served, took)
         one.users += 1  # it is not to be unloaded for itself
-        while self._bytes > self._limit and self._unload_one():
+        while self._bytes > self._limit and await self._unload_one():
             pass
         one.users -= 1
+        self._freed.set()
+        await asyncio.to_thread(give_back_freed_memory)  # what loading alone took
 
     def _add(self, served: Served, took: int) -> _Loaded:
         self._measured[served.key] = served.weight_bytes, took

@@ -15,7 +15,7 @@ A job that a lost worker had is run again on another. It gives the same bytes, f
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
@@ -183,7 +183,7 @@ class Engine:
             self._metrics.rejected.labels(reason="full").inc()
         raise refusal
 
-    def _send(self, awaited: Ticket | Load, worker: Worker) -> None:
+    def _send(self, awaited: Ticket | Load | Retire, worker: Worker) -> None:
         self._waiting[awaited] = worker
         awaited.future.add_done_callback(lambda _: self._waiting.pop(awaited))
         worker.inbox.put(awaited)
@@ -261,11 +261,19 @@ class Engine:
             raise EngineStopped("the engine has stopped")
         self._retiring.discard(key)
 
-    def retire(self, key: str) -> None:
-        """Take no more work for a model, and let go of it when what was accepted is done."""
+    def retire(self, key: str) -> Awaitable[object]:
+        """Take no more work for a model, and let go of it when what was accepted is done.
+
+        What is returned may be awaited: it is there when every worker has, for lost ones hold nothing."""
+        loop = asyncio.get_running_loop()
         self._retiring.add(key)
+        commands = []
         for worker in self._workers:
-            worker.inbox.put(Retire(key))
+            if not worker.ended:
+                command = Retire(loop.create_future(), loop, key)
+                self._send(command, worker)
+                commands.append(command)
+        return asyncio.gather(*(command.future for command in commands), return_exceptions=True)
 
 
 def _of(worker: Worker, field: str) -> float:

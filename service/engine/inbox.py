@@ -104,9 +104,9 @@ class Load(Awaited[None]):
     served: Served
 
 
-@dataclass(frozen=True)
-class Retire:
-    """Let go of a model when what it has accepted is done."""
+@dataclass(eq=False)
+class Retire(Awaited[None]):
+    """Let go of a model when what it has accepted is done; answered then."""
 
     key: str
 

@@ -56,7 +56,7 @@ class Worker:
         self.models: Mapping[str, ReadyModel] = {}  # by key; replaced as a whole, so that readers need no lock
         self._scheduler = Scheduler(self._curves)
         self._tickets: dict[int, Ticket] = {}
-        self._retired: set[str] = set()
+        self._retired: dict[str, list[Retire]] = {}  # by the model's key
         self._loading: deque[tuple[Load, Generator[None, None, None]]] = deque()
         self._thread = threading.Thread(target=self._run, name=f"engine {self.name}", daemon=True)
         self._rows_active = self._rows_queued = 0
@@ -169,12 +169,14 @@ class Worker:
             self._forget(command.number)
         elif isinstance(command, Load):
             if command.key in self.models:  # it was on its way out
-                self._retired.discard(command.key)
+                for retired in self._retired.pop(command.key, ()):
+                    retired.answer(None)
                 command.answer(None)
             else:
                 self._loading.append((command, self._made_ready(command.key, command.served)))
         elif isinstance(command, Retire):
-            self._retired.add(command.key)
+            self._retired.setdefault(command.key, []).append(command)
+            self._let_go()  # before a model is loaded in its place
 
     def _load_on(self) -> None:
         """One more pass of a model that is being made ready beside those that are served."""
@@ -191,13 +193,14 @@ class Worker:
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for."""
         busy = {ticket.job.model for ticket in self._tickets.values()}
-        free = self._retired - busy
-        self._retired -= free
-        for key in free & self.models.keys():
-            log.info("model retired", model=self._runner.models[key].name)
-            self.models = {other: model for other, model in self.models.items() if other != key}
-            del self._curves[key]
-            self._runner.unload(key)
+        for key in self._retired.keys() - busy:
+            if key in self.models:
+                log.info("model retired", model=self._runner.models[key].name)
+                self.models = {other: model for other, model in self.models.items() if other != key}
+                del self._curves[key]
+                self._runner.unload(key)
+            for command in self._retired.pop(key):
+                command.answer(None)
 
     def _run_tick(self, tick: Tick) -> float:
         """One tick; how many seconds it took. Where it fails as a whole, its jobs are run apart, and only those that
@@ -292,6 +295,7 @@ class Worker:
         """Nobody waits for a thread that has ended."""
         self.ended = True
         left: list[Awaited[Any]] = [*self._tickets.values(), *(command for command, _ in self._loading)]
+        left += [command for commands in self._retired.values() for command in commands]
         while not self.inbox.empty():  # nobody else takes commands
             command = self.inbox.get()
             if isinstance(command, Awaited):

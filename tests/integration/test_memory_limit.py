@@ -1,15 +1,21 @@
 """Several models in the room of two, in the real service."""
 
+import base64
+import io
+
 import pytest
+from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
+from model.checkpoints.judge import JudgeConfig
 from service.checkpoints import model_memory
-from tests.tiny import POINTS, tiny_checkpoint
+from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_control
 from tests.waiting import wait_for
 
 NAMES = ("a", "b", "c", "d")
 ASKED = {"n": 3, "steps": 4, "seed": 7, "dataset": "spiral"}
 KEY = {"Authorization": "Bearer k"}
+NPY = {"Accept": "application/x-npy"}
 
 
 def save(folder, name: str, factor: float = 1.0) -> None:
@@ -35,7 +41,7 @@ def client(folder, make_client, monkeypatch):
 
 
 def draw(client, name: str, **fields):
-    return client.post("/sample", json=ASKED | {"model": name} | fields, headers=KEY | {"Accept": "application/x-npy"})
+    return client.post("/sample", json=ASKED | {"model": name} | fields, headers=KEY | NPY)
 
 
 def loaded(client) -> list[str]:
@@ -57,6 +63,45 @@ def test_all_are_served_with_the_bytes_that_they_have_without_a_limit(client, fo
     assert values["spirale_models_loaded"] == "2.0"
     assert float(values["spirale_model_bytes"]) == 2 * tiny_checkpoint(POINTS).weight_bytes
     assert float(values["spirale_model_loads_total"]) >= 7 and float(values["spirale_model_evictions_total"]) >= 6
+
+
+def test_several_devices_hold_a_model_each_and_let_go_of_it_together(folder, make_client, monkeypatch):
+    monkeypatch.setattr(model_memory, "allocated_bytes", lambda: 0)
+    limit = round(2.5 * tiny_checkpoint(POINTS).weight_bytes)
+    client = make_client(checkpoints=folder, memory_limit=limit, api_key="k", device="cpu:0,cpu:1")
+    unlimited = make_client(checkpoints=folder, api_key="k")
+    workers = client.app.state.spirale.engine._workers
+    assert len(workers) == 2
+    for name in (*NAMES, "a"):
+        assert draw(client, name).content == draw(unlimited, name).content
+        kept = [{model.name for model in worker.models.values()} for worker in workers]
+        assert kept[0] == kept[1] == set(loaded(client)) and len(kept[0]) <= 2
+    assert client.post("/admin/reload", headers=KEY).json()["loaded"] == []
+    assert draw(client, "b").status_code == 200
+
+
+def test_what_goes_with_a_model_is_loaded_and_unloaded_with_it(tmp_path, make_client, monkeypatch):
+    """A classifier and ControlNets of two models that share the classifier; a judge, which is never served."""
+    monkeypatch.setattr(model_memory, "allocated_bytes", lambda: 0)
+    base, other = tiny_checkpoint(IMAGES), tiny_checkpoint(IMAGES, "mnist-other")
+    judge = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=4)
+    controls = (tiny_control(base), tiny_control(other, "sketch", "mnist-sketch"))
+    for one in (base, other, tiny_checkpoint(POINTS), tiny_classifier(IMAGES), *controls):
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
+    save_checkpoint(tmp_path / judge.name, judge, judge.build_network())
+    client = make_client(checkpoints=tmp_path, memory_limit=1000, api_key="k")
+    unlimited = make_client(checkpoints=tmp_path, api_key="k")
+    labelled = {"dataset": "mnist", "label": 7, "steps": 2, "seed": 1}
+    guided = [labelled | {"guidance": "classifier", "model": one.config.name} for one in (base, other)]
+    picture = io.BytesIO()
+    Image.new("L", (8, 8), 255).save(picture, "PNG")
+    drawn = base64.b64encode(picture.getvalue()).decode()
+    hinted = [labelled | {"control": {"kind": kind, "image": drawn}} for kind in ("canny", "sketch")]
+    for asked in (*guided, ASKED, *hinted, ASKED, *guided):
+        answers = [one.post("/sample", json=asked, headers=KEY | NPY) for one in (client, unlimited)]
+        assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+        assert answers[0].content == answers[1].content
+        assert len(client.app.state.spirale.memory._loaded) == 1  # larger than the limit, so alone
 
 
 def test_streams_and_jobs_hold_their_model_until_they_are_done(client):

@@ -40,8 +40,9 @@ class FakeEngine:
         self.keys.add(key)
         self.most = max(self.most, len(self.keys))
 
-    def retire(self, key) -> None:
+    def retire(self, key) -> asyncio.Future[None]:
         self.keys.discard(key)
+        return asyncio.gather()
 
 
 @pytest.fixture(autouse=True)

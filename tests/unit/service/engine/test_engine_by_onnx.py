@@ -124,7 +124,12 @@ def test_rows_do_not_wait_for_a_session_that_is_being_made(engine, monkeypatch):
 
     asyncio.run(scenario())
     assert engine.snapshot().models["again"].backend == "onnx"
-    engine.retire("again")
+
+    async def end():
+        await engine.retire("again")
+        assert "again" not in engine.snapshot().keys
+
+    asyncio.run(end())
 
 
 def test_a_model_whose_graph_is_made_meanwhile_is_another_one_for_a_reload():
