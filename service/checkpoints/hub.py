@@ -13,6 +13,8 @@ REPOSITORY = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P
 FETCHED = [f"{folder}{file}" for folder in ("", "*/") for file in (CONFIG, "*.safetensors")]
 """Configs and tensors. Neither pickles nor code, and no graphs: the graph of weights is made by `training export`."""
 
+DEEPER = "*/*/*"  # a checkpoint stands at the top or in a folder there, and `*` of a pattern also means slashes
+
 
 class HubError(Exception):
     """A repository that cannot be served; the message is one sentence."""
@@ -38,7 +40,14 @@ def local_folder(checkpoints: Path, endpoint: str | None = None, cache: Path | N
         raise HubError(f"there is no folder {checkpoints}, and the Hub needs the extra spirale[hub]") from error
     try:
         folder = Path(
-            snapshot_download(name, revision=revision, allow_patterns=FETCHED, endpoint=endpoint, cache_dir=cache)
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=FETCHED,
+                ignore_patterns=DEEPER,
+                endpoint=endpoint,
+                cache_dir=cache,
+            )
         )
     except GatedRepoError as error:
         raise HubError(f"{name} is gated: ask for access on the Hub, and set HF_TOKEN") from error
