@@ -14,8 +14,8 @@ from model.prediction import Prediction, Target, Threshold, per_row, predicted_x
 Network = Callable[..., Tensor]
 """(x_t [rows, …], t [rows] int64, condition, *more) → [rows, C or 2C, …]. The condition is a label [rows] int64 or
 NO_LABEL, or a text vector [rows, d] or zeros; an unconditional network gets labels and ignores them. A network that
-jumps gets the guidance scale [rows] float32 and s [rows] int64 next. Last come a `Control`'s residuals, where any row
-has a hint.
+jumps gets the guidance scale [rows] float32 and s [rows] int64 next; a self-conditioned one the last x̂0 [rows, …]. Last
+come a `Control`'s residuals, where any row has a hint.
 """
 
 Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
@@ -45,6 +45,7 @@ class Denoiser:
     text_width        length of the text vectors that the network reads; None where it reads labels, or nothing
     jumps             the network is a flow map, and reads the guidance scale (Meng 2023) and the timestep s to which it
                       jumps: one evaluation a row at every scale, and the ddim update with its x̂0 arrives at s
+    self_conditioned  the network also reads the x̂0 of the step before, zeros in the first (Chen 2022 section 3.2)
     gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
     controls          see `Control`: by the kind of hint; each is called with the rows that follow such a hint
     """
@@ -62,6 +63,7 @@ class Denoiser:
         needs_label: bool = False,
         text_width: int | None = None,
         jumps: bool = False,
+        self_conditioned: bool = False,
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         device: torch.device | str = "cpu",
@@ -76,16 +78,25 @@ class Denoiser:
         self.needs_label = needs_label
         self.text_width = text_width
         self.jumps = jumps
+        self.self_conditioned = self_conditioned
         self.gradients = gradients
         self.controls = controls
         self.device = torch.device(device)
         self._noise_level = torch.from_numpy(schedule.noise_level)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
 
-    def __call__(self, x_t: Tensor, t: Tensor, conditions: Conditions, s: Tensor | None = None) -> Prediction:
+    def __call__(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        conditions: Conditions,
+        s: Tensor | None = None,
+        x0_before: Tensor | None = None,
+    ) -> Prediction:
         """x_t [rows, …] on the device; t and s [rows] int64, 1 … T and 0 … t, and the conditions on the host.
 
-        s  where the rows arrive, which only a network that jumps reads; None is 0, the data
+        s          where the rows arrive, which only a network that jumps reads; None is 0, the data
+        x0_before  [rows, …] on the device, that only a self-conditioned network reads; None is zeros
         """
         conditions = conditions.at(self._noise_level[t])
         s = torch.zeros_like(t) if s is None else s
@@ -93,6 +104,8 @@ class Denoiser:
         if self.jumps:
             s = s.to(self.device)
             output = self._jumped_output(x_t, t, s, conditions)
+        elif self.self_conditioned:
+            output = self._guided_output(x_t, t, conditions, torch.zeros_like(x_t) if x0_before is None else x0_before)
         else:
             output = self._guided_output(x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
@@ -146,19 +159,20 @@ class Denoiser:
         condition, hints = self._network_condition(conditions), conditions.hints_for_cfg_batch(NO_ROWS)
         return self._controlled_output(x_t, t, condition.to(self.device), hints, scale, s)
 
-    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """The network's output, by classifier-free guidance for the rows that have it."""
+    def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions, *more: Tensor) -> Tensor:
+        """The network's output, by classifier-free guidance for the rows that have it. `more`: what it reads next."""
         condition = self._network_condition(conditions)
         both = torch.nonzero(conditions.runs_both).flatten()
         hints = conditions.hints_for_cfg_batch(both)
         if not len(both):
-            return self._controlled_output(x_t, t, condition.to(self.device), hints)
+            return self._controlled_output(x_t, t, condition.to(self.device), hints, *more)
 
         # One batch: every row once (conditional unless its scale is 0), then the unconditional halves of guided rows.
         guided = both.to(self.device)
         condition = torch.cat([condition, self.no_condition(len(both))]).to(self.device)
-        output = self._controlled_output(torch.cat([x_t, x_t[guided]]), torch.cat([t, t[guided]]), condition, hints)
-        output, unconditional_half = output[: len(x_t)], output[len(x_t) :]
+        x_t, t, *more_of_both = (torch.cat([one, one[guided]]) for one in (x_t, t, *more))
+        output = self._controlled_output(x_t, t, condition, hints, *more_of_both)
+        output, unconditional_half = output[: -len(both)], output[-len(both) :]
         scale = conditions.guidance_scale[both].to(self.device)
         channels = x_t.shape[1]  # the target alone is guided; a learned variance is the conditional half's
         output[guided, :channels] = guidance.classifier_free(
@@ -167,11 +181,11 @@ class Denoiser:
         return output
 
     def _controlled_output(
-        self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None, *jump: Tensor
+        self, x_t: Tensor, t: Tensor, condition: Tensor, hints: Hints | None, *more: Tensor
     ) -> Tensor:
         """The network's output, with the residuals of the rows' hints; they are zeros for rows without one."""
         if hints is None:
-            return self.network(x_t, t, condition, *jump)
+            return self.network(x_t, t, condition, *more)
         residuals: tuple[Tensor, ...] = ()
         for kind, control in self.controls.items():
             following = hints.of(kind)
@@ -183,4 +197,4 @@ class Denoiser:
             residuals = residuals or tuple(part.new_zeros(len(x_t), *part.shape[1:]) for part in own)
             for whole, part in zip(residuals, own, strict=True):
                 whole[rows] = per_row(strength.to(part.dtype), part) * part
-        return self.network(x_t, t, condition, *jump, *residuals)
+        return self.network(x_t, t, condition, *more, *residuals)

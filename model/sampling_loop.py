@@ -54,7 +54,7 @@ def sampling_states(
     x0 = torch.zeros_like(x)
     for index, (t, s) in enumerate(zip(plan.t.tolist(), plan.s.tolist(), strict=True)):
         inverts = torch.full((rows,), bool(plan.inverts[index]))
-        prediction = denoiser(x, torch.full((rows,), t), conditions.inverting(inverts), torch.full((rows,), s))
+        prediction = denoiser(x, torch.full((rows,), t), conditions.inverting(inverts), torch.full((rows,), s), x0)
         if plan.stochastic[index]:
             noise = normal(seeds, torch.full_like(seeds, index + 1), shape)
         else:

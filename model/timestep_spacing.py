@@ -26,18 +26,24 @@ class TimestepSpacing:
     trailing  ends at 0 and begins at T: Spirale's own, see `trailing_timesteps`
     leading   counts up from 1 in strides of ⌊T/steps⌋, then `offset` more; T itself is seldom visited
     linspace  evenly from 1 to T, both of them included, rounded
+    descending  counts down from T in strides of ⌊(T + 1)/steps⌋, as consistency models do; a run of as many steps as
+              `listed` has visits these instead
 
     Timesteps are 1 … T, one more than in libraries that count them from 0.
     """
 
-    name: SpacingName = "trailing"
+    name: SpacingName | Literal["descending"] = "trailing"
     offset: int = 0
+    listed: tuple[int, ...] = ()
 
     def timesteps(self, T: int, steps: int) -> Integers:
         """`steps` + 1 timesteps, from the first that is visited down to 0, for any 1 ≤ steps ≤ T."""
         _check(T, steps)
         if self.name == "trailing":
             return trailing_timesteps(T, steps)
+        if self.name == "descending":
+            strided = tuple(T - np.arange(steps, dtype=np.int64) * ((T + 1) // steps))
+            return np.array([*(self.listed if steps == len(self.listed) else strided), 0], np.int64)
         if self.name == "linspace":
             visited = 1 + np.linspace(0, T - 1, steps).round().astype(np.int64)
         else:

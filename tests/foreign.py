@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import CMStochasticIterativeScheduler, DDIMScheduler, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from model.noise import normal
@@ -56,16 +56,20 @@ def unet(architecture: str = "convolutions", **options: Any) -> UNet2DModel:
     return network
 
 
-def scheduler_of(kind: str, **options: Any) -> DDPMScheduler | DDIMScheduler:
-    return {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[kind](**options)
+Scheduler = DDPMScheduler | DDIMScheduler | CMStochasticIterativeScheduler
+SCHEDULERS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "consistency": CMStochasticIterativeScheduler}
 
 
-def save_pipeline(folder: Path, network: UNet2DModel, scheduler: DDPMScheduler | DDIMScheduler) -> Path:
+def scheduler_of(kind: str, **options: Any) -> Scheduler:
+    return SCHEDULERS[kind](**options)
+
+
+def save_pipeline(folder: Path, network: UNet2DModel, scheduler: Scheduler) -> Path:
     """As diffusers saves the pipeline of that scheduler."""
-    from diffusers import DDIMPipeline, DDPMPipeline
+    from diffusers import ConsistencyModelPipeline, DDIMPipeline, DDPMPipeline
 
-    kind = DDPMPipeline if isinstance(scheduler, DDPMScheduler) else DDIMPipeline
-    kind(network, scheduler).save_pretrained(folder)
+    pipelines = {DDPMScheduler: DDPMPipeline, DDIMScheduler: DDIMPipeline}
+    pipelines.get(type(scheduler), ConsistencyModelPipeline)(network, scheduler).save_pretrained(folder)
     return folder
 
 
@@ -81,8 +85,9 @@ def noises(seeds: Tensor, shape: tuple[int, ...]) -> Iterator[Tensor]:
 def given_noise(seeds: Tensor, shape: tuple[int, ...]) -> Iterator[Iterator[Tensor]]:
     """diffusers draws Spirale's noise."""
     drawn = noises(seeds, shape)
-    places = ["schedulers.scheduling_ddpm", "schedulers.scheduling_ddim"]
+    places = ["schedulers.scheduling_ddpm", "schedulers.scheduling_ddim", "schedulers.scheduling_consistency_models"]
     places += ["pipelines.ddpm.pipeline_ddpm", "pipelines.ddim.pipeline_ddim"]
+    places += ["pipelines.consistency_models.pipeline_consistency_models"]
     patches = [patch(f"diffusers.{place}.randn_tensor", lambda *_, **__: next(drawn)) for place in places]
     for one in patches:
         one.start()

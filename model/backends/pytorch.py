@@ -25,7 +25,7 @@ def torch_row_function(
 
 def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
     """Rows that the checkpoint's function takes: noise at every t, with labels or text vectors of every kind, and a
-    hint, or a guidance scale and a timestep below t, where it reads them. The same numbers at every call."""
+    hint, an x̂0, or a guidance scale and a timestep below t, where it reads them. The same numbers at every call."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, *checkpoint.data.shape, generator=generator)
     t = torch.randint(1, checkpoint.schedule.T + 1, (rows,), generator=generator)
@@ -37,6 +37,8 @@ def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device |
         example = checkpoint.example()
         if isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.distilled is not None:
             more = (torch.rand(rows, generator=generator), (t * torch.rand(rows, generator=generator)).long())
+        if isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.self_conditioned:
+            more = (torch.randn(rows, *checkpoint.data.shape, generator=generator),)
     if example.is_floating_point():
         conditions = F.normalize(torch.randn(rows, *example.shape, generator=generator), dim=1)
     else:

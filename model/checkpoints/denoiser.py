@@ -14,6 +14,7 @@ from model.checkpoints.base import INT8_GRAPH, Checkpoint, Precision, TorchPreci
 from model.checkpoints.config import DiffusionConfig, SamplingConfig, load_config
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.reference_points import Reference, load_reference
+from model.checkpoints.schedule_config import KarrasScheduleConfig
 from model.checkpoints.training_rows import TrainingRows, load_training_rows
 from model.checkpoints.weights import fingerprint
 from model.conditions import NO_LABEL, Conditioning, HintKind
@@ -21,6 +22,7 @@ from model.denoiser import Control, Denoiser, Gradient, Network
 from model.networks import MLPConfig, UNetConfig, build_network
 from model.networks.adapters import (
     AdapterConfig,
+    ConsistencyUNetConfig,
     DiffusersUNetConfig,
     GuidedUNetConfig,
     LucidrainsUNetConfig,
@@ -31,8 +33,10 @@ from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
 ServedNetworkConfig = Annotated[
-    MLPConfig | UNetConfig | DiffusersUNetConfig | GuidedUNetConfig | LucidrainsUNetConfig, Field(discriminator="kind")
+    MLPConfig | UNetConfig | DiffusersUNetConfig | ConsistencyUNetConfig | GuidedUNetConfig | LucidrainsUNetConfig,
+    Field(discriminator="kind"),
 ]
+CONSISTENCY_SAMPLER = "renoise"
 LabelShare = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -91,9 +95,15 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError("a network of another library reads labels, or nothing, and is no student")
         if self.needs_label and self.sampling.guidance_scale != 1:
             raise ValueError("sampling.guidance_scale is 1: the network has no unconditional half")
-        if self.distilled is not None and (refusal := self.distilled.refusal(self.sampling)) is not None:
+        if (refusal := self.sampling_refusal(self.sampling)) is not None:
             field, allowed = refusal
             raise ValueError(f"sampling.{field} is {allowed}")
+        if self.is_consistency_model != isinstance(self.schedule, KarrasScheduleConfig):
+            raise ValueError("a consistency model has a karras schedule, and no other model has one")
+        if isinstance(self.network, ConsistencyUNetConfig) and (
+            self.prediction != PredictionConfig(target="x0") or self.network.null_class is not None
+        ):
+            raise ValueError("a consistency model puts out x0 alone, and has no null class")
         return self
 
     @property
@@ -107,9 +117,29 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
         return isinstance(self.network, AdapterConfig) and bool(self.data.labels) and self.network.null_class is None
 
     @property
+    def is_consistency_model(self) -> bool:
+        return isinstance(self.network, ConsistencyUNetConfig)
+
+    @property
     def predicts_posterior_mean(self) -> bool:
-        """False for a student, which predicts where the ODE goes."""
-        return self.distilled is None
+        """False for a student and for a consistency model, which predict where the ODE goes."""
+        return self.distilled is None and not self.is_consistency_model
+
+    @property
+    def self_conditioned(self) -> bool:
+        """Does its network also read its own last x̂0?"""
+        return isinstance(self.network, LucidrainsUNetConfig) and self.network.self_conditioned
+
+    def sampling_refusal(self, sampling: SamplingConfig) -> tuple[str, str] | None:
+        """(the field, what it takes) where the model cannot be sampled so; None where it can."""
+        if self.distilled is not None:
+            return self.distilled.refusal(sampling)
+        if self.is_consistency_model and sampling.sampler != CONSISTENCY_SAMPLER:
+            return (
+                "sampler",
+                f"{CONSISTENCY_SAMPLER}: a consistency model predicts where the ODE goes, no posterior mean",
+            )
+        return None
 
     def build_network(self) -> nn.Module:
         if isinstance(self.network, AdapterConfig):
@@ -118,6 +148,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
                 shape=self.data.shape,
                 labels=len(self.data.labels),
                 learned_variance=self.prediction.learned_variance,
+                levels=self.schedule.levels if isinstance(self.schedule, KarrasScheduleConfig) else None,
             )
         return build_network(
             self.network,
@@ -186,6 +217,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
             needs_label=self.config.needs_label,
             text_width=None if self.config.text is None else self.config.text.outputs,
             jumps=self.config.distilled is not None,
+            self_conditioned=self.config.self_conditioned,
             gradients=gradients,
             controls=controls,
             device=device,

@@ -1,11 +1,13 @@
 """What a config.json says of a noise schedule: one of Spirale's own, or another library's."""
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from model.beta_schedule import BETA_CURVES, BetaCurve, make_betas, with_zero_terminal_snr
+from model.karras_levels import KarrasLevels
 from model.noise_schedule import NoiseSchedule, ScheduleName, make_schedule
 from model.sampler_spec import Floats
 from model.strict_config import StrictConfig
@@ -13,6 +15,7 @@ from model.timestep_spacing import SpacingName, TimestepSpacing
 
 MAX_T = 10_000
 Beta = Annotated[float, Field(gt=0, lt=1)]
+Sigma = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class ScheduleConfig(StrictConfig):
@@ -87,4 +90,49 @@ class BetaScheduleConfig(StrictConfig):
         return next(curve for curve in BETA_CURVES if self.name == f"beta-{curve}")
 
 
-AnyScheduleConfig = Annotated[ScheduleConfig | BetaScheduleConfig, Field(discriminator="name")]
+class KarrasScheduleConfig(StrictConfig):
+    """The noise levels of a consistency model (Song 2023): σ_t^(1/ρ) is even in t (Karras 2022 eq. 5), from σ_min at
+    t = 0, which counts as the data, to σ_max at T.
+
+    sigma_range  (σ_min, σ_max)
+    timesteps    those that a run of so many steps visits, from T down. Other runs see `TimestepSpacing`, "descending"
+
+    An answer of such a model is at σ_min, so the noise that takes it to σ_t is √(σ_t² − σ_min²): that is the noise
+    which ᾱ_t tells of. A run begins with noise alone, so ᾱ_T is 0.
+    """
+
+    name: Literal["karras"] = "karras"
+    T: int = Field(39, ge=1, le=MAX_T)
+    sigma_range: tuple[Sigma, Sigma] = (0.002, 80.0)
+    rho: float = Field(7.0, ge=1, le=100)
+    timesteps: tuple[int, ...] = Field((), max_length=MAX_T)
+
+    @model_validator(mode="after")
+    def _rises_and_descends(self) -> Self:
+        if not self.sigma_range[0] < self.sigma_range[1]:
+            raise ValueError("sigma_range is σ_min, σ_max with σ_min < σ_max")
+        visited = self.timesteps
+        if visited and (visited[0] != self.T or any(one <= other for one, other in pairwise((*visited, 0)))):
+            raise ValueError(f"timesteps begin with T = {self.T}, fall, and end above 0")
+        return self
+
+    @property
+    def description(self) -> str:
+        low, high = self.sigma_range
+        visited = (
+            f", in {len(self.timesteps)} steps at t = {', '.join(map(str, self.timesteps))}" if self.timesteps else ""
+        )
+        return f"σ from {low:g} to {high:g} by ρ = {self.rho:g}, T = {self.T}{visited}"
+
+    @property
+    def levels(self) -> KarrasLevels:
+        return KarrasLevels(self.T, *self.sigma_range, self.rho)
+
+    def build(self) -> NoiseSchedule:
+        sigma = self.levels(np.arange(self.T + 1, dtype=np.float64))
+        alpha_bar = 1 / (1 + (sigma**2 - sigma[0] ** 2))
+        alpha_bar[-1] = 0
+        return NoiseSchedule(alpha_bar, TimestepSpacing("descending", listed=self.timesteps))
+
+
+AnyScheduleConfig = Annotated[ScheduleConfig | BetaScheduleConfig | KarrasScheduleConfig, Field(discriminator="name")]

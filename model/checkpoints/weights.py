@@ -20,9 +20,13 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """By an atomic rename."""
+    """By an atomic rename. Raises CheckpointError where the file cannot be written, as on a full disk."""
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial)
+    try:
+        save_file(tensors, partial)
+    except SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
     partial.chmod(0o644)  # it is written for its owner only, and a service may run as somebody else
     partial.replace(path)
 

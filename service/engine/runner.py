@@ -116,7 +116,7 @@ class Runner:
         x, x0_before = arena.x[index], arena.x0[index]
 
         t, s = (torch.from_numpy(column[plan_rows]) for column in (self._plans.t, self._plans.s))
-        prediction = model.denoiser(x, t, conditions, s)
+        prediction = model.denoiser(x, t, conditions, s, x0_before)
 
         noise = torch.zeros_like(x)
         noisy = np.flatnonzero(self._plans.stochastic[plan_rows])

@@ -72,7 +72,7 @@ def _resampled(c: Choice) -> bool:
 
 
 def _few_step(c: Choice) -> bool:
-    return c.config.distilled is not None
+    return not c.config.predicts_posterior_mean
 
 
 def _shares_given(c: Choice) -> int | None:
@@ -88,7 +88,7 @@ def _few_step_rule(field: str) -> Rule:
     return Rule(
         field,
         lambda c: getattr(c.request, field) is not None and _few_step(c),
-        lambda c: f"{c.name} is a few-step student, whose x̂0 is no posterior mean: ask another model",
+        lambda c: f"{c.name} is a few-step model, whose x̂0 is no posterior mean: ask another model",
     )
 
 

@@ -161,9 +161,9 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
     """The least suits best: after what `_unfit` counts, the model that
 
     has a guidance model for what the request asks;
-    is no student: whoever wants fewer evaluations says so.
+    takes any number of steps: whoever wants fewer evaluations says so.
     """
-    return (*_unfit(choice), choice.guidance_model is None, choice.config.distilled is not None)
+    return (*_unfit(choice), choice.guidance_model is None, not choice.config.predicts_posterior_mean)
 
 
 def _unfit(choice: Choice) -> tuple[bool, ...]:

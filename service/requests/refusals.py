@@ -92,9 +92,9 @@ def _unguidable(c: Choice) -> bool:
     return c.config.needs_label and c.guidance == "classifier-free" and guidance_options(c).guidance_scale != 1
 
 
-def _refused_by_student(c: Choice) -> tuple[str, str]:
-    """The field that a student refuses, and what the field may be; two empty strings where it refuses none."""
-    if c.config.distilled is None:
+def _refused_by_few_step(c: Choice) -> tuple[str, str]:
+    """The field that a few-step model refuses, and what the field may be; two empty strings where it refuses none."""
+    if c.config.predicts_posterior_mean:
         return "", ""
     options, guidance = sampling_options(c), guidance_options(c)
     asked = {
@@ -104,7 +104,7 @@ def _refused_by_student(c: Choice) -> tuple[str, str]:
         "guidance_scale": 1.0 if guidance.guidance_scale is None else guidance.guidance_scale,
         "guidance_interval": guidance.guidance_interval,
     }
-    return c.config.distilled.refusal(c.config.sampling.model_copy(update=asked)) or ("", "")
+    return c.config.sampling_refusal(c.config.sampling.model_copy(update=asked)) or ("", "")
 
 
 # --- what is told
@@ -153,11 +153,11 @@ def _given(choice: Choice, field: str) -> object:
     return None if isinstance(value, BaseModel) else value
 
 
-def _student_rule(field: str) -> Rule:
+def _few_step_rule(field: str) -> Rule:
     return Rule(
         field,
-        lambda c: _refused_by_student(c)[0] == field,
-        lambda c: f"for {c.name} {_refused_by_student(c)[1]}",
+        lambda c: _refused_by_few_step(c)[0] == field,
+        lambda c: f"for {c.name} {_refused_by_few_step(c)[1]}",
     )
 
 
@@ -259,7 +259,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: not 1 <= sampling_options(c).steps <= _T(c),
         lambda c: f"1 … {_T(c)} for {c.name}",
     ),
-    *(_student_rule(field) for field in ("guidance_scale", "guidance_interval", "sampler", "eta", "steps")),
+    *(_few_step_rule(field) for field in ("guidance_scale", "guidance_interval", "sampler", "eta", "steps")),
     Rule(
         "eta",
         lambda c: c.request.eta is not None and not _sampler(c).takes("eta"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.checkpoints.config import SamplingOverrides
-from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.denoiser import CONSISTENCY_SAMPLER, DenoiserConfig
 from model.checkpoints.distilled import STEPS
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
@@ -193,6 +193,9 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
 
 def _few_step(config: DenoiserConfig) -> FewStepAnswer | None:
     student = config.distilled
+    if config.is_consistency_model:
+        steps = [1 << power for power in range(config.schedule.T.bit_length())]
+        return FewStepAnswer(teacher=None, sampler=CONSISTENCY_SAMPLER, steps=steps, guidance_range=[1, 1])
     if student is None:
         return None
     return FewStepAnswer(

@@ -129,11 +129,11 @@ class ModelEngineAnswer(FunctionAnswer):
 
 
 class FewStepAnswer(BaseModel):
-    """How a few-step student may be asked: it has learned nothing else."""
+    """How a few-step student, or a consistency model, may be asked: it has learned nothing else."""
 
-    teacher: str = Field(description="The checkpoint that it learned from.")
+    teacher: str | None = Field(description="The checkpoint that it learned from; null where that is not known.")
     sampler: str
-    steps: list[int]
+    steps: list[int] = Field(description="All that a student takes; of a consistency model some of 1 … T.")
     guidance_range: list[float] = Field(description="The least and the most scale; 0 is no label.")
 
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.folder import read_checkpoint_folder
@@ -18,6 +19,8 @@ from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions
 from training.report.pipeline import read_checkpoints
 
+NPY = {"Accept": "application/x-npy"}
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -26,6 +29,11 @@ def folder(tmp_path_factory):
     source = save_pipeline(root / "source", unet("classes"), scheduler_of("ddim"))
     for name, null_class in (("guided", 3), ("labelled", None)):
         import_model(source, root / "checkpoints", ImportOptions(name, null_class=null_class))
+    source = save_pipeline(root / "consistent", unet("classes"), scheduler_of("consistency"))
+    import_model(source, root / "checkpoints", ImportOptions("quick", timesteps=(22, 0)))
+    network = Unet(dim=8, dim_mults=(1, 2), attn_dim_head=4, attn_heads=2, self_condition=True)
+    torch.save(GaussianDiffusion(network, image_size=8, timesteps=24).state_dict(), root / "model.pt")
+    import_model(root / "model.pt", root / "checkpoints", ImportOptions("recalling", size=(8, 8)))
     save_tiny(root / "checkpoints", IMAGES)
     return root / "checkpoints"
 
@@ -58,6 +66,49 @@ def test_samples_are_diffusers_own_and_what_cannot_be_asked_is_refused_by_name(c
     assert guidances == ["none"]
 
 
+def test_a_consistency_model_is_sampled_as_its_recipe_says_and_by_no_other_sampler(client, folder):
+    answer = client.post("/sample", json={"dataset": "quick", "label": 1, "n": 2, "seed": 5}, headers=NPY)
+    assert answer.status_code == 200, answer.text
+    checkpoint = load_checkpoint(folder / "quick")
+    conditions = Conditions.alike(2, label=1, guidance_scale=1.0)
+    plan = make_plan(checkpoint.schedule, "renoise", 2)
+    seeds = torch.from_numpy(sample_seeds(5, 2))
+    expected = checkpoint.data.restore(sample(checkpoint.denoiser(), plan, conditions, seeds, checkpoint.data.shape))
+    expected = expected.clamp(0, 255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(np.load(io.BytesIO(answer.content)).astype(float) - expected).max() <= 0.51
+    for field, value, says in (
+        ("sampler", "ddim", "renoise: a consistency model predicts where the ODE goes"),
+        ("steps", 40, "1 … 39"),
+        ("guidance_scale", 2, "trained with labels only"),
+        ("init", {"image": "-"}, "few-step model, whose x̂0 is no posterior mean"),
+    ):
+        refused = ask(client, dataset="quick", label=1, **({"steps": 2} | {field: value}))
+        assert refused.status_code == 422 and says in refused.json()["detail"], refused.text
+    (told,) = client.get("/models").json()["datasets"]["quick"]["models"]
+    few = told["few_step"]
+    assert (few["teacher"], few["sampler"], few["steps"][:2], few["guidance_range"]) == (
+        None,
+        "renoise",
+        [1, 2],
+        [1, 1],
+    )
+    assert (told["defaults"]["sampler"], told["defaults"]["steps"]) == ("renoise", 2)
+
+
+def test_a_self_conditioned_model_remembers_the_last_x0_of_every_row(client, folder):
+    checkpoint = load_checkpoint(folder / "recalling")
+    for steps, seed in ((6, 5), (8, 9)):
+        answer = client.post(
+            "/sample", json={"dataset": "recalling", "n": 2, "steps": steps, "seed": seed}, headers=NPY
+        )
+        assert answer.status_code == 200, answer.text
+        plan = make_plan(checkpoint.schedule, "ddpm", steps)
+        seeds = torch.from_numpy(sample_seeds(seed, 2))
+        expected = sample(checkpoint.denoiser(), plan, Conditions.none(2), seeds, checkpoint.data.shape)
+        expected = checkpoint.data.restore(expected).clamp(0, 255).permute(0, 2, 3, 1).numpy()
+        assert np.abs(np.load(io.BytesIO(answer.content)).astype(float) - expected).max() <= 0.51
+
+
 def test_a_model_without_an_unconditional_half_wants_labels_in_process(folder):
     checkpoint = load_checkpoint(folder / "labelled")
     plan = make_plan(checkpoint.schedule, "ddim", 2)
@@ -74,4 +125,4 @@ def test_without_diffusers_the_rest_is_served_and_the_extra_is_named(folder, mon
     monkeypatch.setattr("model.networks.adapters.find_spec", lambda name: None)
     found = read_checkpoint_folder(folder, strict=False)
     assert list(found.loaded) == ["mnist-tiny"]
-    assert all("spirale[diffusers]" in found.refused[name] for name in ("guided", "labelled"))
+    assert all("spirale[diffusers]" in found.refused[name] for name in ("guided", "labelled", "quick"))

@@ -23,6 +23,7 @@ TASKS: Mapping[str, str] = {
     "control": "image-to-image",
 }
 SIMPLE = re.compile(r"[a-z][a-z0-9_-]*(?:/[a-z0-9_-]+)?")
+UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 RESERVED = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # which YAML reads as something else
 DESCRIBED_TOGETHER = ("accuracy at ", "caption recall at ", "image recall at ")  # metrics at several settings
 POINTS_TASK = "other"  # the Hub has none of points
@@ -51,6 +52,8 @@ def header(config: CheckpointConfig[nn.Module]) -> list[str]:
 def _built_in(config: CheckpointConfig[nn.Module]) -> bool:
     """Was it trained on a data set that comes with this project? Of other weights the licence is known only if the
     recipe names that of the data."""
+    if isinstance(config, DenoiserConfig) and config.imported is not None:
+        return False  # `dataset` is what somebody calls it
     data = _data(config)
     return data.keys() == {"dataset"} and data["dataset"] in (*HUB_DATASETS, *SYNTHETIC)
 
@@ -97,7 +100,7 @@ def _yaml(value: object, indent: str = "") -> list[str]:
 
 
 def _scalar(value: object) -> str:
-    """A simple word as it is; everything else as JSON."""
+    """A simple word as it is; everything else as JSON, without characters that YAML does not take as they are."""
     if isinstance(value, str) and SIMPLE.fullmatch(value) and value not in RESERVED:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import diffusers
-from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler
+from diffusers import ConsistencyModelPipeline, DDIMPipeline, DDPMPipeline, DDPMScheduler
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.networks import UNetConfig, attention, embedding, norm, trunk, unet, zeroed
-from model.networks.adapters import DiffusersUNetConfig
-from training.exporting.diffusers_scheduler_config import scheduler_of
+from model.networks.adapters import ConsistencyUNetConfig, DiffusersUNetConfig
+from training.exporting.diffusers_scheduler_config import consistency_scheduler_of, scheduler_of
 from training.exporting.export_error import ExportRefused
 from training.exporting.pipeline_files import spirale_pipeline, spirale_unet
 
@@ -30,7 +30,10 @@ def write_pipeline(checkpoint: DenoiserCheckpoint, folder: Path) -> None:
         raise ExportRefused(f"{config.name} is a student: no scheduler of DDPM or DDIM samples it; use --to onnx")
     if config.text is not None:
         raise ExportRefused(f"{config.name} reads prompts, which the pipeline does not; use --to onnx")
-    if isinstance(config.network, DiffusersUNetConfig):
+    if isinstance(config.network, ConsistencyUNetConfig):
+        unet = checkpoint.network.get_submodule("unet")
+        ConsistencyModelPipeline(unet, consistency_scheduler_of(config)).save_pretrained(folder)
+    elif isinstance(config.network, DiffusersUNetConfig):
         kind = DDPMPipeline if config.sampling.sampler == "ddpm" else DDIMPipeline
         kind(checkpoint.network.get_submodule("unet"), scheduler_of(config)).save_pretrained(folder)
     elif isinstance(config.network, UNetConfig):
@@ -89,7 +92,10 @@ def joined(modules: tuple[ModuleType, ...]) -> str:
 def _readme(checkpoint: DenoiserCheckpoint) -> str:
     config = checkpoint.config
     own = isinstance(config.network, UNetConfig)
-    scheduler = "DDPM" if isinstance(scheduler_of(config), DDPMScheduler) else "DDIM"
+    if config.is_consistency_model:
+        scheduler = "the consistency scheduler"
+    else:
+        scheduler = "DDPM" if isinstance(scheduler_of(config), DDPMScheduler) else "DDIM"
     label = f'labels="{config.data.labels[0]}"' if own and config.data.labels else "batch_size=1"
     trust = ", trust_remote_code=True" if own else ""
     return f"""---

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import CMStochasticIterativeScheduler, DDIMScheduler, DDPMScheduler
 
 from model.checkpoints.denoiser import DenoiserConfig
-from model.checkpoints.schedule_config import BetaScheduleConfig
+from model.checkpoints.schedule_config import BetaScheduleConfig, KarrasScheduleConfig
+from model.networks.adapters import ConsistencyUNetConfig
 from model.noise_schedule import LINEAR_BETAS
 from model.prediction import Target
 from model.sampler_spec import Variance
@@ -36,6 +37,20 @@ def scheduler_of(config: DenoiserConfig) -> DDIMScheduler | DDPMScheduler:
         return DDPMScheduler(**options, variance_type=_VARIANCES[config.sampling.variance])
     final = config.schedule.final_alpha_bar if isinstance(config.schedule, BetaScheduleConfig) else "one"
     return DDIMScheduler(**options, set_alpha_to_one=final == "one")
+
+
+def consistency_scheduler_of(config: DenoiserConfig) -> CMStochasticIterativeScheduler:
+    """Of a consistency model."""
+    assert isinstance(config.schedule, KarrasScheduleConfig) and isinstance(config.network, ConsistencyUNetConfig)
+    low, high = config.schedule.sigma_range
+    return CMStochasticIterativeScheduler(
+        num_train_timesteps=config.schedule.T + 1,
+        sigma_min=low,
+        sigma_max=high,
+        sigma_data=config.network.sigma_data,
+        rho=config.schedule.rho,
+        clip_denoised=config.data.clip is not None,
+    )
 
 
 def _beta_options(config: DenoiserConfig) -> dict[str, Any]:

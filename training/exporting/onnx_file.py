@@ -37,7 +37,8 @@ def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
     names = ["x_t", "t", "label"]
     if isinstance(checkpoint, DenoiserCheckpoint):
         names[2] = "label" if checkpoint.config.text is None else "text"
-        return [*names, "guidance_scale", "s"] if checkpoint.config.distilled is not None else names
+        names += ["guidance_scale", "s"] if checkpoint.config.distilled is not None else []
+        return [*names, "x0_before"] if checkpoint.config.self_conditioned else names
     if isinstance(checkpoint, ControlCheckpoint):
         return [*names[:2], "text" if checkpoint.config.text else "label", "hint"]
     return [*names[:2], checkpoint.conditioning]
@@ -79,6 +80,8 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
         if checkpoint.config.distilled is not None:
             meaning["guidance_scale"] = "float32 [rows], one of the scales that it was trained at"
             meaning["s"] = "int64 [rows], the timestep below t to which a ddim step with this output jumps"
+        if checkpoint.config.self_conditioned:
+            meaning["x0_before"] = f"as x_t: the x0 that the step before predicted, within ±{data.clip}; first zeros"
         if (text := checkpoint.config.text) is not None:
             meaning["text"] = f"float32 [rows, {text.outputs}], of text.safetensors; zeros are no prompt"
     elif isinstance(checkpoint, ControlCheckpoint):

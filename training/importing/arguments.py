@@ -41,6 +41,10 @@ def import_(
             metavar='"--image_size …"',
         ),
     ] = None,
+    timesteps: Annotated[
+        str | None,
+        typer.Option(help="Of a consistency model: those of its recipe, as diffusers numbers them.", metavar="22,0"),
+    ] = None,
     graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
@@ -55,6 +59,7 @@ def import_(
         None if size is None else _sides(size),
         scheduler,
         flags,
+        None if timesteps is None else _numbers(timesteps),
     )
 
     def finish(folder: Path) -> None:
@@ -65,6 +70,13 @@ def import_(
     typer.echo(f"{name}: {imported.config.imported}: written to {target}")
     for note in imported.notes:
         typer.echo(f"{name}: {note}")
+
+
+def _numbers(timesteps: str) -> tuple[int, ...]:
+    """Raises BadParameter."""
+    if re.fullmatch(r"\d{1,6}(,\d{1,6})*", timesteps) is None:
+        raise typer.BadParameter(f"{timesteps}: give numbers by commas, such as 22,0", param_hint="--timesteps")
+    return tuple(map(int, timesteps.split(",")))
 
 
 def _sides(size: str) -> tuple[int, int]:

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from model.checkpoints.denoiser import DenoiserConfig
 from model.data import DataConfig
-from model.networks.adapters import DiffusersUNetConfig
-from training.importing.diffusers_scheduler import STEPS, read_scheduler
+from model.networks.adapters import ConsistencyUNetConfig, DiffusersUNetConfig
+from training.importing.consistency_scheduler import CONSISTENCY_SCHEDULER, read_consistency_scheduler
+from training.importing.diffusers_scheduler import STEPS, ReadScheduler, read_scheduler
 from training.importing.imported import (
     ImportedModel,
     ImportOptions,
@@ -26,8 +27,9 @@ NETWORK = "config.json"
 SCHEDULER = "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model"
 
-PIPELINES = ("DDPMPipeline", "DDIMPipeline")
-SUPPORTED = f"{' and '.join(PIPELINES)} of a UNet2DModel that denoises pixels are"
+CONSISTENCY_PIPELINE = "ConsistencyModelPipeline"
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", CONSISTENCY_PIPELINE)
+SUPPORTED = f"{', '.join(PIPELINES[:-1])} and {PIPELINES[-1]} of a UNet2DModel of pixels are"
 
 # What attention layers called their tensors before diffusers 0.17.
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -54,7 +56,7 @@ def read_diffusers_folder(folder: Path, options: ImportOptions) -> ImportedModel
             scheduler = folder.parent / "scheduler"
     if options.scheduler is not None:
         scheduler = options.scheduler
-    document = _scheduler_document(scheduler, pipeline, notes)
+    document = _scheduler_document(scheduler, pipeline, options.scheduler is not None, notes)
     unet = _network_document(network)
     return _imported(network, unet, document, pipeline, options, notes)
 
@@ -67,7 +69,7 @@ def _imported(
     options: ImportOptions,
     notes: list[str],
 ) -> ImportedModel:
-    read = read_scheduler(scheduler, SCHEDULER)
+    read = _read_scheduler(scheduler, pipeline, options)
     channels, classes = unet.get("in_channels", 3), unet.get("num_class_embeds") or 0
     if channels not in (1, 3):
         raise ImportRefused(
@@ -76,7 +78,8 @@ def _imported(
     labels = class_names(classes, options)
     if labels and options.null_class is None:
         notes.append(
-            "no class means no label (--null-class): requests without a label get a drawn one, and none is guided"
+            "requests without a label get a drawn one, and none is guided: "
+            + ("it is a consistency model" if read.sigma_data else "no class means no label (--null-class)")
         )
     network_options = {name: value for name, value in unet.items() if not name.startswith("_")}
     try:
@@ -91,7 +94,9 @@ def _imported(
                 std=(127.5,),
                 clip=read.clip,
             ),
-            network=DiffusersUNetConfig(options=network_options, null_class=options.null_class),
+            network=DiffusersUNetConfig(options=network_options, null_class=options.null_class)
+            if read.sigma_data is None
+            else ConsistencyUNetConfig(options=network_options, sigma_data=read.sigma_data),
             schedule=read.schedule,
             prediction=read.prediction,
             sampling=read.sampling,
@@ -99,7 +104,8 @@ def _imported(
             imported=f"diffusers' {pipeline or 'UNet2DModel'}, {scheduler['_class_name']}",
         )
     except ValidationError as error:
-        raise ImportRefused(f"{folder}: {error.errors()[0]['msg']}") from error
+        first = error.errors()[0]
+        raise ImportRefused(f"{folder}: {'.'.join(map(str, first['loc'])) or 'the model'}: {first['msg']}") from error
     weights = {f"unet.{_new_name(name)}": tensor for name, tensor in read_folder_tensors(folder, WEIGHTS).items()}
     return ImportedModel(config, weights, tuple(notes))
 
@@ -108,8 +114,8 @@ def _checked_pipeline(folder: Path) -> str:
     """The pipeline's class. Raises ImportRefused where it does more than sample a UNet2DModel."""
     document = read_json(folder / PIPELINE)
     name = str(document.get("_class_name"))
-    parts = {part: value[1] for part, value in document.items() if isinstance(value, list) and len(value) == 2}
-    parts = {part: kind for part, kind in parts.items() if kind is not None}
+    pairs = {part: value for part, value in document.items() if isinstance(value, list) and len(value) == 2}
+    parts = {part: str(kind) for part, (_, kind) in pairs.items() if kind is not None and not part.startswith("_")}
     others = sorted(set(parts) - {"unet", "scheduler"})
     if others:
         has = ", ".join(f"{part} ({parts[part]})" for part in others)
@@ -119,9 +125,27 @@ def _checked_pipeline(folder: Path) -> str:
             f"{folder}: {name} is not supported; {SUPPORTED}. Where it samples as one of them does, import its "
             "network's folder, and give its scheduler by --scheduler"
         )
+    for part in parts:
+        if pairs[part][0] != "diffusers":
+            raise ImportRefused(f"{folder}: its {part} comes with code of its own, {pairs[part][0]}, which is not run")
     if parts.get("unet") != "UNet2DModel":
         raise ImportRefused(f"{folder}: its unet is a {parts.get('unet')}, which is not supported; {SUPPORTED}")
     return name
+
+
+def _read_scheduler(document: Mapping[str, Any], pipeline: str | None, options: ImportOptions) -> ReadScheduler:
+    """Raises ImportRefused, also where the scheduler does not go with the pipeline or the options."""
+    name = document.get("_class_name")
+    consistent = name == CONSISTENCY_SCHEDULER
+    if pipeline is not None and consistent != (pipeline == CONSISTENCY_PIPELINE):
+        raise ImportRefused(f"{pipeline} with {name}: {CONSISTENCY_PIPELINE} goes with {CONSISTENCY_SCHEDULER} alone")
+    if not consistent:
+        if options.timesteps is not None:
+            raise ImportRefused(f"--timesteps: applies to consistency models; the scheduler is {name}")
+        return read_scheduler(document, SCHEDULER)
+    if options.null_class is not None:
+        raise ImportRefused(f"--null-class {options.null_class}: a consistency model is not guided")
+    return read_consistency_scheduler(document, SCHEDULER, options.timesteps)
 
 
 def _network_document(folder: Path) -> dict[str, Any]:
@@ -132,13 +156,13 @@ def _network_document(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _scheduler_document(folder: Path, pipeline: str | None, notes: list[str]) -> dict[str, Any]:
-    """The scheduler's config in a folder, or in a file."""
+def _scheduler_document(folder: Path, pipeline: str | None, given: bool, notes: list[str]) -> dict[str, Any]:
+    """The scheduler's config in a folder, or in a file; `given`: by name."""
     path = folder if folder.is_file() else folder / SCHEDULER
     if path.is_file():
         return read_json(path)
-    if pipeline is not None:
-        raise ImportRefused(f"{path}: is missing: give the scheduler's folder by --scheduler")
+    if pipeline is not None or given:
+        raise ImportRefused(f"{path}: is missing: give the scheduler's folder, or its config, by --scheduler")
     notes.append(
         "a network alone does not say how it was trained: DDPMScheduler's defaults are assumed, which predict ε with a "
         "linear schedule of 1000 timesteps. --scheduler gives another"

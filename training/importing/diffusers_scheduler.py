@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import PredictionConfig, ThresholdConfig
-from model.checkpoints.schedule_config import BetaScheduleConfig
+from model.checkpoints.schedule_config import BetaScheduleConfig, KarrasScheduleConfig
 from model.prediction import Target
 from model.sampler_spec import Variance
 from model.timestep_spacing import SpacingName
@@ -68,12 +68,16 @@ class SchedulerOptions(BaseModel):
 
 @dataclass(frozen=True)
 class ReadScheduler:
-    """`clip` is the bound on |x̂0|; None where x̂0 is not clipped, or thresholded."""
+    """
+    clip        the bound on |x̂0|; None where x̂0 is not clipped, or thresholded
+    sigma_data  see `ConsistencyUNetConfig`; None of a denoiser
+    """
 
-    schedule: BetaScheduleConfig
+    schedule: BetaScheduleConfig | KarrasScheduleConfig
     prediction: PredictionConfig
     sampling: SamplingConfig
     clip: float | None
+    sigma_data: float | None = None
 
 
 def read_scheduler(document: Mapping[str, Any], where: str) -> ReadScheduler:
@@ -81,8 +85,8 @@ def read_scheduler(document: Mapping[str, Any], where: str) -> ReadScheduler:
     name = document.get("_class_name")
     if name not in STEPS:
         raise ImportRefused(
-            f"{where}: its scheduler is {name}; {' and '.join(STEPS)} are read. Where the model was trained on the "
-            "same β, save it with one of them: DDIMScheduler.from_config(pipeline.scheduler.config)"
+            f"{where}: its scheduler is {name}; {', '.join(STEPS)} and CMStochasticIterativeScheduler are read. Where "
+            "the model was trained on β, save it with one of them: DDIMScheduler.from_config(pipeline.scheduler.config)"
         )
     try:
         options = SchedulerOptions.model_validate(document)

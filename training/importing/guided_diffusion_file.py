@@ -12,11 +12,12 @@ from torch import Tensor
 
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserConfig, PredictionConfig
-from model.checkpoints.schedule_config import BetaScheduleConfig
+from model.checkpoints.schedule_config import MAX_T, BetaScheduleConfig
 from model.data import DataConfig
 from model.networks.adapters import GuidedUNetConfig
 from model.noise_schedule import LINEAR_BETAS
 from training.importing.imported import (
+    LARGEST,
     ImportedModel,
     ImportOptions,
     ImportRefused,
@@ -27,6 +28,7 @@ from training.importing.imported import (
 
 FIRST_TENSORS = {"time_embed.0.weight", "input_blocks.0.0.weight"}
 CLASSES = 1000  # of the released class-conditional models
+MOST_BLOCKS = 64  # residual blocks a level
 MULTIPLES: Mapping[int, tuple[float, ...]] = {
     512: (0.5, 1, 1, 2, 2, 4, 4),
     256: (1, 1, 2, 2, 4, 4),
@@ -49,8 +51,8 @@ class Flags(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_size: int = 64
-    num_channels: int = 128
-    num_res_blocks: int = Field(2, ge=1)
+    num_channels: int = Field(128, ge=32, le=8192)
+    num_res_blocks: int = Field(2, ge=1, le=MOST_BLOCKS)
     num_heads: int = 4
     num_heads_upsample: int = -1
     num_head_channels: int = -1
@@ -62,7 +64,7 @@ class Flags(BaseModel):
     use_new_attention_order: bool = False
     learn_sigma: bool = False
     sigma_small: bool = False
-    diffusion_steps: int = 1000
+    diffusion_steps: int = Field(1000, ge=1, le=MAX_T)
     noise_schedule: str = "linear"
     timestep_respacing: str = ""
     predict_xstart: bool = False
@@ -71,6 +73,12 @@ class Flags(BaseModel):
 
 def read_guided_file(weights: Mapping[str, Tensor], path: Path, options: ImportOptions) -> ImportedModel:
     """`weights` are those in the file at `path`. Raises ImportRefused."""
+    first = weights["input_blocks.0.0.weight"]
+    if first.dim() != 4 or first.shape[1] not in (1, 3):
+        raise ImportRefused(
+            f"{path}: its first layer is {list(first.shape)}: only denoisers of grey and RGB pixels are supported, "
+            "and no upsamplers"
+        )
     if options.flags is None:
         raise ImportRefused(
             f"{path}: weights of improved- or guided-diffusion do not say their flags: give those of their README by "
@@ -94,7 +102,7 @@ def read_guided_file(weights: Mapping[str, Tensor], path: Path, options: ImportO
             data=DataConfig(
                 dataset=options.dataset or options.name,
                 kind="images",
-                shape=(weights["input_blocks.0.0.weight"].shape[1], height, width),
+                shape=(first.shape[1], height, width),
                 labels=labels,
                 mean=(127.5,),
                 std=(127.5,),
@@ -120,7 +128,11 @@ def read_guided_file(weights: Mapping[str, Tensor], path: Path, options: ImportO
 
 def _parsed(text: str) -> Flags:
     """Flags as on a command line: --name value, or --name=value. Raises ImportRefused."""
-    words = [part for word in shlex.split(text) for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    try:
+        split = shlex.split(text)
+    except ValueError as error:
+        raise ImportRefused(f"--flags: {text}: {error}") from error
+    words = [part for word in split for part in (word.split("=", 1) if word.startswith("--") else [word])]
     if len(words) % 2 or not all(name.startswith("--") for name in words[::2]):
         raise ImportRefused(f"--flags: {text}: give names with values, such as --image_size 64")
     given = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
@@ -174,8 +186,11 @@ def _respacing(flags: Flags) -> tuple[str, int, str]:
 
 
 def _numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Raises ImportRefused."""
+    """Finite and positive, by commas. Raises ImportRefused."""
     try:
-        return tuple(float(part) for part in text.split(",") if part)
+        numbers = tuple(float(part) for part in text.split(",") if part)
     except ValueError as error:
         raise ImportRefused(f"--flags: --{flag} {text}: give numbers, by commas") from error
+    if not all(0 < number <= LARGEST for number in numbers):
+        raise ImportRefused(f"--flags: --{flag} {text}: numbers above 0, at most {LARGEST}")
+    return numbers

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 
 SMALLEST, LARGEST = 4, 512  # pixels a side
+MOST_CLASSES = 100_000
 
 
 class ImportRefused(CheckpointError):
@@ -27,6 +29,7 @@ class ImportOptions:
     size        (height, width) of the images; None is what the files say
     flags       of openai's scripts, as on their command line
     scheduler   a diffusers scheduler_config.json, or its folder, for a network that comes without one
+    timesteps   of a consistency model: those that a run of so many steps visits, as diffusers numbers them
     """
 
     name: str
@@ -36,6 +39,13 @@ class ImportOptions:
     size: tuple[int, int] | None = None
     scheduler: Path | None = None
     flags: str | None = None
+    timesteps: tuple[int, ...] | None = None
+
+    def refuse(self, path: Path, *unread: Literal["null_class", "flags", "scheduler", "timesteps"]) -> None:
+        """Raises ImportRefused where an option is given that says nothing of the model at `path`."""
+        for name in unread:
+            if getattr(self, name) is not None:
+                raise ImportRefused(f"--{name.replace('_', '-')}: says nothing of {path}: leave it away")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +61,19 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
 
 
-def class_names(classes: int, options: ImportOptions) -> tuple[str, ...]:
-    """Names of a network's classes, without the null class. Raises ImportRefused."""
+def class_names(classes: object, options: ImportOptions) -> tuple[str, ...]:
+    """Names of a network's classes, without the null class; `classes` is how many, as a file says. Raises
+    ImportRefused."""
+    if not isinstance(classes, int) or not 0 <= classes <= MOST_CLASSES:
+        raise ImportRefused(f"its network reads {classes} classes: supported are at most {MOST_CLASSES:,}")
     if options.null_class is not None and options.null_class >= classes:
         there_are = f"there are {classes}, from 0" if classes else "the network reads no class"
         raise ImportRefused(f"--null-class {options.null_class}: {there_are}")
     numbers = [number for number in range(classes) if number != options.null_class]
     if options.labels is None:
         return tuple(map(str, numbers))
+    if not all(options.labels):
+        raise ImportRefused("--labels: one of the names is empty")
     if len(options.labels) != len(numbers):
         raise ImportRefused(f"--labels: {len(options.labels)} names for {len(numbers)} classes")
     return options.labels

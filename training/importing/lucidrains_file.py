@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from torch import Tensor
 
 from model.beta_schedule import make_betas
@@ -18,7 +19,8 @@ from model.data import DataConfig
 from model.networks.adapters import LucidrainsUNetConfig
 from model.noise_schedule import LINEAR_BETAS
 from model.prediction import Target
-from training.importing.imported import ImportedModel, ImportOptions, ImportRefused, image_size
+from training.importing.imported import ImportedModel, ImportOptions, ImportRefused, class_names, image_size
+from training.importing.tensor_files import is_state
 
 AS_KNOWN = 1e-6  # how near β is to a known schedule's, in float32
 CLEAREST_SNR = 0.5  # there the weights of the three objectives differ most: 1, 0.5 and 0.33
@@ -34,27 +36,33 @@ def read_lucidrains_file(document: Any, path: Path, options: ImportOptions) -> I
     if "null_classes_emb" in unet:
         raise ImportRefused(f"{path}: its Unet is that of classifier_free_guidance, which is not supported; Unet is")
     unet_options, channels = _unet_options(unet, path)
-    target = _objective(diffusion, path)
+    labels = class_names(0, options)  # refuses options of classes
     outputs = unet["final_conv.weight"].shape[0]
-    schedule = _schedule(diffusion["betas"])
-    config = DenoiserConfig(
-        name=options.name,
-        data=DataConfig(
-            dataset=options.dataset or options.name,
-            kind="images",
-            shape=(channels, *image_size(options, None, path)),
-            mean=(127.5,),
-            std=(127.5,),
-            clip=1.0,
-        ),
-        network=LucidrainsUNetConfig(options=unet_options),
-        schedule=schedule,
-        prediction=PredictionConfig(target=target, learned_variance=outputs == 2 * channels),
-        sampling=SamplingConfig(
-            sampler="ddpm", steps=schedule.T, variance="learned" if outputs == 2 * channels else "fixed-small"
-        ),
-        imported=f"lucidrains' denoising-diffusion-pytorch, {'averaged' if averaged else 'raw'} weights",
-    )
+    try:
+        target = _objective(diffusion, path)
+        schedule = _schedule(diffusion["betas"])
+        config = DenoiserConfig(
+            name=options.name,
+            data=DataConfig(
+                dataset=options.dataset or options.name,
+                kind="images",
+                shape=(channels, *image_size(options, None, path)),
+                labels=labels,
+                mean=(127.5,),
+                std=(127.5,),
+                clip=1.0,
+            ),
+            network=LucidrainsUNetConfig(options=unet_options),
+            schedule=schedule,
+            prediction=PredictionConfig(target=target, learned_variance=outputs == 2 * channels),
+            sampling=SamplingConfig(
+                sampler="ddpm", steps=schedule.T, variance="learned" if outputs == 2 * channels else "fixed-small"
+            ),
+            imported=f"lucidrains' denoising-diffusion-pytorch, {'averaged' if averaged else 'raw'} weights",
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ImportRefused(f"{path}: its {'.'.join(map(str, first['loc'])) or 'diffusion'}: {first['msg']}") from error
     return ImportedModel(config, {f"unet.{name}": tensor for name, tensor in unet.items()})
 
 
@@ -66,8 +74,11 @@ def _diffusion_state(document: Any, path: Path) -> tuple[dict[str, Tensor], bool
         averaged = False
         if isinstance(document, Mapping) and isinstance(document.get("model"), Mapping):
             document = document["model"]
-    if not isinstance(document, Mapping) or not all(isinstance(one, Tensor) for one in document.values()):
-        raise ImportRefused(f"{path}: is neither a trainer's milestone nor a GaussianDiffusion's state")
+    if not is_state(document):
+        raise ImportRefused(
+            f"{path}: is neither weights of improved- or guided-diffusion, nor a trainer's milestone or a "
+            "GaussianDiffusion's state of denoising-diffusion-pytorch"
+        )
     if "betas" not in document or "model.init_conv.weight" not in document:
         raise ImportRefused(
             f"{path}: has no schedule, or no Unet of denoising-diffusion-pytorch: save the whole "
@@ -85,11 +96,13 @@ def _unet_options(unet: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Any
     """The Unet's options, and the channels of an image. Raises ImportRefused."""
     try:
         inputs, outputs = unet["init_conv.weight"].shape[1], unet["final_conv.weight"].shape[0]
-        channels = inputs if outputs in (inputs, 2 * inputs) else 0
-        if not channels or channels not in (1, 3):
+        # A self-conditioned one reads as many channels again, and one with a learned variance gives as many again; the
+        # library has none that does both.
+        pairs = {own: ((own, own), (own, 2 * own), (2 * own, own)) for own in (1, 3)}
+        channels = next((own for own, allowed in pairs.items() if (inputs, outputs) in allowed), 0)
+        if not channels:
             raise ImportRefused(
-                f"{path}: its Unet reads {inputs} channels and gives {outputs}: it is self-conditioned, or not of grey "
-                "or RGB pixels, which is not supported"
+                f"{path}: its Unet reads {inputs} channels and gives {outputs}: only grey and RGB pixels are supported"
             )
         dim = unet["time_mlp.1.weight"].shape[0] // 4
         stages = list(_stages(unet))
@@ -98,6 +111,7 @@ def _unet_options(unet: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Any
             "init_dim": unet["init_conv.weight"].shape[0],
             "dim_mults": [width // dim for width, *_ in stages],
             "channels": channels,
+            "self_condition": inputs == 2 * channels,
             "full_attn": [full for _, full, *_ in stages],
             "attn_heads": [heads for *_, heads, _ in stages],
             "attn_dim_head": [width for *_, width in stages],
@@ -121,7 +135,8 @@ def _stages(unet: Mapping[str, Tensor]) -> Iterator[tuple[int, bool, int, int]]:
 
 
 def _schedule(betas: Tensor) -> BetaScheduleConfig:
-    values = betas.double().numpy()
+    """Raises ValidationError where these are no β."""
+    values = betas.double().flatten().numpy()
     T = len(values)
     low, high = (beta * 1000 / T for beta in LINEAR_BETAS)
     if high < 1 and np.abs(values - make_betas("linear", T, (low, high))).max() < AS_KNOWN:
@@ -133,13 +148,17 @@ def _schedule(betas: Tensor) -> BetaScheduleConfig:
 
 def _objective(diffusion: Mapping[str, Tensor], path: Path) -> Target:
     """What the network predicts, as its loss weights tell: 1, SNR or SNR/(SNR + 1) where they are not bounded."""
-    if "loss_weight" not in diffusion:
-        raise ImportRefused(f"{path}: has no loss_weight, which tells the objective: its version is too old or too new")
-    alpha_bar = diffusion["alphas_cumprod"].double()
+    betas, loss_weight = diffusion["betas"].double().flatten(), diffusion.get("loss_weight")
+    if loss_weight is None or loss_weight.shape != betas.shape or not len(betas):
+        raise ImportRefused(
+            f"{path}: has no loss_weight for each timestep, which tells the objective: its version is too old, or too "
+            "new"
+        )
+    alpha_bar = (1 - betas).cumprod(0)
     snr = alpha_bar / (1 - alpha_bar)
     index = int((snr - CLEAREST_SNR).abs().argmin())
     weights: dict[Target, float] = {
         "epsilon": 1.0, "x0": float(snr[index]), "v": float(snr[index] / (snr[index] + 1)),
     }  # fmt: skip
-    weight = float(diffusion["loss_weight"][index])
+    weight = float(loss_weight[index])
     return min(weights, key=lambda target: abs(weights[target] - weight))

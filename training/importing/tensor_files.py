@@ -4,7 +4,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -22,9 +22,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         except (OSError, SafetensorError) as error:
             raise ImportRefused(f"{path}: cannot be read: {error}") from error
     document = read_pickle(path)
-    if not isinstance(document, Mapping) or not all(isinstance(one, Tensor) for one in document.values()):
-        raise ImportRefused(f"{path}: holds more than a network's tensors")
+    if not is_state(document):
+        raise ImportRefused(f"{path}: holds something else than a network's tensors by name")
     return dict(document)
+
+
+def is_state(document: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    """Is it a network's state, tensors by name?"""
+    return isinstance(document, Mapping) and all(
+        isinstance(name, str) and isinstance(one, Tensor) for name, one in document.items()
+    )
 
 
 def read_pickle(path: Path) -> Any:
@@ -36,8 +43,9 @@ def read_pickle(path: Path) -> Any:
             f"{path}: a pickle that would run code to be loaded, or no pickle at all, and neither is opened. Where you "
             "trust it, load it yourself and save its tensors: safetensors.torch.save_file(state_dict, ...)"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ImportRefused(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a broken file makes the unpickler raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ImportRefused(f"{path}: cannot be read: {reason}") from error
 
 
 def read_folder_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
@@ -51,8 +59,9 @@ def read_folder_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
         if (index := folder / f"{stem}{suffix}.index.json").is_file():
             return _read_shards(index)
         variants = [path for path in sorted(folder.glob(f"{stem}.*{suffix}")) if "-of-" not in path.name]
+        variants += sorted(folder.glob(f"{stem}{suffix}.index.*.json"))
         if len(variants) == 1:
-            return read_tensors(variants[0])
+            return _read_shards(variants[0]) if variants[0].suffix == ".json" else read_tensors(variants[0])
         if variants:
             raise ImportRefused(f"{folder}: several variants of its weights: keep one of {_names(variants)}")
     raise ImportRefused(f"{folder}: has no {stem}.safetensors and no {stem}.bin")
@@ -63,10 +72,16 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ImportRefused(f"{index}: lists no shards")
     tensors: dict[str, Tensor] = {}
-    for name in sorted(set(weight_map.values())):
-        if Path(name).name != name:
-            raise ImportRefused(f"{index}: the shard {name} is outside its folder")
-        tensors |= read_tensors(index.parent / name)
+    for shard in sorted(set(weight_map.values())):
+        if Path(shard).name != shard:
+            raise ImportRefused(f"{index}: the shard {shard} is outside its folder")
+        found = read_tensors(index.parent / shard)
+        listed = {name for name, its_shard in weight_map.items() if its_shard == shard}
+        if wrong := sorted(found.keys() ^ listed):
+            raise ImportRefused(
+                f"{index}: the shard {shard} and this list disagree about {wrong[0]}: one of them is older"
+            )
+        tensors |= found
     return tensors
 
 
@@ -76,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text())
     except OSError as error:
         raise ImportRefused(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportRefused(f"{path}: is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise ImportRefused(f"{path}: is no JSON object")

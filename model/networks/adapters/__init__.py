@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import nn
 
+from model.karras_levels import KarrasLevels
 from model.networks import NetworkConfig
 from model.networks.adapters.guided_unet import GuidedUNet
 
@@ -43,6 +44,21 @@ class DiffusersUNetConfig(AdapterConfig):
         return "diffusers' UNet2DModel" + (f", channels {', '.join(map(str, channels))}" if channels else "")
 
 
+class ConsistencyUNetConfig(AdapterConfig):
+    """diffusers' UNet2DModel as a consistency model (Song 2023); `options` are its own config.
+
+    sigma_data  deviation of the data in −1 … 1, by which its input and output are scaled
+    """
+
+    kind: Literal["consistency-unet"] = "consistency-unet"
+    options: dict[str, Any]
+    sigma_data: float = Field(0.5, gt=0, le=1e3)
+
+    @property
+    def description(self) -> str:
+        return f"{DiffusersUNetConfig(options=self.options).description}, a consistency model"
+
+
 class LucidrainsUNetConfig(AdapterConfig):
     """The Unet of lucidrains' denoising-diffusion-pytorch; `options` are its constructor's."""
 
@@ -51,7 +67,13 @@ class LucidrainsUNetConfig(AdapterConfig):
 
     @property
     def description(self) -> str:
-        return f"lucidrains' Unet, dim {self.options.get('dim')}, dim_mults {self.options.get('dim_mults')}"
+        own = ", self-conditioned" if self.self_conditioned else ""
+        return f"lucidrains' Unet, dim {self.options.get('dim')}, dim_mults {self.options.get('dim_mults')}{own}"
+
+    @property
+    def self_conditioned(self) -> bool:
+        """Does it also read its own last x̂0?"""
+        return bool(self.options.get("self_condition", False))
 
 
 class GuidedUNetConfig(AdapterConfig):
@@ -77,16 +99,30 @@ class GuidedUNetConfig(AdapterConfig):
         )
 
 
-def build_adapter(config: AdapterConfig, *, shape: tuple[int, ...], labels: int, learned_variance: bool) -> nn.Module:
+def build_adapter(
+    config: AdapterConfig,
+    *,
+    shape: tuple[int, ...],
+    labels: int,
+    learned_variance: bool,
+    levels: KarrasLevels | None = None,
+) -> nn.Module:
     """The network that `config` describes, with fresh weights.
 
     shape   of one row, (C, H, W)
     labels  how many classes it reads, besides the null class; 0 for none
+    levels  the noise levels that a consistency model reads
 
     Raises MissingExtra where its library is not installed, and ValueError where the network cannot be as described.
     """
     if len(shape) != 3:
         raise ValueError(f"it cannot denoise rows of the shape {list(shape)}: it is for images")
+    if isinstance(config, ConsistencyUNetConfig):
+        _need("diffusers", "diffusers' UNet2DModel", "diffusers")
+        from model.networks.adapters.consistency_unet import ConsistencyUNet  # slow to import, and optional
+
+        assert levels is not None  # a consistency model's schedule is karras
+        return ConsistencyUNet(config.options, shape=shape, labels=labels, levels=levels, sigma_data=config.sigma_data)
     if isinstance(config, DiffusersUNetConfig):
         _need("diffusers", "diffusers' UNet2DModel", "diffusers")
         from model.networks.adapters.diffusers_unet import DiffusersUNet  # slow to import, and optional

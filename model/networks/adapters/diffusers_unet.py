@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diffusers import UNet2DModel
+from diffusers import UNet2DModel, __version__
 from torch import Tensor, nn
 
 from model.networks.adapters.class_numbers import class_numbers
+
+MOST_LEVELS, MOST_LAYERS = 12, 64
 
 
 class DiffusersUNet(nn.Module):
@@ -29,15 +31,19 @@ class DiffusersUNet(nn.Module):
         _check_options(options, shape, labels + (null_class is not None), learned_variance)
         try:
             self.unet: nn.Module = UNet2DModel(**options)
-        except (TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-            raise ValueError(f"diffusers {_version()} cannot build this UNet2DModel: {error}") from error
+        except Exception as error:  # options of any kind make it raise anything
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"diffusers {__version__} cannot build this UNet2DModel: {reason}") from error
         self.null_class = null_class
         self.reads_class = labels > 0
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        classes = class_numbers(condition, self.null_class) if self.reads_class else None
-        output: Tensor = self.unet(x, t - 1, classes, return_dict=False)[0]
+        output: Tensor = self.unet(x, t - 1, self.classes(condition), return_dict=False)[0]
         return output
+
+    def classes(self, condition: Tensor) -> Tensor | None:
+        """The UNet's classes of these labels [rows]; None where it reads none."""
+        return class_numbers(condition, self.null_class) if self.reads_class else None
 
 
 def _check_options(options: Mapping[str, Any], shape: tuple[int, ...], classes: int, learned_variance: bool) -> None:
@@ -55,12 +61,13 @@ def _check_options(options: Mapping[str, Any], shape: tuple[int, ...], classes: 
             f"in_channels and out_channels are {options.get('in_channels', 3)} and {options.get('out_channels', 3)}, "
             f"and should be {channels} and {outputs}"
         )
-    halvings = 2 ** (len(options.get("block_out_channels", range(4))) - 1)
-    if height % halvings or width % halvings:
-        raise ValueError(f"images of {height}×{width} cannot be halved {len(options['block_out_channels']) - 1} times")
-
-
-def _version() -> str:
-    from diffusers import __version__
-
-    return str(__version__)
+    widths, layers = options.get("block_out_channels", (224, 448, 672, 896)), options.get("layers_per_block", 2)
+    if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MOST_LEVELS:
+        raise ValueError(
+            f"block_out_channels is {widths}: it is a list of the channels of at most {MOST_LEVELS} levels"
+        )
+    if not isinstance(layers, int) or not 1 <= layers <= MOST_LAYERS:
+        raise ValueError(f"layers_per_block is {layers}: it is a number, 1 … {MOST_LAYERS}")
+    halvings = len(widths) - 1
+    if height % 2**halvings or width % 2**halvings:
+        raise ValueError(f"images of {height}×{width} cannot be halved {halvings} times")

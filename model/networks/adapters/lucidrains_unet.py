@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 
 class LucidrainsUNet(nn.Module):
-    """Images [rows, C, H, W] → [rows, C or 2C, H, W]. Its timesteps, 1 … T, are one more than the library's.
+    """Images [rows, C, H, W] → [rows, C or 2C, H, W]. Its timesteps, 1 … T, are one more than the library's. A
+    self-conditioned one reads the x̂0 of the step before, [rows, C, H, W], after the condition.
 
     Raises ValueError where the library cannot build it, or where it is no denoiser of these rows.
     """
@@ -18,17 +19,18 @@ class LucidrainsUNet(nn.Module):
         channels, height, width = shape
         if labels:
             raise ValueError("this Unet reads no classes")
-        if options.get("channels", 3) != channels or options.get("self_condition", False):
+        if options.get("channels", 3) != channels:
             raise ValueError(f"it reads something else than {channels} channels")
         try:
             own = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
             self.unet = Unet(**own | {"learned_variance": learned_variance})
-        except (TypeError, ValueError, AssertionError) as error:
-            raise ValueError(f"denoising-diffusion-pytorch cannot build this Unet: {error}") from error
+        except Exception as error:  # options of any kind make it raise anything
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"denoising-diffusion-pytorch cannot build this Unet: {reason}") from error
         factor = self.unet.downsample_factor
         if height % factor or width % factor:
             raise ValueError(f"images of {height}×{width}: the sides of this Unet are multiples of {factor}")
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        output: Tensor = self.unet(x, t - 1)
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *x0_before: Tensor) -> Tensor:
+        output: Tensor = self.unet(x, t - 1, *x0_before)
         return output

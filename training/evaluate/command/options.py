@@ -55,7 +55,7 @@ def options_of(
         raise RecipeError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
     if options.steps > checkpoint.schedule.T:
         raise RecipeError(f"steps: at most T = {checkpoint.schedule.T}")
-    if config.distilled is not None and (refusal := config.distilled.refusal(options)) is not None:
+    if (refusal := config.sampling_refusal(options)) is not None:
         raise RecipeError(f"{refusal[0]}: for {config.name} {refusal[1]}")
     check_precision(config, precision)
     if precision == "int8" and checkpoint.int8_graph is None:

@@ -170,6 +170,12 @@ def test_rescaled_timesteps_are_those_of_a_thousand(tmp_path):
         (f"{IMPROVED} --class_cond True", "1 tensors are missing: label_emb.weight"),
         (f"{IMPROVED} --num_channels 40", "multiples of 32"),
         (f"{IMPROVED} --num_heads 5", "do not split into 5 heads"),
+        (f"{IMPROVED} --image_size '8", "No closing quotation"),
+        (f"{IMPROVED} --attention_resolutions 0", "numbers above 0"),
+        (f"{IMPROVED} --channel_mult 1,nan", "numbers above 0"),
+        (f"{IMPROVED} --diffusion_steps 0 --rescale_timesteps True", "--diffusion_steps: "),
+        (f"{IMPROVED} --num_res_blocks 1000000000", "--num_res_blocks: "),
+        (f"{IMPROVED} --num_channels 10000000000000", "--num_channels: "),
     ],
 )
 def test_flags_of_another_model(flags, says, tmp_path):

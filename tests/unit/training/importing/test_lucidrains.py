@@ -82,6 +82,22 @@ def test_samples_are_those_of_the_library(unet, objective, tmp_path):
     torch.testing.assert_close(sampled(checkpoint, "ddim", 8), sampled_by_lucidrains(by_ddim), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_self_conditioned_network_reads_its_last_x0(channels, tmp_path, monkeypatch):
+    monkeypatch.setitem(UNETS, "own", SMALL | {"channels": channels, "self_condition": True})
+    model = diffusion("own", objective="pred_v")
+    checkpoint, found = imported(tmp_path, save_milestone(tmp_path / "model-1.pt", model))
+    assert found.config.self_conditioned and found.config.data.shape == (channels, 8, 8)
+    theirs = sampled_by_lucidrains(model)
+    torch.testing.assert_close(sampled(checkpoint, "ddpm", 24), theirs, rtol=0, atol=1e-4)
+    by_ddim = diffusion("own", objective="pred_v", sampling_timesteps=8)
+    ours = sampled(checkpoint, "ddim", 8)
+    torch.testing.assert_close(ours, sampled_by_lucidrains(by_ddim), rtol=0, atol=1e-4)
+    blind = checkpoint.denoiser(network=lambda x, t, condition, x0_before: checkpoint.network.unet(x, t - 1))
+    plan, none = make_plan(checkpoint.schedule, "ddim", 8), Conditions.none(len(SEEDS))
+    assert (sample(blind, plan, none, SEEDS, checkpoint.data.shape) - ours).abs().max() > 0.01
+
+
 def test_a_known_schedule_is_named_and_another_is_listed(tmp_path):
     for schedule, name in (("linear", "beta-linear"), ("cosine", "beta-cosine"), ("sigmoid", "beta-list")):
         path = save_milestone(tmp_path / "model-1.pt", diffusion(beta_schedule=schedule))
@@ -120,7 +136,9 @@ def test_what_is_refused(tmp_path, monkeypatch):
     torch.save(model.model.state_dict(), path)
     refused(tmp_path, path, "has no schedule, or no Unet")
     torch.save({"model": [1, 2]}, path)
-    refused(tmp_path, path, "neither a trainer's milestone")
+    refused(tmp_path, path, "nor a trainer's milestone")
+    torch.save({1: torch.ones(1)} | model.state_dict(), path)
+    refused(tmp_path, path, "nor a trainer's milestone")
     torch.save({"model": model.state_dict(), "opt": Code()}, path)
     refused(tmp_path, path, "would run code")
     state = model.state_dict()
@@ -130,9 +148,23 @@ def test_what_is_refused(tmp_path, monkeypatch):
     refused(tmp_path, path, "1 tensors are not of this network: unet.more")
     torch.save(state | {"model.null_classes_emb": torch.ones(1)}, path)
     refused(tmp_path, path, "classifier_free_guidance")
-    conditioned = GaussianDiffusion(Unet(**SMALL, self_condition=True), image_size=8, timesteps=40)
-    torch.save(conditioned.state_dict(), path)
-    refused(tmp_path, path, "self-conditioned")
+    for channels in (2, 4, 6):
+        torch.save(GaussianDiffusion(Unet(**SMALL, channels=channels), image_size=8, timesteps=40).state_dict(), path)
+        refused(tmp_path, path, f"reads {channels} channels and gives {channels}: only grey and RGB")
+    for wrong, says in (
+        ({"betas": torch.full((24,), torch.nan)}, "betas"),
+        ({"betas": torch.zeros(24)}, "betas"),
+        ({"betas": torch.empty(0)}, "no loss_weight for each timestep"),
+        ({"loss_weight": torch.ones(5)}, "no loss_weight for each timestep"),
+        ({"model.init_conv.weight": torch.ones(8)}, "is no Unet of denoising-diffusion-pytorch"),
+        ({"model.time_mlp.1.weight": torch.ones(2, 2)}, "is no Unet of denoising-diffusion-pytorch"),
+        ({"model.final_conv.bias": torch.full((3,), torch.inf)}, "not finite numbers: unet.final_conv.bias"),
+    ):
+        torch.save(state | wrong, path)
+        refused(tmp_path, path, says)
+    torch.save(state, path)
+    for option in ({"labels": ("a", "b")}, {"null_class": 0}, {"flags": "--image_size 8"}, {"scheduler": tmp_path}):
+        refused(tmp_path, path, "--" + next(iter(option)).replace("_", "-"), **option)
     torch.save(state, path)
     monkeypatch.setattr("model.networks.adapters.find_spec", lambda name: None)
     refused(tmp_path, path, r"spirale\[lucidrains\]")

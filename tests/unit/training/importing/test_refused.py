@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -13,7 +16,9 @@ from model.backends.onnx_runtime import onnx_row_function
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from tests.foreign import RESIDUAL, save_pipeline, scheduler_of, unet
+from tests.tiny import IMAGES, save_tiny
 from training.__main__ import app
+from training.card.hub_header import header
 from training.data import section_trained_on
 from training.data.training_set import DataError
 from training.importing import import_command
@@ -77,6 +82,25 @@ def refused(source, tmp_path, says, **options):
         ("scheduler/scheduler_config.json", {"trained_betas": [0.1, 0.2]}, "trained_betas has 2 for 1000 timesteps"),
         ("scheduler/scheduler_config.json", {"beta_end": 1.5}, "beta_range"),
         ("scheduler/scheduler_config.json", {"num_train_timesteps": "many"}, "num_train_timesteps"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}, "at most|less than or equal to 10000"),
+        ("scheduler/scheduler_config.json", {"beta_end": float("nan")}, "beta_end"),
+        ("model_index.json", {"unet": ["my_unet", "UNet2DModel"]}, "its unet comes with code of its own, my_unet"),
+        ("model_index.json", {"_class_name": "ConsistencyModelPipeline"}, "goes with CMStochasticIterativeScheduler"),
+        # Of other types, and of absurd sizes
+        ("unet/config.json", {"block_out_channels": 8}, "block_out_channels is 8: it is a list"),
+        ("unet/config.json", {"block_out_channels": []}, "block_out_channels"),
+        ("unet/config.json", {"block_out_channels": [10**9, 10**9]}, "another shape|cannot build"),
+        ("unet/config.json", {"block_out_channels": [2**17, 2**17]}, "of another shape than the config says"),
+        ("unet/config.json", {"block_out_channels": ["8", "16"]}, "cannot build this UNet2DModel: TypeError"),
+        ("unet/config.json", {"layers_per_block": 10**9}, r"layers_per_block is 1000000000: it is a number, 1 … 64"),
+        ("unet/config.json", {"num_class_embeds": 10**9}, "reads 1000000000 classes: supported are at most 100,000"),
+        ("unet/config.json", {"num_class_embeds": "many"}, "reads many classes"),
+        ("unet/config.json", {"norm_num_groups": 0}, "cannot build this UNet2DModel"),
+        ("unet/config.json", {"attention_head_dim": 0}, "cannot build this UNet2DModel|network fails"),
+        ("unet/config.json", {"downsample_padding": 3}, "its network fails at timestep 1"),
+        ("unet/config.json", {"sample_size": [8, 8, 8]}, "sides are 4 … 512"),
+        ("unet/config.json", {"in_channels": [3]}, r"in_channels is \[3\]"),
+        ("unet/config.json", {"norm_eps": float("nan")}, "values that are not finite"),
     ],
 )
 def test_a_config_of_something_else(file, fields, says, pipeline, tmp_path):
@@ -86,7 +110,10 @@ def test_a_config_of_something_else(file, fields, says, pipeline, tmp_path):
 
 @pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json"])
 def test_a_config_that_is_no_json(file, pipeline, tmp_path):
-    (pipeline / file).write_text("{")
+    for broken in ("{", "[" * 100_000, "[1]"):
+        (pipeline / file).write_text(broken)
+        refused(pipeline, tmp_path, "is no JSON")
+    (pipeline / file).write_bytes(b"\xff\xfe{")
     refused(pipeline, tmp_path, "is no JSON")
 
 
@@ -98,9 +125,11 @@ def test_missing_extra_and_infinite_tensors(pipeline, tmp_path):
     save_file(whole | {"conv_in.scale": torch.ones(1)}, path)
     refused(pipeline, tmp_path, r"1 tensors are not of this network: unet.conv_in.scale")
     save_file(whole | {"conv_in.bias": torch.full_like(whole["conv_in.bias"], torch.nan)}, path)
-    with pytest.raises(CheckpointError, match="not finite"):
-        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    refused(pipeline, tmp_path, "1 tensors are not finite numbers: unet.conv_in.bias")
+    save_file(whole | {"conv_in.bias": whole["conv_in.bias"].double() * 1e300}, path)  # float32 has no such number
+    refused(pipeline, tmp_path, "not finite numbers: unet.conv_in.bias")
+    save_file(whole | {"conv_in.bias": whole["conv_in.bias"].to(torch.int8)}, path)  # quantised, for example
+    refused(pipeline, tmp_path, "not finite numbers: unet.conv_in.bias")
     path.write_bytes(path.read_bytes()[:-10])
     refused(pipeline, tmp_path, "cannot be read")
     path.unlink()
@@ -118,8 +147,20 @@ def test_a_pickle_that_needs_code_is_not_run(pipeline, tmp_path, monkeypatch):
     torch.save({"conv_in.bias": Code()}, pipeline / f"{WEIGHTS}.bin")
     refused(pipeline, tmp_path, "would run code.*safetensors.torch.save_file")
     assert not (tmp_path / "run-by-a-pickle").exists()
-    torch.save({"state_dict": {}}, pipeline / f"{WEIGHTS}.bin")
-    refused(pipeline, tmp_path, "more than a network's tensors")
+    for document in ({"state_dict": {}}, [torch.ones(1)], {1: torch.ones(1)}):
+        torch.save(document, pipeline / f"{WEIGHTS}.bin")
+        refused(pipeline, tmp_path, "something else than a network's tensors")
+
+
+def test_a_pickle_that_is_broken(pipeline, tmp_path):
+    path = pipeline / f"{WEIGHTS}.safetensors"
+    whole, pickled = load_file(path), pipeline / f"{WEIGHTS}.bin"
+    path.unlink()
+    torch.save(whole, pickled)
+    content = pickled.read_bytes()
+    for broken in (b"", content[:-10], content[:1000], b"\x80\x02.", b"<html>", bytes(1000)):
+        pickled.write_bytes(broken)
+        refused(pipeline, tmp_path, "cannot be read|no pickle at all")
 
 
 def test_a_pickle_of_tensors_gives_the_same_as_safetensors(pipeline, tmp_path):
@@ -151,20 +192,73 @@ def test_shards_are_joined_and_stay_in_their_folder(pipeline, tmp_path):
     weight_map = {name: shard for shard, own in shards.items() for name in own}
     index.write_text(json.dumps({"weight_map": weight_map | {names[0]: "../one.safetensors"}}))
     refused(pipeline, tmp_path, "outside its folder")
+    for wrong in ({names[0]: "two.safetensors"}, {"more": "one.safetensors"}):
+        index.write_text(json.dumps({"weight_map": weight_map | wrong}))
+        refused(pipeline, tmp_path, "disagree about")
+    index.write_text(json.dumps({"weight_map": weight_map | {"more": "three.safetensors"}}))
+    refused(pipeline, tmp_path, "three.safetensors: cannot be read")
     index.write_text(json.dumps({"weight_map": weight_map}))
     import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    index.rename(pipeline / f"{WEIGHTS}.safetensors.index.fp16.json")  # as diffusers names it of a variant
+    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("variant"))
+
+
+def test_weights_in_half_precision_and_links_as_in_the_hubs_cache(pipeline, tmp_path):
+    path = pipeline / f"{WEIGHTS}.safetensors"
+    halves = {name: one.half() for name, one in load_file(path).items()}
+    path.unlink()
+    save_file(halves, tmp_path / "blob")
+    link = pipeline / f"{WEIGHTS}.fp16.safetensors"
+    link.symlink_to(tmp_path / "blob")
+    folder, _ = import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    weights = load_checkpoint(folder).network.unet.state_dict()
+    assert all(weights[name].dtype == torch.float32 and torch.equal(weights[name], halves[name]) for name in halves)
+    save_file(halves, pipeline / f"{WEIGHTS}.ema.safetensors")
+    refused(pipeline, tmp_path / "other", r"several variants of its weights: keep one of .*ema.*fp16")
+    (pipeline / f"{WEIGHTS}.ema.safetensors").unlink()
+    (tmp_path / "blob").unlink()
+    refused(pipeline, tmp_path / "other", r"cannot be read|has no diffusion_pytorch_model")
 
 
 def test_what_is_no_model(tmp_path):
-    refused(tmp_path / "nowhere", tmp_path, "no such file or folder")
+    refused(tmp_path / "nowhere", tmp_path, "no such file or folder$")
+    refused(Path("google/ddpm-cifar10-32"), tmp_path, "fetched by: hf download google/ddpm-cifar10-32 --local-dir")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", tmp_path, "no model that can be imported: DDPMPipeline")
 
 
-def test_a_name_that_is_taken(pipeline, tmp_path):
-    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+@pytest.mark.parametrize("taken_by", ["a checkpoint", "a file", "a link to nothing"])
+def test_a_name_that_is_taken(taken_by, pipeline, tmp_path):
+    place = tmp_path / "checkpoints" / "own"
+    place.parent.mkdir()
+    if taken_by == "a checkpoint":
+        import_model(pipeline, place.parent, ImportOptions("own"))
+    elif taken_by == "a file":
+        place.touch()
+    else:
+        place.symlink_to(tmp_path / "nowhere")
     with pytest.raises(ImportRefused, match="already: give another --name"):
+        import_model(pipeline, place.parent, ImportOptions("own"))
+    assert [path.name for path in place.parent.iterdir()] == ["own"]
+
+
+def test_a_name_of_the_data_that_others_have(pipeline, tmp_path):
+    save_tiny(tmp_path / "checkpoints", IMAGES)  # mnist, 1 × 8 × 8
+    with pytest.raises(ImportRefused, match=r"--dataset mnist: mnist-tiny has images of the shape \[1, 8, 8\] by that"):
+        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own", dataset="mnist"))
+    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own", dataset="cifar"))
+    import_model(pipeline, tmp_path / "checkpoints", ImportOptions("other", dataset="cifar"))
+
+
+def test_a_full_disk_leaves_nothing_and_is_told(pipeline, tmp_path, monkeypatch):
+    def full(tensors, path):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    monkeypatch.setattr("model.checkpoints.weights.save_file", full)
+    with pytest.raises(CheckpointError, match=r"cannot be written: .*No space left"):
         import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -173,7 +267,10 @@ def test_a_name_that_is_taken(pipeline, tmp_path):
         ({"null_class": 4}, "--null-class 4: there are 4, from 0"),
         ({"labels": ("cat", "dog")}, "2 names for 4 classes"),
         ({"labels": ("cat", "dog", "cat"), "null_class": 3}, "all different"),
+        ({"labels": ("cat", "", "dog", "cow")}, "one of the names is empty"),
+        ({"dataset": "d" * 65}, "data.dataset: .*at most 64"),
         ({"size": (9, 8)}, "cannot be halved"),
+        ({"flags": "--image_size 64"}, "--flags: says nothing of"),
     ],
 )
 def test_options_that_do_not_fit(options, says, tmp_path):
@@ -200,6 +297,7 @@ def test_a_network_alone_and_the_folder_of_a_pipelines_network(pipeline, tmp_pat
     alone = shutil.copytree(pipeline / "unet", tmp_path / "elsewhere" / "unet")
     _, assumed = import_model(alone, tmp_path / "checkpoints", ImportOptions("alone"))
     assert assumed.config.schedule.name == "beta-linear" and "DDPMScheduler's defaults" in assumed.notes[0]
+    refused(alone, tmp_path / "other", "nowhere.*is missing: give the scheduler's", scheduler=tmp_path / "nowhere")
     given = ImportOptions("given", scheduler=pipeline / "scheduler")
     _, given = import_model(alone, tmp_path / "checkpoints", given)
     assert given.config.schedule == inside.config.schedule and not given.notes
@@ -232,3 +330,8 @@ def test_the_command_writes_a_checkpoint_and_says_what_it_did(graph, tmp_path):
         section_trained_on(checkpoint.config)
     card = (tmp_path / "checkpoints" / "grey" / "README.md").read_text()
     assert "| imported from | diffusers' DDIMPipeline, DDIMScheduler |" in card and "trained on" not in card
+    named_mnist = checkpoint.config.model_copy(update={"data": data.model_copy(update={"dataset": "mnist"})})
+    for text in (card, "\n".join(header(named_mnist))):  # what somebody calls the data tells no licence, and no source
+        read = ModelCard(text).data
+        assert (read.library_name, read.license, read.datasets) == ("spirale", None, None)
+        assert read.pipeline_tag == "unconditional-image-generation" and read.eval_results is None
