@@ -77,6 +77,12 @@ class Ticket(Awaited[Samples]):
         if not self.background:
             queue_seconds.observe(at - self.submitted, self.spans.exemplar)
 
+    def preview_due(self, step: int) -> bool:
+        """Whether a preview that is asked for at this step or before it was not shown; it counts as shown then."""
+        due = sum(asked <= step for asked in self.job.preview_steps[self.previews_shown :])
+        self.previews_shown += due
+        return due > 0
+
     def again(self) -> "Ticket":
         """The same job for another worker, from its first step; previews that were shown are not shown again."""
         return replace(

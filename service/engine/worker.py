@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -192,8 +193,7 @@ class Worker:
 
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for."""
-        busy = {ticket.job.model for ticket in self._tickets.values()}
-        for key in self._retired.keys() - busy:
+        for key in self._retired.keys() - {ticket.job.model for ticket in self._tickets.values()}:
             if key in self.models:
                 log.info("model retired", model=self._runner.models[key].name)
                 self.models = {other: model for other, model in self.models.items() if other != key}
@@ -250,13 +250,8 @@ class Worker:
 
     def _preview(self, ticket: Ticket) -> None:
         """Show the job where its hindmost rows have come to the next step at which that is asked for."""
-        due = ticket.job.preview_steps[ticket.previews_shown :]
-        if ticket.on_preview is None or not due:
+        if ticket.on_preview is None or not ticket.preview_due(step := self._scheduler.step_of(ticket.number)):
             return
-        step = self._scheduler.step_of(ticket.number)
-        if step < due[0]:
-            return
-        ticket.previews_shown += sum(one <= step for one in due)
         try:
             preview = self._runner.preview(ticket.number, step)
         except Exception as error:  # a picture on the way may be lost; the job goes on
@@ -295,7 +290,7 @@ class Worker:
         """Nobody waits for a thread that has ended."""
         self.ended = True
         left: list[Awaited[Any]] = [*self._tickets.values(), *(command for command, _ in self._loading)]
-        left += [command for commands in self._retired.values() for command in commands]
+        left += chain.from_iterable(self._retired.values())
         while not self.inbox.empty():  # nobody else takes commands
             command = self.inbox.get()
             if isinstance(command, Awaited):

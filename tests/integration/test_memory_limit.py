@@ -94,7 +94,9 @@ def test_what_goes_with_a_model_is_loaded_and_unloaded_with_it(tmp_path, make_cl
     labelled = {"dataset": "mnist", "label": 7, "steps": 2, "seed": 1}
     guided = [labelled | {"guidance": "classifier", "model": one.config.name} for one in (base, other)]
     picture = io.BytesIO()
-    Image.new("L", (8, 8), 255).save(picture, "PNG")
+    stroke = Image.new("L", (8, 8), 0)
+    stroke.paste(255, (3, 1, 5, 7))
+    stroke.save(picture, "PNG")
     drawn = base64.b64encode(picture.getvalue()).decode()
     hinted = [labelled | {"control": {"kind": kind, "image": drawn}} for kind in ("canny", "sketch")]
     for asked in (*guided, ASKED, *hinted, ASKED, *guided):
