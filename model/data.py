@@ -8,7 +8,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-MAX_DIMENSIONS = 64  # of points
+from model.table import TableColumn, snapped
+
+MAX_DIMENSIONS = 64  # of points, or columns of a table …
+MAX_ENCODED = 512  # … and dimensions that these are encoded in
 FINE = 1000  # |mean|/std of points beyond which float32 does not hold their differences well
 COLUMNS = {1: ("x",), 2: ("x", "y")}  # what dimensions are called that have no names; of more: x0, x1, …
 
@@ -20,6 +23,7 @@ class DataConfig(BaseModel):
     names   of the dimensions of points, where the data has names for them
     mean, std  one for all, or one for each channel or dimension. One std for all dimensions of points says that they
             are measured in one unit
+    table   what columns the dimensions of points are an encoding of; empty where each dimension is a column of numbers
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +36,7 @@ class DataConfig(BaseModel):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     clip: float | None = Field(None, gt=0)
+    table: tuple[TableColumn, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataConfig":
@@ -41,8 +46,11 @@ class DataConfig(BaseModel):
             raise ValueError("sides and std must be positive")
         if self.kind == "images" and self.shape[0] not in (1, 3):
             raise ValueError(f"images have 1 or 3 channels, not {self.shape[0]}")
-        if self.kind == "points" and self.shape[0] > MAX_DIMENSIONS:
-            raise ValueError(f"points have at most {MAX_DIMENSIONS} dimensions, not {self.shape[0]}")
+        most = MAX_ENCODED if self.table else MAX_DIMENSIONS
+        if self.kind == "points" and self.shape[0] > most:
+            raise ValueError(f"points have at most {most} dimensions, not {self.shape[0]}")
+        if self.table and self.names != tuple(name for column in self.table for name in column.dimensions):
+            raise ValueError("names are those of the dimensions of the table's columns")
         if len(set(self.labels)) != len(self.labels) or len(set(self.names)) != len(self.names):
             raise ValueError("labels, and names, are all different")
         if self.names and (self.kind != "points" or len(self.names) != self.shape[0]):
@@ -79,13 +87,15 @@ class DataConfig(BaseModel):
         return ((data - self._per_channel(self.mean, data)) / self._per_channel(self.std, data)).float()
 
     def restore(self, x: Tensor) -> Tensor:
-        """The network's range [rows, …] → the data's own units, float32; images are 0 … 255.
+        """The network's range [rows, …] → the data's own units, float32; images are 0 … 255. Of a table they are values
+        that its columns can have.
 
         Where `needs_float64`, float64 on the CPU: not every device computes in it.
         """
         if self.needs_float64:
             x = x.cpu().double()
-        return x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
+        restored = x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
+        return snapped(self.table, restored) if self.table else restored
 
     @staticmethod
     def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -1,0 +1,113 @@
+"""Columns of a table in dimensions: what is encoded comes back, and what is drawn is something the table can have."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from model.data import DataConfig
+from model.table import CategoryColumn, CellError, DateColumn, LabelColumn, NumberColumn, decoded, snapped
+
+AGE = NumberColumn(name="age", whole=True, low=0, high=99, missing=True, fill=31)
+FARE = NumberColumn(name="fare", low=0.5, high=512.25, fill=32.0)
+PORT = CategoryColumn(name="port", categories=("Cherbourg", "Queenstown"), missing=True)
+ALIVE = CategoryColumn(name="alive", categories=("False", "True"), boolean=True)
+BORN = DateColumn(name="born", format="%d.%m.%Y", origin="1850-01-01T00:00:00", low=0, high=36_000, fill=100)
+CLASS = LabelColumn(name="class", written="whole")
+COLUMNS = (AGE, CLASS, FARE, PORT, ALIVE, BORN)
+DIMENSIONS = (
+    "age", "age missing", "fare", "port=Cherbourg", "port=Queenstown", "port missing", "alive=False", "alive=True",
+    "born",
+)  # fmt: skip
+
+
+def data(**fields) -> DataConfig:
+    return DataConfig(
+        dataset="ship", kind="points", shape=(len(DIMENSIONS),), labels=("1", "2"), names=DIMENSIONS, table=COLUMNS,
+        **fields,
+    )  # fmt: skip
+
+
+def encoded() -> np.ndarray:
+    parts = [
+        AGE.encoded(np.array([22, np.nan, 99])),
+        FARE.encoded(np.array([7.25, 0.5, 512.25])),
+        PORT.encoded(np.array([1, 0, np.nan])),
+        ALIVE.encoded(np.array([0, 1, 1])),
+        BORN.encoded(np.array([0, 31, 59.0])),
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def test_what_is_encoded_comes_back_in_the_table_s_order_and_types():
+    table = decoded(COLUMNS, encoded().astype(np.float32), ["1", "2", "2"])
+    assert table == {
+        "age": [22, None, 99], "class": [1, 2, 2], "fare": [7.25, 0.5, 512.25],
+        "port": ["Queenstown", "Cherbourg", None], "alive": [False, True, True],
+        "born": ["01.01.1850", "01.02.1850", "01.03.1850"],
+    }  # fmt: skip
+    assert list(table) == [column.name for column in COLUMNS]
+    assert "class" not in decoded(COLUMNS, encoded(), None)
+
+
+def test_whatever_is_drawn_becomes_what_the_table_can_have_and_stays_so():
+    noise = 100 * torch.randn(500, len(DIMENSIONS), generator=torch.Generator().manual_seed(0))
+    found = snapped(COLUMNS, noise)
+    assert torch.equal(snapped(COLUMNS, found), found)
+    table = decoded(COLUMNS, found.numpy(), None)
+    assert set(table["port"]) == {"Cherbourg", "Queenstown", None} and set(table["alive"]) == {True, False}
+    assert {type(age) for age in table["age"]} == {int, type(None)}
+    assert all(0.5 <= fare <= 512.25 for fare in table["fare"])
+    exact = torch.from_numpy(encoded()).float()
+    near = snapped(COLUMNS, exact + 0.4 * (torch.rand(exact.shape) - 0.5))
+    assert torch.equal(near[:, [0, 1, 3, 4, 5]], exact[:, [0, 1, 3, 4, 5]])
+
+
+def test_restored_points_are_snapped():
+    config = data(mean=(0.0,), std=(2.0,))
+    x = torch.randn(20, len(DIMENSIONS), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(config.restore(x), snapped(COLUMNS, 2 * x))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "dimensions"),
+    [
+        (AGE, 30, (30, 0)),
+        (AGE, None, (31, 1)),
+        (FARE, 7.5, (7.5,)),
+        (PORT, "Queenstown", (0, 1, 0)),
+        (PORT, None, (0, 0, 1)),
+        (ALIVE, True, (0, 1)),
+        (ALIVE, "false", (1, 0)),
+        (BORN, "02.01.1850", (1,)),
+    ],
+)
+def test_a_given_value_is_its_dimensions(column, cell, dimensions):
+    assert column.dimensions_of(cell) == dimensions
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        (AGE, "old", "a number, or null"),
+        (AGE, True, "a number"),
+        (AGE, 10**400, "a number, or null"),
+        (AGE, 30.5, "a whole number, or null"),
+        (AGE, 120, "0 … 99, the least and the most of the training table, or null"),
+        (FARE, "7", "a number$"),
+        (BORN, "01.01.1990", r"01\.01\.1850 … 26\.07\.1948, the least"),
+        (FARE, None, "no value is missing in the training table"),
+        (PORT, "Southampton", "one of Cherbourg, Queenstown, or null"),
+        (ALIVE, None, "one of False, True$"),
+        (BORN, "1850-01-02", r"a date such as 01\.01\.1850"),
+    ],
+)
+def test_a_value_that_a_column_cannot_have_says_what_it_may_be(column, cell, says):
+    with pytest.raises(CellError, match=says):
+        column.dimensions_of(cell)
+
+
+@pytest.mark.parametrize("fields", [{"names": (*DIMENSIONS[:-1], "died")}, {"table": COLUMNS[:-1]}])
+def test_a_table_that_does_not_fit_its_dimensions_is_refused(fields):
+    with pytest.raises(ValidationError, match="names are those of the dimensions"):
+        DataConfig.model_validate(data().model_dump() | fields)
