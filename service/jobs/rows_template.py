@@ -125,5 +125,6 @@ class RowsTemplate:
             self.specification.names,
             config.columns if config.kind == "points" else (),
             self.specification.request.get("prompt"),
+            config.table,
         )
         return Written(dict(FORMATS[self.specification.format].write(shard)), len(rows))

@@ -69,6 +69,15 @@ def table(points: np.ndarray, columns: Sequence[str], labels: Sequence[str] | No
     return buffer.getvalue().encode()
 
 
+def csv_of(table: Mapping[str, Sequence[object]]) -> bytes:
+    """Values by column → csv with a header; what is missing is an empty cell."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return buffer.getvalue().encode()
+
+
 def save_png(picture: Image.Image, text: Mapping[str, str]) -> bytes:
     """With `text` in its text chunks."""
     info = PngInfo()

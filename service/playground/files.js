@@ -11,7 +11,7 @@ const ALONE = 560; // and of one that stands alone
 const GAP = 8; // pixels between images
 const FRAME = 120; // milliseconds of a frame of an animation …
 const LAST = 1500; // … and of its last one, which is what it was made for
-const SAMPLES = new Set(["images", "points", "columns", "labels", "timings", "unknown_words", "labels_drawn"]);
+const SAMPLES = new Set(["images", "points", "columns", "table", "labels", "timings", "unknown_words", "labels_drawn"]);
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 
@@ -55,7 +55,7 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
 }
 
 function ofPoints({ result, frames }, cloud) {
-  const { points, columns, labels } = result;
+  const { points, columns, labels, table } = result;
   return {
     PNG: async () => withTexts(await pngOf(onPaper(cloud.canvas)), texts({ ...parametersOf(result), label: labels })),
     APNG: () => animation(frames, (_, i) => {
@@ -66,15 +66,18 @@ function ofPoints({ result, frames }, cloud) {
       return picture;
     }),
     CSV: async () => {
+      if (table) return linesOf([table.columns, ...table.rows]);
       const header = [...columns, ...(labels ? ["label"] : [])];
       const rows = points.map((point, i) => [...point, ...(labels ? [labels[i]] : [])]);
-      return new TextEncoder().encode([header, ...rows].map((row) => `${row.map(cellOf).join(",")}\r\n`).join(""));
+      return linesOf([header, ...rows]);
     },
     npy: async () => npy(Float32Array.from(points.flat()), [points.length, columns.length]),
   };
 }
 
 const texts = (parameters) => ({ Software: "Spirale", Seed: String(parameters.seed), Parameters: JSON.stringify(parameters) });
+
+const linesOf = (rows) => new TextEncoder().encode(rows.map((row) => `${row.map(cellOf).join(",")}\r\n`).join(""));
 
 const cellOf = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
 

@@ -69,10 +69,12 @@ export function pointsIn(text, most) {
   const names = lines[0].split(",");
   const rows = lines.slice(1, most + 1).map((line) => line.split(","));
   const label = names.indexOf("label");
-  const columns = names.slice(0, label < 0 ? names.length - 1 : label); // the last one is the seed
+  const own = names.slice(0, label < 0 ? names.length - 1 : label); // the last one is the seed
+  const isNumber = (cell) => cell !== "" && Number.isFinite(Number(cell));
+  const places = own.map((_, i) => i).filter((i) => rows.every((row) => isNumber(row[i]))); // others cannot be drawn
   return {
-    columns,
-    points: rows.map((row) => columns.map((_, i) => Number(row[i]))),
+    columns: places.map((i) => own[i]),
+    points: rows.map((row) => places.map((i) => Number(row[i]))),
     labels: label < 0 ? null : rows.map((row) => row[label]),
   };
 }

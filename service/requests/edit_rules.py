@@ -5,6 +5,7 @@ import math
 from model.data import DataConfig
 from model.samplers import SAMPLERS
 from service.requests.edit_options import edit_options, start_of
+from service.requests.given_columns import given_trouble, given_values
 from service.requests.labels import index_of, listed
 from service.requests.model_choice import Choice
 from service.requests.rule import Rule
@@ -14,21 +15,10 @@ MAX_RESAMPLED_STEPS = 250
 FARTHEST = 100  # deviations from the mean that a given value may be
 
 
-def given_values(choice: Choice) -> dict[int, float] | None:
-    """Dimension → value, of what is given; None where a name is none of the dimensions, or names one twice."""
-    given = choice.request.given
-    if not given or choice.config.data.kind != "points":
-        return {}
-    columns = choice.config.data.columns
-    found = {index_of(name, columns): value for name, value in given.items()}
-    values = {index: value for index, value in found.items() if index is not None}
-    return values if len(values) == len(given) else None
-
-
 def _too_far(c: Choice) -> str | None:
     """Which given value is too far from the data to mean anything, and what it may be."""
     data = c.config.data
-    for index, value in (given_values(c) or {}).items():
+    for index, value in given_values(c).items():
         mean, std = (_of_dimension(values, index) for values in (data.mean, data.std))
         if not math.isfinite(value) or abs(value - mean) > FARTHEST * std:
             low, high = mean - FARTHEST * std, mean + FARTHEST * std
@@ -164,12 +154,17 @@ EDIT_RULES: tuple[Rule, ...] = (
     Rule("given", lambda c: c.request.given == {}, "nothing; name a dimension, or leave given away"),
     Rule(
         "given",
-        lambda c: c.request.given is not None and given_values(c) is None,
-        lambda c: f"one or more of {listed(_data(c).columns)}, each once",
+        lambda c: (trouble := given_trouble(c)) is not None and trouble.column is None,
+        lambda c: str(given_trouble(c)),
+    ),
+    Rule(
+        lambda c: f"given.{trouble.column}" if (trouble := given_trouble(c)) is not None else "given",
+        lambda c: given_trouble(c) is not None,
+        lambda c: str(given_trouble(c)),
     ),
     Rule(
         "given",
-        lambda c: c.request.given is not None and len(c.request.given) == len(_data(c).columns),
+        lambda c: c.request.given is not None and len(given_values(c)) == len(_data(c).columns),
         "leaves nothing to draw: all dimensions are given",
     ),
     Rule("given", lambda c: c.request.given is not None and _too_far(c) is not None, lambda c: _too_far(c) or ""),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from model.noise import MAX_SEED
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
@@ -23,7 +23,9 @@ FITTED = (
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seed = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=MAX_SEED, json_schema_extra=SEED_SCHEMA)]
-Given = Annotated[float, Field(allow_inf_nan=False)]
+GivenNumber = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Given = StrictBool | StrictInt | GivenNumber | StrictStr | None
+"""A number; of a table's other columns a category, a date, a boolean, or null for a missing value."""
 
 
 class InitRequest(BaseModel):

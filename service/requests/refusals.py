@@ -23,7 +23,8 @@ def refuse(choice: Choice) -> None:
     for rule in RULES:
         if rule.when(choice):
             text = rule.text if isinstance(rule.text, str) else rule.text(choice)
-            raise invalid(rule.field, text, _given(choice, rule.field))
+            field = rule.field if isinstance(rule.field, str) else rule.field(choice)
+            raise invalid(field, text, _given(choice, field))
 
 
 def guidances(catalog: Catalog, dataset: str) -> list[GuidanceMethod]:
@@ -148,6 +149,8 @@ def _given(choice: Choice, field: str) -> object:
     if field == "n":
         return choice.n
     value: object = choice.request
+    if field.startswith("given.") and choice.request.given is not None:
+        return choice.request.given[field.removeprefix("given.")]
     for name in field.split("."):
         value = getattr(value, name)
     return None if isinstance(value, BaseModel) else value

@@ -19,7 +19,7 @@ from service.engine.job import Job
 from service.requests.begin import Beginning, Pictures, as_image, beginning, pictures_of
 from service.requests.control_image import Hint, as_control, hint_of
 from service.requests.edit_options import EditOptions, Seeds, edit_options, plan_of, seeds_of
-from service.requests.edit_rules import given_values
+from service.requests.given_columns import given_values
 from service.requests.guidance_options import GuidanceOptions, conditions, guidance_options
 from service.requests.labels import class_number, class_numbers
 from service.requests.model_choice import Choice, choose
@@ -181,7 +181,7 @@ def resolve(catalog: Catalog, request: SampleRequest) -> Resolved:
         rows = replace(rows, source=torch.full((choice.n,), source))
     guides_itself = choice.config.distilled is not None
     job = Job(choice.served.key, plan_of(choice, options, edit), seeds.noise, rows, guides_itself)
-    axes, given = axes_of(request.axes, choice.config.data) or (), given_values(choice) or {}
+    axes, given = axes_of(request.axes, choice.config.data) or (), given_values(choice)
     return Resolved(choice, options, guidance, edit, conditioned, seed, seeds, axes, given, job)
 
 

@@ -10,6 +10,6 @@ from service.requests.model_choice import Choice
 class Rule:
     """A request for which `when` holds is refused for this field; `text` says what the field may be instead."""
 
-    field: str
+    field: str | Callable[[Choice], str]
     when: Callable[[Choice], bool]
     text: str | Callable[[Choice], str]

@@ -171,7 +171,8 @@ class EditFields(BaseModel):
     given: dict[str, Given] | None = Field(
         None, max_length=MAX_GIVEN, examples=[{"x": 0.5}],
         description="Dimensions of points, by name or number, that all samples have: value by dimension, in the data's "
-        "own units. The others are drawn to fit.",
+        "own units. The others are drawn to fit. Of a table with categories, dates or missing values they are its "
+        "columns: a category by its name, a date as the table writes it, null for a missing value.",
     )  # fmt: skip
     resample: int | None = Field(
         None, ge=1, le=MAX_RESAMPLE,

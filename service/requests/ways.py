@@ -11,6 +11,7 @@ from service.checkpoints.catalog import Catalog
 from service.http.problems import Problem
 from service.requests.control_image import Hint
 from service.requests.edit_schemas import InitRequest, MaskRequest, VariationsRequest
+from service.requests.given_columns import given_example
 from service.requests.model_choice import choose
 from service.requests.quality import Quality
 from service.requests.resolve import Resolved, resolve
@@ -122,7 +123,7 @@ def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edi
         "init": {"init": init},
         "inversion": {"init": InitRequest(image="-", method="inversion"), "sampler": "dpmpp-2m"},
         "mask": {"init": init, "mask": MaskRequest(image="-")},
-        "given": {"given": {"0": data.mean[0]}},
+        "given": {"given": given_example(data)},
         "seed_to": {"seed_to": 1},
         "variations_of": {"variations_of": VariationsRequest(seed=1, amount=0.5)},
     }

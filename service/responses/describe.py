@@ -8,6 +8,7 @@ from model.checkpoints.denoiser import CONSISTENCY_SAMPLER, DenoiserConfig
 from model.checkpoints.distilled import STEPS
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
+from model.table import CategoryColumn, LabelColumn, TableColumn
 from service.checkpoints.catalog import Catalog
 from service.engine.row_functions import ReadyFunction
 from service.engine.served_model import Served
@@ -31,6 +32,7 @@ from service.responses.models_answer import (
     SamplerAnswer,
     SamplerOptionAnswer,
     Sampling,
+    TableColumnAnswer,
     WayAnswer,
     WayDefaults,
 )
@@ -79,6 +81,7 @@ def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[s
         shape=list(data.shape),
         labels=_labels(served),
         columns=list(data.columns) if data.kind == "points" else [],
+        table=[_table_column(column) for column in data.table],
         prompts=_prompts(models_with_prompts(catalog, name)),
         guidances=guidances(catalog, name),
         controls=sorted({kind for one in served for kind in one.controls}),
@@ -87,6 +90,15 @@ def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[s
         ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways],
         qualities=[_quality(way, engine.get(way.resolved.choice.served.key)) for way in qualities_of(catalog, name)],
         models=[_model(one, engine.get(one.key)) for one in served],
+    )
+
+
+def _table_column(column: TableColumn) -> TableColumnAnswer:
+    return TableColumnAnswer(
+        name=column.name,
+        kind=column.kind,
+        categories=list(column.categories) if isinstance(column, CategoryColumn) else [],
+        missing=not isinstance(column, LabelColumn) and column.missing,
     )
 
 

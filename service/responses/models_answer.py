@@ -163,11 +163,23 @@ class PromptsAnswer(BaseModel):
     examples: list[str]
 
 
+class TableColumnAnswer(BaseModel):
+    name: str
+    kind: Literal["number", "date", "category", "label"]
+    categories: list[str] = Field(description="Of a category; empty for all others.")
+    missing: bool = Field(description="It may have missing values, which are null.")
+
+
 class DatasetAnswer(BaseModel):
     kind: Literal["points", "images"]
     shape: list[int]
     labels: list[str]
     columns: list[str] = Field(description="The dimensions of points; empty for images.")
+    table: list[TableColumnAnswer] = Field(
+        description="The columns that the dimensions encode, of a table with categories, dates, whole numbers or "
+        "missing values: `given` takes them by name, and CSV, Parquet and `table` of JSON have them. Empty where each "
+        "dimension is a column of numbers."
+    )
     prompts: PromptsAnswer | None = Field(description="Null where no model understands prompts.")
     guidances: list[GuidanceMethod]
     controls: list[HintKind]

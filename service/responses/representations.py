@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 from pydantic import BaseModel
 
+from model.table import decoded
 from service.http.problems import UNKEPT
 from service.media import encoding, plots
 from service.requests.resolve import Resolved
@@ -136,8 +137,13 @@ def _images_zip(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 def _points_json(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     points = data.astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 that float32 is in float64
-    columns = list(resolved.checkpoint.config.data.columns)
-    return _json(PointsAnswer, resolved, columns=columns, points=points, labels=resolved.conditioned.labels)
+    config, labels = resolved.checkpoint.config.data, resolved.conditioned.labels
+    samples: dict[str, object] = {"columns": list(config.columns), "points": points, "labels": labels}
+    if config.table:
+        table = decoded(config.table, data, labels)
+        rows = [list(row) for row in zip(*table.values(), strict=True)]
+        samples["table"] = {"columns": list(table), "rows": rows}
+    return _json(PointsAnswer, resolved, **samples)
 
 
 def encode_preview(resolved: Resolved, x0: np.ndarray, zoom: int) -> dict[str, object]:
@@ -152,7 +158,10 @@ def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 
 def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
-    return encoding.table(data, resolved.checkpoint.config.data.columns, resolved.conditioned.labels)
+    config, labels = resolved.checkpoint.config.data, resolved.conditioned.labels
+    if config.table:
+        return encoding.csv_of(decoded(config.table, data, labels))
+    return encoding.table(data, config.columns, labels)
 
 
 def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:

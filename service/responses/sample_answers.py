@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from model.sampler_spec import Variance
 from model.samplers import Sampler, samplers_with
-from service.requests.edit_schemas import InitRequest, MaskRequest, VariationsRequest
+from service.requests.edit_schemas import Given, InitRequest, MaskRequest, VariationsRequest
 from service.requests.schemas import ControlRequest, GuidanceMethod
 
 
@@ -40,7 +40,7 @@ class _Answered(BaseModel):
     variations_of: VariationsRequest | None = None
     init: InitRequest | None = Field(None, description="The picture as it was understood.")
     mask: MaskRequest | None = Field(None, description="The mask as it was understood: white is redrawn.")
-    given: dict[str, float] | None = None
+    given: dict[str, Given] | None = None
     resample: int | None = None
     resized: dict[str, list[int]] | None = Field(
         None, description="Pictures that did not fit the model, by field, with the width and height that they had."
@@ -58,7 +58,16 @@ class ImagesAnswer(_Answered):
     images: list[ImageAnswer]
 
 
+class TableAnswer(BaseModel):
+    columns: list[str]
+    rows: list[list[Given]] = Field(description="A list for each sample; null is a missing value.")
+
+
 class PointsAnswer(_Answered):
     columns: list[str] = Field(description="What the dimensions are called.")
     points: list[list[float]] = Field(description="In the data's own units.")
     labels: list[str] | None = Field(description="Null where no label was asked for, and none drawn.")
+    table: TableAnswer | None = Field(
+        None, description="The points as the table has them that the model learned: of one with categories, dates, "
+        "whole numbers or missing values; not there otherwise."
+    )  # fmt: skip

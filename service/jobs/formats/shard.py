@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from model.table import Cell, TableColumn, decoded
 from service.media import encoding
 
 
@@ -20,6 +21,7 @@ class Shard:
     names    of the classes, in the order of their numbers
     columns  what the dimensions of points are called; empty for images
     prompt   of all rows; None without one
+    table    what columns the dimensions are an encoding of; empty where each is a column of numbers
     """
 
     data: np.ndarray
@@ -29,6 +31,7 @@ class Shard:
     names: Sequence[str] = ()
     columns: Sequence[str] = ()
     prompt: str | None = None
+    table: Sequence[TableColumn] = ()
 
     def __len__(self) -> int:
         return len(self.data)
@@ -37,6 +40,11 @@ class Shard:
     def labels(self) -> list[str] | None:
         """The name of each row's class."""
         return None if self.classes is None else [self.names[number] for number in self.classes.tolist()]
+
+    @cached_property
+    def cells(self) -> dict[str, list[Cell]]:
+        """The rows as the table has them that the model learned, column by column, with its label; of a table."""
+        return decoded(self.table, self.data, self.labels)
 
     def stems(self) -> Iterator[str]:
         """What each row's file is called, without its ending: names in their order are rows in their order."""
@@ -48,7 +56,7 @@ class Shard:
 
     def own_column(self, name: str) -> str:
         """A name for a column that is not among the points' own: label, or label_ where the table has a label."""
-        while name in self.columns:
+        while name in self.columns or name in (column.name for column in self.table):
             name += "_"
         return name
 

@@ -1,0 +1,94 @@
+"""A model of a table with categories and missing values: what it answers, what it may be given, what it tells."""
+
+import csv
+import io
+
+import pytest
+
+from model.data import DataConfig
+from model.table import CategoryColumn, LabelColumn, NumberColumn
+from tests.tiny import save_tiny
+
+SHIP = DataConfig(
+    dataset="ship",
+    kind="points",
+    shape=(6,),
+    labels=("1", "2"),
+    names=("age", "age missing", "fare", "port=Cherbourg", "port=Queenstown", "port missing"),
+    mean=(30.0, 0.2, 30.0, 0.5, 0.3, 0.2),
+    std=(14.0, 0.5, 20.0, 0.5, 0.5, 0.5),
+    table=(
+        NumberColumn(name="age", whole=True, low=0, high=99, missing=True, fill=31),
+        LabelColumn(name="class", written="whole"),
+        NumberColumn(name="fare", low=0.5, high=512.25, fill=32.0),
+        CategoryColumn(name="port", categories=("Cherbourg", "Queenstown"), missing=True),
+    ),
+)
+
+
+@pytest.fixture
+def client(make_client, tmp_path):
+    save_tiny(tmp_path, SHIP)
+    return make_client(checkpoints=tmp_path, precision="float32")
+
+
+def ask(client, accept="application/json", **fields):
+    body = {"dataset": "ship", "label": 1, "n": 200, "seed": 5} | fields
+    return client.post("/sample", json=body, headers={"Accept": accept})
+
+
+def test_csv_and_json_have_the_table_s_own_columns(client):
+    lines = list(csv.reader(io.StringIO(ask(client, "text/csv").text)))
+    assert lines[0] == ["age", "class", "fare", "port"]
+    answer = ask(client).json()
+    assert answer["table"]["columns"] == lines[0]
+    assert [["" if cell is None else str(cell) for cell in row] for row in answer["table"]["rows"]] == lines[1:]
+    assert {row[3] for row in answer["table"]["rows"]} <= {"Cherbourg", "Queenstown", None}
+    assert {row[1] for row in answer["table"]["rows"]} == {1}
+    assert answer["columns"] == list(SHIP.names)
+    assert {value for point in answer["points"] for value in point[3:]} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "cells"),
+    [
+        ({"port": "Queenstown"}, {"port": "Queenstown"}),
+        ({"port": None, "age": 30}, {"port": None, "age": 30}),
+        ({"age": None}, {"age": None}),
+        ({"2": "Cherbourg"}, {"port": "Cherbourg"}),  # by its number among the columns
+    ],
+)
+def test_given_columns_are_in_every_row(client, given, cells):
+    answer = ask(client, given=given, steps=4).json()
+    assert answer["given"] == given
+    for row in answer["table"]["rows"]:
+        assert dict(zip(answer["table"]["columns"], row, strict=True)).items() >= cells.items()
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "says"),
+    [
+        ({"port": "Southampton"}, "given.port", "one of Cherbourg, Queenstown, or null"),
+        ({"fare": None}, "given.fare", "no value is missing in the training table"),
+        ({"fare": "cheap"}, "given.fare", "a number"),
+        ({"age missing": 1}, "given", "one or more of age, fare, port, each once"),
+        ({"class": 1}, "given", "one or more of age, fare, port, each once"),
+        ({"age": 30, "fare": 7, "port": None}, "given", "leaves nothing to draw"),
+        ({"age": 120}, "given.age", "0 … 99"),
+    ],
+)
+def test_what_cannot_be_given_says_what_can(client, given, field, says):
+    answer = ask(client, given=given)
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field and says in error["detail"]
+
+
+def test_models_tells_of_the_columns(client):
+    table = client.get("/models").json()["datasets"]["ship"]["table"]
+    assert table == [
+        {"name": "age", "kind": "number", "categories": [], "missing": True},
+        {"name": "class", "kind": "label", "categories": [], "missing": False},
+        {"name": "fare", "kind": "number", "categories": [], "missing": False},
+        {"name": "port", "kind": "category", "categories": ["Cherbourg", "Queenstown"], "missing": True},
+    ]
