@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 
 from model.checkpoints.config import NAME_PATTERN
 
@@ -95,18 +95,40 @@ class ImageSection(_OwnSection):
 
 
 class TableSection(_OwnSection):
-    """A CSV of numbers, one point a line. See `training.data.table`.
+    """A table, one point a line. See `training.data.table`. Columns that are not named below are numbers.
 
-    table    the file, relative to the working directory
-    label    the column of classes
-    without  columns that are left out
-    jitter   augmentation: normal noise, in standard deviations of each column
+    table       the file, relative to the working directory
+    label       the column of classes
+    without     columns that are left out
+    categories  columns of words, or of booleans, that are drawn with the rest
+    dates       columns of dates
+    whole       columns of whole numbers, which samples keep to
+    missing     columns of numbers or dates whose missing values are drawn too; without it, lines that lack one are left
+                out
+    jitter      augmentation: normal noise, in standard deviations of each column
     """
 
     table: str = Field(min_length=1)
     label: str | None = None
     without: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     jitter: float = Field(0.0, ge=0, lt=1)
+
+    @property
+    def encoded(self) -> bool:
+        """Is the table more than columns of numbers?"""
+        return bool(self.categories or self.dates or self.whole or self.missing)
+
+    @model_validator(mode="after")
+    def _one_kind_a_column(self) -> Self:
+        kinds = [*self.categories, *self.dates, *self.whole]
+        twice = [name for name in kinds if kinds.count(name) > 1 or name in self.without or name == self.label]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is one of: categories, dates, whole, without, the label")
+        return self
 
 
 def _tag(value: object) -> str:

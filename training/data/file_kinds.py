@@ -14,7 +14,6 @@ KINDS = {
     b"Rar!": "a rar archive: unpack it",
     b"\x93NUMPY": "an array of NumPy: save it by numpy.savetxt",
     b"\x89HDF": "an HDF5 file: save its table as CSV",
-    b"PAR1": "a Parquet file: save it as CSV",
     b"ARROW1": "an Arrow file: save it as CSV",
     b"SQLite format 3": "a database: save its table as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save its sheet as CSV",

@@ -1,10 +1,9 @@
 """A CSV of numbers → a training set of points. Every line is checked."""
 
 import hashlib
-import math
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,20 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from model.conditions import NO_LABEL
-from model.data import MAX_DIMENSIONS, DataConfig
+from model.data import MAX_DIMENSIONS
 from training.data.augment import point_augmentation
 from training.data.class_folders import LONGEST_LABEL
 from training.data.data_section import TableSection
 from training.data.names import natural, printable
 from training.data.numerals import is_missing
+from training.data.parquet_table import columns_of
 from training.data.split import digests, discrete_rows, held_out
-from training.data.table_file import Columns, read_columns
+from training.data.table_config import encoded_config, may_be_moved, number_config
+from training.data.table_encoding import Reader, unseen_in_training
+from training.data.table_file import Columns
+from training.data.table_readers import encoding_of, readers
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 
 FEWEST = 16  # points to train on
 MOST_NUMBERS = 2**27  # in a table: a gigabyte of memory
 WORDS = 0.5  # share of a column's values: a column with more words is no column of numbers
-LARGEST, FINEST = 1e30, 1e-30  # number, and standard deviation, with which float32 can still compute
+LARGEST = 1e30  # number with which float32 can still compute
 
 
 @dataclass
@@ -52,28 +55,26 @@ def table_set(section: TableSection) -> FiniteSet:
 
     Raises DataError if the table cannot be trained on.
     """
-    columns = read_columns(Path(section.table))
+    columns = columns_of(Path(section.table))
     numeric = _numeric(columns, section)
-    points = _read(columns, numeric, section.label)
+    encoding = encoding_of(columns, section) if section.encoded else None
+    points = _read(columns, readers(columns, numeric, encoding), section.label)
     _check(columns, numeric, points)
+    if encoding is not None:
+        points.numbers = encoding.in_order([columns.names[index] for index in numeric], points.numbers)
     classes = tuple(sorted(set(points.labels), key=natural))
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[label] for label in points.labels] or [NO_LABEL] * len(points.numbers), dtype=np.int64)
-    held = _split(points.numbers, labels, section.held_out)
+    of_categories = [columns.names[index] in section.categories for index in numeric]
+    held = _split(points.numbers, labels, section.held_out, of_categories)
     if not held.any():
         raise DataError(
             f"{printable(columns.path)}: nothing can be held out to measure with: nearly all lines are copies of a few"
         )
-    mean, std = _moments(columns, numeric, points.numbers[~held])
-    config = DataConfig(
-        dataset=section.dataset,
-        kind="points",
-        shape=(len(numeric),),
-        labels=classes,
-        names=tuple(columns.names[index] for index in numeric) if columns.headed else (),
-        mean=mean,
-        std=std,
-    )
+    if encoding is None:
+        config = number_config(columns, numeric, section, points.numbers[~held], classes)
+    else:
+        config, points.numbers = encoded_config(columns, numeric, section, encoding, points.numbers, held, classes)
     numbers = points.numbers if config.needs_float64 else points.numbers.astype(np.float32)
 
     def examples(part: NDArray[np.bool_]) -> Examples:
@@ -83,7 +84,7 @@ def table_set(section: TableSection) -> FiniteSet:
             tuple(f"line {points.lines[index]}" for index in np.flatnonzero(part).tolist()),
         )
 
-    jitter = section.jitter * torch.tensor(config.std)
+    jitter = section.jitter * torch.tensor(config.std) * torch.tensor(may_be_moved(config))
     identity = hashlib.sha256(numbers.tobytes() + labels.tobytes() + held.tobytes()).hexdigest()[:16]
     return FiniteSet(
         config, examples(~held), examples(held), point_augmentation(jitter), tuple(points.left_out), identity
@@ -110,8 +111,9 @@ def _numeric(columns: Columns, section: TableSection) -> list[int]:
     return numeric
 
 
-def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points:
-    """The usable lines; lines without a number or a label are left out. Raises DataError for a column of words."""
+def _read(columns: Columns, read: Mapping[int, Reader], label: str | None) -> Points:
+    """The usable lines; lines without a number or a label are left out. `read` has the columns that are trained on, by
+    their indices. Raises DataError for a column of words."""
     label_column = None if label is None else columns.names.index(label)
     numbers, points, lines = array("d"), Points(np.empty(0)), 0
     unusable: dict[str, list[str]] = {}  # column → the first reason, once for each of its unusable cells
@@ -122,7 +124,7 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
         if problem:
             points.left_out.append(LeftOut(name, problem))
             continue
-        values = {index: columns.styles[index].value(cells[index]) for index in numeric}
+        values = {index: reader(cells[index]) for index, reader in read.items()}
         for index, value in values.items():
             if value is not None and value != first.setdefault(index, value):
                 points.varied.add(columns.names[index])
@@ -153,7 +155,7 @@ def _read(columns: Columns, numeric: Sequence[int], label: str | None) -> Points
                 f"{len(reasons) - 1:,} of {lines:,} lines): if it is the class, --label {column} (label = in the "
                 f"recipe); else leave it out, --without {column} (without = […])"
             )
-    points.numbers = np.frombuffer(numbers, dtype=np.float64).reshape(-1, len(numeric))
+    points.numbers = np.frombuffer(numbers, dtype=np.float64).reshape(-1, len(read))
     return points
 
 
@@ -167,6 +169,9 @@ def _check(columns: Columns, numeric: Sequence[int], points: Points) -> None:
         raise DataError(
             f"{path}: too few usable lines to learn from, {n}: give at least {FEWEST}, better some hundreds{because}"
         )
+    empty = [columns.names[numeric[index]] for index in np.flatnonzero(np.isnan(points.numbers).all(0)).tolist()]
+    if empty:
+        raise DataError(f"{path}: column {empty[0]!r} has no value in any usable line: --without {empty[0]}")
     same: list[int] = np.flatnonzero((points.numbers == points.numbers[0]).all(0)).tolist()
     constant = [columns.names[numeric[index]] for index in same]
     without = " ".join(f"--without {name}" for name in constant)
@@ -207,30 +212,18 @@ def _check_classes(path: str, points: Points) -> None:
             )
 
 
-def _split(numbers: NDArray[np.float64], labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Which lines are held out, bool [n]; every column keeps two different numbers to train on."""
+def _split(
+    numbers: NDArray[np.float64], labels: NDArray[np.int64], share: float, of_categories: Sequence[bool]
+) -> NDArray[np.bool_]:
+    """Which lines are held out, bool [n]; every column keeps two different numbers, and each category, to train on."""
     held = held_out(digests(numbers), labels, share, discrete_rows(numbers))
     for column in numbers.T:
         seen = column[~held]
         if (seen == seen[0]).all():  # the rare other numbers are all held out
             held &= column == seen[0]
+    while (unseen := held & unseen_in_training(numbers, held, of_categories)).any():
+        held &= ~unseen
     return held
-
-
-def _moments(
-    columns: Columns, numeric: Sequence[int], trained: NDArray[np.float64]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, standard deviation) of each column of [n, d]: to six digits, and to a millionth of the deviation."""
-    means, deviations = trained.mean(0).tolist(), trained.std(0).tolist()
-    for index, deviation in zip(numeric, deviations, strict=True):
-        if deviation < FINEST:
-            raise DataError(
-                f"{printable(columns.path)}: the numbers of {columns.names[index]!r} differ by less than "
-                f"{FINEST:g}: give it in another unit"
-            )
-    decimals = [6 - math.floor(math.log10(deviation)) for deviation in deviations]
-    mean = tuple(round(value, digits) for value, digits in zip(means, decimals, strict=True))
-    return mean, tuple(float(f"{value:.6g}") for value in deviations)
 
 
 def _no_number(cell: str) -> str:

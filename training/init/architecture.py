@@ -33,7 +33,8 @@ def encoder_network(summary: DataSummary) -> Section:
 
 
 def _mlp(summary: DataSummary) -> Choices:
-    wide = summary.data.shape[0] > 8 and summary.rows > 10_000
+    (dimensions,) = summary.data.shape
+    wide = dimensions > 32 or (dimensions > 8 and summary.rows > 10_000)
     return {"width": Choice(256 if wide else 128, "of every layer"), "blocks": Choice(3)}
 
 

@@ -14,7 +14,9 @@ from training.tasks.registry import find_checkpoint
 
 
 def init(
-    path: Annotated[str, typer.Argument(help="A folder of images, one folder a class or flat; or a CSV of numbers.")],
+    path: Annotated[
+        str, typer.Argument(help="A folder of images, one folder a class or flat; or a table in CSV or Parquet.")
+    ],
     name: Annotated[str, typer.Option(help="The name of the data in requests, and of the recipe.", metavar="NAME")],
     role: Annotated[
         list[Role] | None,
@@ -60,6 +62,14 @@ def init(
         list[str] | None,
         typer.Option(help="CSV: leave this column out. May come several times.", metavar="COLUMN"),
     ] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CSV: this column has categories, also if they are numbers. May come several times. Default: columns "
+            "of words, of at most 50 different ones.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Augment: mirror every other image.")] = False,
     shift: Annotated[int, typer.Option(min=0, help="Augment: move images by up to so many pixels.")] = 0,
     colour: Annotated[float, typer.Option(min=0, max=0.9, help="Augment: vary brightness, contrast, colour.")] = 0.0,
@@ -93,6 +103,7 @@ def init(
         unlabelled=unlabelled,
         label=label,
         without=without or (),
+        categories=category or (),
         flip=flip,
         shift=shift,
         colour=colour,

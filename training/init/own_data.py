@@ -1,6 +1,6 @@
 """The section [data] of a proposed recipe, and what the user is told of the data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -10,22 +10,29 @@ import torch
 from pydantic import ValidationError
 
 from model.checkpoints.denoiser import DenoiserConfig
+from model.table import encoded_columns
 from training.data.data_section import ImageSection, TableSection
 from training.data.decoded_images import image_set
 from training.data.image_folder import read_folder
 from training.data.names import printable
+from training.data.parquet_table import columns_of
 from training.data.split import digests
 from training.data.table import table_set
-from training.data.table_file import read_columns
 from training.data.training_set import DataError, FiniteSet
 from training.init.choices import Choice, Choices, plain
 from training.init.propose import choose_size, standardisation
 from training.init.roles import Role
 from training.init.survey import count_lines, left_out_lines, near_copies, survey_images
-from training.init.table_survey import survey_table
+from training.init.table_survey import TableSurvey, survey_table
 from training.recipe import RecipeError
 
 Say = Callable[[str], None]
+KINDS = {
+    "categories": "drawn with the rest, a dimension for each",
+    "dates": "drawn as days",
+    "whole": "samples have whole numbers too",
+    "missing": "",
+}
 S = TypeVar("S", ImageSection, TableSection)
 
 
@@ -37,6 +44,7 @@ class InitOptions:
     group       a regular expression, see `ImageSection`
     unlabelled  a folder of images without a label
     without     columns that are left out
+    categories  columns that are encoded as categories, whatever they look like
     minutes     that training may take, for each recipe
     base        the name of the base denoiser of a ControlNet or a few-step student
     start_from  the folder of a checkpoint whose weights training starts from
@@ -51,6 +59,7 @@ class InitOptions:
     unlabelled: str | None = None
     label: str | None = None
     without: Sequence[str] = ()
+    categories: Sequence[str] = ()
     flip: bool = False
     shift: int = 0
     colour: float = 0.0
@@ -109,18 +118,18 @@ def image_section(
 
 
 def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
-    """(the section [data] for a CSV, its points). Raises DataError and RecipeError."""
+    """(the section [data] for a table, its points). Raises DataError and RecipeError."""
     for option, value in (("--group", options.group), ("--unlabelled", options.unlabelled)):
         if value is not None:
             raise RecipeError(f"{option}: is of images, and {printable(path)} is no folder")
-    columns = read_columns(Path(path))
+    columns = columns_of(Path(path))
     for line in columns.format():
         say(f"format   {line}")
-    survey = survey_table(columns, options.label)
+    survey = survey_table(columns, options.label, options.labels)
     without = {column: "as asked" for column in options.without}
     without |= {column: why for column, why in survey.without.items() if column not in without}
-    label = options.label or (survey.label if options.labels else None)
-    if survey.unsure is not None and options.labels:
+    label = options.label or survey.label
+    if survey.unsure is not None:
         say(f"label    none: a value of {survey.unsure!r} is in one line alone, which is no class to learn")
     section: Choices = {
         "dataset": Choice(name, "its name in requests"),
@@ -130,18 +139,40 @@ def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple
         why = "as asked" if options.label else "it looks like the class; --label takes another one, --no-labels none"
         section["label"] = Choice(label, why)
         without.pop(label, None)
+    asked = options.categories
+    categories = {column: "as asked" if column in asked else "" for column in (*survey.categories, *asked)}
+    without = {column: why for column, why in without.items() if column not in asked}
     if without:
         section["without"] = Choice(list(without), ", ".join(f"{column} {why}" for column, why in without.items()))
         say("without  " + ", ".join(f"{column} ({why})" for column, why in without.items()))
+    section |= _kinds(survey, categories, {*without, label})
+    for kind in KINDS:
+        if kind in section:
+            say(f"{kind:10} {', '.join(_names(section[kind]))}")
     section |= {
         "held_out": Choice(0.1, "share of each class for measurements, never trained on"),
         "jitter": Choice(options.jitter, "noise, in standard deviations of each column"),
     }
     points = table_set(_checked(TableSection, section))
     guessed = "" if options.label else " (a guess: --label COLUMN takes another, --no-labels none)"
-    say(f"columns  {', '.join(points.config.columns)}" + (f"; the label is {label}{guessed}" if label else ""))
+    names = [column.name for column, _ in encoded_columns(points.config.table)] or points.config.columns
+    say(f"columns  {', '.join(names)}" + (f"; the label is {label}{guessed}" if label else ""))
     _report(points, say)
     return section, points
+
+
+def _names(choice: Choice) -> list[str]:
+    return [str(name) for name in choice.value] if isinstance(choice.value, list) else []
+
+
+def _kinds(survey: TableSurvey, categories: Collection[str], other: Collection[str | None]) -> Choices:
+    """The columns that are no plain numbers, by what they are; `other` are not trained on."""
+    dates, whole = ([name for name in names if name not in categories] for names in (survey.dates, survey.whole))
+    missing = {name: count for name, count in survey.missing.items() if name not in categories}
+    found = {"categories": list(categories), "dates": dates, "whole": whole, "missing": list(missing)}
+    counts = ", ".join(f"{name} in {count:,} of {survey.lines:,} lines" for name, count in missing.items())
+    kinds = {kind: [name for name in names if name not in other] for kind, names in found.items()}
+    return {kind: Choice(names, counts if kind == "missing" else KINDS[kind]) for kind, names in kinds.items() if names}
 
 
 def _checked(section: type[S], choices: Choices) -> S:

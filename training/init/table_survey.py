@@ -1,24 +1,34 @@
 """Survey a table before anything is proposed: which column is the class, and which are no numbers to learn."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from training.data.numerals import is_missing, is_quantity
+from training.data.table_encoding import date_format
 from training.data.table_file import Columns
 
 MOST_VALUES = 1000  # different values of a column that are counted: a column with so many is no class
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
+WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
 MEMBERS = 10  # lines of a class of numbers, on average: a column of fewer is rather measured than a class
-WORDS, EMPTY = 0.2, 0.5  # share of a column's lines: more words, or more cells without a value, make it no numbers
+WORDS = 0.2  # share of a column's lines: a column of more words is no column of numbers
+EMPTY = 0.95  # share of a column's lines: a column of more missing values is left out
+MOST_CATEGORIES = 50  # of a column of words that is encoded
 
 
 @dataclass(frozen=True)
 class TableSurvey:
     """The survey of a table.
 
-    label    the column that seems to be the class
-    unsure   a column that would be the class, but for a value that is in one line alone
-    without  columns that are no numbers to learn, with the reason
+    label       the column that seems to be the class
+    unsure      a column that would be the class, but for a value that is in one line alone
+    without     columns that cannot be learned, with the reason
+    categories  columns of words, of few different ones
+    dates       columns of dates
+    whole       columns of whole numbers
+    missing     columns with missing values, with how many
     """
 
     columns: Columns
@@ -26,6 +36,10 @@ class TableSurvey:
     label: str | None
     unsure: str | None = None
     without: dict[str, str] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    missing: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,6 +52,7 @@ class _Column:
     quantities  words that are a number for people, such as 5%
     quantity    one of them
     counting    numbers from which the column may count the lines
+    fractions   numbers that are not whole, or not written so
     """
 
     values: Counter[str] = field(default_factory=Counter)
@@ -46,17 +61,31 @@ class _Column:
     quantities: int = 0
     quantity: str = ""
     counting: set[int] = field(default_factory=lambda: {0, 1})
+    fractions: int = 0
+
+    def kind(self, lines: int) -> Literal["number", "whole", "date", "category"]:
+        """What the column is, where it can be learned."""
+        if self.words > WORDS * (lines - self.missing):
+            present = [cell for cell in self.values if not is_missing(cell)]
+            return "date" if date_format(present) is not None else "category"
+        constant = self.missing and sum(not is_missing(cell) for cell in self.values) == 1
+        return "category" if constant else "number" if self.fractions else "whole"
 
     def reason(self, lines: int) -> str | None:
-        """Why the column is no numbers to learn; None if it is."""
+        """Why the column cannot be learned; None if it can."""
         if self.missing == lines:
             return "is empty"
         if self.missing > EMPTY * lines:
             return f"has no value in {self.missing:,} of {lines:,} lines"
-        if len(self.values) < 2:
+        if len(self.values) < 2 and not self.missing:
             return "is the same in every line"
-        if self.words > WORDS * lines:
-            return f"writes its numbers as {self.quantity!r}: digits alone are read" if self.measured else "holds words"
+        kind = self.kind(lines)
+        if kind == "category" and self.words and self.measured:
+            return f"writes its numbers as {self.quantity!r}: digits alone are read"
+        most = min(MOST_CATEGORIES, (lines - self.missing) / 2 + 1)
+        if kind == "category" and len(self.values) > most:
+            many = f"{'more than ' * (len(self.values) >= MOST_VALUES)}{len(self.values):,}"
+            return f"holds {many} different words in {lines:,} lines, as names or free text do"
         return "counts the lines" if self.counting and lines > 1 else None
 
     @property
@@ -70,8 +99,12 @@ class _Column:
         return next((value for value, count in self.values.items() if count == 1), None)
 
 
-def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
-    """label  the column of classes, if it is known. Raises DataError if the table cannot be read."""
+def survey_table(columns: Columns, label: str | None = None, labelled: bool = True) -> TableSurvey:
+    """Raises DataError if the table cannot be read.
+
+    label     the column of classes, if it is known
+    labelled  guess the column of classes, where it is not known
+    """
     found = {name: _Column() for name in columns.names}
     lines = 0
     for _, cells, problem in columns.lines():
@@ -85,19 +118,30 @@ def survey_table(columns: Columns, label: str | None = None) -> TableSurvey:
                 if is_quantity(cell):
                     column.quantities += 1
                     column.quantity = column.quantity or cell
+            elif not missing and not WHOLE.fullmatch(cell):
+                column.fractions += 1
             if cell and (cell in column.values or len(column.values) < MOST_VALUES):
                 column.values[cell] += 1
             if column.counting:
                 column.counting = {start for start in column.counting if cell == str(lines + start)}
         lines += 1
     unsure = None
-    if label is None:
+    if label is None and labelled:
         label = _likely_class(found, lines)
         if label is not None and found[label].single is not None:
             label, unsure = None, label
-    reasons = {name: column.reason(lines) for name, column in found.items() if name != label}
+    reasons = {name: None if name == label else column.reason(lines) for name, column in found.items()}
+    kinds = {name: found[name].kind(lines) for name, reason in reasons.items() if reason is None}
     return TableSurvey(
-        columns, lines, label, unsure, without={name: reason for name, reason in reasons.items() if reason is not None}
+        columns,
+        lines,
+        label,
+        unsure,
+        without={name: reason for name, reason in reasons.items() if reason is not None},
+        categories=tuple(name for name, kind in kinds.items() if kind == "category"),
+        dates=tuple(name for name, kind in kinds.items() if kind == "date"),
+        whole=tuple(name for name, kind in kinds.items() if kind == "whole"),
+        missing={name: found[name].missing for name in kinds if found[name].missing},
     )
 
 
