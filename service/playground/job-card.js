@@ -141,7 +141,7 @@ function canvasesOf({ height, width, channels, images }) {
 }
 
 function cloudOf({ columns, points, labels }) {
-  if (!points.length) return null;
+  if (!points.length || !columns.length) return null;
   const names = [...new Set(labels ?? [])].sort();
   const cloud = new Cloud("x0");
   cloud.canvas.setAttribute("aria-label", say("contact sheet"));

@@ -63,17 +63,22 @@ export function imagesIn(bytes, most) {
   return { height, width, channels, images };
 }
 
-/** The first points of a CSV that may be cut off: {columns, points, labels}; labels are null where there are none. */
+/** The cells of a line of a CSV. */
+const cellsOf = (line) => [...`,${line}`.matchAll(/,(?:"((?:[^"]|"")*)"|([^,]*))/g)]
+  .map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain);
+
+/** The first points of a CSV that may be cut off: {columns, points, labels}, of its columns of numbers alone; labels are
+    null where there are none. */
 export function pointsIn(text, most) {
   const lines = text.split("\r\n").slice(0, -1);
-  const names = lines[0].split(",");
-  const rows = lines.slice(1, most + 1).map((line) => line.split(","));
+  const names = cellsOf(lines[0]);
+  const rows = lines.slice(1, most + 1).map(cellsOf);
   const label = names.indexOf("label");
-  const own = names.slice(0, label < 0 ? names.length - 1 : label); // the last one is the seed
   const isNumber = (cell) => cell !== "" && Number.isFinite(Number(cell));
-  const places = own.map((_, i) => i).filter((i) => rows.every((row) => isNumber(row[i]))); // others cannot be drawn
+  const places = [...names.keys()].slice(0, -1) // the last one is the seed
+    .filter((i) => i !== label && rows.every((row) => isNumber(row[i]))); // others cannot be drawn
   return {
-    columns: places.map((i) => own[i]),
+    columns: places.map((i) => names[i]),
     points: rows.map((row) => places.map((i) => Number(row[i]))),
     labels: label < 0 ? null : rows.map((row) => row[label]),
   };

@@ -210,6 +210,12 @@ def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
     np.testing.assert_array_equal(np.float32(told["points"]["points"]), points.data[:4])  # the last line is cut off
 
 
+def test_of_a_table_its_columns_of_numbers_are_drawn(run):
+    rows = ["label,port,age,fare,seed", '1,"Bath, ""old""",22,,7', "2,,30,7.5,8", ""]
+    told = run({"jobs": "pointsIn"}, "return pointsIn(given[0], 9);", "\r\n".join(rows))
+    assert told == {"columns": ["age"], "points": [[22], [30]], "labels": ["1", "2"]}
+
+
 def test_a_part_is_rubbed_out_cell_by_cell(run):
     script = """
         const mask = new Mask(8, 6);
