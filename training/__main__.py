@@ -30,6 +30,7 @@ from training.disk import need_space, need_writable
 from training.evaluate.command import (
     ChangedSettings,
     evaluate_checkpoint,
+    evaluate_farthest,
     evaluate_guided,
     evaluate_likelihood,
     evaluate_memorisation,
@@ -157,6 +158,9 @@ def evaluate(
     memorisation: Annotated[
         bool, typer.Option("--memorisation", help="Instead, compare samples with their nearest training rows.")
     ] = False,
+    farthest: Annotated[
+        bool, typer.Option("--farthest", help="Instead, draw the samples that are farthest from real data.")
+    ] = False,
     compile: Compile = False,
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
@@ -166,6 +170,8 @@ def evaluate(
         raise RecipeError(
             "--memorisation goes with --samples, --seed and --compile only: it takes the card's own settings"
         )
+    if farthest and (others or likelihood or memorisation or samples or precision != "float32"):
+        raise RecipeError("--farthest goes with --seed and --compile only: it takes the card's own settings")
     if likelihood and others:
         raise RecipeError(
             "--likelihood goes with --samples, --precision, --seed and --compile only: it draws no samples"
@@ -179,7 +185,9 @@ def evaluate(
         changed["guidance_scale"] = guidance_scale
     folder, run = find_checkpoint(name, checkpoints), SamplingRun(Accelerator().device, seed, precision, compile)
     metrics: Mapping[str, object]
-    if memorisation:
+    if farthest:
+        metrics = evaluate_farthest(folder, checkpoints, run)
+    elif memorisation:
         metrics = evaluate_memorisation(folder, run, samples=samples)
     elif likelihood:
         metrics = evaluate_likelihood(folder, run, samples=samples)

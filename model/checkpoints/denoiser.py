@@ -32,6 +32,10 @@ from model.prediction import Target, Threshold
 from model.strict_config import StrictConfig
 from model.text_encoder import TextConfig, TextEncoder, load_text
 
+FARTHEST = "farthest.png"
+"""A picture of the samples that are farthest from real data, the worst: training draws it, the service shows it to
+everybody, so no row of somebody's data is in it."""
+
 ServedNetworkConfig = Annotated[
     MLPConfig | UNetConfig | DiffusersUNetConfig | ConsistencyUNetConfig | GuidedUNetConfig | LucidrainsUNetConfig,
     Field(discriminator="kind"),
@@ -174,6 +178,12 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
     reference: Reference | None = None
     int8_graph: bytes | None = field(default=None, kw_only=True)
     folder: Path | None = field(default=None, kw_only=True)
+
+    @property
+    def farthest(self) -> Path | None:
+        """The picture of its worst samples, where there is one."""
+        path = None if self.folder is None else self.folder / FARTHEST
+        return path if path is not None and path.is_file() else None
 
     def training_rows(self) -> TrainingRows | None:
         """What it was trained on, where that is kept. They are read anew: they may be large.

@@ -12,7 +12,6 @@ const SHOWN = {
   two_sample_accuracy: "share",
   agreement: "share",
   off_curve: "share",
-  nearer_than_real: "share",
 };
 const BRIEF = ["frechet_ratio", "sliced_wasserstein_ratio", "label_accuracy"]; // under a cell of a comparison
 
@@ -36,9 +35,17 @@ function figuresOf(metrics) {
   return Object.keys(SHOWN).filter((name) => typeof metrics[name] === "number").map((name) => ({
     name,
     value: shown(name, metrics[name]),
-    sentence: say(`card ${name}`, { value: shown(name, metrics[name]), chance: share(metrics.nearer_than_real_by_chance ?? 0),
+    sentence: say(`card ${name}`, { value: shown(name, metrics[name]),
       floor: share(metrics.agreement_floor ?? 0), ceiling: share(metrics.agreement_ceiling ?? 0) }),
   }));
+}
+
+/** Are samples copies of training rows? One sentence. A share counts as more than chance beyond three deviations of it. */
+export function memorisation({ can: { model } }) {
+  const { samples, nearer_than_real: near, nearer_than_real_by_chance: chance } = model.metrics.memorisation ?? {};
+  if (near === undefined) return say("copies unknown");
+  const more = near > chance + 3 * Math.sqrt((chance * (1 - chance)) / samples);
+  return say(more ? "copies some" : "copies none", { value: share(near), chance: share(chance) });
 }
 
 /** What was measured with just these settings, in a few words; "" where nothing was. */

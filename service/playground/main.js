@@ -42,7 +42,7 @@ const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
 const views = new Views(parts("views", "lead", "drawing", "editing", "picture", "comparison", "data"), open);
 const dataSet = new DataSet(part("data"), { onChange: change, onError: failed });
-const quality = new Quality(part("quality"));
+const quality = new Quality(part("quality"), (error) => trouble.show(error));
 const controls = new Controls(part("controls"), change);
 const live = new Live({ draw, rest });
 const easels = {

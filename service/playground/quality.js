@@ -1,24 +1,50 @@
-// How good a model is: what its card has measured, in sentences.
+// How good a model is: what its card has measured, in sentences, and its worst samples.
 
-import { measurements } from "./card.js";
+import { ask } from "./api.js";
+import { measurements, memorisation } from "./card.js";
 import { make } from "./elements.js";
 import { language, say } from "./words.js";
 
 export class Quality {
-  /** element: a `details`. */
-  constructor(element) {
-    this.element = element;
+  /** element: a `details`. `onError(error)`. */
+  constructor(element, onError) {
+    Object.assign(this, { element, onError });
+    this.worst = make("img", { className: "worst", alt: say("worst note") });
+    this.evidence = make("figure", {}, this.worst, make("figcaption", { className: "note" }, say("worst note")));
+    element.addEventListener("toggle", () => this.look());
   }
 
   /** settled: what is chosen; what was measured with just its settings comes first. */
   show(settled) {
+    const { can: { model } } = settled;
     const fits = ({ metrics }) => metrics.sampler === settled.sampler && metrics.steps === settled.steps;
     const found = measurements(settled).sort((a, b) => fits(b) - fits(a));
-    this.element.hidden = !found.length;
+    this.model = model;
+    this.element.hidden = !found.length && !model.farthest;
     this.element.replaceChildren(make("summary", {}, say("how good")), ...found.flatMap((one) => [
       make("h3", {}, conditionsOf(one.metrics)),
       make("ul", {}, ...one.figures.map(({ sentence }) => make("li", {}, sentence))),
-    ]), make("p", { className: "note" }, say("how good note", { model: settled.model })));
+    ]),
+    make("h3", {}, say("copies")), make("p", {}, memorisation(settled)),
+    ...(model.farthest ? [make("h3", {}, say("worst")), this.evidence] : []),
+    make("p", { className: "note" }, say("how good note", { model: settled.model })));
+    this.look();
+  }
+
+  /** The picture of the worst samples, as soon as somebody looks: with the key, which an img would not send. */
+  async look() {
+    const { name, farthest } = this.model ?? {};
+    if (!this.element.open || !farthest || this.pictured === name) return;
+    this.pictured = name;
+    this.worst.removeAttribute("src");
+    try {
+      const address = URL.createObjectURL(await (await ask(`models/${encodeURIComponent(name)}/farthest`)).blob());
+      this.worst.onload = () => URL.revokeObjectURL(address);
+      if (this.pictured === name) this.worst.src = address;
+    } catch (error) {
+      this.pictured = null;
+      this.onError(error);
+    }
   }
 }
 

@@ -72,7 +72,6 @@ export const english = {
   "card two_sample_accuracy": ({ value }) => `Told apart from real points in ${value} of the cases. Guessing gets 50 %.`,
   "card agreement": ({ value, floor, ceiling }) => `${value} of a drawing's strokes are in the sample; ${ceiling} at best, ${floor} by chance.`,
   "card off_curve": ({ value }) => `${value} of the samples lie off the curve.`,
-  "card nearer_than_real": ({ value, chance }) => `${value} of the samples are suspiciously near to a training image; by chance it would be ${chance}.`,
 
   shown: "Shown",
   "look x0": "x̂₀",
@@ -94,6 +93,12 @@ export const english = {
 
   "how good": "How good is it?",
   "how good note": ({ model }) => `From the card of ${model}, measured when it was trained. The service measures nothing.`,
+  copies: "Does it copy?",
+  "copies none": ({ value, chance }) => `No: ${value} of its samples are nearer to a training row than 99 of 100 real rows are, which by chance would be ${chance}.`,
+  "copies some": ({ value, chance }) => `Perhaps: ${value} of its samples are nearer to a training row than 99 of 100 real rows are, which by chance would be ${chance}.`,
+  "copies unknown": "Nobody has compared its samples with the rows that it was trained on.",
+  worst: "The worst samples",
+  "worst note": "Those of its samples that are farthest from real data.",
   "measured on": ({ samples }) => `${samples} samples`,
 
   "control dataset": "Dataset",

@@ -82,7 +82,6 @@ export const french = {
   "card two_sample_accuracy": ({ value }) => `Distingués des points réels dans ${value} des cas. Le hasard donne 50 %.`,
   "card agreement": ({ value, floor, ceiling }) => `${value} des traits d'un dessin sont dans l'échantillon ; au mieux ${ceiling}, par hasard ${floor}.`,
   "card off_curve": ({ value }) => `${value} des échantillons sont hors de la courbe.`,
-  "card nearer_than_real": ({ value, chance }) => `${value} des échantillons sont étrangement près d'une image d'entraînement ; par hasard, ce serait ${chance}.`,
 
   shown: "Montré",
   "look x0": "x̂₀",
@@ -104,6 +103,12 @@ export const french = {
 
   "how good": "Que vaut-il ?",
   "how good note": ({ model }) => `D'après la fiche de ${model}, mesurée à l'entraînement. Le service ne mesure rien.`,
+  copies: "Copie-t-il ?",
+  "copies none": ({ value, chance }) => `Non : ${value} de ses échantillons sont plus près d'une ligne d'entraînement que 99 lignes réelles sur 100 ; par hasard, ce serait ${chance}.`,
+  "copies some": ({ value, chance }) => `Peut-être : ${value} de ses échantillons sont plus près d'une ligne d'entraînement que 99 lignes réelles sur 100 ; par hasard, ce serait ${chance}.`,
+  "copies unknown": "Personne n'a comparé ses échantillons aux lignes de son entraînement.",
+  worst: "Les pires échantillons",
+  "worst note": "Ceux de ses échantillons qui sont les plus loin des données réelles.",
   "measured on": ({ samples }) => `${samples} échantillons`,
 
   "control dataset": "Données",

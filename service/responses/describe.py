@@ -177,6 +177,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         metrics=config.metrics,
         few_step=_few_step(config),
         reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
+        farthest=checkpoint.farthest is not None,
         guidance_models=[
             GuidanceModelAnswer(
                 name=guide.name,

@@ -152,6 +152,7 @@ class ModelAnswer(BaseModel):
     metrics: dict[str, JsonValue]
     few_step: FewStepAnswer | None = Field(description="Null for models that take any number of steps.")
     reference: int = Field(description="How many real points GET /models/{name}/reference has.")
+    farthest: bool = Field(description="There is a picture at GET /models/{name}/farthest.")
     guidance_models: list[GuidanceModelAnswer]
     controlnets: list[ControlNetAnswer]
     loaded: bool = Field(description="It is in memory, ready to run. Else a request waits until it is.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -60,6 +61,21 @@ async def reference(name: str, state: AppState) -> Response:
         raise Problem(404, f"there are no reference points of {name!r}; there are of: {', '.join(having) or '–'}")
     points = await off_the_loop(state, _reference, having[name])
     return Response(points, media_type="application/json", headers=UNKEPT)
+
+
+@router.get(
+    "/models/{name}/farthest",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}, "description": "A PNG."}, **documented(401, 404)},
+)
+async def farthest(name: str, state: AppState) -> FileResponse:
+    """The worst samples: a picture of those that are farthest from real data, for models whose card has one."""
+    checkpoints = {served.name: served.checkpoint for served in state.catalog.served.values()}
+    path = checkpoints[name].farthest if name in checkpoints else None
+    if path is None:
+        having = ", ".join(one for one, checkpoint in checkpoints.items() if checkpoint.farthest is not None)
+        raise Problem(404, f"there is no picture of the worst samples of {name!r}; there are of: {having or '–'}")
+    return FileResponse(path, media_type="image/png", headers=UNKEPT)
 
 
 @router.get("/models/{name}/schedule", responses={200: {"model": ScheduleAnswer}, **documented(401, 404)})

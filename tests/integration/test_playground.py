@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model.checkpoints.reference_points import Reference, save_reference
 from tests.tiny import IMAGES, POINTS, save_tiny
@@ -104,3 +105,20 @@ def test_real_points_are_shown_as_they_were_kept(make_client, tmp_path):
     for name in ("mnist-tiny", "nothing"):
         missing = client.get(f"/models/{name}/reference")
         assert missing.status_code == 404 and "spiral-tiny" in missing.json()["detail"]
+
+
+def test_the_worst_samples_are_shown_where_the_card_has_their_picture(make_client, tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    folder = save_tiny(tmp_path, POINTS)
+    Image.new("RGB", (4, 3), "red").save(folder / "farthest.png")
+    client = make_client(checkpoints=tmp_path)
+    datasets = client.get("/models").json()["datasets"]
+    assert [datasets[name]["models"][0]["farthest"] for name in ("spiral", "mnist")] == [True, False]
+    answer = client.get("/models/spiral-tiny/farthest")
+    assert answer.headers["content-type"] == "image/png" and answer.content == (folder / "farthest.png").read_bytes()
+    for name in ("mnist-tiny", "nothing", "..%2Fspiral-tiny"):
+        missing = client.get(f"/models/{name}/farthest")
+        assert missing.status_code == 404
+    assert "spiral-tiny" in client.get("/models/mnist-tiny/farthest").json()["detail"]
+    (folder / "farthest.png").unlink()
+    assert client.get("/models/spiral-tiny/farthest").status_code == 404

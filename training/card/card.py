@@ -12,7 +12,7 @@ from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlConfig
-from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.denoiser import FARTHEST, DenoiserConfig
 from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
@@ -26,7 +26,7 @@ from training.card.usability import first_line
 SAMPLES = ("samples.png", "points.png")  # of images, of points
 LIKELIHOOD = "likelihood.png"  # the terms of the bound over t
 NEAREST = "nearest.png"  # samples beside their nearest training images
-PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST)
+PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST, FARTHEST)
 ACCURACY = "accuracy.png"  # of a classifier over t
 IMPORTED = "It was trained elsewhere, and its training data are not known here, so nothing of it has been measured."
 CONTROL_SHEET = "followed.png"  # hints and the samples that follow them
@@ -92,6 +92,13 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
             "images:",
             "",
             f"![samples and their nearest training images]({NEAREST})",
+        ]
+    if (folder / FARTHEST).is_file():
+        lines += [
+            "",
+            "The samples that are farthest from real data, the worst of all:",
+            "",
+            f"![the samples farthest from real data]({FARTHEST})",
         ]
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]

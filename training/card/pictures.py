@@ -27,6 +27,7 @@ from training.plotting import plt
 SHEET_COLUMNS = 10
 MOST_CLASSES = 20  # lines of a sheet; with more classes, an even choice of them
 SHOWN_POINTS = 5_000
+WORST = 20  # samples in a picture of the farthest
 SMALLEST_BITS = 1e-6  # terms below are drawn on a linear axis
 
 
@@ -70,6 +71,33 @@ def save_nearest_picture(folder: Path, found: Memorisation) -> None:
     columns = min(len(line) for line in lines)
     images = torch.cat([line[:columns] for line in lines]).clamp(0, 255) / 255
     save_image(images, folder / NEAREST, nrow=columns, padding=2, pad_value=0.3)
+
+
+def save_farthest_picture(path: Path, data: TrainingSet, generated: Generated, distance: Tensor) -> None:
+    """Draw the WORST samples by their distance [n] from real data: images as a sheet, the farthest first; points beside
+    all samples. Real points are drawn below them only where they are made up: others are not to be shown to everybody.
+    """
+    config = data.config
+    real = data.held_out.rows if data.examples is None else generated.rows
+    farthest = distance.argsort(descending=True)[:WORST]
+    rows = generated.rows[farthest]
+    if config.kind == "images":
+        save_picture(path, config, rows, np.full(len(rows), NO_LABEL), columns=SHEET_COLUMNS)
+        return
+    project, names = plane(real, config)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5.5), dpi=110)
+    for panel, shown in zip(panels, (torch.arange(len(distance)), farthest), strict=True):
+        plot_points(panel, project(real), torch.full((len(real),), NO_LABEL), names, equal=config.one_unit)
+        plot_points(panel, project(generated.rows[shown]), generated.labels[shown], names, equal=config.one_unit)
+    places = project(rows)
+    if places.shape[1] == 2:
+        panels[1].scatter(*places.T, s=60, facecolors="none", edgecolors="crimson", linewidths=1)
+    below = " over real points" if data.examples is None else ""
+    panels[0].set_title(f"{len(distance):,} samples{below}", fontsize=9)
+    furthest, nearest = distance[farthest[0]].item(), distance[farthest[-1]].item()
+    panels[1].set_title(f"the {len(farthest)} farthest: {nearest:.3g} … {furthest:.3g} from real points", fontsize=9)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
 
 
 def save_control_sheet(folder: Path, parts: Sequence[tuple[HintSet, Sequence[Tensor]]]) -> None:

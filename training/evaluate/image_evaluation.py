@@ -101,7 +101,8 @@ def generate_labelled(
     classes = len(data.config.labels)
     labels = np.full(samples, NO_LABEL)
     if classes and (run.guidance or checkpoint.config.data.labels):
-        labels = labels_in_proportion(np.bincount(finite(data).labels.numpy(), minlength=classes), samples)
+        known = data.held_out if data.examples is None else data.examples
+        labels = labels_in_proportion(np.bincount(known.labels.numpy(), minlength=classes), samples)
     rows = _generate(checkpoint, labelled(labels, options, run.guidance), options, run)
     return Generated(rows, torch.from_numpy(labels))
 

@@ -1,12 +1,21 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
+from functools import partial
+from pathlib import Path
+
+import torch
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from model.sampler_spec import Variance
 from model.samplers import SAMPLERS
+from training.card.pictures import WORST
+from training.data import trained_on
+from training.evaluate import farthest_samples
+from training.evaluate.sampling_run import SamplingRun
+from training.metrics.image_reference import ImageReference
 from training.plotting import plt
-from training.report import farthest_samples, grid, sample_formation
+from training.report import grid, sample_formation
 from training.report.pipeline import Checkpoints, Pipeline
 from training.report.section import (
     IMAGE_COLUMNS,
@@ -67,12 +76,11 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
         for told, (name, draw) in sample_formation.of_steps(pipeline, writer.device).items():
             lines += [told, "", writer.sheet(pipeline, name, draw), ""]
     if pipeline.asked == "points":
-        name, draw = farthest_samples.of_points(pipeline, writer.device)
         lines += [
-            f"Of {farthest_samples.OF:,} samples as advised, the {farthest_samples.FARTHEST} that are farthest from "
+            f"Of {farthest_samples.SAMPLES['points']:,} samples as advised, the {WORST} that are farthest from "
             "real points:",
             "",
-            writer.sheet(pipeline, name, draw),
+            writer.sheet(pipeline, pipeline.picture("farthest"), partial(_draw_farthest, pipeline, writer.device)),
             "",
         ]
     for title, settings in (
@@ -86,6 +94,11 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
         if rows:
             lines += [f"**{title}**", "", *table(rows, POINT_COLUMNS if pipeline.asked == "points" else IMAGE_COLUMNS)]
     return lines
+
+
+def _draw_farthest(pipeline: Pipeline, device: torch.device, path: Path) -> None:
+    reference = ImageReference(trained_on(pipeline.checkpoint.config), None)
+    farthest_samples.draw_farthest(pipeline.checkpoint, reference, SamplingRun(device), path)
 
 
 def colour(setting: grid.Setting) -> str:

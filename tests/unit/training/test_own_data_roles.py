@@ -114,7 +114,7 @@ def test_without_a_judge_the_card_has_what_can_be_measured_and_says_how_to_make_
     assert metrics["energy"] > metrics["energy_floor"]
     card = shop.card(denoiser)
     assert "no judge of such images" in card and "--role judge" in card
-    assert "](samples.png)" in card and "](nearest.png)" in card
+    assert "](samples.png)" in card and "](nearest.png)" in card and "](farthest.png)" in card
     remembered = load_config(shop.checkpoints / denoiser, DenoiserConfig).metrics["memorisation"]
     # A network of thirty steps remembers nothing: its samples are far from everything.
     assert remembered["nearest_training"] > remembered["nearest_training_of_real"]

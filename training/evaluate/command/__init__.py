@@ -7,7 +7,7 @@ from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.evaluate.command.classifier import evaluate_classifier_card
 from training.evaluate.command.control import evaluate_control_card
-from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_memorisation
+from training.evaluate.command.denoiser import evaluate_denoiser, evaluate_farthest, evaluate_memorisation
 from training.evaluate.command.guided import evaluate_guided
 from training.evaluate.command.likelihood import evaluate_likelihood
 from training.evaluate.command.options import ChangedSettings
@@ -15,7 +15,14 @@ from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError
 
-__all__ = ["ChangedSettings", "evaluate_checkpoint", "evaluate_guided", "evaluate_likelihood", "evaluate_memorisation"]
+__all__ = [
+    "ChangedSettings",
+    "evaluate_checkpoint",
+    "evaluate_farthest",
+    "evaluate_guided",
+    "evaluate_likelihood",
+    "evaluate_memorisation",
+]
 
 
 def evaluate_checkpoint(

@@ -6,7 +6,7 @@ from typing import get_args
 from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import SamplingConfig, load_config, save_config
-from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
+from model.checkpoints.denoiser import FARTHEST, DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.distilled import STEPS, DistilledConfig
 from model.checkpoints.few_step_quality import MEASURED, in_steps
 from model.checkpoints.judge import find_judge
@@ -15,9 +15,10 @@ from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
 from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
+from training.evaluate.farthest_samples import distance_from_real, draw_farthest
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
-from training.evaluate.measurement import Metrics, number, settings_of
+from training.evaluate.measurement import Metrics, number, rounded, settings_of
 from training.evaluate.point_evaluation import (
     POINT_SEEDS,
     evaluate_points,
@@ -25,7 +26,7 @@ from training.evaluate.point_evaluation import (
     two_sample_test,
 )
 from training.evaluate.sampling_run import Generated, SamplingRun
-from training.metrics.image_reference import image_reference
+from training.metrics.image_reference import ImageReference, image_reference
 from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 
@@ -50,10 +51,11 @@ def evaluate_denoiser(
     config, precision = checkpoint.config, run.precision
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
+    reference = _reference(checkpoint, data, checkpoints, run)
     count = samples or count_of(config, data)
     if precision != "float32" and not changed:
         check_comparable(precision, options, count, run.seed, config.metrics.get(MEASURED))
-    metrics, generated = _measured(checkpoint, data, checkpoints, options, run, count)
+    metrics, generated = _measured(checkpoint, reference, checkpoints, options, run, count)
     column = MEASURED if precision == "float32" else precision
     # A measurement with fewer samples does not replace one with more.
     if changed or number(metrics, "samples") < config.metrics.get(column, {}).get("samples", 0):
@@ -78,7 +80,7 @@ def evaluate_denoiser(
         if config.distilled is not None:
             for steps in sorted(set(STEPS) - {options.steps}):
                 so = options.model_copy(update={"steps": steps})
-                columns[in_steps(steps)], _ = _measured(checkpoint, data, checkpoints, so, run, count)
+                columns[in_steps(steps)], _ = _measured(checkpoint, reference, checkpoints, so, run, count)
             columns |= teacher_column(config.distilled, checkpoints)
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
@@ -91,6 +93,9 @@ def evaluate_denoiser(
         pictures.save_image_sheet(folder, config, generated)
         if found is not None:
             pictures.save_nearest_picture(folder, found)
+    if precision == "float32":
+        distance = distance_from_real(generated.rows, reference)
+        pictures.save_farthest_picture(folder / FARTHEST, data, generated, distance)
     card.write_denoiser_card(folder, config)
     return metrics
 
@@ -107,24 +112,50 @@ def teacher_column(student: DistilledConfig, checkpoints: Path) -> dict[str, Met
 
 def _measured(
     checkpoint: DenoiserCheckpoint,
-    data: TrainingSet,
+    reference: ImageReference,
     checkpoints: Path,
     options: SamplingConfig,
     run: SamplingRun,
     count: int,
 ) -> tuple[Metrics, Generated]:
     """(metrics, samples) by the evaluation for the denoiser's data and conditioning."""
-    config = checkpoint.config
+    config, data = checkpoint.config, reference.data
     if config.data.kind == "points":
         fewer = count if data.examples is None else min(count, len(data.held_out))
         announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
         return evaluate_points(checkpoint, options, run, samples=count)
     announce(config.name, f"{count:,} samples")
-    reference = image_reference(find_judge(checkpoints, config.data), data, run.device)
     if config.conditioning == "text":
         clip = _clip_beside(checkpoint, checkpoints)
         return evaluate_prompts(checkpoint, reference, options, run, samples=count, clip=clip)
     return evaluate_images(checkpoint, reference, options, run, samples=count)
+
+
+def _reference(
+    checkpoint: DenoiserCheckpoint, data: TrainingSet, checkpoints: Path, run: SamplingRun
+) -> ImageReference:
+    """Its data, as a judge sees them where there is one. Raises RecipeError if the judge cannot be loaded."""
+    config = checkpoint.config.data
+    return image_reference(find_judge(checkpoints, config) if config.kind == "images" else None, data, run.device)
+
+
+def evaluate_farthest(folder: Path, checkpoints: Path, run: SamplingRun) -> Metrics:
+    """Draw the samples that are farthest from real data anew, at the card's own settings; see `draw_farthest`.
+
+    Raises RecipeError if there is no such checkpoint.
+    """
+    try:
+        checkpoint = load_checkpoint(folder)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    reference = _reference(checkpoint, trained_on(checkpoint.config), checkpoints, run)
+    distance = draw_farthest(checkpoint, reference, run, folder / FARTHEST)
+    card.write_denoiser_card(folder, checkpoint.config)
+    return {
+        "samples": len(distance),
+        "farthest": rounded(distance.max().item()),
+        "median": rounded(distance.median().item()),
+    }
 
 
 def evaluate_memorisation(folder: Path, run: SamplingRun, *, samples: int | None = None) -> Metrics:

@@ -353,20 +353,25 @@ def test_a_cards_figures_become_sentences(run):
         "metrics": {
             "measured": {"samples": 5, "sampler": "ddim", "steps": 20, "guidance_scale": 1.5, "frechet_ratio": 1.7134,
                          "label_accuracy": 0.9956, "precision": 0.913},
-            "memorisation": {"nearer_than_real": 0.004, "nearer_than_real_by_chance": 0.01},
+            "memorisation": {"samples": 2000, "nearer_than_real": 0.004, "nearer_than_real_by_chance": 0.01},
             "likelihood": {"bits": 3},
         },
     }  # fmt: skip
     script = """
         const way = { can: { model: given[0] }, sampler: "ddim", guidance: "none", guidance_scale: null };
         const of = (steps) => ({ ...way, steps });
+        const copies = (memorised) => memorisation({ can: { model: { metrics: { memorisation: memorised } } } });
+        const { memorisation: few } = given[0].metrics;
         return { all: measurements(of(20)).map(({ figures }) => figures.map(({ sentence }) => sentence)),
-          brief: [brief(of(20)), brief(of(5))] };
+          brief: [brief(of(20)), brief(of(5))],
+          copies: [few, { ...few, nearer_than_real: 0.016 }, { ...few, nearer_than_real: 0.02 }, undefined].map(copies) };
     """
-    told = run({"card": "measurements, brief"}, script, model)
-    (frechet, accuracy, precision), (memorisation,) = told["all"]
+    told = run({"card": "measurements, brief, memorisation"}, script, model)
+    ((frechet, accuracy, precision),) = told["all"]
     assert "1.71 times as far" in frechet and "99.56%" in accuracy and "91%" in precision
-    assert memorisation.startswith("0.4%") and memorisation.endswith("1%.")
+    by_chance, within_chance, more, unknown = told["copies"]
+    assert by_chance.startswith("No: 0.4% of its samples") and by_chance.endswith("1%.")
+    assert within_chance.startswith("No: 2%") and more.startswith("Perhaps: 2%") and unknown.startswith("Nobody has")
     assert told["brief"] == ["1.71 × the distance of real test images, 99.56% read right", ""]
 
 

@@ -16,6 +16,7 @@ from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge, save_
 from model.conditions import NO_LABEL
 from tests.folders import make_table
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
+from training.card import pictures
 from training.data import training_set
 from training.data.data_section import TableSection
 from training.data.digits import mnist
@@ -24,11 +25,13 @@ from training.data.training_set import Examples, FiniteSet
 from training.evaluate import point_evaluation
 from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.command.options import options_of
+from training.evaluate.farthest_samples import distance_from_real
 from training.evaluate.image_evaluation import generate_labelled
 from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import settings_of
-from training.evaluate.sampling_run import SamplingRun
+from training.evaluate.sampling_run import Generated, SamplingRun
 from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
+from training.metrics.image_reference import ImageReference
 from training.metrics.point_metrics import (
     energy_distance,
     mmd_and_null,
@@ -281,6 +284,30 @@ def test_samples_that_repeat_training_rows_or_are_far_from_real_ones_are_told(tm
         assert remembered == 1
     else:
         assert metrics["two_sample_accuracy"] > 0.9 and metrics["sliced_wasserstein_ratio"] > 2
+
+
+def test_the_worst_samples_are_those_farthest_from_real_rows_in_units_of_the_network(tmp_path):
+    data = own_table(tmp_path, columns=2)
+    real, std = data.held_out.rows, torch.tensor(data.config.std)
+    off = torch.tensor([0.0, 3.0, 50.0, 1.0])
+    samples = real[:1] + off[:, None] * std * torch.tensor([1.0, 0.0])
+    distance = distance_from_real(samples, ImageReference(data, None))
+    assert distance.argsort(descending=True).tolist() == [2, 1, 3, 0] and distance[0] == 0
+    assert 40 < distance[2] <= 50 + 1e-3  # another real row may be nearer than the one that it began from
+
+
+def test_the_picture_of_the_worst_has_no_row_of_anybodys_data(tmp_path, monkeypatch):
+    """Everybody may see it; points that are made up may be real ones."""
+    drawn = []
+    monkeypatch.setattr(pictures, "plot_points", lambda panel, points, *_, **__: drawn.append(points))
+    data = own_table(tmp_path, columns=2)
+    rows = data.held_out.rows[:3] + 1
+    generated = Generated(rows, torch.zeros(3, dtype=torch.int64))
+    pictures.save_farthest_picture(tmp_path / "farthest.png", data, generated, torch.tensor([1.0, 3.0, 2.0]))
+    assert all(torch.isin(points, rows).all() for points in drawn) and drawn[-1].tolist() == rows[[1, 2, 0]].tolist()
+    made_up = GaussianMixture()
+    pictures.save_farthest_picture(tmp_path / "made-up.png", made_up, generated, torch.tensor([1.0, 3.0, 2.0]))
+    assert torch.equal(drawn[4], made_up.held_out.rows)
 
 
 def test_dimensions_of_different_units_count_alike():
