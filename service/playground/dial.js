@@ -1,6 +1,7 @@
 // A number, and a handle to turn it by. The number is the truth; the handle covers the handy part of its range.
 
 import { make } from "./elements.js";
+import { say } from "./words.js";
 
 const TICKS = 200; // of a handle
 let made = 0;
@@ -11,7 +12,7 @@ export class Dial {
     const id = `dial-${++made}`;
     this.onTurn = onTurn;
     this.number = make("input", { type: "number", id, inputMode: "decimal", required: true });
-    this.handle = make("input", { type: "range", "aria-label": `${title}, handle`, min: 0, max: TICKS, tabIndex: -1 });
+    this.handle = make("input", { type: "range", "aria-label": say("handle", { title }), min: 0, max: TICKS, tabIndex: -1 });
     this.note = make("p", { className: "note", hidden: true });
     this.element = make("div", { className: "dial" },
       make("label", { htmlFor: id }, title), this.handle, this.number, this.note);

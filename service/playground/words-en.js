@@ -1,8 +1,10 @@
-// English.
+// English: the words of the page, and those of the samplers, of which the service speaks English by itself.
 
 const counted = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
-export const english = {
+export const samplers = {};
+
+export const words = {
   milliseconds: ({ value }) => `${value} ms`,
   minutes: ({ value }) => `${value} min`,
   seconds: ({ value }) => `${value} s`,
@@ -152,6 +154,7 @@ export const english = {
   "walk one": "of one seed",
   "walk two": "between two seeds",
   "walk between": ({ seed, to }) => `0 is seed ${seed}, 1 is seed ${to}; between them, on a great circle`,
+  handle: ({ title }) => `${title}, handle`,
   "control prompt": "In words",
   "control values": "Values",
   "over steps": "steps",

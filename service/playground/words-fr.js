@@ -12,7 +12,7 @@ export const samplers = {
   renoise: "Rebruitage : devine la fin, la bruite à nouveau ; vite, et perd de la variété à chaque étape",
 };
 
-export const french = {
+export const words = {
   milliseconds: ({ value }) => `${value} ms`,
   minutes: ({ value }) => `${value} min`,
   seconds: ({ value }) => `${value} s`,
@@ -162,6 +162,7 @@ export const french = {
   "walk one": "d'une graine",
   "walk two": "entre deux graines",
   "walk between": ({ seed, to }) => `0 : graine ${seed}, 1 : graine ${to} ; entre elles, sur un grand cercle`,
+  handle: ({ title }) => `${title}, curseur`,
   "control prompt": "En mots",
   "control values": "Valeurs",
   "over steps": "étapes",

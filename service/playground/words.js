@@ -1,30 +1,28 @@
-// The page's words, in the language that is chosen. Each language is one file with the same keys.
+// The page's words, in the language that is chosen. Each language is one file, words-….js, with the same keys.
 
-import { english } from "./words-en.js";
-import { french, samplers } from "./words-fr.js";
+import { LANGUAGES } from "./languages.js";
 
-const CATALOGUES = { en: english, fr: french };
-const NAMES = { en: "English", fr: "Français" };
 const KEPT = "spirale-language";
 
 /** What somebody chose, else the first of the browser's languages that there is. */
 function chosen() {
   const wanted = [globalThis.localStorage?.getItem(KEPT), ...(globalThis.navigator?.languages ?? [])];
-  return wanted.map((one) => one?.slice(0, 2)).find((one) => one in CATALOGUES) ?? "en";
+  return wanted.map((one) => one?.slice(0, 2)).find((one) => LANGUAGES.includes(one)) ?? "en";
 }
 
 export const language = chosen();
+const { words, samplers } = await import(`./words-${language}.js`);
 
 /** The words of a key; `values` go into it. */
 export function say(key, values = {}) {
-  const words = CATALOGUES[language][key];
-  if (words === undefined) throw new Error(`there are no words for ${key} in ${language}`);
-  return typeof words === "function" ? words(values) : words;
+  const found = words[key];
+  if (found === undefined) throw new Error(`there are no words for ${key} in ${language}`);
+  return typeof found === "function" ? found(values) : found;
 }
 
-/** One line on a sampler, whose own words are the service's. */
+/** One line on a sampler: the language's own, else the service's. */
 export function sayOfSampler(name, { title, explanation }) {
-  return (language === "fr" && samplers[name]) || `${title}: ${explanation}`;
+  return samplers[name] ?? `${title}: ${explanation}`;
 }
 
 /** Seconds, as precisely as somebody who waits wants to know them. */
@@ -35,15 +33,21 @@ export function seconds(value) {
   return say("seconds", { value: rounded.toLocaleString(language) });
 }
 
+/** What a language calls itself. */
+export function nameOf(other) {
+  const name = new Intl.DisplayNames(other, { type: "language" }).of(other);
+  return name[0].toLocaleUpperCase(other) + name.slice(1);
+}
+
 /** The page's own words, and a button for each other language: the page begins anew with it, at the same address. */
 export function dress(page, languages) {
   page.documentElement.lang = language;
   for (const one of page.querySelectorAll("[data-say]")) one.textContent = say(one.dataset.say);
   for (const one of page.querySelectorAll("[data-label]")) one.setAttribute("aria-label", say(one.dataset.label));
   for (const one of page.querySelectorAll("[data-title]")) one.title = say(one.dataset.title);
-  for (const other of Object.keys(CATALOGUES).filter((name) => name !== language)) {
+  for (const other of LANGUAGES.filter((name) => name !== language)) {
     const button = page.createElement("button");
-    Object.assign(button, { type: "button", className: "quiet", lang: other, textContent: NAMES[other] });
+    Object.assign(button, { type: "button", className: "quiet", lang: other, textContent: nameOf(other) });
     button.addEventListener("click", () => {
       localStorage.setItem(KEPT, other);
       location.reload();

@@ -1,5 +1,6 @@
 """GET /: the page that shows how samples form. Its files are as they are in service/playground/: nothing is built."""
 
+import json
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from service.http.security_headers import framed_by
 from service.state import AppState
 
 FOLDER = Path(__file__).parent.parent / "playground"
+LANGUAGES = sorted(path.stem.removeprefix("words-") for path in FOLDER.glob("words-*.js"))  # that the page speaks
 UNKEPT = {"Cache-Control": "no-cache"}  # asked for again each time: after an update no old module meets a new one
 
 
@@ -27,6 +29,15 @@ class _Files(StaticFiles):
 
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.api_route("/playground/languages.js", methods=["GET", "HEAD"])
+async def languages_module() -> Response:
+    """The one module that is no file: a browser cannot list a folder."""
+    module = f"export const LANGUAGES = {json.dumps(LANGUAGES)};\n"
+    return Response(module, media_type="text/javascript", headers=UNKEPT)
+
+
 router.routes.append(Mount("/playground", _Files(directory=FOLDER)))
 
 

@@ -1,5 +1,6 @@
 """The page at /, its files, and the real points that it shows: without a browser."""
 
+import json
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -27,7 +28,18 @@ def test_the_page_and_all_that_it_names_are_there(client):
     imported = {Path(path).name for path in named if path.endswith(".js")}
     for module in FOLDER.glob("*.js"):
         imported |= set(re.findall(r'from "\./([^"]+)"', module.read_text()))
-    assert imported == {module.name for module in FOLDER.glob("*.js")}  # none is missing, none is left over
+    languages = json.loads(re.fullmatch(r"export const LANGUAGES = (.*);\n", made(client)).group(1))
+    words = {f"words-{language}.js" for language in languages}  # of which the page loads one
+    files = {module.name for module in FOLDER.glob("*.js")}
+    assert imported - {"languages.js"} | words == files  # none is missing, none is left over
+
+
+def made(client) -> str:
+    """The module of languages, which is no file."""
+    answer = client.get("/playground/languages.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"] == "no-cache"
+    return answer.text
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in FOLDER.iterdir()))

@@ -16,6 +16,7 @@ from PIL import Image
 from model.samplers import SAMPLERS
 from service.jobs.formats.registry import FORMATS, formats_of
 from service.jobs.formats.shard import Shard
+from service.routes.playground import LANGUAGES
 
 FOLDER = Path(__file__).parents[4] / "service" / "playground"
 NODE = shutil.which("node")
@@ -60,6 +61,7 @@ def run(tmp_path_factory):
     for module in FOLDER.glob("*.js"):
         shutil.copy(module, folder)
     (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "languages.js").write_text(f"export const LANGUAGES = {json.dumps(LANGUAGES)};")
 
     def run(imports: dict[str, str], statements: str, *given):
         lines = [f'const {{ {names} }} = await import("./{module}.js");' for module, names in imports.items()]
@@ -362,9 +364,10 @@ def test_a_cards_figures_become_sentences(run):
         const of = (steps) => ({ ...way, steps });
         const copies = (memorised) => memorisation({ can: { model: { metrics: { memorisation: memorised } } } });
         const { memorisation: few } = given[0].metrics;
+        const many = [0.016, 0.02].map((share) => ({ ...few, nearer_than_real: share }));
         return { all: measurements(of(20)).map(({ figures }) => figures.map(({ sentence }) => sentence)),
           brief: [brief(of(20)), brief(of(5))],
-          copies: [few, { ...few, nearer_than_real: 0.016 }, { ...few, nearer_than_real: 0.02 }, undefined].map(copies) };
+          copies: [few, ...many, undefined].map(copies) };
     """
     told = run({"card": "measurements, brief, memorisation"}, script, model)
     ((frechet, accuracy, precision),) = told["all"]
@@ -503,23 +506,37 @@ def test_the_median_is_of_what_was_counted_since(run):
     assert told == [pytest.approx(0.0075), pytest.approx(15), None]
 
 
-def test_every_language_has_the_same_words(run):
-    """And none of them leaves a value out, or says undefined."""
+@pytest.mark.parametrize("other", [language for language in LANGUAGES if language != "en"])
+def test_every_language_has_the_same_words(run, other):
+    """And none of them leaves a value out, or says undefined; each has a line for each sampler."""
     script = """
-        const values = new Proxy({}, { get: (_, name) => (typeof name === "string" ? 7 : undefined) });
-        const all = (words) => Object.fromEntries(Object.entries(words).map(([key, text]) =>
-          [key, typeof text === "function" ? [text(values), text(values).split("7").length] : [text, 0]]));
-        return [all(english), all(french)];
+        const all = (words) => Object.fromEntries(Object.entries(words).map(([key, text]) => {
+          if (typeof text !== "function") return [key, [text, []]];
+          const names = new Set(); // of the values that go into it
+          const values = new Proxy({}, { get: (_, name) => (names.add(String(name)), 7) });
+          return [key, [text(values), [...names].sort()]];
+        }));
+        const { words: others, samplers } = await import(`./words-${given[0]}.js`);
+        return [all(words), all(others), Object.keys(samplers)];
     """
-    english, french = run({"words-en": "english", "words-fr": "french"}, script)
-    assert english.keys() == french.keys()
+    english, others, samplers = run({"words-en": "words"}, script, other)
+    assert english.keys() == others.keys() and set(samplers) == set(SAMPLERS)
     for key, (text, values) in english.items():
-        other, its_values = french[key]
-        assert text and other and "undefined" not in text + other and values == its_values, key
-    # What the page asks for by name is there: in modules, and in the page itself.
+        in_other, its_values = others[key]
+        assert text and in_other and "undefined" not in text + in_other and values == its_values, key
+        assert text.count("7") == in_other.count("7"), key
+
+
+def test_what_the_page_asks_for_by_name_is_there(run):
+    words = run({"words-en": "words"}, "return Object.keys(words);")
     asked = {key for module in FOLDER.glob("*.js") for key in re.findall(r'say\("([^"]+)"', module.read_text())}
     asked |= set(re.findall(r'data-(?:say|label|title)="([^"]+)"', (FOLDER / "index.html").read_text()))
-    assert len(asked) > 80 and asked <= english.keys()
+    assert len(asked) > 80 and asked <= set(words)
+
+
+def test_languages_call_themselves_by_their_own_names(run):
+    names = run({"words": "nameOf"}, "return given[0].map(nameOf);", ["de", "en", "fr", "pt"])
+    assert names == ["Deutsch", "English", "Français", "Português"]
 
 
 def test_the_language_is_the_browsers_or_the_chosen_one(run):
@@ -531,7 +548,7 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     stored = "globalThis.localStorage = { getItem: () => 'fr' };"
     english = ["en", "step 1 of 2", ["40 ms", "2 s", "2.3 s", "41 s", "3 min"]]
     french = ["fr", "étape 1 sur 2", ["40 ms", "2 s", "2,3 s", "41 s", "3 min"]]
-    assert run({}, setup % '["de-DE", "en-GB", "fr"]' + script) == english
+    assert run({}, setup % '["it-IT", "en-GB", "fr"]' + script) == english
     assert run({}, setup % '["fr-CH", "en"]' + script) == french
     assert run({}, setup % '["en"]' + stored + script) == french
     assert run({}, setup % "[]" + script) == english
@@ -560,7 +577,3 @@ def test_a_trajectory_is_played_slowly_and_again_and_again(run):
     """
     told = run({"player": "Player"}, script)
     assert told == {"plain": [0, 2, 4, False], "slow": [0, 0.4, 4], "loop": [0, 4, 4, 0, 2, True]}
-
-
-def test_french_has_a_line_for_each_sampler(run):
-    assert set(run({"words-fr": "samplers"}, "return Object.keys(samplers);")) == set(SAMPLERS)
