@@ -16,8 +16,9 @@ const RESAMPLED = 5; // times that each step is taken where a part is redrawn, a
 const COMPARED = 6; // images in a line …
 const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
+const MOST_CELLS = 60; // of a comparison by two fields
 const STEPS = [1, 2, 3, 5, 10, 20, 50];
-const FEW_STEPS = [1, 3, 10]; // of each sampler, where a cell has an image of every class
+const FEW_STEPS = [1, 3, 10]; // beside another field, where a cell has an image of every class
 const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
 
 // What may be seen of a run besides x̂0, and of which datasets.
@@ -69,18 +70,25 @@ export function settle(catalog, choice) {
   const { options } = catalog.samplers[sampler];
   const scale = advised.guidance_scale === null ? null : within(choice.guidance_scale, ...scalesOf(model), advised.guidance_scale);
   const models = guided.map((one) => one.model);
+  const anyGuidance = [choice.over, choice.by].includes("guidance");
   const named = {
+    sampler: Object.keys(samplers),
     guidance: guidances,
-    model: models,
+    model: anyGuidance ? [...new Set(ways.map((one) => one.model))] : models,
     variance: options.variance ? model.variances : [],
   };
-  const overs = oversOf(advised, named).filter((one) => !few || one !== "sampler");
+  const overs = oversOf(advised, named);
   const over = view === "compare" ? pick(choice.over, overs, "steps") : null;
+  const bys = over ? overs.filter((one) => one !== over) : [];
+  const by = pick(choice.by, bys, null);
   const n = whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks));
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
   const variance = options.variance ? pick(choice.variance, model.variances, advised.variance) : null;
   const redraws = view === "edit" && Boolean(choice.picture && choice.mask);
   const walks = view === "generate" && way.edits.includes("seed_to");
+  const compared = (field, chosen) => field
+    && (named[field] ?? values(field, chosen, { guidance, model, seed, n, asks, kind: dataset.kind, grid: by !== null }));
+  const overValues = compared(over, choice.values);
   const seedTo = walks ? whole(choice.seed_to, 0, MAX_SEED, null) : null;
   return {
     view,
@@ -114,9 +122,11 @@ export function settle(catalog, choice) {
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
     format: view === "data" ? pick(choice.format, FORMATS[dataset.kind], FORMATS[dataset.kind][0]) : null,
     over,
-    values: over && (named[over] ?? values(over, choice.values, { guidance, model, seed, n, asks, kind: dataset.kind })),
+    values: overValues,
+    by,
+    by_values: by && compared(by, choice.by_values).slice(0, Math.floor(MOST_CELLS / overValues.length)),
     can: {
-      samplers, datasets, dataset, model, way, models, labels, possible, ways, guidances, overs,
+      samplers, datasets, dataset, model, way, models, labels, possible, ways, guidances, overs, bys,
     },
   };
 }
@@ -133,12 +143,12 @@ function usualN(view, dataset, asks) {
 /** The fields that may be compared: those with more than one value. */
 function oversOf({ guidance_scale }, named) {
   const several = Object.keys(named).filter((name) => named[name].length > 1);
-  return ["steps", ...(guidance_scale === null ? [] : ["guidance_scale"]), "sampler", ...several, "seed"];
+  return ["steps", ...(guidance_scale === null ? [] : ["guidance_scale"]), ...several, "seed"];
 }
 
-/** What is compared: guidance scales, seeds, or numbers of steps, also those of each sampler. */
-function values(over, chosen, { guidance, model, seed, n, asks, kind }) {
-  const few = over === "sampler" && asks === "each" && kind === "images";
+/** What is compared: guidance scales, seeds, or numbers of steps. grid: beside another field. */
+function values(over, chosen, { guidance, model, seed, n, asks, kind, grid }) {
+  const few = grid && asks === "each" && kind === "images";
   const [usual, least, most, read] = {
     guidance_scale: [SCALES[guidance], ...scalesOf(model), within],
     seed: [[0, 1, 2, 3].map((i) => seed + i * n), 0, MAX_SEED, whole],

@@ -1,8 +1,10 @@
-// The same request in several ways: a cell for each, one way through all their trajectories, and what each costs.
+// The same request in several ways, by one field or by two: a cell for each, one way through all their trajectories, and
+// what each costs.
 
 import { asProblem } from "./api.js";
 import { brief } from "./card.js";
-import { asRequest, at, classesOf } from "./choice.js";
+import { cellsOf } from "./cells.js";
+import { asRequest, classesOf } from "./choice.js";
 import { Cloud } from "./cloud.js";
 import { evaluations, expectedSeconds } from "./cost.js";
 import { make } from "./elements.js";
@@ -17,9 +19,6 @@ import { say, seconds } from "./words.js";
 
 const PARTS = 12; // of the way from noise to samples: what one handle over runs of different lengths can tell
 const FEW = 6; // images that are shown larger than many
-// What is forgotten of the settings where another value is compared, because it belonged to that.
-const BELONGS = { guidance: ["model", "guidance_scale", "guidance_interval"], model: ["guidance_scale", "guidance_interval"],
-  sampler: ["eta", "variance"] };
 
 export class Comparison {
   /** elements: comparison, legend; wait: a Wait. `reference(settled)` → real points, or null. `onTake(settled)` when one
@@ -40,22 +39,14 @@ export class Comparison {
 
   /** Ask for all cells at once: the service puts them into the same batches. Throws the first Problem, or AbortError. */
   async run(catalog, settled, signal) {
-    const { over, values } = settled;
-    const without = Object.fromEntries((BELONGS[over] ?? []).map((name) => [name, undefined]));
-    const cell = (changes) => this.cell({ ...at(catalog, settled, { ...without, ...changes }), over });
+    const { over, by } = settled;
+    const lines = cellsOf(catalog, settled).map((line) => line.map((one) => one && this.cell(one)));
     this.parts = [];
     this.player.begin(0);
-    if (over === "sampler") {
-      const lines = Object.keys(settled.can.samplers).map((sampler) => ({
-        sampler, cells: values.map((steps) => cell({ sampler, steps })),
-      }));
-      this.cells = lines.flatMap((line) => line.cells);
-      this.grid = matrix(settled, lines);
-    } else {
-      this.cells = values.map((value) => cell({ [over]: value }));
-      this.grid = settled.can.dataset.kind === "points" ? gallery(this.cells) : list(this.cells);
-    }
-    const seeds = over === "seed" ? "" : say("same seeds", { from: settled.seed, to: settled.seed + settled.n - 1 });
+    this.cells = lines.flat().filter(Boolean);
+    if (by) this.grid = matrix(settled, lines);
+    else this.grid = settled.can.dataset.kind === "points" ? gallery(this.cells) : list(this.cells);
+    const seeds = [over, by].includes("seed") ? "" : say("same seeds", { from: settled.seed, to: settled.seed + settled.n - 1 });
     this.dialog.close();
     this.element.replaceChildren(this.grid, this.form, make("p", { className: "note" }, seeds), this.dialog);
     this.legend.replaceChildren(...legendOf(settled, classesOf(settled)));
@@ -75,8 +66,8 @@ export class Comparison {
     this.player.grew(this.parts.length);
   }
 
-  cell(settled) {
-    const cell = new (settled.can.dataset.kind === "points" ? CloudCell : ImageCell)(settled);
+  cell({ asked, settled }) {
+    const cell = new (settled.can.dataset.kind === "points" ? CloudCell : ImageCell)(settled, titleOf(asked));
     cell.button.addEventListener("click", () => this.enlarge(cell));
     return cell;
   }
@@ -124,7 +115,7 @@ export class Comparison {
     } }, say("look in generate"));
     const close = make("button", { type: "button", onclick: () => this.dialog.close() }, say("close"));
     this.dialog.onclose = () => (this.large = null);
-    this.dialog.replaceChildren(make("h2", {}, titleOf(settled)), pane.element,
+    this.dialog.replaceChildren(make("h2", {}, cell.title), pane.element,
       make("p", { className: "note" }, [cell.cost.textContent, cell.about.textContent].filter(Boolean).join(" · ")),
       make("p", { className: "buttons" }, use, close));
     this.dialog.showModal();
@@ -135,35 +126,36 @@ export class Comparison {
 /** A line for each value, its images side by side. */
 function list(cells) {
   const lines = cells.map((cell) => make("tr", {},
-    make("th", { scope: "row" }, titleOf(cell.settled), cell.cost, cell.about), make("td", {}, cell.button)));
+    make("th", { scope: "row" }, cell.title, cell.cost, cell.about), make("td", {}, cell.button)));
   return make("table", { className: "list" }, make("tbody", {}, ...lines));
 }
 
 /** Clouds, as many in a line as there is room for. */
 function gallery(cells) {
   const figures = cells.map((cell) =>
-    make("figure", {}, cell.button, make("figcaption", {}, titleOf(cell.settled), cell.cost, cell.about)));
+    make("figure", {}, cell.button, make("figcaption", {}, cell.title, cell.cost, cell.about)));
   return make("div", { className: "gallery" }, ...figures);
 }
 
-/** A line for each sampler, a column for each number of steps. */
-function matrix({ values }, lines) {
-  const steps = values.map((value) => make("th", { scope: "col" }, say("steps", { number: value })));
-  const rows = lines.map(({ sampler, cells }) => make("tr", {}, make("th", { scope: "row" }, sampler),
-    ...cells.map((cell) => make("td", {}, cell.button, cell.cost, cell.about))));
+/** A line for each value of one field, a column for each value of the other. */
+function matrix({ over, values, by, by_values: others }, lines) {
+  const columns = others.map((other) => make("th", { scope: "col" }, title(by, other)));
+  const place = (cell) => (cell ? make("td", {}, cell.button, cell.cost, cell.about)
+    : make("td", { className: "impossible", title: say("not together") }, "–"));
+  const rows = lines.map((cells, i) => make("tr", {}, make("th", { scope: "row" }, title(over, values[i])), ...cells.map(place)));
   return make("table", { className: "matrix" },
-    make("thead", {}, make("tr", {}, make("td"), ...steps)), make("tbody", {}, ...rows));
+    make("thead", {}, make("tr", {}, make("td"), ...columns)), make("tbody", {}, ...rows));
 }
 
 class Cell {
-  constructor(settled, ...content) {
-    this.settled = settled;
+  constructor(settled, title, ...content) {
+    Object.assign(this, { settled, title });
     this.run = new Trajectory(settled);
     this.position = 0;
     this.cost = make("small", { className: "cost" }, "…");
     this.about = make("small", { className: "about" });
     this.button = make("button", { type: "button", className: "cell", title: say("enlarge"),
-      "aria-label": say("enlarge what", { what: titleOf(settled) }) }, ...content);
+      "aria-label": say("enlarge what", { what: title }) }, ...content);
     this.paint = this.paint.bind(this);
   }
 
@@ -182,10 +174,10 @@ class Cell {
 }
 
 class ImageCell extends Cell {
-  constructor(settled) {
+  constructor(settled, title) {
     const { can, n, seed } = settled;
     const tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, say("sample i", { i: i + 1, seed: seed + i })));
-    super(settled, make("span", { className: n > FEW ? "line many" : "line" }, ...tiles));
+    super(settled, title, make("span", { className: n > FEW ? "line many" : "line" }, ...tiles));
     this.tiles = tiles;
   }
 
@@ -197,9 +189,9 @@ class ImageCell extends Cell {
 }
 
 class CloudCell extends Cell {
-  constructor(settled) {
+  constructor(settled, title) {
     const cloud = new Cloud("x0", { small: true });
-    super(settled, cloud.element);
+    super(settled, title, cloud.element);
     cloud.canvas.setAttribute("aria-label", say("points of", { n: settled.n, dataset: settled.dataset }));
     this.cloud = cloud;
   }
@@ -216,10 +208,9 @@ class CloudCell extends Cell {
   }
 }
 
-function titleOf({ over, ...settled }) {
-  if (over === "steps") return say("steps", { number: settled.steps });
-  if (over === "guidance_scale") return say("scale", { number: settled.guidance_scale });
-  if (over === "seed") return say("seed", { number: settled.seed });
-  if (over === "sampler") return `${settled.sampler}, ${say("steps", { number: settled.steps })}`;
-  return settled[over];
+const titleOf = (asked) => Object.entries(asked).map(([field, value]) => title(field, value)).join(", ");
+
+function title(field, value) {
+  const said = { steps: "steps", guidance_scale: "scale", seed: "seed" }[field];
+  return said ? say(said, { number: value }) : value;
 }

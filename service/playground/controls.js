@@ -7,13 +7,14 @@ import { make } from "./elements.js";
 import { Picker } from "./picker.js";
 import { say, sayOfSampler } from "./words.js";
 
-const NUMBERS = ["steps", "guidance_scale", "sampler", "seed"]; // compared over values that one may choose
+const NUMBERS = ["steps", "guidance_scale", "seed"]; // compared over values that one may choose
+const NONE = "none"; // a comparison by one field
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["picture", "mask", "strength", "resample", "counts", "format", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values"],
+  dataset: ["picture", "mask", "strength", "resample", "counts", "format", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values", "by_values"],
   asks: ["counts", "model", "guidance", ...ADVISED],
-  guidance: ["model", ...ADVISED, "values"],
+  guidance: ["model", ...ADVISED, "values", "by_values"],
   hint: ["model", ...ADVISED, "hint_scale", "drawing", "strokes"],
   model: ADVISED,
   sampler: ["eta", "variance"],
@@ -28,6 +29,8 @@ export class Controls {
     this.dataset = new Picker(say("control dataset"), change("dataset"));
     this.over = new Picker(say("control over"), change("over"));
     this.values = this.list("values", change("values"));
+    this.by = new Picker(say("control by"), (by) => onChange({ by: by === NONE ? undefined : by, by_values: undefined }));
+    this.byValues = this.list("by-values", change("by_values"));
     this.hint = new Picker(say("control hint"), change("hint"));
     this.asks = new Picker(say("control asks"), (key) => {
       const next = this.possible[key];
@@ -48,7 +51,7 @@ export class Controls {
     this.walk = new Picker(say("control walk"), (key) => onChange({ seed_to: key === "two" ? drawnSeed() : undefined, mix: undefined }));
     this.mix = new Dial(say("control mix"), change("mix"));
     element.replaceChildren(
-      this.dataset.element, this.over.element, this.values.element, this.asks.element, this.prompt.element,
+      this.dataset.element, this.over.element, this.values.element, this.by.element, this.byValues.element, this.asks.element, this.prompt.element,
       this.hint.element, this.hintScale.element, this.strength.element, this.resample.element, this.model.element, this.guidance.element, this.scale.element,
       this.sampler.element, this.variance.element, this.eta.element, this.steps.element, this.n.element, this.walk.element,
       this.mix.element,
@@ -70,13 +73,18 @@ export class Controls {
   }
 
   show(settled) {
-    const { can, asks, label, guidance, over } = settled;
+    const { can, asks, label, guidance, over, by } = settled;
+    const compared = [over, by];
     const { dataset } = can;
     this.dataset.show(Object.keys(can.datasets).map((value) => ({ value, text: value })), settled.dataset);
 
     this.over.show(over ? can.overs.map((value) => ({ value, text: say(`over ${value}`) })) : [], over);
-    this.values.element.hidden = !NUMBERS.includes(over);
-    if (over) this.values.input.value = settled.values.join(", ");
+    const bys = [{ value: NONE, text: say("by none") }, ...can.bys.map((value) => ({ value, text: say(`over ${value}`) }))];
+    this.by.show(over ? bys : [], by ?? NONE);
+    for (const [list, field, values] of [[this.values, over, settled.values], [this.byValues, by, settled.by_values]]) {
+      list.element.hidden = !NUMBERS.includes(field);
+      if (field) list.input.value = values.join(", ");
+    }
 
     this.possible = can.possible;
     this.asked = asks;
@@ -90,22 +98,21 @@ export class Controls {
       settled.hint ? 2 : Infinity);
     this.hintScale.show(settled.hint && { min: 0, max: 2, handy: 2, step: 0.05 }, settled.hint_scale);
 
-    this.model.show(over === "model" ? [] : can.models.map((value) => ({ value, text: value })), settled.model);
-    this.guidance.show(over === "guidance" ? [] : can.guidances.map((value) => ({ value, text: value, note: say(`guidance ${value}`) })), guidance);
+    this.model.show(compared.includes("model") ? [] : can.models.map((value) => ({ value, text: value })), settled.model);
+    this.guidance.show(compared.includes("guidance") ? [] : can.guidances.map((value) => ({ value, text: value, note: say(`guidance ${value}`) })), guidance);
     const [weakest, strongest] = scalesOf(can.model);
-    this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].includes(over) ? null
+    this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].some((one) => compared.includes(one)) ? null
       : { min: weakest, max: strongest, handy: Math.min(strongest, guidance === "classifier-free" ? 8 : 20), step: 0.1, note: say(`scale ${guidance}`) },
       settled.guidance_scale);
 
     const samplers = Object.entries(can.samplers).map(([value, spec]) =>
       ({ value, text: value, note: sayOfSampler(value, spec) }));
-    this.sampler.show(over === "sampler" ? [] : samplers, settled.sampler);
-    const { eta, variance } = over === "sampler" ? {} : can.samplers[settled.sampler].options;
-    this.variance.show(variance && over !== "variance" ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
+    this.sampler.show(compared.includes("sampler") ? [] : samplers, settled.sampler);
+    const { eta, variance } = compared.includes("sampler") ? {} : can.samplers[settled.sampler].options;
+    this.variance.show(variance && !compared.includes("variance") ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
     const [least, most] = eta?.bounds ?? [];
     this.eta.show(eta && settled.eta !== null ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
-    this.steps.show(over === "steps" || over === "sampler" ? null
-      : stepsOf(can.model), settled.steps);
+    this.steps.show(compared.includes("steps") ? null : stepsOf(can.model), settled.steps);
     this.n.show(settled.counts ? null : { min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
     this.showWalk(settled);
     this.resample.show(settled.resample && { min: 1, max: 20, handy: 10, step: 1, note: say("resample note") }, settled.resample);

@@ -5,12 +5,13 @@ import { say } from "./words.js";
 
 // As GET /sample has them, so that /sample?… is the picture of /?… where it can be asked so.
 const TEXTS = [
-  "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over",
+  "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over", "by",
   "screen", "format",
 ];
 const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "strength", "resample", "hint_scale"];
-const NAMED = ["guidance", "model", "variance"]; // compared over all their values
-const OTHERS = ["labels", "values", "drawing", "strokes", "look", "embed", "counts", "picture", "mask"];
+const NAMED = ["sampler", "guidance", "model", "variance"]; // compared over all their values
+const COMPARED = { values: "over", by_values: "by" }; // the values of which field
+const OTHERS = ["labels", ...Object.keys(COMPARED), "drawing", "strokes", "look", "embed", "counts", "picture", "mask"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 const PICTURES = ["picture", "mask"];
 const MOST_LETTERS = 20_000; // of a picture in an address: servers take no longer ones
@@ -24,7 +25,9 @@ export function asQuery(settled) {
   }
   if (settled.view === "generate") query.delete("view");
   if (settled.asks === "each") query.set("labels", "each");
-  if (settled.values && !NAMED.includes(settled.over)) query.set("values", settled.values.join(","));
+  for (const [name, field] of Object.entries(COMPARED)) {
+    if (settled[name] && !NAMED.includes(settled[field])) query.set(name, settled[name].join(","));
+  }
   if (settled.counts) query.set("counts", settled.counts.join(","));
   if (settled.look.length) query.set("look", settled.look.join(","));
   if (settled.drawing) {
@@ -45,7 +48,7 @@ export function fromQuery(query) {
   if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
   if (query.has("look")) choice.look = query.get("look").split(",");
   if (query.has("counts")) choice.counts = query.get("counts").split(",");
-  if (query.has("values")) choice.values = query.get("values").split(",");
+  for (const name of Object.keys(COMPARED)) if (query.has(name)) choice[name] = query.get(name).split(",");
   const drawing = fromUrlSafe(query.get("drawing") ?? "");
   if (drawing.startsWith(PNG)) choice.drawing = drawing;
   for (const name of PICTURES) {
@@ -73,8 +76,10 @@ export function corrections(query, settled) {
   if (labels && labels !== settled.asks) found.push(say("corrected away", { name: "labels", given: short(labels) }));
   const look = query.get("look")?.split(",").filter((name) => !settled.look.includes(name));
   if (look?.length) found.push(say("corrected away", { name: "look", given: short(look.join(", ")) }));
-  const values = query.get("values")?.split(",").filter((value) => !settled.values?.includes(Number(value)));
-  if (values?.length) found.push(say("corrected away", { name: "values", given: short(values.join(", ")) }));
+  for (const name of Object.keys(COMPARED)) {
+    const values = query.get(name)?.split(",").filter((value) => !settled[name]?.includes(Number(value)));
+    if (values?.length) found.push(say("corrected away", { name, given: short(values.join(", ")) }));
+  }
   const told = found.length ? [say("link corrected", { changes: found.join("; ") })] : [];
   if (settled.hint && query.has("drawing")) {
     if (!settled.drawing) told.push(say("drawing unreadable"));

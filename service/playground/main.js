@@ -78,7 +78,7 @@ const comparison = new Comparison(
   { ...parts("comparison", "legend"), wait },
   (settled) => stage.reference(settled),
   (settled) => {
-    choice = { ...settled, view: "generate", over: undefined, values: undefined };
+    choice = { ...settled, view: "generate" };
     run({ remember: true });
   },
 );

@@ -65,6 +65,7 @@ export const words = {
   "cost at most": ({ number }) => `höchstens ${counted(number, "Auswertung", "Auswertungen")}`,
   "cell failed": "misslungen",
   "cell stopped": "angehalten",
+  "not together": "Zusammen nicht möglich.",
   enlarge: "Vergrößern",
   "enlarge what": ({ what }) => `Vergrößern: ${what}`,
   "look in generate": "Zu „Erzeugen“ mitnehmen",
@@ -112,6 +113,7 @@ export const words = {
 
   "control dataset": "Datensatz",
   "control over": "Vergleichen nach",
+  "control by": "Und nach",
   "control hint": "Folgen",
   "control asks": "Was",
   "control guidance": "Führung",
@@ -164,6 +166,7 @@ export const words = {
   handle: ({ title }) => `${title}, Regler`,
   "control prompt": "In Worten",
   "control values": "Werte",
+  "by none": "nur einem Feld",
   "over steps": "Schritte",
   "over guidance_scale": "Stärke der Führung",
   "over sampler": "Verfahren",

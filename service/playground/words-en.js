@@ -58,6 +58,7 @@ export const words = {
   "cost at most": ({ number }) => `at most ${counted(number, "evaluation", "evaluations")}`,
   "cell failed": "failed",
   "cell stopped": "stopped",
+  "not together": "Not possible together.",
   enlarge: "Enlarge",
   "enlarge what": ({ what }) => `Enlarge: ${what}`,
   "look in generate": "Take it to Generate",
@@ -105,6 +106,7 @@ export const words = {
 
   "control dataset": "Dataset",
   "control over": "Compare across",
+  "control by": "And by",
   "control hint": "Follow",
   "control asks": "What",
   "control guidance": "Guidance",
@@ -157,6 +159,7 @@ export const words = {
   handle: ({ title }) => `${title}, handle`,
   "control prompt": "In words",
   "control values": "Values",
+  "by none": "one field only",
   "over steps": "steps",
   "over guidance_scale": "guidance scale",
   "over sampler": "samplers",

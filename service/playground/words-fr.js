@@ -66,6 +66,7 @@ export const words = {
   "cost at most": ({ number }) => `au plus ${counted(number, "évaluation", "évaluations")}`,
   "cell failed": "échoué",
   "cell stopped": "arrêté",
+  "not together": "Impossible ensemble.",
   enlarge: "Agrandir",
   "enlarge what": ({ what }) => `Agrandir : ${what}`,
   "look in generate": "Reprendre dans Générer",
@@ -113,6 +114,7 @@ export const words = {
 
   "control dataset": "Données",
   "control over": "Comparer selon",
+  "control by": "Et selon",
   "control hint": "Suivre",
   "control asks": "Quoi",
   "control guidance": "Guidage",
@@ -165,6 +167,7 @@ export const words = {
   handle: ({ title }) => `${title}, curseur`,
   "control prompt": "En mots",
   "control values": "Valeurs",
+  "by none": "un seul champ",
   "over steps": "étapes",
   "over guidance_scale": "échelle du guidage",
   "over sampler": "échantillonneurs",

@@ -352,7 +352,7 @@ def test_any_one_field_is_compared(at, shipped, over, titles):
 
 @pytest.mark.slow
 def test_a_comparison_is_taken_along_as_one_picture(at):
-    visit = at("/?view=compare&dataset=mnist&labels=each&seed=9&over=sampler&values=1")
+    visit = at("/?view=compare&dataset=mnist&labels=each&seed=9&over=sampler&by=steps&by_values=1")
     visit.wait_until_done()
     cells = np.split(np.stack(visit.pictures("#comparison")), len(SAMPLERS))
     assert read(list(cells[2])) == list(range(10)) or len(cells[2]) == 10  # one of every class in each cell
@@ -363,7 +363,7 @@ def test_a_comparison_is_taken_along_as_one_picture(at):
 
 
 def test_samplers_are_compared_over_steps(at):
-    visit = at("/?view=compare&dataset=spiral&over=sampler&labels=each&seed=3&values=1,5,25")
+    visit = at("/?view=compare&dataset=spiral&over=sampler&by=steps&labels=each&seed=3&by_values=1,5,25")
     visit.wait_until_done()
     visit.keep_picture("compare")
     assert visit.page.locator(".matrix th[scope=col]").all_inner_texts() == ["1 step", "5 steps", "25 steps"]

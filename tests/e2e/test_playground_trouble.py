@@ -620,7 +620,7 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
     ("steps&values=1,4&guidance_scale=1", ["1 evaluation", "4 evaluations"]),
     ("steps&values=1,4&guidance_scale=3", ["2 evaluations", "8 evaluations"]),
     ("guidance_scale&values=0,1,2&steps=3", ["3 evaluations", "3 evaluations", "6 evaluations"]),
-    ("sampler&values=2,5&guidance_scale=1", [
+    ("sampler&by=steps&by_values=2,5&guidance_scale=1", [
         f"{spec.evaluations(steps)} evaluations" for spec in SAMPLERS.values() for steps in (2, 5)
     ]),
 ])  # fmt: skip

@@ -167,6 +167,38 @@ def test_a_student_is_asked_only_for_what_it_has_learned(run):
                     "values": [1, 2, 4]}  # fmt: skip
 
 
+GRIDS = [  # of a choice: the titles of its columns, and of each line the cells that are possible
+    ({"over": "steps", "values": ["1", "4"], "by": "guidance_scale", "by_values": ["0", "2"]}, [0, 2], ["11", "11"]),
+    ({"over": "steps", "values": ["2", "9"], "by": "model"}, ["digits-cfg", "digits-fast"], ["11", "10"]),
+    ({"over": "model", "by": "sampler"}, ["heun", "ddim", "ddpm"], ["111", "010"]),  # what a student has learned
+    ({"over": "sampler", "by": "sampler"}, None, ["1", "1", "1"]),
+    ({"over": "seed", "values": list(range(20)), "by": "steps"}, [1, 2, 3, 5, 10], ["11111"] * 12),
+]
+
+
+@pytest.mark.parametrize(("choice", "columns", "possible"), GRIDS)
+def test_two_fields_make_a_grid_over_the_same_seeds(run, choice, columns, possible):
+    script = """
+        const one = { dataset: "digits", asks: "label", label: "1", view: "compare", seed: 7 };
+        const settled = settle(catalog, { ...one, ...given[0] });
+        const again = settle(catalog, fromQuery(asQuery(settled)));
+        const isRight = ({ asked, settled }) =>
+          Object.entries(asked).every(([name, value]) => asRequest(settled)[name] === value);
+        const lines = cellsOf(catalog, settled);
+        const cells = lines.flat().filter(Boolean);
+        return { columns: settled.by_values, again: [again.over, again.values, again.by, again.by_values],
+          same: [settled.over, settled.values, settled.by, settled.by_values],
+          possible: lines.map((line) => line.map((cell) => (cell ? 1 : 0)).join("")),
+          seeds: [...new Set(cells.map(({ settled }) => settled.seed))],
+          right: cells.every(isRight),
+          told: corrections(asQuery(settled), settled) };
+    """
+    imports = {"choice": "settle, asRequest", "cells": "cellsOf", "link": "asQuery, fromQuery, corrections"}
+    told = run(imports, script, choice)
+    assert told["columns"] == columns and told["possible"] == possible and told["right"] and told["told"] == ""
+    assert told["again"] == told["same"] and (told["seeds"] == [7] or choice["over"] == "seed")
+
+
 def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
     script = """
         const of = (choice) => asJob(settle(catalog, { view: "data", dataset: "digits", seed: 7, ...choice }));
@@ -391,6 +423,8 @@ LINKS = {
     "dataset=digits&prompt=a+cat": ["prompt “a cat” → left out"],
     "dataset=digits&labels=some": ["labels “some” → left out"],
     "view=compare&over=colour&values=2,x": ["over “colour” → steps", "values “x” → left out"],
+    "view=compare&over=steps&by=seed&by_values=1,x": ["by_values “x” → left out"],
+    "view=compare&over=steps&by=steps": ["by “steps” → left out"],
     "view=paint": ["view “paint” → generate"],
 }
 
