@@ -2,6 +2,7 @@
 
 import { animated } from "./apng.js";
 import { colour, make } from "./elements.js";
+import { gif } from "./gif.js";
 import { npy } from "./npy.js";
 import { withTexts } from "./png.js";
 import { zip } from "./zip.js";
@@ -26,6 +27,7 @@ export function filesOf(run, picture) {
 function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
   const parameters = parametersOf(result);
   const records = result.images.map(({ label, seed }) => ({ ...parameters, label, seed }));
+  const draw = (frame) => asOnThePage(frame.x0 ?? frame.x_t, [width, height], sheet.columns);
   return {
     PNG: async () => {
       const made = records.length === 1 ? records[0] : { ...parameters, label: records.map(({ label }) => label) };
@@ -39,7 +41,7 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
         ["metadata.jsonl", new TextEncoder().encode(`${lines.join("\n")}\n`)],
       ]);
     },
-    APNG: () => animation(frames, (frame) => asOnThePage(frame.x0 ?? frame.x_t, [width, height], sheet.columns)),
+    ...animations(frames, draw),
     npy: async () => {
       const kept = channels === 1 ? [0] : [0, 1, 2];
       const pixels = frames.at(-1).x0.flatMap((part) => {
@@ -56,15 +58,16 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
 
 function ofPoints({ result, frames }, cloud) {
   const { points, columns, labels, table } = result;
+  const draw = (_, i) => {
+    const { frames: shown, position } = cloud;
+    cloud.paint(frames, i);
+    const picture = onPaper(cloud.canvas);
+    cloud.paint(shown, position);
+    return picture;
+  };
   return {
     PNG: async () => withTexts(await pngOf(onPaper(cloud.canvas)), texts({ ...parametersOf(result), label: labels })),
-    APNG: () => animation(frames, (_, i) => {
-      const { frames: shown, position } = cloud;
-      cloud.paint(frames, i);
-      const picture = onPaper(cloud.canvas);
-      cloud.paint(shown, position);
-      return picture;
-    }),
+    ...animations(frames, draw),
     CSV: async () => {
       if (table) return linesOf([table.columns, ...table.rows]);
       const header = [...columns, ...(labels ? ["label"] : [])];
@@ -100,10 +103,19 @@ function asOnThePage(parts, [width, height], columns) {
 }
 
 /** From noise to samples. `draw(frame, i)` → a canvas. */
-async function animation(frames, draw) {
-  const pngs = [];
-  for (const [i, frame] of frames.entries()) pngs.push(await pngOf(draw(frame, i)));
-  return animated(pngs, frames.map((_, i) => (i === frames.length - 1 ? LAST : FRAME)));
+function animations(frames, draw) {
+  const delays = frames.map((_, i) => (i === frames.length - 1 ? LAST : FRAME));
+  return {
+    APNG: async () => {
+      const pngs = [];
+      for (const [i, frame] of frames.entries()) pngs.push(await pngOf(draw(frame, i)));
+      return animated(pngs, delays);
+    },
+    GIF: async () => {
+      const { width, height } = draw(frames[0], 0);
+      return gif(frames.map((frame, i) => draw(frame, i).getContext("2d").getImageData(0, 0, width, height).data), width, height, delays);
+    },
+  };
 }
 
 /** A canvas that is transparent, over the page's own colour. */

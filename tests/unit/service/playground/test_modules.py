@@ -380,6 +380,32 @@ def test_an_animation_is_played_with_all_its_frames(run):
     assert animation.info["duration"] == 900
 
 
+@pytest.mark.parametrize("colours", [2, 256, 20_000])
+def test_a_gif_is_played_with_all_its_frames_exactly_up_to_256_colours(run, colours):
+    """Noise needs all of LZW's codes, several times over."""
+    rng = np.random.default_rng(0)
+    if colours > 256:  # a smooth picture of many: near ones become one
+        frames = np.stack(np.meshgrid(np.arange(120), np.arange(160), [90]), -1)[:, :, 0][None].astype(np.uint8)
+    else:
+        frames = (
+            rng.permutation(256)[:colours].astype(np.uint8)[rng.integers(0, colours, (3, 80, 100, 1))].repeat(3, -1)
+        )
+    script = """
+        const [frames, height, width, delays] = given;
+        return gif(frames.map((frame) => Uint8Array.from(frame)), width, height, delays);
+    """
+    opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], -1)
+    delays = [120] * (len(frames) - 1) + [1500]
+    made = run({"gif": "gif"}, script, opaque.reshape(len(frames), -1).tolist(), *frames.shape[1:3], delays)
+    animation = Image.open(io.BytesIO(bytes(made)))
+    assert animation.n_frames == len(frames) and animation.info["loop"] == 0
+    for i, frame in enumerate(frames):
+        animation.seek(i)
+        assert animation.info["duration"] == delays[i]
+        found = np.asarray(animation.convert("RGB")).astype(int)
+        assert np.abs(found - frame).max() <= (0 if colours <= 256 else 16)
+
+
 def test_a_cards_figures_become_sentences(run):
     """Those that were measured with just these settings are told in brief; others are not laid on them."""
     model = {
