@@ -120,6 +120,8 @@ export function settle(catalog, choice) {
     strokes: hint ? choice.strokes : undefined,
     look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
+    judge: view === "data" && asks === "each" && dataset.kind === "images" ? within(choice.judge, 0, 1, 0) || null : null,
+    distinct: view === "data" && choice.distinct === "1" ? "1" : undefined,
     format: view === "data" ? pick(choice.format, FORMATS[dataset.kind], FORMATS[dataset.kind][0]) : null,
     over,
     values: overValues,

@@ -22,13 +22,17 @@ export class DataSet {
     this.all = new Dial(say("control each count"), (count) => onChange({ counts: this.settled.counts.map(() => count) }));
     this.counts = make("div", { className: "class-counts", role: "group", "aria-label": say("control counts") });
     this.format = new Picker(say("control format"), (format) => onChange({ format }));
+    this.judge = new Dial(say("control judge"), (judge) => onChange({ judge }));
+    this.distinct = make("input", { type: "checkbox", onchange: ({ target }) => onChange({ distinct: target.checked ? "1" : undefined }) });
     this.cost = make("p", { className: "note" });
     this.start = make("button", { type: "button", className: "primary", onclick: () => this.submit() }, say("start job"));
     this.told = make("p", { className: "remark", role: "status" });
     this.list = make("div", { className: "jobs", role: "region", "aria-label": say("jobs") });
     this.cards = new Map();
     element.replaceChildren(
-      make("div", { className: "job-form" }, this.all.element, this.counts, this.format.element,
+      make("div", { className: "job-form" }, this.all.element, this.counts, this.format.element, this.judge.element,
+        make("div", {}, make("label", { className: "keep" }, this.distinct, make("span", {}, say("control distinct"))),
+          make("p", { className: "note" }, say("distinct note"))),
         make("div", { className: "buttons" }, this.start, this.cost)),
       this.told, this.list,
     );
@@ -36,12 +40,15 @@ export class DataSet {
 
   show(settled) {
     this.settled = settled;
-    const { asks, counts, format, can: { labels, dataset } } = settled;
+    const { asks, counts, format, judge, distinct, can: { labels, dataset } } = settled;
     this.all.show({ min: 1, max: MOST_ROWS, handy: HANDY, step: 1, log: true, note: asks === "each" ? say("of each class") : "" },
       Math.max(1, ...counts));
     if (asks !== "each" || labels.length !== this.inputs?.length || labels.join() !== this.named) this.lay(asks === "each" ? labels : []);
     this.inputs.forEach((input, i) => document.activeElement !== input && (input.value = counts[i]));
     this.format.show(FORMATS[dataset.kind].map((value) => ({ value, text: value, note: say(`format ${value}`) })), format);
+    const judged = asks === "each" && dataset.kind === "images";
+    this.judge.show(judged ? { min: 0, max: 1, handy: 1, step: 0.01, note: say("judge note") } : null, judge ?? 0);
+    this.distinct.checked = Boolean(distinct);
     const rows = rowsOf(settled);
     const time = expectedSeconds({ ...settled, n: rows });
     this.cost.textContent = [say("rows", { rows: rows.toLocaleString(language) }), say("cost each", { number: evaluations(settled) }),

@@ -10,10 +10,11 @@ const END = [0x49, 0x45, 0x4e, 0x44]; // of a PNG: IEND, and four bytes more
 /** A settled choice of the view "data" → the body of POST /jobs. */
 export function asJob(settled) {
   const { n, label, ...body } = asRequest(settled);
-  const { asks, counts, format, can: { labels } } = settled;
-  if (asks !== "each") return { ...body, n: counts[0], format };
+  const { asks, counts, format, judge, distinct, can: { labels } } = settled;
+  Object.assign(body, { format }, judge && { accept: { judge } }, distinct && { distinct: true });
+  if (asks !== "each") return { ...body, n: counts[0] };
   const asked = labels.map((name, i) => [name, counts[i]]).filter(([, count]) => count > 0);
-  return { ...body, label: Object.fromEntries(asked), format };
+  return { ...body, label: Object.fromEntries(asked) };
 }
 
 export const rowsOf = ({ counts }) => counts.reduce((sum, count) => sum + count, 0);

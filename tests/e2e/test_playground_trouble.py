@@ -537,6 +537,10 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     animation.seek(4)
     first = np.asarray(animation.convert("RGB"))[: 18 * 8, : 18 * 8]  # eight pixels a side, enlarged to about 140
     np.testing.assert_array_equal(first, end[0].repeat(18, 0).repeat(18, 1))
+    gif = Image.open(io.BytesIO(visit.download("GIF")))
+    assert gif.n_frames == 5
+    gif.seek(4)
+    np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), np.asarray(animation.convert("RGB")))
     assert visit.complaints == []
 
 
@@ -584,6 +588,10 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
     assert visit.complaints == []
+    # What the service cannot leave out it refuses, and the page says why.
+    page.get_by_label("Leave out copies").check()
+    page.get_by_role("button", name="Make them").click()
+    page.get_by_role("alert").get_by_text("keeps no training rows that samples could be compared with").wait_for()
     # Where jobs cannot be kept the page says so.
     page.route("**/jobs", lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"}))
     page.reload()

@@ -203,7 +203,9 @@ def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
     script = """
         const of = (choice) => asJob(settle(catalog, { view: "data", dataset: "digits", seed: 7, ...choice }));
         const job = { rows: 40, rows_done: 20, request: { label: { 0: 30, 2: 10 } } };
+        const filtered = { judge: "0.9", distinct: "1" };
         return { proposed: of({ asks: "each" }), chosen: of({ asks: "each", counts: ["3", "0", "2"], format: "npy" }),
+          filtered: of({ asks: "each", ...filtered }), without: of({ asks: "nothing", ...filtered, judge: "0" }),
           done: classesDone(job), none: classesDone({ ...job, request: { label: null } }), formats: FORMATS };
     """
     told = run({"choice": "settle, FORMATS", "jobs": "asJob, classesDone"}, script)
@@ -211,6 +213,8 @@ def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
     assert told["proposed"]["label"] == {"0": 100, "1": 100, "2": 100} and "n" not in told["proposed"]
     assert told["chosen"]["label"] == {"0": 3, "2": 2} and told["chosen"]["format"] == "npy"
     assert told["done"] == [{"label": "0", "done": 15, "all": 30}, {"label": "2", "done": 5, "all": 10}]
+    assert told["filtered"]["accept"] == {"judge": 0.9} and told["filtered"]["distinct"] is True
+    assert told["without"]["distinct"] is True and "accept" not in told["without"] | told["proposed"]
     assert told["none"] == [] and {kind: set(of) for kind, of in told["formats"].items()} == {
         kind: set(formats_of(kind)) for kind in ("images", "points")
     }
