@@ -15,7 +15,7 @@ import { Player } from "./player.js";
 import { Scrubber } from "./scrubber.js";
 import { Sheet } from "./sheet.js";
 import { Trajectory } from "./trajectory.js";
-import { say, seconds } from "./words.js";
+import { language, say, seconds } from "./words.js";
 
 const PARTS = 12; // of the way from noise to samples: what one handle over runs of different lengths can tell
 const FEW = 6; // images that are shown larger than many
@@ -211,6 +211,6 @@ class CloudCell extends Cell {
 const titleOf = (asked) => Object.entries(asked).map(([field, value]) => title(field, value)).join(", ");
 
 function title(field, value) {
-  const said = { steps: "steps", guidance_scale: "scale", seed: "seed" }[field];
-  return said ? say(said, { number: value }) : value;
+  if (field === "guidance_scale") return say("scale", { number: value.toLocaleString(language) });
+  return field === "steps" || field === "seed" ? say(field, { number: value }) : value;
 }

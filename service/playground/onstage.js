@@ -3,7 +3,7 @@
 import { asRequest, settle } from "./choice.js";
 import { expectedSeconds } from "./cost.js";
 import { Kept } from "./kept.js";
-import { say } from "./words.js";
+import { language, say } from "./words.js";
 
 /** What has to be there before anything can be sampled; null where nothing is lacking. */
 export function lacks(settled, easels) {
@@ -75,7 +75,9 @@ export class OnStage {
 
   mark(draft) {
     this.label.hidden = !draft;
-    if (draft) this.label.textContent = say(draft.student ? "draft of a student" : "draft in few steps", draft);
+    if (!draft) return;
+    const guidance_scale = draft.guidance_scale?.toLocaleString(language) ?? null;
+    this.label.textContent = say(draft.student ? "draft of a student" : "draft in few steps", { ...draft, guidance_scale });
   }
 
   /** One of several images by itself: it has been sampled, and is kept as `alone`. */

@@ -1,6 +1,6 @@
 // Deutsch.
 
-const counted = (number, one, many) => `${number} ${number === 1 ? one : many}`;
+const counted = (number, one, many) => `${number.toLocaleString("de")} ${number === 1 ? one : many}`;
 
 export const samplers = {
   ddim: "DDIM: deterministisch, solange η 0 ist",

@@ -1,6 +1,6 @@
 // English: the words of the page, and those of the samplers, of which the service speaks English by itself.
 
-const counted = (number, one, many) => `${number} ${number === 1 ? one : many}`;
+const counted = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 export const samplers = {};
 

@@ -1,6 +1,6 @@
 // Français.
 
-const counted = (number, one, many) => `${number} ${number < 2 ? one : many}`;
+const counted = (number, one, many) => `${number.toLocaleString("fr")} ${number < 2 ? one : many}`;
 
 /** What is said of each sampler; of others the service's own words are. */
 export const samplers = {

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+FIREFOX = Path("/usr/bin/firefox-esr")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
@@ -87,19 +88,27 @@ def as_pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
+def launched(playwright: Playwright, path: Path) -> Browser:
+    """Debian's own browser; Firefox by WebDriver BiDi, which needs none of Playwright's builds."""
+    if path == FIREFOX:
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=path)
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
 @contextlib.contextmanager
-def visits() -> Iterator[Callable[..., Visit]]:
+def visits(path: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
     """What opens pages. Nothing moves there unless motion is asked for, and no page may ask another host."""
     visited: list[Visit] = []
 
     with sync_playwright() as playwright:
-        browser: Browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = launched(playwright, path)
 
         def open_page(url: str, path: str = "/", **options) -> Visit:
             still = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
             context = browser.new_context(**{**still, **options})
             context.set_default_timeout(1000 * SECONDS)
-            context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
+            if path == CHROMIUM:
+                context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
             visit = Visit(context.new_page(), url)
             visit.page.on("request", lambda request: visit.asked.add(request.url))
             visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
