@@ -14,6 +14,7 @@ from benchmarks import (
     guidance,
     idle,
     million,
+    page,
     reproducibility,
     same_bytes,
     soak,
@@ -87,6 +88,12 @@ def run_million(
 ) -> None:
     """Labelled digits by one job, read by the judge as they come: digits an hour, accuracy, share of the network."""
     million.run(minutes, steps, judged, backend)
+
+
+@app.command("page")
+def run_page(moves: Annotated[int, typer.Option(min=20)] = 200) -> None:
+    """From the movement of a slider to the picture that follows it, in Chromium on this machine."""
+    page.run(moves)
 
 
 @app.command("reproducibility")

@@ -1,0 +1,95 @@
+"""The playground while a slider moves: how long until the picture follows, in a browser on the same machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+from rich.table import Table
+
+from benchmarks import machine
+from benchmarks.server import spirale
+
+CHROMIUM = "/usr/bin/chromium"
+EVERY = 50  # milliseconds between two movements of the hand
+ASKED = 150  # milliseconds, for 95 of 100 movements
+
+# Moves a slider to and fro. For each movement: milliseconds until there is a picture that was asked for after it, and
+# those of its answer.
+MOVE = """async ({ moves, every }) => {
+  const [inputs, asked, answered, painted] = [[], [], [], []];
+  const own = window.fetch;
+  window.fetch = async (...given) => {
+    if (given[0] !== "sample") return own(...given);
+    const number = asked.push(performance.now()) - 1;
+    const answer = await own(...given);
+    const [shown, read] = answer.body.tee();
+    new Response(read).arrayBuffer().then(() => (answered[number] = performance.now()), () => {});
+    return new Response(shown, answer);
+  };
+  const canvas = CanvasRenderingContext2D.prototype;
+  for (const name of ["drawImage", "clearRect"]) {
+    const paint = canvas[name];
+    canvas[name] = function (...given) {
+      if (asked.length && this.canvas.closest("#picture")) painted[asked.length - 1] = performance.now();
+      return paint.apply(this, given);
+    };
+  }
+  const slider = [...document.querySelectorAll(".dial")].find((one) => one.innerText.startsWith("Guidance scale"))
+    .querySelector("input[type=range]");
+  for (let i = 0; i < moves; i++) {
+    inputs.push(performance.now());
+    slider.value = 20 + (i % 2 ? 40 : 0) + (i % 40);
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise((done) => setTimeout(done, every));
+  }
+  await new Promise((done) => setTimeout(done, 2000));
+  return inputs.map((at) => [at, asked.findIndex((begun) => begun >= at)])
+    .filter(([, number]) => number >= 0 && painted[number])
+    .map(([at, number]) => [painted[number] - at, answered[number] - asked[number]]);
+}"""
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    query: str
+
+
+CASES = (
+    Case("one digit", "dataset=mnist&label=7&seed=1"),
+    Case("ten digits", "dataset=mnist&labels=each&seed=1"),
+    Case("500 points", "dataset=spiral&labels=each&seed=1&n=500"),
+)
+
+
+def run(moves: int) -> None:
+    machine.console.print(f"[bold]page[/] · {machine.describe()}")
+    title = f"{moves} movements, {EVERY} ms apart"
+    table = Table("", "p50, ms", "p95, ms", "asked", "of it the answer, p50", title=title)
+    with spirale() as (url, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
+        for case in CASES:
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en")
+            _open(page, f"{url}/?{case.query}")
+            page.evaluate(MOVE, {"moves": moves // 10, "every": EVERY})  # warm: the browser compiles what it runs
+            _open(page, f"{url}/?{case.query}")
+            found = page.evaluate(MOVE, {"moves": moves, "every": EVERY})
+            table.add_row(case.title, *_row(found))
+            page.close()
+        browser.close()
+    machine.console.print(table)
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_function(
+        "() => document.querySelector('[name=generate]').textContent === 'Generate' && "
+        "document.querySelector('#picture').firstChild && !document.querySelector('[aria-busy=true]')"
+    )
+
+
+def _row(found: Sequence[Sequence[float]]) -> list[str]:
+    whole, answer = np.array(found).T
+    p50, p95 = np.quantile(whole, [0.5, 0.95])
+    return [f"{p50:.0f}", f"[bold]{p95:.0f}[/]", f"≤ {ASKED}", f"{np.median(answer):.0f}"]
