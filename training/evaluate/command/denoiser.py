@@ -51,10 +51,10 @@ def evaluate_denoiser(
     config, precision = checkpoint.config, run.precision
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
-    reference = _reference(checkpoint, data, checkpoints, run)
     count = samples or count_of(config, data)
     if precision != "float32" and not changed:
         check_comparable(precision, options, count, run.seed, config.metrics.get(MEASURED))
+    reference = _reference(checkpoint, data, checkpoints, run)
     metrics, generated = _measured(checkpoint, reference, checkpoints, options, run, count)
     column = MEASURED if precision == "float32" else precision
     # A measurement with fewer samples does not replace one with more.
