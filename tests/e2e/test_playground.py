@@ -56,6 +56,7 @@ def test_a_seven_is_asked_for_and_the_judge_reads_it_from_the_page(at):
     visit.page.get_by_text("How good is it?").click()
     metrics = load_checkpoint(PROJECT / "checkpoints" / "mnist-cfg").config.metrics["measured"]
     assert f"{metrics['frechet_ratio']:.2f} times as far" in visit.page.locator("#quality").inner_text()
+    visit.page.wait_for_function("() => document.querySelector('#quality img').naturalWidth > 100")  # its worst samples
     visit.keep_picture("generate")
     visit.choose("7")
     visit.wait_for_address("label=7")
