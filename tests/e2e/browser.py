@@ -88,26 +88,26 @@ def as_pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def launched(playwright: Playwright, path: Path) -> Browser:
+def launched(playwright: Playwright, program: Path) -> Browser:
     """Debian's own browser; Firefox by WebDriver BiDi, which needs none of Playwright's builds."""
-    if path == FIREFOX:
-        return playwright.firefox.launch(channel="moz-firefox", executable_path=path)
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+    if program == FIREFOX:
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=program)
+    return playwright.chromium.launch(executable_path=program, args=FLAGS)
 
 
 @contextlib.contextmanager
-def visits(path: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
+def visits(program: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
     """What opens pages. Nothing moves there unless motion is asked for, and no page may ask another host."""
     visited: list[Visit] = []
 
     with sync_playwright() as playwright:
-        browser = launched(playwright, path)
+        browser = launched(playwright, program)
 
         def open_page(url: str, path: str = "/", **options) -> Visit:
             still = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
             context = browser.new_context(**{**still, **options})
             context.set_default_timeout(1000 * SECONDS)
-            if path == CHROMIUM:
+            if program == CHROMIUM:
                 context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
             visit = Visit(context.new_page(), url)
             visit.page.on("request", lambda request: visit.asked.add(request.url))
