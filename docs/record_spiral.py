@@ -14,24 +14,21 @@ from playwright.sync_api import Page, sync_playwright
 PAGE = "?dataset=spiral&model=spiral-cfg&labels=each&n=400&sampler=ddim&steps=20&seed=3&look=x_t,field"
 SIZE = {"width": 1100, "height": 800}
 FRAME, LAST = 150, 2_500  # milliseconds
+PAUSE = 600  # milliseconds in which a service on this machine answers and the page paints
 QUALITY = 60  # of WebP
 MOST_BYTES = 1_000_000
 
 
 def record(page: Page, address: str) -> list[Image.Image]:
-    """A picture of the page at each step, as soon as the arrows of that step are there."""
+    """A picture of the page at each step, with the arrows of that step."""
     page.goto(f"{address}/{PAGE}")
     scrubber = page.get_by_role("slider", name="Trajectory")
     scrubber.wait_for()
     last = int(scrubber.get_attribute("max") or 0)
     frames = []
     for step in range(last + 1):
-        if step < last:
-            with page.expect_response(lambda answer: "/score?" in answer.url):
-                scrubber.fill(str(step))
-        else:  # at t = 0 there is no field
-            scrubber.fill(str(step))
-        page.wait_for_timeout(200)  # until it is painted
+        scrubber.fill(str(step))
+        page.wait_for_timeout(PAUSE)
         frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     return frames
 

@@ -21,6 +21,7 @@ from model.strict_config import StrictConfig
 FORMAT: Final = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 CONFIG = "config.json"
+MEASURED = "measured"  # the metrics of a checkpoint at its own settings
 
 Bounds = TypeVar("Bounds", bound=Sequence[float])
 NetworkT = TypeVar("NetworkT", bound=nn.Module, covariant=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from model.checkpoints.config import MEASURED
 from model.checkpoints.distilled import STEPS
 
-MEASURED = "measured"  # the column of a card at its own settings
 TOLERANCE: Mapping[str, float] = {
     "label_accuracy": 0.005, "precision": 0.02, "recall": 0.02, "sliced_wasserstein_ratio": 0.5
 }  # fmt: skip

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -61,20 +61,16 @@ def npy(data: np.ndarray) -> bytes:
 
 def table(points: np.ndarray, columns: Sequence[str], labels: Sequence[str] | None) -> bytes:
     """float32 [n, d] → csv with a header: the columns, and label where there is one."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
-    writer.writerow([*columns, *(["label"] if labels else [])])
-    for index, point in enumerate(points):
-        writer.writerow([str(value) for value in point] + ([labels[index]] if labels else []))
-    return buffer.getvalue().encode()
+    rows = ([*map(str, point), *([labels[index]] if labels else [])] for index, point in enumerate(points))
+    return csv_of([*columns, *(["label"] if labels else [])], rows)
 
 
-def csv_of(table: Mapping[str, Sequence[object]]) -> bytes:
-    """Values by column → csv with a header; what is missing is an empty cell."""
+def csv_of(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Rows → csv; what is None is an empty cell."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
+    writer.writerow(header)
+    writer.writerows(rows)
     return buffer.getvalue().encode()
 
 

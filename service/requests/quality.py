@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from model.checkpoints.config import MEASURED
 from model.checkpoints.denoiser import DenoiserConfig
-from model.checkpoints.few_step_quality import MEASURED, fewest_steps
+from model.checkpoints.few_step_quality import fewest_steps
 
 Quality = Literal["low", "medium", "high", "auto"]
 

@@ -46,7 +46,25 @@ class QualityWay:
     resolved: Resolved
 
 
-def qualities_of(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """How a dataset may be asked.
+
+    ways       of those with the same `asks` and `hint`, the first is the answer to a request that names neither
+               guidance nor model; the first with some guidance is the answer to one that names this guidance alone
+    qualities  empty where no model has a few-step student
+    """
+
+    ways: tuple[Way, ...]
+    qualities: tuple[QualityWay, ...]
+
+
+def ways_of(catalog: Catalog) -> Mapping[str, Ways]:
+    """By dataset."""
+    return {name: Ways(tuple(_ways(catalog, name)), tuple(_qualities(catalog, name))) for name in catalog.datasets}
+
+
+def _qualities(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
     """Nothing of a dataset without a few-step student: every quality is the same there."""
     if all(served.checkpoint.config.distilled is None for served in catalog.datasets[dataset]):
         return
@@ -55,12 +73,6 @@ def qualities_of(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
             resolved = _resolved(catalog, _fields(catalog, dataset, asks, {"quality": quality}))
             if resolved is not None:
                 yield QualityWay(asks, quality, resolved)
-
-
-def ways_of(catalog: Catalog) -> Mapping[str, tuple[Way, ...]]:
-    """By dataset. Of those with the same `asks` and `hint`, the first is the answer to a request that names neither
-    guidance nor model; the first with some guidance is the answer to one that names this guidance alone."""
-    return {dataset: tuple(_ways(catalog, dataset)) for dataset in catalog.datasets}
 
 
 def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:

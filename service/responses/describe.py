@@ -17,7 +17,7 @@ from service.requests.model_choice import GRADIENT_GUIDANCE, models_with_prompts
 from service.requests.refusals import guidances
 from service.requests.resolve import Resolved
 from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
-from service.requests.ways import QualityWay, Way, qualities_of
+from service.requests.ways import QualityWay, Way, Ways
 from service.responses.models_answer import (
     ControlNetAnswer,
     DatasetAnswer,
@@ -44,7 +44,7 @@ SEEDS_ON_CPU = (
 SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"
 
 
-def models_answer(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: EngineSnapshot) -> ModelsAnswer:
+def models_answer(catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot) -> ModelsAnswer:
     """`ways` are the catalogue's, by dataset."""
     return ModelsAnswer(
         device=", ".join(engine.devices),
@@ -73,7 +73,7 @@ def _sampler(spec: SamplerSpec) -> SamplerAnswer:
     )
 
 
-def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[str, ReadyModel]) -> DatasetAnswer:
+def _dataset(catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, ReadyModel]) -> DatasetAnswer:
     served = catalog.datasets[name]
     data = served[0].checkpoint.config.data
     return DatasetAnswer(
@@ -87,8 +87,8 @@ def _dataset(catalog: Catalog, name: str, ways: Sequence[Way], engine: Mapping[s
         controls=sorted({kind for one in served for kind in one.controls}),
         max_n=MAX_ROWS[data.kind],
         default_n=DEFAULT_ROWS[data.kind],
-        ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways],
-        qualities=[_quality(way, engine.get(way.resolved.choice.served.key)) for way in qualities_of(catalog, name)],
+        ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways.ways],
+        qualities=[_quality(way, engine.get(way.resolved.choice.served.key)) for way in ways.qualities],
         models=[_model(one, engine.get(one.key)) for one in served],
     )
 

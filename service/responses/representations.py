@@ -160,7 +160,8 @@ def _npy(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     config, labels = resolved.checkpoint.config.data, resolved.conditioned.labels
     if config.table:
-        return encoding.csv_of(decoded(config.table, data, labels))
+        table = decoded(config.table, data, labels)
+        return encoding.csv_of(table, zip(*table.values(), strict=True))
     return encoding.table(data, config.columns, labels)
 
 

@@ -1,6 +1,6 @@
 """GET /models: what may be asked, and the real points that samples are looked at against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
@@ -11,7 +11,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.snapshot import EngineSnapshot
 from service.http.lifecycle import off_the_loop
 from service.http.problems import UNKEPT, Problem, documented
-from service.requests.ways import Way
+from service.requests.ways import Ways
 from service.responses.describe import models_answer
 from service.responses.models_answer import ModelsAnswer
 from service.state import AppState
@@ -44,7 +44,7 @@ async def models(state: AppState) -> Response:
     return Response(await off_the_loop(state, _models, *known), media_type="application/json", headers=UNKEPT)
 
 
-def _models(catalog: Catalog, ways: Mapping[str, Sequence[Way]], engine: EngineSnapshot) -> bytes:
+def _models(catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot) -> bytes:
     return models_answer(catalog, ways, engine).model_dump_json().encode()
 
 

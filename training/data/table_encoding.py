@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.table import (
     BOOLEANS,
+    DAY,
     CategoryColumn,
     DateColumn,
     DateFormat,
@@ -185,7 +186,6 @@ def _range(present: NDArray[np.float64], whole: bool = False) -> tuple[float, fl
 def _date(cell: str, form: str) -> float | None:
     """Days since year 1, with the part of the day."""
     try:
-        found = datetime.strptime(cell, form)
+        return datetime.min.toordinal() + (datetime.strptime(cell, form) - datetime.min) / DAY
     except ValueError:
         return None
-    return found.toordinal() + (found - datetime.combine(found.date(), datetime.min.time())).total_seconds() / 86_400

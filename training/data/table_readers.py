@@ -23,11 +23,15 @@ def encoding_of(columns: Columns, section: TableSection) -> TableEncoding:
     for name in (*section.categories, *section.dates, *section.whole, *section.missing):
         if name not in columns.names:
             raise DataError(f"{printable(columns.path)}: no column {name!r}; there are: {', '.join(columns.names)}")
+    places = {name: columns.names.index(name) for name in section.dates}
+    present: dict[str, list[str]] = {name: [] for name in places}
+    for line in columns.lines() if places else ():
+        for name, place in places.items():
+            if not line.problem and not is_missing(line.cells[place]):
+                present[name].append(line.cells[place])
     formats: dict[str, DateFormat] = {}
-    for name in section.dates:
-        index = columns.names.index(name)
-        cells = [line.cells[index] for line in columns.lines() if not line.problem]
-        form = date_format([cell for cell in cells if not is_missing(cell)])
+    for name, cells in present.items():
+        form = date_format(cells)
         if form is None:
             raise DataError(
                 f"{printable(columns.path)}: column {name!r} is no column of dates in one format, such as 2024-12-31: "

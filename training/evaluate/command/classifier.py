@@ -6,8 +6,7 @@ import torch
 
 from model.checkpoints.classifier import ClassifierCheckpoint, load_classifier
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.config import read_role, save_config
-from model.checkpoints.few_step_quality import MEASURED
+from model.checkpoints.config import MEASURED, read_role, save_config
 from model.checkpoints.judge import load_judge
 from training.card import card, pictures
 from training.data import trained_on

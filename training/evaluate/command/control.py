@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from model.checkpoints.config import SamplingConfig, save_config
+from model.checkpoints.config import MEASURED, SamplingConfig, save_config
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import load_checkpoint
-from model.checkpoints.few_step_quality import MEASURED
 from model.checkpoints.judge import find_judge
 from training.card import card, pictures
 from training.data import trained_on

@@ -5,10 +5,10 @@ from typing import get_args
 
 from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.config import SamplingConfig, load_config, save_config
+from model.checkpoints.config import MEASURED, SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import FARTHEST, DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.distilled import STEPS, DistilledConfig
-from model.checkpoints.few_step_quality import MEASURED, in_steps
+from model.checkpoints.few_step_quality import in_steps
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures

@@ -71,7 +71,8 @@ def test_a_table_comes_back_with_its_columns_types_categories_and_missing_values
     assert section["whole"] == ["age"] and section["missing"] == ["fare"]
     assert not data.left_out and data.config.shape == (1 + 2 + 3 + 2 + 4 + 1,)
     points, labels, _ = all_rows(data)
-    back = pd.read_csv(io.BytesIO(encoding.csv_of(decoded(data.config.table, points, labels))))
+    cells = decoded(data.config.table, points, labels)
+    back = pd.read_csv(io.BytesIO(encoding.csv_of(cells, zip(*cells.values(), strict=True))))
     pd.testing.assert_frame_equal(back, pd.read_csv(tmp_path / "ship.csv"), rtol=1e-5)
 
 
@@ -128,7 +129,7 @@ def test_scikit_learn_s_own_tables_come_back(tmp_path, load):
     if table is None:  # fractions alone: each dimension is a column
         table = {name: points[:, index].tolist() for index, name in enumerate(data.config.columns)}
         table |= {} if labels is None else {"target": labels}
-    back = pd.read_csv(io.BytesIO(encoding.csv_of(table)))
+    back = pd.read_csv(io.BytesIO(encoding.csv_of(table, zip(*table.values(), strict=True))))
     pd.testing.assert_frame_equal(back, real, rtol=1e-5)
 
 
