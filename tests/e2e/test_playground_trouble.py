@@ -353,16 +353,20 @@ def test_drawing_is_followed_while_the_pen_moves_one_request_at_a_time(drawing_s
         if (given[0] !== "sample") return fetch(...given);
         asked.most = Math.max(asked.most, ++asked.under);
         asked.bodies.push(JSON.parse(given[1].body));
-        const answer = await fetch(...given);
-        const reader = answer.body.getReader();
         let open = 1;
         const left = () => {
           asked.under -= open;
           open = 0;
         };
+        const orLeft = (promise) => promise.catch((broken) => {
+          left();  // the page gave it up, before or after its first byte
+          throw broken;
+        });
+        const answer = await orLeft(fetch(...given));
+        const reader = answer.body.getReader();
         return new Response(new ReadableStream({
           async pull(to) {
-            const { value, done } = await reader.read();
+            const { value, done } = await orLeft(reader.read());
             if (!done) return to.enqueue(value);
             left();
             to.close();
