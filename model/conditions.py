@@ -91,6 +91,7 @@ class Conditions(RowBatch):
                        it is 1 (Kynkäänniemi 2024). σ = √((1−ᾱ)/ᾱ), as in the variance-exploding form
     known              what is kept of the samples
     source             [rows] int64, the label of the sample that the row inverts, or NO_LABEL
+    autoguidance_scale [rows] float32, how far a row is led away from the weak network: 1 is off
     """
 
     label: Tensor = field(metadata=neutral(NO_LABEL))
@@ -101,6 +102,7 @@ class Conditions(RowBatch):
     guidance_interval: Tensor | None = field(default=None, metadata=neutral((0.0, math.inf)))
     known: Known | None = None
     source: Tensor | None = field(default=None, metadata=neutral(NO_LABEL))
+    autoguidance_scale: Tensor | None = field(default=None, metadata=neutral(1.0))
 
     @staticmethod
     def alike(
@@ -111,6 +113,7 @@ class Conditions(RowBatch):
         gradient_scale: float = 0.0,
         text: Tensor | None = None,
         guidance_interval: tuple[float, float] | None = None,
+        autoguidance_scale: float = 1.0,
     ) -> "Conditions":
         """So many rows that agree in all but, perhaps, their label [rows] or text [rows, d]."""
         interval = None if guidance_interval is None else torch.tensor(guidance_interval, dtype=torch.float64)
@@ -120,6 +123,9 @@ class Conditions(RowBatch):
             torch.full((rows,), gradient_scale, dtype=torch.float32) if gradient_scale else None,
             None if text is None else text.expand(rows, -1),
             guidance_interval=None if interval is None else interval.expand(rows, -1),
+            autoguidance_scale=None
+            if autoguidance_scale == 1
+            else torch.full((rows,), autoguidance_scale, dtype=torch.float32),
         )
 
     @staticmethod
@@ -138,7 +144,7 @@ class Conditions(RowBatch):
         conditioned on the label of its source alone, without guidance, and nothing is known."""
         if not rows.any():
             return self
-        wide = rows.unsqueeze(1)
+        wide, weak = rows.unsqueeze(1), self.autoguidance_scale
         return replace(
             self,
             label=torch.where(rows, NO_LABEL if self.source is None else self.source, self.label),
@@ -147,6 +153,7 @@ class Conditions(RowBatch):
             text=None if self.text is None else torch.where(wide, 0.0, self.text),
             hints=None if self.hints is None else self.hints.masked_to(~rows),
             known=None if self.known is None else self.known.masked_to(~rows),
+            autoguidance_scale=None if weak is None else torch.where(rows, 1.0, weak),
         )
 
     def at(self, noise_level: Tensor) -> "Conditions":
@@ -195,6 +202,13 @@ class Conditions(RowBatch):
         """[rows] bool: the rows whose two halves classifier-free guidance combines."""
         return self.runs_conditional & self.runs_unconditional
 
+    @cached_property
+    def runs_weak(self) -> Tensor:
+        """[rows] bool: the rows that are led away from the weak network."""
+        if self.autoguidance_scale is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return self.autoguidance_scale != 1
+
     def in_one_half(self) -> "Conditions":
         """The same rows for a network that guides itself: conditional, or unconditional where the scale is 0."""
         return replace(self, guidance_scale=self.runs_conditional.float())
@@ -217,14 +231,16 @@ class Conditions(RowBatch):
         """[rows] int64: the network evaluations that a step of the row costs, within its guidance interval.
 
         One for each half of classifier-free guidance that runs; one for a ControlNet, which is half a network and a
-        little, for each half that follows the hint; one for a gradient: half a network, taken forward and backward.
+        little, for each half that follows the hint; one for a gradient: half a network, taken forward and backward;
+        one for the weak network, which is smaller.
         """
         halves = self.runs_conditional.long() + self.runs_unconditional.long()
         gradients = self.uses_gradient("label").long() + self.uses_gradient("text").long()
+        evaluations = halves + gradients + self.runs_weak.long()
         if self.hints is None:
-            return halves + gradients
+            return evaluations
         once, again = self._follows_hint
-        return halves + gradients + (self.hints.active & once).long() + (self.hints.active & again).long()
+        return evaluations + (self.hints.active & once).long() + (self.hints.active & again).long()
 
     def network_evaluations_by_step(self, noise_level: Tensor, inverts: Tensor | None = None) -> Tensor:
         """[steps] int64: `network_evaluations` of each of these rows at each step: its noise level [steps], and whether

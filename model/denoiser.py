@@ -48,6 +48,8 @@ class Denoiser:
     self_conditioned  the network also reads the x̂0 of the step before, zeros in the first (Chen 2022 section 3.2)
     gradients         see `Gradient`: by what the rows are conditioned on; each is called with the rows that it guides
     controls          see `Control`: by the kind of hint; each is called with the rows that follow such a hint
+    weak              a weaker network of the same rows, conditions and target, called with the rows that autoguidance
+                      leads away from it; None where there is none
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Denoiser:
         self_conditioned: bool = False,
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
+        weak: Network | None = None,
         device: torch.device | str = "cpu",
     ):
         self.network = network
@@ -81,6 +84,7 @@ class Denoiser:
         self.self_conditioned = self_conditioned
         self.gradients = gradients
         self.controls = controls
+        self.weak = weak
         self.device = torch.device(device)
         self._noise_level = torch.from_numpy(schedule.noise_level)
         self._alpha_bar = torch.from_numpy(schedule.alpha_bar).float().to(self.device)
@@ -107,7 +111,7 @@ class Denoiser:
         elif self.self_conditioned:
             output = self._guided_output(x_t, t, conditions, torch.zeros_like(x_t) if x0_before is None else x0_before)
         else:
-            output = self._guided_output(x_t, t, conditions)
+            output = self._autoguided(self._guided_output(x_t, t, conditions), x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
         unclipped = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
         x0 = unclipped
@@ -178,6 +182,18 @@ class Denoiser:
         output[guided, :channels] = guidance.classifier_free(
             unconditional_half[:, :channels], output[guided, :channels], scale
         )
+        return output
+
+    def _autoguided(self, output: Tensor, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """The output, led away from the weak network's in the rows that ask for it."""
+        led = torch.nonzero(conditions.runs_weak).flatten()
+        if self.weak is None or conditions.autoguidance_scale is None or not len(led):
+            return output
+        rows, condition = led.to(self.device), self._network_condition(conditions)[led].to(self.device)
+        weak = self.weak(x_t[rows], t[rows], condition)
+        scale = conditions.autoguidance_scale[led].to(self.device)
+        channels = x_t.shape[1]  # the target alone is guided; a learned variance is the strong network's
+        output[rows, :channels] = guidance.autoguided(weak[:, :channels], output[rows, :channels], scale)
         return output
 
     def _controlled_output(

@@ -12,7 +12,19 @@ def classifier_free(unconditional: Tensor, conditional: Tensor, scale: Tensor) -
     Exact for every target: ε, v and x̂0 are affine in one another at the same x_t, so guiding the network's output is
     guiding ε̂.
     """
-    return unconditional + per_row(scale, unconditional) * (conditional - unconditional)
+    return _led_away(unconditional, conditional, scale)
+
+
+def autoguided(weak: Tensor, strong: Tensor, scale: Tensor) -> Tensor:
+    """out = out_w + s·(out_s − out_w) (Karras 2024, section 4), `scale` [rows]: 1 is the strong network alone.
+
+    Exact for every target, as `classifier_free` is.
+    """
+    return _led_away(weak, strong, scale)
+
+
+def _led_away(start: Tensor, through: Tensor, scale: Tensor) -> Tensor:
+    return start + per_row(scale, start) * (through - start)
 
 
 def guided_x0(x0: Tensor, gradient: Tensor, factor: Tensor, clip: float | None) -> Tensor:

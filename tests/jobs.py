@@ -12,7 +12,16 @@ from model.plan import Plan, make_plan
 from model.samplers import SAMPLERS
 from service.engine.job import Job
 from service.engine.served_model import Served
-from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
+from tests.tiny import (
+    IMAGES,
+    POINTS,
+    tiny_autoguidance,
+    tiny_checkpoint,
+    tiny_classifier,
+    tiny_clip,
+    tiny_control,
+    tiny_text_checkpoint,
+)
 
 CHECKPOINTS = {
     "images": tiny_checkpoint(IMAGES),
@@ -25,9 +34,11 @@ OF_IMAGES, CLIP = tiny_classifier(IMAGES), tiny_clip(IMAGES)
 CONTROLS = {kind: tiny_control(CHECKPOINTS["images"], kind) for kind in HINT_KINDS}
 SERVED = {
     "images": Served(CHECKPOINTS["images"], {"label": OF_IMAGES}, CONTROLS),
-    "learned": Served(CHECKPOINTS["learned"], {"label": OF_IMAGES}),
+    "learned": Served(CHECKPOINTS["learned"], {"label": OF_IMAGES}, weak=tiny_autoguidance(CHECKPOINTS["learned"])),
     "plain": Served(CHECKPOINTS["plain"], {"label": OF_IMAGES, "text": CLIP}),
-    "points": Served(CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}),
+    "points": Served(
+        CHECKPOINTS["points"], {"label": tiny_classifier(POINTS)}, weak=tiny_autoguidance(CHECKPOINTS["points"])
+    ),
     "text": Served(CHECKPOINTS["text"]),
 }
 WAYS_TO_SAMPLE = [
@@ -46,6 +57,7 @@ def make_job(
     label=3,
     scale=1.5,
     gradient=0.0,
+    auto=1.0,
     text=None,
     hint=None,
     interval=None,
@@ -55,8 +67,9 @@ def make_job(
     plan = make_plan(CHECKPOINTS[model].schedule, **{"sampler": "dpmpp-2m", **sampler}, steps=steps)
     label = NO_LABEL if label is None else label
     conditions = Conditions.alike(
-        n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text, guidance_interval=interval
-    )
+        n, label=label, guidance_scale=scale, gradient_scale=gradient, text=text, guidance_interval=interval,
+        autoguidance_scale=auto,
+    )  # fmt: skip
     job = Job(model, plan, sample_seeds(seed, n), conditions.with_hints(*hint) if hint else conditions)
     return edited(job, edit) if edit else job
 
@@ -107,6 +120,7 @@ def random_job(draw: random.Random) -> Job:
         scale=draw.choice([0.0, 1.0, 1.5, 4.0]),
         interval=draw.choice([None, None, (0.3, 5.0), (0.0, 1.0)]),
         gradient=draw.choice([0.0, 0.0, 1.0, 3.0]) if model != "text" else 0.0,
+        auto=draw.choice([1.0, 1.0, 0.5, 2.0]) if SERVED[model].weak is not None else 1.0,
         hint=make_hint(draw) if model == "images" and draw.random() < 0.6 else None,
         edit=edit,
         **way,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint, AutoguidanceConfig
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.checkpoints.clip import ClipCheckpoint, ClipConfig
@@ -151,6 +152,19 @@ def tiny_control(base: DenoiserCheckpoint, hint: HintKind = "canny", name: str |
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return ControlCheckpoint(config, base.schedule, module.eval())
+
+
+def tiny_autoguidance(base: DenoiserCheckpoint, guidance_scale: float = 2.0) -> AutoguidanceCheckpoint:
+    """A weak network for that checkpoint, of other random weights."""
+    images = base.config.data.kind == "images"
+    network = UNetConfig(channels=(4, 8), blocks=1, groups=4) if images else MLPConfig(width=8, blocks=1)
+    advice = SamplingOverrides(guidance_scale=guidance_scale, sampler="ddim", steps=3)
+    config = AutoguidanceConfig.beside(base, name=f"{base.config.name}-weak", network=network, sampling=advice)
+    torch.manual_seed(7)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return AutoguidanceCheckpoint(config, base.schedule, module.eval())
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.backends.onnx_runtime import onnx_row_function
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import Precision, TorchPrecision
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.checkpoints.guidance_model import GuidanceModel
+from model.checkpoints.roles import AnyGuidanceModel
 from model.compilation import compiled
-from model.conditions import Conditions
-from model.denoiser import Network
+from model.conditions import NO_LABEL, Conditioning, Conditions
+from model.denoiser import Gradient, Network
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
@@ -26,15 +27,26 @@ BATCH = {"images": 64, "points": 5000}  # rows in one pass of the network
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """Guidance by the gradient of a classifier or CLIP (DN21 section 4.3).
+    """Guidance by the gradient of a classifier or CLIP (DN21 section 4.3), or by a weak network (Karras 2024).
 
-    scale  of the gradient
+    scale  of the gradient; or how far samples are led away from the weak network, where 1 is off
 
     A conditional denoiser gets the label or prompt too, as at the classifier-free scale 1.
     """
 
-    guidance_model: GuidanceModel
+    guidance_model: AnyGuidanceModel
     scale: float
+
+    @property
+    def conditioning(self) -> Conditioning | None:
+        """What samples are guided towards; None where the guidance model has no conditions."""
+        return self.guidance_model.conditioning
+
+    def conditions(self, rows: int, *, label: Tensor | int = NO_LABEL, text: Tensor | None = None) -> Conditions:
+        """Rows with these labels [rows] or texts [rows, d], guided so."""
+        if isinstance(self.guidance_model, AutoguidanceCheckpoint):
+            return Conditions.alike(rows, label=label, text=text, guidance_scale=1.0, autoguidance_scale=self.scale)
+        return Conditions.alike(rows, label=label, text=text, guidance_scale=1.0, gradient_scale=self.scale)
 
 
 def labelled(labels: NDArray[np.int64], options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
@@ -42,14 +54,14 @@ def labelled(labels: NDArray[np.int64], options: SamplingConfig, guidance: Guida
     label = torch.from_numpy(labels)
     if guidance is None:
         return options.conditions(len(label), label=label)
-    return Conditions.alike(len(label), label=label, guidance_scale=1.0, gradient_scale=guidance.scale)
+    return guidance.conditions(len(label), label=label)
 
 
 def prompted(text: Tensor, options: SamplingConfig, guidance: Guidance | None = None) -> Conditions:
     """Conditions on prompts, given as text vectors [n, d] of the encoder that reads them; guided as in `labelled`."""
     if guidance is None:
         return options.conditions(len(text), text=text)
-    return Conditions.alike(len(text), text=text, guidance_scale=1.0, gradient_scale=guidance.scale)
+    return guidance.conditions(len(text), text=text)
 
 
 def generate(
@@ -57,7 +69,7 @@ def generate(
     conditions: Conditions,
     options: SamplingConfig,
     *,
-    guidance_model: GuidanceModel | None = None,
+    guidance_model: AnyGuidanceModel | None = None,
     control: ControlCheckpoint | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -67,7 +79,7 @@ def generate(
 ) -> Tensor:
     """A sample for each of the conditions, in the data's own units, float32 [n, …] on the CPU.
 
-    guidance_model  its gradient is scaled by the conditions
+    guidance_model  the conditions say how strongly it guides each row
     control         the ControlNet for the conditions' hints
     seed            sample i has the seed (seed + i) mod 2⁶³
     precision       int8 is the denoiser's alone, on a CPU, and needs its graph in integers
@@ -77,13 +89,19 @@ def generate(
     Raises GraphError where int8 is wanted, and its graph is missing or cannot be used.
     """
     data = checkpoint.config.data
-    gradients = {guidance_model.conditioning: guidance_model.gradient(device)} if guidance_model else {}
     by_torch: TorchPrecision = "bfloat16" if precision == "bfloat16" else "float32"
+    gradients: dict[Conditioning, Gradient] = {}
+    weak: Network | None = None
+    if isinstance(guidance_model, AutoguidanceCheckpoint):
+        weak = guidance_model.torch_network(device, by_torch)
+    elif guidance_model is not None:
+        gradients[guidance_model.conditioning] = guidance_model.gradient(device)
     controls = {control.hint: control.control(device, by_torch)} if control else {}
     network = network_in(checkpoint, device, precision, compile=compile)
     if compile:
         controls = {kind: compiled(control) for kind, control in controls.items()}
-    denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network)
+        weak = None if weak is None else compiled(weak)
+    denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network, weak=weak)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
     done = []

@@ -184,6 +184,16 @@ class ControlRecipe(RecipeBase):
     sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
 
 
+class AutoguidanceRecipe(RecipeBase):
+    """The weak network of autoguidance (Karras 2024). It is trained as its base was: data, schedule, prediction and
+    objective are the base's. A smaller network and about a sixteenth of the steps make it weak."""
+
+    role: Literal["autoguidance"]
+    base: str  # the denoiser's checkpoint, which must be there when this is trained
+    network: AnyNetworkConfig
+    sampling: SamplingOverrides = SamplingOverrides()  # for samples that it guides
+
+
 class JumpSection(StrictConfig):
     """Jumps that a student learns, t → s in quarters of T, in a share of a batch's rows."""
 
@@ -236,13 +246,16 @@ class FlowMapRecipe(RecipeBase):
     sampling: SamplingConfig = SamplingConfig(sampler="ddim", steps=2)
 
 
-Recipe = DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | FlowMapRecipe
+Recipe = (
+    DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | AutoguidanceRecipe | FlowMapRecipe
+)
 _BY_ROLE: Mapping[str, type[Recipe]] = {
     "denoiser": DenoiserRecipe,
     "judge": JudgeRecipe,
     "classifier": ClassifierRecipe,
     "clip": ClipRecipe,
     "control": ControlRecipe,
+    "autoguidance": AutoguidanceRecipe,
     "flow-map": FlowMapRecipe,
 }
 

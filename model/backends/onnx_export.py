@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from model.backends.onnx_graph import WEIGHTS_OF, weights_layout
 from model.backends.pytorch import example_rows
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import GRAPH, WEIGHTS
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -52,9 +53,10 @@ def make_graph(checkpoint: ServedCheckpoint, weights: bytes) -> bytes:
     """
     module: nn.Module
     dynamic_shapes: tuple[Any, ...] | None
-    if isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint):
+    if isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint | AutoguidanceCheckpoint):
         inputs = example_rows(checkpoint, 2)
-        inputs += tuple(_residuals(checkpoint, inputs))
+        if not isinstance(checkpoint, AutoguidanceCheckpoint):  # no ControlNet adds to it
+            inputs += tuple(_residuals(checkpoint, inputs))
         any_number = {0: torch.export.Dim("rows", min=1, max=MOST_ROWS)}
         shapes: list[Any] = [any_number] * 3
         more = [any_number] * (len(inputs) - 3)

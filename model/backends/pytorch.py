@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import TorchPrecision
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -16,7 +17,7 @@ def torch_row_function(
     checkpoint: ServedCheckpoint, device: torch.device | str = "cpu", precision: TorchPrecision = "float32"
 ) -> RowFunction:
     """What the checkpoint computes of rows, on a copy of its network. A gradient is computed in float32."""
-    if isinstance(checkpoint, DenoiserCheckpoint):
+    if isinstance(checkpoint, DenoiserCheckpoint | AutoguidanceCheckpoint):
         return checkpoint.torch_network(device, precision)
     if isinstance(checkpoint, ControlCheckpoint):
         return checkpoint.control(device, precision)

@@ -9,22 +9,14 @@ from pydantic import Field
 from torch import Tensor
 
 from model.checkpoints.base import Checkpoint, TorchPrecision, load_network, read_graph
-from model.checkpoints.config import NAME_PATTERN, DiffusionConfig, SamplingOverrides, load_config
+from model.checkpoints.bound import BaseConfig
+from model.checkpoints.config import DiffusionConfig, SamplingOverrides, load_config
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.checkpoints.weights import fingerprint
 from model.conditions import HintKind
 from model.denoiser import Control
 from model.hints import FRAME, Framing
 from model.networks import UNetConfig
 from model.networks.controlnet import ControlNet
-from model.strict_config import StrictConfig
-
-
-class BaseConfig(StrictConfig):
-    """The denoiser that it was trained beside: by name, and by the weights that it learned to add to."""
-
-    name: str = Field(pattern=NAME_PATTERN)
-    weights: str  # see `model.checkpoints.weights.fingerprint`
 
 
 class ControlConfig(DiffusionConfig[ControlNet]):
@@ -52,7 +44,7 @@ class ControlConfig(DiffusionConfig[ControlNet]):
         if not isinstance(config.network, UNetConfig):
             raise ValueError(f"{config.name} is no UNet: a hint needs an image to follow it")
         return ControlConfig(
-            base=BaseConfig(name=config.name, weights=fingerprint(base.network)),
+            base=BaseConfig.of(base),
             data=config.data,
             network=config.network,
             text=0 if config.text is None else config.text.outputs,
@@ -82,7 +74,7 @@ class ControlCheckpoint(Checkpoint[ControlNet]):
 
     def fits(self, base: DenoiserCheckpoint) -> bool:
         """Was it trained beside that denoiser, with the weights that it has?"""
-        return base.config.name == self.config.base.name and base.fingerprint == self.config.base.weights
+        return self.config.base.is_of(base)
 
     def control(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Control:
         """On a copy of the network in that precision."""

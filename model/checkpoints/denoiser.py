@@ -200,7 +200,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
 
     def torch_network(self, device: torch.device | str = "cpu", precision: TorchPrecision = "float32") -> Network:
         """A copy of the network, in that precision; what it returns is in float32."""
-        return _InFloat32(self.network_on(device, precision))
+        return InFloat32(self.network_on(device, precision))
 
     def denoiser(
         self,
@@ -209,10 +209,11 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         gradients: Mapping[Conditioning, Gradient] = MappingProxyType({}),
         controls: Mapping[HintKind, Control] = MappingProxyType({}),
         network: Network | None = None,
+        weak: Network | None = None,
     ) -> Denoiser:
         """A denoiser on a copy of the network.
 
-        gradients, controls  see `Denoiser`; these are taken as they are
+        gradients, controls, weak  see `Denoiser`; these are taken as they are
         network              what computes its network, for example by ONNX Runtime; None is `torch_network`
         """
         threshold = self.config.prediction.threshold
@@ -230,6 +231,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
             self_conditioned=self.config.self_conditioned,
             gradients=gradients,
             controls=controls,
+            weak=weak,
             device=device,
         )
 
@@ -242,7 +244,7 @@ class DenoiserCheckpoint(Checkpoint[nn.Module]):
         return torch.tensor(NO_LABEL) if self.config.text is None else torch.zeros(self.config.text.outputs)
 
 
-class _InFloat32(nn.Module):
+class InFloat32(nn.Module):
     """A network that answers in float32, whatever it computes in: samplers work in float32."""
 
     def __init__(self, network: nn.Module):

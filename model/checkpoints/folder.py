@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.config import CONFIG, read_role
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -33,12 +34,18 @@ class CheckpointFolder:
 
     @property
     def guidance_models(self) -> list[GuidanceModel]:
-        return [one for one in self.loaded.values() if not isinstance(one, DenoiserCheckpoint | ControlCheckpoint)]
+        others = DenoiserCheckpoint | ControlCheckpoint | AutoguidanceCheckpoint
+        return [one for one in self.loaded.values() if not isinstance(one, others)]
 
-    def controls_without_base(self) -> list[ControlCheckpoint]:
-        """ControlNets whose denoiser is not there, or has other weights by now."""
+    @property
+    def weak_networks(self) -> list[AutoguidanceCheckpoint]:
+        return [one for one in self.loaded.values() if isinstance(one, AutoguidanceCheckpoint)]
+
+    def without_base(self) -> list[ControlCheckpoint | AutoguidanceCheckpoint]:
+        """ControlNets and weak networks whose denoiser is not there, or has other weights by now."""
         denoisers = self.denoisers
-        return [control for control in self.controls if not any(control.fits(denoiser) for denoiser in denoisers)]
+        bound = (*self.controls, *self.weak_networks)
+        return [one for one in bound if not any(one.fits(denoiser) for denoiser in denoisers)]
 
     def refusing(self, refused: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
         """The same with more refused. Whatever is refused, now or before, is taken from `instead` where it is there."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
@@ -19,10 +20,11 @@ class Catalog:
         checkpoints: Iterable[DenoiserCheckpoint],
         guidance_models: Iterable[GuidanceModel] = (),
         controls: Iterable[ControlCheckpoint] = (),
+        weak_networks: Iterable[AutoguidanceCheckpoint] = (),
     ):
-        """A model gets the first guidance model that fits it, for labels and for text, and the first ControlNet that
-        fits it for each kind of hint."""
-        guidance_models, controls = list(guidance_models), list(controls)
+        """A model gets the first guidance model that fits it, for labels and for text, the first ControlNet that
+        fits it for each kind of hint, and the first weak network."""
+        guidance_models, controls, weak_networks = list(guidance_models), list(controls), list(weak_networks)
         self.served: Mapping[str, Served] = {
             checkpoint.config.name: Served(
                 checkpoint,
@@ -32,6 +34,7 @@ class Catalog:
                     if guidance_model.fits(checkpoint.config)
                 },
                 {control.hint: control for control in reversed(controls) if control.fits(checkpoint)},
+                next((weak for weak in weak_networks if weak.fits(checkpoint)), None),
             )
             for checkpoint in checkpoints
         }

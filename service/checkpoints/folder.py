@@ -29,9 +29,9 @@ def served_folder(folder: Path, *, in_memory: bool = True) -> CheckpointFolder:
 
 
 def catalog_of(folder: CheckpointFolder) -> Catalog:
-    """The models that can be served. A ControlNet without its denoiser serves nobody."""
-    for control in folder.controls_without_base():
-        base = control.config.base
+    """The models that can be served. A ControlNet or a weak network without its denoiser serves nobody."""
+    for bound in folder.without_base():
+        base = bound.config.base
         reason = f"it was trained beside {base.name} with the weights {base.weights}, which is not here"
-        log.error("checkpoint left out", checkpoint=control.name, reason=reason)
-    return Catalog(folder.denoisers, folder.guidance_models, folder.controls)
+        log.error("checkpoint left out", checkpoint=bound.name, reason=reason)
+    return Catalog(folder.denoisers, folder.guidance_models, folder.controls, folder.weak_networks)

@@ -14,6 +14,7 @@ import torch
 from model.backends.onnx_graph import GraphError
 from model.backends.onnx_runtime import OnnxFunction, onnx_row_function
 from model.backends.pytorch import example_rows, torch_row_function
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import Precision, TorchPrecision
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -119,7 +120,10 @@ class RowFunctions:
         sizes = self._sizes or default_sizes(checkpoint.data)
         example, *more = (one[0].cpu() for one in example_rows(checkpoint, 1)[2:])
         bucketed: BucketedNetwork[Any]
-        compiles = self._compile and isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint)  # no gradient
+        compiles = self._compile and isinstance(
+            checkpoint,
+            DenoiserCheckpoint | ControlCheckpoint | AutoguidanceCheckpoint,  # no gradient
+        )
         bucketed = BucketedNetwork(compiled(by_torch) if compiles else by_torch, sizes, example)
         seconds = yield from bucketed.keep_bit_equal_sizes(
             checkpoint.data.shape, checkpoint.schedule.T, self._device, *more

@@ -33,6 +33,7 @@ class Model:
     network: ReadyFunction
     gradients: Mapping[Conditioning, ReadyFunction]
     controls: Mapping[HintKind, ReadyFunction]
+    weak: ReadyFunction | None
     curve: SpeedCurve
     arena: Arena
 
@@ -67,12 +68,16 @@ class Runner:
         controls = {}
         for kind, control in served.controls.items():
             controls[kind] = yield from self._functions.ready(control, precision)
+        weak = None
+        if served.weak is not None:
+            weak = yield from self._functions.ready(served.weak, precision)
         network = yield from self._functions.ready(checkpoint, precision)
         denoiser = checkpoint.denoiser(
             self.device,
             gradients={asked: one.call for asked, one in gradients.items()},
             controls={kind: one.call for kind, one in controls.items()},
             network=network.call,
+            weak=None if weak is None else weak.call,
         )
         if network.is_compiled and served.controls:  # what a hint adds is another graph
             kind, control = next(iter(served.controls.items()))
@@ -81,7 +86,7 @@ class Runner:
                 _pass(denoiser, checkpoint.data.shape, hinted)
                 yield
         self.models[key] = Model(
-            served, checkpoint.data, denoiser, network, gradients, controls,
+            served, checkpoint.data, denoiser, network, gradients, controls, weak,
             curve=SpeedCurve(network.seconds, any_size=network.any_size),
             arena=Arena(checkpoint.data.shape, self.device),
         )  # fmt: skip

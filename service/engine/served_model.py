@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
@@ -19,11 +20,13 @@ ADVISORY_FIELDS = {"sampling", "label_shares", "control_scale", "default_for_pro
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A denoiser, its guidance models by what they are conditioned on, and its ControlNets by their kind of hint."""
+    """A denoiser, its guidance models by what they are conditioned on, its ControlNets by their kind of hint, and the
+    weak network that autoguidance leads away from."""
 
     checkpoint: DenoiserCheckpoint
     guidance_models: Mapping[Conditioning, GuidanceModel] = field(default_factory=dict)
     controls: Mapping[HintKind, ControlCheckpoint] = field(default_factory=dict)
+    weak: AutoguidanceCheckpoint | None = None
 
     @property
     def name(self) -> str:
@@ -32,7 +35,8 @@ class Served:
     @property
     def parts(self) -> list[ServedCheckpoint]:
         """The denoiser, and what goes with it."""
-        return [self.checkpoint, *self.guidance_models.values(), *self.controls.values()]
+        weak = () if self.weak is None else (self.weak,)
+        return [self.checkpoint, *self.guidance_models.values(), *self.controls.values(), *weak]
 
     @property
     def weight_bytes(self) -> int:

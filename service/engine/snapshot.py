@@ -15,7 +15,7 @@ class ReadyModel:
 
     dataset          the name of its data
     curve            its batch sizes, and how long a pass takes at each; it goes on learning
-    guidance_models  by name, how each gradient is computed
+    guidance_models  by name, how each gradient, or the weak network, is computed
     controlnets      by name, how each is computed
     """
 
@@ -30,13 +30,15 @@ class ReadyModel:
     @staticmethod
     def of(model: Model) -> "ReadyModel":
         served = model.served
+        gradients = {one.name: model.gradients[kind] for kind, one in served.guidance_models.items()}
+        weak = {} if served.weak is None or model.weak is None else {served.weak.name: model.weak}
         return ReadyModel(
             name=served.name,
             dataset=model.data.dataset,
             backend=model.network.backend,
             precision=model.network.precision,
             curve=model.curve,
-            guidance_models={one.name: model.gradients[kind] for kind, one in served.guidance_models.items()},
+            guidance_models=gradients | weak,
             controlnets={one.name: model.controls[kind] for kind, one in served.controls.items()},
         )
 

@@ -25,7 +25,7 @@ export function measurements({ can: { model }, guidance, hint }) {
   const nets = model.controlnets.filter((one) => one.kind === hint);
   const entries = [
     ...Object.entries(model.metrics),
-    ...guides.flatMap((one) => Object.entries(one.metrics).filter(([title]) => title === `guiding ${model.name}`)),
+    ...guides.flatMap((one) => Object.entries(one.metrics).filter(([title]) => one.guidance === "auto" || title === `guiding ${model.name}`)),
     ...nets.flatMap((one) => Object.entries(one.metrics)),
   ];
   return entries.map(([title, metrics]) => ({ title, metrics, figures: figuresOf(metrics) })).filter(({ figures }) => figures.length);

@@ -19,7 +19,7 @@ const MOST_VALUES = 12;
 const MOST_CELLS = 60; // of a comparison by two fields
 const STEPS = [1, 2, 3, 5, 10, 20, 50];
 const FEW_STEPS = [1, 3, 10]; // beside another field, where a cell has an image of every class
-const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16] };
+const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16], auto: [1, 1.5, 2, 2.5, 3, 4] };
 
 // What may be seen of a run besides x̂0, and of which datasets.
 const flat = ({ kind, shape }) => kind === "points" && shape[0] === 2;

@@ -102,7 +102,7 @@ export class Controls {
     this.guidance.show(compared.includes("guidance") ? [] : can.guidances.map((value) => ({ value, text: value, note: say(`guidance ${value}`) })), guidance);
     const [weakest, strongest] = scalesOf(can.model);
     this.scale.show(settled.guidance_scale === null || ["guidance_scale", "guidance", "model"].some((one) => compared.includes(one)) ? null
-      : { min: weakest, max: strongest, handy: Math.min(strongest, guidance === "classifier-free" ? 8 : 20), step: 0.1, note: say(`scale ${guidance}`) },
+      : { min: weakest, max: strongest, handy: Math.min(strongest, { "classifier-free": 8, auto: 4 }[guidance] ?? 20), step: 0.1, note: say(`scale ${guidance}`) },
       settled.guidance_scale);
 
     const samplers = Object.entries(can.samplers).map(([value, spec]) =>

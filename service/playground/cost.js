@@ -4,9 +4,12 @@
  * guidance, at most so many. */
 export function evaluations(settled) {
   const { sampler, steps, guidance, guidance_scale: scale, guidance_interval: interval, can } = settled;
-  const off = guidance === "none" || scale === 0 || (guidance === "classifier-free" && scale === 1);
+  const off = guidance === "none" || isOff(guidance, scale);
   return Math.round(plain(sampler, steps, can, settled) * (off ? 1 : interval ? 2 : ofGuidance(can)));
 }
+
+/** Does guidance at this scale evaluate nothing besides the network? */
+const isOff = (guidance, scale) => guidance === "auto" ? scale === 1 : scale === 0 || (guidance === "classifier-free" && scale === 1);
 
 /** Seconds until n samples are there on an idle device; null before the model is warmed up. */
 export function expectedSeconds(settled) {
@@ -29,7 +32,7 @@ function plain(sampler, steps, { samplers }, { strength = null, resample = null 
 function ofGuidance({ way, samplers }) {
   const { sampler, steps, guidance_scale: scale } = way.defaults;
   const share = way.network_evaluations / plain(sampler, steps, { samplers });
-  const off = scale === 0 || (way.guidance === "classifier-free" && scale === 1);
+  const off = isOff(way.guidance, scale);
   return off ? 2 : share;
 }
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from model.conditions import NO_LABEL, Conditions
-from service.requests.model_choice import Choice
+from service.checkpoints.catalog import Catalog
+from service.requests.model_choice import GRADIENT_GUIDANCE, Choice
 from service.requests.schemas import GuidanceMethod
 
 
@@ -37,9 +38,24 @@ def guidance_options(choice: Choice) -> GuidanceOptions:
 def conditions(
     options: GuidanceOptions, rows: int, *, label: Tensor | int = NO_LABEL, text: Tensor | None = None
 ) -> Conditions:
-    """Rows that are guided so. Without guidance, and beside a gradient, they are plain conditional."""
+    """Rows that are guided so. Without guidance, beside a gradient and autoguided they are plain conditional."""
     scale = options.guidance_scale or 0.0
     if options.guidance == "classifier-free":
         interval = options.guidance_interval
         return Conditions.alike(rows, label=label, text=text, guidance_scale=scale, guidance_interval=interval)
+    if options.guidance == "auto":
+        return Conditions.alike(rows, label=label, text=text, guidance_scale=1.0, autoguidance_scale=scale)
     return Conditions.alike(rows, label=label, text=text, guidance_scale=1.0, gradient_scale=scale)
+
+
+def guidances(catalog: Catalog, dataset: str) -> list[GuidanceMethod]:
+    """The guidance that the dataset's models offer."""
+    served = catalog.datasets[dataset]
+    configs = [one.checkpoint.config for one in served]
+    conditional = any(config.conditioning is not None and not config.needs_label for config in configs)
+    own: list[GuidanceMethod] = ["none", "classifier-free"] if conditional else ["none"]
+    by_gradient = (
+        name for kind, name in GRADIENT_GUIDANCE.items() if any(kind in one.guidance_models for one in served)
+    )
+    auto: list[GuidanceMethod] = ["auto"] if any(one.weak is not None for one in served) else []
+    return [*own, *by_gradient, *auto]

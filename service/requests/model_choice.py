@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from model.checkpoints.config import SamplingConfig
+from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.guidance_model import GuidanceModel
@@ -75,6 +75,13 @@ class Choice:
         return None if conditioning is None else self.served.guidance_models.get(conditioning)
 
     @property
+    def lacks_guidance(self) -> bool:
+        """Does the request name a guidance that the model has no second network for?"""
+        if self.request.guidance == "auto":
+            return self.served.weak is None
+        return self.request.guidance in _CONDITIONING_OF and self.guidance_model is None
+
+    @property
     def label_names(self) -> Sequence[str]:
         """The classes that a label may name: a classifier's, where it guides; else the model's own."""
         classifier = self.guidance_model if self.guidance == "classifier" else None
@@ -98,6 +105,8 @@ class Choice:
     def guidance(self) -> GuidanceMethod:
         """The guidance that is named, else the usual one. A gradient is the only way to guide an unconditional model
         by a label or a prompt. A hint is guided where there is neither."""
+        if self.request.guidance == "auto":
+            return "auto"
         if self.conditioning is None and self.request.control is None:
             return "none"
         if self.conditioning is not None and self.config.conditioning is None and self.guidance_model is not None:
@@ -106,12 +115,20 @@ class Choice:
 
     @property
     def advised(self) -> SamplingConfig:
-        """What the cards advise: the guidance model's or the ControlNet's before the denoiser's own."""
+        """What the cards advise: the guidance model's, the weak network's or the ControlNet's before the denoiser's
+        own."""
+        overrides = self._overrides
+        return self.config.sampling if overrides is None else overrides.applied_to(self.config.sampling)
+
+    @property
+    def _overrides(self) -> SamplingOverrides | None:
+        if self.guidance == "auto":
+            return None if self.served.weak is None else self.served.weak.overrides
         if self.guidance in _CONDITIONING_OF and self.guidance_model is not None:
-            return self.guidance_model.overrides.applied_to(self.config.sampling)
+            return self.guidance_model.overrides
         if self.conditioning is None and self.control is not None:
-            return self.control.config.sampling.applied_to(self.config.sampling)
-        return self.config.sampling
+            return self.control.config.sampling
+        return None
 
 
 def choose(catalog: Catalog, request: SampleRequest) -> Choice:
@@ -169,7 +186,7 @@ def _unsuitable(choice: Choice) -> tuple[bool, ...]:
 def _unfit(choice: Choice) -> tuple[bool, ...]:
     """What the request itself asks of a model. The weightiest first, the model
 
-    has the gradient that the request names;
+    has the gradient, or the weak network, that the request names;
     follows hints of the request's kind;
     draws labels, where nothing is asked: these samples are nearer to real ones than those of an unconditional model;
     is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
@@ -180,7 +197,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
     asks_nothing = choice.conditioning is None and choice.request.control is None and not by_gradient
     default_for_prompts = guide is not None and guide.default_for_prompts and own is None
     return (
-        by_gradient and guide is None,
+        choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
         asks_nothing and not choice.draws_labels,
         not (default_for_prompts and (named is None or by_gradient)),

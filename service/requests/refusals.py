@@ -5,17 +5,16 @@ from pydantic import BaseModel
 from model.conditions import HintKind
 from model.sampler_spec import OptionName, SamplerSpec
 from model.samplers import SAMPLERS, samplers_with
-from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import invalid
 from service.requests.edit_rules import EDIT_RULES
-from service.requests.guidance_options import guidance_options
+from service.requests.guidance_options import guidance_options, guidances
 from service.requests.labels import listed
 from service.requests.model_choice import GRADIENT_GUIDANCE, Choice, models_with_prompts
 from service.requests.picture_options import MAX_PICTURE, axes_of, largest_zoom
 from service.requests.rule import Rule
 from service.requests.sampling_options import sampling_options
-from service.requests.schemas import MAX_ROWS, GuidanceMethod
+from service.requests.schemas import MAX_ROWS
 
 
 def refuse(choice: Choice) -> None:
@@ -25,18 +24,6 @@ def refuse(choice: Choice) -> None:
             text = rule.text if isinstance(rule.text, str) else rule.text(choice)
             field = rule.field if isinstance(rule.field, str) else rule.field(choice)
             raise invalid(field, text, _given(choice, field))
-
-
-def guidances(catalog: Catalog, dataset: str) -> list[GuidanceMethod]:
-    """The guidance that the dataset's models offer."""
-    served = catalog.datasets[dataset]
-    configs = [one.checkpoint.config for one in served]
-    conditional = any(config.conditioning is not None and not config.needs_label for config in configs)
-    own: list[GuidanceMethod] = ["none", "classifier-free"] if conditional else ["none"]
-    by_gradient = (
-        name for kind, name in GRADIENT_GUIDANCE.items() if any(kind in one.guidance_models for one in served)
-    )
-    return [*own, *by_gradient]
 
 
 # --- when
@@ -56,15 +43,15 @@ def _labelled(c: Choice) -> bool:
 
 
 def _guidable(c: Choice) -> bool:
-    return c.conditioning is not None or _hinted(c)
+    return c.conditioning is not None or _hinted(c) or _auto(c)
+
+
+def _auto(c: Choice) -> bool:
+    return c.request.guidance == "auto"
 
 
 def _pinned(c: Choice) -> bool:
     return c.request.model is not None
-
-
-def _lacks_gradient(c: Choice) -> bool:
-    return c.request.guidance in GRADIENT_GUIDANCE.values() and c.guidance_model is None
 
 
 def _lacks_hint(c: Choice) -> bool:
@@ -109,6 +96,11 @@ def _refused_by_few_step(c: Choice) -> tuple[str, str]:
 
 
 # --- what is told
+
+
+def _second_network(c: Choice) -> str:
+    """What the guidance that the request names needs beside the model."""
+    return "weak network for autoguidance" if _auto(c) else str(c.request.guidance)
 
 
 def _taken_by(option: OptionName, c: Choice) -> str:
@@ -176,11 +168,21 @@ RULES: tuple[Rule, ...] = (
     # Guidance by a gradient, and hints, that no model has
     Rule(
         "guidance",
-        lambda c: _lacks_gradient(c) and not _pinned(c),
+        lambda c: c.lacks_guidance and not _pinned(c),
         lambda c: (
             f"one of {', '.join(guidances(c.catalog, c.request.dataset))}: "
-            f"{c.request.dataset} has no {c.request.guidance}"
+            f"{c.request.dataset} has no {_second_network(c)}"
         ),
+    ),
+    Rule(
+        "guidance",
+        lambda c: _auto(c) and _hinted(c),
+        "auto does not go with a hint: the weak network that it needs follows none",
+    ),
+    Rule(
+        "guidance",
+        lambda c: _auto(c) and _prompted(c),
+        "auto does not go with a prompt: the weak network that it needs reads none",
     ),
     Rule("control.kind", _lacks_hint, _who_follows_hints),
     Rule(
@@ -199,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: _labelled(c) and c.config.conditioning == "text",
         lambda c: f"{c.name} reads a prompt, not a label",
     ),
-    Rule("guidance", _lacks_gradient, lambda c: f"{c.name} has no {c.request.guidance} that fits it"),
+    Rule("guidance", lambda c: c.lacks_guidance, lambda c: f"{c.name} has no {_second_network(c)} that fits it"),
     Rule("guidance", lambda c: c.request.guidance == "clip" and not _prompted(c), "clip needs a prompt to guide to"),
     Rule(
         "guidance",

@@ -35,7 +35,7 @@ from service.requests.edit_schemas import (
 from service.requests.leniency import SEED_SCHEMA, as_meant, seed_in_other_words, without_empty
 from service.requests.quality import Quality
 
-GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip"]
+GuidanceMethod = Literal["none", "classifier-free", "classifier", "clip", "auto"]
 Label = Annotated[StrictInt | StrictStr, Field(description="Class name or number.")]
 Axis = Annotated[StrictInt | StrictStr, Field(description="A dimension's name or number, from 0.")]
 
@@ -84,14 +84,15 @@ class SampleFields(BaseModel):
         None, description="How a label or a prompt guides. Default: `classifier-free`; for a prompt `clip`, if a CLIP "
         "is `default_for_prompts` at /models. `none` is the plain conditional model, like a scale of 1. `classifier` "
         "guides to a label by a classifier's gradient, `clip` to a prompt by CLIP's. Both take the unconditional model "
-        "unless another is pinned. A hint without label and prompt takes `classifier-free` or `none`."
+        "unless another is pinned. A hint without label and prompt takes `classifier-free` or `none`. `auto` needs "
+        "neither: it leads samples away from what a weaker network predicts, for models that have one."
     )  # fmt: skip
     guidance_scale: float | None = Field(
         None, ge=0, le=20, allow_inf_nan=False,
         description="Classifier-free: 0 ignores the label, 1 is off, more is stronger; the paper's w is this minus "
         "1. Without label and prompt it applies to the hint. Classifier and clip: it scales the gradient; 0 is off. "
-        "Default: the model card's, unless the card of a guidance model, or of a lone hint's ControlNet, overrides "
-        "it.",
+        "Auto: 1 is off, more leads farther away from the weak network. Default: the model card's, unless the card of "
+        "a guidance model, a weak network, or a lone hint's ControlNet, overrides it.",
     )  # fmt: skip
     guidance_interval: Interval | None = Field(
         None, examples=[[0.3, 5]],

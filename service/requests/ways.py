@@ -19,7 +19,7 @@ from service.requests.schemas import ControlRequest, GuidanceMethod, SampleReque
 
 Asks = Literal["nothing", "label", "prompt"]
 Edit = Literal["init", "inversion", "mask", "given", "seed_to", "variations_of"]
-GUIDANCE: tuple[GuidanceMethod, ...] = ("classifier-free", "classifier", "clip", "none")
+GUIDANCE: tuple[GuidanceMethod, ...] = ("classifier-free", "classifier", "clip", "none", "auto")
 
 
 @dataclass(frozen=True, eq=False)

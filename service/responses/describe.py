@@ -13,8 +13,8 @@ from service.checkpoints.catalog import Catalog
 from service.engine.row_functions import ReadyFunction
 from service.engine.served_model import Served
 from service.engine.snapshot import EngineSnapshot, ReadyModel
+from service.requests.guidance_options import guidances
 from service.requests.model_choice import GRADIENT_GUIDANCE, models_with_prompts
-from service.requests.refusals import guidances
 from service.requests.resolve import Resolved
 from service.requests.schemas import DEFAULT_ROWS, MAX_ROWS
 from service.requests.ways import QualityWay, Way, Ways
@@ -187,7 +187,8 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
                 metrics=dict(guide.metrics),
             )
             for conditioning, guide in served.guidance_models.items()
-        ],
+        ]
+        + _weak_network(served),
         controlnets=[
             ControlNetAnswer(
                 name=control.name,
@@ -202,6 +203,20 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         loaded=ready is not None,
         engine=None if ready is None else _engine(ready),
     )
+
+
+def _weak_network(served: Served) -> list[GuidanceModelAnswer]:
+    if (weak := served.weak) is None:
+        return []
+    return [
+        GuidanceModelAnswer(
+            name=weak.name,
+            guidance="auto",
+            **_advised(weak.overrides, served.checkpoint.config),
+            default_for_prompts=False,
+            metrics=dict(weak.metrics),
+        )
+    ]
 
 
 def _few_step(config: DenoiserConfig) -> FewStepAnswer | None:

@@ -124,7 +124,9 @@ class ModelEngineAnswer(FunctionAnswer):
     precision: Precision
     network_evaluations_per_second: dict[int, int] = Field(description="By batch size, at those that are timed.")
     knee: int = Field(description="The smallest batch size that is nearly as fast, by evaluation, as the fastest.")
-    guidance_models: dict[str, FunctionAnswer] = Field(description="By name, how its gradient is computed.")
+    guidance_models: dict[str, FunctionAnswer] = Field(
+        description="By name, how its gradient is computed, or the weak network of autoguidance."
+    )
     controlnets: dict[str, FunctionAnswer] = Field(description="By name.")
 
 

@@ -18,6 +18,7 @@ from tests.tiny import (
     IMAGES,
     POINTS,
     save_tiny,
+    tiny_autoguidance,
     tiny_checkpoint,
     tiny_classifier,
     tiny_clip,
@@ -26,7 +27,7 @@ from tests.tiny import (
 )
 
 ASKED = {"nothing": {}, "label": {"label": 1}, "prompt": {"prompt": "thin seven"}}
-GUIDANCE = ("none", "classifier-free", "classifier", "clip")
+GUIDANCE = ("none", "classifier-free", "classifier", "clip", "auto")
 
 
 def save_all(folder, default_for_prompts: bool) -> None:
@@ -35,14 +36,15 @@ def save_all(folder, default_for_prompts: bool) -> None:
     unlabelled = IMAGES.model_copy(update={"labels": ()})
     advice = SamplingOverrides(guidance_scale=3, sampler="ddpm", steps=6)
     config = clip.config.model_copy(update={"default_for_prompts": default_for_prompts, "sampling": advice})
-    save_tiny(folder, unlabelled, name="mnist-ddpm", learned_variance=True, variance="learned")
+    plain = tiny_checkpoint(unlabelled, "mnist-ddpm", learned_variance=True, variance="learned")
     save_tiny(folder, IMAGES, name="mnist-other", T=40, sampler="ddim", eta=0.5, guidance_scale=1.0)
     save_tiny(folder, POINTS)
     save_tiny(folder, POINTS.model_copy(update={"labels": ()}), name="spiral-ddpm")
     save_checkpoint(folder / "clip", config, clip.network, clip.text)
     text = tiny_text_checkpoint()
     save_checkpoint(folder / "text", text.config, text.network, text.text)
-    for one in (base, tiny_classifier(), tiny_classifier(POINTS), tiny_control(base), tiny_control(base, "sketch")):
+    beside = (tiny_control(base), tiny_control(base, "sketch"), tiny_autoguidance(plain))
+    for one in (base, plain, tiny_classifier(), tiny_classifier(POINTS), *beside):
         save_checkpoint(folder / one.config.name, one.config, one.network)
 
 

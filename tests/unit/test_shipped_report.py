@@ -60,7 +60,7 @@ def test_every_picture_of_samples_was_drawn_as_the_cards_advise_now():
     evaluator = Evaluator(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
     drawn = [
         (picture, sampling == pipeline.overrides)
-        for pipeline in (*library.plain(), *library.guided(), *library.hinted())
+        for pipeline in (*library.plain(), *library.guided(), *library.autoguided(), *library.hinted())
         for picture, sampling in evaluator.store(pipeline).pictures.items()
     ]
     assert len(drawn) >= 20 and [picture for picture, as_advised in drawn if not as_advised] == []

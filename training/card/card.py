@@ -8,19 +8,26 @@ from typing import Any
 
 from torch import nn
 
+from model.checkpoints.autoguidance import AutoguidanceConfig
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
-from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
+from model.checkpoints.config import CheckpointConfig
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import FARTHEST, DenoiserConfig
 from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
-from model.text_encoder import TextConfig
 from training.card.data_rows import distortion, source_rows
 from training.card.few_step_rows import few_step_rows
 from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
+from training.card.table_rows import (
+    described_interval,
+    described_overrides,
+    described_sampler,
+    text_encoder_rows,
+    training_row,
+)
 from training.card.usability import first_line
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
@@ -61,16 +68,16 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + " |",
         *source_rows(config.recipe),
         f"| network | {_network(config)} |",
-        *(_text_rows(config.text) if config.text is not None else []),
+        *(text_encoder_rows(config.text) if config.text is not None else []),
         *([f"| without a label | it is drawn: {_shares(config)} |"] if config.label_shares else []),
         f"| schedule | {config.schedule.description} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance{_clipping(config)} |",
         *(few_step_rows(config.distilled, config.metrics) if config.distilled is not None else []),
-        _trained_on(name, config.recipe) if config.imported is None else f"| imported from | {config.imported} |",
-        f"| recommended | {_sampler(sampling)}, {sampling.steps} steps"
+        training_row(name, config.recipe) if config.imported is None else f"| imported from | {config.imported} |",
+        f"| recommended | {described_sampler(sampling)}, {sampling.steps} steps"
         + (f", guidance scale {sampling.guidance_scale:g}" if config.conditioning else "")
-        + _interval(sampling)
+        + described_interval(sampling)
         + (
             f"; {' and '.join(samplers_with('variance'))} with the learned variance"
             if sampling.variance == "learned" and not SAMPLERS[sampling.sampler].takes("variance")
@@ -133,7 +140,7 @@ def write_judge_card(folder: Path, config: JudgeConfig) -> None:
         *source_rows(config.recipe),
         f"| network | residual, group norm; {config.width}, {2 * config.width}, {4 * config.width} channels |",
         f"| feature layer | {config.features} wide, for Fréchet distance, precision and recall |",
-        _trained_on(config.name, config.recipe),
+        training_row(config.name, config.recipe),
         "",
         *measured_section(config.metrics),
     ]
@@ -145,7 +152,7 @@ def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> 
     data = config.data
     if isinstance(config, ClipConfig):
         request = {"prompt": config.text.vocabulary.examples[0], "guidance": "clip"}
-        condition, default, text_rows = "a prompt", config.default_for_prompts, _text_rows(config.text)
+        condition, default, text_rows = "a prompt", config.default_for_prompts, text_encoder_rows(config.text)
     else:
         request = {"label": data.labels[-1], "guidance": "classifier"}
         condition, default, text_rows = "a label", False, []
@@ -166,12 +173,43 @@ def write_guidance_card(folder: Path, config: ClassifierConfig | ClipConfig) -> 
         f"| network | {fields(config.network.model_dump(mode='json'))} |",
         *text_rows,
         f"| schedule | {config.schedule.description} |",
-        f"| recommended | {_overrides(config.sampling)}"
+        f"| recommended | {described_overrides(config.sampling)}"
         + ("; the default for prompts that name no guidance" if default else "")
         + " |",
-        _trained_on(config.name, config.recipe),
+        training_row(config.name, config.recipe),
         "",
         *([f"![accuracy against noise]({ACCURACY})", ""] if (folder / ACCURACY).is_file() else []),
+        *measured_section(config.metrics),
+    ]
+    _write(folder, config, lines)
+
+
+def write_autoguidance_card(folder: Path, config: AutoguidanceConfig) -> None:
+    """Write README.md of a weak network."""
+    base, data = config.base, config.data
+    request: dict[str, str] = {"dataset": data.dataset, "model": base.name, "guidance": "auto"}
+    request |= {"label": data.labels[-1]} if data.labels else {}
+    picture = next((file for file in SAMPLES if (folder / file).is_file()), None)
+    lines = [
+        *_title(
+            config.name,
+            config.recipe,
+            f"A weak network: autoguidance leads the samples of {base.name} away from what this one predicts. "
+            "Samples of its own are not served.",
+        ),
+        *([f"![guided samples]({picture})", ""] if picture else []),
+        "```",
+        f"curl -d {_quoted(request)} localhost:8000/sample" + (" -o sample.png" if data.kind == "images" else ""),
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| base | {base.name}, only with the weights {base.weights} |",
+        f"| network | {fields(config.network.model_dump(mode='json'))} |",
+        f"| schedule | {config.schedule.description} |",
+        f"| recommended | {described_overrides(config.sampling)} |",
+        training_row(config.name, config.recipe),
+        "",
         *measured_section(config.metrics),
     ]
     _write(folder, config, lines)
@@ -194,8 +232,8 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| network | a copy of the encoder half of its UNet, {fields(config.network.model_dump(mode='json'))} |",
         f"| hint | {config.hint}, {_sides(data.shape[1:])} |",
         f"| recommended | control scale {config.control_scale:g}; "
-        f"without a label, {_overrides(config.sampling, ' for the hint')} |",
-        _trained_on(config.name, config.recipe),
+        f"without a label, {described_overrides(config.sampling, ' for the hint')} |",
+        training_row(config.name, config.recipe),
         "",
         *([f"![hints and samples]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *measured_section(config.metrics),
@@ -235,43 +273,6 @@ def _without_judge(config: DenoiserConfig) -> str:
         f"measured. For images with classes, make a judge by {init}`python -m training train {dataset}-judge`, then "
         "evaluate again."
     )
-
-
-def _sampler(sampling: SamplingConfig) -> str:
-    variances = {"learned": "the learned variance", "fixed-small": "the variance β̃", "fixed-large": "the variance β"}
-    variance = f" with {variances[sampling.variance]}" if SAMPLERS[sampling.sampler].takes("variance") else ""
-    return sampling.sampler + variance
-
-
-def _overrides(overrides: SamplingOverrides, scale_of: str = "") -> str:
-    parts = [f"guidance scale {overrides.guidance_scale:g}{scale_of}"]
-    parts += [f"the sampler {overrides.sampler}"] if overrides.sampler else []
-    parts += [f"{overrides.steps} steps"] if overrides.steps else []
-    return ", ".join(parts) + _interval(overrides)
-
-
-def _interval(sampling: SamplingConfig | SamplingOverrides) -> str:
-    if sampling.guidance_interval is None:
-        return ""
-    low, high = sampling.guidance_interval
-    return f" at noise levels {low:g} … {high:g}"
-
-
-def _trained_on(name: str, recipe: Mapping[str, Any]) -> str:
-    """The row of the training's length."""
-    options, started = recipe.get("optimisation", {}), recipe.get("started_from")
-    steps = options.get("steps", 0)
-    rows = steps * options.get("batch_size", 0)
-    weights = "earlier weights of its own" if started == name else f"the weights of {started}"
-    start = f", from {weights}" if started else ""
-    return f"| trained on | {steps:,} steps, {rows:,} rows per process{start}; averaged weights |"
-
-
-def _text_rows(text: TextConfig) -> list[str]:
-    return [
-        f"| text encoder | transformer, {text.layers} layers, {text.width} wide; vectors of {text.outputs} numbers |",
-        f"| words | {listed(text.vocabulary.words)} |",
-    ]
 
 
 def _quoted(request: Mapping[str, str]) -> str:

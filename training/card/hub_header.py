@@ -21,6 +21,7 @@ TASKS: Mapping[str, str] = {
     "classifier": "image-classification",
     "clip": "zero-shot-image-classification",
     "control": "image-to-image",
+    "autoguidance": "unconditional-image-generation",
 }
 SIMPLE = re.compile(r"[a-z][a-z0-9_-]*(?:/[a-z0-9_-]+)?")
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")

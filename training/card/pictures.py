@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.utils import save_image
 
+from model.checkpoints.autoguidance import AutoguidanceConfig
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
 from model.checkpoints.denoiser import DenoiserConfig
@@ -46,7 +47,7 @@ def save_accuracy_picture(folder: Path, config: ClassifierConfig | ClipConfig, f
     plt.close(figure)
 
 
-def save_image_sheet(folder: Path, config: DenoiserConfig, generated: Generated) -> None:
+def save_image_sheet(folder: Path, config: DenoiserConfig | AutoguidanceConfig, generated: Generated) -> None:
     """A sheet with the first samples of each class in a line, or a square of samples without classes.
 
     Samples are not selected by their quality.
@@ -114,7 +115,9 @@ def save_control_sheet(folder: Path, parts: Sequence[tuple[HintSet, Sequence[Ten
     save_image(torch.cat(lines) / 255, folder / CONTROL_SHEET, nrow=columns, padding=2, pad_value=0.3)
 
 
-def save_points_picture(folder: Path, config: DenoiserConfig, data: TrainingSet, generated: Generated) -> None:
+def save_points_picture(
+    folder: Path, config: DenoiserConfig | AutoguidanceConfig, data: TrainingSet, generated: Generated
+) -> None:
     """Plot real points beside samples, coloured by label; more than two dimensions are projected, see `plane`."""
     n = min(len(generated.rows), SHOWN_POINTS)
     if data.examples is None:
@@ -125,12 +128,13 @@ def save_points_picture(folder: Path, config: DenoiserConfig, data: TrainingSet,
     few = Examples(generated.rows, generated.labels).some(len(real.rows))
     project, names = plane(real.rows, data.config)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), dpi=100, sharex=True, sharey=True)
-    for panel, title, rows, labels in (
+    title = f"{config.name}, {config.sampling.sampler}" if config.sampling.sampler else config.name
+    for panel, above, rows, labels in (
         (axes[0], "real", real.rows, real.labels),
-        (axes[1], f"{config.name}, {config.sampling.sampler}", few.rows, few.labels),
+        (axes[1], title, few.rows, few.labels),
     ):
         plot_points(panel, project(rows), labels, names, equal=data.config.one_unit)
-        panel.set_title(title, fontsize=10)
+        panel.set_title(above, fontsize=10)
     figure.savefig(folder / "points.png", bbox_inches="tight")
     plt.close(figure)
 

@@ -100,7 +100,8 @@ def generate_labelled(
     """Samples of the labels in the training proportions, in the order of the labels."""
     classes = len(data.config.labels)
     labels = np.full(samples, NO_LABEL)
-    if classes and (run.guidance or checkpoint.config.data.labels):
+    towards_labels = run.guidance is not None and run.guidance.conditioning is not None
+    if classes and (towards_labels or checkpoint.config.data.labels):
         known = data.held_out if data.examples is None else data.examples
         labels = labels_in_proportion(np.bincount(known.labels.numpy(), minlength=classes), samples)
     rows = _generate(checkpoint, labelled(labels, options, run.guidance), options, run)

@@ -56,7 +56,7 @@ def evaluate_points(
         # Samples take the labels of `other`, the real points of the floor, so chance moves both from `real` equally.
         real, other = _two_real_samples(data, samples, torch.Generator().manual_seed(run.first_seed + number))
         labels = other.labels
-        if guidance is None and not checkpoint.config.data.labels:
+        if (guidance is None or guidance.conditioning is None) and not checkpoint.config.data.labels:
             labels = torch.full_like(labels, NO_LABEL)
         # Runs must not share a sample: run r takes the seeds first_seed + r·samples …
         points = generate(

@@ -8,7 +8,7 @@ from torch import Tensor
 from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.checkpoints.guidance_model import GuidanceModel
+from model.checkpoints.roles import AnyGuidanceModel
 from training.generate import Guidance
 
 
@@ -30,7 +30,7 @@ class SamplingRun:
 
     seed      of the run; see `first_seed`
     compile   compile the networks of images first
-    guidance  by a classifier or CLIP, if any
+    guidance  by a classifier, CLIP or a weak network, if any
     """
 
     device: torch.device
@@ -45,12 +45,12 @@ class SamplingRun:
         return self.seed * 2**32
 
     @property
-    def guidance_model(self) -> GuidanceModel | None:
+    def guidance_model(self) -> AnyGuidanceModel | None:
         return None if self.guidance is None else self.guidance.guidance_model
 
 
 def requests_labels(checkpoint: DenoiserCheckpoint, options: SamplingConfig, guidance: Guidance | None) -> bool:
     """Do the samples have a requested label that they can be compared with? At scale 0 they have none."""
-    if guidance is not None and guidance.scale > 0:
+    if guidance is not None and guidance.conditioning is not None and guidance.scale > 0:
         return True
     return bool(checkpoint.config.data.labels) and (guidance is not None or options.guidance_scale > 0)

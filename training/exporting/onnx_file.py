@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from model.backends.onnx_export import make_graph
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import WEIGHTS
 from model.checkpoints.control import ControlCheckpoint
-from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint, PredictionConfig
 from model.checkpoints.roles import ServedCheckpoint
 
 UNEXPLAINED = {"recipe", "metrics"}  # fields of config.json that say nothing of what the numbers mean
@@ -29,7 +30,7 @@ def write_onnx(checkpoint: ServedCheckpoint, folder: Path, file: Path) -> None:
 
 
 def _is_guide(checkpoint: ServedCheckpoint) -> bool:
-    return not isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint)
+    return not isinstance(checkpoint, DenoiserCheckpoint | ControlCheckpoint | AutoguidanceCheckpoint)
 
 
 def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
@@ -41,6 +42,8 @@ def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
         return [*names, "x0_before"] if checkpoint.config.self_conditioned else names
     if isinstance(checkpoint, ControlCheckpoint):
         return [*names[:2], "text" if checkpoint.config.text else "label", "hint"]
+    if isinstance(checkpoint, AutoguidanceCheckpoint):
+        return names
     return [*names[:2], checkpoint.conditioning]
 
 
@@ -71,12 +74,7 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
         "data": json.dumps({"mean": data.mean, "std": data.std, "clip": data.clip, "labels": data.labels}),
     }
     if isinstance(checkpoint, DenoiserCheckpoint):
-        learned = checkpoint.config.prediction.learned_variance
-        meaning["output"] = f"the network's {checkpoint.config.prediction.target}" + (
-            "; then as many channels v of the log variance, (v + 1)/2 of the way from beta_tilde to beta"
-            if learned
-            else ""
-        )
+        meaning["output"] = _output(checkpoint.config.prediction)
         if checkpoint.config.distilled is not None:
             meaning["guidance_scale"] = "float32 [rows], one of the scales that it was trained at"
             meaning["s"] = "int64 [rows], the timestep below t to which a ddim step with this output jumps"
@@ -86,6 +84,13 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
             meaning["text"] = f"float32 [rows, {text.outputs}], of text.safetensors; zeros are no prompt"
     elif isinstance(checkpoint, ControlCheckpoint):
         meaning["output"] = "what the base network takes as control_0, control_1 …"
+    elif isinstance(checkpoint, AutoguidanceCheckpoint):
+        meaning["output"] = _output(checkpoint.config.prediction)
     else:
         meaning["gradient"] = "of log p(condition|x_t) with respect to x_t"
     return meaning
+
+
+def _output(prediction: PredictionConfig) -> str:
+    variance = "; then as many channels v of the log variance, (v + 1)/2 of the way from beta_tilde to beta"
+    return f"the network's {prediction.target}" + (variance if prediction.learned_variance else "")

@@ -23,6 +23,15 @@ def denoiser_network(summary: DataSummary) -> Section:
     return Section({"kind": Choice("unet")} | _levels(summary, (48, 96, 96, 96), (32, 64, 64, 64), (96, 192, 192, 192)))
 
 
+def weak_network(summary: DataSummary) -> Section:
+    """The weak network for such a denoiser: a quarter of its cost. Raises UnsupportedRole."""
+    why = "half as wide as what is proposed for the base"
+    if not summary.images:
+        return Section({"kind": Choice("mlp")} | _mlp(summary, 64, 128), why)
+    widths = (24, 48, 48, 48), (16, 32, 32, 32), (48, 96, 96, 96)
+    return Section({"kind": Choice("unet")} | _levels(summary, *widths), why)
+
+
 def encoder_network(summary: DataSummary) -> Section:
     """An encoder of noisy rows, for a classifier or CLIP. Raises UnsupportedRole."""
     if not summary.images:
@@ -32,10 +41,10 @@ def encoder_network(summary: DataSummary) -> Section:
     )
 
 
-def _mlp(summary: DataSummary) -> Choices:
+def _mlp(summary: DataSummary, usual: int = 128, wide: int = 256) -> Choices:
     (dimensions,) = summary.data.shape
-    wide = dimensions > 32 or (dimensions > 8 and summary.rows > 10_000)
-    return {"width": Choice(256 if wide else 128, "of every layer"), "blocks": Choice(3)}
+    of_many = dimensions > 32 or (dimensions > 8 and summary.rows > 10_000)
+    return {"width": Choice(wide if of_many else usual, "of every layer"), "blocks": Choice(3)}
 
 
 def _levels(summary: DataSummary, usual: Widths, few: Widths, gpu: Widths) -> Choices:

@@ -81,7 +81,9 @@ def init(
     base: Annotated[
         str | None,
         typer.Option(
-            help="The base denoiser of a ControlNet or a few-step student. Default: the name in --name.", metavar="NAME"
+            help="The base denoiser of a ControlNet, a few-step student or autoguidance's weak network. "
+            "Default: the name in --name.",
+            metavar="NAME",
         ),
     ] = None,
     start_from: Annotated[

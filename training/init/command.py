@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def init(
         if target.exists() and not force:
             raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
         try:
-            draft = recipe_for(role, own_name, data, summary, options.base or name)
+            draft = recipe_for(role, own_name, data, summary, options.base or _base(role, roles, name))
         except UnsupportedRole as error:
             raise RecipeError(str(error)) from error
         draft, duration = _timed(draft, target, summary, options.minutes, checkpoints)
@@ -80,6 +81,13 @@ def init(
     for report in reports:
         say(report)
     return list(texts)
+
+
+def _base(role: Role, roles: Sequence[Role], name: str) -> str:
+    """The denoiser that a recipe builds on where none is named: a weak network guides the unconditional one, if that is
+    proposed beside it and no other is."""
+    unconditional = Role.UNCONDITIONAL in roles and Role.CONDITIONAL not in roles
+    return f"{name}-{SUFFIXES[Role.UNCONDITIONAL]}" if role == Role.AUTOGUIDANCE and unconditional else name
 
 
 def _timed(

@@ -46,7 +46,7 @@ class InitOptions:
     without     columns that are left out
     categories  columns that are encoded as categories, whatever they look like
     minutes     that training may take, for each recipe
-    base        the name of the base denoiser of a ControlNet or a few-step student
+    base        the name of the base denoiser of a ControlNet, a few-step student or a weak network
     start_from  the folder of a checkpoint whose weights training starts from
     """
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from training.init.architecture import denoiser_network, encoder_network
+from training.init.architecture import denoiser_network, encoder_network, weak_network
 from training.init.choices import Choice, Choices, Draft, Section
 from training.init.few_steps import few_step_recipe
 from training.init.optimisation import optimisation_for
@@ -38,7 +38,7 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
     """A recipe of that role.
 
     data  the section [data]
-    base  the name of a ControlNet's base denoiser, and of the data of CLIP
+    base  the name of the base denoiser of a ControlNet or a weak network, and of the data of CLIP
 
     Raises UnsupportedRole if the data lack what the role needs.
     """
@@ -50,6 +50,8 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
         return _controlnet(role, head, summary, base)
     if role == Role.FAST and summary.teacher is not None:
         return few_step_recipe(head, summary, summary.teacher)
+    if role == Role.AUTOGUIDANCE:
+        return _autoguidance(head, summary, base)
     if role == Role.JUDGE:
         return _judge(head, data, summary)
     if role in (Role.CLASSIFIER, Role.CLIP):
@@ -70,6 +72,21 @@ def _controlnet(role: Role, head: Choices, summary: DataSummary, base: str) -> D
             "optimisation": optimisation_for(summary, share=0.5, rate=1e-3, decay=0.01),
             "sampling": Section(
                 {"guidance_scale": Choice(1.0, "for hints without a label; measure, and set the best")}
+            ),
+        },
+    )
+
+
+def _autoguidance(head: Choices, summary: DataSummary, base: str) -> Draft:
+    return Draft(
+        head | {"base": Choice(base, "the denoiser that it guides, with the same data and schedule; train it first")},
+        {
+            "network": weak_network(summary),
+            "optimisation": optimisation_for(
+                summary, share=1 / 16, rate=5e-4 if summary.images and summary.rows >= FEW else 1e-3, decay=0.01
+            ),
+            "sampling": Section(
+                {"guidance_scale": Choice(2.0, "1 is the base alone; measure along the scale, and set the best")}
             ),
         },
     )
@@ -167,6 +184,7 @@ def _description(role: Role, summary: DataSummary) -> str:
         Role.CLIP: f"Words and noisy {dataset} in one space, for CLIP guidance",
         Role.TEXT: f"{dataset} by prompt, with classifier-free guidance",
         Role.FAST: f"{dataset} in one, two or four network evaluations",
+        Role.AUTOGUIDANCE: f"A weak network of {dataset}, for autoguidance",
     }[role]
 
 

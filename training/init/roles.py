@@ -24,6 +24,7 @@ class Role(StrEnum):
     CLIP = "clip"
     TEXT = "text"
     FAST = "fast"
+    AUTOGUIDANCE = "autoguidance"
 
 
 DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
@@ -31,10 +32,10 @@ CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
 
 IN_ORDER = (
     Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
-    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST,
+    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST, Role.AUTOGUIDANCE,
 )  # fmt: skip
-"""The order to train in: a judge measures the others, a ControlNet and a few-step student need their base, a text
-denoiser its CLIP."""
+"""The order to train in: a judge measures the others; a ControlNet, a few-step student and a weak network need their
+base, a text denoiser its CLIP."""
 
 SUFFIXES: Mapping[Role, str] = {
     Role.UNCONDITIONAL: "ddpm",
@@ -45,6 +46,7 @@ SUFFIXES: Mapping[Role, str] = {
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
     Role.FAST: "fast",
+    Role.AUTOGUIDANCE: "weak",
 }
 """A recipe's suffix after the data's name. A conditional recipe has none, nor has the default recipe."""
 
@@ -86,7 +88,8 @@ def check_role(role: Role, summary: DataSummary) -> None:
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not summary.data.labels:
         wanted = "one folder a class" if summary.images else "a column: --label"
         raise UnsupportedRole(f"--role {role}: there are no classes: {wanted}")
-    if role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.FAST) and not summary.images:
+    of_points = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.FAST, Role.AUTOGUIDANCE)
+    if role not in of_points and not summary.images:
         raise UnsupportedRole(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not summary.captioned:
         raise UnsupportedRole(

@@ -20,6 +20,7 @@ MORE_STEPS = {"ddpm": (100, 1000)}  # step counts that only this sampler is wort
 MORE_STEPS_OF_POINTS = {"dpmpp-2m": (15,)}
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 GRADIENT_SCALES = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0)  # of a classifier's or CLIP's gradient
+AUTOGUIDANCE_SCALES = (1.5, 2.0, 2.5, 3.0)  # 1 is the denoiser alone
 CONTROL_SCALES = (0.0, 0.5, 1.0, 1.5, 2.0)
 HINT_SCALES = (1.0, 2.0, 3.0, 5.0)  # guidance scales of a lone hint
 INTERVALS = (None, (0.0, 3.0), (0.2, 3.0), (0.3, 5.0))  # noise levels of classifier-free guidance
@@ -39,7 +40,8 @@ PRECISION_WITHIN = 0.005  # … and of the best precision, for points: distances
 class Setting:
     """One measurement of a pipeline.
 
-    guidance_scale  scales the gradient if the pipeline has a guidance model, and the hint if the hint is alone
+    guidance_scale  scales the gradient if the pipeline has a guidance model, the distance from its weak network if it
+                    has that, and the hint if the hint is alone
     control_scale   scales what the ControlNet adds; 0 without one
     alone           no label goes with the hint
     captioned       prompts are captions like those of real images; otherwise held-out prompts, all equally often

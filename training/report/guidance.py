@@ -1,4 +1,4 @@
-"""The section on guidance: fidelity against diversity along the scale, classifier-free and by a classifier."""
+"""The section on guidance: fidelity against diversity along the scale, of each kind of guidance."""
 
 from itertools import cycle
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from training.plotting import plt
 from training.report import grid, sample_sheets, score_fields
 from training.report.grid import Setting
-from training.report.pipeline import Checkpoints, GuidedPipeline, Pipeline
+from training.report.pipeline import AutoguidedPipeline, Checkpoints, GuidedPipeline, Pipeline
 from training.report.section import IMAGE_COLUMNS, ReportWriter, Section, WantedSettings, described, plain_ticks, table
 
 
@@ -32,6 +32,11 @@ def _ways(library: Checkpoints) -> list[tuple[Pipeline, list[Setting], str]]:
             if config.conditioning is None:  # DN21 guide an unconditional model, by ancestral sampling
                 settings += grid.by_scale_with_noise(config, grid.GRADIENT_SCALES, advice.guidance_scale)
             found.append((guided, [*settings, grid.as_advised(advice.applied_to(config.sampling))], guided.title))
+    for autoguided in library.autoguided():
+        if autoguided.asked == "labels":
+            advised = autoguided.guidance_model.overrides.guidance_scale
+            settings = grid.by_scale(autoguided.checkpoint.config, grid.AUTOGUIDANCE_SCALES, advised)
+            found.append((autoguided, settings, f"{autoguided.title}, autoguidance"))
     return found
 
 
@@ -75,6 +80,11 @@ def markdown(writer: ReportWriter) -> list[str]:
         if isinstance(pipeline, GuidedPipeline):
             name, draw = sample_sheets.of_scales(pipeline, writer.device)
             lines += [f"The same seeds at the scales {', '.join(f'{s:g}' for s in sample_sheets.SCALES)}:", ""]
+            lines += [writer.sheet(pipeline, name, draw), ""]
+        if isinstance(pipeline, AutoguidedPipeline):
+            name, draw = sample_sheets.of_autoguidance(pipeline, writer.device)
+            scales = ", ".join(f"{scale:g}" for scale in sample_sheets.AUTOGUIDANCE_SCALES)
+            lines += [f"The same seeds at the scales {scales}, of which 1 is {pipeline.checkpoint.name} alone:", ""]
             lines += [writer.sheet(pipeline, name, draw), ""]
     lines += _interval_tables(writer)
     for pipeline in _in_the_plane(writer.library):

@@ -1,15 +1,17 @@
-"""What the report measures: a denoiser, alone, with a guidance model or with a ControlNet."""
+"""What the report measures: a denoiser, alone, with a guidance model, with a weak network or with a ControlNet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.config import DiffusionConfig
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.guidance_model import GuidanceModel
+from model.checkpoints.roles import AnyGuidanceModel
 from training.data import data_are_here
 from training.data.digits import CONFIG
 
@@ -17,7 +19,7 @@ from training.data.digits import CONFIG
 @dataclass(frozen=True, eq=False)
 class Pipeline:
     checkpoint: DenoiserCheckpoint
-    guidance_model: GuidanceModel | None = None
+    guidance_model: AnyGuidanceModel | None = None
     control: ControlCheckpoint | None = None
 
     @property
@@ -78,6 +80,13 @@ class GuidedPipeline(Pipeline):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class AutoguidedPipeline(Pipeline):
+    """A denoiser with its weak network."""
+
+    guidance_model: AutoguidanceCheckpoint
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class HintedPipeline(Pipeline):
     """A denoiser with the ControlNet that was trained beside it."""
 
@@ -107,6 +116,13 @@ class Checkpoints:
             for guidance_model in self._folder.guidance_models:
                 if guidance_model.fits(checkpoint.config):
                     yield GuidedPipeline(checkpoint, guidance_model=guidance_model)
+
+    def autoguided(self) -> Iterator[AutoguidedPipeline]:
+        """Denoisers with each weak network that was trained for them."""
+        for checkpoint in self.denoisers:
+            for weak in self._folder.weak_networks:
+                if weak.fits(checkpoint):
+                    yield AutoguidedPipeline(checkpoint, guidance_model=weak)
 
     def hinted(self) -> Iterator[HintedPipeline]:
         """Denoisers with each ControlNet that was trained beside them."""

@@ -4,6 +4,7 @@ import math
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,13 +21,14 @@ from training.generate import Guidance, generate, labelled, prompted, spread
 from training.metrics.clip_retrieval import nearest_captions
 from training.plotting import plt
 from training.report.image_grid import SAMPLES_A_LINE, Draw, save_sheet, settings_of_scales
-from training.report.pipeline import GuidedPipeline, HintedPipeline, Pipeline
+from training.report.pipeline import AutoguidedPipeline, GuidedPipeline, HintedPipeline, Pipeline
 
 PROMPTS = ("a bold eight standing upright", "a wide thin zero", "the digit four leaning left")  # beside the card's own
 NEAREST = 3  # captions shown for an image
 HINTED = 200  # test images that hints are made from
 CAPTIONS, CAPTIONED = 2_000, (2, 4)  # captions to choose from; lines × columns of images to choose for
 SCALES = (0.0, 1.0, 3.0, 10.0)  # of a gradient
+AUTOGUIDANCE_SCALES = (1.0, 2.0, 3.0)
 
 
 def of_scales(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw]:
@@ -39,6 +41,22 @@ def of_scales(pipeline: GuidedPipeline, device: torch.device) -> tuple[str, Draw
         asked = (labelled(labels, options, Guidance(guidance_model, scale)) for scale in SCALES)
         lines = [generate(checkpoint, one, options, guidance_model=guidance_model, device=device) for one in asked]
         save_sheet(torch.cat(lines), path, columns=len(labels))
+
+    return pipeline.picture("scales"), draw
+
+
+def of_autoguidance(pipeline: AutoguidedPipeline, device: torch.device) -> tuple[str, Draw]:
+    """(name, picture): the same seeds, farther and farther away from the weak network. Lines are scales."""
+    checkpoint, weak = pipeline.checkpoint, pipeline.guidance_model
+    labels = np.full(SAMPLES_A_LINE, NO_LABEL)
+    if checkpoint.data.labels:
+        labels = np.resize(spread(len(checkpoint.data.labels), SAMPLES_A_LINE), SAMPLES_A_LINE)
+    options = settings_of_scales(checkpoint.config)
+
+    def draw(path: Path) -> None:
+        asked = (labelled(labels, options, Guidance(weak, scale)) for scale in AUTOGUIDANCE_SCALES)
+        lines = [generate(checkpoint, one, options, guidance_model=weak, device=device) for one in asked]
+        save_sheet(torch.cat(lines), path, columns=SAMPLES_A_LINE)
 
     return pipeline.picture("scales"), draw
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from model.checkpoints.config import CONFIG
 from training.recipe import (
+    AutoguidanceRecipe,
     ClassifierRecipe,
     ClipRecipe,
     ControlRecipe,
@@ -12,6 +13,7 @@ from training.recipe import (
     JudgeRecipe,
     Recipe,
 )
+from training.tasks.autoguidance import AutoguidanceTask
 from training.tasks.classifier import ClassifierTask
 from training.tasks.clip import ClipTask
 from training.tasks.control import ControlTask
@@ -26,6 +28,7 @@ _TASKS = {
     ClassifierRecipe: ClassifierTask,
     ClipRecipe: ClipTask,
     ControlRecipe: ControlTask,
+    AutoguidanceRecipe: AutoguidanceTask,
     FlowMapRecipe: FlowMapTask,
 }
 

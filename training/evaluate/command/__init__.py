@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from model.checkpoints.config import read_role
+from model.checkpoints.autoguidance import AutoguidanceConfig
+from model.checkpoints.config import load_config, read_role
 from model.checkpoints.roles import GUIDANCE_MODEL_LOADERS
 from model.checkpoints.weights import CheckpointError
 from training.evaluate.command.classifier import evaluate_classifier_card
@@ -48,6 +49,9 @@ def evaluate_checkpoint(
                     f"{folder.name} is a {role}: it draws no samples, and is measured in float32, not compiled"
                 )
             return evaluate_classifier_card(folder, role, run, samples=samples)
+        if role == "autoguidance":
+            base = checkpoints / load_config(folder, AutoguidanceConfig).base.name
+            return evaluate_guided(base, folder, checkpoints, run, samples=samples, changed=changed)
         evaluate = evaluate_control_card if role == "control" else evaluate_denoiser
         return evaluate(folder, checkpoints, run, samples=samples, changed=changed or {})
     except CheckpointError as error:

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from model.checkpoints.autoguidance import load_autoguidance
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import load_classifier
 from model.checkpoints.clip import load_clip
@@ -15,7 +16,14 @@ from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge
 from model.checkpoints.schedule_config import ScheduleConfig
 from model.checkpoints.weights import CheckpointError
 from model.noise_schedule import make_schedule
-from tests.tiny import tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control, tiny_text_checkpoint
+from tests.tiny import (
+    tiny_autoguidance,
+    tiny_checkpoint,
+    tiny_classifier,
+    tiny_clip,
+    tiny_control,
+    tiny_text_checkpoint,
+)
 
 KINDS = {
     "denoiser": (tiny_checkpoint, load_checkpoint),
@@ -23,6 +31,7 @@ KINDS = {
     "classifier": (tiny_classifier, load_classifier),
     "clip": (tiny_clip, load_clip),
     "control": (lambda: tiny_control(tiny_checkpoint()), load_control),
+    "autoguidance": (lambda: tiny_autoguidance(tiny_checkpoint()), load_autoguidance),
 }
 every_kind = pytest.mark.parametrize(("make", "load"), KINDS.values(), ids=KINDS)
 

@@ -80,11 +80,11 @@ def test_the_first_of_two_copies_is_loaded(tmp_path):
 def test_a_control_without_its_denoiser_s_weights_is_told_apart(tmp_path):
     base = tiny_checkpoint(name="mnist-base")
     save(tmp_path, base, tiny_control(base))
-    assert read_checkpoint_folder(tmp_path, strict=True).controls_without_base() == []
+    assert read_checkpoint_folder(tmp_path, strict=True).without_base() == []
     retrained = tiny_checkpoint(name="mnist-base", learned_variance=True)
     save(tmp_path, retrained)
     folder = read_checkpoint_folder(tmp_path, strict=True)
-    assert [one.name for one in folder.controls_without_base()] == ["mnist-control-canny"]
+    assert [one.name for one in folder.without_base()] == ["mnist-control-canny"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

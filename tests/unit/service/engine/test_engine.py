@@ -71,9 +71,11 @@ def solo_denoiser(name: str, engine: Engine) -> Denoiser:
         kind: BucketedNetwork(control.control(), model.controlnets[control.name].sizes, nothing)
         for kind, control in SERVED[name].controls.items()
     }
+    weak = SERVED[name].weak
     return checkpoint.denoiser(
         gradients=gradients,
         controls=controls,
+        weak=weak and BucketedNetwork(weak.torch_network(), model.guidance_models[weak.name].sizes, weak.example()),
         network=BucketedNetwork(checkpoint.torch_network(), model.curve.sizes, nothing),
     )
 

@@ -1,0 +1,103 @@
+"""A recipe for the weak network of autoguidance → what the trainer trains, and the checkpoint it becomes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from model.checkpoints.autoguidance import AutoguidanceCheckpoint, AutoguidanceConfig
+from model.checkpoints.base import WEIGHTS, save_checkpoint
+from model.checkpoints.config import check_steps
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
+from model.checkpoints.weights import CheckpointError, load_weights
+from model.conditions import NO_LABEL
+from training.card.card import SAMPLES, write_autoguidance_card
+from training.data import section_trained_on
+from training.data.training_set import TrainingSet
+from training.generate import Guidance, generate, labelled, spread
+from training.pictures import save_picture
+from training.recipe import AutoguidanceRecipe, DenoiserRecipe, RecipeError, trained_by
+from training.tasks.denoiser import PICTURE_CLASSES, PICTURE_ROWS, DenoisingTask
+from training.tasks.task import Batch, LossContext
+
+
+class AutoguidanceTask:
+    """See `training.tasks.task.Task`. The weak network is trained as its base was, on the same data by the same loss:
+    only a network that errs in the same way shows where the base errs (Karras 2024, section 4)."""
+
+    def __init__(self, recipe: AutoguidanceRecipe, base: Path, start_from: Path | None = None):
+        """`base`: the folder of the checkpoint that the recipe's `base` names."""
+        self.recipe = recipe
+        try:
+            self.base: DenoiserCheckpoint = load_checkpoint(base)
+            check_steps(recipe.sampling, self.base.schedule.T)
+            self.config = AutoguidanceConfig.beside(
+                self.base,
+                name=recipe.name,
+                network=recipe.network,
+                sampling=recipe.sampling,
+                recipe=trained_by(recipe),
+            )
+            self._trained_as_base = DenoisingTask(_smaller(self.base.config, recipe))
+            if self.data.config.shape != self.config.data.shape or self._trained_as_base.config.data.labels != (
+                self.config.data.labels
+            ):
+                raise RecipeError(f"{recipe.name}: base: the data have changed since {base.name} was trained on them")
+            if start_from is not None:
+                load_weights(start_from / WEIGHTS, self.network)
+        except (CheckpointError, ValueError) as error:
+            raise RecipeError(f"{recipe.name}: base: {error}") from error
+
+    @property
+    def network(self) -> nn.Module:
+        return self._trained_as_base.network
+
+    @property
+    def data(self) -> TrainingSet:
+        return self._trained_as_base.data
+
+    @property
+    def stateful(self) -> Sequence[Any]:
+        return self._trained_as_base.stateful
+
+    def loss(self, batch: Batch, context: LossContext) -> Tensor:
+        return self._trained_as_base.loss(batch, context)
+
+    def picture(self, network: nn.Module, path: Path) -> None:
+        """Samples that the network guides, of every class side by side, of the same seeds each time."""
+        data, base = self.config.data, self.base
+        labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL],
+                           PICTURE_ROWS[data.kind])  # fmt: skip
+        weak = AutoguidanceCheckpoint(self.config, base.schedule, network)
+        options = weak.overrides.applied_to(base.config.sampling)
+        conditions = labelled(labels, options, Guidance(weak, options.guidance_scale))
+        device = next(network.parameters()).device
+        save_picture(path, data, generate(base, conditions, options, guidance_model=weak, device=device), labels)
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        for picture in SAMPLES:
+            (folder / picture).unlink(missing_ok=True)  # of earlier weights
+        save_checkpoint(folder, self.config, network)
+        write_autoguidance_card(folder, self.config)
+
+
+def _smaller(base: DenoiserConfig, recipe: AutoguidanceRecipe) -> DenoiserRecipe:
+    """The base's own recipe with another network, trained otherwise long."""
+    learned = base.prediction.learned_variance
+    objective = {"loss": "hybrid" if learned else "regression", "conditional": bool(base.data.labels)}
+    return DenoiserRecipe.model_validate(
+        {
+            "name": recipe.name,
+            "description": recipe.description,
+            "seed": recipe.seed,
+            "data": section_trained_on(base).model_dump(mode="json"),
+            "network": recipe.network.model_dump(),
+            "schedule": base.schedule.model_dump(),
+            "prediction": base.prediction.model_dump(),
+            "objective": base.recipe.get("objective", objective),
+            "optimisation": recipe.optimisation.model_dump(),
+            "sampling": base.sampling.model_dump(),
+        }
+    )
