@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -185,8 +185,7 @@ class ControlRecipe(RecipeBase):
 
 
 class AutoguidanceRecipe(RecipeBase):
-    """The weak network of autoguidance (Karras 2024). It is trained as its base was: data, schedule, prediction and
-    objective are the base's. A smaller network and about a sixteenth of the steps make it weak."""
+    """The weak network of autoguidance (Karras 2024): of its base's data, schedule, prediction and objective."""
 
     role: Literal["autoguidance"]
     base: str  # the denoiser's checkpoint, which must be there when this is trained
@@ -250,13 +249,7 @@ Recipe = (
     DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | AutoguidanceRecipe | FlowMapRecipe
 )
 _BY_ROLE: Mapping[str, type[Recipe]] = {
-    "denoiser": DenoiserRecipe,
-    "judge": JudgeRecipe,
-    "classifier": ClassifierRecipe,
-    "clip": ClipRecipe,
-    "control": ControlRecipe,
-    "autoguidance": AutoguidanceRecipe,
-    "flow-map": FlowMapRecipe,
+    get_args(recipe_type.model_fields["role"].annotation)[0]: recipe_type for recipe_type in get_args(Recipe)
 }
 
 

@@ -44,7 +44,7 @@ class CheckpointFolder:
     def without_base(self) -> list[ControlCheckpoint | AutoguidanceCheckpoint]:
         """ControlNets and weak networks whose denoiser is not there, or has other weights by now."""
         denoisers = self.denoisers
-        bound = (*self.controls, *self.weak_networks)
+        bound: list[ControlCheckpoint | AutoguidanceCheckpoint] = [*self.controls, *self.weak_networks]
         return [one for one in bound if not any(one.fits(denoiser) for denoiser in denoisers)]
 
     def refusing(self, refused: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":

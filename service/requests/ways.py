@@ -80,6 +80,7 @@ def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
     pins: list[dict[str, str]] = [{}]
     pins += ({"guidance": guidance} for guidance in GUIDANCE)
     pins += ({"guidance": guidance, "model": model} for guidance in GUIDANCE for model in models)
+    pins.sort(key=lambda pin: pin.get("guidance") == "auto")  # it is the answer only where it is named
     hints = [kind for kind in HINT_KINDS if any(kind in served.controls for served in catalog.datasets[dataset])]
     for hint in (None, *hints):
         for asks in get_args(Asks):

@@ -8,13 +8,14 @@ from model.checkpoints.classifier import ClassifierCheckpoint
 from model.checkpoints.clip import ClipCheckpoint
 from model.checkpoints.config import read_role, save_config
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.few_step_quality import MEASURED
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.training_set import TrainingSet
 from training.evaluate.command.classifier import load_guidance_model, write_metrics
-from training.evaluate.command.options import MEASURED, ChangedSettings, announce, count_of, options_of
+from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts
 from training.evaluate.measurement import Metrics
 from training.evaluate.point_evaluation import evaluate_points

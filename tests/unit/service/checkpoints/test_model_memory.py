@@ -117,7 +117,7 @@ def test_what_is_held_stays_and_whoever_finds_no_room_waits(models):
 
 
 def test_no_room_within_the_deadline_is_refused_with_when_to_ask_again(models):
-    _, memory = memory_of(models, 1, deadline=0.01)
+    _, memory = memory_of(models, 1, deadline=0.5)
 
     async def look():
         await memory.fill(Catalog([models[0].checkpoint]))
