@@ -99,7 +99,6 @@ def _refused_by_few_step(c: Choice) -> tuple[str, str]:
 
 
 def _second_network(c: Choice) -> str:
-    """What the guidance that the request names needs beside the model."""
     return "weak network for autoguidance" if _auto(c) else str(c.request.guidance)
 
 
