@@ -121,7 +121,11 @@ CLASSIFIER = {
         ("schedule", {"name": "linear", "T": 5}, "more than 20 timesteps"),
         ("sampling.guidance_scale", 21, "sampling.guidance_scale"),
         ("sampling.steps", 2000, "sampling.steps is at most T = 1000"),
-        ("role", "oracle", "role: one of denoiser, judge, classifier, clip, control, flow-map, not 'oracle'"),
+        (
+            "role",
+            "oracle",
+            "role: one of denoiser, judge, classifier, clip, control, autoguidance, flow-map, not 'oracle'",
+        ),
     ],
 )
 def test_a_classifier_that_cannot_be_is_refused_by_name(field, value, says):

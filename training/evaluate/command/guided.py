@@ -6,9 +6,8 @@ from pathlib import Path
 from model.checkpoints.autoguidance import AutoguidanceCheckpoint, load_autoguidance
 from model.checkpoints.classifier import ClassifierCheckpoint
 from model.checkpoints.clip import ClipCheckpoint
-from model.checkpoints.config import read_role, save_config
+from model.checkpoints.config import MEASURED, read_role, save_config
 from model.checkpoints.denoiser import load_checkpoint
-from model.checkpoints.few_step_quality import MEASURED
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
