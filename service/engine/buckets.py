@@ -7,6 +7,7 @@ there or its neighbours. So batches are padded to sizes at which the bits agree,
 import math
 import time
 from collections.abc import Callable, Generator
+from itertools import product
 from typing import Generic, TypeVar
 
 import torch
@@ -21,6 +22,10 @@ ResultT = TypeVar("ResultT", Tensor, tuple[Tensor, ...])
 # is dropped when a model is loaded. Every size more has to be looked at before the service is ready.
 IMAGE_SIZES = (4, 8, 16, 24, 32, 48, 64)
 POINT_SIZES = (64, 256, 512, 1024)
+
+COMPARED_NUMBERS = 2048
+"""So many numbers of a network's output, at least, are compared before a size is kept: few small rows hide a difference
+that one row in some hundreds shows."""
 
 
 def default_sizes(data: DataConfig) -> tuple[int, ...]:
@@ -85,26 +90,33 @@ def bit_equal_sizes(
     """
     largest = max(sizes)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(largest, *shape, generator=generator).to(device)
-    t = torch.randint(1, T + 1, (largest,), generator=generator).to(device)
     conditions = example.to(device).expand(largest, *example.shape).contiguous()
-    others = [torch.rand(largest, *one.shape, generator=generator).to(device) for one in more]
 
-    def found(rows: slice) -> list[Tensor]:
-        of = network(x[rows], t[rows], conditions[rows], *(one[rows] for one in others))
-        return list(of) if isinstance(of, tuple) else [of]
+    def drawn() -> list[Tensor]:
+        x = torch.randn(largest, *shape, generator=generator)
+        t = torch.randint(1, T + 1, (largest,), generator=generator)
+        others = [torch.rand(largest, *one.shape, generator=generator) for one in more]
+        return [x.to(device), t.to(device), conditions, *(one.to(device) for one in others)]
 
-    expected = found(slice(None))
-    yield
+    def found(inputs: list[Tensor], rows: slice) -> list[Tensor]:
+        outputs = network(*(one[rows] for one in inputs))
+        return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
+    batches = [drawn() for _ in range(math.ceil(COMPARED_NUMBERS / (largest * math.prod(shape))))]
+    expected = []
+    for inputs in batches:
+        expected.append(found(inputs, slice(None)))
+        yield
+
+    # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
+    starts = {size: [min(start, largest - size) for start in range(0, largest, size)] for size in sizes}
     fastest = {}
     for size in sorted(sizes):
         seconds = math.inf
-        # Every row is looked at, at another place than in the larger batch: a size may differ in one row of a hundred.
-        for start in range(0, largest, size):
-            rows = slice(min(start, largest - size), min(start, largest - size) + size)
+        for (inputs, outputs), start in product(zip(batches, expected, strict=True), starts[size]):
+            rows = slice(start, start + size)
             started = time.perf_counter()
-            same = all(torch.equal(own, whole[rows]) for own, whole in zip(found(rows), expected, strict=True))
+            same = all(torch.equal(own, whole[rows]) for own, whole in zip(found(inputs, rows), outputs, strict=True))
             seconds = min(seconds, time.perf_counter() - started)
             yield
             if not same and size != largest:
