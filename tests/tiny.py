@@ -33,7 +33,12 @@ POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner"
 
 
 def tiny_checkpoint(
-    data: DataConfig = IMAGES, name: str | None = None, T: int = 50, learned_variance: bool = False, **sampling
+    data: DataConfig = IMAGES,
+    name: str | None = None,
+    T: int = 50,
+    learned_variance: bool = False,
+    cluster_shares: tuple[float, ...] = (),
+    **sampling,
 ) -> DenoiserCheckpoint:
     """A network of that data's kind with random weights in every layer (none starts as the identity)."""
     network = (
@@ -46,6 +51,7 @@ def tiny_checkpoint(
         schedule=ScheduleConfig(T=T),
         prediction=PredictionConfig(target="v", learned_variance=learned_variance),
         sampling=SamplingConfig(**{"steps": 4, "guidance_scale": 1.5, **sampling}),
+        cluster_shares=cluster_shares,
     )
     torch.manual_seed(0)
     module = config.build_network()
@@ -54,9 +60,15 @@ def tiny_checkpoint(
     return DenoiserCheckpoint(config, make_schedule("cosine", T), module.eval())
 
 
-def tiny_student(data: DataConfig = IMAGES, name: str | None = None, T: int = 50, **sampling) -> DenoiserCheckpoint:
+def tiny_student(
+    data: DataConfig = IMAGES,
+    name: str | None = None,
+    T: int = 50,
+    cluster_shares: tuple[float, ...] = (),
+    **sampling,
+) -> DenoiserCheckpoint:
     """A student whose answer depends on the scale and on where it jumps."""
-    teacher = tiny_checkpoint(data, T=T)
+    teacher = tiny_checkpoint(data, T=T, cluster_shares=cluster_shares)
     config = teacher.config.model_copy(
         update={
             "name": name or f"{data.dataset}-fast",

@@ -18,6 +18,7 @@ from model.checkpoints.roles import AnyGuidanceModel
 from model.compilation import compiled
 from model.conditions import NO_LABEL, Conditioning, Conditions
 from model.denoiser import Gradient, Network
+from model.label_prior import in_drawn_clusters
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
@@ -104,6 +105,8 @@ def generate(
     denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network, weak=weak)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
     seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
+    if checkpoint.config.cluster_shares:
+        conditions = in_drawn_clusters(conditions, seeds, checkpoint.config.cluster_shares)
     done = []
     for start in range(0, len(conditions), BATCH[data.kind]):
         rows = slice(start, start + BATCH[data.kind])

@@ -37,9 +37,7 @@ class ObjectiveSection(StrictConfig):
     vlb_weight: float = Field(0.001, gt=0)  # λ of the hybrid loss (ND21 eq. 16), on the sum over all T terms
     timesteps: Literal["uniform", "importance"] = "uniform"  # how t is drawn; importance is for the loss "vlb"
     label_drop: float = Field(0.1, ge=0, le=1)  # probability, per sample (HS22 section 3.2)
-    stable_targets: bool = (
-        False  # x̂0 of the batch, not of the row alone: for points; see `training.tasks.stable_targets`
-    )
+    stable_targets: bool = False  # x̂0 of the batch, not of the row; for points: see `training.tasks.stable_targets`
     wide_noise: float = Field(1.0, ge=1, le=10)  # some rows have up to so many times the noise of their t
     conditional: bool = True  # False: labels are not shown to the network
 
@@ -98,6 +96,8 @@ class DenoiserRecipe(DiffusionRecipe):
     objective: ObjectiveSection = ObjectiveSection()
     sampling: SamplingConfig = SamplingConfig()
     text_from: str | None = None  # a CLIP checkpoint: the network reads its text vectors instead of labels
+    clusters: int | None = Field(None, ge=2, le=1000)  # of rows without labels: the network reads these as labels
+    features_from: str | None = None  # a denoiser of such images, by whose activations they are clustered
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:
@@ -107,9 +107,7 @@ class DenoiserRecipe(DiffusionRecipe):
                 f"is {self.objective.loss!r}: a learned variance goes with the losses hybrid and vlb, and they with it"
             )
         if self.objective.wide_noise > 1 and not self.objective.stable_targets:
-            raise ValueError(
-                "objective.wide_noise goes with stable_targets: a row's own x0 is no target of wider noise"
-            )
+            raise ValueError("objective.wide_noise goes with stable_targets: a row's x0 is no target of wider noise")
         if self.objective.stable_targets and (self.network.kind != "mlp" or self.text_from is not None):
             raise ValueError("objective.stable_targets is for points, with labels or without")
         if self.objective.timesteps == "importance" and self.objective.loss != "vlb":
@@ -118,6 +116,10 @@ class DenoiserRecipe(DiffusionRecipe):
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text_from is not None and not self.objective.conditional:
             raise ValueError("text_from is for a conditional network, but objective.conditional is false")
+        if self.clusters is not None and (self.text_from is not None or not self.objective.conditional):
+            raise ValueError("clusters are for a network that reads no text, and objective.conditional must be true")
+        if self.features_from is not None and self.clusters is None:
+            raise ValueError("features_from is for clusters: say how many, clusters = 20")
         if self.objective.variance == "learned":
             raise ValueError("objective.variance is the Σ of a fixed-variance loss: use fixed-small or fixed-large")
         return self

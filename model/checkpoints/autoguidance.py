@@ -43,6 +43,8 @@ class AutoguidanceConfig(DiffusionConfig[nn.Module]):
             raise ValueError(f"{config.name} is a student: it predicts no posterior mean, and cannot be autoguided")
         if config.text is not None:
             raise ValueError(f"{config.name} reads prompts; autoguidance is for denoisers that read labels, or nothing")
+        if config.cluster_shares:
+            raise ValueError(f"{config.name} reads clusters: autoguidance is for one that reads labels, or nothing")
         return AutoguidanceConfig(
             base=BaseConfig.of(base),
             data=config.data,

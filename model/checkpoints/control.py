@@ -39,10 +39,12 @@ class ControlConfig(DiffusionConfig[ControlNet]):
 
     @staticmethod
     def beside(base: DenoiserCheckpoint, **fields: Any) -> "ControlConfig":
-        """The config of a ControlNet for that denoiser. Raises ValueError where the denoiser is no UNet."""
+        """The config of a ControlNet for that denoiser. Raises ValueError where the denoiser cannot have one."""
         config = base.config
         if not isinstance(config.network, UNetConfig):
             raise ValueError(f"{config.name} is no UNet: a hint needs an image to follow it")
+        if config.cluster_shares:
+            raise ValueError(f"{config.name} reads clusters: a ControlNet is for one that reads labels, or nothing")
         return ControlConfig(
             base=BaseConfig.of(base),
             data=config.data,

@@ -70,6 +70,9 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     text          the encoder whose vectors the network is conditioned on instead of labels
     label_shares  how often each label occurs in the training data, in the order of the labels: the prior of rows that
                   are asked for nothing. Empty where that is not known
+    cluster_shares  how often each cluster of unlabelled training rows occurs: each row draws its own. The network reads
+                  clusters as others read labels, but they have no names, and no request asks for one. Empty where
+                  the network reads none
     distilled     of a student; None where the network was trained on data
     precisions    those in which its samples were measured to be as good as in float32
     imported      what other library's model it is; None for one that was trained here
@@ -81,6 +84,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     sampling: SamplingConfig
     text: TextConfig | None = None
     label_shares: tuple[LabelShare, ...] = ()
+    cluster_shares: tuple[LabelShare, ...] = ()
     distilled: DistilledConfig | None = None
     precisions: tuple[Precision, ...] = ("float32",)
     imported: str | None = None
@@ -93,8 +97,13 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError("a network reads text or labels, not both")
         if self.label_shares and len(self.label_shares) != len(self.data.labels):
             raise ValueError("label_shares has one share for each of data.labels, or none")
-        if self.label_shares and abs(sum(self.label_shares) - 1) > 1e-6:
-            raise ValueError(f"label_shares must add up to 1, not {sum(self.label_shares):g}")
+        for name, shares in (("label_shares", self.label_shares), ("cluster_shares", self.cluster_shares)):
+            if shares and abs(sum(shares) - 1) > 1e-6:
+                raise ValueError(f"{name} must add up to 1, not {sum(shares):g}")
+        if self.cluster_shares and (self.data.labels or self.text is not None):
+            raise ValueError("a network that reads clusters reads neither labels nor text")
+        if self.cluster_shares and isinstance(self.network, AdapterConfig):
+            raise ValueError("a network of another library reads no clusters")
         if isinstance(self.network, AdapterConfig) and (self.text is not None or self.distilled is not None):
             raise ValueError("a network of another library reads labels, or nothing, and is no student")
         if self.needs_label and self.sampling.guidance_scale != 1:
@@ -114,6 +123,11 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
     def conditioning(self) -> Conditioning | None:
         """What its network is conditioned on."""
         return "text" if self.text is not None else "label" if self.data.labels else None
+
+    @property
+    def classes(self) -> int:
+        """How many classes its network tells apart: labels, or clusters; 0 where it reads neither."""
+        return len(self.data.labels) or len(self.cluster_shares)
 
     @property
     def needs_label(self) -> bool:
@@ -157,7 +171,7 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
         return build_network(
             self.network,
             shape=self.data.shape,
-            labels=len(self.data.labels),
+            labels=self.classes,
             text=0 if self.text is None else self.text.outputs,
             jumps=self.distilled is not None,
             T=self.schedule.T,

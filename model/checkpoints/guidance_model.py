@@ -162,9 +162,11 @@ class GuidanceCheckpoint(Checkpoint[NetworkT]):
         return self.gradient_of(self.network_on(device), device)
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a student predicts none."""
+        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a student predicts none. A network that
+        reads clusters would take a classifier's label for a cluster."""
         ours, theirs = self.data, denoiser.data
         same_rows = all(
             getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")
         )
-        return same_rows and self.config.schedule == denoiser.schedule and denoiser.predicts_posterior_mean
+        takes_gradients = denoiser.predicts_posterior_mean and not denoiser.cluster_shares
+        return same_rows and self.config.schedule == denoiser.schedule and takes_gradients

@@ -9,7 +9,6 @@ import torch
 
 from model.checkpoints.judge import Judge
 from model.checkpoints.training_rows import TrainingRows
-from model.conditions import NO_LABEL
 from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
 from service.engine.job import Job, JobFailed, Samples
@@ -21,7 +20,7 @@ from service.jobs.quality_filter import judge_of, kept_rows
 from service.jobs.specification import Specification
 from service.requests.edit_options import seeds_of
 from service.requests.guidance_options import conditions
-from service.requests.resolve import Resolved, resolve
+from service.requests.resolve import Resolved, drawn_clusters, resolve
 from service.requests.schemas import SampleRequest
 
 
@@ -99,7 +98,7 @@ class RowsTemplate:
         rows = specification.rows_of(first)
         seeds = seeds_of(template.choice.request, (specification.request["seed"] + first) & MAX_SEED, rows)
         classes = specification.labels.of_rows(first, seeds.noise)
-        label = NO_LABEL if classes is None else torch.from_numpy(classes)
+        label = drawn_clusters(template.choice, seeds.noise) if classes is None else torch.from_numpy(classes)
         of_rows = conditions(template.guidance, rows, label=label, text=template.conditioned.text)
         if template.hint is not None:
             of_rows = of_rows.with_hints(template.hint.image, template.hint.kind, template.hint.scale)

@@ -59,8 +59,17 @@ class Choice:
     @property
     def draws_labels(self) -> bool:
         """Is nothing asked, and does the model know its labels' prior? Then each row's label is drawn from it."""
-        asked = (self.request.control, self.request.init, self.request.given)  # what tells of a label, if not which
-        return self.conditioning is None and asked == (None,) * 3 and bool(self.config.label_shares)
+        return self._asks_nothing and bool(self.config.label_shares)
+
+    @property
+    def draws_clusters(self) -> bool:
+        """The same of a model that reads clusters of unlabelled rows. They have no names, so no answer shows them."""
+        return self._asks_nothing and bool(self.config.cluster_shares)
+
+    @property
+    def _asks_nothing(self) -> bool:
+        """Is there nothing that tells of a label, even if not of which?"""
+        return (self.conditioning, self.request.control, self.request.init, self.request.given) == (None,) * 4
 
     @property
     def gradient_conditioning(self) -> Conditioning | None:
@@ -188,7 +197,8 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
 
     has the gradient, or the weak network, that the request names;
     follows hints of the request's kind;
-    draws labels, where nothing is asked: these samples are nearer to real ones than those of an unconditional model;
+    draws labels, where nothing is asked, or at least clusters: these samples are nearer to real ones than those of an
+    unconditional model;
     is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
     """
@@ -200,6 +210,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
         choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
         asks_nothing and not choice.draws_labels,
+        asks_nothing and not choice.draws_clusters,
         not (default_for_prompts and (named is None or by_gradient)),
         own != (None if by_gradient else choice.conditioning),
     )

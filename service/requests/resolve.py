@@ -36,7 +36,7 @@ DRAWN_SEEDS = 2**32  # short enough to be read aloud, and exact in JavaScript
 class Conditioned:
     """The label or the prompt of all samples.
 
-    numbers        [n] int64, the classes' numbers; NO_LABEL without labels
+    numbers        [n] int64, the classes' numbers, or those of clusters; NO_LABEL without either
     labels         the classes' names, one a sample; None without labels
     drawn          the labels were not asked for: each was drawn from the training proportions by its sample's seed
     text           [1, d] float32, the prompt's vector; None without a prompt
@@ -195,7 +195,14 @@ def _conditioned(choice: Choice, seeds: Integers) -> Conditioned:
         drawn = drawn_labels(torch.from_numpy(seeds), choice.config.label_shares)
         return Conditioned(drawn, [choice.config.data.labels[number] for number in drawn.tolist()], drawn=True)
     if request.label is None:
-        return Conditioned()
+        return Conditioned(drawn_clusters(choice, seeds))
     names = choice.label_names
     numbers = class_numbers(request.label, names, choice.n)
     return Conditioned(torch.tensor(numbers), [names[number] for number in numbers])
+
+
+def drawn_clusters(choice: Choice, seeds: Integers) -> Tensor | int:
+    """[n] int64: the cluster that each of the samples' seeds [n] draws; NO_LABEL where the model draws none."""
+    if not choice.draws_clusters:
+        return NO_LABEL
+    return drawn_labels(torch.from_numpy(seeds), choice.config.cluster_shares)

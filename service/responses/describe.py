@@ -171,6 +171,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         conditioning=config.conditioning,
         labels=list(config.data.labels),
         label_shares=list(config.label_shares),
+        clusters=len(config.cluster_shares),
         T=checkpoint.schedule.T,
         variances=list(variances_of(config.prediction.learned_variance)),
         defaults=Sampling(**config.sampling.model_dump(mode="json")),

@@ -148,6 +148,10 @@ class ModelAnswer(BaseModel):
     label_shares: list[float] = Field(
         description="How often each label occurs in the training data; empty where that is not known."
     )
+    clusters: int = Field(
+        description="Groups of unlabelled training rows, without names. Each sample is of one, which its seed draws in "
+        "the training proportions; 0 is none."
+    )
     T: int = Field(description="Steps of the full chain.")
     variances: list[Variance]
     defaults: Sampling

@@ -167,7 +167,8 @@ def _csv(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
 
 def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     of, text = resolved.checkpoint.config.data, _text(resolved)
-    classes = resolved.job.conditions.label.clamp(min=0).numpy()
+    named = resolved.conditioned.labels is not None  # clusters are not shown
+    classes = resolved.job.conditions.label.clamp(min=0).numpy() if named else np.zeros(len(data), np.int64)
     names = of.names and [of.names[axis] for axis in resolved.axes]
     if len(resolved.axes) == 1:
         return plots.histogram(data, classes, text, *names)

@@ -70,6 +70,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         f"| network | {_network(config)} |",
         *(text_encoder_rows(config.text) if config.text is not None else []),
         *([f"| without a label | it is drawn: {_shares(config)} |"] if config.label_shares else []),
+        *([_clusters(config)] if config.cluster_shares else []),
         f"| schedule | {config.schedule.description} |",
         f"| prediction | {config.prediction.target}, "
         f"{'learned' if config.prediction.learned_variance else 'fixed'} variance{_clipping(config)} |",
@@ -128,6 +129,14 @@ def _clipping(config: DenoiserConfig) -> str:
 def _shares(config: DenoiserConfig) -> str:
     """The labels' shares of the training data, of as many labels as a card lists."""
     return listed([f"{name} {share:.1%}" for name, share in zip(config.data.labels, config.label_shares, strict=True)])
+
+
+def _clusters(config: DenoiserConfig) -> str:
+    """How many there are, and what becomes of them."""
+    return (
+        f"| clusters | {len(config.cluster_shares)} of unlabelled training data, by k-means: each sample is of one, "
+        "which its seed draws in the training proportions |"
+    )
 
 
 def write_judge_card(folder: Path, config: JudgeConfig) -> None:

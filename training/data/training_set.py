@@ -116,6 +116,7 @@ class FiniteSet:
     identity    a digest of own data that changes when they change; empty for built-in data
     notes       how own data were understood, in sentences for the user
     unlabelled  [u, …] further rows, without a label; `draw` leaves them out. See `with_unlabelled`
+    clusters    [n] int64, pseudo-labels of examples without labels; `draw` gives them in place of labels
     """
 
     config: DataConfig
@@ -126,6 +127,7 @@ class FiniteSet:
     identity: str = ""
     notes: tuple[str, ...] = ()
     unlabelled: Tensor | None = None
+    clusters: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -140,7 +142,8 @@ class FiniteSet:
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(self), (rows,), generator=generator)
-        return self.at(index, generator), self.examples.labels[index]
+        labels = self.examples.labels if self.clusters is None else self.clusters
+        return self.at(index, generator), labels[index]
 
     def at(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """The augmented examples at these indices [rows]; for sets that add captions or hints to the same rows."""

@@ -28,6 +28,8 @@ def write_pipeline(checkpoint: DenoiserCheckpoint, folder: Path) -> None:
     config = checkpoint.config
     if config.distilled is not None:
         raise ExportRefused(f"{config.name} is a student: no scheduler of DDPM or DDIM samples it; use --to onnx")
+    if config.cluster_shares:
+        raise ExportRefused(f"{config.name} reads clusters, which the pipeline does not; use --to onnx")
     if config.text is not None:
         raise ExportRefused(f"{config.name} reads prompts, which the pipeline does not; use --to onnx")
     if isinstance(config.network, ConsistencyUNetConfig):

@@ -6,6 +6,7 @@ from torch import Tensor
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import Conditions
+from model.label_prior import in_drawn_clusters
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
@@ -17,7 +18,7 @@ FIRST_SEED = 2**40  # far from those that evaluations sample
 
 def network_inputs(checkpoint: DenoiserCheckpoint) -> list[tuple[Tensor, ...]]:
     """Batches of (x, t, condition, …), one for each network evaluation of a run from noise to samples, under the card's
-    guidance: over all labels, or over the vocabulary's examples."""
+    guidance: over all labels, in drawn clusters, or over the vocabulary's examples."""
     network, seen = checkpoint.torch_network(), []
 
     def recorded(*rows: Tensor) -> Tensor:
@@ -27,7 +28,10 @@ def network_inputs(checkpoint: DenoiserCheckpoint) -> list[tuple[Tensor, ...]]:
     steps = min(STEPS, checkpoint.schedule.T)
     plan = make_plan(checkpoint.schedule, SAMPLER, steps)
     seeds = torch.from_numpy(sample_seeds(FIRST_SEED, ROWS))
-    sample(checkpoint.denoiser(network=recorded), plan, _conditions(checkpoint), seeds, checkpoint.data.shape)
+    conditions = _conditions(checkpoint)
+    if checkpoint.config.cluster_shares:
+        conditions = in_drawn_clusters(conditions, seeds, checkpoint.config.cluster_shares)
+    sample(checkpoint.denoiser(network=recorded), plan, conditions, seeds, checkpoint.data.shape)
     return seen
 
 

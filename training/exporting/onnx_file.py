@@ -75,6 +75,9 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
     }
     if isinstance(checkpoint, DenoiserCheckpoint):
         meaning["output"] = _output(checkpoint.config.prediction)
+        if checkpoint.config.cluster_shares:
+            meaning["label"] = "int64 [rows], clusters of training data without labels, to be drawn by the "
+            meaning["label"] += "probabilities config.cluster_shares; -1 is none"
         if checkpoint.config.distilled is not None:
             meaning["guidance_scale"] = "float32 [rows], one of the scales that it was trained at"
             meaning["s"] = "int64 [rows], the timestep below t to which a ddim step with this output jumps"

@@ -22,7 +22,7 @@ def init(
         list[Role] | None,
         typer.Option(
             help=f"What to train: {', '.join(Role)}. May come several times. Default: conditional where there are "
-            "classes, else unconditional.",
+            "classes, else unconditional; with --clusters also clustered.",
             metavar="ROLE",
         ),
     ] = None,
@@ -74,6 +74,15 @@ def init(
     shift: Annotated[int, typer.Option(min=0, help="Augment: move images by up to so many pixels.")] = 0,
     colour: Annotated[float, typer.Option(min=0, max=0.9, help="Augment: vary brightness, contrast, colour.")] = 0.0,
     jitter: Annotated[float, typer.Option(min=0, max=0.9, help="CSV: add noise, in standard deviations.")] = 0.0,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=1000,
+            help="Without classes: give the rows pseudo-labels, by k-means into so many clusters, and train on these. "
+            "Images are clustered by features of the unconditional model, which is trained first. 20 to 50 are usual.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.1, help="Train and measure for at most so long. Default: for as long as there is to learn."),
@@ -81,8 +90,8 @@ def init(
     base: Annotated[
         str | None,
         typer.Option(
-            help="The base denoiser of a ControlNet, a few-step student or autoguidance's weak network. "
-            "Default: the name in --name.",
+            help="The base denoiser of a ControlNet, a few-step student or autoguidance's weak network, or the one "
+            "whose features are clustered. Default: the name in --name; for clusters, that of the unconditional model.",
             metavar="NAME",
         ),
     ] = None,
@@ -111,6 +120,7 @@ def init(
         colour=colour,
         jitter=jitter,
         minutes=minutes,
+        clusters=clusters,
         base=base,
         start_from=None if start_from is None else find_checkpoint(start_from, checkpoints),
     )

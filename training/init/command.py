@@ -60,11 +60,17 @@ def init(
     captioned = bool(examples.examples.captions)
     rows = len(examples.with_unlabelled())
     teacher = teacher_config(options.base or name, checkpoints, name) if Role.FAST in options.roles else None
-    summary = DataSummary(rows, examples.config, device, captioned, taken_from, len(examples.held_out), teacher)
-    roles = options.roles or (Role.CONDITIONAL if examples.config.labels else Role.UNCONDITIONAL,)
+    held_out = len(examples.held_out)
+    summary = DataSummary(
+        rows, examples.config, device, captioned, taken_from, held_out, teacher=teacher, clusters=options.clusters
+    )
+    roles = options.roles or _default_roles(summary)
+    if options.clusters is not None and Role.CLUSTERED not in roles:
+        raise RecipeError(f"--clusters is for the role {Role.CLUSTERED}: add it by --role, or leave --role away")
     texts, reports = dict[Path, str](), []
     for role in sorted(set(roles), key=IN_ORDER.index):
-        own_name = name if role == Role.CONDITIONAL or not options.roles else f"{name}-{SUFFIXES[role]}"
+        answers = role == Role.CONDITIONAL or (role == roles[-1] and not options.roles)
+        own_name = name if answers else f"{name}-{SUFFIXES[role]}"
         target = recipes / f"{own_name}.toml"
         if target.exists() and not force:
             raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
@@ -83,11 +89,20 @@ def init(
     return list(texts)
 
 
+def _default_roles(summary: DataSummary) -> tuple[Role, ...]:
+    """The last one answers by default, so its recipe has the data's own name."""
+    if summary.clusters is None:
+        return (Role.CONDITIONAL if summary.data.labels else Role.UNCONDITIONAL,)
+    return (Role.UNCONDITIONAL, Role.CLUSTERED) if summary.images else (Role.CLUSTERED,)
+
+
 def _base(role: Role, roles: Sequence[Role], name: str) -> str:
-    """The denoiser that a recipe builds on where none is named: a weak network guides the unconditional one, if that is
-    proposed beside it and no other is."""
+    """The denoiser that a recipe builds on where none is named. Features are those of the unconditional one. A weak
+    network guides that one, too, if it is proposed beside it and no conditional one is."""
     unconditional = Role.UNCONDITIONAL in roles and Role.CONDITIONAL not in roles
-    return f"{name}-{SUFFIXES[Role.UNCONDITIONAL]}" if role == Role.AUTOGUIDANCE and unconditional else name
+    if role == Role.CLUSTERED or (role == Role.AUTOGUIDANCE and unconditional):
+        return f"{name}-{SUFFIXES[Role.UNCONDITIONAL]}"
+    return name
 
 
 def _timed(

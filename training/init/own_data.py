@@ -46,7 +46,9 @@ class InitOptions:
     without     columns that are left out
     categories  columns that are encoded as categories, whatever they look like
     minutes     that training may take, for each recipe
-    base        the name of the base denoiser of a ControlNet, a few-step student or a weak network
+    clusters    pseudo-labels of rows without labels
+    base        the name of the base denoiser of a ControlNet, a few-step student or a weak network, or of the denoiser
+                whose features are clustered
     start_from  the folder of a checkpoint whose weights training starts from
     """
 
@@ -65,6 +67,7 @@ class InitOptions:
     colour: float = 0.0
     jitter: float = 0.0
     minutes: float | None = None
+    clusters: int | None = None
     base: str | None = None
     start_from: Path | None = None
 

@@ -38,7 +38,8 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
     """A recipe of that role.
 
     data  the section [data]
-    base  the name of the base denoiser of a ControlNet or a weak network, and of the data of CLIP
+    base  the name of the base denoiser of a ControlNet or a weak network, of the denoiser whose features are clustered,
+          and of the data of CLIP
 
     Raises UnsupportedRole if the data lack what the role needs.
     """
@@ -148,11 +149,15 @@ def _denoiser(role: Role, head: Choices, data: Choices, summary: DataSummary, ba
     sampling: Choices = {"sampler": Choice("dpmpp-2m"), "steps": Choice(20 if images else 25)}
     if learned:
         sampling["variance"] = Choice("learned", "for requests with the sampler ddpm")
-    if labelled:
+    if labelled and role != Role.CLUSTERED:  # a drawn cluster is not guided
         scale = 1.5 if images else 1.0
         sampling["guidance_scale"] = Choice(
             scale, "1 is plain conditional sampling; more follows the condition better, with less variety"
         )
+    if summary.clusters is not None and role == Role.CLUSTERED:
+        head = head | {"clusters": Choice(summary.clusters, "by k-means; each sample draws its own, and none is shown")}
+        if images:
+            head = head | {"features_from": Choice(base, "its activations are clustered; train it first")}
     if role == Role.TEXT:
         head = head | {"text_from": Choice(f"{base}-clip", "its text encoder reads the prompts; train it first")}
     return Draft(
@@ -177,6 +182,7 @@ def _description(role: Role, summary: DataSummary) -> str:
     return {
         Role.CONDITIONAL: f"{dataset} by class ({by_class}), with classifier-free guidance",
         Role.UNCONDITIONAL: f"{dataset}, unconditional, with a learned variance",
+        Role.CLUSTERED: f"{dataset}, unconditional, each sample of one of {summary.clusters} drawn clusters",
         Role.CLASSIFIER: f"Classifies noisy {dataset}, for classifier guidance",
         Role.JUDGE: f"Classifies {dataset}, to measure samples",
         Role.CONTROL_CANNY: f"{dataset} that follow the edges of a picture",

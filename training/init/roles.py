@@ -10,6 +10,7 @@ from model.checkpoints.denoiser import DenoiserConfig
 from model.data import DataConfig
 
 FEW = 2000  # images: for fewer the network is narrower
+FEWEST_IN_CLUSTER = 10  # rows, on average: a cluster of fewer is memorised rather than learned
 
 
 class Role(StrEnum):
@@ -17,6 +18,7 @@ class Role(StrEnum):
 
     CONDITIONAL = "conditional"
     UNCONDITIONAL = "unconditional"
+    CLUSTERED = "clustered"
     CLASSIFIER = "classifier"
     JUDGE = "judge"
     CONTROL_CANNY = "control-canny"
@@ -27,18 +29,19 @@ class Role(StrEnum):
     AUTOGUIDANCE = "autoguidance"
 
 
-DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.TEXT)
+DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.TEXT)
 CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
 
 IN_ORDER = (
-    Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
+    Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
     Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST, Role.AUTOGUIDANCE,
 )  # fmt: skip
 """The order to train in: a judge measures the others; a ControlNet, a few-step student and a weak network need their
-base, a text denoiser its CLIP."""
+base, a text denoiser its CLIP, and clusters of images the unconditional denoiser, whose features they are made of."""
 
 SUFFIXES: Mapping[Role, str] = {
     Role.UNCONDITIONAL: "ddpm",
+    Role.CLUSTERED: "clusters",
     Role.CLASSIFIER: "classifier",
     Role.JUDGE: "judge",
     Role.CONTROL_CANNY: "control-canny",
@@ -48,7 +51,7 @@ SUFFIXES: Mapping[Role, str] = {
     Role.FAST: "fast",
     Role.AUTOGUIDANCE: "weak",
 }
-"""A recipe's suffix after the data's name. A conditional recipe has none, nor has the default recipe."""
+"""A recipe's suffix after the data's name. A conditional recipe has none, nor has the one that answers by default."""
 
 
 class UnsupportedRole(ValueError):
@@ -64,6 +67,7 @@ class DataSummary:
     taken_from  the checkpoint whose weights training starts from
     held_out    rows that samples are measured with
     teacher     the denoiser that a few-step student learns from
+    clusters    pseudo-labels that the rows get; None where none are wanted
     """
 
     rows: int
@@ -73,6 +77,7 @@ class DataSummary:
     taken_from: DenoiserConfig | None = None
     held_out: int = 0
     teacher: DenoiserConfig | None = None
+    clusters: int | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -88,12 +93,28 @@ def check_role(role: Role, summary: DataSummary) -> None:
     if role in (Role.CONDITIONAL, Role.CLASSIFIER, Role.JUDGE) and not summary.data.labels:
         wanted = "one folder a class" if summary.images else "a column: --label"
         raise UnsupportedRole(f"--role {role}: there are no classes: {wanted}")
-    of_points = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLASSIFIER, Role.FAST, Role.AUTOGUIDANCE)
+    if role == Role.CLUSTERED:
+        _check_clusters(summary)
+    of_points = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.CLASSIFIER, Role.FAST, Role.AUTOGUIDANCE)
     if role not in of_points and not summary.images:
         raise UnsupportedRole(f"--role {role}: is of images only")
     if role in (Role.CLIP, Role.TEXT) and not summary.captioned:
         raise UnsupportedRole(
             f"--role {role}: there are no captions: metadata.jsonl with file_name and text, a line each"
         )
-    if summary.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL):
+    if summary.taken_from is not None and role not in (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED):
         raise UnsupportedRole(f"--role {role}: --from is of denoisers")
+
+
+def _check_clusters(summary: DataSummary) -> None:
+    """Raises UnsupportedRole if the data cannot be clustered so."""
+    if summary.clusters is None:
+        raise UnsupportedRole(f"--role {Role.CLUSTERED}: say how many: --clusters 20")
+    if summary.data.labels:
+        raise UnsupportedRole("--clusters: there are classes, which serve better; --no-labels ignores them")
+    if summary.rows < FEWEST_IN_CLUSTER * summary.clusters:
+        most = summary.rows // FEWEST_IN_CLUSTER
+        allowed = f"at most {most:,}" if most > 1 else "leave it away"
+        raise UnsupportedRole(
+            f"--clusters {summary.clusters}: too many for {summary.rows:,} rows to train on: {allowed}"
+        )

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.clip import load_clip
 from model.checkpoints.config import load_config, read_role
-from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.conditions import NO_LABEL
 from model.networks.parameter_names import NAMES
 from model.noise_schedule import make_schedule
 from model.text_encoder import TextEncoder
 from training.card.card import PICTURES, write_denoiser_card
+from training.clusters import cluster_shares, in_clusters, network_features, row_features
 from training.data import captioned_set, training_set
 from training.data.captions import CaptionedSet
 from training.data.data_section import ImageSection
@@ -35,8 +36,14 @@ PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of t
 class DenoisingTask:
     """See `training.tasks.task.Task`."""
 
-    def __init__(self, recipe: DenoiserRecipe, start_from: Path | None = None, text_from: Path | None = None):
-        """`text_from`: the folder of the checkpoint that the recipe's `text_from` names."""
+    def __init__(
+        self,
+        recipe: DenoiserRecipe,
+        start_from: Path | None = None,
+        text_from: Path | None = None,
+        features_from: Path | None = None,
+    ):
+        """`text_from`, `features_from`: the folders of the checkpoints that the recipe's fields of that name name."""
         self.recipe = recipe
         self.text: TextEncoder | None = None
         self._captioned: CaptionedSet | None = None
@@ -44,6 +51,8 @@ class DenoisingTask:
             if text_from is None:
                 data_set = training_set(recipe.data)
                 self.data: TrainingSet = data_set.with_unlabelled() if isinstance(data_set, FiniteSet) else data_set
+                if recipe.clusters is not None:
+                    self.data = _clustered(self.data, recipe, recipe.clusters, features_from)
             elif isinstance(recipe.data, ImageSection) and recipe.data.unlabelled is not None:
                 raise RecipeError(f"{recipe.name}: data: unlabelled images have no captions to learn: leave them out")
             else:
@@ -68,6 +77,7 @@ class DenoisingTask:
             sampling=recipe.sampling,
             text=None if self.text is None else self.text.config,
             label_shares=label_shares(self.data) if data.labels else (),
+            cluster_shares=cluster_shares(self.data) if isinstance(self.data, FiniteSet) else (),
             recipe=trained_by(recipe),
         )
         torch.manual_seed(recipe.seed)
@@ -119,7 +129,7 @@ class DenoisingTask:
             prompts = [vocabulary.read(caption.text) for caption in captions]
             with torch.autocast("cpu", enabled=False):
                 condition = self.text.embed(prompts).to(device)
-        elif not self.config.data.labels:
+        elif not self.config.classes:
             condition = torch.full_like(batch.labels, NO_LABEL)
         return self._loss(context.network, self.config.data.standardise(batch.rows), condition, context.generator)
 
@@ -149,6 +159,23 @@ class DenoisingTask:
         write_denoiser_card(folder, self.config)
 
 
+def _clustered(data: TrainingSet, recipe: DenoiserRecipe, count: int, features_from: Path | None) -> FiniteSet:
+    """The set in so many clusters. Raises RecipeError where it has labels or cannot be clustered."""
+    if not isinstance(data, FiniteSet) or data.config.labels:
+        raise RecipeError(f"{recipe.name}: clusters are for own data without labels")
+    if features_from is None:
+        if data.config.kind == "images":
+            raise RecipeError(
+                f"{recipe.name}: clusters of images need features_from, the name of a denoiser of such images"
+            )
+        return in_clusters(data, count, row_features(data), recipe.seed)
+    try:
+        features = network_features(data, load_checkpoint(features_from))
+    except (CheckpointError, ValueError) as error:
+        raise RecipeError(f"{recipe.name}: features_from: {error}") from error
+    return in_clusters(data, count, features, recipe.seed)
+
+
 def _adapted(
     theirs: dict[str, Tensor], ours: dict[str, Tensor], they: DenoiserConfig, we: DenoiserConfig
 ) -> dict[str, Tensor]:
@@ -158,9 +185,10 @@ def _adapted(
         rows = {label: index for index, label in enumerate(they.data.labels, start=1)}  # the first is that of no label
         kept = [0, *(rows.get(label, 0) for label in we.data.labels)]
         weights[NAMES.label_table] = theirs[NAMES.label_table][kept]
-    elif they.conditioning != we.conditioning:
-        if they.conditioning is not None:  # what no label, or no text, adds to the embedding becomes a part of it
-            nothing = theirs[NAMES.label_table][0] if they.conditioning == "label" else theirs[NAMES.text_bias]
+    elif (they.conditioning, they.cluster_shares) != (we.conditioning, we.cluster_shares):
+        # Clusters of the same shares are taken for the same clusters.
+        if they.classes or they.conditioning:  # what no label, or no text, adds to the embedding becomes a part of it
+            nothing = theirs[NAMES.label_table][0] if they.classes else theirs[NAMES.text_bias]
             weights[NAMES.time_bias] = theirs[NAMES.time_bias] + nothing
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(NAMES.condition)}
         weights |= {name: tensor for name, tensor in ours.items() if name.startswith(NAMES.condition)}

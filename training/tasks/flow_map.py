@@ -108,6 +108,7 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
         schedule=teacher.schedule,
         prediction=teacher.prediction.model_copy(update={"learned_variance": False}),
         label_shares=teacher.label_shares,
+        cluster_shares=teacher.cluster_shares,
         sampling=recipe.sampling,
         distilled=DistilledConfig(
             teacher=teacher.name,

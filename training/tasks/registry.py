@@ -41,7 +41,7 @@ def find_checkpoint(name_or_path: str, checkpoints: Path) -> Path:
 
 def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
     """The checkpoints that a recipe builds on, by the name of its field, whether they are there or not."""
-    names = {field: getattr(recipe, field, None) for field in ("text_from", "base", "teacher")}
+    names = {field: getattr(recipe, field, None) for field in ("text_from", "features_from", "base", "teacher")}
     return {field: find_checkpoint(name, checkpoints) for field, name in names.items() if name is not None}
 
 

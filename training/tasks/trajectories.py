@@ -34,7 +34,7 @@ BATCH = 256  # runs side by side
 class Trajectories:
     """
     x       [n, SEGMENTS + 1, …] float16 in the network's range: at the timesteps of `grid`, the noise first
-    labels  [n] int64, or NO_LABEL
+    labels  [n] int64, those of classes or clusters, or NO_LABEL
     scales  [n] float32, the guidance scale of each run; 1 without a label
     """
 
@@ -65,7 +65,7 @@ def run_teacher(
 ) -> Trajectories:
     """The runs: run i starts from the noise of the seed 2³²·`seed` + i, as a sample of that seed does."""
     n, data = section.trajectories, teacher.config.data
-    labels, scales = draw_conditions(n, len(data.labels), section, torch.Generator().manual_seed(seed))
+    labels, scales = draw_conditions(n, teacher.config.classes, section, torch.Generator().manual_seed(seed))
     seeds = torch.from_numpy(sample_seeds(seed * 2**32, n))
     plan = make_plan(teacher.schedule, SAMPLER, SEGMENTS * section.teacher_steps)
     denoiser = teacher.denoiser(device, precision=section.precision)
