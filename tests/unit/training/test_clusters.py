@@ -24,6 +24,7 @@ from training.clusters import cluster_shares, in_clusters, network_features, row
 from training.data.training_set import DataError, Examples, FiniteSet
 from training.exporting.int8_calibration import network_inputs
 from training.generate import generate
+from training.init.roles import DataSummary, Role, UnsupportedRole, check_role
 from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
 from training.reference_points import reference_of
 from training.tasks.registry import make_task
@@ -221,6 +222,8 @@ def test_init_proposes_clusters(table):
     assert "--clusters 60: too many for 90 rows to train on: at most 9" in init("--name", "b", "--clusters", "60")
     assert "say how many: --clusters 20" in init("--name", "b", "--role", "clustered")
     assert "add it by --role" in init("--name", "b", "--role", "unconditional", "--clusters", "3")
+    with pytest.raises(UnsupportedRole, match="there are classes, which serve better; --no-labels ignores them"):
+        check_role(Role.CLUSTERED, DataSummary(100, POINTS, torch.device("cpu"), clusters=3))
 
 
 def test_init_proposes_images_without_clusters_first_whose_features_are_clustered(table):

@@ -122,7 +122,8 @@ def test_a_network_can_be_built_for_every_size(device):
 
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_is_a_recipe_of_images(role):
-    of = amount((3, 32, 32), 2_000, captioned=True, teacher=tiny_checkpoint().config)
+    labels = 0 if role == Role.CLUSTERED else 3
+    of = amount((3, 32, 32), 2_000, labels=labels, captioned=True, teacher=tiny_checkpoint().config, clusters=20)
     made = parse_recipe(recipe_for(role, f"mine-{role}", OWN, of, "mine").plain(), "here")
     assert made.name == f"mine-{role}"
     assert made.description
