@@ -20,6 +20,7 @@ from benchmarks import (
     soak,
 )
 from benchmarks.peers import compare
+from model.checkpoints.base import TorchPrecision
 from service.engine.options import WantedBackend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -51,11 +52,13 @@ def run_devices(
 
 @app.command("edits")
 def run_edits(
-    digits: Annotated[int, typer.Option(min=10, max=10_000)] = 2_000,
+    part: Annotated[list[edits.Part] | None, typer.Option(help="May come several times. Default: all.")] = None,
+    digits: Annotated[int, typer.Option(min=20, max=10_000)] = 2_000,
+    precision: Annotated[TorchPrecision, typer.Option()] = "float32",
     folder: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Of the sheets.")] = Path("docs"),
 ) -> None:
     """Inpainting, strengths, inversion and walks over test digits, as the judge reads them, with sheets."""
-    edits.run(digits, folder)
+    edits.run(part or list(edits.Part), digits, precision, folder)
 
 
 @app.command("idle")
