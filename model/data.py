@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.table import TableColumn, snapped
 
+MAX_SIDE = 512  # pixels of an image
 MAX_DIMENSIONS = 64  # of points, or columns of a table …
 MAX_ENCODED = 512  # … and dimensions that these are encoded in
 FINE = 1000  # |mean|/std of points beyond which float32 does not hold their differences well
@@ -44,6 +45,8 @@ class DataConfig(BaseModel):
             raise ValueError("points have the shape (d,), images (channels, height, width)")
         if any(side < 1 for side in self.shape) or any(std <= 0 for std in self.std):
             raise ValueError("sides and std must be positive")
+        if self.kind == "images" and max(self.shape[1:]) > MAX_SIDE:
+            raise ValueError(f"images have sides of at most {MAX_SIDE} pixels, not {max(self.shape[1:])}")
         if self.kind == "images" and self.shape[0] not in (1, 3):
             raise ValueError(f"images have 1 or 3 channels, not {self.shape[0]}")
         most = MAX_ENCODED if self.table else MAX_DIMENSIONS

@@ -8,11 +8,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from model.checkpoints.weights import load_weights, save_weights
+from model.checkpoints.weights import network_with_weights, save_weights
+from model.networks import MAX_WIDTH
 from model.networks.text_transformer import TextTransformer
 from model.vocabulary import PADDING, Vocabulary, Words
 
 FILE = "text.safetensors"
+MAX_LAYERS = 64
 
 
 class TextConfig(BaseModel):
@@ -21,9 +23,9 @@ class TextConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vocabulary: Vocabulary
-    outputs: int = Field(64, ge=2)
-    width: int = Field(64, ge=8)
-    layers: int = Field(2, ge=1)
+    outputs: int = Field(64, ge=2, le=MAX_WIDTH)
+    width: int = Field(64, ge=8, le=MAX_WIDTH)
+    layers: int = Field(2, ge=1, le=MAX_LAYERS)
     heads: int = Field(4, ge=1)
 
     @model_validator(mode="after")
@@ -70,6 +72,5 @@ def padded(tokens: Sequence[Sequence[int]], length: int) -> Tensor:
 
 def load_text(folder: Path, config: TextConfig) -> TextEncoder:
     """Raises CheckpointError."""
-    network = config.build_network()
-    load_weights(folder / FILE, network)
+    network = network_with_weights(folder / FILE, config.build_network)
     return TextEncoder(config, network.eval().requires_grad_(False))

@@ -13,7 +13,7 @@ SPECIAL = 2
 
 MOST_WORDS = 10_000  # of a vocabulary
 LONGEST = 256  # words of a prompt
-NAMED = 200  # words that an error lists
+NAMED, LISTED = 200, 20  # words that an error lists, known and unknown ones
 WHITE = "\t\n\r"  # of the control characters, what people write
 
 
@@ -45,11 +45,14 @@ class Vocabulary(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Vocabulary":
-        if len(set(self.words)) != len(self.words):
+        words = set(self.words)
+        if len(words) != len(self.words):
             raise ValueError("a word is there twice")
-        unknown = [word for names in self.label_words for word in names if word not in self.words]
+        unknown = [word for names in self.label_words for word in names if word not in words]
         if unknown or not all(self.label_words):
-            raise ValueError(f"label_words: each label has at least one, of the vocabulary (unknown: {unknown})")
+            raise ValueError(
+                f"label_words: each label has at least one, of the vocabulary (unknown: {unknown[:LISTED]})"
+            )
         return self
 
     @property

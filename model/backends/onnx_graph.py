@@ -60,6 +60,12 @@ def checked_graph(graph: bytes, fingerprint: str, weights: Mapping[str, tuple[in
     return outside
 
 
+def row_shapes(graph: bytes) -> list[tuple[int, ...]]:
+    """The shape of a row of each of the graph's inputs."""
+    inputs = onnx.load_model_from_string(graph).graph.input
+    return [tuple(side.dim_value for side in each.type.tensor_type.shape.dim[1:]) for each in inputs]
+
+
 def _is_foreign(node: onnx.NodeProto) -> bool:
     """Is it an operator that ONNX does not define, or does it hold a graph or a sparse tensor?"""
     return node.domain not in ("", "ai.onnx") or any(

@@ -3,6 +3,7 @@
 Its kernels give a row the same bits in every batch, and small batches cost little more than their share.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from model.backends.onnx_graph import GraphError, checked_graph
+from model.backends.onnx_graph import GraphError, checked_graph, row_shapes
 from model.backends.pytorch import example_rows, torch_row_function
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
@@ -20,6 +21,8 @@ AS_PYTORCH = 1e-3  # of the largest number: how far the graph's answer may be fr
 AS_PYTORCH_IN_INT8 = 0.25  # the same, where 8 bits round what the convolutions read
 LARGEST_AT_LEAST = 1e-2  # … which counts as this where it is smaller: an untrained ControlNet gives zeros
 ROWS_COMPARED = 2
+
+Rows = tuple[Tensor, ...]
 
 
 def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0, *, int8: bool = False) -> "OnnxFunction":
@@ -48,9 +51,11 @@ def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0, *, int8: b
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name].numpy()) for name in outside]
     options.add_external_initializers(outside, values)
     try:
+        # PyTorch's copy of the weights is gone before ONNX Runtime makes its own: each is as large as the network.
+        expected = _expected_of(checkpoint, graph, int8)
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         function = OnnxFunction(session)
-        _compare(function, checkpoint, int8)
+        _compare(function, expected, AS_PYTORCH_IN_INT8 if int8 else AS_PYTORCH)
     except GraphError:
         raise
     except Exception as error:  # of many kinds, none of them public
@@ -79,11 +84,6 @@ class OnnxFunction:
         tensors = tuple(torch.from_numpy(one) for one in found)
         return tensors if len(tensors) > 1 else tensors[0]
 
-    def examples_after(self, given: int, rows: int) -> list[Tensor]:
-        """Random rows for the inputs that come after so many."""
-        generator = torch.Generator().manual_seed(0)
-        return [torch.randn(rows, *each.shape[1:], generator=generator) for each in self._inputs[given:]]
-
     def _run(self, given: list[np.ndarray]) -> list[np.ndarray]:
         values = [*given, *self._left_out[len(given) - 3 :]]
         named = {each.name: value for each, value in zip(self._inputs, values, strict=True)}
@@ -99,24 +99,30 @@ class OnnxFunction:
         return [np.concatenate(one)[:count] for one in zip(*parts, strict=True)]
 
 
-def _compare(function: OnnxFunction, checkpoint: ServedCheckpoint, int8: bool) -> None:
-    """Raises GraphError where a few rows' results differ from PyTorch's by more than rounding: without what a
-    ControlNet adds, and with it where the graph takes it. In integers they are noise at t = T, as a run begins: at
-    other t noise alone is nothing that integers were scaled for, and neither is what a random ControlNet adds."""
+def _expected_of(checkpoint: ServedCheckpoint, graph: bytes, int8: bool) -> list[tuple[Rows, Rows]]:
+    """A few rows, and what PyTorch computes of them: without what a ControlNet adds, and with it where the graph takes
+    it. In integers they are noise at t = T, as a run begins: at other t noise alone is nothing that integers were
+    scaled for, and neither is what a random ControlNet adds."""
     by_torch, rows = torch_row_function(checkpoint), example_rows(checkpoint, ROWS_COMPARED)
-    residuals = [] if int8 else function.examples_after(len(rows), ROWS_COMPARED)
+    asked = [rows]
     if int8:
         x, t, *more = rows
-        rows = (x, torch.full_like(t, checkpoint.schedule.T), *more)
-    tolerance = AS_PYTORCH_IN_INT8 if int8 else AS_PYTORCH
-    for given in (rows, (*rows, *residuals)) if residuals else (rows,):
-        with torch.inference_mode():
-            expected, found = by_torch(*given), function(*given)
-        for one, other in zip(_tuple(expected), _tuple(found), strict=True):
+        asked = [(x, torch.full_like(t, checkpoint.schedule.T), *more)]
+    elif shapes := row_shapes(graph)[len(rows) :]:
+        generator = torch.Generator().manual_seed(0)
+        asked.append((*rows, *(torch.randn(ROWS_COMPARED, *shape, generator=generator) for shape in shapes)))
+    with torch.inference_mode():
+        return [(given, _tuple(by_torch(*given))) for given in asked]
+
+
+def _compare(function: OnnxFunction, expected: Sequence[tuple[Rows, Rows]], tolerance: float) -> None:
+    """Raises GraphError where the function's results differ from those expected by more than rounding."""
+    for given, by_torch in expected:
+        for one, other in zip(by_torch, _tuple(function(*given)), strict=True):
             largest = max(LARGEST_AT_LEAST, float(one.abs().max()))
             if one.shape != other.shape or not (one - other).abs().max() <= tolerance * largest:
                 raise GraphError("it computes something else than PyTorch does with the same weights")
 
 
-def _tuple(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _tuple(found: Tensor | Rows) -> Rows:
     return found if isinstance(found, tuple) else (found,)

@@ -3,6 +3,7 @@
 A checkpoint explains itself: nothing is guessed from a file's name, and nothing is unpickled.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,14 +16,16 @@ from torch import nn
 from model.checkpoints.config import CheckpointConfig, DiffusionConfig, NetworkT, save_config
 from model.checkpoints.reference_points import Reference, save_reference
 from model.checkpoints.training_rows import TRAINING_ROWS
-from model.checkpoints.weights import CheckpointError, fingerprint, load_weights, save_weights
+from model.checkpoints.weights import CheckpointError, fingerprint, network_with_weights, save_weights
 from model.data import DataConfig
+from model.networks.without_memory import without_memory
 from model.noise_schedule import NoiseSchedule
 from model.text_encoder import TextEncoder
 
 WEIGHTS = "model.safetensors"
 GRAPH = "graph.onnx"
 INT8_GRAPH = "graph.int8.onnx"
+MAX_GRAPH_BYTES = 64 << 20  # of nodes and constants, besides weights
 TorchPrecision = Literal["float32", "bfloat16"]
 Precision = Literal["float32", "bfloat16", "int8"]
 """int8 is for ONNX Runtime alone: the network's convolutions in 8-bit integers, everything else in float32."""
@@ -91,7 +94,7 @@ class Checkpoint(Generic[NetworkT]):
 
     def left_on_disk(self, folder: Path) -> Self:
         """The same without the weights and graphs that stand in the folder: `with_weights` reads them again."""
-        with torch.device("meta"):
+        with without_memory():
             network = self.config.build_network()
         on_disk = OnDisk(folder, self.fingerprint, self.identity)
         graphs: dict[str, Any] = dict.fromkeys(self._graphs())
@@ -118,8 +121,7 @@ class Checkpoint(Generic[NetworkT]):
 
     def network_on(self, device: torch.device | str, precision: TorchPrecision = "float32") -> NetworkT:
         """A copy of the network for inference, on a device, in a precision."""
-        network = self.config.build_network()
-        network.load_state_dict(self.network.state_dict())
+        network = copy.deepcopy(self.network)
         network.to(device, _DTYPES[precision]).to(memory_format=torch.channels_last)
         return network.eval().requires_grad_(False)
 
@@ -131,16 +133,23 @@ def load_network(folder: Path, config: CheckpointConfig[NetworkT]) -> NetworkT:
     network is of a library that is not installed.
     """
     try:
-        network = config.build_network()
-    except ValueError as error:
-        raise CheckpointError(f"{folder.name}: config.json: {error}") from error
-    load_weights(folder / WEIGHTS, network)
+        network = network_with_weights(folder / WEIGHTS, config.build_network)
+    except (ValueError, OverflowError, RuntimeError) as error:  # the last two: sizes that PyTorch cannot count
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{folder.name}: config.json: {reason}") from error
     return network.eval()
 
 
 def read_graph(folder: Path, name: str = GRAPH) -> bytes | None:
-    """The folder's ONNX graph, unchecked. Raises CheckpointError where there is one that cannot be read."""
+    """The folder's ONNX graph, unchecked.
+
+    Raises CheckpointError where there is one that cannot be read, or is much larger than the weights: it refers to
+    them, or has them in integers.
+    """
     try:
+        size, largest = (folder / name).stat().st_size, (folder / WEIGHTS).stat().st_size + MAX_GRAPH_BYTES
+        if size > largest:
+            raise CheckpointError(f"{folder.name}: {name} has {size:,} bytes: at most {largest:,} are read")
         return (folder / name).read_bytes()
     except FileNotFoundError:
         return None

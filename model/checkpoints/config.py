@@ -21,6 +21,7 @@ from model.strict_config import StrictConfig
 FORMAT: Final = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 CONFIG = "config.json"
+MAX_BYTES = 16 << 20  # of config.json, whose labels, vocabulary and metrics may be long
 MEASURED = "measured"  # the metrics of a checkpoint at its own settings
 
 Bounds = TypeVar("Bounds", bound=Sequence[float])
@@ -126,11 +127,20 @@ def save_config(folder: Path, config: CheckpointConfig[nn.Module]) -> None:
     partial.replace(folder / CONFIG)
 
 
+def _read(folder: Path) -> bytes:
+    """config.json. Raises OSError, or CheckpointError where it is too large to be one."""
+    with (folder / CONFIG).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise CheckpointError(f"{folder.name}: config.json has more than {MAX_BYTES:,} bytes")
+    return content
+
+
 def read_role(folder: Path) -> str | None:
     """The role that config.json names: denoiser, judge, …; None where there is none to read."""
     try:
-        role = json.loads((folder / CONFIG).read_text())["role"]
-    except (OSError, ValueError, KeyError, TypeError):
+        role = json.loads(_read(folder))["role"]
+    except (OSError, CheckpointError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return role if isinstance(role, str) else None
 
@@ -138,11 +148,9 @@ def read_role(folder: Path) -> str | None:
 def load_config(folder: Path, kind: type[ConfigT]) -> ConfigT:
     """config.json as that kind of checkpoint has it. Raises CheckpointError."""
     try:
-        return kind.model_validate_json((folder / CONFIG).read_text())
+        return kind.model_validate_json(_read(folder))
     except OSError as error:
         raise CheckpointError(f"{folder.name}: cannot read config.json ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{folder.name}: config.json is not UTF-8") from error
     except ValidationError as error:
         first = error.errors()[0]
         if first["loc"] == ("role",):

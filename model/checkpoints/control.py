@@ -15,7 +15,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import HintKind
 from model.denoiser import Control
 from model.hints import FRAME, Framing
-from model.networks import UNetConfig
+from model.networks import MAX_WIDTH, UNetConfig
 from model.networks.controlnet import ControlNet
 
 
@@ -33,7 +33,7 @@ class ControlConfig(DiffusionConfig[ControlNet]):
     frame: float = Field(FRAME, gt=0, le=1)
     base: BaseConfig
     network: UNetConfig
-    text: int = Field(0, ge=0)
+    text: int = Field(0, ge=0, le=MAX_WIDTH)
     control_scale: float = Field(1.0, ge=0, le=2)
     sampling: SamplingOverrides = SamplingOverrides()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,6 +13,7 @@ from model.checkpoints.base import load_network, save_checkpoint
 from model.checkpoints.config import CheckpointConfig, load_config, read_role
 from model.checkpoints.weights import CheckpointError, fingerprint
 from model.data import DataConfig
+from model.networks import MAX_WIDTH
 
 BATCH = 500
 
@@ -72,8 +74,8 @@ class JudgeConfig(CheckpointConfig[JudgeNetwork]):
     """
 
     role: Literal["judge"] = "judge"
-    width: int
-    features: int
+    width: int = Field(ge=8, le=MAX_WIDTH)
+    features: int = Field(ge=1, le=MAX_WIDTH)
 
     def build_network(self) -> JudgeNetwork:
         return JudgeNetwork(self)

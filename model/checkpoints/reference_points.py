@@ -11,6 +11,7 @@ from model.data import DataConfig
 
 REFERENCE = "reference.safetensors"
 MAX_REFERENCE = 2_000  # rows
+MAX_REFERENCE_BYTES = 8 << 20  # more than these rows have
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
     """None where the folder has none. Raises CheckpointError where it is broken, or of other data."""
     if not (folder / REFERENCE).is_file():
         return None
-    tensors = read_weights(folder / REFERENCE)
+    tensors = read_weights(folder / REFERENCE, MAX_REFERENCE_BYTES)
     points, labels = tensors.get("points"), tensors.get("labels")
     if (
         points is not None

@@ -1,12 +1,20 @@
 """A network's weights ↔ a safetensors file."""
 
+import contextlib
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from model.checkpoints.tensor_file import TensorFile, TensorFileError, opened_tensors
+from model.networks.without_memory import without_memory
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class CheckpointError(Exception):
@@ -31,30 +39,72 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     partial.replace(path)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Raises CheckpointError where the file cannot be read, or holds what is not finite.
-
-    The bytes are read, not mapped: a file that is written over meanwhile would end the process (SIGBUS).
-    """
-    try:
-        weights = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path.parent.name}: cannot read {path.name}: {error}") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise CheckpointError(f"{path.parent.name}: {path.name} holds values that are not finite")
-    return weights
+def read_weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
+    """Raises CheckpointError where the file cannot be read, has more than `most` bytes, or holds what is not finite."""
+    with _explained(path), opened_tensors(path) as file:
+        if most is not None and file.size > most:
+            raise _Unfit(f"has {file.size:,} bytes: at most {most:,} are read")
+        return {name: _finite(file, name) for name in file.shapes}
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """The file → the network, strictly. Raises CheckpointError."""
-    weights = read_weights(path)
+    with _explained(path), opened_tensors(path) as file:
+        _refuse_other_tensors(file.shapes, network)
+        network.load_state_dict({name: _finite(file, name) for name in file.shapes})
+
+
+def network_with_weights(path: Path, build: Callable[[], NetworkT]) -> NetworkT:
+    """The network that `build` makes, with the file's weights in the place of fresh ones.
+
+    The file must fit the network before either takes memory, and the weights are in memory once: a config may describe
+    a network that no machine holds. Raises CheckpointError, and whatever `build` raises.
+    """
+    with without_memory():
+        network = build()
+    own = network.state_dict()
+    with _explained(path), opened_tensors(path) as file:
+        _refuse_other_tensors(file.shapes, network)
+        weights = {name: _finite(file, name).to(tensor.dtype) for name, tensor in own.items()}
+    if any(name not in own for name, _ in network.named_buffers()):
+        network = build()  # it has tensors that it computes itself
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raises CheckpointError, with the reason why the file at `path` cannot be used."""
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path.parent.name}: {path.name} does not fit the network that config.json describes: "
-            f"{str(error).splitlines()[-1].strip()}"
-        ) from error
+        yield
+    except (OSError, TensorFileError) as error:
+        raise CheckpointError(f"{path.parent.name}: cannot read {path.name}: {error}") from error
+    except _Unfit as error:
+        raise CheckpointError(f"{path.parent.name}: {path.name} {error}") from error
+
+
+class _Unfit(Exception):
+    """Tensors that are read, and cannot be used."""
+
+
+def _finite(file: TensorFile, name: str) -> Tensor:
+    tensor = file.read(name)
+    if not bool(torch.isfinite(tensor).all()):
+        raise _Unfit("holds values that are not finite")
+    return tensor
+
+
+def _refuse_other_tensors(shapes: Mapping[str, tuple[int, ...]], network: nn.Module) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    missing, foreign = own.keys() - shapes.keys(), shapes.keys() - own.keys()
+    wrong = {name for name in own.keys() & shapes.keys() if own[name] != shapes[name]}
+    reasons = [
+        f"{min(missing)} is missing" if missing else "",
+        f"it has no {min(foreign)}" if foreign else "",
+        f"{(name := min(wrong))} is {list(shapes[name])}, and should be {list(own[name])}" if wrong else "",
+    ]
+    if found := ", ".join(filter(None, reasons)):
+        raise _Unfit(f"does not fit the network that config.json describes: {found}")
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -5,9 +5,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from model.data import MAX_SIDE
 from model.networks.encoder import ImageEncoder, PointEncoder
 from model.networks.mlp import MLP
 from model.networks.unet import UNet
+
+# More than anybody trains: a config that another hand wrote takes neither long nor much memory to be refused.
+MAX_WIDTH = 1 << 16
+MAX_LEVELS = 12
+MAX_BLOCKS = 64  # a level of images, …
+MAX_MLP_BLOCKS = 256  # … or of points in all
+
+Channels = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
 class NetworkConfig(BaseModel):
@@ -16,33 +25,33 @@ class NetworkConfig(BaseModel):
 
 class MLPConfig(NetworkConfig):
     kind: Literal["mlp"] = "mlp"
-    width: int = Field(128, ge=8, multiple_of=2)
-    blocks: int = Field(4, ge=1)
+    width: int = Field(128, ge=8, le=MAX_WIDTH, multiple_of=2)
+    blocks: int = Field(4, ge=1, le=MAX_MLP_BLOCKS)
     frequencies: int = Field(0, ge=0, le=1024)
-    embedding: int | None = Field(None, ge=8, multiple_of=2)
+    embedding: int | None = Field(None, ge=8, le=MAX_WIDTH, multiple_of=2)
 
 
 class UNetConfig(NetworkConfig):
     kind: Literal["unet"] = "unet"
-    channels: tuple[int, ...] = Field((48, 96), min_length=1)
-    blocks: int = Field(2, ge=1)
-    attention: tuple[int, ...] = (1,)
-    patch: int = Field(2, ge=1)
+    channels: tuple[Channels, ...] = Field((48, 96), min_length=1, max_length=MAX_LEVELS)
+    blocks: int = Field(2, ge=1, le=MAX_BLOCKS)
+    attention: tuple[int, ...] = Field((1,), max_length=MAX_LEVELS)
+    patch: int = Field(2, ge=1, le=MAX_SIDE)
     groups: int = Field(8, ge=1)
 
 
 class PointEncoderConfig(NetworkConfig):
     kind: Literal["point-encoder"] = "point-encoder"
-    width: int = Field(64, ge=8, multiple_of=2)
-    blocks: int = Field(3, ge=1)
+    width: int = Field(64, ge=8, le=MAX_WIDTH, multiple_of=2)
+    blocks: int = Field(3, ge=1, le=MAX_MLP_BLOCKS)
 
 
 class ImageEncoderConfig(NetworkConfig):
     kind: Literal["image-encoder"] = "image-encoder"
-    channels: tuple[int, ...] = Field((32, 64), min_length=1)
-    blocks: int = Field(2, ge=1)
-    attention: tuple[int, ...] = (1,)
-    patch: int = Field(2, ge=1)
+    channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=MAX_LEVELS)
+    blocks: int = Field(2, ge=1, le=MAX_BLOCKS)
+    attention: tuple[int, ...] = Field((1,), max_length=MAX_LEVELS)
+    patch: int = Field(2, ge=1, le=MAX_SIDE)
     groups: int = Field(8, ge=1)
 
 

@@ -37,7 +37,8 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, dimensions: int, frequencies: int):
         super().__init__()
-        scales = torch.tensor(self.SCALES).repeat_interleave(-(-frequencies // len(self.SCALES)))[:frequencies]
+        of_each = -(-frequencies // len(self.SCALES))
+        scales = torch.tensor([scale for scale in self.SCALES for _ in range(of_each)][:frequencies])
         self.frequencies = nn.Parameter(torch.randn(frequencies, dimensions) * scales.unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ from torch import Tensor
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserConfig, PredictionConfig
 from model.checkpoints.schedule_config import MAX_T, BetaScheduleConfig
-from model.data import DataConfig
+from model.data import MAX_SIDE, DataConfig
 from model.networks.adapters import GuidedUNetConfig
 from model.noise_schedule import LINEAR_BETAS
 from training.importing.imported import (
-    LARGEST,
     ImportedModel,
     ImportOptions,
     ImportRefused,
@@ -191,6 +190,6 @@ def _numbers(flag: str, text: str) -> tuple[float, ...]:
         numbers = tuple(float(part) for part in text.split(",") if part)
     except ValueError as error:
         raise ImportRefused(f"--flags: --{flag} {text}: give numbers, by commas") from error
-    if not all(0 < number <= LARGEST for number in numbers):
-        raise ImportRefused(f"--flags: --{flag} {text}: numbers above 0, at most {LARGEST}")
+    if not all(0 < number <= MAX_SIDE for number in numbers):
+        raise ImportRefused(f"--flags: --{flag} {text}: numbers above 0, at most {MAX_SIDE}")
     return numbers

@@ -12,6 +12,7 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import CONFIG
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.networks.adapters import MissingExtra
+from model.networks.without_memory import without_memory
 from training.card.card import write_denoiser_card
 from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, read_diffusers_folder
 from training.importing.guided_diffusion_file import FIRST_TENSORS, read_guided_file
@@ -93,7 +94,7 @@ def _network(imported: ImportedModel) -> nn.Module:
     ImportRefused."""
     config: DenoiserConfig = imported.config
     try:
-        with torch.device("meta"):
+        with without_memory():
             expected = config.build_network().state_dict()
     except MissingExtra as error:
         raise ImportRefused(str(error)) from error

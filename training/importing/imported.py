@@ -9,8 +9,9 @@ from torch import Tensor
 
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
+from model.data import MAX_SIDE
 
-SMALLEST, LARGEST = 4, 512  # pixels a side
+SMALLEST = 4  # pixels a side; the largest is MAX_SIDE
 MOST_CLASSES = 100_000
 
 
@@ -90,6 +91,6 @@ def image_size(options: ImportOptions, size: object, path: Path) -> tuple[int, i
     if size is None:
         raise ImportRefused(f"{path}: does not say the images' size, as sample_size: give it by --size")
     sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if len(sides) != 2 or not all(isinstance(side, int) and SMALLEST <= side <= LARGEST for side in sides):
-        raise ImportRefused(f"{path}: images of {size} pixels: sides are {SMALLEST} … {LARGEST}")
+    if len(sides) != 2 or not all(isinstance(side, int) and SMALLEST <= side <= MAX_SIDE for side in sides):
+        raise ImportRefused(f"{path}: images of {size} pixels: sides are {SMALLEST} … {MAX_SIDE}")
     return sides[0], sides[1]

@@ -5,13 +5,13 @@ The network is the library's own class, or has its parameters by their names. Ea
 """
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn
 
 from model.karras_levels import KarrasLevels
-from model.networks import NetworkConfig
+from model.networks import MAX_BLOCKS, MAX_LEVELS, MAX_WIDTH, NetworkConfig
 from model.networks.adapters.guided_unet import GuidedUNet
 
 
@@ -80,10 +80,10 @@ class GuidedUNetConfig(AdapterConfig):
     """The UNet of openai's improved-diffusion and guided-diffusion: see `GuidedUNet`."""
 
     kind: Literal["guided-unet"] = "guided-unet"
-    width: int = Field(ge=32)
-    multiples: tuple[float, ...] = Field(min_length=1)
-    blocks: int = Field(ge=1)
-    attention: tuple[int, ...] = ()
+    width: int = Field(ge=32, le=MAX_WIDTH)
+    multiples: tuple[Annotated[float, Field(gt=0, le=MAX_WIDTH)], ...] = Field(min_length=1, max_length=MAX_LEVELS)
+    blocks: int = Field(ge=1, le=MAX_BLOCKS)
+    attention: tuple[int, ...] = Field((), max_length=MAX_LEVELS)
     heads: int = Field(4, ge=1)
     heads_up: int = Field(4, ge=1)
     head_width: int | None = Field(None, ge=1)

@@ -6,9 +6,8 @@ from typing import Any
 from diffusers import UNet2DModel, __version__
 from torch import Tensor, nn
 
+from model.networks import MAX_BLOCKS, MAX_LEVELS
 from model.networks.adapters.class_numbers import class_numbers
-
-MOST_LEVELS, MOST_LAYERS = 12, 64
 
 
 class DiffusersUNet(nn.Module):
@@ -62,12 +61,10 @@ def _check_options(options: Mapping[str, Any], shape: tuple[int, ...], classes: 
             f"and should be {channels} and {outputs}"
         )
     widths, layers = options.get("block_out_channels", (224, 448, 672, 896)), options.get("layers_per_block", 2)
-    if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MOST_LEVELS:
-        raise ValueError(
-            f"block_out_channels is {widths}: it is a list of the channels of at most {MOST_LEVELS} levels"
-        )
-    if not isinstance(layers, int) or not 1 <= layers <= MOST_LAYERS:
-        raise ValueError(f"layers_per_block is {layers}: it is a number, 1 … {MOST_LAYERS}")
+    if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MAX_LEVELS:
+        raise ValueError(f"block_out_channels is {widths}: it is a list of the channels of at most {MAX_LEVELS} levels")
+    if not isinstance(layers, int) or not 1 <= layers <= MAX_BLOCKS:
+        raise ValueError(f"layers_per_block is {layers}: it is a number, 1 … {MAX_BLOCKS}")
     halvings = len(widths) - 1
     if height % 2**halvings or width % 2**halvings:
         raise ValueError(f"images of {height}×{width} cannot be halved {halvings} times")

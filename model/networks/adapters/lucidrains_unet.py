@@ -6,6 +6,8 @@ from typing import Any
 from denoising_diffusion_pytorch import Unet
 from torch import Tensor, nn
 
+from model.networks import MAX_LEVELS
+
 
 class LucidrainsUNet(nn.Module):
     """Images [rows, C, H, W] → [rows, C or 2C, H, W]. Its timesteps, 1 … T, are one more than the library's. A
@@ -21,6 +23,9 @@ class LucidrainsUNet(nn.Module):
             raise ValueError("this Unet reads no classes")
         if options.get("channels", 3) != channels:
             raise ValueError(f"it reads something else than {channels} channels")
+        multiples = options.get("dim_mults", (1, 2, 4, 8))
+        if not isinstance(multiples, list | tuple) or not 1 <= len(multiples) <= MAX_LEVELS:
+            raise ValueError(f"dim_mults is a list of the multiples of at most {MAX_LEVELS} levels")
         try:
             own = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
             self.unet = Unet(**own | {"learned_variance": learned_variance})

@@ -1,5 +1,6 @@
 """A .pt of lucidrains' denoising-diffusion-pytorch: its samples are those of the library, with the same noise."""
 
+import json
 from unittest.mock import patch
 
 import pytest
@@ -8,6 +9,7 @@ from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from ema_pytorch import EMA
 
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.weights import CheckpointError
 from model.conditions import Conditions
 from model.plan import make_plan
 from model.sampling_loop import sample
@@ -55,6 +57,24 @@ def sampled_by_lucidrains(model):
         patch("torch.randn_like", lambda *_, **__: next(drawn)),
     ):
         return model.sample(batch_size=len(SEEDS))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dim": 10**5, "channels": 3}, "does not fit the network"),
+        ({"dim": 10**30, "channels": 3}, "cannot build this Unet"),
+        ({"dim": 8, "channels": 3, "dim_mults": [1] * 10_000}, "dim_mults is a list .* at most 12 levels"),
+    ],
+)
+def test_a_config_of_absurd_size_takes_no_memory(options, says, tmp_path):
+    path = save_milestone(tmp_path / "model-1.pt", diffusion())
+    folder, _ = import_model(path, tmp_path, ImportOptions("own", size=(8, 8)))
+    config = json.loads((folder / "config.json").read_text())
+    config["network"]["options"] = options
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=rf"^own: .*{says}"):
+        load_checkpoint(folder)
 
 
 OBJECTIVES = {"pred_noise": "linear", "pred_x0": "cosine", "pred_v": "sigmoid"}
