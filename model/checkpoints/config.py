@@ -127,13 +127,16 @@ def save_config(folder: Path, config: CheckpointConfig[nn.Module]) -> None:
     partial.replace(folder / CONFIG)
 
 
-def _read(folder: Path) -> bytes:
-    """config.json. Raises OSError, or CheckpointError where it is too large to be one."""
+def _read(folder: Path) -> str:
+    """config.json. Raises OSError, or CheckpointError where it is too large to be one, or no text."""
     with (folder / CONFIG).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise CheckpointError(f"{folder.name}: config.json has more than {MAX_BYTES:,} bytes")
-    return content
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{folder.name}: config.json is not UTF-8") from error
 
 
 def read_role(folder: Path) -> str | None:

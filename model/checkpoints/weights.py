@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.checkpoints.tensor_file import TensorFile, TensorFileError, opened_tensors
+from model.checkpoints.safetensors_file import TensorFile, TensorFileError, opened_tensors
 from model.networks.without_memory import without_memory
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
