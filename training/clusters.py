@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.networks.unet import UNet
 from model.prediction import diffused
-from training.data.training_set import DataError, FiniteSet, as_floats
+from training.data.training_set import DataError, FiniteSet, as_floats, some_rows
 
 NOISE_LEVELS = (0.05, 0.15, 0.3)  # t/T: little noise, since more hides what tells two images of one kind apart
 BATCH = 256  # rows in one pass of the network
 STARTS = 4  # of k-means, of which the best counts
+MOST_FITTED = 50_000  # rows that the centres are fitted to; more take long, and move them little
 
 
 def in_clusters(data: FiniteSet, count: int, features: Tensor, seed: int) -> FiniteSet:
@@ -29,11 +30,12 @@ def in_clusters(data: FiniteSet, count: int, features: Tensor, seed: int) -> Fin
     Raises DataError where there are fewer different rows than clusters.
     """
     scaled = (features - features.mean(0)) / features.std(0).clamp(min=1e-6)
-    different = len(torch.unique(scaled, dim=0))
+    fitted = some_rows(scaled, MOST_FITTED)
+    different = len(torch.unique(fitted, dim=0))
     if different < count:
         raise DataError(f"{count} clusters of {different} different rows: ask for fewer")
-    found = KMeans(count, n_init=STARTS, random_state=seed).fit_predict(scaled.numpy())
-    return replace(data, clusters=torch.from_numpy(found).long())
+    k_means = KMeans(count, n_init=STARTS, random_state=seed).fit(fitted.numpy())
+    return replace(data, clusters=torch.from_numpy(k_means.predict(scaled.numpy())).long())
 
 
 def cluster_shares(data: FiniteSet) -> tuple[float, ...]:

@@ -143,9 +143,10 @@ def _denoiser(role: Role, head: Choices, data: Choices, summary: DataSummary, ba
             "conditional": Choice(False, "the network gets no labels"),
         }
     else:
-        objective["label_drop"] = Choice(
-            0.1, "share of rows without their label or prompt, for classifier-free guidance"
-        )
+        without = "label or prompt, for classifier-free guidance"
+        if role == Role.CLUSTERED:
+            without = "cluster, for samples that begin from data"
+        objective["label_drop"] = Choice(0.1, f"share of rows without their {without}")
     sampling: Choices = {"sampler": Choice("dpmpp-2m"), "steps": Choice(20 if images else 25)}
     if learned:
         sampling["variance"] = Choice("learned", "for requests with the sampler ddpm")
