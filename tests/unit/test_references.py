@@ -15,7 +15,8 @@ UNREAD = {REFERENCES, "tests/unit/test_references.py"}  # the list itself, and t
 
 # A code is two to four initials, or one name, and two digits of a year from 1990 to 2029: HJA20, Lu22.
 # Base64, Int32 and H100 are none: no such year, or one letter. Nor are RFC9457 and SHA256: more digits.
-CODE = re.compile(r"\b(?:[A-Z]{2,4}|[A-Z][a-z]+)(?:9\d|[0-2]\d)\b")
+# BF16 is a type of numbers.
+CODE = re.compile(r"\b(?!BF16\b)(?:[A-Z]{2,4}|[A-Z][a-z]+)(?:9\d|[0-2]\d)\b")
 
 # A name and year is one surname or two, and a whole year: Canny 1986, Székely & Rizzo 2013, Hang (2023).
 # A surname has a small second letter, so MNIST is none. What stands before a year in a date or a sentence is none.
