@@ -15,7 +15,8 @@ SAMPLERS = ("ddpm", "renoise", "ddim", "dpmpp-2m")
 VARIANCES = ("fixed-small", "fixed-large", "learned")
 UNCONDITIONAL = ("mnist-ddpm", "spiral-ddpm", "gaussian-ddpm")  # these have learned a variance
 LABELLED = ("mnist-cfg", "spiral-cfg", "gaussian-cfg")
-STUDENT = "mnist-fast"
+STUDENTS = ("mnist-fast", "spiral-fast", "gaussian-fast")
+IN_COLOUR = "cells-cfg"
 PROMPTED = "mnist-text-cfg"
 PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and upright")
 LARGEST_SEED = 2**63 - 1
@@ -119,11 +120,14 @@ def _defaults() -> Iterator[dict[str, Field]]:
     for model in LABELLED:
         yield {"dataset": model.split("-")[0], "model": model, "label": 1, "seed": 51}
     yield {"dataset": "mnist", "model": PROMPTED, "prompt": PROMPTS[0], "seed": 52}
-    for steps in STEPS:
-        yield {"dataset": "mnist", "model": STUDENT, "label": 1, "steps": steps, "seed": 58}
+    for model in STUDENTS:
+        for steps in STEPS:
+            yield {"dataset": model.split("-")[0], "model": model, "label": 1, "steps": steps, "seed": 58}
+    yield {"dataset": "red-cells", "model": IN_COLOUR, "label": "target-cell", "seed": 59}
     for dataset in ("mnist", "spiral", "gaussian"):
         yield {"dataset": dataset, "guidance": "classifier", "label": 0, "seed": 53}
     yield {"dataset": "mnist", "prompt": PROMPTS[1], "seed": 54}
+    yield {"dataset": "mnist", "guidance": "auto", "seed": 56}
     for kind in ("canny", "sketch"):
         yield {"dataset": "mnist", "control": _control(kind), "seed": 55}
 

@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
+from model.checkpoints.autoguidance import AutoguidanceConfig
 from model.checkpoints.base import WEIGHTS, load_network
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
@@ -29,7 +30,7 @@ from training.report.pipeline import read_checkpoints
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 CONFIGS = {
     "denoiser": DenoiserConfig, "judge": JudgeConfig, "classifier": ClassifierConfig, "clip": ClipConfig,
-    "control": ControlConfig,
+    "control": ControlConfig, "autoguidance": AutoguidanceConfig,
 }  # fmt: skip
 WRITERS = {
     "denoiser": card.write_denoiser_card,
@@ -37,6 +38,7 @@ WRITERS = {
     "classifier": card.write_guidance_card,
     "clip": card.write_guidance_card,
     "control": card.write_control_card,
+    "autoguidance": card.write_autoguidance_card,
 }
 AT_LEAST = {  # of the cards' figures
     "mnist-judge": {"test_accuracy": 0.995},
