@@ -40,9 +40,9 @@ class Score:
 class ClassifierOptions:
     """check_every: steps between two looks at the validation rows"""
 
-    steps: int = 300
+    steps: int = 1_000
     batch_size: int = 64
-    check_every: int = 30
+    check_every: int = 50
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     width: int = 32

@@ -50,7 +50,7 @@ def utility(
     confidence: Annotated[
         float, typer.Option(min=0, max=0.99, help="Draw samples again that are read as asked with less probability.")
     ] = 0.0,
-    classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = 300,
+    classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = 1_000,
     generator_steps: Annotated[int, typer.Option(min=2, help="Steps of each generator.")] = 1_000,
     tuning_steps: Annotated[int, typer.Option(min=2, help="Steps of a semi generator with labels.")] = 300,
     recipes: Recipes = OWN_RECIPES,
