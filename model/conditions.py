@@ -203,6 +203,23 @@ class Conditions(RowBatch):
         return self.runs_conditional & self.runs_unconditional
 
     @cached_property
+    def rows_of_both(self) -> Tensor:
+        """Indices [k] int64 of the rows that run both halves."""
+        return torch.nonzero(self.runs_both).flatten()
+
+    @cached_property
+    def label_in_use(self) -> Tensor:
+        """[rows] int64: the label that the network reads in a row's first evaluation, or NO_LABEL."""
+        return torch.where(self.runs_conditional, self.label, NO_LABEL)
+
+    @cached_property
+    def text_in_use(self) -> Tensor:
+        """[rows, d] float32: the text that the network reads in a row's first evaluation, or zeros. Only of rows with
+        a prompt."""
+        assert self.text is not None
+        return torch.where(per_row(self.runs_conditional, self.text), self.text, 0.0)
+
+    @cached_property
     def runs_weak(self) -> Tensor:
         """[rows] bool: the rows that are led away from the weak network."""
         if self.autoguidance_scale is None:

@@ -102,7 +102,8 @@ class Denoiser:
         s          where the rows arrive, which only a network that jumps reads; None is 0, the data
         x0_before  [rows, …] on the device, that only a self-conditioned network reads; None is zeros
         """
-        conditions = conditions.at(self._noise_level[t])
+        if conditions.guidance_interval is not None:
+            conditions = conditions.at(self._noise_level[t])
         s = torch.zeros_like(t) if s is None else s
         t = t.to(self.device)
         if self.jumps:
@@ -150,11 +151,9 @@ class Denoiser:
 
     def _network_condition(self, conditions: Conditions) -> Tensor:
         """The network's third argument for every row's first evaluation."""
-        nothing = self.no_condition(len(conditions))
-        column = conditions.label if self.text_width is None else conditions.text
-        return (
-            nothing if column is None else torch.where(per_row(conditions.runs_conditional, nothing), column, nothing)
-        )
+        if self.text_width is None:
+            return conditions.label_in_use
+        return self.no_condition(len(conditions)) if conditions.text is None else conditions.text_in_use
 
     def _jumped_output(self, x_t: Tensor, t: Tensor, s: Tensor, conditions: Conditions) -> Tensor:
         """The output of a network that reads s and the guidance scale."""
@@ -166,7 +165,7 @@ class Denoiser:
     def _guided_output(self, x_t: Tensor, t: Tensor, conditions: Conditions, *more: Tensor) -> Tensor:
         """The network's output, by classifier-free guidance for the rows that have it. `more`: what it reads next."""
         condition = self._network_condition(conditions)
-        both = torch.nonzero(conditions.runs_both).flatten()
+        both = conditions.rows_of_both
         hints = conditions.hints_for_cfg_batch(both)
         if not len(both):
             return self._controlled_output(x_t, t, condition.to(self.device), hints, *more)
@@ -186,8 +185,10 @@ class Denoiser:
 
     def _autoguided(self, output: Tensor, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """The output, led away from the weak network's in the rows that ask for it."""
+        if self.weak is None or conditions.autoguidance_scale is None:
+            return output
         led = torch.nonzero(conditions.runs_weak).flatten()
-        if self.weak is None or conditions.autoguidance_scale is None or not len(led):
+        if not len(led):
             return output
         rows, condition = led.to(self.device), self._network_condition(conditions)[led].to(self.device)
         weak = self.weak(x_t[rows], t[rows], condition)

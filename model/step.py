@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from model import guidance
-from model.prediction import Prediction, per_row
+from model.prediction import Prediction
 from model.sampler_spec import COLUMNS
 
 
@@ -23,7 +23,8 @@ def step(
     Written as separate products and sums on purpose: each is rounded alike whatever the size of the batch, so that a
     row's bits do not depend on its neighbours.
     """
-    column = {name: per_row(values, x) for name, values in zip(COLUMNS, coefficients.unbind(1), strict=True)}
+    columns = coefficients.view(*coefficients.shape, *[1] * (x.dim() - 1)).unbind(1)  # each to be broadcast over x
+    column = dict(zip(COLUMNS, columns, strict=True))
     x0, gradient = prediction.x0, prediction.gradient
     if gradient is not None:
         x0 = guidance.guided_x0(x0, gradient, column["x0_gradient"], prediction.clip)

@@ -1,6 +1,7 @@
 """Where the rows of one model's jobs live: one tensor for all of them, so that a tick gathers and scatters at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,20 @@ from model.conditions import Conditions
 from model.noise import normal
 from service.engine.job import Job
 from service.engine.slices import Slice
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The rows of a tick, in order.
+
+    rows        [rows] int64, of the arena
+    index       the same, on the device
+    conditions  of these rows; what follows from them is found once for as long as they are selected
+    """
+
+    rows: np.ndarray
+    index: Tensor
+    conditions: Conditions
 
 
 class Arena:
@@ -27,6 +42,7 @@ class Arena:
         self.x0 = torch.zeros_like(self.x)
         self.seed, self.plan_row = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self.conditions = Conditions.none(0)
+        self._selected: tuple[list[tuple[int, int, int]], Selection] | None = None  # last, by job, start and stop
 
     def __contains__(self, job: int) -> bool:
         return job in self._spans
@@ -49,9 +65,18 @@ class Arena:
 
     def remove(self, job: int) -> None:
         del self._spans[job]
+        self._selected = None
 
-    def rows(self, slices: Sequence[Slice]) -> np.ndarray:
-        """The rows of all slices, in order: [rows] int64."""
+    def select(self, slices: Sequence[Slice]) -> Selection:
+        """The rows of all slices. A job alone has the same ones step by step, which are found once."""
+        which = [(piece.job, piece.start, piece.stop) for piece in slices]
+        if self._selected is None or self._selected[0] != which:
+            rows = self._rows(slices)
+            index = torch.from_numpy(rows)
+            self._selected = which, Selection(rows, index.to(self.x.device), self.conditions[index].compact())
+        return self._selected[1]
+
+    def _rows(self, slices: Sequence[Slice]) -> np.ndarray:
         counts = np.array([len(piece) for piece in slices])
         starts = np.array([self._spans[piece.job].start + piece.start for piece in slices])
         return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -1,5 +1,6 @@
 """The tensors: every model, every job's rows, and what one tick does to them. Lives on the engine's thread."""
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -110,15 +111,15 @@ class Runner:
             if piece.job not in arena:  # a job takes memory when it first runs, not when it is queued
                 self._begin(piece.job, jobs[piece.job], arena)
 
-        rows = arena.rows(slices)  # of the arena
+        selection = arena.select(slices)
+        rows, index, conditions = selection.rows, selection.index, selection.conditions
         counts = [len(piece) for piece in slices]
         steps = np.repeat([piece.step for piece in slices], counts)
         plan_rows = arena.plan_row[rows] + steps
-        inverts = torch.from_numpy(self._plans.inverts[plan_rows])
-        conditions = arena.conditions[torch.from_numpy(rows)].inverting(inverts).compact()
-        index = torch.from_numpy(rows).to(self.device)
+        if (inverts := self._plans.inverts[plan_rows]).any():
+            conditions = conditions.inverting(torch.from_numpy(inverts)).compact()
         coefficients = torch.from_numpy(self._plans.coefficients[plan_rows]).to(self.device)
-        x, x0_before = arena.x[index], arena.x0[index]
+        x, x0_before = arena.x.index_select(0, index), arena.x0.index_select(0, index)
 
         t, s = (torch.from_numpy(column[plan_rows]) for column in (self._plans.t, self._plans.s))
         prediction = model.denoiser(x, t, conditions, s, x0_before)
@@ -131,9 +132,12 @@ class Runner:
             noise[torch.from_numpy(noisy).to(self.device)] = normal(seeds, numbers, model.data.shape)
 
         x, x0 = step(x, prediction, x0_before, noise, coefficients)
+        arena.x.index_copy_(0, index, x)
+        arena.x0.index_copy_(0, index, x0)
+        if math.isfinite((x - x0).abs().max().item()):  # a value that is not spreads to the difference and its maximum
+            return set()
         finite = (x.isfinite() & x0.isfinite()).flatten(1).all(1).cpu().numpy()
-        arena.x[index], arena.x0[index] = x, x0
-        return set() if finite.all() else set(np.repeat([piece.job for piece in slices], counts)[~finite].tolist())
+        return set(np.repeat([piece.job for piece in slices], counts)[~finite].tolist())
 
     def take(self, number: int) -> np.ndarray:
         """A finished job's samples, in the data's own units (see `Samples.data`); its rows are freed."""
