@@ -10,12 +10,14 @@ share. Four rules say which of its jobs, all in device-seconds, so that models o
    slowdown (time taken over time needed) least (Hyytiä 2012, "SPTP"): little left goes before much, and a job
    that was short from the start before the last steps of a long one.
 2. The oldest job never falls behind a quarter of the speed that it would have if its key's jobs were the only ones.
-3. Ticks are as large as pays (the speed curve's knee), but while a job waits beside others of many more steps they are
-   kept small enough for it to be done in a small multiple of the time that it would take alone.
+3. Ticks are as large as pays (the speed curve's knee), but where all other jobs have many more steps, a short one
+   bounds them: while it waits, so that it is done in a small multiple of the time that it would take alone; and for a
+   while after it, so that the next one waits for the tick in hand for a part of that time only.
 4. Background jobs run where no other job waits, and in room that others leave in a tick. When others leave none for
    long, they still get a tenth of the device. The other rules do not see them.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +29,30 @@ from service.engine.speed_curve import SpeedCurve
 OLDEST_SHARE = 0.3  # what is aimed at, so that a quarter is kept
 MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise counts
 FAR_BEHIND = 8  # steps
-AIM = 2.25  # times its time alone: for when a short job is meant to be done beside much longer ones …
+AIM = 1.5  # times its time alone: for when a short job is meant to be done beside much longer ones, once it came …
 PROMISE = 3.0  # … and past which it is late anyway, and ticks shrink for it no more
 LOOK_AGAIN_EVERY = 32  # ticks, after which another size is tried: what is never run is never learned …
 LOOK_AGAIN_FROM = 0.25  # of the knee: what is smaller is not worth the time
 BACKGROUND_SHARE = 0.1  # of the device, which background jobs get in any case …
 BACKGROUND_PATIENCE = 2.0  # device-seconds that they may fall behind it before another job waits for them
 SHARED_TICK = 1.05  # times its seconds: what a tick may take with background rows in it
-VISITED_FOR = 10.0  # device-seconds after another job in which background ticks stay small: more may come …
-VISITS = 256  # the last ones, of which the shortest counts …
-HELD_UP = 0.15  # of its time alone: what a background tick may take, if the smallest batch does not take more
+VISITED_FOR = 10.0  # device-seconds after a job in which the ticks that the next one would wait for stay small …
+VISITS = 64  # the last ones, of which the shortest counts …
+HELD_UP = 0.25  # of its time alone: what a tick of much longer jobs may take …
+HELD_UP_IN_BACKGROUND = 0.15  # … and one of background jobs, if the smallest batch does not take more
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A job that is not in the background came or went.
+
+    when     in device-seconds
+    seconds  that it would take alone
+    """
+
+    when: float
+    steps: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,7 @@ class Scheduler:
         self._shares = FairShares()  # of the keys of `_jobs`
         self._owed: dict[str, float] = {}  # device-seconds, to each key's oldest job
         self._background_owed = 0.0  # device-seconds, to all background jobs together
-        # When jobs that are not in the background came or went, and their seconds alone.
-        self._visits: deque[tuple[float, float]] = deque(maxlen=VISITS)
+        self._visits: deque[Visit] = deque(maxlen=VISITS)
         self._ticks = 0
 
     def __bool__(self) -> bool:
@@ -98,7 +113,7 @@ class Scheduler:
             if was_idle:
                 self._owed[key] = 0.0
             self._jobs[number] = job
-            self._visits.append((self._now, self._seconds_alone(job)))
+            self._visits.append(Visit(self._now, job.steps, self._seconds_alone(job)))
 
     def remove(self, number: int) -> None:
         """Forget a job's rows; nothing happens where it has none."""
@@ -107,7 +122,7 @@ class Scheduler:
             if self._oldest(job.key) is job:
                 self._owed[job.key] = 0.0  # a debt ends with its creditor
             del self._jobs[number]
-            self._visits.append((self._now, self._seconds_alone(job)))
+            self._visits.append(Visit(self._now, job.steps, self._seconds_alone(job)))
         if self._background.pop(number, None) is not None and not self._background:
             self._background_owed = 0.0
 
@@ -124,16 +139,17 @@ class Scheduler:
         oldest, owed = self._oldest(key), self._owed[key]
         leader = oldest if owed > 0 else by_turn[0]
         curve = self._curves[leader.model]
-        size = self._size(leader.model, order)
+        size, promised = self._size(leader.model, order)
         overtaken = by_turn[0].steps * MUCH_LONGER <= oldest.steps
         if overtaken and owed > FAR_BEHIND * self._seconds_a_pass(oldest):
             # In ticks larger than this the debt would grow faster than it is paid off.
             size = min(size, curve.largest_within(self._seconds_a_pass(oldest) / OLDEST_SHARE))
-        size = max(size, curve.size_for(leader.most))
-        chosen: list[Slice] = []
-        room = size
-        for job in [leader, *(job for job in by_turn if job is not leader)]:
-            if job.model == leader.model and room >= job.least:
+        others = promised if leader is not by_turn[0] else 0  # a debt is paid beside the short jobs, not before them
+        size = max(size, curve.size_for(leader.most + others))
+        chosen = leader.take(max(leader.most, size - others))
+        room = size - leader.evaluations(chosen)
+        for job in by_turn:
+            if job is not leader and job.model == leader.model and room >= job.least:
                 taken = job.take(room)
                 room -= job.evaluations(taken)
                 chosen += taken
@@ -146,10 +162,8 @@ class Scheduler:
         shortest of them up by a small part of its time, or by the smallest batch."""
         first = next(iter(self._background.values()))
         curve = self._curves[first.model]
-        size = self._efficient_size(curve)
-        visits = [seconds for when, seconds in self._visits if self._now - when < VISITED_FOR]
-        if visits:
-            size = min(size, curve.largest_within(HELD_UP * min(visits)))
+        held_up = HELD_UP_IN_BACKGROUND * self._shortest_visit(math.inf)
+        size = min(self._efficient_size(curve), curve.largest_within(held_up))
         return self._tick(first.model, [], 0, max(size, curve.size_for(first.most)))
 
     def _tick(self, model: str, chosen: list[Slice], network_evaluations: int, size: int) -> Tick:
@@ -187,21 +201,28 @@ class Scheduler:
         job = self._jobs[number]
         return job.steps - job.steps_left
 
-    def _size(self, model: str, order: list[WaitingJob]) -> int:
-        """How large a tick of this model may be now: rule 3."""
+    def _size(self, model: str, order: list[WaitingJob]) -> tuple[int, int]:
+        """How large a tick of this model may be now, and how much of it is promised to short jobs: rule 3."""
         curve = self._curves[model]
         shortest = order[0]
         company = [job for job in order if job.steps < MUCH_LONGER * shortest.steps]
         if len(company) == len(order):
-            return self._efficient_size(curve)
+            held_up = HELD_UP * self._shortest_visit(shortest.steps / MUCH_LONGER)
+            return min(self._efficient_size(curve), curve.largest_within(held_up)), 0
         its_curve = self._curves[shortest.model]
         rows = sum(job.pass_evaluations for job in company if job.model == shortest.model)
         needed = its_curve.size_for(min(rows, its_curve.knee))
         alone, waited = self._seconds_alone(shortest), self._now - shortest.added
         if waited + shortest.steps_left * its_curve.seconds(needed) > PROMISE * alone:
-            return curve.knee
-        allowed = (AIM * alone - waited) / shortest.steps_left
-        return max(curve.largest_within(allowed), needed if model == shortest.model else 0)
+            return curve.knee, 0
+        allowed = curve.largest_within((AIM * alone - waited) / shortest.steps_left)
+        promised = needed if model == shortest.model else 0
+        return max(allowed, promised), promised
+
+    def _shortest_visit(self, steps: float) -> float:
+        """Seconds alone of the shortest job, of at most so many steps, that was there of late; infinite for none."""
+        visits = (visit for visit in self._visits if self._now - visit.when < VISITED_FOR and visit.steps <= steps)
+        return min((visit.seconds for visit in visits), default=math.inf)
 
     def _efficient_size(self, curve: SpeedCurve) -> int:
         """The knee, and now and then another size."""

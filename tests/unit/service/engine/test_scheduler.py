@@ -11,6 +11,7 @@ from service.engine.scheduler import (
     BACKGROUND_PATIENCE,
     BACKGROUND_SHARE,
     HELD_UP,
+    HELD_UP_IN_BACKGROUND,
     PROMISE,
     SHARED_TICK,
     VISITED_FOR,
@@ -22,12 +23,20 @@ from service.engine.speed_curve import SpeedCurve
 # Milliseconds a pass, as measured of a small UNet on two cores in bfloat16.
 UNET = {4: 0.0101, 8: 0.0108, 12: 0.0142, 16: 0.0175, 24: 0.0244, 32: 0.0316, 48: 0.0444, 64: 0.0602}
 # Not measured: of a backend that takes any size, down to one row.
-ANY_SIZE = {1: 0.0035, 2: 0.0052, 4: 0.0086, 8: 0.0155, 16: 0.029, 32: 0.0565}
+ANY_SIZE = {1: 0.0035, 2: 0.0052, 4: 0.0086, 8: 0.0155, 16: 0.029, 32: 0.0565, 64: 0.112}
 MLP = {64: 0.0004, 256: 0.001, 1024: 0.0032}
 
 
 def curves(**seconds: dict[int, float]) -> dict[str, SpeedCurve]:
     return {name: SpeedCurve(of) for name, of in seconds.items()}
+
+
+def images(seconds: dict[int, float]) -> dict[str, SpeedCurve]:
+    """One model `m`, which takes any size where one is known of."""
+    return {"m": SpeedCurve(seconds, any_size=1 in seconds)}
+
+
+both_curves = pytest.mark.parametrize("seconds", [UNET, ANY_SIZE], ids=["sizes", "any"])
 
 
 def even(size: int) -> dict[str, SpeedCurve]:
@@ -36,10 +45,13 @@ def even(size: int) -> dict[str, SpeedCurve]:
 
 
 class Device:
-    """Runs a scheduler's ticks one after the other."""
+    """Runs a scheduler's ticks one after the other. `unsteady`: they take longer than the curve says, by so much on
+    average, and the curve learns from them."""
 
-    def __init__(self, of: dict[str, SpeedCurve]):
-        self.curves = of
+    def __init__(self, of: dict[str, SpeedCurve], unsteady: float = 0.0):
+        self.curves, self.unsteady = of, unsteady
+        self.truth = {name: SpeedCurve(curve._seconds, any_size=curve.any_size) for name, curve in of.items()}
+        self.evaluations = 0
         self.scheduler = Scheduler(of)
         self.now = 0.0
         self._numbers = itertools.count()
@@ -54,8 +66,12 @@ class Device:
 
     def tick(self) -> Tick:
         tick = self.scheduler.next_tick()
-        seconds = self.curves[tick.model].seconds(tick.size)
+        seconds = self.truth[tick.model].seconds(tick.size)
+        if self.unsteady:
+            seconds *= 1 + random.uniform(0, 2 * self.unsteady)
+            self.curves[tick.model].learn(tick.size, seconds, idle=tick.idle)
         self.now += seconds
+        self.evaluations += tick.network_evaluations
         for number in self.scheduler.advance(tick, seconds):
             self.took[number] = self.now - self.came[number]
         return tick
@@ -126,9 +142,9 @@ def test_little_left_goes_before_much_and_short_jobs_before_the_end_of_long_ones
     assert longer not in device.took
 
 
-def saturated(of: dict[str, SpeedCurve], model="m", rows=1, steps=1000, jobs=200) -> Device:
+def saturated(of: dict[str, SpeedCurve], model="m", rows=1, steps=1000, jobs=200, unsteady=0.0) -> Device:
     """A device with long jobs at every stage of their lives, more than fit."""
-    device = Device(of)
+    device = Device(of, unsteady)
     for _ in range(jobs):
         device.ask(model, rows=rows, steps=steps)
         for _ in range(random.randint(0, 20)):
@@ -136,30 +152,64 @@ def saturated(of: dict[str, SpeedCurve], model="m", rows=1, steps=1000, jobs=200
     return device
 
 
-@pytest.mark.parametrize("rows", [1, 64])
-def test_a_short_request_among_saturating_long_ones_takes_at_most_three_times_its_time_alone(rows):
+@pytest.mark.parametrize(
+    ("seconds", "rows", "unsteady"), [(UNET, 1, 0.1), (UNET, 64, 0.0), (ANY_SIZE, 1, 0.1), (ANY_SIZE, 64, 0.1)]
+)
+def test_a_short_request_among_saturating_long_ones_takes_at_most_twice_its_time_alone(seconds, rows, unsteady):
+    """At the 99th percentile, from any moment on: the tick in hand is waited for."""
     random.seed(rows)
-    of = curves(m=UNET)
-    device, expected = saturated(of, rows=rows), alone(of, steps=10)
+    device, expected = (
+        saturated(images(seconds), rows=rows, jobs=50, unsteady=unsteady),
+        alone(images(seconds), steps=10),
+    )
     slowdowns = []
-    for _ in range(300):
-        for _ in range(random.randint(1, 60)):
+    for _ in range(60):
+        came = device.now + random.uniform(0, 0.2)
+        while device.now < came:
             device.tick()
-        slowdowns.append(device.finish(device.ask(steps=10)) / expected)
-        device.ask(rows=rows, steps=1000)
+        short = device.ask(steps=10)
+        device.came[short] = came
+        slowdowns.append(device.finish(short) / expected)
+        while len(device.came) - len(device.took) < 50:
+            device.ask(rows=rows, steps=1000)
     slowdowns.sort()
-    assert slowdowns[int(0.99 * len(slowdowns))] <= PROMISE - 0.3  # what is left is for the tick in hand when it came
+    assert slowdowns[58] <= 2.0
 
 
-def test_a_long_request_under_a_stream_of_short_ones_keeps_a_quarter_of_its_speed():
-    of = curves(m=UNET)
-    device = Device(of)
+@both_curves
+def test_a_long_request_under_a_stream_of_short_ones_keeps_a_quarter_of_its_speed(seconds):
+    device = Device(images(seconds))
     long = device.ask(steps=1000)
     while long not in device.took:
-        while len(device.came) - len(device.took) < 100:
+        while len(device.came) - len(device.took) < 65:
             device.ask(steps=10)
         device.tick()
-    assert device.took[long] <= 4.1 * alone(of, steps=1000)
+    assert device.took[long] <= 4.0 * alone(images(seconds), steps=1000)
+
+
+@both_curves
+def test_a_saturating_mixed_load_keeps_the_device_nearly_as_busy_as_it_can_be(seconds):
+    random.seed(6)
+    device = Device(images(seconds))
+    for _ in range(300):
+        while len(device.came) - len(device.took) < 32:
+            device.ask(rows=random.choice([1, 2, 4, 8, 16, 32, 64]), steps=random.choice([5, 10, 10, 20, 20, 50]))
+        device.tick()
+    assert device.evaluations / device.now >= 0.95 * max(device.truth["m"].rates.values())
+
+
+@both_curves
+def test_for_a_while_after_a_short_request_the_next_one_would_not_wait_long_for_a_tick_of_long_ones(seconds):
+    random.seed(7)
+    of = images(seconds)
+    device = saturated(of, jobs=50)
+    device.finish(device.ask(steps=10))
+    longest = max(of["m"].seconds(device.tick().size) for _ in range(100))
+    assert of["m"].seconds(4) <= longest <= HELD_UP * alone(images(seconds), steps=10)
+    until = device.now + VISITED_FOR
+    while device.now < until:
+        device.tick()
+    assert device.tick().size == of["m"].knee
 
 
 def test_models_share_the_device_by_the_same_rules():
@@ -327,7 +377,7 @@ def test_a_request_overtakes_background_jobs_and_waits_for_the_tick_in_hand_alon
     number = device.ask(steps=25)
     assert device.finish(number) <= SHARED_TICK * expected
     assert device.tick().size == 32, "while requests come, the tick that the next one has to wait for is small"
-    assert of["m"].seconds(32) <= HELD_UP * expected < of["m"].seconds(48)
+    assert of["m"].seconds(32) <= HELD_UP_IN_BACKGROUND * expected < of["m"].seconds(48)
     device.finish(device.ask(steps=2))
     assert device.tick().size == 4, "the shortest of them counts, and no batch is smaller"
     for _ in range(int(VISITED_FOR / of["m"].seconds(4)) + 1):
