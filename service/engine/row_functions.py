@@ -20,6 +20,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.compilation import compiled
+from model.networks import NetworkConfig
 from model.precision import choose_precision
 from service.engine.buckets import BucketedNetwork, default_sizes
 from service.engine.options import WantedBackend, WantedPrecision
@@ -98,9 +99,12 @@ class RowFunctions:
     ):
         self._device, self._backend, self._threads, self._torch_threads = device, backend, threads, torch_threads
         self._compile, self._sizes = compile, sizes
+        # By the layers of a network: others with the same ones take as long, and a server has seconds to start in.
+        self._seconds: dict[tuple[NetworkConfig, tuple[int, ...], Precision], Mapping[int, float]] = {}
 
     def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
-        """Make it ready, and time it if it is a model's network. Weights that are on disk are read for this only.
+        """Make it ready, and time it if it is the first model's network of its layers. Weights that are on disk are
+        read for this only.
 
         Yields after each pass, so that the rows of other models need not wait.
         """
@@ -111,8 +115,12 @@ class RowFunctions:
             found = yield from self._first_usable(checkpoint, precision)
             if found is not None:
                 function, runs_in = found
-                is_model = isinstance(checkpoint, DenoiserCheckpoint)
-                seconds = (yield from self._timed(function, checkpoint)) if is_model else {}
+                seconds: Mapping[int, float] = {}
+                if isinstance(checkpoint, DenoiserCheckpoint):
+                    layers = checkpoint.config.network, checkpoint.data.shape, runs_in
+                    if layers not in self._seconds:
+                        self._seconds[layers] = yield from self._timed(function, checkpoint)
+                    seconds = self._seconds[layers]
                 return ReadyFunction(function, "onnx", runs_in, seconds)
         by_torch_in: TorchPrecision = "bfloat16" if precision == "bfloat16" else "float32"
         torch.set_num_threads(self._torch_threads)  # of this thread

@@ -21,6 +21,7 @@ from model.sampling_loop import sample
 from service.engine.engine import Engine
 from service.engine.job import Job
 from service.engine.options import EngineOptions
+from service.engine.row_functions import ReadyFunction, RowFunctions
 from service.engine.served_model import Served
 from service.metrics import Metrics
 from tests.waiting import wait_for
@@ -134,3 +135,19 @@ def test_rows_do_not_wait_for_a_session_that_is_being_made(engine, monkeypatch):
 
 def test_a_model_whose_graph_is_made_meanwhile_is_another_one_for_a_reload():
     assert Served(SPIRAL).key == Served(replace(SPIRAL)).key != Served(replace(SPIRAL, graph=None)).key
+
+
+def test_networks_of_the_same_layers_are_timed_once():
+    functions = RowFunctions(torch.device("cpu"), "onnx", 1, 1, False)
+
+    def ready(name: str) -> ReadyFunction:
+        passes = functions.ready(load_checkpoint(CHECKPOINTS / name), "float32")
+        while True:
+            try:
+                next(passes)
+            except StopIteration as end:
+                return end.value
+
+    spiral, gaussian = ready("spiral-ddpm"), ready("gaussian-ddpm")
+    assert ready("spiral-cfg").seconds is spiral.seconds and set(spiral.seconds) == set(gaussian.seconds)
+    assert gaussian.seconds is not spiral.seconds
