@@ -17,7 +17,6 @@ share. Four rules say which of its jobs, all in device-seconds, so that models o
    long, they still get a tenth of the device. The other rules do not see them.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -162,7 +161,7 @@ class Scheduler:
         shortest of them up by a small part of its time, or by the smallest batch."""
         first = next(iter(self._background.values()))
         curve = self._curves[first.model]
-        held_up = HELD_UP_IN_BACKGROUND * self._shortest_visit(math.inf)
+        held_up = HELD_UP_IN_BACKGROUND * self._shortest_visit()
         size = min(self._efficient_size(curve), curve.largest_within(held_up))
         return self._tick(first.model, [], 0, max(size, curve.size_for(first.most)))
 
@@ -219,10 +218,10 @@ class Scheduler:
         promised = needed if model == shortest.model else 0
         return max(allowed, promised), promised
 
-    def _shortest_visit(self, steps: float) -> float:
+    def _shortest_visit(self, steps: float = float("inf")) -> float:
         """Seconds alone of the shortest job, of at most so many steps, that was there of late; infinite for none."""
         visits = (visit for visit in self._visits if self._now - visit.when < VISITED_FOR and visit.steps <= steps)
-        return min((visit.seconds for visit in visits), default=math.inf)
+        return min((visit.seconds for visit in visits), default=float("inf"))
 
     def _efficient_size(self, curve: SpeedCurve) -> int:
         """The knee, and now and then another size."""
