@@ -23,6 +23,7 @@ import structlog
 
 from service.engine.backlog import Ahead
 from service.engine.devices import parse_devices
+from service.engine.in_use import ModelsInUse
 from service.engine.inbox import Awaited, Cancel, Load, OnPreview, Retire, Ticket
 from service.engine.job import (
     DeadlinePassed,
@@ -63,7 +64,8 @@ class Engine:
         self._metrics = metrics
         devices = parse_devices(options.device)
         torch_threads = min((len(one.cores) for one in devices if one.cores), default=options.threads)
-        self._workers = [Worker(device, models, options, metrics, torch_threads) for device in devices]
+        self._in_use = ModelsInUse()
+        self._workers = [Worker(device, models, options, metrics, torch_threads, self._in_use) for device in devices]
         self._numbers = itertools.count()
         self._draining = False
         self._retiring: set[str] = set()  # so that nothing is accepted behind a Retire
@@ -132,6 +134,8 @@ class Engine:
             loop.create_future(), loop, next(self._numbers), job, on_preview, time.monotonic(),
             network_evaluations_left=job.network_evaluations, key=key, background=background,
         )  # fmt: skip
+        if job.model in self._retiring:
+            raise EngineStopped(f"the model {job.model} is not there: it was just replaced")
         holders = self._holders(job, background)
         worker = holders[0]
         if background:
@@ -147,7 +151,7 @@ class Engine:
         takers = [one for one in self._workers if one.loaded and not one.ended and not one.aborted]
         if not takers:
             raise EngineStopped("the engine takes no work: it is loading or dead")
-        holders = [one for one in takers if job.model in one.models and job.model not in self._retiring]
+        holders = [one for one in takers if job.model in one.models]
         if not holders:
             raise EngineStopped(f"the model {job.model} is not there: it was just replaced, or could not be made ready")
         if len(holders) == 1:
@@ -184,11 +188,19 @@ class Engine:
         raise refusal
 
     def _send(self, awaited: Ticket | Load | Retire, worker: Worker) -> None:
+        if isinstance(awaited, Ticket):
+            self._in_use.add(awaited.number, awaited.job.model)
         self._waiting[awaited] = worker
-        awaited.future.add_done_callback(lambda _: self._waiting.pop(awaited))
+        awaited.future.add_done_callback(lambda _: self._answered(awaited))
         worker.inbox.put(awaited)
         if worker.ended:  # since it was chosen: its thread may not have seen this
             _lose(awaited)
+
+    def _answered(self, awaited: Awaited[Any]) -> None:
+        self._waiting.pop(awaited)
+        lost = not awaited.future.cancelled() and isinstance(awaited.future.exception(), WorkerLost)
+        if isinstance(awaited, Ticket) and not lost:  # a lost one is run again
+            self._in_use.done(awaited.number)
 
     async def result(self, ticket: Ticket) -> Samples:
         """The job's samples. Cancelling this frees its rows at the next tick.
@@ -211,6 +223,7 @@ class Engine:
                 self._metrics.cancelled.inc()
             raise
         finally:
+            self._in_use.done(ticket.number)  # also where it was lost and is not run again
             ticket.key.use(ticket.used - ticket.charged)
 
     async def _given_again(self, lost: Ticket) -> Ticket:

@@ -14,8 +14,9 @@ import torch
 from service.engine.backlog import Backlog
 from service.engine.devices import Device
 from service.engine.hardware import choose_device, stay_on
+from service.engine.in_use import ModelsInUse
 from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
-from service.engine.job import EngineStopped, JobFailed, Samples, WorkerLost
+from service.engine.job import JobFailed, Samples, WorkerLost
 from service.engine.options import EngineOptions
 from service.engine.row_functions import RowFunctions, choose_backend
 from service.engine.runner import Runner
@@ -40,10 +41,12 @@ class Worker:
     """
 
     def __init__(
-        self, device: Device, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics, torch_threads: int
-    ):
-        """`torch_threads` are those of every worker, for they change the bits of a row."""
+        self, device: Device, models: Mapping[str, Served], options: EngineOptions, metrics: Metrics,
+        torch_threads: int, in_use: ModelsInUse,
+    ):  # fmt: skip
+        """`torch_threads` are those of every worker, for they change the bits of a row. All workers share `in_use`."""
         self._options, self._metrics, self._to_begin_with = options, metrics, models
+        self._in_use = in_use
         self._cores, self._torch_threads = device.cores, torch_threads
         self._device = torch.device(choose_device(device.for_torch, options.backend))
         self.name = device.name if device.cores else str(self._device)
@@ -158,10 +161,7 @@ class Worker:
 
     def _obey(self, command: Ticket | Cancel | Load | Retire | None) -> None:
         if isinstance(command, Ticket):
-            job = command.job
-            if job.model not in self.models:  # it came from a worker that was lost, and the model was let go of here
-                return command.answer(EngineStopped(f"the model {job.model} was just replaced"))
-            self._tickets[command.number] = command
+            job, self._tickets[command.number] = command.job, command
             self._scheduler.add(
                 command.number, job.model, rows=len(job), network_evaluations_by_step=job.network_evaluations_by_step,
                 key=command.key.name, share=command.key.share, background=command.background,
@@ -192,8 +192,9 @@ class Worker:
             command.answer(error)
 
     def _let_go(self) -> None:
-        """Of retired models that nothing is left to do for."""
-        for key in self._retired.keys() - {ticket.job.model for ticket in self._tickets.values()}:
+        """Of retired models that nothing is left to do for, here or on another worker, which may be lost."""
+        here = {ticket.job.model for ticket in self._tickets.values()}
+        for key in [one for one in self._retired if one not in here and one not in self._in_use]:
             if key in self.models:
                 log.info("model retired", model=self._runner.models[key].name)
                 self.models = {other: model for other, model in self.models.items() if other != key}
@@ -289,8 +290,8 @@ class Worker:
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
         self.ended = True
-        left: list[Awaited[Any]] = [*self._tickets.values(), *(command for command, _ in self._loading)]
-        left += chain.from_iterable(self._retired.values())
+        loading, retired = (command for command, _ in self._loading), chain(*self._retired.values())
+        left: list[Awaited[Any]] = [*self._tickets.values(), *loading, *retired]
         while not self.inbox.empty():  # nobody else takes commands
             command = self.inbox.get()
             if isinstance(command, Awaited):

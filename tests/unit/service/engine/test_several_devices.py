@@ -119,6 +119,40 @@ def test_a_job_that_two_workers_died_of_is_not_given_a_third(engine):
     assert engine.snapshot().ready
 
 
+def test_a_worker_that_dies_during_a_reload_loses_no_job_of_the_model_that_was_replaced(engine):
+    """The other worker has nothing to do for that model, and keeps it until nobody needs it."""
+    first, second = engine._workers
+    job = make_job(n=2, steps=3)
+    expected = asyncio.run(engine.sample(job))
+    other = make_job(n=64, steps=50)
+    second.backlog.add(-1, other)  # so that the job goes to the first
+    told = threading.Event()
+
+    def die(*_):
+        told.wait(30)
+        raise SystemExit("killed")
+
+    first._runner.tick = die
+
+    async def scenario():
+        ticket = engine.submit(job)
+        second.backlog.done(-1, other.network_evaluations)
+        retired = engine.retire("images")
+        with pytest.raises(EngineStopped, match="just replaced"):
+            engine.submit(job)
+        loaded = engine.load("new", Served(CHECKPOINTS["images"]))
+        await asyncio.to_thread(wait_for, lambda: "images" in second._retired or "images" not in second.models)
+        told.set()
+        answer = await engine.result(ticket)
+        await asyncio.gather(retired, loaded)
+        return answer, await engine.sample(replace(job, model="new"))
+
+    for answer in asyncio.run(asyncio.wait_for(scenario(), 60)):
+        np.testing.assert_array_equal(answer.data, expected.data)
+    assert first.ended and set(second.models) == {"points", "new"}
+    assert "images" not in engine._in_use
+
+
 def test_threads_stay_on_their_cores(engine):
     for worker, core in zip(engine._workers, CORES, strict=False):
         assert os.sched_getaffinity(worker._thread.native_id) == {core}
