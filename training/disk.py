@@ -31,13 +31,19 @@ def need_space(runs: Path, checkpoints: Path, network: nn.Module) -> None:
     A new state is written beside the old one, which is then deleted.
     """
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    for folder, needed, option in (
-        (runs, 2 * STATE * parameters + SPARE, "--runs"),
-        (checkpoints, 4 * parameters + SPARE, "--checkpoints"),
-    ):
-        free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise RecipeError(
-                f"{folder}: {needed / 2**20:,.0f} MB are needed there and {free / 2**20:,.0f} MB are free: make room, "
-                f"or give a folder on another disk by {option}"
-            )
+    _need_bytes(runs, 2 * STATE * parameters, "--runs")
+    need_space_of_checkpoint(checkpoints, network)
+
+
+def need_space_of_checkpoint(checkpoints: Path, network: nn.Module) -> None:
+    """Raises RecipeError if the network's checkpoint does not fit on the disk."""
+    _need_bytes(checkpoints, 4 * sum(tensor.numel() for tensor in network.state_dict().values()), "--checkpoints")
+
+
+def _need_bytes(folder: Path, needed: int, option: str) -> None:
+    needed, free = needed + SPARE, shutil.disk_usage(folder).free
+    if free < needed:
+        raise RecipeError(
+            f"{folder}: {needed / 2**20:,.0f} MB are needed there and {free / 2**20:,.0f} MB are free: make room, "
+            f"or give a folder on another disk by {option}"
+        )

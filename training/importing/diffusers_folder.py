@@ -48,7 +48,8 @@ def read_diffusers_folder(folder: Path, options: ImportOptions) -> ImportedModel
     if (folder / PIPELINE).is_file():
         pipeline = _checked_pipeline(folder)
         # Pipelines of diffusers' first versions have no folder for each part.
-        network = folder / "unet" if (folder / "unet").is_dir() else folder
+        flat = not (folder / "unet").is_dir() and (folder / NETWORK).is_file()
+        network = folder if flat else folder / "unet"
         scheduler = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     else:
         network, scheduler = folder, folder

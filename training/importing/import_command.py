@@ -14,6 +14,7 @@ from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.networks.adapters import MissingExtra
 from model.networks.without_memory import without_memory
 from training.card.card import write_denoiser_card
+from training.disk import need_space_of_checkpoint, need_writable
 from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, read_diffusers_folder
 from training.importing.guided_diffusion_file import FIRST_TENSORS, read_guided_file
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused
@@ -34,7 +35,8 @@ def import_model(
 
     finish  adds to the folder before it is renamed
 
-    Raises ImportRefused, CheckpointError or OSError, and leaves nothing behind then.
+    Raises ImportRefused, CheckpointError, OSError, or RecipeError where nothing can be written, and leaves nothing
+    behind then.
     """
     target = checkpoints / options.name
     if os.path.lexists(target):
@@ -43,6 +45,8 @@ def import_model(
     _refuse_other_data(imported.config, checkpoints)
     network = _network(imported)
     _try(network, imported.config)
+    need_writable(checkpoints, "give another folder by --checkpoints")
+    need_space_of_checkpoint(checkpoints, network)
     with written_whole(target) as folder:
         save_checkpoint(folder, imported.config, network)
         write_denoiser_card(folder, imported.config)

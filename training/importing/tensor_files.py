@@ -13,14 +13,18 @@ from torch import Tensor
 
 from training.importing.imported import ImportRefused
 
+BEGINNING = 64  # bytes of a file, which tell a web page
+FETCH_AGAIN = "the download is not whole, perhaps: fetch it again"
+
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a PyTorch file that has nothing else. Raises ImportRefused."""
+    _refuse_no_tensors(path)
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise ImportRefused(f"{path}: cannot be read: {error}") from error
+            raise ImportRefused(f"{path}: is no whole file of safetensors ({error}): fetch it again") from error
     document = read_pickle(path)
     if not is_state(document):
         raise ImportRefused(f"{path}: holds something else than a network's tensors by name")
@@ -36,6 +40,7 @@ def is_state(document: Any) -> TypeGuard[Mapping[str, Tensor]]:
 
 def read_pickle(path: Path) -> Any:
     """A PyTorch file's tensors, numbers, texts, lists and dictionaries; nothing in it is run. Raises ImportRefused."""
+    _refuse_no_tensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -46,6 +51,25 @@ def read_pickle(path: Path) -> Any:
     except Exception as error:  # a broken file makes the unpickler raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImportRefused(f"{path}: cannot be read: {reason}") from error
+
+
+def _refuse_no_tensors(path: Path) -> None:
+    """Raises ImportRefused where the file is what a download has left in the place of tensors."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(BEGINNING).lstrip().lower()
+    except FileNotFoundError as error:
+        raise ImportRefused(f"{path}: is missing; {FETCH_AGAIN}") from error
+    except OSError as error:
+        raise ImportRefused(f"{path}: cannot be read: {error.strerror}; make it readable for you") from error
+    if not beginning:
+        raise ImportRefused(f"{path}: is empty; {FETCH_AGAIN}")
+    if beginning.startswith(b"version https://git-lfs"):
+        raise ImportRefused(f"{path}: is a pointer of Git LFS: `git lfs pull` there fetches the file itself")
+    if beginning.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ImportRefused(
+            f"{path}: is a web page: fetch the file itself, by `hf download` or by an address with /resolve/ in it"
+        )
 
 
 def read_folder_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
@@ -64,7 +88,11 @@ def read_folder_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
             return _read_shards(variants[0]) if variants[0].suffix == ".json" else read_tensors(variants[0])
         if variants:
             raise ImportRefused(f"{folder}: several variants of its weights: keep one of {_names(variants)}")
-    raise ImportRefused(f"{folder}: has no {stem}.safetensors and no {stem}.bin")
+    if any(folder.glob(f"{stem}-*-of-*")):
+        raise ImportRefused(
+            f"{folder}: has shards, and no {stem}.safetensors.index.json that lists them; {FETCH_AGAIN}"
+        )
+    raise ImportRefused(f"{folder}: has no {stem}.safetensors and no {stem}.bin; {FETCH_AGAIN}")
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
@@ -89,10 +117,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises ImportRefused."""
     try:
         document = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ImportRefused(f"{path}: is missing; {FETCH_AGAIN}") from error
     except OSError as error:
-        raise ImportRefused(f"{path}: cannot be read: {error.strerror}") from error
+        raise ImportRefused(f"{path}: cannot be read: {error.strerror}; make it readable for you") from error
     except (ValueError, RecursionError) as error:
-        raise ImportRefused(f"{path}: is no JSON: {error}") from error
+        raise ImportRefused(f"{path}: is no JSON ({error}); {FETCH_AGAIN}") from error
     if not isinstance(document, dict):
         raise ImportRefused(f"{path}: is no JSON object")
     return document

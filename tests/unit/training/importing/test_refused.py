@@ -24,6 +24,7 @@ from training.data.training_set import DataError
 from training.importing import import_command
 from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions, ImportRefused
+from training.recipe import RecipeError
 
 WEIGHTS = "unet/diffusion_pytorch_model"
 
@@ -131,7 +132,7 @@ def test_missing_extra_and_infinite_tensors(pipeline, tmp_path):
     save_file(whole | {"conv_in.bias": whole["conv_in.bias"].to(torch.int8)}, path)  # quantised, for example
     refused(pipeline, tmp_path, "not finite numbers: unet.conv_in.bias")
     path.write_bytes(path.read_bytes()[:-10])
-    refused(pipeline, tmp_path, "cannot be read")
+    refused(pipeline, tmp_path, "is no whole file of safetensors .*: fetch it again")
     path.unlink()
     refused(pipeline, tmp_path, "has no diffusion_pytorch_model.safetensors")
 
@@ -160,7 +161,7 @@ def test_a_pickle_that_is_broken(pipeline, tmp_path):
     content = pickled.read_bytes()
     for broken in (b"", content[:-10], content[:1000], b"\x80\x02.", b"<html>", bytes(1000)):
         pickled.write_bytes(broken)
-        refused(pipeline, tmp_path, "cannot be read|no pickle at all")
+        refused(pipeline, tmp_path, "cannot be read|no pickle at all|is empty; .*fetch it again|is a web page")
 
 
 def test_a_pickle_of_tensors_gives_the_same_as_safetensors(pipeline, tmp_path):
@@ -196,7 +197,7 @@ def test_shards_are_joined_and_stay_in_their_folder(pipeline, tmp_path):
         index.write_text(json.dumps({"weight_map": weight_map | wrong}))
         refused(pipeline, tmp_path, "disagree about")
     index.write_text(json.dumps({"weight_map": weight_map | {"more": "three.safetensors"}}))
-    refused(pipeline, tmp_path, "three.safetensors: cannot be read")
+    refused(pipeline, tmp_path, "three.safetensors: is missing; .*: fetch it again")
     index.write_text(json.dumps({"weight_map": weight_map}))
     import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
     index.rename(pipeline / f"{WEIGHTS}.safetensors.index.fp16.json")  # as diffusers names it of a variant
@@ -217,7 +218,7 @@ def test_weights_in_half_precision_and_links_as_in_the_hubs_cache(pipeline, tmp_
     refused(pipeline, tmp_path / "other", r"several variants of its weights: keep one of .*ema.*fp16")
     (pipeline / f"{WEIGHTS}.ema.safetensors").unlink()
     (tmp_path / "blob").unlink()
-    refused(pipeline, tmp_path / "other", r"cannot be read|has no diffusion_pytorch_model")
+    refused(pipeline, tmp_path / "other", r"is missing; .*fetch it again|has no diffusion_pytorch_model")
 
 
 def test_what_is_no_model(tmp_path):
@@ -248,6 +249,41 @@ def test_a_name_of_the_data_that_others_have(pipeline, tmp_path):
         import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own", dataset="mnist"))
     import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own", dataset="cifar"))
     import_model(pipeline, tmp_path / "checkpoints", ImportOptions("other", dataset="cifar"))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty; the download is not whole, perhaps: fetch it again"),
+        (b"\n<!DOCTYPE html><html><title>Sign in", "is a web page: fetch the file itself, by `hf download`"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "pointer of Git LFS: `git lfs pull` there",
+        ),
+    ],
+)
+def test_what_a_download_left_in_the_place_of_weights(content, says, suffix, pipeline, tmp_path):
+    (pipeline / f"{WEIGHTS}.safetensors").unlink()
+    (pipeline / f"{WEIGHTS}{suffix}").write_bytes(content)
+    refused(pipeline, tmp_path, f"{suffix}: .*{says}")
+
+
+def test_a_download_that_is_not_whole(pipeline, tmp_path):
+    (pipeline / f"{WEIGHTS}.safetensors").rename(pipeline / f"{WEIGHTS}-00001-of-00002.safetensors")
+    refused(pipeline, tmp_path, r"unet: has shards, and no .*index\.json that lists them; .*fetch it again")
+    shutil.rmtree(pipeline / "unet")
+    refused(pipeline, tmp_path, r"unet.config\.json: is missing; .*fetch it again")
+
+
+def test_a_place_where_nothing_can_be_written(pipeline, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecipeError, match=r"file: nothing can be written there .*: give another folder by --checkpo"):
+        import_model(pipeline, tmp_path / "file", ImportOptions("own"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(RecipeError, match=r"MB are needed there and 0 MB are free: make room, or .* by --checkpoints"):
+        import_model(pipeline, tmp_path / "checkpoints", ImportOptions("own"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing_and_is_told(pipeline, tmp_path, monkeypatch):
