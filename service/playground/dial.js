@@ -30,12 +30,16 @@ export class Dial {
     this.element.hidden = range === null;
     if (range === null) return;
     const { min, max, step, note = "" } = range;
-    Object.assign(this.number, { min, max, step });
+    const known = JSON.stringify(range);
+    if (known !== this.known) {
+      Object.assign(this.number, { min, max, step });
+      this.note.textContent = note;
+      this.note.hidden = !note;
+    }
+    this.known = known;
     if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = value;
     this.handle.value = Math.round(TICKS * this.share(value));
     this.handle.setAttribute("aria-valuetext", value);
-    this.note.textContent = note;
-    this.note.hidden = !note;
   }
 
   turned(value) {

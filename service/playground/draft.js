@@ -3,8 +3,9 @@
 import { settle } from "./choice.js";
 import { expectedSeconds } from "./cost.js";
 
-const AT_ONCE = 0.08; // seconds: what is there sooner needs no draft
-const MANY = 0.12; // seconds: where a student's usual steps take longer, it takes one
+// Seconds of the network: what is there sooner follows a hand. A movement may wait for the answer before its own, and HTTP
+// and the page take about as long as the network does: both answers are there within 150 ms.
+const AT_ONCE = 0.03;
 const FEW = 4; // steps where there is no student
 const WORTH = 0.5; // share of the time that a draft may take
 
@@ -27,8 +28,8 @@ function ofStudent(catalog, choice, whole) {
   const { guidance_scale } = choice; // where nobody chose one, the student's own is the better one
   const own = { sampler: undefined, steps: undefined, eta: undefined, variance: undefined, guidance_interval: undefined };
   const usual = settle(catalog, { ...whole, ...own, guidance_scale, model: way.model });
-  const many = expectedSeconds(usual) > MANY; // of them, one step each
-  return { ...(many ? settle(catalog, { ...usual, steps: 1 }) : usual), student: true };
+  const late = expectedSeconds(usual) > AT_ONCE;
+  return { ...(late ? settle(catalog, { ...usual, steps: 1 }) : usual), student: true };
 }
 
 /** By a sampler that draws no noise: in few steps it is the nearest to the whole. */

@@ -2,7 +2,7 @@
 
 import { colour, make } from "./elements.js";
 import { Mask } from "./mask.js";
-import { bitmapOf } from "./pictures.js";
+import { imageOf } from "./pictures.js";
 
 const SIDE = 336; // pixels of the longer side
 const BRUSH = 1 / 14; // its radius, of the shorter side
@@ -45,7 +45,7 @@ export class Eraser {
   /** Show a picture, and what is rubbed out of it: base64 of PNGs, or undefined. */
   async show(picture, mask) {
     const { width, height } = this.mask;
-    const [bitmap, marked] = await Promise.all([picture, mask].map((one) => (one ? bitmapOf(one) : null)));
+    const [bitmap, marked] = await Promise.all([picture, mask].map((one) => (one ? imageOf(one) : null)));
     this.bitmap = bitmap;
     this.mask = new Mask(width, height);
     if (marked) {

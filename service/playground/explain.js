@@ -21,7 +21,8 @@ export class Explain {
     this.looks = make("div", { className: "chips", role: "radiogroup", "aria-label": say("shown") });
     this.note = make("p", { className: "note" });
     element.replaceChildren(make("figure", {}, this.curve, this.caption), make("div", {}, this.looks, this.note));
-    new ResizeObserver(() => this.paint()).observe(this.curve);
+    this.side = { width: 0, height: 0 }; // of the curve, in the page's pixels: to ask for it would lay the page out
+    new ResizeObserver(([{ contentRect }]) => this.resize(contentRect)).observe(this.curve);
     document.addEventListener("theme", () => this.paint());
   }
 
@@ -38,7 +39,10 @@ export class Explain {
   /** schedule: of the model that is shown; look: [names]; flat: is it of points in a plane? */
   show(schedule, look, flat) {
     this.known = schedule;
-    this.look = look;
+    this.element.hidden = false;
+    const shown = JSON.stringify([look, flat]);
+    if (shown === this.shown) return this.paint();
+    this.shown = shown;
     const chosen = LOOKS.find((name) => look.includes(name)) ?? LOOKS[0];
     const chip = (name, type, checked, names) => make("label", { className: "chip" },
       make("input", { type, name: `look-${type}`, value: name, checked, onchange: (event) => this.onLook(names(event.target.checked)) }),
@@ -50,7 +54,6 @@ export class Explain {
         [chosen, ...others.filter((other) => other !== name), ...(is ? [name] : [])])),
     );
     this.note.textContent = say(`note ${chosen}`);
-    this.element.hidden = false;
     this.paint();
   }
 
@@ -78,14 +81,20 @@ export class Explain {
     return below + (t % 1) * (above - below);
   }
 
+  resize({ width, height }) {
+    const ratio = devicePixelRatio || 1;
+    this.side = { width, height };
+    Object.assign(this.curve, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    this.curve.getContext("2d").scale(ratio, ratio);
+    this.paint();
+  }
+
   /** ᾱ over the way from t = T to 0, as an area, and a dot where the step stands. */
   paint() {
-    if (!this.known || !this.curve.clientWidth) return;
-    const ratio = devicePixelRatio || 1;
-    const { clientWidth: width, clientHeight: height } = this.curve;
-    Object.assign(this.curve, { width: width * ratio, height: height * ratio });
+    const { width, height } = this.side;
+    if (!this.known || !width) return;
     const context = this.curve.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
     const T = this.known.alpha_bar.length - 1;
     const place = (t) => [6 + (1 - t / T) * (width - 12), height - 6 - this.alphaBar(t) * (height - 12)];
     context.beginPath();

@@ -16,12 +16,14 @@ export class Sheet {
   begin(settled, classes) {
     const { can, n } = settled;
     const { shape } = can.dataset;
-    const key = JSON.stringify([n, shape]);
-    if (key !== this.key) this.tiles = Array.from({ length: n }, () => tile(shape, ""));
-    this.key = key;
+    const seeds = Array.from({ length: n }, (_, i) => seedOf(settled, i));
+    const key = JSON.stringify([shape, seeds, can.labels, classes]);
+    if (key === this.key) return;
+    if (n !== this.tiles?.length || shape.join() !== this.shape?.join()) this.tiles = seeds.map(() => tile(shape, ""));
+    Object.assign(this, { key, shape });
     this.element.dataset.many = n === 1 ? "one" : n <= 4 ? "few" : n <= 16 ? "some" : "many";
     this.element.replaceChildren(...this.tiles.map((canvas, i) => {
-      const seed = seedOf(settled, i);
+      const seed = seeds[i];
       const label = classes[i] < 0 ? null : can.labels[classes[i]];
       const what = label === null ? say("sample i", { i: i + 1, seed }) : say("sample of", { label, seed });
       canvas.setAttribute("aria-label", what);

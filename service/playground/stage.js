@@ -82,7 +82,7 @@ export class Stage {
       });
       await run.done(result);
       grew();
-      this.dress();
+      if (!over) this.dress(); // what is done can be looked at in more ways
       this.told.textContent = say("sampled", { n: settled.n, dataset: settled.dataset, seed: result.seed });
       return run;
     } finally {
@@ -125,11 +125,7 @@ export class Stage {
     const classes = whole && known.real ? this.forwardClasses : classesOf(settled);
     const { x0, x_t } = this.panesOf[run.kind];
     this.panes = look.includes("both") ? [x_t, x0] : look.includes("x_t") || whole ? [x_t] : [x0];
-    const beside = this.panes.length > 1;
-    this.picture.replaceChildren(...(beside
-      ? this.panes.map((pane) => make("figure", {}, pane.element, make("figcaption", {}, say(`pane ${pane.what}`))))
-      : [x0, x_t].filter((pane) => this.panes.includes(pane)).map((pane) => pane.element)));
-    this.picture.classList.toggle("beside", beside);
+    this.arrange();
     for (const pane of this.panes) pane.begin(settled, classes, known.real);
     this.name(settled, classes);
     const flat = run.kind === "points" && settled.can.dataset.columns.length === 2;
@@ -144,6 +140,18 @@ export class Stage {
       this.player.count = this.frames.length;
       this.paint(Math.min(this.player.position, this.frames.length - 1));
     }
+  }
+
+  /** Put the panes into the picture, where others are there. */
+  arrange() {
+    const arranged = [this.run.kind, ...this.panes.map((pane) => pane.what)].join();
+    if (arranged === this.arranged) return;
+    this.arranged = arranged;
+    const beside = this.panes.length > 1;
+    this.picture.replaceChildren(...this.panes.map((pane) => (beside
+      ? make("figure", {}, pane.element, make("figcaption", {}, say(`pane ${pane.what}`)))
+      : pane.element)));
+    this.picture.classList.toggle("beside", beside);
   }
 
   /** From real points, or from the samples, to noise: at the timesteps that the run passed. */
@@ -183,7 +191,7 @@ export class Stage {
   }
 
   clear() {
-    this.run = this.forward = null;
+    this.run = this.forward = this.arranged = null;
     this.explain.hide();
     this.player.begin(0);
     this.picture.replaceChildren();

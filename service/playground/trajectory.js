@@ -1,6 +1,6 @@
 // A run from its noise to its samples: what has come of it, frame by frame.
 
-import { bitmapOf, cut } from "./pictures.js";
+import { imageOf, cut } from "./pictures.js";
 
 export class Trajectory {
   /** settled: what is sampled. Then `frames` are {step, of, timestep, x0, x_t}: points, or a part of a bitmap for each
@@ -20,7 +20,7 @@ export class Trajectory {
   async done(result) {
     const end = this.kind === "points"
       ? result.points
-      : (await Promise.all(result.images.map((image) => bitmapOf(image.b64_png)))).map((bitmap) => ({ bitmap }));
+      : (await Promise.all(result.images.map((image) => imageOf(image.b64_png)))).map((bitmap) => ({ bitmap }));
     const of = this.frames.at(-1)?.of ?? result.steps;
     this.frames.push({ step: of, of, timestep: 0, x0: end, x_t: end });
     this.result = result;
@@ -28,7 +28,7 @@ export class Trajectory {
 
   async read({ points, b64_png }) {
     if (points) return points;
-    return b64_png ? cut(await bitmapOf(b64_png), this.n, this.shape) : null;
+    return b64_png ? cut(await imageOf(b64_png), this.n, this.shape) : null;
   }
 
   /** The i-th image's own run, as if it had been sampled alone: its seed gives it again. */
