@@ -5,6 +5,7 @@ import { colour, make } from "./elements.js";
 import { gif } from "./gif.js";
 import { npy } from "./npy.js";
 import { withTexts } from "./png.js";
+import { recordsWebm, webm } from "./webm.js";
 import { zip } from "./zip.js";
 
 const SIDE = 140; // pixels of an image in a picture of several, about
@@ -115,6 +116,7 @@ function animations(frames, draw) {
       const { width, height } = draw(frames[0], 0);
       return gif(frames.map((frame, i) => draw(frame, i).getContext("2d").getImageData(0, 0, width, height).data), width, height, delays);
     },
+    ...(recordsWebm() && { WebM: () => webm(frames.map(draw), delays) }),
   };
 }
 

@@ -7,6 +7,7 @@ import { say } from "./words.js";
 
 const ENDINGS = { APNG: "apng.png" }; // an animation is a PNG, and what knows no animations shows its first frame
 const COPIED = 1500; // milliseconds for which a button says so
+const PATIENCE = 300; // milliseconds that a file may take without a word
 
 /** The address of what is chosen. */
 export const linkTo = (settled) => new URL(`?${asQuery(settled)}`, document.baseURI).href;
@@ -32,7 +33,7 @@ export class Take {
         "aria-disabled": "true", title: reason, onclick: () => this.tell(reason) }, "OpenAI"),
     ];
     const downloads = Object.entries(files).map(([name, bytes]) => make("button", { type: "button",
-      onclick: () => this.download(`${fileName(settled)}.${ENDINGS[name] ?? name.toLowerCase()}`, bytes) }, name));
+      onclick: ({ target }) => this.download(target, `${fileName(settled)}.${ENDINGS[name] ?? name.toLowerCase()}`, bytes) }, name));
     this.clear();
     this.ways.append(
       make("span", { className: "group" }, make("span", { className: "what" }, say("copy")),
@@ -79,14 +80,21 @@ export class Take {
     return button;
   }
 
-  /** What was drawn, as a file: it is here already, and not sampled once more. */
-  async download(name, bytes) {
+  /** What was drawn, as a file: it is here already, and not sampled once more. A video takes as long as it lasts. */
+  async download(button, name, bytes) {
+    const making = say("making", { name: button.textContent });
+    const patience = setTimeout(() => this.tell(making), PATIENCE);
+    button.disabled = true;
     try {
       const address = URL.createObjectURL(new Blob([await bytes()]));
       make("a", { href: address, download: name }).click();
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
     } catch (error) {
       this.onError(error);
+    } finally {
+      clearTimeout(patience);
+      button.disabled = false;
+      if (this.told.textContent === making) this.tell("");
     }
   }
 }

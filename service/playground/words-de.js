@@ -109,6 +109,7 @@ export const words = {
   "copies unknown": "Niemand hat seine Stichproben mit den Zeilen verglichen, an denen es gelernt hat.",
   worst: "Die schlechtesten Stichproben",
   "worst note": "Die seiner Stichproben, die von echten Daten am weitesten entfernt sind.",
+  "also in": ({ precision }) => `ebenso in ${precision}`,
   "measured on": ({ samples }) => `${samples} Stichproben`,
 
   "control dataset": "Datensatz",
@@ -254,6 +255,7 @@ export const words = {
   download: "Herunterladen",
   link: "Link",
   command: "Befehl",
+  making: ({ name }) => `${name} wird erstellt …`,
   copied: ({ name }) => `${name} kopiert.`,
   "copy by hand": "Ausgewählt, um von Hand kopiert zu werden.",
 

@@ -102,6 +102,7 @@ export const words = {
   "copies unknown": "Nobody has compared its samples with the rows that it was trained on.",
   worst: "The worst samples",
   "worst note": "Those of its samples that are farthest from real data.",
+  "also in": ({ precision }) => `in ${precision} too`,
   "measured on": ({ samples }) => `${samples} samples`,
 
   "control dataset": "Dataset",
@@ -247,6 +248,7 @@ export const words = {
   download: "Download",
   link: "Link",
   command: "Command",
+  making: ({ name }) => `${name} is being made …`,
   copied: ({ name }) => `${name} copied.`,
   "copy by hand": "Selected, to be copied by hand.",
 

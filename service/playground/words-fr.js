@@ -110,6 +110,7 @@ export const words = {
   "copies unknown": "Personne n'a comparé ses échantillons aux lignes de son entraînement.",
   worst: "Les pires échantillons",
   "worst note": "Ceux de ses échantillons qui sont les plus loin des données réelles.",
+  "also in": ({ precision }) => `de même en ${precision}`,
   "measured on": ({ samples }) => `${samples} échantillons`,
 
   "control dataset": "Données",
@@ -255,6 +256,7 @@ export const words = {
   download: "Télécharger",
   link: "Lien",
   command: "Commande",
+  making: ({ name }) => `Le fichier ${name} se prépare…`,
   copied: ({ name }) => `${name} : copié.`,
   "copy by hand": "Sélectionné, à copier à la main.",
 

@@ -545,6 +545,13 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     assert gif.n_frames == 5
     gif.seek(4)
     np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), np.asarray(animation.convert("RGB")))
+    width, height = (side.to_bytes(2, "big") for side in animation.size)
+    video = visit.download("WebM")  # Matroska's header, and PixelWidth and PixelHeight of its track
+    assert video.startswith(b"\x1a\x45\xdf\xa3") and b"\xb0\x82" + width in video and b"\xba\x82" + height in video
+    page.evaluate("delete window.MediaRecorder")  # a browser that records nothing offers none
+    page.get_by_role("button", name="Generate", exact=True).click()
+    visit.wait_until_done()
+    assert page.get_by_role("button", name="GIF").is_visible() and not page.get_by_role("button", name="WebM").count()
     assert visit.complaints == []
 
 
