@@ -16,13 +16,16 @@ export class Quality {
 
   /** settled: what is chosen; what was measured with just its settings comes first. */
   show(settled) {
-    const { can: { model } } = settled;
-    const fits = ({ metrics }) => metrics.sampler === settled.sampler && metrics.steps === settled.steps;
+    const { can: { model }, sampler, steps, guidance, hint } = settled;
+    const asked = JSON.stringify([sampler, steps, guidance, hint]);
+    if (model === this.model && asked === this.asked) return;
+    this.asked = asked;
+    const fits = ({ metrics }) => metrics.sampler === sampler && metrics.steps === steps;
     const found = measurements(settled).sort((a, b) => fits(b) - fits(a));
     this.model = model;
     this.element.hidden = !found.length && !model.farthest;
-    this.element.replaceChildren(make("summary", {}, say("how good")), ...found.flatMap((one) => [
-      make("h3", {}, conditionsOf(one.metrics)),
+    this.element.replaceChildren(make("summary", {}, say("how good")), ...alike(found).flatMap(([one, ...more]) => [
+      make("h3", {}, [conditionsOf(one.metrics), ...more.map(({ metrics }) => say("also in", { precision: metrics.computed_in }))].join(", ")),
       make("ul", {}, ...one.figures.map(({ sentence }) => make("li", {}, sentence))),
     ]),
     make("h3", {}, say("copies")), make("p", {}, memorisation(settled)),
@@ -46,6 +49,16 @@ export class Quality {
       this.onError(error);
     }
   }
+}
+
+/** Measurements that say the same, and differ by the precision alone, in one list: [[one, …], …]. */
+function alike(found) {
+  const lists = new Map();
+  for (const one of found) {
+    const key = JSON.stringify([conditionsOf({ ...one.metrics, computed_in: null }), one.figures]);
+    lists.set(key, [...(lists.get(key) ?? []), one]);
+  }
+  return [...lists.values()];
 }
 
 /** What was measured: how many samples, made how. */
