@@ -12,7 +12,9 @@ const MOST_POINTS = 2000;
 const SURE = 3000; // milliseconds in which a second click deletes
 
 const number = (value) => value.toLocaleString(language);
-const bytes = (value) => say("megabytes", { value: (value / 1e6).toLocaleString(language, { maximumFractionDigits: value < 1e7 ? 2 : 0 }) });
+const bytes = (value) => value < 1e6
+  ? say("kilobytes", { value: number(Math.ceil(value / 1e3)) })
+  : say("megabytes", { value: (value / 1e6).toLocaleString(language, { maximumFractionDigits: value < 1e7 ? 2 : 0 }) });
 
 export class JobCard {
   /** `onDelete(id)`; `onError(error)`. */

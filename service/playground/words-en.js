@@ -152,6 +152,7 @@ export const words = {
   "job left": ({ time }) => `${time} left`,
   "count of": ({ done, all }) => `${done} of ${all}`,
   "contact sheet": "Some of its samples",
+  kilobytes: ({ value }) => `${value} kB`,
   megabytes: ({ value }) => `${value} MB`,
   "stop job": "Stop and delete",
   "delete job": "Delete",
@@ -204,7 +205,7 @@ export const words = {
   "openai guidance": ({ usual }) => `OpenAI's API takes this model with ${usual} guidance.`,
   "openai sampler": "OpenAI's API takes this model with the sampler that is advised.",
   idle: "idle",
-  "at work": ({ active, waiting, time }) => `${active} rows in work, ${waiting} waiting (${time})`,
+  "at work": ({ active, waiting, time }) => `${counted(active, "row", "rows")} in work, ${waiting} waiting (${time})`,
   rate: ({ rate }) => `${rate} evaluations/s`,
 
   "page views": "Views",
