@@ -10,7 +10,7 @@ import { evaluations, expectedSeconds } from "./cost.js";
 import { make } from "./elements.js";
 import { sampled } from "./events.js";
 import { legendOf } from "./legend.js";
-import { paint, tile } from "./pictures.js";
+import { across, paint, tile } from "./pictures.js";
 import { Player } from "./player.js";
 import { Scrubber } from "./scrubber.js";
 import { Sheet } from "./sheet.js";
@@ -177,7 +177,9 @@ class ImageCell extends Cell {
   constructor(settled, title) {
     const { can, n, seed } = settled;
     const tiles = Array.from({ length: n }, (_, i) => tile(can.dataset.shape, say("sample i", { i: i + 1, seed: seed + i })));
-    super(settled, title, make("span", { className: n > FEW ? "line many" : "line" }, ...tiles));
+    const line = make("span", { className: n > FEW ? "line many" : "line" }, ...tiles);
+    super(settled, title, line);
+    line.style.setProperty("--across", across(n));
     this.tiles = tiles;
   }
 

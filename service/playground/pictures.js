@@ -25,6 +25,14 @@ export function cut(bitmap, n, [, height, width]) {
   return Array.from({ length: n }, (_, i) => ({ bitmap, ...at(i) }));
 }
 
+/** How many of n images stand in a line, so that the lines are nearly full, and no more than twice as many as lines. */
+export function across(n) {
+  const least = Math.ceil(Math.sqrt(n));
+  const possible = Array.from({ length: Math.floor(1.75 * Math.sqrt(n)) - least + 1 }, (_, i) => least + i);
+  const empty = (columns) => Math.ceil(n / columns) * columns - n;
+  return possible.reduce((best, columns) => (empty(columns) < empty(best) ? columns : best));
+}
+
 /** A canvas as large as the model's images: the style sheet enlarges it. */
 export function tile([, height, width], label) {
   return make("canvas", { width, height, className: "tile", role: "img", "aria-label": label });

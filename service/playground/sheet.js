@@ -2,7 +2,7 @@
 
 import { seedOf } from "./choice.js";
 import { make } from "./elements.js";
-import { paint, tile, wipe } from "./pictures.js";
+import { across, paint, tile, wipe } from "./pictures.js";
 import { say } from "./words.js";
 
 export class Sheet {
@@ -21,6 +21,7 @@ export class Sheet {
     if (key === this.key) return;
     if (n !== this.tiles?.length || shape.join() !== this.shape?.join()) this.tiles = seeds.map(() => tile(shape, ""));
     Object.assign(this, { key, shape });
+    this.element.style.setProperty("--across", n <= 16 ? across(n) : "auto-fit");
     this.element.dataset.many = n === 1 ? "one" : n <= 4 ? "few" : n <= 16 ? "some" : "many";
     this.element.replaceChildren(...this.tiles.map((canvas, i) => {
       const seed = seeds[i];

@@ -619,6 +619,12 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     assert run({}, setup % "[]" + script) == english
 
 
+def test_images_stand_in_lines_that_are_nearly_full(run):
+    counts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16]
+    lines = run({"pictures": "across"}, "return given[0].map(across);", counts)
+    assert lines == [1, 2, 3, 2, 3, 3, 4, 4, 3, 5, 4, 4, 4]
+
+
 def test_a_trajectory_is_played_slowly_and_again_and_again(run):
     """Five frames in 1.8 s, the clock in the test's hands: slow motion takes five times as long, a loop rests first."""
     script = """
