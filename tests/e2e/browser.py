@@ -91,7 +91,11 @@ def as_pixels(png: bytes) -> np.ndarray:
 def launched(playwright: Playwright, program: Path) -> Browser:
     """Debian's own browser; Firefox by WebDriver BiDi, which needs none of Playwright's builds."""
     if program == FIREFOX:
-        return playwright.firefox.launch(channel="moz-firefox", executable_path=program)
+        return playwright.firefox.launch(
+            channel="moz-firefox",
+            executable_path=program,
+            firefox_user_prefs={"ui.prefersReducedMotion": 1},  # a context's own wish does not reach it
+        )
     return playwright.chromium.launch(executable_path=program, args=FLAGS)
 
 
