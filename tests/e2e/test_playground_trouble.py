@@ -429,14 +429,13 @@ def test_the_address_is_never_of_what_is_not_yet_shown(drawing_service, visit):
     visit.wait_until_asked()
     visit.wait_for_address("seed=1", "drawing=")
     page.evaluate("""() => {
-      const decode = createImageBitmap;
-      window.createImageBitmap = async (...given) => {
-        if (document.querySelector("#told").textContent.endsWith("seed 2")) { // all but the hint has been shown
-          window.createImageBitmap = decode;
-          await new Promise((go) => (window.go = go));
-        }
-        return decode(...given);
-      };
+      const src = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, "src");
+      Object.defineProperty(HTMLImageElement.prototype, "src", { ...src, set(value) {
+        const load = () => src.set.call(this, value);
+        if (!document.querySelector("#told").textContent.endsWith("seed 2")) return load();
+        Object.defineProperty(HTMLImageElement.prototype, "src", src); // all but the hint has been shown
+        window.go = load;
+      } });
     }""")
     page.locator("#seed").fill("2")
     page.locator("#seed").blur()
