@@ -45,7 +45,9 @@ from training.recipe import OWN_RECIPES, Recipe, RecipeError, load_recipe, recip
 from training.reference_points import keep_reference
 from training.report.command import SECTIONS, make_report
 from training.resume import RunFolder
+from training.shared_folder import need_shared
 from training.tasks.registry import find_checkpoint, make_task
+from training.tracking import Tracker, tracked, tracking_accelerator
 from training.trainer import Interrupted
 from training.trainer import train as run_training
 from training.training_rows import keep_training_rows
@@ -69,6 +71,9 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run instead of continuing it.")] = False,
     evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint after training.")] = True,
     graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
+    log_with: Annotated[
+        Tracker, typer.Option(help="Also write loss, speed and learning rate there; each needs its own package.")
+    ] = "none",
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
@@ -76,11 +81,11 @@ def train(
     """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command continues."""
     made = load_recipe(recipe, recipes)
     run = RunFolder(runs / made.name, fresh)
-    accelerator = Accelerator(mixed_precision=made.optimisation.mixed_precision)
+    accelerator = tracking_accelerator(made, runs, log_with)
     if accelerator.is_main_process:
         need_writable(runs, "give another folder by --runs")
     with run.alone() if accelerator.is_main_process else nullcontext():
-        _train(made, run, accelerator, checkpoints, start_from, evaluate=evaluate, graph=graph)
+        _train(made, run, accelerator, checkpoints, start_from, log_with, evaluate=evaluate, graph=graph)
 
 
 def _train(
@@ -89,6 +94,7 @@ def _train(
     accelerator: Accelerator,
     checkpoints: Path,
     start_from: str | None,
+    log_with: Tracker,
     *,
     evaluate: bool,
     graph: bool,
@@ -108,7 +114,9 @@ def _train(
         need_space(run.path.parent, checkpoints, task.network)
         run.prepare(own, start_from)
     accelerator.wait_for_everyone()
-    network = run_training(task, run.path, accelerator)
+    need_shared(run.path, accelerator)
+    with tracked(accelerator, made, log_with):
+        network = run_training(task, run.path, accelerator)
     if accelerator.is_main_process:
         folder = checkpoints / made.name
         task.save(network, folder)

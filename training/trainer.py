@@ -82,7 +82,8 @@ class TrainStep:
 def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
     """Train to the recipe's last step, from the state in `run` where there is one; returns the averaged network.
 
-    `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl.
+    `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl. The accelerator's trackers
+    get what log.jsonl has.
 
     Raises Interrupted on Ctrl-C and SIGTERM; RecipeError where `run` holds a state of another recipe, or of another
     number of processes.
@@ -124,6 +125,9 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
                 if accelerator.is_main_process:
                     with (run / "log.jsonl").open("a") as log:
                         log.write(json.dumps(entry) + "\n")
+                    curves = {name: value for name, value in entry.items() if name != "step"}
+                    rate = learning_rate(options, position.step - 1)
+                    accelerator.log(curves | {"learning_rate": rate}, step=position.step)
             if position.step % options.sample_every == 0 or finished:
                 with _time_out_of(progress):
                     if accelerator.is_main_process:

@@ -1,9 +1,11 @@
 """The training loop: what a run becomes does not depend on how often, or how hard, it was stopped."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -379,6 +381,44 @@ def test_two_processes_train_one_network(tmp_path):
     torchrun("-m", "training", "train", tmp_path / "tiny.toml", "--no-graph", *folders)
     load_checkpoint(tmp_path / "checkpoints" / "tiny")
     assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second process was there
+
+
+def start_nodes(*arguments: object) -> list[subprocess.Popen[str]]:
+    """Two agents of torchrun with a process each, as on two machines that share a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    return [
+        subprocess.Popen(
+            [*launch, f"--node-rank={rank}", *map(str, arguments)],
+            cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+
+
+def ended(nodes: list[subprocess.Popen[str]]) -> list[str]:
+    """What they wrote, once all of them have ended."""
+    try:
+        return [node.communicate(timeout=300)[1] for node in nodes]
+    finally:
+        for node in nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_two_nodes_train_one_network(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE % {"steps": 40, "learning_rate": "1e-2", "save_every": 10})
+    folders = ["--checkpoints", tmp_path / "checkpoints", "--runs", tmp_path / "runs", "--no-evaluate", "--no-graph"]
+    nodes = start_nodes("-m", "training", "train", tmp_path / "tiny.toml", *folders)
+    errors = ended(nodes)
+    assert [node.returncode for node in nodes] == [0, 0], errors
+    load_checkpoint(tmp_path / "checkpoints" / "tiny")
+    assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second node was there
 
 
 @pytest.mark.slow
