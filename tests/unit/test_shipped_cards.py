@@ -151,9 +151,8 @@ def test_a_control_was_measured_beside_what_its_base_advises():
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
     library = read_checkpoints(CHECKPOINTS)
-    used = {pipeline.guidance_model.name for pipeline in library.guided()} | {
-        one.control.name for one in library.hinted()
-    }
+    guided = [*library.guided(), *library.autoguided()]
+    used = {one.guidance_model.name for one in guided} | {one.control.name for one in library.hinted()}
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
 
 
