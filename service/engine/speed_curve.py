@@ -36,10 +36,11 @@ class SpeedCurve:
                 self._seconds[each] *= ratio**SHARED
                 continue
             self._seen[each] += near[each]
-            own = near[each] * max(LEARNED, 1 / self._seen[each])
-            self._seconds[each] *= ratio**own
+            learned = max(LEARNED, 1 / self._seen[each])
+            # A size that is hardly near learns no less than one that is not: else two sizes drive each other away.
+            self._seconds[each] *= ratio ** (SHARED + near[each] * (learned - SHARED))
             if idle:
-                self._idle[each] *= idle_ratio**own
+                self._idle[each] *= idle_ratio ** (near[each] * learned)
 
     def seconds(self, size: int) -> float:
         """That a pass takes as things are."""

@@ -1,5 +1,7 @@
 """How long one pass takes at each batch size."""
 
+import random
+
 import pytest
 
 from service.engine.speed_curve import AS_GOOD_AS_BEST, SpeedCurve
@@ -77,6 +79,17 @@ def test_a_pass_between_two_measured_sizes_teaches_both_by_how_near_they_are():
     curve = SpeedCurve({1: 0.010, 5: 0.010, 64: 0.100}, any_size=True)
     for _ in range(300):
         curve.learn(4, 0.020, idle=True)
-    assert curve.seconds(4) == curve.idle_seconds(4) == pytest.approx(0.020, rel=0.01)
+    assert (curve.seconds(4), curve.idle_seconds(4)) == pytest.approx((0.020, 0.020), rel=0.01)
     assert curve.idle_seconds(5) > curve.idle_seconds(1) > 0.010
     assert curve.idle_seconds(64) == 0.100
+
+
+@pytest.mark.parametrize("sizes", [(1, 2), (1, 2, 3, 63), (3, 17), (2, 5, 33)])
+def test_sizes_in_any_company_stay_what_they_take(sizes):
+    """Neighbours that share a pass once drove each other away, to 0 and to infinity."""
+    takes, draw = {1: 0.003, 4: 0.01, 16: 0.032, 64: 0.13}, random.Random(0)
+    curve, truth = SpeedCurve(takes, any_size=True), SpeedCurve(takes, any_size=True)
+    for _ in range(3000):
+        size = draw.choice(sizes)
+        curve.learn(size, truth.seconds(size) * draw.choice([1, 1, 1, 1.1, 1.6]), idle=False)
+    assert all(0.9 < curve.seconds(size) / seconds < 1.6 for size, seconds in takes.items())
