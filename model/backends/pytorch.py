@@ -43,7 +43,7 @@ def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device |
     if example.is_floating_point():
         conditions = F.normalize(torch.randn(rows, *example.shape, generator=generator), dim=1)
     else:
-        clusters = len(checkpoint.config.cluster_shares) if isinstance(checkpoint, DenoiserCheckpoint) else 0
-        labels = len(checkpoint.data.labels) or clusters or 1
-        conditions = torch.randint(min(int(example), 0), labels, (rows,), generator=generator)
+        data = checkpoint.data
+        classes = checkpoint.config.classes if isinstance(checkpoint, DenoiserCheckpoint) else len(data.labels)
+        conditions = torch.randint(min(int(example), 0), classes or 1, (rows,), generator=generator)
     return tuple(one.to(device) for one in (x, t, conditions, *more))

@@ -11,6 +11,7 @@ from PIL import Image
 from model.checkpoints.base import save_checkpoint
 from service.app import create_app
 from service.settings import Settings
+from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
 from tests.integration.test_control import drawing
 from tests.integration.test_jobs import content, finished
@@ -37,12 +38,6 @@ def client(tmp_path_factory):
     with TestClient(create_app(Settings(checkpoints=folder, device="cpu", jobs_dir=jobs))) as client:
         wait_until_ready(client)
         yield client
-
-
-def ask(client, fields: dict) -> dict:
-    answer = client.post("/sample", json=fields, headers={"Accept": "application/json"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def pixels(answer: dict) -> list:

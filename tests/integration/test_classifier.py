@@ -12,6 +12,7 @@ from model.checkpoints.base import save_checkpoint
 from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
+from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_classifier
 
@@ -31,12 +32,6 @@ def client(tmp_path_factory):
     with TestClient(create_app(Settings(checkpoints=folder, device="cpu"))) as client:
         wait_until_ready(client)
         yield client
-
-
-def ask(client, fields: dict) -> dict:
-    answer = client.post("/sample", json=fields, headers={"Accept": "application/json"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def pixels(answer: dict) -> list:

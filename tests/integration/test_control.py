@@ -15,6 +15,7 @@ from model.hints import given_hint
 from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
+from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 
@@ -50,12 +51,6 @@ def encoded(picture: Image.Image, format: str = "PNG") -> str:
 
 
 FOLLOWING = {"dataset": "mnist", "seed": 3, "control": {"kind": "sketch", "image": drawing()}}
-
-
-def ask(client, fields: dict) -> dict:
-    answer = client.post("/sample", json=fields, headers={"Accept": "application/json"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def pixels(answer: dict) -> list:

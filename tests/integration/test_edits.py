@@ -13,6 +13,7 @@ from model.data import DataConfig
 from service.app import create_app
 from service.media.uploads import MAX_SIDE
 from service.settings import Settings
+from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control, tiny_student
 
@@ -50,12 +51,6 @@ def encoded(pixels: np.ndarray | Image.Image, format: str = "PNG", **options) ->
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     image.save(buffer, format, **options)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def ask(client, fields: dict) -> dict:
-    answer = client.post("/sample", json=fields, headers={"Accept": "application/json"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def seen(b64: str) -> np.ndarray:

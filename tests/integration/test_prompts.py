@@ -16,6 +16,7 @@ from model.checkpoints.config import SamplingOverrides
 from model.samplers import SAMPLERS
 from service.app import create_app
 from service.settings import Settings
+from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_classifier, tiny_clip, tiny_text_checkpoint
 
@@ -41,12 +42,6 @@ def client(tmp_path_factory):
     client = serve(folder)
     yield client
     client.__exit__(None, None, None)
-
-
-def ask(client, fields: dict) -> dict:
-    answer = client.post("/sample", json=fields, headers={"Accept": "application/json"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def pixels(answer: dict) -> list:
