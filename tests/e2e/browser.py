@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from tests.waiting import wait_for
 
 CHROMIUM = Path("/usr/bin/chromium")
 FIREFOX = Path("/usr/bin/firefox-esr")
@@ -39,6 +42,7 @@ class Visit:
 
     page: Page
     url: str
+    downloads: Path | None = None  # where files come to, if the browser does not tell of them
     asked: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
 
@@ -68,9 +72,17 @@ class Visit:
         return [as_array(pixels) for pixels in self.page.eval_on_selector_all(f"{of} canvas", PIXELS)]
 
     def download(self, button: str) -> bytes:
-        with self.page.expect_download() as downloading:
-            self.page.get_by_role("button", name=button, exact=True).click()
-        return Path(downloading.value.path()).read_bytes()
+        press = self.page.get_by_role("button", name=button, exact=True).click
+        if self.downloads is None:
+            with self.page.expect_download() as downloading:
+                press()
+            return Path(downloading.value.path()).read_bytes()
+        before = set(self.downloads.iterdir())
+        press()
+        wait_for(lambda: sum(path.stat().st_size for path in set(self.downloads.iterdir()) - before) > 0)
+        wait_for(lambda: not list(self.downloads.glob("*.part")))
+        (path,) = set(self.downloads.iterdir()) - before
+        return path.read_bytes()
 
     def keep_picture(self, name: str) -> None:
         if SCREENSHOTS:
@@ -88,12 +100,13 @@ def as_pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def launched(playwright: Playwright, program: Path) -> Browser:
+def launched(playwright: Playwright, program: Path, downloads: str) -> Browser:
     """Debian's own browser; Firefox by WebDriver BiDi, which needs none of Playwright's builds."""
     if program == FIREFOX:
         return playwright.firefox.launch(
             channel="moz-firefox",
             executable_path=program,
+            downloads_path=downloads,
             firefox_user_prefs={"ui.prefersReducedMotion": 1},  # a context's own wish does not reach it
         )
     return playwright.chromium.launch(executable_path=program, args=FLAGS)
@@ -104,8 +117,8 @@ def visits(program: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
     """What opens pages. Nothing moves there unless motion is asked for, and no page may ask another host."""
     visited: list[Visit] = []
 
-    with sync_playwright() as playwright:
-        browser = launched(playwright, program)
+    with tempfile.TemporaryDirectory() as downloads, sync_playwright() as playwright:
+        browser = launched(playwright, program, downloads)
 
         def open_page(url: str, path: str = "/", **options) -> Visit:
             still = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
@@ -113,7 +126,8 @@ def visits(program: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
             context.set_default_timeout(1000 * SECONDS)
             if program == CHROMIUM:
                 context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
-            visit = Visit(context.new_page(), url)
+            # By BiDi Playwright does not notice a download that no navigation began.
+            visit = Visit(context.new_page(), url, Path(downloads) if program == FIREFOX else None)
             visit.page.on("request", lambda request: visit.asked.add(request.url))
             visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
             visit.page.on(
