@@ -13,17 +13,20 @@ from typing import cast
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from service import logs
 from service.app import NothingToServe, create_app
 from service.checkpoints.hub import HubError, local_folder
+from service.engine.engine import Engine
 from service.engine.hardware import keep_freed_memory
 from service.http.connections import Clients, Connection, connections_that_fit
 from service.http.server import Server, bound_socket
 from service.key_file import KeysError
 from service.settings import Settings
+from service.state import State
 
 log = structlog.get_logger("service")
 
@@ -46,9 +49,12 @@ def main() -> int:
         server.should_exit = True
 
     def drain() -> None:
-        state = getattr(app.state, "spirale", None)  # not there before the app has started
-        if state is not None:
-            state.engine.drain()
+        if (engine := _engine_of(app)) is not None:
+            engine.drain()
+
+    def break_off() -> None:
+        if (engine := _engine_of(app)) is not None:
+            engine.break_off()
 
     try:
         settings = settings.model_copy(update={"checkpoints": local_folder(settings.checkpoints)})
@@ -67,7 +73,6 @@ def main() -> int:
         access_log=False,  # RequestContext writes one line a request, with its id
         server_header=False,
         timeout_keep_alive=settings.keep_alive_seconds,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
 
     def reload() -> None:
@@ -78,7 +83,9 @@ def main() -> int:
                 log.error("keys not reloaded, the old ones stay", reason=str(error))
             app.state.spirale.reloader.schedule()
 
-    server = Server(config, settings.notice_seconds, on_notice=drain, on_hangup=reload)
+    server = Server(
+        config, settings.notice_seconds, settings.drain_seconds, on_notice=drain, on_late=break_off, on_hangup=reload
+    )
     try:
         listener = bound_socket(config)  # before the engine's thread is there, which would not end cleanly
     except SystemExit:  # uvicorn has logged why
@@ -89,6 +96,12 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     server.run(sockets=[listener])
     return 1 if died or not server.started else 0
+
+
+def _engine_of(app: FastAPI) -> Engine | None:
+    """None before the app has started."""
+    state: State | None = getattr(app.state, "spirale", None)
+    return None if state is None else state.engine
 
 
 def _explain(error: Exception) -> str:

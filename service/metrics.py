@@ -1,7 +1,11 @@
 """Prometheus metrics, in a registry of the app's own: several apps live in one test process."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import choose_encoder
+
+from service.engine.snapshot import WorkerSnapshot
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 TICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -106,6 +110,13 @@ class Metrics:
             ["device"],
             registry=r,
         )
+
+    def watch(self, device: str, snapshot: Callable[[], WorkerSnapshot]) -> None:
+        """Show of a device what a snapshot has, of the moment at which a reader asks."""
+        self.heartbeat_age.labels(device).set_function(lambda: snapshot().heartbeat_age)
+        self.queued_seconds.labels(device).set_function(lambda: snapshot().backlog_seconds)
+        self.rows_active.labels(device).set_function(lambda: snapshot().rows_active)
+        self.rows_queued.labels(device).set_function(lambda: snapshot().rows_queued)
 
     def count_tick(
         self, device: str, model: str, seconds: float, rows: int, network_evaluations: int, slots: int

@@ -30,6 +30,7 @@ from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import ServedCheckpoint
 from model.checkpoints.weights import fingerprint
 from model.denoiser import Gradient
+from model.networks.mlp import MLP
 from model.networks.unet import UNet
 
 MOST_ROWS = 1 << 20
@@ -63,6 +64,8 @@ def make_graph(checkpoint: ServedCheckpoint, weights: bytes) -> bytes:
         # A UNet takes what comes after the condition as *more: a tuple of its own.
         shapes += more if isinstance(checkpoint, ControlCheckpoint) or not more else [tuple(more)]
         module, dynamic_shapes = checkpoint.network_on("cpu"), tuple(shapes)
+        if isinstance(module, MLP) and not inputs[2].is_floating_point():
+            module = _ModulatedOnce(module)
     else:
         rows = ROWS_OF_GRADIENT[checkpoint.data.kind]
         inputs = example_rows(checkpoint, rows)
@@ -153,6 +156,28 @@ def _traced_gradient(checkpoint: GuidanceModel, inputs: tuple[Tensor, ...]) -> n
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels' backward passes have no counterpart in ONNX
         operations = make_fx(of, decomposition_table=decompositions)(list(values), *inputs)
     return _WithWeights(operations, dict(zip(names, values, strict=True)))
+
+
+class _ModulatedOnce(MLP):
+    """An MLP that computes what follows from t and the condition once for rows that have the same ones.
+
+    Points come by the hundred, with one t and few labels, and half of the network's work does not look at x. Equal rows
+    have equal results, so no bit changes.
+    """
+
+    def __init__(self, network: MLP):
+        nn.Module.__init__(self)
+        self.__dict__.update(vars(network))  # the same weights, by the same names
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *jump: Tensor) -> Tensor:
+        # float32 holds every t and label: both are far below 2²⁴.
+        read = torch.stack([one.float() for one in (t, condition, *jump)], dim=1)
+        distinct, which = torch.unique(read, dim=0, return_inverse=True)
+        columns = zip(distinct.unbind(1), (t, condition, *jump), strict=True)
+        modulations = self.modulations(*(column.to(one.dtype) for column, one in columns))
+        return self.modulated(
+            x, [(scale.index_select(0, which), shift.index_select(0, which)) for scale, shift in modulations]
+        )
 
 
 class _Gradient(nn.Module):

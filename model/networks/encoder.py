@@ -1,6 +1,7 @@
 """Networks that encode noisy rows: half a UNet for images, an MLP for points. Rows of a batch do not mix."""
 
-from typing import Unpack
+from collections.abc import Iterable
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class PointEncoder(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         embedding = F.silu(self.embedding(t))
         h = self.enter(x.to(self.enter.weight.dtype))
-        for block in self.blocks:
-            h = block(h, embedding)
+        for block in cast(Iterable[Block], self.blocks):
+            h = block(h, *block.modulations(embedding))
         encoded: Tensor = self.leave(h)
         return encoded

@@ -1,5 +1,8 @@
 """A residual MLP for points."""
 
+from collections.abc import Iterable, Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +11,7 @@ from model.networks.zeroed import zeroed
 
 
 class Block(nn.Module):
-    """h + f(h, e): norm, scale and shift by the embedding, two layers; starts as the identity.
+    """h + f(h, e): norm, scale and shift by the embedding e, two layers; starts as the identity.
 
     width      of h
     embedding  length of e; None for `width`
@@ -20,10 +23,14 @@ class Block(nn.Module):
         self.modulation = nn.Linear(embedding or width, 2 * width)
         self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, width)))
 
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.modulation(embedding).chunk(2, dim=1)
-        added: Tensor = h + self.layers(self.norm(h) * (1 + scale) + shift)
+    def forward(self, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        added: Tensor = h + self.layers(self.norm(h) * scale + shift)
         return added
+
+    def modulations(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """The scale and the shift of the norm, [rows, width] each."""
+        scale, shift = self.modulation(embedding).chunk(2, dim=1)
+        return 1 + scale, shift
 
 
 class FourierFeatures(nn.Module):
@@ -81,9 +88,16 @@ class MLP(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, *jump: Tensor) -> Tensor:
+        return self.modulated(x, self.modulations(t, condition, *jump))
+
+    def modulations(self, t: Tensor, condition: Tensor, *jump: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What the blocks read of all inputs but x: a scale and a shift for each."""
         embedding = nn.functional.silu(self.embedding(t, condition, *jump))
+        return [block.modulations(embedding) for block in cast(Iterable[Block], self.blocks)]
+
+    def modulated(self, x: Tensor, modulations: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         h = self.enter(self.features(x.to(self.enter.weight.dtype)))
-        for block in self.blocks:
-            h = block(h, embedding)
+        for block, (scale, shift) in zip(self.blocks, modulations, strict=True):
+            h = block(h, scale, shift)
         output: Tensor = self.leave(h)
         return output

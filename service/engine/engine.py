@@ -15,8 +15,7 @@ A job that a lost worker had is run again on another. It gives the same bytes, f
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -71,10 +70,7 @@ class Engine:
         self._retiring: set[str] = set()  # so that nothing is accepted behind a Retire
         self._waiting: dict[Awaited[Any], Worker] = {}  # what is not answered yet, and who has it
         for worker in self._workers:
-            metrics.heartbeat_age.labels(worker.name).set_function(partial(_of, worker, "heartbeat_age"))
-            metrics.queued_seconds.labels(worker.name).set_function(partial(_of, worker, "backlog_seconds"))
-            metrics.rows_active.labels(worker.name).set_function(partial(_of, worker, "rows_active"))
-            metrics.rows_queued.labels(worker.name).set_function(partial(_of, worker, "rows_queued"))
+            metrics.watch(worker.name, worker.snapshot)
 
     def start(self) -> None:
         """Load and warm up the models, on the workers' threads; `snapshot().ready` says when that is done."""
@@ -84,6 +80,13 @@ class Engine:
     def drain(self) -> None:
         """Take no more work from now on; accepted jobs go on."""
         self._draining = True
+
+    def break_off(self) -> None:
+        """Answer what is still to be done, but for the background, with EngineStopped."""
+        for awaited in list(self._waiting):
+            if isinstance(awaited, Ticket) and not awaited.background and not awaited.future.done():
+                awaited.future.set_exception(EngineStopped("the server stopped before this was done"))
+                self._cancel(awaited)
 
     def stop(self, grace_seconds: float) -> None:
         """Take no more work, finish what was accepted within the grace period, end the threads. Blocks.
@@ -228,9 +231,9 @@ class Engine:
 
     async def _given_again(self, lost: Ticket) -> Ticket:
         """The job of a lost worker, given to another. Raises EngineStopped where none is left."""
-        while any(not one.ended for one in self._workers) and not any(
-            one.takes_work for one in self.snapshot().workers
-        ):
+        while not any(one.takes_work for one in self.snapshot().workers):
+            if all(one.ended for one in self._workers):
+                raise EngineStopped("the engine stopped before this was done")
             await asyncio.sleep(LOOK_EVERY)
         ticket = lost.again()
         worker = self._holders(ticket.job, ticket.background)[0]
@@ -259,14 +262,8 @@ class Engine:
 
         Raises what it failed with on any of them, or EngineStopped.
         """
-        loop = asyncio.get_running_loop()
-        commands = []
-        for worker in self._workers:
-            if not worker.ended:
-                command = Load(loop.create_future(), loop, key, served)
-                self._send(command, worker)
-                commands.append(command)
-        outcomes = await asyncio.gather(*(command.future for command in commands), return_exceptions=True)
+        sent = self._send_to_all(lambda future, loop: Load(future, loop, key, served))
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None and not isinstance(outcome, WorkerLost):
                 raise outcome
@@ -278,20 +275,19 @@ class Engine:
         """Take no more work for a model, and let go of it when what was accepted is done.
 
         What is returned may be awaited: it is there when every worker has, for lost ones hold nothing."""
-        loop = asyncio.get_running_loop()
         self._retiring.add(key)
-        commands = []
-        for worker in self._workers:
-            if not worker.ended:
-                command = Retire(loop.create_future(), loop, key)
-                self._send(command, worker)
-                commands.append(command)
-        return asyncio.gather(*(command.future for command in commands), return_exceptions=True)
+        sent = self._send_to_all(lambda future, loop: Retire(future, loop, key))
+        return asyncio.gather(*sent, return_exceptions=True)
 
-
-def _of(worker: Worker, field: str) -> float:
-    found: float = getattr(worker.snapshot(), field)
-    return found
+    def _send_to_all(
+        self, command: Callable[[asyncio.Future[Any], asyncio.AbstractEventLoop], Load | Retire]
+    ) -> list[asyncio.Future[Any]]:
+        """What each worker that has not ended will answer."""
+        loop, workers = asyncio.get_running_loop(), [one for one in self._workers if not one.ended]
+        commands = [command(loop.create_future(), loop) for _ in workers]
+        for each, worker in zip(commands, workers, strict=True):
+            self._send(each, worker)
+        return [each.future for each in commands]
 
 
 def _lose(awaited: Awaited[Any]) -> None:

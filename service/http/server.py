@@ -1,6 +1,7 @@
 """uvicorn, with a notice before it closes: on SIGTERM the port stays open for a while and answers 503."""
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+
+LEFT_TO_SEND = 5  # seconds, for answers to arrive at their readers
 
 
 def bound_socket(config: uvicorn.Config) -> socket.socket:
@@ -25,18 +28,27 @@ def bound_socket(config: uvicorn.Config) -> socket.socket:
 class Server(uvicorn.Server):
     """The first SIGTERM calls `on_notice`, and the port closes `notice_seconds` later; balancers have seen by then that
     `/readyz` answers 503. SIGINT (a person at a terminal) and a second SIGTERM close it at once. A SIGINT after that
-    ends the process, whatever is still to be answered. SIGHUP calls `on_hangup`, on the event loop."""
+    ends the process, whatever is still to be answered. SIGHUP calls `on_hangup`, on the event loop.
+
+    `on_late` is called `drain_seconds` after the port has closed, to answer what is left: uvicorn itself would break it
+    off LEFT_TO_SEND later, with a 500 and a trace.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
         notice_seconds: float,
+        drain_seconds: float,
         on_notice: Callable[[], None],
+        on_late: Callable[[], None],
         on_hangup: Callable[[], None],
     ):
         super().__init__(config)
+        config.timeout_graceful_shutdown = math.ceil(drain_seconds) + LEFT_TO_SEND
         self._notice_seconds = notice_seconds
+        self._drain_seconds = drain_seconds
         self._on_notice = on_notice
+        self._on_late = on_late
         self._on_hangup = on_hangup
         self._closes_at = float("inf")
 
@@ -52,6 +64,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        late = asyncio.get_running_loop().call_later(self._drain_seconds, self._on_late)
+        await super().shutdown(sockets)
+        late.cancel()
 
     async def on_tick(self, counter: int) -> bool:
         if time.monotonic() >= self._closes_at:

@@ -90,10 +90,10 @@ def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):
 
 
 @contextlib.contextmanager
-def at_work(service: Process) -> Iterator[list[httpx.Response]]:
+def at_work(service: Process, steps: int = 150) -> Iterator[list[httpx.Response]]:
     """Meanwhile the service is at work for somebody; by the end it has answered, with what is in the list."""
     answers: list[httpx.Response] = []
-    fields = {"dataset": "mnist", "n": 64, "steps": 150}
+    fields = {"dataset": "mnist", "n": 64, "steps": steps}
     asking = threading.Thread(target=lambda: answers.append(service.post("/sample", json=fields)))
     asking.start()
     wait_for(lambda: service.metric("spirale_rows_active") > 0, every=0.01)
@@ -109,6 +109,18 @@ def test_sigterm_finishes_what_was_accepted_and_exits_cleanly(start_service, tmp
         service.popen.send_signal(signal.SIGTERM)
     assert [answer.status_code for answer in answers] == [200]
     assert service.wait() == 0
+
+
+def test_what_is_not_done_when_the_drain_ends_is_answered_503(start_service, tmp_path):
+    save_tiny(tmp_path, IMAGES, T=1000)
+    service = start_service("--checkpoints", str(tmp_path), "--drain-seconds", "0")
+    service.wait_until_ready()
+    with at_work(service, steps=1000) as answers:
+        service.popen.send_signal(signal.SIGTERM)
+    assert [answer.status_code for answer in answers] == [503]
+    assert answers[0].json()["detail"].startswith("the server stopped before this was done")
+    assert service.wait() == 0
+    assert "Traceback" not in "".join(service.log)
 
 
 def test_from_sigterm_to_the_end_of_its_notice_the_port_answers_503_and_accepted_work_is_done(start_service, tmp_path):

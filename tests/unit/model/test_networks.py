@@ -63,7 +63,8 @@ def test_blocks_start_as_the_identity():
     assert torch.equal(ResidualBlock(8, 8, 16, 4)(x, embedding), x)
     assert torch.equal(Attention(8, 4)(x), x)
     h = torch.randn(2, 8)
-    assert torch.equal(Block(8)(h, torch.randn(2, 8)), h)
+    block = Block(8)
+    assert torch.equal(block(h, *block.modulations(torch.randn(2, 8))), h)
 
 
 def test_a_learned_variance_doubles_the_output():

@@ -64,6 +64,18 @@ def test_points_are_exact_in_the_large_batches_that_they_are_served_in(name):
         assert torch.equal(function(*(one[:size] for one in rows)), whole[:size])
 
 
+@pytest.mark.parametrize("name", ["spiral-cfg", "spiral-fast"])
+def test_points_that_share_what_follows_from_t_have_the_bits_that_each_has_alone(name):
+    """Rows with the same t, condition, scale and s as others, in no order, read what was computed once for them all."""
+    function, (x, *read) = computed(name), rows_of(name, 200)
+    shared = torch.randint(3, (200,), generator=torch.Generator().manual_seed(1))
+    read = [one[shared] for one in read]
+    assert len({tuple(row) for row in zip(*(one.tolist() for one in read), strict=True)}) == 3
+    together = function(x, *read)
+    for row in range(200):
+        assert torch.equal(function(x[row : row + 1], *(one[row : row + 1] for one in read)), together[row : row + 1])
+
+
 def test_what_no_controlnet_adds_changes_no_bit():
     function, rows = computed("mnist-cfg"), rows_of("mnist-cfg", 3)
     zeros = [
