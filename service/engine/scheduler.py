@@ -25,7 +25,7 @@ from service.engine.fair_shares import FairShares
 from service.engine.slices import Slice, WaitingJob
 from service.engine.speed_curve import SpeedCurve
 
-OLDEST_SHARE = 0.3  # what is aimed at, so that a quarter is kept
+OLDEST_SHARE = 0.4  # of the time in ticks, so that a quarter is kept of all time
 MUCH_LONGER = 16  # times the steps: rows beside which a short job's promise counts
 FAR_BEHIND = 8  # steps
 AIM = 1.5  # times its time alone: for when a short job is meant to be done beside much longer ones, once it came …

@@ -134,7 +134,7 @@ def test_a_request_that_arrives_joins_the_next_tick():
 def test_little_left_goes_before_much_and_short_jobs_before_the_end_of_long_ones():
     device = Device(even(4))
     long = device.ask(rows=4, steps=100)
-    for _ in range(95):
+    for _ in range(90):
         device.tick()
     longer = device.ask(rows=4, steps=100)
     short = device.ask(rows=4, steps=10)
