@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
@@ -102,6 +102,11 @@ def sensible(document: dict) -> dict:
     return document
 
 
+def is_sent(value: object) -> bool:
+    """An empty list in a query, or one of nothing else, does not arrive: what arrives is right without it."""
+    return any(map(is_sent, value)) if isinstance(value, list | dict) else value is not None
+
+
 def fuzz(url: str, asked: st.SearchStrategy[schemathesis.Case], examples: int) -> Counter:
     """How often each status was answered."""
     statuses = Counter()
@@ -115,6 +120,7 @@ def fuzz(url: str, asked: st.SearchStrategy[schemathesis.Case], examples: int) -
     )
     @given(case=asked, accept=st.sampled_from(ACCEPT))
     def holds(case, accept):
+        assume(all(value is None or is_sent(value) for value in (case.query or {}).values()))
         answer = case.call_and_validate(base_url=url, headers=KEY | {"Accept": accept})
         statuses[answer.status_code] += 1
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from model.checkpoints.autoguidance import AutoguidanceCheckpoint, AutoguidanceConfig
@@ -12,14 +11,12 @@ from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.config import check_steps
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
-from model.conditions import NO_LABEL
 from training.card.card import SAMPLES, write_autoguidance_card
 from training.data import section_trained_on
 from training.data.training_set import TrainingSet
-from training.generate import Guidance, generate, labelled, spread
-from training.pictures import save_picture
 from training.recipe import AutoguidanceRecipe, DenoiserRecipe, RecipeError, trained_by
-from training.tasks.denoiser import PICTURE_CLASSES, PICTURE_ROWS, DenoisingTask
+from training.tasks.denoiser import DenoisingTask
+from training.tasks.sample_picture import save_sample_picture
 from training.tasks.task import Batch, LossContext
 
 
@@ -66,15 +63,9 @@ class AutoguidanceTask:
         return self._trained_as_base.loss(batch, context)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """Samples that the network guides, of every class side by side, of the same seeds each time."""
-        data, base = self.config.data, self.base
-        labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL],
-                           PICTURE_ROWS[data.kind])  # fmt: skip
-        weak = AutoguidanceCheckpoint(self.config, base.schedule, network)
-        options = weak.overrides.applied_to(base.config.sampling)
-        conditions = labelled(labels, options, Guidance(weak, options.guidance_scale))
-        device = next(network.parameters()).device
-        save_picture(path, data, generate(base, conditions, options, guidance_model=weak, device=device), labels)
+        """Samples that the network guides."""
+        weak = AutoguidanceCheckpoint(self.config, self.base.schedule, network)
+        save_sample_picture(path, self.base, next(network.parameters()).device, weak)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         for picture in SAMPLES:

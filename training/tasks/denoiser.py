@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,15 +21,11 @@ from training.data.captions import CaptionedSet
 from training.data.data_section import ImageSection
 from training.data.label_shares import label_shares
 from training.data.training_set import FiniteSet, TrainingSet
-from training.generate import generate, labelled, prompted, spread
-from training.pictures import save_picture
 from training.recipe import DenoiserRecipe, RecipeError, trained_by
 from training.reference_points import keeps_reference_by_default, reference_of
 from training.tasks.objectives import DenoisingLoss
+from training.tasks.sample_picture import save_sample_picture
 from training.tasks.task import Batch, LossContext
-
-PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture …
-PICTURE_CLASSES = 20  # … and of so many classes at most, spread over all of them
 
 
 class DenoisingTask:
@@ -134,21 +129,8 @@ class DenoisingTask:
         return self._loss(context.network, self.config.data.standardise(batch.rows), condition, context.generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """Samples of every class (or prompt) side by side, by the recipe's own sampler and scale, of the same seeds
-        each time."""
-        data, sampling = self.config.data, self.config.sampling
-        columns = PICTURE_ROWS[data.kind]
-        if self.text is not None:
-            vocabulary = self.text.config.vocabulary
-            text = self.text.embed([vocabulary.read(example) for example in vocabulary.examples])
-            labels = np.repeat(np.arange(len(text)), columns)
-            conditions = prompted(text.repeat_interleave(columns, dim=0), sampling)
-        else:
-            labels = np.repeat(spread(len(data.labels), PICTURE_CLASSES) if data.labels else [NO_LABEL], columns)
-            conditions = labelled(labels, sampling)
         checkpoint = DenoiserCheckpoint(self.config, self.schedule, network, self.text)
-        device = next(network.parameters()).device
-        save_picture(path, data, generate(checkpoint, conditions, sampling, device=device), labels)
+        save_sample_picture(path, checkpoint, next(network.parameters()).device)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,20 +11,16 @@ from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_
 from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.schedule_config import ScheduleConfig
 from model.checkpoints.weights import CheckpointError, load_weights
-from model.conditions import NO_LABEL
 from model.networks.adapters import AdapterConfig
 from model.networks.parameter_names import NAMES
 from training.card.card import PICTURES, write_denoiser_card
-from training.data import section_trained_on, trained_on
+from training.data import captioned_as_trained, section_trained_on, trained_on
 from training.data.data_section import BuiltInSection
-from training.generate import generate, labelled
-from training.pictures import save_picture
 from training.recipe import FlowMapRecipe, RecipeError, trained_by
 from training.tasks.jump_loss import JumpLoss
+from training.tasks.sample_picture import save_sample_picture
 from training.tasks.task import Batch, LossContext
 from training.tasks.trajectories import SEGMENTS, TrajectorySet
-
-PICTURE_ROWS = {"images": 8, "points": 500}  # samples of each class in a sample picture
 
 
 class FlowMapTask:
@@ -37,7 +32,8 @@ class FlowMapTask:
         try:
             self.teacher = load_checkpoint(teacher)
             check_teacher(self.teacher.config, recipe.distillation.teacher_steps)
-            real = trained_on(self.teacher.config)
+            reads_prompts = self.teacher.text is not None
+            real = (captioned_as_trained if reads_prompts else trained_on)(self.teacher.config)
             self.config = _student_config(recipe, self.teacher.config)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: teacher: {error}") from error
@@ -66,22 +62,18 @@ class FlowMapTask:
         """The batch has runs, and their numbers for labels."""
         runs, device = self.data.runs, batch.rows.device
         number = batch.labels.cpu()
-        labels, scales = (column[number].to(device) for column in (runs.labels, runs.scales))
-        return self._loss(context.network, batch.rows, labels, scales, context.generator)
+        condition, scales = (column[number].to(device) for column in (runs.condition, runs.scales))
+        return self._loss(context.network, batch.rows, condition, scales, context.generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        """Samples of every class by the recipe's own sampler and scale, of the same seeds each time."""
-        data, sampling = self.config.data, self.config.sampling
-        labels = np.repeat(np.arange(len(data.labels)) if data.labels else [NO_LABEL], PICTURE_ROWS[data.kind])
-        checkpoint = DenoiserCheckpoint(self.config, self.teacher.schedule, network)
-        device = next(network.parameters()).device
-        save_picture(path, data, generate(checkpoint, labelled(labels, sampling), sampling, device=device), labels)
+        checkpoint = DenoiserCheckpoint(self.config, self.teacher.schedule, network, self.teacher.text)
+        save_sample_picture(path, checkpoint, next(network.parameters()).device)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        save_checkpoint(folder, self.config, network)
+        save_checkpoint(folder, self.config, network, self.teacher.text)
         write_denoiser_card(folder, self.config)
 
 
@@ -101,12 +93,14 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
     """Raises ValueError where a student cannot be sampled as the recipe advises."""
     section = section_trained_on(teacher)
     own_data = {} if isinstance(section, BuiltInSection) else {"data": section.model_dump(mode="json")}
+    text_from = {name: value for name, value in teacher.recipe.items() if name == "text_from"}
     return DenoiserConfig(
         name=recipe.name,
         data=teacher.data,
         network=teacher.network,
         schedule=teacher.schedule,
         prediction=teacher.prediction.model_copy(update={"learned_variance": False}),
+        text=teacher.text,
         label_shares=teacher.label_shares,
         cluster_shares=teacher.cluster_shares,
         sampling=recipe.sampling,
@@ -115,7 +109,7 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
             guidance_range=recipe.distillation.guidance_range,
             guidance_interval=recipe.distillation.guidance_interval,
         ),
-        recipe=trained_by(recipe) | own_data,
+        recipe=trained_by(recipe) | own_data | text_from,
     )
 
 
@@ -124,8 +118,6 @@ def check_teacher(config: DenoiserConfig, teacher_steps: int) -> None:
     name, steps = config.name, SEGMENTS * teacher_steps
     if config.distilled is not None:
         raise ValueError(f"{name} is a student itself: distil its teacher, {config.distilled.teacher}")
-    if config.text is not None:
-        raise ValueError(f"{name} reads prompts: use a teacher that reads labels, or nothing")
     if isinstance(config.network, AdapterConfig) or not isinstance(config.schedule, ScheduleConfig):
         raise ValueError(f"{name} has another library's network or schedule: use a teacher that was trained here")
     if config.prediction.target != "v":

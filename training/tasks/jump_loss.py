@@ -31,21 +31,21 @@ class JumpLoss:
         self._signal, self._noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
     def __call__(
-        self, student: nn.Module, runs: Tensor, labels: Tensor, scales: Tensor, generator: torch.Generator
+        self, student: nn.Module, runs: Tensor, condition: Tensor, scales: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The loss of a batch: runs [rows, SEGMENTS + 1, …], labels [rows] int64, scales [rows] float32, all on the
-        network's device. All randomness is the (CPU) generator's."""
+        """The loss of a batch: runs [rows, SEGMENTS + 1, …], the condition of each row and
+        scales [rows] float32, all on the network's device. All randomness is the (CPU) generator's."""
         t, s = self.quarters(len(runs))
         own = torch.rand(len(runs), generator=generator) < self._section.on_policy
-        x_t = self.starts(student, runs, t, s, own, labels, scales)
+        x_t = self.starts(student, runs, t, s, own, condition, scales)
         x_s = runs[torch.arange(len(runs)), SEGMENTS - s]
-        error = (self.jump(student, x_t, t, s, labels, scales) - x_s).square().flatten(1).sum(1)
+        error = (self.jump(student, x_t, t, s, condition, scales) - x_s).square().flatten(1).sum(1)
         c = HUBER * math.sqrt(x_t[0].numel())
         return ((error + c**2).sqrt() - c).mean()
 
     @torch.no_grad()
     def starts(
-        self, student: nn.Module, runs: Tensor, t: Tensor, s: Tensor, own: Tensor, labels: Tensor, scales: Tensor
+        self, student: nn.Module, runs: Tensor, t: Tensor, s: Tensor, own: Tensor, condition: Tensor, scales: Tensor
     ) -> Tensor:
         """x_t [rows, …]: on the runs; where `own` [rows] bool is true, at the end of the student's own jumps from the
         runs' noise, each as long as t → s."""
@@ -53,7 +53,7 @@ class JumpLoss:
         while len(moving := torch.nonzero(own & (at > t)).flatten()):
             rows = moving.to(x.device)
             to = at[moving] - (t - s)[moving]
-            x[rows] = self.jump(student, x[rows], at[moving], to, labels[rows], scales[rows])
+            x[rows] = self.jump(student, x[rows], at[moving], to, condition[rows], scales[rows])
             at[moving] = to
         return torch.where(per_row(own.to(x.device), x), x, runs[torch.arange(len(runs)), SEGMENTS - t])
 
@@ -63,13 +63,13 @@ class JumpLoss:
         kind = labels_in_proportion(np.array([jump.share for jump in jumps]), rows)
         return torch.tensor([jump.t for jump in jumps])[kind], torch.tensor([jump.s for jump in jumps])[kind]
 
-    def jump(self, student: nn.Module, x_t: Tensor, t: Tensor, s: Tensor, labels: Tensor, scales: Tensor) -> Tensor:
+    def jump(self, student: nn.Module, x_t: Tensor, t: Tensor, s: Tensor, condition: Tensor, scales: Tensor) -> Tensor:
         """x̂_s [rows, …]: one deterministic ddim step (SME20 eq. 12) with the student's x̂0, which is not clamped.
 
         t, s  [rows] int64 in quarters of T, on the CPU
         """
         device, (t, s) = x_t.device, (self._timesteps[SEGMENTS - quarter] for quarter in (t, s))
-        output = student(x_t, t.to(device), labels, scales, s.to(device)).float()
+        output = student(x_t, t.to(device), condition, scales, s.to(device)).float()
         x0 = predicted_x0("v", output, x_t, self._alpha_bar[t].to(device))
         a = self._noise[s] / self._noise[t]
         b = self._signal[s] - a * self._signal[t]

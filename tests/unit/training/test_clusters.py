@@ -169,7 +169,7 @@ def test_a_student_learns_the_clusters_of_its_teacher(trained):
     task = make_task(parse_recipe(recipe | {"distillation": distillation}, "here"), trained.parent)
     assert task.config.cluster_shares == load_checkpoint(trained).config.cluster_shares
     runs = run_teacher(load_checkpoint(trained), FlowMapSection(**distillation), seed=0)
-    assert set(runs.labels.tolist()) >= {0, 1, 2} and set(runs.scales.tolist()) == {1.0}
+    assert set(runs.condition.tolist()) >= {0, 1, 2} and set(runs.scales.tolist()) == {1.0}
 
 
 def test_training_may_start_from_a_denoiser_that_reads_nothing_or_the_same_clusters(trained, table):

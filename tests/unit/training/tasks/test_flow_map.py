@@ -23,7 +23,7 @@ from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_reci
 from training.tasks.flow_map import begin_as
 from training.tasks.jump_loss import HUBER, JumpLoss
 from training.tasks.registry import make_task
-from training.tasks.trajectories import draw_conditions, grid, run_teacher, stored_runs
+from training.tasks.trajectories import draw_labels, grid, run_teacher, stored_runs
 from training.trainer import train
 
 JUMPS = ({"t": 4, "s": 0, "share": 0.5}, {"t": 4, "s": 2, "share": 0.25}, {"t": 2, "s": 0, "share": 0.25})
@@ -95,8 +95,8 @@ def run_by_hand(teacher, label, scale, seed, interval):
 def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
     teacher = tiny_checkpoint()
     runs = run_teacher(teacher, SECTION, seed=3)
-    labels, scales = draw_conditions(6, 10, SECTION, torch.Generator().manual_seed(3))
-    assert torch.equal(runs.labels, labels) and torch.equal(runs.scales, scales)
+    labels, scales = draw_labels(6, 10, SECTION, torch.Generator().manual_seed(3))
+    assert torch.equal(runs.condition, labels) and torch.equal(runs.scales, scales)
     assert (labels == NO_LABEL).any() and (scales[labels != NO_LABEL] > 1).all()
     with torch.inference_mode():
         for i, (label, scale) in enumerate(zip(labels.tolist(), scales.tolist(), strict=True)):
@@ -125,7 +125,7 @@ def test_runs_are_made_once_and_again_for_other_weights_or_settings(monkeypatch)
 
 def test_labels_are_dropped_in_their_share_and_scales_are_uniform_in_the_range():
     section = FlowMapSection(jumps=JUMPS, label_drop=0.2, guidance_range=(1.0, 2.0))
-    labels, scales = draw_conditions(40_000, 10, section, generator())
+    labels, scales = draw_labels(40_000, 10, section, generator())
     assert (labels == NO_LABEL).double().mean().item() == pytest.approx(0.2, abs=0.01)
     assert (scales[labels == NO_LABEL] == 1).all()
     asked = scales[labels != NO_LABEL]
@@ -220,15 +220,13 @@ def test_a_student_goes_on_from_students_alone(checkpoints):
 
 
 def test_a_teacher_that_cannot_be_distilled_is_named(checkpoints):
-    text, student = tiny_text_checkpoint(name="words"), tiny_student(GAUSSIAN, "pupil")
-    save_checkpoint(checkpoints / "words", text.config, text.network, text.text)
+    student = tiny_student(GAUSSIAN, "pupil")
     save_checkpoint(checkpoints / "pupil", student.config, student.network)
     save_tiny(checkpoints, GAUSSIAN, "short", T=3, steps=1)
     noisy = tiny_checkpoint(GAUSSIAN, "noisy")
     predicts = noisy.config.model_copy(update={"prediction": PredictionConfig(target="epsilon")})
     save_checkpoint(checkpoints / "noisy", predicts, noisy.network)
     for name, says in {
-        "words": "reads prompts",
         "pupil": "is a student itself: distil its teacher, gaussian-tiny",
         "short": "cannot take 4 steps",
         "noisy": "predicts epsilon: use a teacher that predicts v",
