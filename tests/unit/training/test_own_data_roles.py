@@ -76,7 +76,7 @@ class Shop:
         self.data = {"dataset": "squares", "images": str(images), "size": [SIDE, SIDE], "channels": 3}
 
     def recipe(self, name: str, steps: int = 1, **fields) -> dict:
-        own = {} if fields.get("role") == "control" else {"data": self.data}
+        own = {} if fields.get("role") in ("control", "flow-map") else {"data": self.data}
         return {"name": name, "optimisation": QUICK | {"steps": steps}, **own, **fields}
 
     def make(self, name: str, steps: int = 1, **fields):
@@ -177,12 +177,27 @@ def test_clip_reads_own_captions(shop, clip):
     assert metrics["held_out_captions"] == len(trained_on(checkpoint.config).held_out)
 
 
-def test_a_denoiser_reads_own_captions(shop, clip):
+@pytest.fixture(scope="module")
+def text_denoiser(shop, clip):
     shop.make("squares-text", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3}, text_from=clip)
+    return "squares-text"
+
+
+def test_a_denoiser_reads_own_captions(shop, clip, text_denoiser):
     metrics = shop.measured("squares-text")
     assert metrics["clip"] == clip and 0 <= metrics["prompt_recall"] <= 1
     assert metrics["prompt_recall_of_real"] > metrics["prompt_recall_by_chance"]
     assert "words | a, blue, left" in shop.card("squares-text")
+
+
+def test_a_student_reads_the_captions_that_its_teacher_read(shop, clip, text_denoiser):
+    few = {"trajectories": 16, "teacher_steps": 1}
+    shop.make("squares-text-fast", 2, role="flow-map", teacher=text_denoiser, distillation=few)
+    student, teacher = (load_checkpoint(shop.checkpoints / name) for name in ("squares-text-fast", text_denoiser))
+    assert student.text.config == teacher.text.config and student.config.conditioning == "text"
+    metrics = shop.measured("squares-text-fast")
+    assert metrics["clip"] == clip and metrics["steps"] == 2
+    assert load_config(shop.checkpoints / "squares-text-fast", DenoiserConfig).metrics["in 1 step"]["clip"] == clip
 
 
 def test_a_controlnet_follows_edges_of_colour_images(shop, denoiser, judge):

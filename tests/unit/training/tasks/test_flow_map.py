@@ -17,13 +17,14 @@ from model.noise import normal
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, split_output
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_student, tiny_text_checkpoint
+from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_student, tiny_text, tiny_text_checkpoint
+from training.data.captions import Caption
 from training.data.synthetic_points import GaussianMixture
 from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
 from training.tasks.flow_map import begin_as
 from training.tasks.jump_loss import HUBER, JumpLoss
 from training.tasks.registry import make_task
-from training.tasks.trajectories import draw_labels, grid, run_teacher, stored_runs
+from training.tasks.trajectories import draw_labels, draw_prompts, grid, run_teacher, stored_runs
 from training.trainer import train
 
 JUMPS = ({"t": 4, "s": 0, "share": 0.5}, {"t": 4, "s": 2, "share": 0.25}, {"t": 2, "s": 0, "share": 0.25})
@@ -72,14 +73,14 @@ def test_of_a_learned_variance_a_student_takes_the_mean_alone(data):
         torch.testing.assert_close(student(x, t, labels, scales, s), mean)
 
 
-def run_by_hand(teacher, label, scale, seed, interval):
+def run_by_hand(teacher, condition, none, scale, seed, interval):
     """One run of dpmpp-2m, guided within the interval, where a quarter of T is done: float64 but the network."""
     plan, alpha_bar = make_plan(teacher.schedule, "dpmpp-2m", 8), teacher.schedule.alpha_bar
     x = normal(torch.tensor([seed]), torch.tensor([0]), IMAGES.shape).double()
     kept, before = [x], torch.zeros_like(x)
     for step, t in enumerate(plan.t.tolist()):
         conditional, unconditional = (
-            teacher.network(x.float(), torch.tensor([t]), torch.tensor([shown])).double() for shown in (label, NO_LABEL)
+            teacher.network(x.float(), torch.tensor([t]), shown).double() for shown in (condition, none)
         )
         sigma = math.sqrt((1 - alpha_bar[t]) / alpha_bar[t])
         guided = scale if interval[0] <= sigma <= interval[1] else 1.0
@@ -100,7 +101,36 @@ def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
     assert (labels == NO_LABEL).any() and (scales[labels != NO_LABEL] > 1).all()
     with torch.inference_mode():
         for i, (label, scale) in enumerate(zip(labels.tolist(), scales.tolist(), strict=True)):
-            expected = run_by_hand(teacher, label, scale, 3 * 2**32 + i, SECTION.guidance_interval)
+            expected = run_by_hand(teacher, torch.tensor([label]), torch.tensor([NO_LABEL]), scale, 3 * 2**32 + i, SECTION.guidance_interval)
+            torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
+
+
+class Words:
+    """A captioned set whose row i has the caption i."""
+
+    texts = ("the digit 3", "thin seven", "a nine leaning right")
+    vocabulary = tiny_text().config.vocabulary
+
+    def draw(self, rows, generator):
+        return torch.empty(rows), torch.randint(len(self.texts), (rows, 1), generator=generator)
+
+    def captions_of(self, traits, generator):
+        return [Caption(self.texts[one], (one,)) for one in traits[:, 0].tolist()]
+
+
+def test_a_teacher_that_reads_prompts_is_led_by_those_of_its_training():
+    teacher = tiny_text_checkpoint()
+    runs = run_teacher(teacher, SECTION, seed=3, captioned=Words())
+    text, scales = draw_prompts(6, Words(), teacher.text, SECTION, torch.Generator().manual_seed(3))
+    assert torch.equal(runs.condition, text) and torch.equal(runs.scales, scales)
+    none = torch.zeros(1, text.shape[1])
+    asked = (text != 0).any(1)
+    assert asked.any() and not asked.all() and (scales[~asked] == 1).all() and (scales[asked] > 1).all()
+    known = teacher.text.embed([Words.vocabulary.read(one) for one in Words.texts])
+    assert all((known == one).all(1).any() for one in text[asked])
+    with torch.inference_mode():
+        for i, (row, scale) in enumerate(zip(text, scales.tolist(), strict=True)):
+            expected = run_by_hand(teacher, row[None], none, scale, 3 * 2**32 + i, SECTION.guidance_interval)
             torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
 
 
