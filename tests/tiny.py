@@ -138,6 +138,17 @@ def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg"
     return DenoiserCheckpoint(config, labelled.schedule, module.eval(), text)
 
 
+def tiny_text_student(data: DataConfig = IMAGES, name: str = "mnist-text-fast", T: int = 50) -> DenoiserCheckpoint:
+    """A student that reads prompts."""
+    student, text = tiny_student(data.model_copy(update={"labels": ()}), name, T), tiny_text()
+    config = student.config.model_copy(update={"text": text.config})
+    torch.manual_seed(7)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return DenoiserCheckpoint(config, student.schedule, module.eval(), text)
+
+
 def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
     text = tiny_text()
     config = ClipConfig(

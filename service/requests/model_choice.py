@@ -166,7 +166,7 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
     if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
         return best
     for choice in choices:
-        if choice.config.distilled is not None and _unfit(choice) == _unfit(best):
+        if choice.config.distilled is not None and _unfit(choice) <= _unfit(best):
             steps = student_steps(request.quality, choice.config, best.config)
             if steps is not None:
                 return replace(choice, steps=steps)
@@ -184,12 +184,23 @@ def _choices(catalog: Catalog, request: SampleRequest) -> Sequence[Choice]:
 
 
 def _unsuitable(choice: Choice) -> tuple[bool, ...]:
-    """The least suits best: after what `_unfit` counts, the model that
+    """The least suits best: after what `_unfit` counts, of which the condition is the last, the model that
 
+    is unconditional, and its guidance model is the default for prompts, unless the request names another guidance: that
+    goes before the condition;
     has a guidance model for what the request asks;
     takes any number of steps: whoever wants fewer evaluations says so.
     """
-    return (*_unfit(choice), choice.guidance_model is None, not choice.config.predicts_posterior_mean)
+    *weightier, condition = _unfit(choice)
+    named, guide = choice.request.guidance, choice.guidance_model
+    default_for_prompts = guide is not None and guide.default_for_prompts and choice.config.conditioning is None
+    return (
+        *weightier,
+        not (default_for_prompts and (named is None or named in _CONDITIONING_OF)),
+        condition,
+        guide is None,
+        not choice.config.predicts_posterior_mean,
+    )
 
 
 def _unfit(choice: Choice) -> tuple[bool, ...]:
@@ -199,18 +210,14 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
     follows hints of the request's kind;
     draws labels, where nothing is asked, or at least clusters: these samples are nearer to real ones than those of an
     unconditional model;
-    is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
     """
-    named, own, guide = choice.request.guidance, choice.config.conditioning, choice.guidance_model
-    by_gradient = named in _CONDITIONING_OF
+    by_gradient = choice.request.guidance in _CONDITIONING_OF
     asks_nothing = choice.conditioning is None and choice.request.control is None and not by_gradient
-    default_for_prompts = guide is not None and guide.default_for_prompts and own is None
     return (
         choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
         asks_nothing and not choice.draws_labels,
         asks_nothing and not choice.draws_clusters,
-        not (default_for_prompts and (named is None or by_gradient)),
-        own != (None if by_gradient else choice.conditioning),
+        choice.config.conditioning != (None if by_gradient else choice.conditioning),
     )

@@ -15,7 +15,16 @@ from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
 from service.requests.quality import student_steps
-from tests.tiny import IMAGES, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student, tiny_text_checkpoint
+from tests.tiny import (
+    IMAGES,
+    save_tiny,
+    tiny_checkpoint,
+    tiny_classifier,
+    tiny_clip,
+    tiny_student,
+    tiny_text_checkpoint,
+    tiny_text_student,
+)
 
 SEVEN = {"dataset": "mnist", "label": 7, "seed": 3}
 
@@ -108,6 +117,32 @@ def test_quality_names_a_model_and_its_steps_where_nothing_says_more(client, fie
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["model"], found["steps"]) == (model, steps)
+
+
+def test_quality_names_a_student_that_reads_prompts_also_beside_a_default_that_does_not(make_client, tmp_path):
+    clip = tiny_clip()
+    by_default = clip.config.model_copy(update={"default_for_prompts": True})
+    without_labels = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), "mnist-ddpm")
+    for one in (tiny_text_checkpoint(), tiny_text_student()):
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network, one.text)
+    save_checkpoint(tmp_path / clip.config.name, by_default, clip.network, clip.text)
+    save_checkpoint(tmp_path / "mnist-ddpm", without_labels.config, without_labels.network)
+    client = make_client(checkpoints=tmp_path, precision="float32")
+    for fields, model, steps in (
+        ({}, "mnist-ddpm", 4),  # guided by CLIP
+        ({"quality": "high"}, "mnist-ddpm", 4),
+        ({"quality": "low"}, "mnist-text-fast", 1),
+        ({"quality": "medium"}, "mnist-text-fast", 2),
+        ({"quality": "medium", "guidance": "classifier-free"}, "mnist-text-fast", 2),
+        ({"quality": "low", "guidance": "clip"}, "mnist-ddpm", 4),
+        ({"quality": "low", "prompt": None}, "mnist-ddpm", 4),
+        ({"model": "mnist-text-fast"}, "mnist-text-fast", 2),
+    ):
+        asked = {"dataset": "mnist", "prompt": "the digit 3", "seed": 3} | fields
+        answer = client.post("/sample", json=asked, headers={"Accept": "application/json"})
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert (found["model"], found["steps"]) == (model, steps), fields
 
 
 def measured(accuracy: float, steps: int) -> dict:

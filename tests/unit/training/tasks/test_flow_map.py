@@ -101,7 +101,14 @@ def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
     assert (labels == NO_LABEL).any() and (scales[labels != NO_LABEL] > 1).all()
     with torch.inference_mode():
         for i, (label, scale) in enumerate(zip(labels.tolist(), scales.tolist(), strict=True)):
-            expected = run_by_hand(teacher, torch.tensor([label]), torch.tensor([NO_LABEL]), scale, 3 * 2**32 + i, SECTION.guidance_interval)
+            expected = run_by_hand(
+                teacher,
+                torch.tensor([label]),
+                torch.tensor([NO_LABEL]),
+                scale,
+                3 * 2**32 + i,
+                SECTION.guidance_interval,
+            )
             torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
 
 
