@@ -20,7 +20,6 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
 from model.compilation import compiled
-from model.networks import NetworkConfig
 from model.precision import choose_precision
 from service.engine.buckets import BucketedNetwork, default_sizes
 from service.engine.options import WantedBackend, WantedPrecision
@@ -99,8 +98,9 @@ class RowFunctions:
     ):
         self._device, self._backend, self._threads, self._torch_threads = device, backend, threads, torch_threads
         self._compile, self._sizes = compile, sizes
-        # By the layers of a network: others with the same ones take as long, and a server has seconds to start in.
-        self._seconds: dict[tuple[NetworkConfig, tuple[int, ...], Precision], Mapping[int, float]] = {}
+        # By the layers of a network, its config in JSON: others with the same ones take as long, and a server has
+        # seconds to start in.
+        self._seconds: dict[tuple[str, tuple[int, ...], Precision], Mapping[int, float]] = {}
 
     def ready(self, checkpoint: ServedCheckpoint, precision: Precision) -> Generator[None, None, ReadyFunction]:
         """Make it ready, and time it if it is the first model's network of its layers. Weights that are on disk are
@@ -117,7 +117,7 @@ class RowFunctions:
                 function, runs_in = found
                 seconds: Mapping[int, float] = {}
                 if isinstance(checkpoint, DenoiserCheckpoint):
-                    layers = checkpoint.config.network, checkpoint.data.shape, runs_in
+                    layers = checkpoint.config.network.model_dump_json(), checkpoint.data.shape, runs_in
                     if layers not in self._seconds:
                         self._seconds[layers] = yield from self._timed(function, checkpoint)
                     seconds = self._seconds[layers]

@@ -7,12 +7,14 @@ import pytest
 import torch
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
+from model.backends.pytorch import torch_row_function
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.folder import read_checkpoint_folder
 from model.conditions import Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
+from service.engine.row_functions import RowFunctions
 from tests.foreign import sampled_by_diffusers, save_pipeline, scheduler_of, unet
 from tests.tiny import IMAGES, save_tiny
 from training.importing.import_command import import_model
@@ -64,6 +66,19 @@ def test_samples_are_diffusers_own_and_what_cannot_be_asked_is_refused_by_name(c
     assert refused.status_code == 422 and "trained with labels only" in refused.text
     guidances = client.get("/models").json()["datasets"]["labelled"]["guidances"]
     assert guidances == ["none"]
+
+
+def test_networks_of_another_library_are_timed_as_ours_are(folder, monkeypatch):
+    """Their configs have fields that have no hash."""
+    functions = RowFunctions(torch.device("cpu"), "onnx", 1, 1, compile=False, sizes=(1,))
+    monkeypatch.setattr(
+        functions, "_by_onnx", lambda checkpoint, int8: torch_row_function(checkpoint)
+    )  # without a graph
+    making_ready = functions.ready(load_checkpoint(folder / "labelled"), "float32")
+    with pytest.raises(StopIteration) as ready, torch.inference_mode():
+        while True:
+            next(making_ready)
+    assert ready.value.value.backend == "onnx" and ready.value.value.seconds.keys() == {1}
 
 
 def test_a_consistency_model_is_sampled_as_its_recipe_says_and_by_no_other_sampler(client, folder):
