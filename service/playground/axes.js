@@ -24,30 +24,49 @@ export function boundsOf(points, trim = 0) {
   return { x: range(0), y: range(1) };
 }
 
+/** Pixels of a unit of each axis. */
+function scalesOf({ x, y }, width, height) {
+  const [sx, sy] = [width / (x[1] - x[0]), height / (y[1] - y[0])];
+  const least = Math.min(sx, sy);
+  return Math.max(sx, sy) < ALIKE * least ? [least, least] : [sx, sy];
+}
+
+const middleOf = ([low, high]) => (low + high) / 2;
+
 /** A function from data to canvas, of a canvas so wide and high. */
-export function placing({ x, y }, width, height) {
-  let [sx, sy] = [width / (x[1] - x[0]), height / (y[1] - y[0])];
-  if (Math.max(sx, sy) < ALIKE * Math.min(sx, sy)) sx = sy = Math.min(sx, sy);
-  const [cx, cy] = [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2];
+export function placing(bounds, width, height) {
+  const [sx, sy] = scalesOf(bounds, width, height);
+  const [cx, cy] = [middleOf(bounds.x), middleOf(bounds.y)];
   return ([u, v]) => [width / 2 + (u - cx) * sx, height / 2 - (v - cy) * sy];
 }
 
 /** The largest square around the middle that such a canvas shows: [x from, x to, y from, y to]. */
 export function squareOf({ x, y }, width, height) {
   const place = placing({ x, y }, width, height);
-  const [cx, cy] = [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2];
+  const [cx, cy] = [middleOf(x), middleOf(y)];
   const [[u, v], [u1, v1]] = [place([cx, cy]), place([cx + 1, cy + 1])];
   const half = Math.min(width, height) / 2;
   const [rx, ry] = [half / (u1 - u), half / (v - v1)];
   return [cx - rx, cx + rx, cy - ry, cy + ry];
 }
 
-/** About four round numbers between. */
-export function ticks([low, high]) {
-  const raw = (high - low) / 4;
-  const magnitude = 10 ** Math.floor(Math.log10(raw));
-  const pitch = magnitude * [1, 2, 5, 10].find((step) => step * magnitude >= raw);
-  const found = [];
-  for (let i = Math.ceil(low / pitch); i * pitch <= high; i++) found.push(Number((i * pitch).toPrecision(6)));
-  return found;
+/** The round numbers that such a canvas shows, {x: [...], y: [...]}: about four of the shorter side. Where both axes have
+ * one scale, they have one pitch. */
+export function ticksOf(bounds, width, height) {
+  const [sx, sy] = scalesOf(bounds, width, height);
+  const shorter = Math.min(width, height);
+  const ticks = (middle, length, scale) => {
+    const pitch = roundUp((sx === sy ? shorter : length) / scale / 4);
+    const half = length / scale / 2;
+    const found = [];
+    for (let i = Math.ceil((middle - half) / pitch); i * pitch <= middle + half; i++) found.push(Number((i * pitch).toPrecision(6)));
+    return found;
+  };
+  return { x: ticks(middleOf(bounds.x), width, sx), y: ticks(middleOf(bounds.y), height, sy) };
+}
+
+/** The next of …, 1, 2, 5, 10, 20, … */
+function roundUp(value) {
+  const magnitude = 10 ** Math.floor(Math.log10(value));
+  return magnitude * [1, 2, 5, 10].find((step) => step * magnitude >= value);
 }

@@ -1,12 +1,13 @@
 // Points on a canvas, over the real distribution.
 
 import { arrows, longestOf } from "./arrows.js";
-import { boundsOf, flat, placing, squareOf, ticks } from "./axes.js";
+import { boundsOf, flat, placing, squareOf, ticksOf } from "./axes.js";
 import { colour, make } from "./elements.js";
-import { say } from "./words.js";
+import { language, say } from "./words.js";
 
 export const COLOURS = 8; // in the style sheet; classes beyond begin anew
 const MOST_PATHS = 150; // beyond them nobody could follow one
+const CORNER = 24; // pixels in which a number would be cut off, or meet one of the other axis
 const UNFINISHED = 0.02; // share of the points that may lie outside while nothing is known of the end
 
 document.addEventListener("theme", () => {
@@ -129,23 +130,24 @@ export class Cloud {
     context.strokeStyle = colour("line");
     context.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
     context.lineWidth = 1;
-    const { x, y } = this.bounds;
+    const { x, y } = ticksOf(this.bounds, width, height);
+    const number = (tick) => tick.toLocaleString(language, { maximumSignificantDigits: 6 });
     const line = (...ends) => {
       context.beginPath();
       context.moveTo(...ends[0]);
       context.lineTo(...ends[1]);
       context.stroke();
     };
-    for (const tick of ticks(x)) {
+    for (const tick of x) {
       const [u] = place([tick, 0]);
       line([u, 0], [u, height]);
-      context.fillText(tick, u + 4, height - 6);
+      if (u < width - CORNER) context.fillText(number(tick), u + 4, height - 6);
     }
     if (this.pair[1] === null) return;
-    for (const tick of ticks(y)) {
+    for (const tick of y) {
       const [, v] = place([0, tick]);
       line([0, v], [width, v]);
-      context.fillText(tick, 6, v - 4);
+      if (v > CORNER && v < height - CORNER) context.fillText(number(tick), 6, v - 4);
     }
   }
 }

@@ -143,8 +143,10 @@ function matrix({ over, values, by, by_values: others }, lines) {
   const place = (cell) => (cell ? make("td", {}, cell.button, cell.cost, cell.about)
     : make("td", { className: "impossible", title: say("not together") }, "–"));
   const rows = lines.map((cells, i) => make("tr", {}, make("th", { scope: "row" }, title(over, values[i])), ...cells.map(place)));
-  return make("table", { className: "matrix", "data-columns": others.length <= 3 ? "few" : others.length <= 5 ? "some" : "many" },
+  const table = make("table", { className: "matrix", "data-columns": others.length <= 3 ? "few" : others.length <= 5 ? "some" : "many" },
     make("thead", {}, make("tr", {}, make("td"), ...columns)), make("tbody", {}, ...rows));
+  table.style.setProperty("--columns", others.length);
+  return table;
 }
 
 class Cell {

@@ -187,6 +187,7 @@ async function run({ remember = false, again = false, over = false, remark = "" 
   const mine = (running = new AbortController());
   const { signal } = mine;
   actions.sampling = true;
+  status.soon();
   if (!over) onStage.mark(null);
   try {
     if (settled.view === "data") empty();
@@ -199,6 +200,7 @@ async function run({ remember = false, again = false, over = false, remark = "" 
     if (running === mine) {
       running = null;
       actions.sampling = false;
+      status.soon();
     }
   }
 }

@@ -4,6 +4,7 @@ import { ask, asProblem } from "./api.js";
 import { language, say, seconds } from "./words.js";
 
 const EVERY = 3000; // milliseconds
+const SOON = 400; // until what was just asked for can be seen in /metrics
 const WINDOW = 60_000; // milliseconds that the median is of: what was long ago tells nothing of now
 
 export class Status {
@@ -29,6 +30,12 @@ export class Status {
       }
       await new Promise((resolve) => setTimeout(resolve, EVERY));
     }
+  }
+
+  /** The page has asked for something, or has got it: tell before it is time. */
+  soon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.start(), SOON);
   }
 
   async tell() {

@@ -3,6 +3,8 @@
 import { LANGUAGES } from "./languages.js";
 
 const KEPT = "spirale-language";
+// Spaces at which no line may end: between a number and its unit, and inside of French punctuation.
+const UNBROKEN = /(?<=\d) (?=(?:ms|s|min|kB|MB|ko|Mo|%)(?!\p{L}))| (?=[;:?!»])|(?<=«) /gu;
 
 /** What somebody chose, else the first of the browser's languages that there is. */
 function chosen() {
@@ -17,12 +19,12 @@ const { words, samplers } = await import(`./words-${language}.js`);
 export function say(key, values = {}) {
   const found = words[key];
   if (found === undefined) throw new Error(`there are no words for ${key} in ${language}`);
-  return typeof found === "function" ? found(values) : found;
+  return (typeof found === "function" ? found(values) : found).replace(UNBROKEN, "\u00a0");
 }
 
 /** One line on a sampler: the language's own, else the service's. */
 export function sayOfSampler(name, { title, explanation }) {
-  return samplers[name] ?? `${title}: ${explanation}`;
+  return samplers[name]?.replace(UNBROKEN, "\u00a0") ?? `${title}: ${explanation}`;
 }
 
 /** Seconds, as precisely as somebody who waits wants to know them. */

@@ -313,7 +313,7 @@ def test_one_handle_moves_through_all_cells_and_a_cell_can_be_enlarged(at):
 
     ends = cells()
     handle = visit.page.get_by_role("slider", name="All trajectories")
-    assert handle.get_attribute("aria-valuetext") == "100 % of the way"
+    assert handle.get_attribute("aria-valuetext") == "100% of the way"
     handle.press("Home")
     few, many = cells()
     assert few == many and few != ends[0] != ends[1]

@@ -75,7 +75,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
         visit.keep_picture("full")
         assert "would wait" in notice.inner_text()
         assert notice.get_by_role("button", name="Take 4 steps only").is_enabled()  # 30 were asked for
-        assert re.search(r"Try again in \d+ s", notice.inner_text()) and again.is_disabled()
+        assert re.search(r"Try again in \d+\ss", notice.inner_text()) and again.is_disabled()
     again.click()  # as soon as it can be
     visit.wait_for_address("n=64", "steps=30&")
     assert notice.is_hidden() and len(visit.pictures()) == 64

@@ -548,8 +548,8 @@ def test_who_waits_reads_how_many_are_first_and_for_how_long(run):
         return said;
     """
     assert run({"wait": "Wait"}, script) == [
-        "About 12 s on this machine.", "3 requests run first, about 41 s.", "1 request runs first, about 400 ms.",
-        "Step 10 of 50, about 16 s left.", None, "2 of 7 are done.", None,
+        "About 12\u00a0s on this machine.", "3 requests run first, about 41\u00a0s.",
+        "1 request runs first, about 400\u00a0ms.", "Step 10 of 50, about 16\u00a0s left.", None, "2 of 7 are done.", None,
     ]  # fmt: skip
 
 
@@ -611,12 +611,36 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     """
     setup = "Object.defineProperty(globalThis, 'navigator', { value: { languages: %s }, configurable: true });"
     stored = "globalThis.localStorage = { getItem: () => 'fr' };"
-    english = ["en", "step 1 of 2", ["40 ms", "2 s", "2.3 s", "41 s", "3 min"]]
-    french = ["fr", "étape 1 sur 2", ["40 ms", "2 s", "2,3 s", "41 s", "3 min"]]
+    english = ["en", "step 1 of 2", ["40\u00a0ms", "2\u00a0s", "2.3\u00a0s", "41\u00a0s", "3\u00a0min"]]
+    french = ["fr", "étape 1 sur 2", ["40\u00a0ms", "2\u00a0s", "2,3\u00a0s", "41\u00a0s", "3\u00a0min"]]
     assert run({}, setup % '["it-IT", "en-GB", "fr"]' + script) == english
     assert run({}, setup % '["fr-CH", "en"]' + script) == french
     assert run({}, setup % '["en"]' + stored + script) == french
     assert run({}, setup % "[]" + script) == english
+
+
+def test_no_line_ends_before_a_unit_or_inside_of_french_punctuation(run):
+    script = """
+        globalThis.localStorage = { getItem: () => given[0] };
+        const { say } = await import("./words.js");
+        return [say("corrected to", { name: "n", given: "x", used: 1 }), say("sure"), say("part of the way", { percent: 5 })];
+    """
+    assert run({}, script, "fr") == ["n «\u00a0x\u00a0» → 1", "Vraiment\u00a0?", "5\u00a0% du chemin"]
+    assert run({}, script, "en") == ["n “x” → 1", "Sure?", "5% of the way"]
+
+
+def test_both_axes_of_one_scale_have_one_pitch(run):
+    """Over all that a wide canvas shows, beyond the bounds of the points; axes of different scales have their own."""
+    script = """
+        const alike = { x: [-2.1, 1.8], y: [-1.9, 1.9] };
+        const unlike = { x: [0, 1000], y: [0, 1] };
+        return [ticksOf(alike, 800, 500), ticksOf(alike, 500, 800), ticksOf(unlike, 400, 400), ticksOf(alike, 0, 0)];
+    """
+    wide, upright, own, hidden = run({"axes": "ticksOf"}, script)
+    assert wide == {"x": [-3, -2, -1, 0, 1, 2], "y": [-1, 0, 1]}
+    assert upright == {"x": [-2, -1, 0, 1], "y": [-3, -2, -1, 0, 1, 2, 3]}
+    assert own == {"x": [0, 500, 1000], "y": [0, 0.5, 1]}
+    assert hidden == {"x": [], "y": []}
 
 
 def test_images_stand_in_lines_that_are_nearly_full(run):
