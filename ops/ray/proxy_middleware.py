@@ -1,34 +1,36 @@
-"""What Ray Serve's proxies do to an answer, if they are started with the name of `middlewares`.
+"""What Ray Serve's proxies answer for a replica that died, if they are started with the name of `middlewares`.
 
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=ops.ray.proxy_middleware:middlewares
 
-Where a replica or its node dies, the proxy answers its requests with a plain 500. They may be asked again, for none
-changes anything, so the answer becomes a 503 that says so. A 500 of the service is a problem in JSON, and stays.
+Where a replica or its node dies before it has answered, the proxy says nothing, and its HTTP server makes a plain 500
+of that. Such a request may be asked again, for none changes anything. So it gets a 503 that says so.
 """
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 RETRY_SECONDS = 2
 
 
 class LostReplica:
-    """A plain 500 becomes a 503 with Retry-After."""
+    """A request that nothing was answered to gets a 503 with Retry-After."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def retryable(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 500:
-                headers = MutableHeaders(scope=message)
-                if "json" not in headers.get("content-type", ""):
-                    message["status"] = 503
-                    headers["Retry-After"] = str(RETRY_SECONDS)
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
             await send(message)
 
-        await self.app(scope, receive, retryable)
+        await self.app(scope, receive, noted)
+        if scope["type"] == "http" and not begun:
+            lost = PlainTextResponse("the replica was lost; ask again", 503, {"Retry-After": str(RETRY_SECONDS)})
+            await lost(scope, receive, send)
 
 
 def middlewares() -> list[Middleware]:

@@ -1,9 +1,11 @@
-"""Run by test_ray.py, alone in a network: a cluster of two nodes answers while a replica, and then a node, is killed.
+"""Run by test_ray.py, alone in a network: a cluster of two nodes answers while replicas and nodes of it are killed.
 
-`python -m tests.e2e.ray_kills CHECKPOINTS REQUESTS` prints, as JSON, how each request came out.
+`python -m tests.e2e.ray_kills CHECKPOINTS REQUESTS KILLS` kills a replica, then a node, which is replaced, by turns.
+It prints, as JSON, how tries came out, which requests had other bytes than a single process gives, and which none.
 """
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -18,103 +20,129 @@ from ray.cluster_utils import Cluster
 
 from ops.ray.serve_app import deployment
 from tests.e2e.conftest import free_ports
+from tests.waiting import wait_for
 
 SETTINGS = {"device": "cpu", "threads": 1, "max_queued_seconds": 3600, "deadline_seconds": 600}
 CLIENTS = 8
-ACCEPTS = {"mnist": ("image/png", "application/json", "application/x-npy", "text/event-stream"),
-           "spiral": ("application/json", "text/csv", "application/x-npy")}  # fmt: skip
+STREAM = "text/event-stream"
+MODELS = {  # how each is asked
+    "mnist-tiny": (
+        "mnist",
+        range(10),
+        ("image/png", "application/json", "application/x-npy", "application/zip", STREAM),
+    ),
+    "mnist-fast": ("mnist", range(10), ("image/png", "application/json", STREAM)),
+    "spiral-tiny": ("spiral", ("inner", "outer"), ("application/json", "text/csv", "application/x-npy", STREAM)),
+}
+STEPS = {"mnist-tiny": (5, 20, 50), "mnist-fast": (1, 2), "spiral-tiny": (5, 20, 50)}
+NODE = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
+PATIENCE = 600.0  # seconds in which a request is tried again
 
 
 def request(number: int) -> tuple[dict, str]:
-    dataset = ("mnist", "spiral")[number % 2]
-    accepts = ACCEPTS[dataset]
-    body = {"dataset": dataset, "seed": number % 40, "n": 1 + number % 3, "steps": (5, 20, 50)[number % 3]}
-    return body, accepts[number // 2 % len(accepts)]
+    """(the body, the media type) of that request."""
+    draw = random.Random(number)
+    model = draw.choice(list(MODELS))
+    dataset, labels, accepts = MODELS[model]
+    body = {"dataset": dataset, "model": model, "label": draw.choice([*labels, None]), "seed": draw.randrange(2**63)}
+    return body | {"n": draw.randint(1, 3), "steps": draw.choice(STEPS[model])}, draw.choice(accepts)
 
 
-def ask(http: httpx.Client, number: int) -> tuple[int | str, bytes]:
-    """(the status, or what broke; the samples)"""
+def ask(http: httpx.Client, number: int) -> tuple[str, bytes]:
+    """(the status, or what broke; the answer, of a stream its last event without the timings)"""
     body, accept = request(number)
     try:
         answer = http.post("/sample", json=body, headers={"Accept": accept})
     except httpx.TransportError as error:
-        return type(error).__name__, b""
-    content = answer.content
-    if answer.status_code == 200 and accept == "text/event-stream":
-        last = content.decode().rstrip().rpartition("data: ")[2]
-        content = json.dumps(json.loads(last).get("images")).encode()
-    return answer.status_code, content
+        return f"{type(error).__name__} of {'a stream' if accept == STREAM else 'an answer'}", b""
+    if answer.status_code != 200 or accept != STREAM:
+        return str(answer.status_code), answer.content
+    last = json.loads(answer.text.rstrip().rpartition("data: ")[2])
+    if "timings" not in last:  # an error, as an event
+        return str(last["status"]), b""
+    return "200", json.dumps(last | {"timings": None}).encode()
 
 
-def main(checkpoints: str, requests: int) -> None:
-    port, own = free_ports(2)
-    settings = SETTINGS | {"checkpoints": checkpoints}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    alone = subprocess.Popen([sys.executable, "-m", "service", "--port", str(own), *flags], stderr=subprocess.DEVNULL)
-    with httpx.Client(base_url=f"http://127.0.0.1:{own}", timeout=600) as http:
-        until_ready(http)
-        expected = {}
-        for number in range(requests):
-            key = json.dumps(request(number))
-            if key not in expected:
-                status, expected[key] = ask(http, number)
-                assert status == 200, expected[key]
-    alone.kill()
-    alone.wait()
+def asked_alone(checkpoints: str, requests: int) -> list[bytes]:
+    """The answers of a single process."""
+    (port,) = free_ports(1)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**SETTINGS, "checkpoints": checkpoints}.items()]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "--port", str(port), *flags], stderr=subprocess.DEVNULL
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
+            wait_for(lambda: is_ready(http), 600)
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                answers = list(clients.map(lambda number: ask(http, number), range(requests)))
+    finally:
+        process.kill()
+        process.wait()
+    assert {status for status, _ in answers} == {"200"}, Counter(status for status, _ in answers)
+    return [content for _, content in answers]
 
+
+def is_ready(http: httpx.Client) -> bool:
+    try:
+        return http.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def kill_a_replica() -> None:
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    victims = [one["name"] for one in actors if one["name"].startswith("SERVE_REPLICA")]
+    if victims:  # else all of them are dead already, and not yet replaced
+        ray.kill(ray.get_actor(victims[0], namespace="serve"))
+
+
+def main(checkpoints: str, requests: int, kills: int) -> None:
+    expected = asked_alone(checkpoints, requests)
     cluster = Cluster()
-    cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
-    second = cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+    cluster.add_node(**NODE)  # the proxy is there
+    other = cluster.add_node(**NODE)
     ray.init(address=cluster.address, log_to_driver=False)
+    (port,) = free_ports(1)
     serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
+    settings = SETTINGS | {"checkpoints": checkpoints}
     two = {"min_replicas": 2, "max_replicas": 2}
     serve.run(deployment(settings).options(autoscaling_config=two).bind(settings), route_prefix="/")
 
-    tries, wrong, lock, done = Counter(), [], threading.Lock(), threading.Semaphore(0)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
+    tries, wrong, given_up, lock = Counter(), [], [], threading.Lock()
+    done = threading.Semaphore(0)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as http:
 
-        def answered(number: int) -> None:
-            deadline = time.monotonic() + 300
-            while True:
+        def until_answered(number: int) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline:
                 status, content = ask(http, number)
                 with lock:
-                    tries[str(status)] += 1
-                if status == 200:
-                    if content != expected[json.dumps(request(number))]:
+                    tries[status] += 1
+                    if status == "200" and content != expected[number]:
                         wrong.append(number)
-                    break
-                if time.monotonic() > deadline:
-                    wrong.append(number)
+                if status == "200":
                     break
                 time.sleep(0.5)
+            else:
+                with lock:
+                    given_up.append(number)
             done.release()
 
         with ThreadPoolExecutor(CLIENTS) as clients:
             for number in range(requests):
-                clients.submit(answered, number)
-            for _ in range(requests // 3):
-                done.acquire()
-            actors = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
-            victim = next(name for name in actors if name.startswith("SERVE_REPLICA"))
-            ray.kill(ray.get_actor(victim, namespace="serve"))
-            for _ in range(requests // 3):
-                done.acquire()
-            cluster.remove_node(second, allow_graceful=False)
-    print(json.dumps({"tries": tries, "wrong": wrong}), flush=True)
+                clients.submit(until_answered, number)
+            for kill in range(kills):
+                for _ in range(requests // (kills + 1)):
+                    done.acquire()
+                if kill % 2 == 0:
+                    kill_a_replica()
+                else:
+                    cluster.remove_node(other, allow_graceful=False)
+                    other = cluster.add_node(**NODE)
+    print(json.dumps({"tries": tries, "wrong": wrong, "given_up": given_up, "kills": kills}), flush=True)
     ray.shutdown()
     cluster.shutdown()
 
 
-def until_ready(http: httpx.Client) -> None:
-    for _ in range(600):
-        try:
-            if http.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError("the service is not ready")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
