@@ -383,7 +383,7 @@ def test_two_processes_train_one_network(tmp_path):
     assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second process was there
 
 
-def start_nodes(*arguments: object) -> list[subprocess.Popen[str]]:
+def start_nodes(*arguments: object, folder: Path = ROOT) -> list[subprocess.Popen[str]]:
     """Two agents of torchrun with a process each, as on two machines that share a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -394,7 +394,7 @@ def start_nodes(*arguments: object) -> list[subprocess.Popen[str]]:
     return [
         subprocess.Popen(
             [*launch, f"--node-rank={rank}", *map(str, arguments)],
-            cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )
         for rank in range(2)
     ]  # fmt: skip
@@ -421,9 +421,10 @@ def test_two_nodes_train_one_network(tmp_path):
     assert (tmp_path / "runs" / "tiny" / "state-40" / "random_states_1.pkl").is_file()  # the second node was there
 
 
-@pytest.mark.slow
-def test_a_signal_to_one_process_stops_both_and_they_go_on_to_the_same_bits(tmp_path):
-    (tmp_path / "stopped.py").write_text(f"""
+def stopped_training(folder: Path, number: int) -> Path:
+    """A script that trains in the folder it is given. With `stop` the second process sends itself that signal."""
+    script = folder / "stopped.py"
+    script.write_text(f"""
 import os, sys
 from pathlib import Path
 from accelerate import Accelerator
@@ -431,16 +432,53 @@ from tests.unit.training.test_trainer import StoppedData, tiny_task
 from training.trainer import Interrupted, train
 task = tiny_task()
 if "stop" in sys.argv and os.environ["RANK"] == "1":
-    task.data = StoppedData(31, {int(signal.SIGTERM)})
+    task.data = StoppedData(31, {number})
 try:
     train(task, Path(sys.argv[1]), Accelerator())
 except Interrupted:
     pass
 """)
-    (tmp_path / "straight").mkdir()
-    (tmp_path / "stopped").mkdir()
-    torchrun(tmp_path / "stopped.py", tmp_path / "straight")
-    torchrun(tmp_path / "stopped.py", tmp_path / "stopped", "stop")
+    (folder / "straight").mkdir()
+    (folder / "stopped").mkdir()
+    return script
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_and_they_go_on_to_the_same_bits(tmp_path):
+    script = stopped_training(tmp_path, signal.SIGTERM)
+    torchrun(script, tmp_path / "straight")
+    torchrun(script, tmp_path / "stopped", "stop")
     assert newest_state(tmp_path / "stopped").name == "state-31"
-    torchrun(tmp_path / "stopped.py", tmp_path / "stopped")
+    torchrun(script, tmp_path / "stopped")
     assert raw_bytes(tmp_path / "stopped") == raw_bytes(tmp_path / "straight")
+
+
+@pytest.mark.slow
+def test_after_a_node_is_killed_both_go_on_from_the_last_state_to_the_bits_of_one_machine(tmp_path):
+    script = stopped_training(tmp_path, signal.SIGKILL)
+    torchrun(script, tmp_path / "straight")
+    killed = start_nodes(script, tmp_path / "stopped", "stop")
+    errors = ended(killed)
+    assert all(node.returncode for node in killed), errors
+    assert newest_state(tmp_path / "stopped").name == "state-20"
+    again = start_nodes(script, tmp_path / "stopped")
+    errors = ended(again)
+    assert [node.returncode for node in again] == [0, 0], errors
+    assert raw_bytes(tmp_path / "stopped") == raw_bytes(tmp_path / "straight")
+
+
+@pytest.mark.slow
+def test_nodes_that_do_not_share_a_folder_are_refused(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE % {"steps": 40, "learning_rate": "1e-2", "save_every": 10})
+    (tmp_path / "own.py").write_text("""
+import os, sys
+from training.__main__ import app
+app(["train", *sys.argv[1:], "--runs", os.environ["RANK"]])
+""")
+    nodes = start_nodes(
+        tmp_path / "own.py", tmp_path / "tiny.toml", "--checkpoints", tmp_path / "checkpoints", folder=tmp_path
+    )
+    errors = ended(nodes)
+    assert all(node.returncode for node in nodes)
+    assert all("process 1 of 2 sees another folder than process 0: give --runs" in error for error in errors), errors
+    assert not list(tmp_path.rglob("state-*"))
