@@ -3,12 +3,14 @@
 import { key } from "./key.js";
 import { say } from "./words.js";
 
+const BUSY = [429, 504];
+
 /** What went wrong, in words for whoever looks at the page. `status` is 0 where nothing answered at all. */
 export class Problem extends Error {
-  constructor(status, detail, retryAfter = null) {
+  /** retryAfter: seconds. tooMuch: would the service take less of the same? */
+  constructor(status, detail, { retryAfter = null, tooMuch = BUSY.includes(status) } = {}) {
     super(detail);
-    this.status = status;
-    this.retryAfter = retryAfter; // seconds
+    Object.assign(this, { status, retryAfter, tooMuch });
   }
 }
 
@@ -36,7 +38,8 @@ async function problemOf(answer) {
   const body = await answer.json().catch(() => null);
   const seconds = Number.parseInt(answer.headers.get("Retry-After"), 10);
   const detail = body?.detail ?? `The service answered ${answer.status} ${answer.statusText}.`;
-  return new Problem(answer.status, detail, Number.isNaN(seconds) ? null : seconds);
+  const tooLong = answer.status === 422 && body?.errors === undefined; // no field is wrong: it is beyond the deadline
+  return new Problem(answer.status, detail, { retryAfter: Number.isNaN(seconds) ? null : seconds, ...(tooLong && { tooMuch: true }) });
 }
 
 /** An error of any kind → a Problem, where it is something to tell; null for an abort, which is nobody's trouble. */

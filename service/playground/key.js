@@ -1,5 +1,7 @@
 // The API key, where the service wants one. It is kept for this tab only, and sent to this service only.
 
+import { say } from "./words.js";
+
 const NAME = "spirale-key";
 
 export const key = {
@@ -24,8 +26,10 @@ export class KeyField {
     });
   }
 
+  /** For one, or for another: the one that is here is not taken, or no more. */
   ask() {
     this.form.hidden = false;
+    this.form.querySelector("label").textContent = say(key.value ? "page key refused" : "page key");
     this.form.elements.key.value = key.value;
     this.form.elements.key.focus();
   }

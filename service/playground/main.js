@@ -36,7 +36,7 @@ let settled = null; // the same with everything filled in
 let running = null; // the AbortController of what is being sampled
 
 const trouble = new Trouble(parts("notice", "key"), {
-  onRetry: () => (catalog ? run({ again: true }) : start()), onCheaper: change, onKey: start,
+  onRetry: start, onCheaper: change, onKey: start,
 });
 const status = new Status(part("status"));
 const take = new Take(part("take"), failed);
@@ -44,7 +44,7 @@ const views = new Views(parts("views", "lead", "drawing", "editing", "picture", 
 const dataSet = new DataSet(part("data"), { onChange: change, onError: failed });
 const quality = new Quality(part("quality"), (error) => trouble.show(error));
 const controls = new Controls(part("controls"), change);
-const live = new Live({ draw, rest });
+const live = new Live({ draw, rest: () => run({ over: onStage.drafted === onStage.wish(settled) }) });
 const easels = {
   draw: new Drawing(parts("pad", "undo", "clear", "understood"), () => handed("draw")),
   edit: new Editing(parts("editing", "source", "file", "sampled", "invert", "unerase", "keepall"), () => handed("edit"),
@@ -69,8 +69,7 @@ const screen = new Screen(part("screen"), {
   generate: () => part("actions").requestSubmit(),
   onScreen: (is) => {
     choice.screen = is ? "1" : undefined;
-    if (!settled) return;
-    settled.screen = choice.screen;
+    if (settled) settled.screen = choice.screen;
     if (onStage.shown) address.show(settled);
   },
 });
@@ -83,7 +82,9 @@ const comparison = new Comparison(
   },
 );
 
+/** Begin, or begin again: the service may be another than the one that was asked before. */
 async function start() {
+  const first = !catalog;
   trouble.clear();
   status.start();
   try {
@@ -93,7 +94,7 @@ async function start() {
   }
   onStage.renew(catalog);
   status.device = catalog.device;
-  await arrive();
+  await (first ? arrive() : run({ again: true }));
 }
 
 /** Show what the address says, and say where it asks for what is not here. */
@@ -166,11 +167,6 @@ async function draw() {
   } finally {
     if (running === mine) running = null;
   }
-}
-
-/** The hand rests. */
-function rest() {
-  run({ over: onStage.drafted === onStage.wish(settled) });
 }
 
 /** remember: this picture gets an entry of its own in the history. again: sample it even where it is kept. over: a draft

@@ -2,8 +2,6 @@
 
 import { say } from "./words.js";
 
-const BUSY = [429, 503, 504];
-
 export class Notice {
   /** element: role=alert, with a paragraph and the buttons again and cheaper. `onRetry()` and `onCheaper(draft)` when
    * they are pressed. */
@@ -20,13 +18,13 @@ export class Notice {
     this.element.hidden = true;
   }
 
-  /** problem: told as it is; with a time to wait, that is counted down. draft: a cheaper choice, offered where the service
-   * is busy; or null. */
-  show({ message, status, retryAfter }, draft = null) {
+  /** problem: told as it is; with a time to wait, that is counted down. draft: a cheaper choice, offered where this one is
+   * too much for the service now; or null. */
+  show({ message, status, retryAfter, tooMuch }, draft = null) {
     this.clear();
     this.text.textContent = message;
     this.again.hidden = status >= 400 && status < 500 && status !== 429; // asked again it would be refused again
-    this.draft = BUSY.includes(status) ? draft : null;
+    this.draft = tooMuch ? draft : null;
     this.cheaper.hidden = !this.draft;
     if (this.draft) this.cheaper.textContent = say(draft.student ? "cheaper by a student" : "cheaper in few steps", draft);
     let left = retryAfter ?? 0;

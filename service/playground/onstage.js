@@ -24,7 +24,7 @@ export class OnStage {
   renew(catalog) {
     this.catalog = catalog;
     this.kept.clear();
-    this.stage.field.clear();
+    this.stage.renew();
   }
 
   /** Nothing is there. */

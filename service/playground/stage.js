@@ -190,6 +190,13 @@ export class Stage {
     this.waits(false);
   }
 
+  /** What was asked of the models is asked again. */
+  renew() {
+    this.field.clear();
+    this.explain.schedules.clear();
+    this.references.clear();
+  }
+
   clear() {
     this.run = this.forward = this.arranged = null;
     this.explain.hide();

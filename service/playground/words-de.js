@@ -228,6 +228,7 @@ export const words = {
   "page compare": "Vergleichen",
   "page data": "Datensatz",
   "page key": "Dieser Dienst verlangt einen API-Schlüssel",
+  "page key refused": "Der Dienst nimmt diesen API-Schlüssel nicht an: Er ist vertippt oder abgelaufen. Ein anderer:",
   "page use key": "Verwenden",
   "page picture": "Bild",
   "page comparison": "Vergleich",

@@ -221,6 +221,7 @@ export const words = {
   "page compare": "Compare",
   "page data": "Data set",
   "page key": "This service wants an API key",
+  "page key refused": "The service does not take this API key: it is mistyped, or has expired. Another one:",
   "page use key": "Use it",
   "page picture": "Picture",
   "page comparison": "Comparison",

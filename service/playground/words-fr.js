@@ -229,6 +229,7 @@ export const words = {
   "page compare": "Comparer",
   "page data": "Jeu de données",
   "page key": "Ce service demande une clé d’API",
+  "page key refused": "Le service refuse cette clé d’API : elle est mal tapée, ou a expiré. Une autre :",
   "page use key": "Utiliser",
   "page picture": "Image",
   "page comparison": "Comparaison",

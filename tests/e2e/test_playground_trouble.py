@@ -94,11 +94,12 @@ def test_a_service_that_is_gone_is_said_and_found_again(start_service, visit, tm
     notice.wait_for()
     assert "The service does not answer" in notice.inner_text()
     visit.page.wait_for_function("() => document.querySelector('#status').textContent.includes('does not answer')")
+    visit.choose("7")  # meanwhile
     start_service("--checkpoints", str(tmp_path), "--port", service.url.rsplit(":", 1)[1]).wait_until_ready()
     notice.get_by_role("button", name="Try again").click()
-    notice.wait_for(state="hidden")
-    visit.wait_until_done()
-    assert len(visit.pictures()) == 10
+    visit.wait_for_address("label=7")
+    assert len(visit.pictures()) == 1 and notice.is_hidden()
+    assert visit.page.locator("#remark").inner_text() == ""  # what was chosen is no mistake of the link's
 
 
 def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_path):
@@ -106,8 +107,8 @@ def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_pa
     service = start_service("--checkpoints", str(tmp_path), "--api-key", "sesame")
     service.wait_until_ready()
     visit = visit(service.url, "/?dataset=mnist&label=7&seed=3")
-    for key in ("simsim", "sesame"):
-        field = visit.page.get_by_label("This service wants an API key")
+    for asked, key in (("This service wants an API key", "simsim"), ("does not take this API key", "sesame")):
+        field = visit.page.get_by_label(asked)
         field.wait_for()
         field.fill(key)
         field.press("Enter")
@@ -505,7 +506,7 @@ def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, v
     generate = page.get_by_role("button", name="Générer", exact=True)
     generate.wait_for()
     assert page.evaluate("document.documentElement.lang") == "fr"
-    assert page.locator("#remark").inner_text().startswith("Ce lien demande ce qui n'existe pas ici")
+    assert page.locator("#remark").inner_text().startswith("Ce lien demande ce qui n’existe pas ici")
     page.get_by_role("button", name="English").click()
     visit.wait_until_done()
     assert page.evaluate("document.documentElement.lang") == "en" and generate.count() == 0
@@ -652,6 +653,6 @@ def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_se
     visit.wait_until_done()
     costs = visit.page.locator("#comparison .cost").all_inner_texts()
     assert [cost.split(" · ")[0] for cost in costs] == told
-    assert all(re.fullmatch(r"[\d.]+ (ms|s)", cost.split(" · ")[1]) for cost in costs)
+    assert all(re.fullmatch(r"[\d.]+\s(ms|s)", cost.split(" · ")[1]) for cost in costs)
     assert counted() - before == 3 * sum(int(line.split()[0]) for line in told)  # three images of each
     assert visit.complaints == []

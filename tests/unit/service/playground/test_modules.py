@@ -549,8 +549,28 @@ def test_who_waits_reads_how_many_are_first_and_for_how_long(run):
     """
     assert run({"wait": "Wait"}, script) == [
         "About 12\u00a0s on this machine.", "3 requests run first, about 41\u00a0s.",
-        "1 request runs first, about 400\u00a0ms.", "Step 10 of 50, about 16\u00a0s left.", None, "2 of 7 are done.", None,
+        "1 request runs first, about 400\u00a0ms.", "Step 10 of 50, about 16\u00a0s left.", None,
+        "2 of 7 are done.", None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "too_much"), [
+    (429, {"detail": "this would wait 64 s"}, True),
+    (504, {"detail": "not done within 120 s"}, True),
+    (503, {"detail": "the engine takes no work: it is loading"}, False),
+    (422, {"detail": "this takes too long"}, True),
+    (422, {"detail": "n: 1 … 64", "errors": [{"field": "n", "detail": "1 … 64"}]}, False),
+    (401, {"detail": "an API key is needed"}, False),
+])  # fmt: skip
+def test_less_is_offered_where_the_work_was_too_much_and_not_where_a_field_was_wrong(run, status, body, too_much):
+    script = """
+        globalThis.sessionStorage = { getItem: () => null };
+        const [status, body] = given;
+        globalThis.fetch = async () => new Response(JSON.stringify(body), { status, headers: { "Retry-After": "4" } });
+        const told = (problem) => [problem.status, problem.message, problem.retryAfter, problem.tooMuch];
+        return ask("sample", { body: {} }).catch(told);
+    """
+    assert run({"api": "ask"}, script, status, body) == [status, body["detail"], 4, too_much]
 
 
 def test_the_median_is_of_what_was_counted_since(run):
@@ -623,7 +643,8 @@ def test_no_line_ends_before_a_unit_or_inside_of_french_punctuation(run):
     script = """
         globalThis.localStorage = { getItem: () => given[0] };
         const { say } = await import("./words.js");
-        return [say("corrected to", { name: "n", given: "x", used: 1 }), say("sure"), say("part of the way", { percent: 5 })];
+        const corrected = say("corrected to", { name: "n", given: "x", used: 1 });
+        return [corrected, say("sure"), say("part of the way", { percent: 5 })];
     """
     assert run({}, script, "fr") == ["n «\u00a0x\u00a0» → 1", "Vraiment\u00a0?", "5\u00a0% du chemin"]
     assert run({}, script, "en") == ["n “x” → 1", "Sure?", "5% of the way"]
