@@ -131,6 +131,18 @@ def run_peers(
     compare.run(minutes, grid_minutes, kept)
 
 
+@app.command("ray")
+def run_ray(
+    requests: Annotated[int, typer.Option(min=20)] = 200,
+    seconds: Annotated[float, typer.Option(min=2, help="Of each side in each round.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1)] = 6,
+) -> None:
+    """What Ray Serve adds to a short request, and two replicas of one core over one (needs the extra `ray`)."""
+    from benchmarks import ray_serve  # Ray is installed where a cluster of it is used
+
+    ray_serve.run(requests, seconds, rounds)
+
+
 @app.command("soak")
 def run_soak(minutes: Minutes = 20) -> None:
     """Random valid, invalid and abandoned requests: no 5xx but by design, flat memory, nothing left behind."""

@@ -20,6 +20,7 @@ from ray.cluster_utils import Cluster
 
 from ops.ray.serve_app import deployment
 from tests.e2e.conftest import free_ports
+from tests.e2e.ray_two_nodes import NODE
 from tests.waiting import wait_for
 
 SETTINGS = {"device": "cpu", "threads": 1, "max_queued_seconds": 3600, "deadline_seconds": 600}
@@ -35,7 +36,6 @@ MODELS = {  # how each is asked
     "spiral-tiny": ("spiral", ("inner", "outer"), ("application/json", "text/csv", "application/x-npy", STREAM)),
 }
 STEPS = {"mnist-tiny": (5, 20, 50), "mnist-fast": (1, 2), "spiral-tiny": (5, 20, 50)}
-NODE = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
 PATIENCE = 600.0  # seconds in which a request is tried again
 
 

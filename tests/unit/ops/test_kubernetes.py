@@ -122,4 +122,4 @@ def test_a_ray_service_has_pods_that_are_valid_and_drain_longer_than_the_deadlin
     assert spec["rayClusterDeletionDelaySeconds"] > settings.deadline_seconds
     environment = {one["name"]: one["value"] for one in groups[0]["template"]["spec"]["containers"][0]["env"]}
     assert float(environment["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"]) > settings.deadline_seconds
-    assert f'ray[serve]=={cluster["rayVersion"]}"' in (PROJECT / "ops/ray/Dockerfile").read_text()
+    assert f'ray[data,serve]=={cluster["rayVersion"]}"' in (PROJECT / "ops/ray/Dockerfile").read_text()
