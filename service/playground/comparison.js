@@ -108,6 +108,7 @@ export class Comparison {
     const points = run.kind === "points";
     const pane = points ? new Cloud("x0") : new Sheet("x0", () => {});
     pane.begin(settled, classesOf(settled), cell.real);
+    if (points) pane.canvas.setAttribute("aria-label", pointsOf(settled));
     this.large = () => pane.paint(run.frames, cell.position);
     const use = make("button", { type: "button", onclick: () => {
       this.dialog.close();
@@ -196,7 +197,7 @@ class CloudCell extends Cell {
   constructor(settled, title) {
     const cloud = new Cloud("x0", { small: true });
     super(settled, title, cloud.element);
-    cloud.canvas.setAttribute("aria-label", say("points of", { n: settled.n, dataset: settled.dataset }));
+    cloud.canvas.setAttribute("aria-label", pointsOf(settled));
     this.cloud = cloud;
   }
 
@@ -211,6 +212,8 @@ class CloudCell extends Cell {
     this.cloud.paint(this.run.frames, position);
   }
 }
+
+const pointsOf = ({ n, dataset }) => say("points of", { n, dataset });
 
 const titleOf = (asked) => Object.entries(asked).map(([field, value]) => title(field, value)).join(", ");
 

@@ -25,11 +25,11 @@ export class Quality {
     this.model = model;
     this.element.hidden = !found.length && !model.farthest;
     this.element.replaceChildren(make("summary", {}, say("how good")), ...alike(found).flatMap(([one, ...more]) => [
-      make("h3", {}, [conditionsOf(one.metrics), ...more.map(({ metrics }) => say("also in", { precision: metrics.computed_in }))].join(", ")),
+      make("h2", {}, [conditionsOf(one.metrics), ...more.map(({ metrics }) => say("also in", { precision: metrics.computed_in }))].join(", ")),
       make("ul", {}, ...one.figures.map(({ sentence }) => make("li", {}, sentence))),
     ]),
-    make("h3", {}, say("copies")), make("p", {}, memorisation(settled)),
-    ...(model.farthest ? [make("h3", {}, say("worst")), this.evidence] : []),
+    make("h2", {}, say("copies")), make("p", {}, memorisation(settled)),
+    ...(model.farthest ? [make("h2", {}, say("worst")), this.evidence] : []),
     make("p", { className: "note" }, say("how good note", { model: settled.model })));
     this.look();
   }

@@ -321,6 +321,7 @@ def test_one_handle_moves_through_all_cells_and_a_cell_can_be_enlarged(at):
     visit.page.get_by_role("button", name="Enlarge: 10 steps").click()
     dialog = visit.page.get_by_role("dialog")
     assert dialog.locator("canvas").bounding_box()["width"] > 500
+    assert dialog.get_by_role("img", name="200 points of spiral").is_visible()
     visit.keep_picture("enlarged")
     dialog.get_by_role("button", name="Take it to Generate").click()
     visit.wait_for_address("steps=10&", "seed=9")

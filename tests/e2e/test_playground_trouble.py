@@ -647,8 +647,9 @@ def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_se
     def counted() -> float:
         return tiny_service.metric('spirale_network_evaluations_total{device="cpu",model="mnist-tiny"}')
 
-    before = counted()
     visit = one_page
+    visit.wait_until_done()  # what it began with is not counted
+    before = counted()
     visit.page.goto(f"{visit.url}/?view=compare&dataset=mnist&label=7&guidance=classifier-free&n=3&over={over}")
     visit.wait_until_done()
     costs = visit.page.locator("#comparison .cost").all_inner_texts()
