@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from model.noise import MAX_SEED
 from service.checkpoints.catalog import Catalog
@@ -30,6 +30,15 @@ QUALITIES: Mapping[str, Quality | None] = {
 """What OpenAI's words mean here."""
 
 
+def _off(value: bool) -> bool:
+    if value:
+        raise ValueError("Input should be False: pictures come when they are done")
+    return value
+
+
+Off = Annotated[bool, AfterValidator(_off), WithJsonSchema({"type": "boolean", "const": False})]
+
+
 class ImagesOptions(BaseModel):
     """The fields of OpenAI's images API that its routes share, and three of our own: seed, steps, guidance_scale.
 
@@ -47,8 +56,8 @@ class ImagesOptions(BaseModel):
     response_format: Literal["b64_json", "url"] | None = Field(None, description="b64_json only.")
     output_format: Literal["png"] | None = None
     background: Literal["auto", "opaque"] | None = None
-    stream: Literal[False] | None = None
-    partial_images: Literal[0] | None = None
+    stream: Off | None = None
+    partial_images: int | None = Field(None, ge=0, le=0)  # as Literal[0] it would take false, which equals it
     quality: Literal["auto", "standard", "hd", "low", "medium", "high"] | None = Field(
         None,
         description="As at POST /sample: `low` is 1 network evaluation, `medium` 2, where a few-step student can draw "

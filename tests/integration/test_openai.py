@@ -36,6 +36,12 @@ def official(client, key="sesame", **options) -> openai.OpenAI:
 # --- fields
 
 
+@pytest.mark.parametrize("options", [{"stream": 0}, {"partial_images": False}])
+def test_false_is_no_number_and_0_is_not_false(client, options):
+    answer = client.post(GENERATIONS, json=ASKED | options)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == next(iter(options))
+
+
 @pytest.mark.parametrize(
     "options",
     [{"quality": "auto"}, {"quality": "high"}, {"quality": "hd"}, {"quality": "standard"},
