@@ -5,9 +5,10 @@ Ray Serve's controller imports this, and nothing of the service. The bounds and 
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ray.serve.config import AutoscalingContext
+if TYPE_CHECKING:
+    from ray.serve.config import AutoscalingContext
 
 QUEUED_SECONDS = "queued_device_seconds"
 """What a replica reports: accepted work that is not done, in estimated seconds of its device."""
@@ -15,7 +16,7 @@ TARGET_SECONDS = 5.0
 """Half of the latency objective of ops/rules.yml."""
 
 
-def by_queued_seconds(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+def by_queued_seconds(context: "AutoscalingContext") -> tuple[int, dict[str, Any]]:
     """(replicas, state to keep: none). Without a report of any replica it stays as it is."""
     reported = (context.aggregated_metrics or {}).get(QUEUED_SECONDS, {})
     if not reported:

@@ -90,10 +90,14 @@ def is_ready(http: httpx.Client) -> bool:
 
 
 def kill_a_replica() -> None:
-    actors = ray.util.list_named_actors(all_namespaces=True)
-    victims = [one["name"] for one in actors if one["name"].startswith("SERVE_REPLICA")]
-    if victims:  # else all of them are dead already, and not yet replaced
-        ray.kill(ray.get_actor(victims[0], namespace="serve"))
+    """One that is alive; waits until there is one."""
+
+    def alive() -> list[str]:
+        actors = ray.util.list_named_actors(all_namespaces=True)
+        return [one["name"] for one in actors if one["name"].startswith("SERVE_REPLICA")]
+
+    wait_for(alive, PATIENCE)
+    ray.kill(ray.get_actor(alive()[0], namespace="serve"))
 
 
 def main(checkpoints: str, requests: int, kills: int) -> None:

@@ -34,3 +34,14 @@ def test_what_was_accepted_is_answered_or_may_be_asked_again_while_a_replica_and
     assert outcome["wrong"] == [] == outcome["given_up"]
     assert outcome["tries"].pop("200") == REQUESTS
     assert set(outcome["tries"]) <= RETRYABLE | BROKEN_OFF
+
+
+@pytest.mark.slow
+def test_a_second_replica_comes_where_more_than_five_device_seconds_wait(tmp_path):
+    save_tiny(tmp_path, IMAGES)
+    on_two_nodes = [sys.executable, "-m", "tests.e2e.ray_two_nodes", sys.executable, "-m", "tests.e2e.ray_scaling"]
+    told = run_alone(*on_two_nodes, str(tmp_path), seconds=900)
+    assert told.returncode == 0, told.stderr[-3000:]
+    outcome = json.loads(next(line for line in told.stdout.splitlines() if line.startswith('{"replicas"')))
+    assert outcome["replicas"] == [1, 2]
+    assert set(outcome["statuses"]) == {"200"}

@@ -1,10 +1,8 @@
-"""Replicas follow the work that waits. It needs the extra `ray`."""
+"""Replicas follow the work that waits. It needs no Ray."""
 
 from types import SimpleNamespace
 
 import pytest
-
-pytest.importorskip("ray", reason="the extra ray is not installed")
 
 from ops.ray.autoscaling import QUEUED_SECONDS, by_queued_seconds
 
