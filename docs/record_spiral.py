@@ -24,6 +24,7 @@ def record(page: Page, address: str) -> list[Image.Image]:
     page.goto(f"{address}/{PAGE}")
     scrubber = page.get_by_role("slider", name="Trajectory")
     scrubber.wait_for()
+    page.get_by_role("button", name="Generate", exact=True).wait_for()  # until then it says Stop, and steps are lacking
     last = int(scrubber.get_attribute("max") or 0)
     frames = []
     for step in range(last + 1):

@@ -118,6 +118,7 @@ export function settle(catalog, choice) {
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
+    step: FOLLOWING.includes(view) ? whole(choice.step, 0, 1e6, null) : null, // that a link opens at; null is the last one
     look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
     judge: view === "data" && asks === "each" && dataset.kind === "images" ? within(choice.judge, 0, 1, 0) || null : null,

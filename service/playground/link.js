@@ -8,7 +8,7 @@ const TEXTS = [
   "view", "dataset", "model", "label", "prompt", "guidance", "guidance_interval", "sampler", "variance", "hint", "over", "by",
   "screen", "format", "distinct",
 ];
-const NUMBERS = ["guidance_scale", "steps", "eta", "n", "seed", "seed_to", "mix", "strength", "resample", "hint_scale", "judge"];
+const NUMBERS = ["guidance_scale", "steps", "step", "eta", "n", "seed", "seed_to", "mix", "strength", "resample", "hint_scale", "judge"];
 const NAMED = ["sampler", "guidance", "model", "variance"]; // compared over all their values
 const COMPARED = { values: "over", by_values: "by" }; // the values of which field
 const OTHERS = ["labels", ...Object.keys(COMPARED), "drawing", "strokes", "look", "embed", "counts", "picture", "mask"];

@@ -52,6 +52,7 @@ const easels = {
 };
 const actions = new Actions(part("actions"), {
   onGenerate: ({ fresh }) => {
+    choice.step = undefined;
     if (fresh) choice.seed = drawnSeed();
     run({ remember: true, again: true });
   },
@@ -135,13 +136,13 @@ function open(view) {
 
 /** Something was drawn by hand. */
 function handed(view) {
-  choice = { ...choice, ...easels[view].choice };
+  choice = { ...choice, step: undefined, ...easels[view].choice };
   if (easels[view].lacks(choice)) run();
   else moved();
 }
 
 function change(changes) {
-  choice = { ...choice, ...changes };
+  choice = { ...choice, step: undefined, ...changes };
   moved();
   if ("dataset" in changes && settled) easels.edit.show(settled); // the picture belonged to the other one
 }
@@ -219,7 +220,7 @@ function tell({ remember = false } = {}) {
   if (shown) {
     const unknown = shown.run.result.unknown_words;
     if (unknown?.length) part("remark").textContent = say("not understood", { words: unknown.join(", ") });
-    take.show(shown.settled, filesOf(shown.run, stage.pane));
+    take.show(shown.settled, filesOf(shown.run, stage.pane), () => stage.step);
   }
   address.show(settled, { remember });
 }
@@ -233,7 +234,7 @@ async function compare(signal) {
 /** One of several images by itself. It has been sampled: it is looked at, and not sampled again. */
 function lookAlone(i, { label, seed }) {
   const only = label === null ? {} : { asks: "label", label };
-  const alone = { ...choice, ...only, seed, n: 1 };
+  const alone = { ...choice, ...only, seed, n: 1, step: undefined };
   onStage.keepAlone(i, settle(catalog, alone));
   choice = alone;
   run({ remember: true });

@@ -57,6 +57,7 @@ export class OnStage {
     const exactly = settle(this.catalog, { ...wanted, ...understood });
     this.kept.put(asRequest(exactly), done);
     this.shown = { settled: exactly, run: this.stage.run };
+    if (wanted.step !== null) this.stage.goTo(wanted.step);
     return understood;
   }
 

@@ -98,6 +98,17 @@ export class Stage {
     this.player.grew(run.frames.length);
   }
 
+  /** The step that is looked at; null at the last one, and while it plays. */
+  get step() {
+    const { position, playing } = this.player;
+    return playing || position >= this.frames.length - 1 ? null : this.frames[Math.floor(position)].step;
+  }
+
+  /** Go to a step, or to the last frame before it. */
+  goTo(step) {
+    this.player.seek(this.frames.findLastIndex((frame) => frame.step <= step));
+  }
+
   /** What is known of the model whose samples are shown: its noise schedule, and real points or null. */
   async known(settled) {
     const [schedule, real] = await Promise.all([this.explain.schedule(settled.model), this.reference(settled)]);

@@ -22,9 +22,9 @@ export class Take {
     element.replaceChildren(this.ways, this.told, this.code);
   }
 
-  /** settled: what was sampled; files: {ending: () → a promise of bytes}. A comparison is several requests, so that
-   * there is no command for it. */
-  show(settled, files) {
+  /** settled: what was sampled; files: {ending: () → a promise of bytes}; step: () → the one that is looked at, or null.
+   * A comparison is several requests, so that there is no command for it. */
+  show(settled, files, step = () => null) {
     const reason = notByOpenai(settled);
     const commands = settled.view === "compare" ? [] : [
       this.command("curl", () => curl(settled)),
@@ -37,7 +37,7 @@ export class Take {
     this.clear();
     this.ways.append(
       make("span", { className: "group" }, make("span", { className: "what" }, say("copy")),
-        this.copies(say("link"), () => linkTo(settled)), ...commands),
+        this.copies(say("link"), () => linkTo({ ...settled, step: step() })), ...commands),
       make("span", { className: "group" }, make("span", { className: "what" }, say("download")), ...downloads),
     );
   }

@@ -106,11 +106,13 @@ def test_samples_form_before_ones_eyes_and_the_scrubber_goes_back(at):
 def test_a_link_gives_the_same_bytes(at, shipped):
     first = at("/?dataset=mnist&labels=each&guidance_scale=3&steps=5")
     first.wait_until_done()
+    first.page.get_by_role("slider", name="Trajectory").fill("2")  # the link opens where one looks
     first.page.get_by_role("button", name="Link", exact=True).click()
     link = first.page.evaluate("navigator.clipboard.readText()")
-    assert "seed=" in link and link.startswith(shipped.url)
+    assert "seed=" in link and "steps=5&step=2&" in link and link.startswith(shipped.url)
     again = at(link.removeprefix(shipped.url))
     again.wait_until_done()
+    assert again.page.locator("#scrubber output").inner_text() == "step 2 of 5"
     for one, other in zip(first.pictures(), again.pictures(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert first.download("zip") == again.download("zip")
@@ -234,13 +236,13 @@ def test_points_are_drawn_over_real_ones(at, shipped):
 
 def test_a_run_is_understood_beside_its_scrubber(at):
     """The noise schedule, x_t beside x̂0, paths and the score field; nothing is sampled to look at them."""
-    visit = at("/?dataset=spiral&label=1&seed=3&n=50&steps=10&guidance=classifier&guidance_scale=2")
+    visit = at("/?dataset=spiral&label=1&seed=3&n=50&steps=10&step=5&guidance=classifier&guidance_scale=2")
     visit.wait_until_done()
     requests: list[str] = []
     visit.page.on("request", lambda one: requests.append(one.url) if re.search("/(sample|score)", one.url) else None)
     scrubber = visit.page.get_by_role("slider", name="Trajectory")
     explain, legend = visit.page.locator("#explain"), visit.page.locator("#legend")
-    scrubber.fill("5")
+    assert scrubber.get_attribute("aria-valuetext") == "step 5 of 10"
     alpha_bar = load_checkpoint(PROJECT / "checkpoints" / "spiral-ddpm").schedule.alpha_bar[500]
     assert f"t = 500 of 1000 · ᾱ = {alpha_bar:.3g}" in explain.inner_text()
 

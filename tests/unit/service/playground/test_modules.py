@@ -474,15 +474,16 @@ def test_a_link_that_asks_for_what_is_not_here_is_corrected_in_one_sentence(run)
 
 def test_a_link_says_all_of_a_choice(run):
     script = """
-        const choice = { view: "draw", dataset: "digits", asks: "label", label: "2", steps: "7", seed: "5", n: "3",
-          guidance_scale: "2.5", drawing: "iVBORw0KGgo+/A==", strokes: "AQUG" };
+        const choice = { view: "draw", dataset: "digits", asks: "label", label: "2", steps: "7", step: "4", seed: "5",
+          n: "3", guidance_scale: "2.5", drawing: "iVBORw0KGgo+/A==", strokes: "AQUG" };
         const settled = settle(catalog, choice);
         const again = settle(catalog, fromQuery(asQuery(settled)));
         const body = asRequest(settled);
-        return { same: JSON.stringify(body) === JSON.stringify(asRequest(again)), body, strokes: again.strokes };
+        return { same: JSON.stringify(body) === JSON.stringify(asRequest(again)), body, strokes: again.strokes,
+          step: again.step };
     """
     told = run({"choice": "settle, asRequest", "link": "asQuery, fromQuery"}, script)
-    assert told["same"] and told["strokes"] == "AQUG"
+    assert told["same"] and told["strokes"] == "AQUG" and told["step"] == 4 and "step" not in told["body"]
     assert told["body"]["control"]["image"] == "iVBORw0KGgo+/A=="
     assert told["body"]["steps"] == 7 and told["body"]["label"] == "2" and told["body"]["guidance_scale"] == 2.5
 
