@@ -139,14 +139,16 @@ function gallery(cells) {
 }
 
 /** A line for each value of one field, a column for each value of the other. */
-function matrix({ over, values, by, by_values: others }, lines) {
+function matrix({ over, values, by, by_values: others, n, can }, lines) {
   const columns = others.map((other) => make("th", { scope: "col" }, title(by, other)));
   const place = (cell) => (cell ? make("td", {}, cell.button, cell.cost, cell.about)
     : make("td", { className: "impossible", title: say("not together") }, "–"));
   const rows = lines.map((cells, i) => make("tr", {}, make("th", { scope: "row" }, title(over, values[i])), ...cells.map(place)));
   const table = make("table", { className: "matrix", "data-columns": others.length <= 3 ? "few" : others.length <= 5 ? "some" : "many" },
     make("thead", {}, make("tr", {}, make("td"), ...columns)), make("tbody", {}, ...rows));
+  const images = can.dataset.kind === "images";
   table.style.setProperty("--columns", others.length);
+  table.style.setProperty("--tall", images ? Math.ceil(n / across(n)) / across(n) : 1); // height of a cell to its width
   return table;
 }
 

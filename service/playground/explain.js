@@ -8,7 +8,16 @@ import { language, say } from "./words.js";
 export const LOOKS = ["x0", "x_t", "both", "forward"]; // one of these …
 export const EXTRAS = ["paths", "field"]; // … and of points of two dimensions, any of these
 
-const number = (value) => value.toLocaleString(language, { maximumSignificantDigits: 3 });
+const SMALL = 1e-4; // numbers below are read as a power of ten
+const RAISED = { "-": "⁻", ...Object.fromEntries([..."⁰¹²³⁴⁵⁶⁷⁸⁹"].map((digit, i) => [i, digit])) };
+
+/** Three digits of a number. */
+export function number(value) {
+  const short = (one) => one.toLocaleString(language, { maximumSignificantDigits: 3 });
+  if (value === 0 || Math.abs(value) >= SMALL) return short(value);
+  const [digits, power] = value.toExponential(2).split("e");
+  return `${short(Number(digits))}·10${[...power].map((one) => RAISED[one]).join("")}`;
+}
 
 export class Explain {
   /** `onLook(names)` when somebody wants to see something else. */

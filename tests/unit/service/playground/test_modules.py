@@ -651,6 +651,12 @@ def test_no_line_ends_before_a_unit_or_inside_of_french_punctuation(run):
     assert run({}, script, "en") == ["n “x” → 1", "Sure?", "5% of the way"]
 
 
+def test_a_small_number_is_a_power_of_ten(run):
+    given = [2.43e-9, 1.5e-12, 1e-4, 0.69512, -19.83, 0, 1]
+    numbers = run({"explain": "number"}, "return given[0].map(number);", given)
+    assert numbers == ["2.43·10⁻⁹", "1.5·10⁻¹²", "0.0001", "0.695", "-19.8", "0", "1"]
+
+
 def test_both_axes_of_one_scale_have_one_pitch(run):
     """Over all that a wide canvas shows, beyond the bounds of the points; axes of different scales have their own."""
     script = """
