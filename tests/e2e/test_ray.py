@@ -45,3 +45,11 @@ def test_a_second_replica_comes_where_more_than_five_device_seconds_wait(tmp_pat
     outcome = json.loads(next(line for line in told.stdout.splitlines() if line.startswith('{"replicas"')))
     assert outcome["replicas"] == [1, 2]
     assert set(outcome["statuses"]) == {"200"}
+
+
+@pytest.mark.slow
+def test_who_leaves_a_stream_or_a_request_frees_its_rows(tmp_path):
+    save_tiny(tmp_path, IMAGES, T=1000)
+    on_two_nodes = [sys.executable, "-m", "tests.e2e.ray_two_nodes", sys.executable, "-m", "tests.e2e.ray_disconnects"]
+    told = run_alone(*on_two_nodes, str(tmp_path), seconds=900)
+    assert told.returncode == 0, told.stderr[-3000:]
