@@ -108,8 +108,8 @@ def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_pa
     service.wait_until_ready()
     visit = visit(service.url, "/?dataset=mnist&label=7&seed=3")
     for asked, key in (("This service wants an API key", "simsim"), ("does not take this API key", "sesame")):
-        field = visit.page.get_by_label(asked)
-        field.wait_for()
+        visit.page.locator("#key label", has_text=asked).wait_for()
+        field = visit.page.locator("#key input")
         field.fill(key)
         field.press("Enter")
     visit.wait_until_done()
