@@ -29,7 +29,7 @@ export class Quality {
       make("ul", {}, ...one.figures.map(({ sentence }) => make("li", {}, sentence))),
     ]),
     make("h2", {}, say("copies")), make("p", {}, memorisation(settled)),
-    ...(model.farthest ? [make("h2", {}, say("worst")), this.evidence] : []),
+    make("h2", {}, say("worst")), model.farthest ? this.evidence : make("p", {}, say("worst unknown")),
     make("p", { className: "note" }, say("how good note", { model: settled.model })));
     this.look();
   }

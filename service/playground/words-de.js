@@ -108,6 +108,7 @@ export const words = {
   "copies some": ({ value, chance }) => `Vielleicht: ${value} seiner Stichproben sind einem Trainingsbeispiel näher als 99 von 100 echten Beispielen; zufällig wären es ${chance}.`,
   "copies unknown": "Niemand hat seine Stichproben mit den Beispielen verglichen, an denen es gelernt hat.",
   worst: "Die schlechtesten Stichproben",
+  "worst unknown": "Für dieses Modell hat sie niemand gezeichnet.",
   "worst note": "Die seiner Stichproben, die von echten Daten am weitesten entfernt sind.",
   "also in": ({ precision }) => `ebenso in ${precision}`,
   "measured on": ({ samples }) => `${samples} Stichproben`,

@@ -101,6 +101,7 @@ export const words = {
   "copies some": ({ value, chance }) => `Perhaps: ${value} of its samples are nearer to a training row than 99 of 100 real rows are, which by chance would be ${chance}.`,
   "copies unknown": "Nobody has compared its samples with the rows that it was trained on.",
   worst: "The worst samples",
+  "worst unknown": "Nobody has drawn them for this model.",
   "worst note": "Those of its samples that are farthest from real data.",
   "also in": ({ precision }) => `in ${precision} too`,
   "measured on": ({ samples }) => `${samples} samples`,

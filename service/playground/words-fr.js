@@ -109,6 +109,7 @@ export const words = {
   "copies some": ({ value, chance }) => `Peut-être : ${value} de ses échantillons sont plus près d’un exemple d’entraînement que ne le sont 99 exemples réels sur 100 ; par hasard, ce serait ${chance}.`,
   "copies unknown": "Personne n’a comparé ses échantillons à ses exemples d’entraînement.",
   worst: "Les pires échantillons",
+  "worst unknown": "Personne ne les a dessinés pour ce modèle.",
   "worst note": "Ceux de ses échantillons qui sont les plus loin des données réelles.",
   "also in": ({ precision }) => `de même en ${precision}`,
   "measured on": ({ samples }) => `${samples} échantillons`,
