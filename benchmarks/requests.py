@@ -17,7 +17,7 @@ UNCONDITIONAL = ("mnist-ddpm", "spiral-ddpm", "gaussian-ddpm")  # these have lea
 LABELLED = ("mnist-cfg", "spiral-cfg", "gaussian-cfg")
 STUDENTS = ("mnist-fast", "spiral-fast", "gaussian-fast")
 IN_COLOUR = "cells-cfg"
-PROMPTED = "mnist-text-cfg"
+PROMPTED, PROMPTED_STUDENT = "mnist-text-cfg", "mnist-text-fast"
 PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and upright")
 LARGEST_SEED = 2**63 - 1
 
@@ -123,6 +123,8 @@ def _defaults() -> Iterator[dict[str, Field]]:
     for model in STUDENTS:
         for steps in STEPS:
             yield {"dataset": model.split("-")[0], "model": model, "label": 1, "steps": steps, "seed": 58}
+    for steps in STEPS:
+        yield {"dataset": "mnist", "model": PROMPTED_STUDENT, "prompt": PROMPTS[1], "steps": steps, "seed": 57}
     yield {"dataset": "red-cells", "model": IN_COLOUR, "label": "target-cell", "seed": 59}
     for dataset in ("mnist", "spiral", "gaussian"):
         yield {"dataset": dataset, "guidance": "classifier", "label": 0, "seed": 53}

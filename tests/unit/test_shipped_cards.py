@@ -45,6 +45,7 @@ AT_LEAST = {  # of the cards' figures
     "mnist-cfg": {"label_accuracy": 0.995},
     "mnist-clip": {"accuracy at t/T = 0": 0.985},
     "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
+    "mnist-text-fast": {"digit": 0.99, "thickness": 0.85, "slant": 0.85, "thickness and slant": 0.72},
     "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
     "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
 }

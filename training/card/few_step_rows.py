@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.checkpoints.distilled import STEPS, DistilledConfig
-from model.checkpoints.few_step_quality import TOLERANCE, fewest_steps
+from model.checkpoints.few_step_quality import NEEDED, TOLERANCE, fewest_steps
 from training.card.markdown import listed
 
 
@@ -29,6 +29,8 @@ def _quality(student: DistilledConfig, metrics: Mapping[str, Mapping[str, Any]])
     teacher, fixed = metrics.get(student.teacher), "| `quality` | `low` is 1 step, `medium` 2; "
     if teacher is None:
         return fixed + f"`auto` is {student.teacher}, as long as nothing has been compared |"
+    if not teacher.keys() >= NEEDED:
+        return fixed + f"`auto` is {student.teacher}, whose card lacks what is compared: {listed(sorted(NEEDED))} |"
     steps = fewest_steps(metrics, teacher)
     answer = f"{student.teacher}: no steps are" if steps is None else f"{steps} step{'s' * (steps > 1)}, the fewest"
     limits = ", ".join(f"{name.replace('_', ' ')} {TOLERANCE[name]:g}" for name in TOLERANCE if name in teacher)

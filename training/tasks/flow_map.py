@@ -93,7 +93,6 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
     """Raises ValueError where a student cannot be sampled as the recipe advises."""
     section = section_trained_on(teacher)
     own_data = {} if isinstance(section, BuiltInSection) else {"data": section.model_dump(mode="json")}
-    text_from = {name: value for name, value in teacher.recipe.items() if name == "text_from"}
     return DenoiserConfig(
         name=recipe.name,
         data=teacher.data,
@@ -109,7 +108,7 @@ def _student_config(recipe: FlowMapRecipe, teacher: DenoiserConfig) -> DenoiserC
             guidance_range=recipe.distillation.guidance_range,
             guidance_interval=recipe.distillation.guidance_interval,
         ),
-        recipe=trained_by(recipe) | own_data | text_from,
+        recipe=trained_by(recipe) | own_data,
     )
 
 

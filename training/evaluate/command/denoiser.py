@@ -186,11 +186,12 @@ def evaluate_memorisation(folder: Path, run: SamplingRun, *, samples: int | None
 
 def _clip_beside(checkpoint: DenoiserCheckpoint, checkpoints: Path) -> ClipCheckpoint | None:
     """The CLIP that the denoiser's text encoder comes from, if it is in `checkpoints` and still has that encoder."""
-    name = checkpoint.config.recipe.get("text_from")
-    if name is None:
-        return None
+    config = checkpoint.config
     try:
-        clip = load_clip(checkpoints / name)
+        if config.distilled is not None:
+            config = load_config(checkpoints / config.distilled.teacher, DenoiserConfig)
+        name = config.recipe.get("text_from")
+        clip = None if name is None else load_clip(checkpoints / name)
     except CheckpointError:
         return None
-    return clip if clip.text.config == checkpoint.config.text else None
+    return clip if clip is not None and clip.text.config == checkpoint.config.text else None
