@@ -166,7 +166,8 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
     if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
         return best
     for choice in choices:
-        if choice.config.distilled is not None and _unfit(choice) <= _unfit(best):
+        reads_it = choice.conditioning in (None, choice.config.conditioning)  # no gradient guides a student
+        if choice.config.distilled is not None and reads_it and _unfit(choice) <= _unfit(best):
             steps = student_steps(request.quality, choice.config, best.config)
             if steps is not None:
                 return replace(choice, steps=steps)

@@ -126,7 +126,8 @@ def test_quality_names_a_student_that_reads_prompts_also_beside_a_default_that_d
     for one in (tiny_text_checkpoint(), tiny_text_student()):
         save_checkpoint(tmp_path / one.config.name, one.config, one.network, one.text)
     save_checkpoint(tmp_path / clip.config.name, by_default, clip.network, clip.text)
-    save_checkpoint(tmp_path / "mnist-ddpm", without_labels.config, without_labels.network)
+    for one in (without_labels, tiny_student()):  # the latter reads no prompts
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
     client = make_client(checkpoints=tmp_path, precision="float32")
     for fields, model, steps in (
         ({}, "mnist-ddpm", 4),  # guided by CLIP
@@ -135,7 +136,7 @@ def test_quality_names_a_student_that_reads_prompts_also_beside_a_default_that_d
         ({"quality": "medium"}, "mnist-text-fast", 2),
         ({"quality": "medium", "guidance": "classifier-free"}, "mnist-text-fast", 2),
         ({"quality": "low", "guidance": "clip"}, "mnist-ddpm", 4),
-        ({"quality": "low", "prompt": None}, "mnist-ddpm", 4),
+        ({"quality": "low", "prompt": None, "label": 3}, "mnist-fast", 1),
         ({"model": "mnist-text-fast"}, "mnist-text-fast", 2),
     ):
         asked = {"dataset": "mnist", "prompt": "the digit 3", "seed": 3} | fields
