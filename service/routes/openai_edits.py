@@ -127,7 +127,8 @@ def _read(kind: type[FormT], form: FormData) -> FormT:
 
 
 async def _file(form: FormData, name: str) -> bytes | None:
-    """The file of that name, in any of the forms in which clients send one. Raises Problem (422)."""
+    """The file of that name, in any of the forms in which clients send one; a page's form sends an empty one where none
+    was chosen. Raises Problem (422)."""
     files = [value for key in (name, f"{name}[]") for value in form.getlist(key) if isinstance(value, UploadFile)]
     if len(files) > 1:
         raise invalid(name, f"one picture, not {len(files)}")
@@ -136,7 +137,7 @@ async def _file(form: FormData, name: str) -> bytes | None:
     content = await files[0].read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise invalid(name, f"at most {MAX_BYTES:,} bytes")
-    return content
+    return content or None
 
 
 def _mask(image: bytes, mask: bytes | None) -> str | None:

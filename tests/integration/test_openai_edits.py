@@ -95,3 +95,10 @@ def test_a_page_elsewhere_cannot_send_a_form_without_a_key(client):
     assert client.post("/v1/images/variations", files=files, headers=page).status_code == 415
     assert client.post("/sample", files=files).status_code == 415
     assert client.post("/v1/images/variations", files={}, data={"n": "1"}).status_code in (400, 415)
+
+
+@pytest.mark.parametrize("path", ["/v1/images/variations", "/v1/images/edits"])
+def test_an_empty_file_is_none(client, path):
+    """As a page's form sends it where no file was chosen."""
+    answer = client.post(path, files={"image": ("", b"")}, data={"prompt": "3"} if "edits" in path else {})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "image", answer.text
