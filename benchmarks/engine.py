@@ -22,7 +22,7 @@ def run(seconds: float, rounds: int) -> None:
     """Bare network and served load by turns, a few seconds each: a machine is seldom as fast as a minute ago."""
     machine.console.print(f"[bold]engine[/] · {machine.describe()}")
     bare, served = [machine.bare_curve(MODEL)], []
-    with spirale("--max-queued-seconds", "600") as (url, _):
+    with spirale("--max-queued-seconds", "3600", "--deadline-seconds", "3600") as (url, _):
         for _ in range(rounds):
             served.append(asyncio.run(_through_http(url, seconds)))
             bare.append(machine.bare_curve(MODEL))
@@ -57,13 +57,15 @@ async def _through_http(url: str, seconds: float) -> float:
 async def network_evaluations_per_second(
     url: str, model: str, clients: Coroutine[None, None, object], seconds: float
 ) -> float:
-    """That the server counts while the clients keep it busy; they are ended after it."""
+    """That the server counts while the clients keep it busy; they are ended after it. Raises what ended one before."""
     busy = asyncio.create_task(clients)
     await asyncio.sleep(2)  # until the queue is full
     async with load.client(url) as http:
         before, started = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
         await asyncio.sleep(seconds)
         after, ended = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
+    if busy.done():
+        busy.result()
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     return (after - before) / (ended - started)
