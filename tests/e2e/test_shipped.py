@@ -73,7 +73,7 @@ def test_openais_client_gets_what_it_says_and_thin_is_thinner_than_bold(shipped)
         return [pixels(base64.b64decode(image.b64_json)) for image in answer.data]
 
     names = [model.id for model in client.models.list()]
-    assert names == ["mnist-ddpm", "mnist-text-cfg"]
+    assert names == ["mnist-ddpm", "mnist-text-cfg", "mnist-text-fast"]
     with ThreadPoolExecutor(len(NAMES)) as threads:
         digits = list(threads.map(lambda name: drawn(names[1], f"the digit {name}")[0], NAMES))
     assert read(digits) == list(range(10))
