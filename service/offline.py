@@ -53,11 +53,15 @@ def told_flags(error: ValidationError) -> str:
     return "; ".join(f"--{str(one['loc'][0]).replace('_', '-')}: {one['msg']}" for one in error.errors())
 
 
-def add_data_set_flags(parser: argparse.ArgumentParser) -> None:
-    """out, checkpoints, device and threads, and one flag for each field of a job. What is not given has no entry."""
+def add_data_set_flags(parser: argparse.ArgumentParser, *, devices_here: bool = True) -> None:
+    """out, checkpoints, device and threads, and one flag for each field of a job. What is not given has no entry.
+
+    devices_here  whether it is this machine that must have the device
+    """
+    device = _devices if devices_here else str
     parser.add_argument("--out", type=Path, required=True, help="folder that is filled, and made if need be")
     parser.add_argument("--checkpoints", type=Path, default=shipped_checkpoints(), help="folder of the checkpoints")
-    parser.add_argument("--device", type=_devices, default="auto", help="as the service has it: auto, cpu:0,cpu:1, …")
+    parser.add_argument("--device", type=device, default="auto", help="as the service has it: auto, cpu:0,cpu:1, …")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 is one a core")
     for name, field in JobRequest.model_fields.items():
         if name not in NOT_FLAGS:

@@ -159,10 +159,10 @@ def _traced_gradient(checkpoint: GuidanceModel, inputs: tuple[Tensor, ...]) -> n
 
 
 class _ModulatedOnce(MLP):
-    """An MLP that computes what follows from t and the condition once for rows that have the same ones.
+    """An MLP that reads t and the condition once for all rows that have the same ones.
 
-    Points come by the hundred, with one t and few labels, and half of the network's work does not look at x. Equal rows
-    have equal results, so no bit changes.
+    Points come by the hundred, with one t and few labels, and half of the network's work does not look at x. No bit
+    changes, because ONNX Runtime gives a row the same bits in every batch, down to a batch of one.
     """
 
     def __init__(self, network: MLP):
@@ -170,7 +170,7 @@ class _ModulatedOnce(MLP):
         self.__dict__.update(vars(network))  # the same weights, by the same names
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, *jump: Tensor) -> Tensor:
-        # float32 holds every t and label: both are far below 2²⁴.
+        # float32 holds every t, s and label exactly: all are far below 2²⁴. A scale is float32 already.
         read = torch.stack([one.float() for one in (t, condition, *jump)], dim=1)
         distinct, which = torch.unique(read, dim=0, return_inverse=True)
         columns = zip(distinct.unbind(1), (t, condition, *jump), strict=True)

@@ -54,9 +54,13 @@ class ChunkMaker:
         body = JobRequest.model_validate_json(asked)
         try:
             self._engine: Engine = asyncio.run(ready_engine(catalog, body, device, threads))
-            self.specification = self._folder.specification(body, catalog, checkpoints, self._engine.snapshot())
-            self._template = RowsTemplate.of(catalog, checkpoints, self.specification)
-        except (Problem, OtherBytes, EngineError, OSError) as error:
+            try:
+                self.specification = self._folder.specification(body, catalog, checkpoints, self._engine.snapshot())
+                self._template = RowsTemplate.of(catalog, checkpoints, self.specification)
+            except BaseException:
+                self.close()
+                raise
+        except (Problem, OtherBytes, EngineError, OSError, ValueError) as error:  # the last of a device
             raise CannotMake(str(error)) from error
 
     def __call__(self, row: dict[str, int]) -> dict[str, int]:
@@ -75,8 +79,8 @@ class ChunkMaker:
 
 
 def begun(arguments: dict[str, Any]) -> tuple[Specification, list[int]]:
-    """(the data set, the first rows of the chunks that are not there), by a machine that is like the workers': its
-    speed says how many rows a file has, where nobody asks. Raises CannotMake."""
+    """(the data set, the first rows of the missing chunks). It runs on a machine like the workers', because its speed
+    sets the rows of a file where the request does not. Raises CannotMake."""
     maker = ChunkMaker(**arguments, begin=True)
     try:
         folder = DataSetFolder(arguments["out"])
@@ -114,7 +118,7 @@ def make(arguments: dict[str, Any], workers: int, cpus: float, gpus: float, told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns its exit status. Ray is the cluster of RAY_ADDRESS, or of this machine, or else a new one."""
     parser = argparse.ArgumentParser("ops.ray.generate", description=__doc__, argument_default=argparse.SUPPRESS)
-    add_data_set_flags(parser)
+    add_data_set_flags(parser, devices_here=False)
     parser.add_argument("--workers", type=int, default=1, help="at most so many at once")
     parser.add_argument("--cpus", type=float, default=1, help="of one worker, as Ray counts them")
     parser.add_argument("--gpus", type=float, default=0, help="of one worker, as Ray counts them")
@@ -131,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         make({"asked": asked, **folders, "device": device, "threads": threads}, **own, told=sys.stderr)
     except (RayError, CannotMake) as error:
-        print(f"generate: {error}", file=sys.stderr)
+        print(f"generate: {getattr(error, 'cause', None) or error}", file=sys.stderr)  # without a worker's trace
         return 1
     finally:
         ray.shutdown()

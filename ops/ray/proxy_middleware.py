@@ -3,7 +3,8 @@
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=ops.ray.proxy_middleware:middlewares
 
 Where a replica or its node dies before it has answered, the proxy says nothing, and its HTTP server makes a plain 500
-of that. Such a request may be asked again, for none changes anything. So it gets a 503 that says so.
+of that. Such a request may be asked again: a seed gives the same samples. (`POST /jobs` may then make a second job.)
+So it gets a 503 that says so.
 """
 
 from starlette.middleware import Middleware

@@ -82,7 +82,8 @@ class Engine:
         self._draining = True
 
     def break_off(self) -> None:
-        """Answer what is still to be done, but for the background, with EngineStopped."""
+        """Take no more work, and answer what is not done with EngineStopped, except the background's."""
+        self.drain()
         for awaited in list(self._waiting):
             if isinstance(awaited, Ticket) and not awaited.background and not awaited.future.done():
                 awaited.future.set_exception(EngineStopped("the server stopped before this was done"))

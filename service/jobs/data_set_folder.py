@@ -34,7 +34,7 @@ class DataSetFolder:
         self._results = FolderResults(folder.parent)
 
     def begun(self) -> bool:
-        """Is it written there what was asked?"""
+        """Does the folder say what was asked?"""
         return (self._folder / NOTE).exists()
 
     def specification(

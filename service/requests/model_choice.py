@@ -185,10 +185,11 @@ def _choices(catalog: Catalog, request: SampleRequest) -> Sequence[Choice]:
 
 
 def _unsuitable(choice: Choice) -> tuple[bool, ...]:
-    """The least suits best: after what `_unfit` counts, of which the condition is the last, the model that
+    """The least suits best. In this order, the model
 
-    is unconditional, and its guidance model is the default for prompts, unless the request names another guidance: that
-    goes before the condition;
+    has what `_unfit` counts, except the condition;
+    is unconditional, and its guidance model is the default for prompts, unless the request names another guidance;
+    is conditioned on what the request asks, as `_unfit` has it;
     has a guidance model for what the request asks;
     takes any number of steps: whoever wants fewer evaluations says so.
     """

@@ -119,6 +119,9 @@ def _init(image: bytes, body: VariationsForm) -> dict[str, Any]:
 def _read(kind: type[FormT], form: FormData) -> FormT:
     """The form's texts as the model of it. Raises RequestValidationError."""
     texts = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    for name in ("image", "mask"):
+        if texts.get(name) == "":  # a file that was not chosen, as some clients send it
+            del texts[name]
     try:
         return kind.model_validate(texts)
     except ValidationError as error:

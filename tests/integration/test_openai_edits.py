@@ -102,3 +102,6 @@ def test_an_empty_file_is_none(client, path):
     """As a page's form sends it where no file was chosen."""
     answer = client.post(path, files={"image": ("", b"")}, data={"prompt": "3"} if "edits" in path else {})
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "image", answer.text
+    files = {"image": png(GREY)} | ({"mask": ("", b"")} if "edits" in path else {})
+    answer = client.post(path, files=files, data={"prompt": "3"} if "edits" in path else {})
+    assert answer.status_code == 200, answer.text

@@ -21,8 +21,8 @@ def save_sample_picture(
     device: torch.device,
     weak: AutoguidanceCheckpoint | None = None,
 ) -> None:
-    """Side by side, of the same seeds each time, by the sampler and the scale that the checkpoint's card advises, or
-    that of the weak network that guides it. Prompts are the examples of its vocabulary."""
+    """Side by side, of the same seeds each time, by the sampler and scale that the checkpoint's card advises; with
+    `weak`, by those of `weak`. The prompts are the examples of the vocabulary."""
     config = checkpoint.config
     options = config.sampling if weak is None else weak.overrides.applied_to(config.sampling)
     guidance = None if weak is None else Guidance(weak, options.guidance_scale)
