@@ -8,7 +8,7 @@ from model.checkpoints.autoguidance import AutoguidanceCheckpoint, AutoguidanceC
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.classifier import ClassifierCheckpoint, ClassifierConfig
 from model.checkpoints.clip import ClipCheckpoint, ClipConfig
-from model.checkpoints.config import SamplingConfig, SamplingOverrides
+from model.checkpoints.config import CheckpointConfig, SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
 from model.checkpoints.distilled import DistilledConfig
@@ -32,6 +32,15 @@ IMAGES = DataConfig(
 POINTS = DataConfig(dataset="spiral", kind="points", shape=(2,), labels=("inner", "outer"), std=(2.0,))
 
 
+def random_network(config: CheckpointConfig[torch.nn.Module], seed: int) -> torch.nn.Module:
+    """Random in every layer: none starts as the identity."""
+    torch.manual_seed(seed)
+    module = config.build_network()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return module.eval()
+
+
 def tiny_checkpoint(
     data: DataConfig = IMAGES,
     name: str | None = None,
@@ -53,11 +62,7 @@ def tiny_checkpoint(
         sampling=SamplingConfig(**{"steps": 4, "guidance_scale": 1.5, **sampling}),
         cluster_shares=cluster_shares,
     )
-    torch.manual_seed(0)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return DenoiserCheckpoint(config, make_schedule("cosine", T), module.eval())
+    return DenoiserCheckpoint(config, make_schedule("cosine", T), random_network(config, seed=0))
 
 
 def tiny_student(
@@ -76,11 +81,7 @@ def tiny_student(
             "distilled": DistilledConfig(teacher=teacher.config.name, guidance_range=(1.0, 3.0)),
         }
     )
-    torch.manual_seed(6)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return DenoiserCheckpoint(config, teacher.schedule, module.eval())
+    return DenoiserCheckpoint(config, teacher.schedule, random_network(config, seed=6))
 
 
 def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpoint:
@@ -97,11 +98,7 @@ def tiny_classifier(data: DataConfig = IMAGES, T: int = 50) -> ClassifierCheckpo
         schedule=ScheduleConfig(T=T),
         sampling=SamplingOverrides(guidance_scale=2.0),
     )
-    torch.manual_seed(1)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return ClassifierCheckpoint(config, make_schedule("cosine", T), module.eval())
+    return ClassifierCheckpoint(config, make_schedule("cosine", T), random_network(config, seed=1))
 
 
 TEXT = TextConfig(
@@ -131,22 +128,14 @@ def tiny_text_checkpoint(data: DataConfig = IMAGES, name: str = "mnist-text-cfg"
     labelled = tiny_checkpoint(data.model_copy(update={"labels": ()}), name, T)
     text = tiny_text()
     config = labelled.config.model_copy(update={"text": text.config})
-    torch.manual_seed(3)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return DenoiserCheckpoint(config, labelled.schedule, module.eval(), text)
+    return DenoiserCheckpoint(config, labelled.schedule, random_network(config, seed=3), text)
 
 
 def tiny_text_student(data: DataConfig = IMAGES, name: str = "mnist-text-fast", T: int = 50) -> DenoiserCheckpoint:
     """A student that reads prompts."""
     student, text = tiny_student(data.model_copy(update={"labels": ()}), name, T), tiny_text()
     config = student.config.model_copy(update={"text": text.config})
-    torch.manual_seed(7)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return DenoiserCheckpoint(config, student.schedule, module.eval(), text)
+    return DenoiserCheckpoint(config, student.schedule, random_network(config, seed=7), text)
 
 
 def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
@@ -170,11 +159,7 @@ def tiny_control(base: DenoiserCheckpoint, hint: HintKind = "canny", name: str |
     """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
     advice = {"control_scale": 0.5, "sampling": SamplingOverrides(guidance_scale=1.5, sampler="ddim", steps=3)}
     config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, **advice)
-    torch.manual_seed(5 + HINT_KINDS.index(hint))
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return ControlCheckpoint(config, base.schedule, module.eval())
+    return ControlCheckpoint(config, base.schedule, random_network(config, seed=5 + HINT_KINDS.index(hint)))
 
 
 def tiny_autoguidance(base: DenoiserCheckpoint, guidance_scale: float = 2.0) -> AutoguidanceCheckpoint:
@@ -183,11 +168,7 @@ def tiny_autoguidance(base: DenoiserCheckpoint, guidance_scale: float = 2.0) -> 
     network = UNetConfig(channels=(4, 8), blocks=1, groups=4) if images else MLPConfig(width=8, blocks=1)
     advice = SamplingOverrides(guidance_scale=guidance_scale, sampler="ddim", steps=3)
     config = AutoguidanceConfig.beside(base, name=f"{base.config.name}-weak", network=network, sampling=advice)
-    torch.manual_seed(7)
-    module = config.build_network()
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return AutoguidanceCheckpoint(config, base.schedule, module.eval())
+    return AutoguidanceCheckpoint(config, base.schedule, random_network(config, seed=7))
 
 
 def save_tiny(folder: Path, data: DataConfig = IMAGES, name: str | None = None, **options) -> Path:

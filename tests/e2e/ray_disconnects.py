@@ -7,23 +7,17 @@ import sys
 
 import httpx
 import ray
-from ray import serve
 
-from ops.ray.serve_app import deployment
-from tests.e2e.conftest import free_ports
+from tests.e2e.ray_app import run_app
 from tests.waiting import wait_for
 
-SETTINGS = {"device": "cpu", "threads": 1, "max_queued_seconds": 3600, "deadline_seconds": 600}
 LONG = {"dataset": "mnist", "n": 64, "steps": 1000, "seed": 1}
 
 
 def main(checkpoints: str) -> None:
     ray.init(log_to_driver=False)
-    (port,) = free_ports(1)
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
-    settings = SETTINGS | {"checkpoints": checkpoints}
-    serve.run(deployment(settings).bind(settings), route_prefix="/")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
+    url = run_app(checkpoints)
+    with httpx.Client(base_url=url, timeout=120) as http:
 
         def metric(name: str) -> float:
             lines = http.get("/metrics").text.splitlines()

@@ -15,15 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import ray
-from ray import serve
 from ray.cluster_utils import Cluster
 
-from ops.ray.serve_app import deployment
 from tests.e2e.conftest import free_ports
+from tests.e2e.ray_app import SETTINGS, run_app
 from tests.e2e.ray_two_nodes import NODE
 from tests.waiting import wait_for
 
-SETTINGS = {"device": "cpu", "threads": 1, "max_queued_seconds": 3600, "deadline_seconds": 600}
 CLIENTS = 8
 STREAM = "text/event-stream"
 MODELS = {  # how each is asked
@@ -106,15 +104,12 @@ def main(checkpoints: str, requests: int, kills: int) -> None:
     cluster.add_node(**NODE)  # the proxy is there
     other = cluster.add_node(**NODE)
     ray.init(address=cluster.address, log_to_driver=False)
-    (port,) = free_ports(1)
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
-    settings = SETTINGS | {"checkpoints": checkpoints}
     two = {"min_replicas": 2, "max_replicas": 2}
-    serve.run(deployment(settings).options(autoscaling_config=two).bind(settings), route_prefix="/")
+    url = run_app(checkpoints, autoscaling_config=two)
 
     tries, wrong, given_up, lock = Counter(), [], [], threading.Lock()
     done = threading.Semaphore(0)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as http:
+    with httpx.Client(base_url=url, timeout=300) as http:
 
         def until_answered(number: int) -> None:
             deadline = time.monotonic() + PATIENCE

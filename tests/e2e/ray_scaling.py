@@ -14,12 +14,10 @@ import httpx
 import ray
 from ray import serve
 
-from ops.ray.serve_app import deployment
-from tests.e2e.conftest import free_ports
+from tests.e2e.ray_app import run_app
 from tests.waiting import wait_for
 
 CLIENTS = 48
-SETTINGS = {"device": "cpu", "threads": 1, "max_queued_seconds": 3600, "deadline_seconds": 600}
 LONG = {"dataset": "mnist", "n": 64, "steps": 50}
 
 
@@ -31,26 +29,22 @@ def replicas() -> int:
 
 def main(checkpoints: str) -> None:
     ray.init(log_to_driver=False)
-    (port,) = free_ports(1)
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
-    settings = SETTINGS | {"checkpoints": checkpoints}
-    serve.run(deployment(settings).bind(settings), route_prefix="/")
+    url = run_app(checkpoints)
     first, statuses, enough = replicas(), Counter(), threading.Event()
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", timeout=600, limits=httpx.Limits(max_connections=CLIENTS)
-    ) as http:
+    with httpx.Client(base_url=url, timeout=600, limits=httpx.Limits(max_connections=CLIENTS)) as http:
 
         def ask_until_enough(client: int) -> None:
             while not enough.is_set():
                 statuses[http.post("/sample", json=LONG | {"seed": client}).status_code] += 1
 
         with ThreadPoolExecutor(CLIENTS) as clients:
-            for client in range(CLIENTS):
-                clients.submit(ask_until_enough, client)
+            asking = [clients.submit(ask_until_enough, client) for client in range(CLIENTS)]
             try:
                 wait_for(lambda: replicas() > first, 400, every=1)
             finally:
                 enough.set()
+        for one in asking:
+            one.result()  # a client that failed is not overlooked
     print(json.dumps({"replicas": [first, replicas()], "statuses": statuses}), flush=True)
     ray.shutdown()
 
