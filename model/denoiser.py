@@ -18,8 +18,9 @@ jumps gets the guidance scale [rows] float32 and s [rows] int64 next; a self-con
 come a `Control`'s residuals, where any row has a hint.
 """
 
-Control = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
-"""(x_t, t, condition as for a `Network`, hint [rows, 1, H, W]) → residuals that the network adds, each [rows, …]"""
+Control = Callable[..., tuple[Tensor, ...]]
+"""(x_t, t, condition, *more as for its `Network`, hint [rows, 1, H, W]) → residuals that the network adds, each
+[rows, …]"""
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [rows, …], t [rows] int64, label [rows] or text [rows, d]) → ∇ log p(label or text|x_t) [rows, …]"""
@@ -209,7 +210,7 @@ class Denoiser:
             if not len(following):
                 continue
             rows, image = following.to(self.device), hints.image[following].to(self.device)
-            own = control(x_t[rows], t[rows], condition[rows], image)
+            own = control(*(one[rows] for one in (x_t, t, condition, *more)), image)
             strength = hints.scale[following].to(self.device)
             residuals = residuals or tuple(part.new_zeros(len(x_t), *part.shape[1:]) for part in own)
             for whole, part in zip(residuals, own, strict=True):

@@ -124,8 +124,8 @@ def _train(
         if evaluate:
             found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
-        if graph and made.role in LOADERS:
-            write_graph(folder, made.role)
+        if graph and task.config.role in LOADERS:
+            write_graph(folder, task.config.role)
 
 
 @app.command()

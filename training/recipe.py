@@ -174,16 +174,21 @@ class ClipRecipe(GuidanceRecipe):
     default_for_prompts: bool = False  # guide prompts by default, although a denoiser is conditioned on text
 
 
-class ControlRecipe(RecipeBase):
+class ControlNetRecipe(RecipeBase):
     """A ControlNet beside a denoiser, whose data, network and schedule it takes over."""
 
-    role: Literal["control"]
     base: str  # the denoiser's checkpoint, which must be there when this is trained
+    control_scale: float = Field(1.0, ge=0, le=2)  # how strongly the hint counts by default
+    sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
+
+
+class ControlRecipe(ControlNetRecipe):
+    """A ControlNet that learns from hinted images, by its base's own loss."""
+
+    role: Literal["control"]
     hint: HintKind
     weighting: Literal["simple", "vlb", "min-snr"] = "simple"  # of the loss over t
     label_drop: float = Field(0.5, ge=0, le=1)  # as often as not: the hint alone must say enough (ZRA23 section 3.4)
-    control_scale: float = Field(1.0, ge=0, le=2)  # how strongly the hint counts by default
-    sampling: SamplingOverrides = SamplingOverrides()  # for a hint with neither label nor prompt
 
 
 class AutoguidanceRecipe(RecipeBase):
@@ -217,7 +222,7 @@ class FlowMapSection(StrictConfig):
 
     guidance_range: tuple[float, float] = (1.0, 2.0)  # the scales that the student learns
     guidance_interval: GuidanceInterval | None = None  # the noise levels at which the teacher is guided
-    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there
+    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there, but of a hint alone
     trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
     precision: TorchPrecision = "float32"  # in which the teacher runs
@@ -247,8 +252,23 @@ class FlowMapRecipe(RecipeBase):
     sampling: SamplingConfig = SamplingConfig(sampler="ddim", steps=2)
 
 
+class ControlFlowMapRecipe(ControlNetRecipe):
+    """A ControlNet beside a few-step student, which learns from runs that follow hints. Their kind is the teacher's."""
+
+    role: Literal["control-flow-map"]
+    teacher: str  # a ControlNet beside the student's teacher; both must be there when this is trained
+    distillation: FlowMapSection
+
+
 Recipe = (
-    DenoiserRecipe | JudgeRecipe | ClassifierRecipe | ClipRecipe | ControlRecipe | AutoguidanceRecipe | FlowMapRecipe
+    DenoiserRecipe
+    | JudgeRecipe
+    | ClassifierRecipe
+    | ClipRecipe
+    | ControlRecipe
+    | AutoguidanceRecipe
+    | FlowMapRecipe
+    | ControlFlowMapRecipe
 )
 _BY_ROLE: Mapping[str, type[Recipe]] = {
     get_args(recipe_type.model_fields["role"].annotation)[0]: recipe_type for recipe_type in get_args(Recipe)

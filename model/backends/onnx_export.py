@@ -61,8 +61,8 @@ def make_graph(checkpoint: ServedCheckpoint, weights: bytes) -> bytes:
         any_number = {0: torch.export.Dim("rows", min=1, max=MOST_ROWS)}
         shapes: list[Any] = [any_number] * 3
         more = [any_number] * (len(inputs) - 3)
-        # A UNet takes what comes after the condition as *more: a tuple of its own.
-        shapes += more if isinstance(checkpoint, ControlCheckpoint) or not more else [tuple(more)]
+        # A network takes what comes after the condition as *more: a tuple of its own.
+        shapes += [tuple(more)] if more else []
         module, dynamic_shapes = checkpoint.network_on("cpu"), tuple(shapes)
         if isinstance(module, MLP) and not inputs[2].is_floating_point():
             module = _ModulatedOnce(module)

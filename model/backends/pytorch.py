@@ -31,13 +31,13 @@ def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device |
     x = torch.randn(rows, *checkpoint.data.shape, generator=generator)
     t = torch.randint(1, checkpoint.schedule.T + 1, (rows,), generator=generator)
     more: tuple[Tensor, ...] = ()
+    if _jumps(checkpoint):
+        more = (torch.rand(rows, generator=generator), (t * torch.rand(rows, generator=generator)).long())
     if isinstance(checkpoint, ControlCheckpoint):
         example = torch.zeros(checkpoint.config.text) if checkpoint.config.text else torch.tensor(NO_LABEL)
-        more = (torch.rand(rows, *checkpoint.example().shape, generator=generator),)
+        more += (torch.rand(rows, *checkpoint.example().shape, generator=generator),)
     else:
         example = checkpoint.example()
-        if isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.distilled is not None:
-            more = (torch.rand(rows, generator=generator), (t * torch.rand(rows, generator=generator)).long())
         if isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.self_conditioned:
             more = (torch.randn(rows, *checkpoint.data.shape, generator=generator),)
     if example.is_floating_point():
@@ -47,3 +47,10 @@ def example_rows(checkpoint: ServedCheckpoint, rows: int, device: torch.device |
         classes = checkpoint.config.classes if isinstance(checkpoint, DenoiserCheckpoint) else len(data.labels)
         conditions = torch.randint(min(int(example), 0), classes or 1, (rows,), generator=generator)
     return tuple(one.to(device) for one in (x, t, conditions, *more))
+
+
+def _jumps(checkpoint: ServedCheckpoint) -> bool:
+    """Does its network read the guidance scale and s?"""
+    if isinstance(checkpoint, ControlCheckpoint):
+        return checkpoint.config.jumps
+    return isinstance(checkpoint, DenoiserCheckpoint) and checkpoint.config.distilled is not None

@@ -22,6 +22,7 @@ from model.networks.controlnet import ControlNet
 class ControlConfig(DiffusionConfig[ControlNet]):
     """Its config.json. data, network, text (the length of the text vectors) and schedule are the base's.
 
+    jumps           the base is a few-step student, so this network too reads the guidance scale and s
     framing, frame  how a request's picture becomes one like those that it was trained on: see `given_hint`
     control_scale   how strongly its hint counts by default
     sampling        overrides for a hint with neither label nor prompt; `guidance_scale` then applies to the hint
@@ -34,6 +35,7 @@ class ControlConfig(DiffusionConfig[ControlNet]):
     base: BaseConfig
     network: UNetConfig
     text: int = Field(0, ge=0, le=MAX_WIDTH)
+    jumps: bool = False
     control_scale: float = Field(1.0, ge=0, le=2)
     sampling: SamplingOverrides = SamplingOverrides()
 
@@ -50,6 +52,7 @@ class ControlConfig(DiffusionConfig[ControlNet]):
             data=config.data,
             network=config.network,
             text=0 if config.text is None else config.text.outputs,
+            jumps=config.distilled is not None,
             schedule=config.schedule,
             **fields,
         )
@@ -59,6 +62,7 @@ class ControlConfig(DiffusionConfig[ControlNet]):
             shape=self.data.shape,
             labels=len(self.data.labels),
             text=self.text,
+            jumps=self.jumps,
             T=self.schedule.T,
             **self.network.model_dump(exclude={"kind"}),
         )

@@ -16,10 +16,12 @@ class ControlNet(HalfUNet):
 
     Everything passes convolutions that begin as zeros, so it begins by adding nothing. The options are those of its
     UNet; begin with a copy of that one's weights (`begin_as`).
+
+    jumps  its UNet reads the guidance scale and s, both [rows]; so does this one, before the hint
     """
 
-    def __init__(self, *, labels: int, text: int = 0, **options: Unpack[TrunkOptions]):
-        super().__init__(labels=labels, text=text, **options)
+    def __init__(self, *, labels: int, text: int = 0, jumps: bool = False, **options: Unpack[TrunkOptions]):
+        super().__init__(labels=labels, text=text, jumps=jumps, **options)
         # Built and dropped: the layers below start from the random numbers that follow those of a whole UNet, and a
         # recipe's seed keeps its meaning.
         upward_half(self, self.unshuffled_channels, options)
@@ -38,8 +40,9 @@ class ControlNet(HalfUNet):
         ours = self.state_dict()
         self.load_state_dict(ours | {name: weights for name, weights in base.state_dict().items() if name in ours})
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor, hint: Tensor) -> tuple[Tensor, ...]:
-        embedding = F.silu(self.embedding(t, condition))
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
+        *jump, hint = more
+        embedding = F.silu(self.embedding(t, condition, *jump))
         encoded = self.read(F.pixel_unshuffle(hint.to(self.enter.weight.dtype), self.patch))
         passed = self.descended(self.entered(x) + encoded, embedding)
         return tuple(give(h) for give, h in zip(self.give, passed, strict=True))

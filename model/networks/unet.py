@@ -15,6 +15,7 @@ class HalfUNet(Trunk):
 
     def __init__(self, *, labels: int, text: int = 0, jumps: bool = False, **options: Unpack[TrunkOptions]):
         super().__init__(labels=labels, text=text, jumps=jumps, **options)
+        self.own_inputs = 2 if jumps else 0
         width, embedding, groups = self.skip_channels[-1], self.embedding.width, options["groups"]
         self.middle = nn.ModuleList(
             [Stage(width, width, embedding, groups, attends=True), Stage(width, width, embedding, groups)]
@@ -45,7 +46,6 @@ class UNet(HalfUNet):
         **options: Unpack[TrunkOptions],
     ):
         super().__init__(labels=labels, text=text, jumps=jumps, **options)
-        self.own_inputs = 2 if jumps else 0
         outputs = self.unshuffled_channels * (2 if learned_variance else 1)
         self.up, self.leave = upward_half(self, outputs, options)
 

@@ -1,6 +1,7 @@
 """Images with hints: edges at random thresholds, or strokes like those of a hurried finger."""
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,20 +42,23 @@ class HintedImages:
             )
         self._real = real
         self._kind = kind
-        # Augmented images have new strokes every time.
-        once = kind == "sketch" and real.augment is unchanged
-        self._strokes = _all_strokes(real.examples.rows) if once else None
+        self._augmented = real.augment is not unchanged
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(self._real), (rows,), generator=generator)
         images = self._real.at(index, generator)
         if self._kind == "canny":
             hints = roughly_edged(images, generator)
-        elif self._strokes is not None:
-            hints = rough(self._strokes[index].float() / 255, generator)
-        else:
+        elif self._augmented:  # these have new strokes every time
             hints = rough(torch.from_numpy(_strokes_of(grey(images).numpy())).unsqueeze(1).float() / 255, generator)
+        else:
+            hints = rough(self._all_strokes[index].float() / 255, generator)
         return torch.cat([images, hints], dim=1), self.examples.labels[index]
+
+    @cached_property
+    def _all_strokes(self) -> Tensor:
+        """The clean strokes of all images [n, 1, H, W], uint8: found when the first are drawn."""
+        return _all_strokes(self.examples.rows)
 
 
 def roughly_edged(images: Tensor, generator: torch.Generator) -> Tensor:

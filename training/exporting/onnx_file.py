@@ -13,6 +13,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint, PredictionConfig
 from model.checkpoints.roles import ServedCheckpoint
 
+JUMP = ["guidance_scale", "s"]  # what a student reads, and a ControlNet beside it
 UNEXPLAINED = {"recipe", "metrics"}  # fields of config.json that say nothing of what the numbers mean
 
 
@@ -38,10 +39,11 @@ def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
     names = ["x_t", "t", "label"]
     if isinstance(checkpoint, DenoiserCheckpoint):
         names[2] = "label" if checkpoint.config.text is None else "text"
-        names += ["guidance_scale", "s"] if checkpoint.config.distilled is not None else []
+        names += JUMP if checkpoint.config.distilled is not None else []
         return [*names, "x0_before"] if checkpoint.config.self_conditioned else names
     if isinstance(checkpoint, ControlCheckpoint):
-        return [*names[:2], "text" if checkpoint.config.text else "label", "hint"]
+        names[2] = "text" if checkpoint.config.text else "label"
+        return [*names, *(JUMP if checkpoint.config.jumps else ()), "hint"]
     if isinstance(checkpoint, AutoguidanceCheckpoint):
         return names
     return [*names[:2], checkpoint.conditioning]

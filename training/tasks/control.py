@@ -2,114 +2,42 @@
 
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from model.checkpoints.base import WEIGHTS, save_checkpoint
-from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
-from model.checkpoints.weights import CheckpointError, load_weights
-from model.conditions import NO_LABEL
-from model.networks.controlnet import ControlNet
-from training.card.card import CONTROL_SHEET, write_control_card
-from training.data import trained_on
-from training.data.hinted_images import HintedImages
-from training.data.ink import EXAMINED, frame_of, is_ink
-from training.data.training_set import FiniteSet
-from training.generate import generate, labelled
-from training.pictures import save_picture
-from training.recipe import ControlRecipe, ObjectiveSection, RecipeError, trained_by
+from training.recipe import ControlRecipe, ObjectiveSection, RecipeError
+from training.tasks.controlnet import ControlNetBeside
 from training.tasks.objectives import DenoisingLoss
 from training.tasks.task import Batch, LossContext
 
-PICTURED = 16  # hints that a picture shows, and what becomes of them
 
-
-class ControlTask:
-    """See `training.tasks.task.Task`. Only the ControlNet is trained; the base lends its loss, and is locked."""
+class ControlTask(ControlNetBeside):
+    """See `training.tasks.task.Task`. Only the ControlNet is trained; the base lends its loss."""
 
     def __init__(self, recipe: ControlRecipe, base: Path, start_from: Path | None = None):
         """`base`: the folder of the checkpoint that the recipe's `base` names."""
-        self.recipe = recipe
-        try:
-            self.base: DenoiserCheckpoint = load_checkpoint(base)
-            T = self.base.schedule.T
-            if (recipe.sampling.steps or 0) > T:
-                raise RecipeError(f"{recipe.name}: sampling.steps is at most T = {T} of {base.name}")
-            config = ControlConfig.beside(
-                self.base,
-                name=recipe.name,
-                hint=recipe.hint,
-                control_scale=recipe.control_scale,
-                sampling=recipe.sampling,
-                recipe=trained_by(recipe),
+        super().__init__(recipe, base, recipe.hint)
+        if self.base.config.distilled is not None:
+            raise RecipeError(
+                f"{recipe.name}: base: {base.name} is a few-step student: its x̂0 is no posterior mean, which this "
+                f"loss teaches; use its teacher, {self.base.config.distilled.teacher}, and then, for the student, the "
+                f'role "control-flow-map"'
             )
-            if self.base.config.conditioning == "text":
-                raise RecipeError(
-                    f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
-                )
-            if self.base.config.distilled is not None:
-                raise RecipeError(
-                    f"{recipe.name}: base: {base.name} is a few-step student: its x̂0 is no posterior mean, which this "
-                    f"loss teaches; use its teacher, {self.base.config.distilled.teacher}"
-                )
-            real = trained_on(self.base.config)
-            if not isinstance(real, FiniteSet):
-                raise RecipeError(f"{recipe.name}: base: {base.name} was trained on no images")
-            self.data = HintedImages(real, recipe.hint)
-        except (CheckpointError, ValueError) as error:
-            raise RecipeError(f"{recipe.name}: base: {error}") from error
-        some = real.examples.some(EXAMINED).rows
-        framing = {"frame": frame_of(some)} if is_ink(some) else {"framing": "whole"}
-        self.config = config.model_copy(update=framing)
-        self.stateful = ()
-        torch.manual_seed(recipe.seed)
-        self.network = self.config.build_network().to(memory_format=torch.channels_last)
-        self.network.begin_as(self.base.network)
-        if start_from is not None:
-            try:
-                load_weights(start_from / WEIGHTS, self.network)
-            except CheckpointError as error:
-                raise RecipeError(f"--from: {error}") from error
+        self.recipe, self.data = recipe, self.hinted
+        self.start_from(start_from)
         objective = ObjectiveSection(
             loss="hybrid" if self.base.config.prediction.learned_variance else "regression",
             weighting=recipe.weighting,
             label_drop=recipe.label_drop,
         )
         self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, self.config.data)
-        self._locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
 
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """The base's own loss with the ControlNet's help. The batch has rows [rows, C + 1, H, W]: images, and hints."""
         images, hints = batch.rows[:, :-1], batch.rows[:, -1:]
-        self._locked.to(images.device)
+        self.locked.to(images.device)
         return self._loss(
-            lambda x_t, t, condition: self._locked(x_t, t, condition, *context.network(x_t, t, condition, hints)),
+            lambda x_t, t, condition: self.locked(x_t, t, condition, *context.network(x_t, t, condition, hints)),
             self.config.data.standardise(images),
             batch.labels,
             context.generator,
         )
-
-    def picture(self, network: nn.Module, path: Path) -> None:
-        """A line of images, of their hints, of what is made of them with the label, and without."""
-        generator = torch.Generator().manual_seed(self.recipe.seed)
-        rows, labels = self.data.draw(PICTURED, generator)
-        images, hints = rows[:, :-1], rows[:, -1:]
-        advised = self.base.config.sampling
-        if not isinstance(network, ControlNet):
-            raise TypeError("a ControlNet's picture needs a ControlNet")
-        control = ControlCheckpoint(self.config, self.base.schedule, network)
-        lines = [images, 255 * hints.expand_as(images)]
-        for shown, options in (
-            (labels, advised),
-            (torch.full_like(labels, NO_LABEL), self.config.sampling.applied_to(advised)),
-        ):
-            conditions = labelled(shown.numpy(), options).with_hints(hints, self.config.hint, self.config.control_scale)
-            device = next(network.parameters()).device
-            lines.append(generate(self.base, conditions, options, control=control, device=device))
-        save_picture(path, self.config.data, torch.cat(lines), labels.numpy(), columns=PICTURED)
-
-    def save(self, network: nn.Module, folder: Path) -> None:
-        (folder / CONTROL_SHEET).unlink(missing_ok=True)  # of earlier weights
-        save_checkpoint(folder, self.config, network)
-        write_control_card(folder, self.config)

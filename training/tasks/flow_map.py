@@ -20,6 +20,7 @@ from training.recipe import FlowMapRecipe, RecipeError, trained_by
 from training.tasks.jump_loss import JumpLoss
 from training.tasks.sample_picture import save_sample_picture
 from training.tasks.task import Batch, LossContext
+from training.tasks.teacher import Teacher
 from training.tasks.trajectories import SEGMENTS, TrajectorySet
 
 
@@ -30,21 +31,21 @@ class FlowMapTask:
         """`teacher`: the folder of the checkpoint that the recipe's `teacher` names."""
         self.recipe = recipe
         try:
-            self.teacher = load_checkpoint(teacher)
-            check_teacher(self.teacher.config, recipe.distillation.teacher_steps)
-            reads_prompts = self.teacher.text is not None
-            real = (captioned_as_trained if reads_prompts else trained_on)(self.teacher.config)
-            self.config = _student_config(recipe, self.teacher.config)
+            denoiser = load_checkpoint(teacher)
+            check_teacher(denoiser.config, recipe.distillation.teacher_steps)
+            real = (trained_on if denoiser.text is None else captioned_as_trained)(denoiser.config)
+            self.teacher = Teacher(denoiser, real)
+            self.config = _student_config(recipe, denoiser.config)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: teacher: {error}") from error
-        self.data = TrajectorySet(self.teacher, real, recipe.distillation, recipe.seed)
+        self.data = TrajectorySet(self.teacher, recipe.distillation, recipe.seed)
         torch.manual_seed(recipe.seed)
         self.network = self.config.build_network().to(memory_format=torch.channels_last)
         if start_from is None:
-            begin_as(self.network, self.teacher.network)
+            begin_as(self.network, denoiser.network)
         else:
             self._start_from(start_from)
-        self._loss = JumpLoss(self.teacher.schedule, recipe.distillation)
+        self._loss = JumpLoss(denoiser.schedule, recipe.distillation)
         self.stateful = ()
 
     def _start_from(self, folder: Path) -> None:
@@ -60,20 +61,19 @@ class FlowMapTask:
 
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """The batch has runs, and their numbers for labels."""
-        runs, device = self.data.runs, batch.rows.device
-        number = batch.labels.cpu()
-        condition, scales = (column[number].to(device) for column in (runs.condition, runs.scales))
-        return self._loss(context.network, batch.rows, condition, scales, context.generator)
+        given = self.data.runs.given(batch.labels.cpu(), batch.rows.device)
+        return self._loss(context.network, batch.rows, given, context.generator)
 
     def picture(self, network: nn.Module, path: Path) -> None:
-        checkpoint = DenoiserCheckpoint(self.config, self.teacher.schedule, network, self.teacher.text)
+        teacher = self.teacher.denoiser
+        checkpoint = DenoiserCheckpoint(self.config, teacher.schedule, network, teacher.text)
         save_sample_picture(path, checkpoint, next(network.parameters()).device)
 
     def save(self, network: nn.Module, folder: Path) -> None:
         """With a card that has no figures and no pictures: those of earlier weights would be lies."""
         for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        save_checkpoint(folder, self.config, network, self.teacher.text)
+        save_checkpoint(folder, self.config, network, self.teacher.denoiser.text)
         write_denoiser_card(folder, self.config)
 
 

@@ -1,16 +1,20 @@
 """The loss of a flow map: a regression of its jumps on stored runs of the teacher."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.noise_schedule import NoiseSchedule
 from model.prediction import per_row, predicted_x0
 from training.generate import labels_in_proportion
 from training.recipe import FlowMapSection
 from training.tasks.trajectories import SEGMENTS, grid
+
+Student = Callable[..., Tensor]
+"""(x_t, t, condition, scale, s, *hint) → v, each with a row a run"""
 
 HUBER = 0.00054  # c = HUBER·√D (Song & Dhariwal 2024, section 3.3)
 
@@ -30,22 +34,20 @@ class JumpLoss:
         self._alpha_bar = alpha_bar.float()
         self._signal, self._noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
-    def __call__(
-        self, student: nn.Module, runs: Tensor, condition: Tensor, scales: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """The loss of a batch: runs [rows, SEGMENTS + 1, …], the condition of each row and
-        scales [rows] float32, all on the network's device. All randomness is the (CPU) generator's."""
+    def __call__(self, student: Student, runs: Tensor, given: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        """The loss of a batch: runs [rows, SEGMENTS + 1, …], and what the student reads of each besides x, t and s, as
+        `Trajectories.given` has it. All are on the network's device; all randomness is the (CPU) generator's."""
         t, s = self.quarters(len(runs))
         own = torch.rand(len(runs), generator=generator) < self._section.on_policy
-        x_t = self.starts(student, runs, t, s, own, condition, scales)
+        x_t = self.starts(student, runs, t, s, own, given)
         x_s = runs[torch.arange(len(runs)), SEGMENTS - s]
-        error = (self.jump(student, x_t, t, s, condition, scales) - x_s).square().flatten(1).sum(1)
+        error = (self.jump(student, x_t, t, s, given) - x_s).square().flatten(1).sum(1)
         c = HUBER * math.sqrt(x_t[0].numel())
         return ((error + c**2).sqrt() - c).mean()
 
     @torch.no_grad()
     def starts(
-        self, student: nn.Module, runs: Tensor, t: Tensor, s: Tensor, own: Tensor, condition: Tensor, scales: Tensor
+        self, student: Student, runs: Tensor, t: Tensor, s: Tensor, own: Tensor, given: tuple[Tensor, ...]
     ) -> Tensor:
         """x_t [rows, …]: on the runs; where `own` [rows] bool is true, at the end of the student's own jumps from the
         runs' noise, each as long as t → s."""
@@ -53,7 +55,7 @@ class JumpLoss:
         while len(moving := torch.nonzero(own & (at > t)).flatten()):
             rows = moving.to(x.device)
             to = at[moving] - (t - s)[moving]
-            x[rows] = self.jump(student, x[rows], at[moving], to, condition[rows], scales[rows])
+            x[rows] = self.jump(student, x[rows], at[moving], to, tuple(one[rows] for one in given))
             at[moving] = to
         return torch.where(per_row(own.to(x.device), x), x, runs[torch.arange(len(runs)), SEGMENTS - t])
 
@@ -63,13 +65,14 @@ class JumpLoss:
         kind = labels_in_proportion(np.array([jump.share for jump in jumps]), rows)
         return torch.tensor([jump.t for jump in jumps])[kind], torch.tensor([jump.s for jump in jumps])[kind]
 
-    def jump(self, student: nn.Module, x_t: Tensor, t: Tensor, s: Tensor, condition: Tensor, scales: Tensor) -> Tensor:
+    def jump(self, student: Student, x_t: Tensor, t: Tensor, s: Tensor, given: tuple[Tensor, ...]) -> Tensor:
         """x̂_s [rows, …]: one deterministic ddim step (SME20 eq. 12) with the student's x̂0, which is not clamped.
 
         t, s  [rows] int64 in quarters of T, on the CPU
         """
         device, (t, s) = x_t.device, (self._timesteps[SEGMENTS - quarter] for quarter in (t, s))
-        output = student(x_t, t.to(device), condition, scales, s.to(device)).float()
+        condition, scales, *hints = given
+        output = student(x_t, t.to(device), condition, scales, s.to(device), *hints).float()
         x0 = predicted_x0("v", output, x_t, self._alpha_bar[t].to(device))
         a = self._noise[s] / self._noise[t]
         b = self._signal[s] - a * self._signal[t]

@@ -7,6 +7,7 @@ from training.recipe import (
     AutoguidanceRecipe,
     ClassifierRecipe,
     ClipRecipe,
+    ControlFlowMapRecipe,
     ControlRecipe,
     DenoiserRecipe,
     FlowMapRecipe,
@@ -17,6 +18,7 @@ from training.tasks.autoguidance import AutoguidanceTask
 from training.tasks.classifier import ClassifierTask
 from training.tasks.clip import ClipTask
 from training.tasks.control import ControlTask
+from training.tasks.control_flow_map import ControlFlowMapTask
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.flow_map import FlowMapTask
 from training.tasks.judge import JudgeTask
@@ -30,6 +32,7 @@ _TASKS = {
     ControlRecipe: ControlTask,
     AutoguidanceRecipe: AutoguidanceTask,
     FlowMapRecipe: FlowMapTask,
+    ControlFlowMapRecipe: ControlFlowMapTask,
 }
 
 
