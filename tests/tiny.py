@@ -157,7 +157,8 @@ def tiny_clip(data: DataConfig = IMAGES, T: int = 50) -> ClipCheckpoint:
 
 def tiny_control(base: DenoiserCheckpoint, hint: HintKind = "canny", name: str | None = None) -> ControlCheckpoint:
     """A ControlNet for that checkpoint, of random weights: it adds something everywhere."""
-    advice = {"control_scale": 0.5, "sampling": SamplingOverrides(guidance_scale=1.5, sampler="ddim", steps=3)}
+    steps = 3 if base.config.distilled is None else 2
+    advice = {"control_scale": 0.5, "sampling": SamplingOverrides(guidance_scale=1.5, sampler="ddim", steps=steps)}
     config = ControlConfig.beside(base, name=name or f"mnist-control-{hint}", hint=hint, **advice)
     return ControlCheckpoint(config, base.schedule, random_network(config, seed=5 + HINT_KINDS.index(hint)))
 

@@ -7,12 +7,14 @@ from model.checkpoints.config import MEASURED
 from model.checkpoints.distilled import STEPS
 
 TOLERANCE: Mapping[str, float] = {
-    "label_accuracy": 0.005, "precision": 0.02, "recall": 0.02, "sliced_wasserstein_ratio": 0.5, "far_off_curve": 0.0
+    "label_accuracy": 0.005, "precision": 0.02, "recall": 0.02, "sliced_wasserstein_ratio": 0.5, "far_off_curve": 0.0,
+    "label_accuracy_alone": 0.005, "agreement": 0.02, "agreement_alone": 0.02,
 }  # fmt: skip
 """By how much a student's figures may be worse, of those that the many-step model's card has. No distance sees a few
 points between the arms of a spiral, and everybody who looks does: there may be none more."""
 LESS_IS_BETTER = {"sliced_wasserstein_ratio", "far_off_curve"}
-NEEDED = {"precision", "recall"}  # without these nothing is known: noise has labels too
+NEEDED = ({"precision", "recall"}, {"agreement"})
+"""Without one of these sets, the second of ControlNets, nothing is known: noise has labels too."""
 
 Columns = Mapping[str, Mapping[str, Any]]
 """Metrics of a card, by the name of the measurement."""
@@ -26,7 +28,7 @@ def in_steps(steps: int) -> str:
 def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
     """The least number of steps whose figures are within TOLERANCE of the many-step model's; None where none is, or it
     has not been measured."""
-    if not many_step.keys() >= NEEDED:
+    if not compares(many_step):
         return None
     compared = TOLERANCE.keys() & many_step.keys()
     for steps in STEPS:
@@ -34,6 +36,11 @@ def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
         if all(name in found and _within(name, found[name], many_step[name]) for name in compared):
             return steps
     return None
+
+
+def compares(many_step: Mapping[str, Any]) -> bool:
+    """Has the card what a student is compared by?"""
+    return any(many_step.keys() >= needed for needed in NEEDED)
 
 
 def measured_in(student: Columns, steps: int) -> Mapping[str, Any]:

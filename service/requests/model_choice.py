@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.few_step_quality import Columns
 from model.checkpoints.guidance_model import GuidanceModel
 from model.conditions import Conditioning
 from service.checkpoints.catalog import Catalog
@@ -103,6 +104,11 @@ class Choice:
         return None if hint is None else self.served.controls.get(hint.kind)
 
     @property
+    def measured(self) -> Columns:
+        """The card's figures of what the request asks: those of the ControlNet where samples follow a hint."""
+        return self.config.metrics if self.control is None else self.control.config.metrics
+
+    @property
     def control_scale(self) -> float:
         """The strength of the hint; 0 without one."""
         if self.request.control is None or self.control is None:
@@ -162,13 +168,13 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
     best = min(choices, key=_unsuitable)
     request = best.request
     pinned = (request.sampler, request.steps, request.eta, request.variance, request.guidance_interval)
-    beyond_students = (request.init, request.given, request.control)
+    beyond_students = (request.init, request.given)
     if request.quality is None or any(field is not None for field in (*pinned, *beyond_students)):
         return best
     for choice in choices:
         reads_it = choice.conditioning in (None, choice.config.conditioning)  # no gradient guides a student
         if choice.config.distilled is not None and reads_it and _unfit(choice) <= _unfit(best):
-            steps = student_steps(request.quality, choice.config, best.config)
+            steps = student_steps(request.quality, choice.measured, best.measured)
             if steps is not None:
                 return replace(choice, steps=steps)
     return best

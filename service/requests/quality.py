@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 from model.checkpoints.config import MEASURED
-from model.checkpoints.denoiser import DenoiserConfig
-from model.checkpoints.few_step_quality import fewest_steps
+from model.checkpoints.few_step_quality import Columns, fewest_steps
 
 Quality = Literal["low", "medium", "high", "auto"]
 
 STEPS_OF: Mapping[Quality, int] = {"low": 1, "medium": 2}
 
 
-def student_steps(quality: Quality, student: DenoiserConfig, many_step: DenoiserConfig) -> int | None:
+def student_steps(quality: Quality, student: Columns, many_step: Columns) -> int | None:
     """The steps of the student that the quality means; None where the many-step model is meant.
 
     For "auto" they are the fewest whose figures on the card are nearly those of the many-step model: see `TOLERANCE`.
@@ -21,4 +20,4 @@ def student_steps(quality: Quality, student: DenoiserConfig, many_step: Denoiser
         return None
     if quality != "auto":
         return STEPS_OF[quality]
-    return fewest_steps(student.metrics, many_step.metrics.get(MEASURED, {}))
+    return fewest_steps(student, many_step.get(MEASURED, {}))

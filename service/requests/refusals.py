@@ -114,8 +114,7 @@ def _who_follows_hints(c: Choice) -> str:
     kind, dataset = c.request.control.kind, c.catalog.datasets[c.request.dataset]
     following = [served.name for served in dataset if kind in served.controls]
     if _pinned(c) and following:
-        student = ", as no few-step student does" if c.config.distilled is not None else ""
-        return f"{c.name} does not follow {kind}{student}; {', '.join(following)} does"
+        return f"{c.name} does not follow {kind}; {', '.join(following)} does"
     by = f", guided by {c.request.guidance}," if c.request.guidance in GRADIENT_GUIDANCE.values() else ""
     return f"nothing{by} follows {kind} in {c.request.dataset}: {_kinds_of_hints(dataset)}"
 

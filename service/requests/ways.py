@@ -1,6 +1,6 @@
 """The ways in which each dataset may be asked: `resolve` itself is asked about every one, so that nothing disagrees."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -8,6 +8,7 @@ import torch
 
 from model.conditions import HINT_KINDS, HintKind
 from service.checkpoints.catalog import Catalog
+from service.engine.served_model import Served
 from service.http.problems import Problem
 from service.requests.control_image import Hint
 from service.requests.edit_schemas import InitRequest, MaskRequest, VariationsRequest
@@ -39,9 +40,10 @@ class Way:
 
 @dataclass(frozen=True, eq=False)
 class QualityWay:
-    """What `quality` means beside a label, a prompt or nothing."""
+    """What `quality` means beside a label, a prompt or nothing, and beside a hint."""
 
     asks: Asks
+    hint: HintKind | None
     quality: Quality
     resolved: Resolved
 
@@ -65,14 +67,21 @@ def ways_of(catalog: Catalog) -> Mapping[str, Ways]:
 
 
 def _qualities(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
-    """Nothing of a dataset without a few-step student: every quality is the same there."""
-    if all(served.checkpoint.config.distilled is None for served in catalog.datasets[dataset]):
+    """Nothing where no few-step student answers: every quality is the same there."""
+    students = [served for served in catalog.datasets[dataset] if served.checkpoint.config.distilled is not None]
+    if not students:
         return
-    for asks in get_args(Asks):
-        for quality in get_args(Quality):
-            resolved = _resolved(catalog, _fields(catalog, dataset, asks, {"quality": quality}))
-            if resolved is not None:
-                yield QualityWay(asks, quality, resolved)
+    for hint in (None, *_hints(students)):
+        for asks in get_args(Asks):
+            for quality in get_args(Quality):
+                resolved = _resolved(catalog, _fields(catalog, dataset, asks, {"quality": quality, **_hinted(hint)}))
+                if resolved is not None:
+                    yield QualityWay(asks, hint, quality, _with_blank(hint, resolved))
+
+
+def _hints(served: Sequence[Served]) -> list[HintKind]:
+    """The kinds that any of them follows."""
+    return [kind for kind in HINT_KINDS if any(kind in one.controls for one in served)]
 
 
 def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
@@ -81,8 +90,7 @@ def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
     pins += ({"guidance": guidance} for guidance in GUIDANCE)
     pins += ({"guidance": guidance, "model": model} for guidance in GUIDANCE for model in models)
     pins.sort(key=lambda pin: pin.get("guidance") == "auto")  # it is the answer only where it is named
-    hints = [kind for kind in HINT_KINDS if any(kind in served.controls for served in catalog.datasets[dataset])]
-    for hint in (None, *hints):
+    for hint in (None, *_hints(catalog.datasets[dataset])):
         for asks in get_args(Asks):
             found = set()
             for pin in pins:
@@ -99,11 +107,15 @@ def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin:
     if resolved is None:
         return None
     edits = tuple(edit for edit in get_args(Edit) if _may_begin(catalog, fields, resolved, edit))
+    return Way(asks, hint, _with_blank(hint, resolved), edits)
+
+
+def _with_blank(hint: HintKind | None, resolved: Resolved) -> Resolved:
+    """With a blank picture for a hint: it costs as much as any other."""
     if hint is None:
-        return Way(asks, None, resolved, edits)
+        return resolved
     _, height, width = resolved.choice.config.data.shape
-    blank = Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale)
-    return Way(asks, hint, resolved.with_hint(blank), edits)
+    return resolved.with_hint(Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale))
 
 
 def _hinted(hint: HintKind | None) -> dict[str, Any]:

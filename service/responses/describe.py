@@ -145,6 +145,7 @@ def _quality(way: QualityWay, ready: ReadyModel | None) -> QualityAnswer:
     seconds = _idle_seconds(way.resolved, ready)
     return QualityAnswer(
         asks=way.asks,
+        hint=way.hint,
         quality=way.quality,
         model=way.resolved.choice.name,
         sampler=way.resolved.options.sampler,

@@ -75,9 +75,10 @@ class WayAnswer(BaseModel):
 
 
 class QualityAnswer(BaseModel):
-    """What `quality` means beside a label, a prompt or nothing, with the defaults."""
+    """What `quality` means beside a label, a prompt or nothing, and beside a hint, with the defaults."""
 
     asks: Asks
+    hint: HintKind | None
     quality: Quality
     model: str = Field(description="The checkpoint that answers.")
     sampler: str

@@ -21,6 +21,7 @@ from tests.tiny import (
     tiny_checkpoint,
     tiny_classifier,
     tiny_clip,
+    tiny_control,
     tiny_student,
     tiny_text_checkpoint,
     tiny_text_student,
@@ -146,6 +147,99 @@ def test_quality_names_a_student_that_reads_prompts_also_beside_a_default_that_d
         assert (found["model"], found["steps"]) == (model, steps), fields
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A teacher and its student; both follow edges, and only the teacher follows sketches."""
+    folder, teacher, student = tmp_path_factory.mktemp("drawn"), tiny_checkpoint(), tiny_student()
+    beside = (tiny_control(teacher), tiny_control(teacher, "sketch"), tiny_control(student, name="mnist-fast-canny"))
+    for one in (teacher, student, *beside):
+        save_checkpoint(folder / one.config.name, one.config, one.network)
+    return folder
+
+
+def hinted(kind: str, **fields) -> dict:
+    """A request whose hint is already one."""
+    image = np.zeros(IMAGES.shape[1:], np.uint8)
+    image[2:6, 3] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return SEVEN | {"control": {"kind": kind, "image": picture, "preprocess": False}} | fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "model", "steps"),
+    [
+        ("canny", {}, "mnist-tiny", 4),
+        ("canny", {"label": None}, "mnist-tiny", 3),
+        ("canny", {"quality": "low"}, "mnist-fast", 1),
+        ("canny", {"quality": "medium"}, "mnist-fast", 2),
+        ("canny", {"quality": "medium", "label": None}, "mnist-fast", 2),
+        ("canny", {"quality": "auto"}, "mnist-tiny", 4),  # nothing is measured
+        ("canny", {"quality": "high"}, "mnist-tiny", 4),
+        ("canny", {"model": "mnist-fast"}, "mnist-fast", 2),
+        ("sketch", {"quality": "low"}, "mnist-tiny", 4),  # no student follows it
+    ],
+)
+def test_quality_names_a_student_that_follows_the_hint(make_client, drawn, kind, fields, model, steps):
+    client = make_client(checkpoints=drawn, precision="float32")
+    answer = client.post("/sample", json=hinted(kind, **fields), headers={"Accept": "application/json"})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["model"], found["steps"]) == (model, steps)
+
+
+@pytest.mark.parametrize("label", [7, None])
+def test_a_hint_is_followed_in_one_evaluation_of_each_network_a_step(make_client, drawn, label):
+    client = make_client(checkpoints=drawn, precision="float32")
+    asked = hinted("canny", label=label, model="mnist-fast", n=4, guidance_scale=2.5)
+    answer = client.post("/sample", json=asked, headers={"Accept": "application/x-npy"})
+    assert answer.status_code == 200, answer.text
+    assert evaluations(client, "mnist-fast") == 4 * 2 * 2
+
+    student = tiny_student()
+    control = tiny_control(student, name="mnist-fast-canny")
+    image = torch.zeros(1, *IMAGES.shape[1:])
+    image[0, 2:6, 3] = 1
+    conditions = Conditions.alike(4, label=-1 if label is None else label, guidance_scale=2.5)
+    conditions = conditions.with_hints(image, "canny", control.config.control_scale)
+    plan = make_plan(student.schedule, "ddim", 2)
+    seeds = torch.from_numpy(sample_seeds(3, 4))
+    x = sample(student.denoiser(controls={"canny": control.control()}), plan, conditions, seeds, IMAGES.shape)
+    expected = IMAGES.restore(x)[:, 0]
+    assert np.abs(np.load(io.BytesIO(answer.content)).squeeze().astype(float) - expected.numpy()).max() <= 0.51
+
+
+def test_models_lists_qualities_beside_the_hints_that_a_student_follows(make_client, drawn):
+    client = make_client(checkpoints=drawn, precision="float32")
+    dataset = client.get("/models").json()["datasets"]["mnist"]
+    found = {(one["asks"], one["hint"], one["quality"]): one for one in dataset["qualities"]}
+    asks = ("nothing", "label")
+    assert set(found) == {(ask, hint, quality) for ask in asks for hint in (None, "canny") for quality in QUALITIES}
+    for (ask, hint, quality), one in found.items():
+        if hint is not None:
+            before = evaluations(client, one["model"])
+            client.post("/sample", json=hinted(hint, quality=quality, **({"label": None} if ask == "nothing" else {})))
+            assert evaluations(client, one["model"]) - before == one["network_evaluations"]
+
+
+def test_auto_takes_a_student_whose_controlnet_is_nearly_as_good(make_client, tmp_path):
+    """By the figures of the ControlNets, whatever those of the models are."""
+    student, teacher = tiny_student(), tiny_checkpoint()
+    for one, accuracy in ((tiny_control(student, name="fast-canny"), 0.97), (tiny_control(teacher), 0.973)):
+        figures = {"measured": {"agreement": 0.9, "label_accuracy_alone": accuracy, "steps": 2}}
+        config = one.config.model_copy(update={"metrics": figures})
+        save_checkpoint(tmp_path / config.name, config, one.network)
+    for one in (teacher, student):
+        save_checkpoint(tmp_path / one.config.name, one.config, one.network)
+    client = make_client(checkpoints=tmp_path, precision="float32")
+    for request, model in (
+        (hinted("canny", quality="auto"), "mnist-fast"),
+        (SEVEN | {"quality": "auto"}, "mnist-tiny"),
+    ):
+        assert client.post("/sample", json=request).headers["x-model"] == model
+
+
 def measured(accuracy: float, steps: int) -> dict:
     return {"label_accuracy": accuracy, "precision": 0.9, "recall": 0.9, "steps": steps}
 
@@ -157,16 +251,16 @@ def test_auto_is_the_fewest_steps_within_the_tolerance(accuracies, steps):
         update={"metrics": {"measured": measured(two, 2), "in 1 step": measured(one, 1)}}
     )
     many = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": measured(0.998, 50)}})
-    assert student_steps("auto", student, many) == steps
+    assert student_steps("auto", student.metrics, many.metrics) == steps
 
 
 def test_without_figures_of_either_nothing_is_nearly_as_good():
     student = tiny_student().config.model_copy(update={"metrics": {"measured": measured(0.99, 2)}})
     labels_alone = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": {"label_accuracy": 0.9}}})
-    assert student_steps("auto", student, labels_alone) is None  # noise is given a class too
+    assert student_steps("auto", student.metrics, labels_alone.metrics) is None  # noise is given a class too
     teacher = {"measured": {"precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": 1.2}}
     points = tiny_checkpoint().config.model_copy(update={"metrics": teacher})
-    assert student_steps("auto", student, points) is None
+    assert student_steps("auto", student.metrics, points.metrics) is None
 
 
 @pytest.mark.parametrize(("ratio", "steps"), [(1.6, 2), (1.8, None)])
@@ -175,7 +269,7 @@ def test_of_points_the_distance_may_be_a_little_larger(ratio, steps):
     of_teacher = {"steps": 2, "precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": 1.2}  # no column of its own
     student = tiny_student().config.model_copy(update={"metrics": {"mnist-tiny": of_teacher, "measured": found}})
     many = tiny_checkpoint().config.model_copy(update={"metrics": {"measured": of_teacher}})
-    assert student_steps("auto", student, many) == steps
+    assert student_steps("auto", student.metrics, many.metrics) == steps
 
 
 def test_models_lists_what_every_quality_takes(client):

@@ -18,7 +18,7 @@ from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from training.card.data_rows import distortion, source_rows
-from training.card.few_step_rows import few_step_rows
+from training.card.few_step_rows import few_step_rows, quality_row
 from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
 from training.card.table_rows import (
@@ -228,10 +228,11 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
     """Write README.md of a ControlNet."""
     base, data = config.base, config.data
     hint = {"canny": "the edges of a picture", "sketch": "a rough drawing"}[config.hint]
+    request = f'"dataset": "{data.dataset}", ' + (f'"model": "{base.name}", ' if config.jumps else "")
     lines = [
         *_title(config.name, config.recipe, f"It makes {base.name} follow {hint}."),
         "```",
-        f"""curl -d '{{"dataset": "{data.dataset}", "control": {{"kind": "{config.hint}", "image": "'$(base64 < """
+        f"""curl -d '{{{request}"control": {{"kind": "{config.hint}", "image": "'$(base64 < """
         """drawing.png | tr -d '\\n')'"}}' localhost:8000/sample -o followed.png""",
         "```",
         "",
@@ -242,6 +243,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| hint | {config.hint}, {_sides(data.shape[1:])} |",
         f"| recommended | control scale {config.control_scale:g}; "
         f"without a label, {described_overrides(config.sampling, ' for the hint')} |",
+        *([quality_row(config.recipe["teacher"], config.metrics)] if config.jumps else []),
         training_row(config.name, config.recipe),
         "",
         *([f"![hints and samples]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),

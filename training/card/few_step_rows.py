@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.checkpoints.distilled import STEPS, DistilledConfig
-from model.checkpoints.few_step_quality import NEEDED, TOLERANCE, fewest_steps
+from model.checkpoints.few_step_quality import NEEDED, TOLERANCE, compares, fewest_steps
 from training.card.markdown import listed
 
 
 def few_step_rows(student: DistilledConfig, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """`metrics` are the card's; the teacher's have a column under its name."""
-    return [_distilled(student), _quality(student, metrics)]
+    return [_distilled(student), quality_row(student.teacher, metrics)]
 
 
 def _distilled(student: DistilledConfig) -> str:
@@ -24,14 +24,14 @@ def _distilled(student: DistilledConfig) -> str:
     )
 
 
-def _quality(student: DistilledConfig, metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which steps a request's `quality` takes, and by which comparison with the teacher."""
-    teacher, fixed = metrics.get(student.teacher), "| `quality` | `low` is 1 step, `medium` 2; "
+def quality_row(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which steps a request's `quality` takes, and by which comparison with the teacher of that name."""
+    teacher, fixed = metrics.get(name), "| `quality` | `low` is 1 step, `medium` 2; "
     if teacher is None:
-        return fixed + f"`auto` is {student.teacher}, as long as nothing has been compared |"
-    if not teacher.keys() >= NEEDED:
-        return fixed + f"`auto` is {student.teacher}, whose card lacks what is compared: {listed(sorted(NEEDED))} |"
+        return fixed + f"`auto` is {name}, as long as nothing has been compared |"
+    if not compares(teacher):
+        return fixed + f"`auto` is {name}, whose card lacks what is compared: {listed(sorted(NEEDED[0]))} |"
     steps = fewest_steps(metrics, teacher)
-    answer = f"{student.teacher}: no steps are" if steps is None else f"{steps} step{'s' * (steps > 1)}, the fewest"
+    answer = f"{name}: no steps are" if steps is None else f"{steps} step{'s' * (steps > 1)}, the fewest"
     limits = ", ".join(f"{name.replace('_', ' ')} {TOLERANCE[name]:g}" for name in TOLERANCE if name in teacher)
     return fixed + f"`auto` is {answer} whose metrics are at most so much worse than the teacher's: {limits} |"

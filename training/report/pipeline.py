@@ -125,8 +125,11 @@ class Checkpoints:
                     yield AutoguidedPipeline(checkpoint, guidance_model=weak)
 
     def hinted(self) -> Iterator[HintedPipeline]:
-        """Denoisers with each ControlNet that was trained beside them."""
+        """Denoisers with each ControlNet that was trained beside them. A student takes few settings: its card has them
+        all."""
         for checkpoint in self.denoisers:
+            if checkpoint.config.distilled is not None:
+                continue
             for control in self._folder.controls:
                 if control.fits(checkpoint):
                     yield HintedPipeline(checkpoint, control=control)

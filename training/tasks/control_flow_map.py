@@ -30,12 +30,15 @@ class ControlFlowMapTask(ControlNetBeside):
                 raise RecipeError(
                     f'{recipe.name}: base: {base.name} is no few-step student; the role "control" is for it'
                 )
+            options = recipe.sampling.applied_to(self.base.config.sampling)
+            if (refusal := distilled.refusal(options)) is not None:
+                raise RecipeError(f"{recipe.name}: sampling.{refusal[0]}: for {base.name} {refusal[1]}")
             denoiser = load_checkpoint(teacher.parent / distilled.teacher)
         except CheckpointError as error:
             raise RecipeError(f"{recipe.name}: teacher: {error}") from error
         if not control.fits(denoiser):
             raise RecipeError(
-                f"{recipe.name}: teacher: {teacher.name} was trained beside {control.config.base.name}, and {base.name} "
+                f"{recipe.name}: teacher: {teacher.name} is for {control.config.base.name}, and {base.name} "
                 f"learned from {distilled.teacher}: use a ControlNet beside that, with the weights that it has"
             )
         self.recipe = recipe

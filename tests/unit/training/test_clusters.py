@@ -28,6 +28,7 @@ from training.init.roles import DataSummary, Role, UnsupportedRole, check_role
 from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
 from training.reference_points import reference_of
 from training.tasks.registry import make_task
+from training.tasks.teacher import Teacher
 from training.tasks.trajectories import run_teacher
 
 UNLABELLED = POINTS.model_copy(update={"dataset": "blobs", "labels": ()})
@@ -168,7 +169,7 @@ def test_a_student_learns_the_clusters_of_its_teacher(trained):
     distillation = {"guidance_range": (1.0, 1.0), "trajectories": 32, "teacher_steps": 1}
     task = make_task(parse_recipe(recipe | {"distillation": distillation}, "here"), trained.parent)
     assert task.config.cluster_shares == load_checkpoint(trained).config.cluster_shares
-    runs = run_teacher(load_checkpoint(trained), FlowMapSection(**distillation), seed=0)
+    runs = run_teacher(Teacher(load_checkpoint(trained), real=None), FlowMapSection(**distillation), seed=0)
     assert set(runs.condition.tolist()) >= {0, 1, 2} and set(runs.scales.tolist()) == {1.0}
 
 

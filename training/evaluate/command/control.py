@@ -1,5 +1,6 @@
 """Measure a ControlNet together with its base denoiser."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -7,13 +8,16 @@ from typing import NamedTuple
 from torch import Tensor
 
 from model.checkpoints.config import MEASURED, SamplingConfig, save_config
-from model.checkpoints.control import load_control
+from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.distilled import STEPS
+from model.checkpoints.few_step_quality import in_steps
 from model.checkpoints.judge import find_judge
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_DATASET
 from training.evaluate.command.options import ChangedSettings, announce, options_of
+from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.hint_evaluation import HintSet, drawing_hints, evaluate_control, held_out_hints
 from training.evaluate.measurement import Metrics, number
 from training.evaluate.sampling_run import SamplingRun
@@ -36,6 +40,10 @@ class Setup(NamedTuple):
 
     alone: bool
     options: SamplingConfig
+
+    def of(self, steps: int) -> "Setup":
+        """The same in another number of steps."""
+        return self._replace(options=self.options.model_copy(update={"steps": steps}))
 
 
 def evaluate_control_card(
@@ -66,7 +74,7 @@ def evaluate_control_card(
     judge = find_judge(checkpoints, base.config.data)
     reference = image_reference(judge, trained_on(base.config), run.device)
 
-    def measure(hint_set: HintSet, run: SamplingRun) -> tuple[list[Metrics], list[Tensor]]:
+    def measure(hint_set: HintSet, run: SamplingRun, setups: Sequence[Setup]) -> tuple[list[Metrics], list[Tensor]]:
         """(metrics, samples) by each of the setups."""
         scale, metrics, samples = control.config.control_scale, [], []
         for setup in setups:
@@ -79,17 +87,25 @@ def evaluate_control_card(
 
     held_out = held_out_hints(control.hint, reference.data, samples or HINTS, run.seed)
     announce(folder.name, f"{len(held_out):,} hints")
-    found, images = measure(held_out, run)
+    found, images = measure(held_out, run, setups)
     metrics, sheet = _in_one(found, ALONE), [(held_out, images)]
     if base.config.data.dataset == DRAWN_DATASET and reference.judged is not None:
         by_hand = drawing_hints(control.config)
-        found, images = measure(by_hand, replace(run, compile=False))  # compilation takes longer than so few samples
+        few = replace(run, compile=False)  # compilation takes longer than so few samples
+        found, images = measure(by_hand, few, setups)
         metrics |= _in_one([{"drawings": setup["label_accuracy"]} for setup in found], ("drawings",))
         sheet.append((by_hand, images))
     column = MEASURED if run.precision == "float32" else run.precision
     if changed or number(metrics, "samples") < control.config.metrics.get(column, {}).get("samples", 0):
         return metrics
-    config = control.config.model_copy(update={"metrics": control.config.metrics | {column: metrics}})
+    columns = control.config.metrics | {column: metrics}
+    if control.config.jumps and column == MEASURED:
+        for steps in sorted(set(STEPS) - {own.steps}):
+            announce(folder.name, f"{len(held_out):,} hints {in_steps(steps)}")
+            found, _ = measure(held_out, run, [setup.of(steps) for setup in setups])
+            columns[in_steps(steps)] = _in_one(found, ALONE)
+        columns |= teacher_column(control.config.recipe["teacher"], ControlConfig, checkpoints)
+    config = control.config.model_copy(update={"metrics": columns})
     save_config(folder, config)
     pictures.save_control_sheet(folder, sheet)
     card.write_control_card(folder, config)

@@ -7,7 +7,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
 from model.checkpoints.config import MEASURED, SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import FARTHEST, DenoiserCheckpoint, DenoiserConfig, load_checkpoint
-from model.checkpoints.distilled import STEPS, DistilledConfig
+from model.checkpoints.distilled import STEPS
 from model.checkpoints.few_step_quality import in_steps
 from model.checkpoints.judge import find_judge
 from model.checkpoints.weights import CheckpointError
@@ -15,6 +15,7 @@ from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
 from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
+from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.farthest_samples import distance_from_real, draw_farthest
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
@@ -81,7 +82,7 @@ def evaluate_denoiser(
             for steps in sorted(set(STEPS) - {options.steps}):
                 so = options.model_copy(update={"steps": steps})
                 columns[in_steps(steps)], _ = _measured(checkpoint, reference, checkpoints, so, run, count)
-            columns |= teacher_column(config.distilled, checkpoints)
+            columns |= teacher_column(config.distilled.teacher, DenoiserConfig, checkpoints)
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
             columns[MEMORISATION] = found.metrics
@@ -98,16 +99,6 @@ def evaluate_denoiser(
         pictures.save_farthest_picture(folder / FARTHEST, data, generated, distance)
     card.write_denoiser_card(folder, config)
     return metrics
-
-
-def teacher_column(student: DistilledConfig, checkpoints: Path) -> dict[str, Metrics]:
-    """What the teacher's card has measured, as a column under its name: what `quality` "auto" compares a student with.
-    Nothing where the teacher is not there, or has not been measured."""
-    try:
-        measured = load_config(checkpoints / student.teacher, DenoiserConfig).metrics.get(MEASURED)
-    except CheckpointError:
-        return {}
-    return {} if measured is None else {student.teacher: measured}
 
 
 def _measured(

@@ -17,14 +17,25 @@ from model.noise import normal
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, split_output
-from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_student, tiny_text, tiny_text_checkpoint
+from model.sampling_loop import sample
+from tests.tiny import (
+    IMAGES,
+    POINTS,
+    save_tiny,
+    tiny_checkpoint,
+    tiny_control,
+    tiny_student,
+    tiny_text,
+    tiny_text_checkpoint,
+)
 from training.data.captions import Caption
 from training.data.synthetic_points import GaussianMixture
 from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
 from training.tasks.flow_map import begin_as
 from training.tasks.jump_loss import HUBER, JumpLoss
 from training.tasks.registry import make_task
-from training.tasks.trajectories import draw_labels, draw_prompts, grid, run_teacher, stored_runs
+from training.tasks.teacher import Teacher, draw_hints, draw_labels, draw_prompts
+from training.tasks.trajectories import Trajectories, grid, run_teacher, stored_runs
 from training.trainer import train
 
 JUMPS = ({"t": 4, "s": 0, "share": 0.5}, {"t": 4, "s": 2, "share": 0.25}, {"t": 2, "s": 0, "share": 0.25})
@@ -95,7 +106,7 @@ def run_by_hand(teacher, condition, none, scale, seed, interval):
 
 def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
     teacher = tiny_checkpoint()
-    runs = run_teacher(teacher, SECTION, seed=3)
+    runs = run_teacher(Teacher(teacher, real=None), SECTION, seed=3)
     labels, scales = draw_labels(6, 10, SECTION, torch.Generator().manual_seed(3))
     assert torch.equal(runs.condition, labels) and torch.equal(runs.scales, scales)
     assert (labels == NO_LABEL).any() and (scales[labels != NO_LABEL] > 1).all()
@@ -127,7 +138,7 @@ class Words:
 
 def test_a_teacher_that_reads_prompts_is_led_by_those_of_its_training():
     teacher = tiny_text_checkpoint()
-    runs = run_teacher(teacher, SECTION, seed=3, captioned=Words())
+    runs = run_teacher(Teacher(teacher, Words()), SECTION, seed=3)
     text, scales = draw_prompts(6, Words(), teacher.text, SECTION, torch.Generator().manual_seed(3))
     assert torch.equal(runs.condition, text) and torch.equal(runs.scales, scales)
     none = torch.zeros(1, text.shape[1])
@@ -141,8 +152,45 @@ def test_a_teacher_that_reads_prompts_is_led_by_those_of_its_training():
             torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
 
 
+class Hinted:
+    """Hinted images: row i has the label i and a hint of a brightness of its own."""
+
+    def draw(self, rows, generator):
+        labels = torch.randint(10, (rows,), generator=generator)
+        hints = ((labels + 0.25) / 10).view(-1, 1, 1, 1).expand(rows, 1, *IMAGES.shape[1:])
+        return torch.cat([torch.zeros(rows, *IMAGES.shape), hints], dim=1), labels
+
+
+def test_runs_follow_hints_which_alone_are_guided_at_every_noise_level():
+    denoiser = tiny_checkpoint()
+    control = tiny_control(denoiser)
+    runs = run_teacher(Teacher(denoiser, Hinted(), control), SECTION, seed=3)
+    labels, hints, scales = draw_hints(6, Hinted(), SECTION, generator(3))
+    assert torch.equal(runs.condition, labels) and torch.equal(runs.scales, scales) and (scales > 1).all()
+    alone = labels == NO_LABEL
+    assert alone.any() and not alone.all()
+    read = runs.given(torch.arange(6), torch.device("cpu"))
+    assert torch.equal(read[2], hints)
+    predict = denoiser.denoiser(controls={"canny": control.control()})
+    plan = make_plan(denoiser.schedule, "dpmpp-2m", 8)
+    for i in range(6):
+        interval = (0.0, math.inf) if alone[i] else SECTION.guidance_interval
+        conditions = Conditions.alike(
+            1, label=labels[i], guidance_scale=scales[i].item(), guidance_interval=interval
+        ).with_hints(hints[i], "canny", control.config.control_scale)
+        expected = sample(predict, plan, conditions, torch.tensor([3 * 2**32 + i]), IMAGES.shape)
+        torch.testing.assert_close(runs.x[i, -1:].float(), expected, rtol=2e-3, atol=2e-3)  # float16
+
+
+def test_stored_hints_come_back_as_they_were(tmp_path):
+    teacher = Teacher(tiny_checkpoint(), Hinted(), tiny_control(tiny_checkpoint()))
+    first, again = stored_runs(teacher, SECTION, 0), stored_runs(teacher, SECTION, 0)
+    assert isinstance(again, Trajectories) and torch.equal(first.hints, again.hints) and torch.equal(first.x, again.x)
+    assert stored_runs(Teacher(tiny_checkpoint(), real=None), SECTION, 0).hints is None
+
+
 def test_runs_are_made_once_and_again_for_other_weights_or_settings(monkeypatch):
-    teacher = tiny_checkpoint()
+    teacher = Teacher(tiny_checkpoint(), real=None)
     first, again = stored_runs(teacher, SECTION, 0), stored_runs(teacher, SECTION, 0)
     assert torch.equal(first.x, again.x) and torch.equal(first.scales, again.scales)
     monkeypatch.setattr("training.tasks.trajectories.run_teacher", lambda *given: pytest.fail("they are stored"))
@@ -154,7 +202,8 @@ def test_runs_are_made_once_and_again_for_other_weights_or_settings(monkeypatch)
     for given in (
         (teacher, SECTION, 1),
         (teacher, SECTION.model_copy(update={"teacher_steps": 1}), 0),
-        (other, SECTION, 0),
+        (Teacher(other, real=None), SECTION, 0),
+        (Teacher(teacher.denoiser, Hinted(), tiny_control(teacher.denoiser)), SECTION, 0),
     ):
         with pytest.raises(pytest.fail.Exception):
             stored_runs(*given)
@@ -186,24 +235,35 @@ def test_the_loss_of_the_exact_flow_map_is_zero_and_of_another_its_distance():
         return (per_row(alpha_bar[t].sqrt(), x) * x - x0) / per_row((1 - alpha_bar[t]).sqrt(), x)
 
     loss = JumpLoss(schedule, FlowMapSection(jumps=JUMPS, on_policy=0))
-    labels, scales, c = torch.zeros(16, dtype=torch.int64), torch.ones(16), HUBER * math.sqrt(2)
-    assert loss(exact, runs, labels, scales, generator()).item() == pytest.approx(0, abs=1e-5)
-    off = loss(lambda *given: exact(*given, off=0.5), runs, labels, scales, generator()).item()
+    given, c = (torch.zeros(16, dtype=torch.int64), torch.ones(16)), HUBER * math.sqrt(2)
+    assert loss(exact, runs, given, generator()).item() == pytest.approx(0, abs=1e-5)
+    off = loss(lambda *read: exact(*read, off=0.5), runs, given, generator()).item()
     assert off == pytest.approx(math.sqrt(0.5**2 + c**2) - c, rel=1e-4)
 
 
-def test_rows_start_on_their_run_or_where_the_student_s_own_jumps_lead():
+@pytest.mark.parametrize("hinted", [False, True])
+def test_rows_start_on_their_run_or_where_the_student_s_own_jumps_lead(hinted):
     student = tiny_student()
     loss = JumpLoss(student.schedule, SECTION)
     runs = torch.randn(4, 5, *IMAGES.shape, generator=generator())
     labels, scales = torch.arange(4), torch.tensor([1.0, 1.5, 2.0, 1.0])
     t, s = torch.tensor([2, 2, 1, 4]), torch.tensor([0, 0, 0, 3])
-    found = loss.starts(student.network, runs, t, s, torch.tensor([False, True, True, True]), labels, scales)
-    denoiser, schedule = student.denoiser(), student.schedule
+    hints = torch.rand(4, 1, *IMAGES.shape[1:], generator=generator(1))
+    control = tiny_control(student)
+
+    def helped(*read):
+        return student.network(*read[:-1], *control.network(*read))
+
+    given = (labels, scales) if not hinted else (labels, scales, hints)
+    own = torch.tensor([False, True, True, True])
+    found = loss.starts(helped if hinted else student.network, runs, t, s, own, given)
+    denoiser, schedule = student.denoiser(controls={"canny": control.control()}), student.schedule
     assert torch.equal(found[0], runs[0, 2]) and torch.equal(found[3], runs[3, 0])
     for row, steps, taken in ((1, 2, 1), (2, 4, 3)):
         x, plan = runs[row : row + 1, 0], make_plan(schedule, "ddim", steps)
         conditions = Conditions(labels[row : row + 1], scales[row : row + 1])
+        if hinted:
+            conditions = conditions.with_hints(hints[row], "canny", 1.0)
         for i in range(taken):
             at, to = (torch.tensor([int(column[i])]) for column in (plan.t, plan.s))
             with torch.inference_mode():
@@ -231,11 +291,13 @@ def checkpoints(tmp_path):
 
 def test_a_student_is_trained_and_its_teacher_is_not(checkpoints):
     task = make_task(parse_recipe(RECIPE, "here"), checkpoints)
-    teacher = {name: weight.clone() for name, weight in task.teacher.network.state_dict().items()}
+    teacher = {name: weight.clone() for name, weight in task.teacher.denoiser.network.state_dict().items()}
     (checkpoints / "run").mkdir()
     average = train(task, checkpoints / "run", Accelerator())
     task.save(average, checkpoints / "tiny-fast")
-    assert all(torch.equal(weight, teacher[name]) for name, weight in task.teacher.network.state_dict().items())
+    assert all(
+        torch.equal(weight, teacher[name]) for name, weight in task.teacher.denoiser.network.state_dict().items()
+    )
 
     loaded = load_checkpoint(checkpoints / "tiny-fast")
     assert loaded.config.distilled.model_dump() == {
