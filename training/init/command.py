@@ -20,8 +20,8 @@ from training.init.optimisation import with_steps
 from training.init.own_data import InitOptions, Say, image_section, table_section, written_path
 from training.init.probe import evaluation_seconds, measure_pace, ready_at_once, runs_seconds
 from training.init.propose import recipe_for
-from training.init.roles import IN_ORDER, SUFFIXES, DataSummary, Role, UnsupportedRole
-from training.recipe import FlowMapRecipe, RecipeError, parse_recipe, recipe_names
+from training.init.roles import IN_ORDER, STUDENTS, SUFFIXES, DataSummary, Role, UnsupportedRole
+from training.recipe import ControlFlowMapRecipe, FlowMapRecipe, RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
 
 FEWEST_STEPS = 100
@@ -59,7 +59,8 @@ def init(
         data, examples = table_section(path, name, options, say)
     captioned = bool(examples.examples.captions)
     rows = len(examples.with_unlabelled())
-    teacher = teacher_config(options.base or name, checkpoints, name) if Role.FAST in options.roles else None
+    student = next((role for role in options.roles if role in STUDENTS), None)
+    teacher = None if student is None else teacher_config(student, options.base or name, checkpoints, name)
     held_out = len(examples.held_out)
     summary = DataSummary(
         rows, examples.config, device, captioned, taken_from, held_out, teacher=teacher, clusters=options.clusters
@@ -137,7 +138,8 @@ def _timed(
                 f"{made.name}: a step takes {seconds:.2g} s here{measured}, so that {minutes:g} minutes are {steps} "
                 f"steps, too few to learn anything: allow at least --minutes {least:g}{smaller}"
             )
-        rows = (made.distillation.trajectories, "runs") if isinstance(made, FlowMapRecipe) else (summary.rows,)
+        distils = FlowMapRecipe | ControlFlowMapRecipe
+        rows = (made.distillation.trajectories, "runs") if isinstance(made, distils) else (summary.rows,)
         draft = with_steps(draft, steps, made.optimisation.batch_size, *rows)
     total = _duration(steps * seconds + beside)
     duration = f"about {total} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"

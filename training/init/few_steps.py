@@ -20,64 +20,99 @@ BATCH = {"images": 64, "points": 512}
 RATE = {"images": 2e-4, "points": 1e-3}  # small: the student starts as its teacher
 
 
-def teacher_config(name: str, checkpoints: Path, dataset: str) -> DenoiserConfig:
+def teacher_config(role: Role, name: str, checkpoints: Path, dataset: str) -> DenoiserConfig:
     """The base denoiser's config. Raises RecipeError, with the remedy, if it is missing or cannot be distilled."""
-    role, folder = f"--role {Role.FAST}", find_checkpoint(name, checkpoints)
+    folder = find_checkpoint(name, checkpoints)
     if not folder.is_dir():
         other = f"{name}-{SUFFIXES[Role.UNCONDITIONAL]}"
         there = f"; {other} is there: --base {other}" if (checkpoints / other).is_dir() else ""
         raise RecipeError(
-            f"{role}: there is no model {name} to distil: `train {name}` first, then init again; or name another: "
-            f"--base NAME{there}"
+            f"--role {role}: there is no model {name} to distil: `train {name}` first, then init again; or name "
+            f"another: --base NAME{there}"
         )
     try:
         config = load_config(folder, DenoiserConfig)
         check_teacher(config, FlowMapSection().teacher_steps)
     except (CheckpointError, ValueError) as error:
-        raise RecipeError(f"{role}: --base: {error}") from error
+        raise RecipeError(f"--role {role}: --base: {error}") from error
     if config.data.dataset != dataset:
         raise RecipeError(
-            f"{role}: --base {name} draws {config.data.dataset}, not {dataset}: --name is the base's data"
+            f"--role {role}: --base {name} draws {config.data.dataset}, not {dataset}: --name is the base's data"
         )
     return config
 
 
 def few_step_recipe(head: Choices, summary: DataSummary, teacher: DenoiserConfig) -> Draft:
     """The recipe of the student."""
-    kind, guided = teacher.data.kind, teacher.conditioning is not None
-    runs, scale = RUNS[kind], teacher.sampling.guidance_scale if guided else 1.0
-    distillation: Choices = {
+    kind = teacher.data.kind
+    scale = Choice(_advised_scale(teacher), f"as the card of {teacher.name} advises" if _guided(teacher) else "")
+    return Draft(
+        head | {"teacher": Choice(teacher.name, "the base denoiser: train it before, and this again after it")},
+        {
+            "distillation": Section(_distillation(summary, teacher)),
+            "optimisation": _optimisation(kind),
+            "sampling": Section({"sampler": Choice("ddim"), "steps": Choice(2, "or 1, or 4"), "guidance_scale": scale}),
+        },
+    )
+
+
+def few_step_control_recipe(head: Choices, summary: DataSummary, teacher: DenoiserConfig, role: Role) -> Draft:
+    """The recipe of a ControlNet beside the student. It learns from runs of the ControlNet beside the student's
+    teacher."""
+    kind, control = teacher.data.kind, role.removeprefix(f"{Role.FAST}-")
+    distillation = _distillation(summary, teacher)
+    if _guided(teacher):
+        distillation["label_drop"] = Choice(0.5, "half of the runs have no label, so that hints alone work too")
+    return Draft(
+        head
+        | {
+            "base": Choice(f"{teacher.name}-{SUFFIXES[Role.FAST]}", "the student: train it before, and this after it"),
+            "teacher": Choice(f"{teacher.name}-{control}", "the ControlNet whose runs it learns from: train it first"),
+            "control_scale": Choice(1.0),
+        },
+        {
+            "distillation": Section(distillation),
+            "optimisation": _optimisation(kind),
+            "sampling": Section(
+                {"guidance_scale": Choice(1.0, "for hints without a label; measure, and set the best")}
+            ),
+        },
+    )
+
+
+def _guided(teacher: DenoiserConfig) -> bool:
+    return teacher.conditioning is not None
+
+
+def _advised_scale(teacher: DenoiserConfig) -> float:
+    return teacher.sampling.guidance_scale if _guided(teacher) else 1.0
+
+
+def _distillation(summary: DataSummary, teacher: DenoiserConfig) -> Choices:
+    guided, runs = _guided(teacher), RUNS[teacher.data.kind]
+    choices: Choices = {
         "guidance_range": Choice(
-            [1.0, max(WIDEST, scale)] if guided else [1.0, 1.0],
+            [1.0, max(WIDEST, _advised_scale(teacher))] if guided else [1.0, 1.0],
             "the scales that may be asked for" if guided else f"{teacher.name} has no labels, so nothing guides it",
         )
     }
     if guided and teacher.sampling.guidance_interval is not None:
         interval = list(teacher.sampling.guidance_interval)
-        distillation["guidance_interval"] = Choice(interval, f"as the card of {teacher.name} advises")
-    distillation["trajectories"] = Choice(runs, "runs of the teacher, which are kept in the cache")
+        choices["guidance_interval"] = Choice(interval, f"as the card of {teacher.name} advises")
+    choices["trajectories"] = Choice(runs, "runs of the teacher, which are kept in the cache")
     if summary.images and has_bfloat16(summary.device):
-        distillation["precision"] = Choice("bfloat16", "in which the teacher runs")
-    return Draft(
-        head | {"teacher": Choice(teacher.name, "the base denoiser: train it before, and this again after it")},
-        {
-            "distillation": Section(distillation),
-            "optimisation": Section(
-                training_length(STEPS[kind], BATCH[kind], runs, "runs")
-                | {
-                    "batch_size": Choice(BATCH[kind]),
-                    "learning_rate": Choice(RATE[kind], "small: the student starts as its teacher"),
-                    "final_learning_rate": Choice(0.05),
-                    "beta2": Choice(0.99),
-                    "gradient_clip": Choice(10.0),
-                }
-            ),
-            "sampling": Section(
-                {
-                    "sampler": Choice("ddim"),
-                    "steps": Choice(2, "or 1, or 4"),
-                    "guidance_scale": Choice(scale, f"as the card of {teacher.name} advises" if guided else ""),
-                }
-            ),
-        },
+        choices["precision"] = Choice("bfloat16", "in which the teacher runs")
+    return choices
+
+
+def _optimisation(kind: str) -> Section:
+    return Section(
+        training_length(STEPS[kind], BATCH[kind], RUNS[kind], "runs")
+        | {
+            "batch_size": Choice(BATCH[kind]),
+            "learning_rate": Choice(RATE[kind], "small: it starts as its teacher"),
+            "final_learning_rate": Choice(0.05),
+            "beta2": Choice(0.99),
+            "gradient_clip": Choice(10.0),
+        }
     )

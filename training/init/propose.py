@@ -4,9 +4,9 @@ import torch
 
 from training.init.architecture import denoiser_network, encoder_network, weak_network
 from training.init.choices import Choice, Choices, Draft, Section
-from training.init.few_steps import few_step_recipe
+from training.init.few_steps import few_step_control_recipe, few_step_recipe
 from training.init.optimisation import optimisation_for
-from training.init.roles import CONTROLNETS, DENOISERS, FEW, DataSummary, Role, check_role
+from training.init.roles import CONTROLNETS, DENOISERS, FEW, STUDENTS, DataSummary, Role, check_role
 from training.init.survey import ImageSurvey
 
 SIZES = (8, 16, 28, 32, 48, 64)  # pixels a side
@@ -44,13 +44,14 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
     Raises UnsupportedRole if the data lack what the role needs.
     """
     check_role(role, summary)
-    written = "flow-map" if role == Role.FAST else role.split("-")[0]
-    head: Choices = {} if role in DENOISERS else {"role": Choice(written)}
+    head: Choices = {} if role in DENOISERS else {"role": Choice(_role_of_recipe(role))}
     head |= {"name": Choice(name), "description": Choice(_description(role, summary)), "seed": Choice(0)}
     if role in CONTROLNETS:
         return _controlnet(role, head, summary, base)
-    if role == Role.FAST and summary.teacher is not None:
-        return few_step_recipe(head, summary, summary.teacher)
+    if role in STUDENTS and summary.teacher is not None:
+        if role == Role.FAST:
+            return few_step_recipe(head, summary, summary.teacher)
+        return few_step_control_recipe(head, summary, summary.teacher, role)
     if role == Role.AUTOGUIDANCE:
         return _autoguidance(head, summary, base)
     if role == Role.JUDGE:
@@ -58,6 +59,12 @@ def recipe_for(role: Role, name: str, data: Choices, summary: DataSummary, base:
     if role in (Role.CLASSIFIER, Role.CLIP):
         return _guidance_model(role, head, data, summary)
     return _denoiser(role, head, data, summary, base)
+
+
+def _role_of_recipe(role: Role) -> str:
+    if role in STUDENTS:
+        return "flow-map" if role == Role.FAST else "control-flow-map"
+    return role.split("-")[0]
 
 
 def _controlnet(role: Role, head: Choices, summary: DataSummary, base: str) -> Draft:
@@ -191,6 +198,8 @@ def _description(role: Role, summary: DataSummary) -> str:
         Role.CLIP: f"Words and noisy {dataset} in one space, for CLIP guidance",
         Role.TEXT: f"{dataset} by prompt, with classifier-free guidance",
         Role.FAST: f"{dataset} in one, two or four network evaluations",
+        Role.FAST_CONTROL_CANNY: f"{dataset} that follow the edges of a picture in one, two or four evaluations",
+        Role.FAST_CONTROL_SKETCH: f"{dataset} that follow a drawing in one, two or four evaluations",
         Role.AUTOGUIDANCE: f"A weak network of {dataset}, for autoguidance",
     }[role]
 

@@ -26,18 +26,23 @@ class Role(StrEnum):
     CLIP = "clip"
     TEXT = "text"
     FAST = "fast"
+    FAST_CONTROL_CANNY = "fast-control-canny"
+    FAST_CONTROL_SKETCH = "fast-control-sketch"
     AUTOGUIDANCE = "autoguidance"
 
 
 DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.TEXT)
 CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
+STUDENTS = (Role.FAST, Role.FAST_CONTROL_CANNY, Role.FAST_CONTROL_SKETCH)
 
 IN_ORDER = (
     Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
-    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST, Role.AUTOGUIDANCE,
+    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST, Role.FAST_CONTROL_CANNY, Role.FAST_CONTROL_SKETCH,
+    Role.AUTOGUIDANCE,
 )  # fmt: skip
 """The order to train in: a judge measures the others; a ControlNet, a few-step student and a weak network need their
-base, a text denoiser its CLIP, and clusters of images the unconditional denoiser, whose features they are made of."""
+base, a student's ControlNet that of its teacher as well, a text denoiser its CLIP, and clusters of images the
+unconditional denoiser, whose features they are made of."""
 
 SUFFIXES: Mapping[Role, str] = {
     Role.UNCONDITIONAL: "ddpm",
@@ -49,6 +54,8 @@ SUFFIXES: Mapping[Role, str] = {
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
     Role.FAST: "fast",
+    Role.FAST_CONTROL_CANNY: "fast-control-canny",
+    Role.FAST_CONTROL_SKETCH: "fast-control-sketch",
     Role.AUTOGUIDANCE: "weak",
 }
 """A recipe's suffix after the data's name. A conditional recipe has none, nor has the one that answers by default."""

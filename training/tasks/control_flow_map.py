@@ -42,7 +42,8 @@ class ControlFlowMapTask(ControlNetBeside):
                 f"learned from {distilled.teacher}: use a ControlNet beside that, with the weights that it has"
             )
         self.recipe = recipe
-        self.data = TrajectorySet(Teacher(denoiser, self.hinted, control), recipe.distillation, recipe.seed)
+        self.teacher = Teacher(denoiser, self.hinted, control)
+        self.data = TrajectorySet(self.teacher, recipe.distillation, recipe.seed)
         self.network.begin_as(control.network)
         self.start_from(start_from)
         self._loss = JumpLoss(denoiser.schedule, recipe.distillation)

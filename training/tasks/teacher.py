@@ -44,7 +44,7 @@ class Teacher:
         denoiser = self.denoiser
         if self.control is not None:
             label, hints, scales = draw_hints(n, cast(HintedImages, self.real), section, generator)
-            drawn = Conditions(label, scales)
+            drawn = Conditions(label if denoiser.config.classes else torch.full_like(label, NO_LABEL), scales)
             drawn = drawn.with_hints(hints, self.control.hint, self.control.config.control_scale)
         elif denoiser.text is not None:
             text, scales = draw_prompts(n, cast(CaptionedSet, self.real), denoiser.text, section, generator)

@@ -76,7 +76,7 @@ class Shop:
         self.data = {"dataset": "squares", "images": str(images), "size": [SIDE, SIDE], "channels": 3}
 
     def recipe(self, name: str, steps: int = 1, **fields) -> dict:
-        own = {} if fields.get("role") in ("control", "flow-map") else {"data": self.data}
+        own = {} if fields.get("role") in ("control", "flow-map", "control-flow-map") else {"data": self.data}
         return {"name": name, "optimisation": QUICK | {"steps": steps}, **own, **fields}
 
     def make(self, name: str, steps: int = 1, **fields):
@@ -210,6 +210,23 @@ def test_a_controlnet_follows_edges_of_colour_images(shop, denoiser, judge):
     assert (sheet[..., 0] != sheet[..., 2]).any()
     with pytest.raises(RecipeError, match="light strokes on a dark ground"):
         shop.make("squares-sketch", role="control", base=denoiser, hint="sketch")
+
+
+def test_a_student_of_colour_images_follows_edges_and_is_compared_with_its_teacher(shop, denoiser, judge):
+    few = {"trajectories": 16, "teacher_steps": 1}
+    shop.make("squares-edges", 2, role="control", base=denoiser, hint="canny")
+    shop.measured("squares-edges")
+    shop.make("squares-fast", 2, role="flow-map", teacher=denoiser, distillation=few)
+    names = {"base": "squares-fast", "teacher": "squares-edges"}
+    shop.make("squares-fast-edges", 2, role="control-flow-map", **names, distillation=few)
+    metrics = shop.measured("squares-fast-edges")
+    assert metrics["base"] == "squares-fast" and metrics["steps"] == 2 and metrics["judge"] == judge
+    columns = load_control(shop.checkpoints / "squares-fast-edges").config.metrics
+    teacher = load_control(shop.checkpoints / "squares-edges").config.metrics["measured"]
+    assert columns["in 1 step"]["steps"] == columns["in 1 step"]["steps_alone"] == 1
+    assert columns["in 4 steps"]["steps"] == 4 and columns["squares-edges"] == teacher
+    card = shop.card("squares-fast-edges")
+    assert "agreement alone 0.02" in card and '"model": "squares-fast"' in card
 
 
 def test_captions_that_say_the_same_are_true_of_the_same_images(shop):
