@@ -17,17 +17,22 @@ NO_HINT = -1
 Conditioning = Literal["label", "text"]
 """What a row may be conditioned on: a class, or a prompt as the vector that a text encoder makes of it."""
 
-HintKind = Literal["canny", "sketch"]
-"""What a hint is: the edges of an image, or its strokes as a hand would draw them."""
+ControlKind = Literal["canny", "sketch"]
+"""What somebody's picture may be made into: the edges of an image, or its strokes as a hand would draw them."""
 
-HINT_KINDS: tuple[HintKind, ...] = get_args(HintKind)
+CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
+
+HintKind = ControlKind | Literal["inpainting"]
+"""What a hint is: the same, or what is known of an image around the part that is redrawn."""
+
+HINT_KINDS: tuple[HintKind, ...] = (*CONTROL_KINDS, "inpainting")
 
 
 @dataclass(frozen=True)
 class Hints(RowBatch):
     """Images that rows follow (ZRA23).
 
-    image  [rows, 1, H, W] float32 in 0 … 1: where there is an edge or a stroke
+    image  [rows, 1, H, W] float32 in 0 … 1: where there is an edge or a stroke, or what `known_hint` makes
     kind   [rows] int64, an index into HINT_KINDS, or NO_HINT
     scale  [rows] float32, the factor of the ControlNet's output; 0 is off
     """

@@ -1,6 +1,6 @@
 """A picture → a hint that a ControlNet follows. The same code makes the hints of training and those of requests.
 
-A hint is float32 [H, W] in 0 … 1, light where an edge or a stroke is.
+A hint is float32 [H, W] in 0 … 1: light where an edge or a stroke is; of an inpainting hint 0 where nothing is known.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import scipy  # the parts of these two are loaded when the first hint needs them: two seconds of a start otherwise
 import skimage
+import torch
 from torch import Tensor
 
-from model.conditions import HintKind
+from model.conditions import ControlKind
 
 Framing = Literal["ink", "whole"]
 """How somebody's picture becomes one of the model's kind: its ink cut out, scaled and centred as MNIST does it; or the
@@ -58,13 +59,19 @@ def grey(images: Tensor) -> Tensor:
     return red + green + blue
 
 
-HINT_EXTRACTORS: Mapping[HintKind, Callable[[np.ndarray], np.ndarray]] = {"canny": edges, "sketch": strokes}
+HINT_EXTRACTORS: Mapping[ControlKind, Callable[[np.ndarray], np.ndarray]] = {"canny": edges, "sketch": strokes}
 """The hint of a grey image [H, W] that is of the model's own kind and size."""
+
+
+def known_hint(images: Tensor, kept: Tensor) -> Tensor:
+    """The inpainting hint [n, 1, H, W] of images [n, C, H, W] in 0 … 255, of which the pixels `kept` [n, 1, H, W] bool
+    are known: 0 where they are not, and from black to white 0.5 … 1 where they are."""
+    return torch.where(kept, 0.5 + grey(images).unsqueeze(1) / 510, 0.0)
 
 
 def given_hint(
     picture: np.ndarray,
-    kind: HintKind,
+    kind: ControlKind,
     size: tuple[int, int],
     *,
     framing: Framing = "ink",

@@ -1,4 +1,4 @@
-"""Images with hints: edges at random thresholds, or strokes like those of a hurried finger."""
+"""Images with hints: edges at random thresholds, strokes like those of a hurried finger, or what random masks leave."""
 
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.conditions import HintKind
-from model.hints import edges, grey, strokes
+from model.hints import edges, grey, known_hint, strokes
 from training.data.ink import EXAMINED, is_ink
+from training.data.random_masks import random_kept
 from training.data.training_set import DataError, FiniteSet, unchanged
 
 LOW, HIGH = (0.03, 0.2), (0.05, 0.3)  # ranges of Canny's low threshold, and of the high one's distance above it
@@ -49,6 +50,9 @@ class HintedImages:
         images = self._real.at(index, generator)
         if self._kind == "canny":
             hints = roughly_edged(images, generator)
+        elif self._kind == "inpainting":
+            _, _, height, width = images.shape
+            hints = known_hint(images, random_kept(rows, height, width, generator))
         elif self._augmented:  # these have new strokes every time
             hints = rough(torch.from_numpy(_strokes_of(grey(images).numpy())).unsqueeze(1).float() / 255, generator)
         else:
