@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.conditions import Known
 from model.data import DataConfig
-from model.hints import filling
+from model.hints import filling, known_hint
 from model.noise import normal
 from model.noise_schedule import NoiseSchedule
 from model.plan import Plan
@@ -40,9 +40,23 @@ class Pictures:
 
     def x0(self, data: DataConfig) -> Tensor:
         """[1, C, H, W] in the network's range."""
+        return data.standardise(self._init)
+
+    @property
+    def kept(self) -> Tensor | None:
+        """[1, 1, H, W] bool; None without a mask."""
+        return None if self.mask is None else torch.from_numpy(self.mask == 0)[None, None]
+
+    @property
+    def hint(self) -> Tensor | None:
+        """The inpainting hint [1, H, W] of what is kept; None without a mask."""
+        return None if self.kept is None else known_hint(self._init, self.kept)[0]
+
+    @property
+    def _init(self) -> Tensor:
+        """[1, C, H, W] in 0 … 255"""
         pixels = torch.from_numpy(self.init.copy()).float()
-        channels_first = pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1)
-        return data.standardise(channels_first[None])
+        return (pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1))[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +121,8 @@ def beginning(
     known, start = None, noise
     if pictures is not None:
         x0 = pictures.x0(data).expand(rows, *data.shape)
-        if pictures.mask is not None:
-            kept = torch.from_numpy(pictures.mask == 0).float().expand(rows, *data.shape)
-            known = Known(x0, kept)
+        if pictures.kept is not None:
+            known = Known(x0, pictures.kept.float().expand(rows, *data.shape))
         if edit.inverts or edit.strength == 0:
             return Beginning(x0, known, pictures)
         if edit.strength != 1:

@@ -54,7 +54,8 @@ def edit_options(choice: Choice) -> EditOptions:
     inverts = init is not None and init.method == "inversion"
     if resample is None and (request.mask is not None or request.given is not None):
         resample = INPAINTING_TIMES if request.given is None else CONDITIONING_TIMES
-        if inverts or sampling_options(choice).variance == "learned":
+        follows = choice.hint == "inpainting"  # a network that knows what is kept needs no jumps to agree with it
+        if follows or inverts or sampling_options(choice).variance == "learned":
             resample = 1
     if init is None:
         return EditOptions(None, None, resample)

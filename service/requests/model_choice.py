@@ -8,7 +8,7 @@ from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.few_step_quality import Columns
 from model.checkpoints.guidance_model import GuidanceModel
-from model.conditions import Conditioning
+from model.conditions import Conditioning, HintKind
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import Problem
@@ -98,10 +98,17 @@ class Choice:
         return self.config.data.labels if classifier is None else classifier.data.labels
 
     @property
+    def hint(self) -> HintKind | None:
+        """The kind of hint that the samples follow: the request's, or what a mask keeps, if the model follows that."""
+        if self.request.control is not None:
+            return self.request.control.kind
+        follows = "inpainting" in self.served.controls and self.request.guidance != "auto"
+        return "inpainting" if follows and self.request.mask is not None else None
+
+    @property
     def control(self) -> ControlCheckpoint | None:
-        """The ControlNet for the request's hint."""
-        hint = self.request.control
-        return None if hint is None else self.served.controls.get(hint.kind)
+        """The ControlNet for the hint."""
+        return None if self.hint is None else self.served.controls.get(self.hint)
 
     @property
     def measured(self) -> Columns:
@@ -111,9 +118,9 @@ class Choice:
     @property
     def control_scale(self) -> float:
         """The strength of the hint; 0 without one."""
-        if self.request.control is None or self.control is None:
+        if self.control is None:
             return 0.0
-        scale = self.request.control.scale
+        scale = None if self.request.control is None else self.request.control.scale
         return self.control.config.control_scale if scale is None else scale
 
     @property
@@ -122,7 +129,7 @@ class Choice:
         by a label or a prompt. A hint is guided where there is neither."""
         if self.request.guidance == "auto":
             return "auto"
-        if self.conditioning is None and self.request.control is None:
+        if self.conditioning is None and self.hint is None:
             return "none"
         if self.conditioning is not None and self.config.conditioning is None and self.guidance_model is not None:
             return GRADIENT_GUIDANCE[self.conditioning]
@@ -216,6 +223,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
 
     has the gradient, or the weak network, that the request names;
     follows hints of the request's kind;
+    follows what a mask keeps, where nothing else is asked;
     draws labels, where nothing is asked, or at least clusters: these samples are nearer to real ones than those of an
     unconditional model;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
@@ -225,6 +233,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
     return (
         choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
+        asks_nothing and choice.request.mask is not None and choice.hint is None,
         asks_nothing and not choice.draws_labels,
         asks_nothing and not choice.draws_clusters,
         choice.config.conditioning != (None if by_gradient else choice.conditioning),

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from model.conditions import HintKind
+from model.conditions import CONTROL_KINDS
 from model.sampler_spec import OptionName, SamplerSpec
 from model.samplers import SAMPLERS, samplers_with
 from service.engine.served_model import Served
@@ -43,7 +43,7 @@ def _labelled(c: Choice) -> bool:
 
 
 def _guidable(c: Choice) -> bool:
-    return c.conditioning is not None or _hinted(c) or _auto(c)
+    return c.conditioning is not None or c.hint is not None or _auto(c)
 
 
 def _auto(c: Choice) -> bool:
@@ -120,7 +120,7 @@ def _who_follows_hints(c: Choice) -> str:
 
 
 def _kinds_of_hints(dataset: list[Served]) -> str:
-    kinds: set[HintKind] = {kind for served in dataset for kind in served.controls}
+    kinds = {kind for served in dataset for kind in served.controls if kind in CONTROL_KINDS}
     return f"there are hints of {', '.join(sorted(kinds))}" if kinds else "no model of it follows hints"
 
 

@@ -97,6 +97,8 @@ class Resolved:
         pictures = pictures_of(self.choice.request, config.data)
         if pictures is None and not self.given and self.seeds.other is None:
             return ready
+        if pictures is not None and pictures.hint is not None and self.choice.hint == "inpainting":
+            ready = ready.with_hint(Hint("inpainting", pictures.hint, self.choice.control_scale))
         begun = self._beginning(self.seeds, pictures)
         return replace(ready, beginning=begun, job=begun.of(ready.job))
 
@@ -136,7 +138,7 @@ class Resolved:
             **asdict(self.options),
             **asdict(self.guidance),
             "seed": self.seed,
-            **({} if self.hint is None else {"control": as_control(self.hint)}),
+            **({} if self.hint is None or self.choice.request.control is None else {"control": as_control(self.hint)}),
             **self._begun_from,
         }
 

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from model.checkpoints.config import NoiseLevel, ordered
-from model.conditions import HintKind
+from model.conditions import ControlKind
 from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
 from model.samplers import SAMPLERS, Sampler
@@ -150,7 +150,7 @@ class ControlRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    kind: HintKind = Field(description="Follow the picture's edges, or its strokes.")
+    kind: ControlKind = Field(description="Follow the picture's edges, or its strokes.")
     image: str = Field(
         min_length=1, max_length=MAX_BASE64,
         description=f"{PICTURE}: grey, colour or with alpha, dark on light or light on dark.",

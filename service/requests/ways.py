@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from model.conditions import HINT_KINDS, HintKind
+from model.conditions import CONTROL_KINDS, ControlKind
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import Problem
@@ -28,7 +28,7 @@ class Way:
     """What a request conditions its samples on, what it may begin from, and how one sample of it is resolved."""
 
     asks: Asks
-    hint: HintKind | None
+    hint: ControlKind | None
     resolved: Resolved
     edits: tuple[Edit, ...]
 
@@ -43,7 +43,7 @@ class QualityWay:
     """What `quality` means beside a label, a prompt or nothing, and beside a hint."""
 
     asks: Asks
-    hint: HintKind | None
+    hint: ControlKind | None
     quality: Quality
     resolved: Resolved
 
@@ -79,9 +79,9 @@ def _qualities(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
                     yield QualityWay(asks, hint, quality, _with_blank(hint, resolved))
 
 
-def _hints(served: Sequence[Served]) -> list[HintKind]:
-    """The kinds that any of them follows."""
-    return [kind for kind in HINT_KINDS if any(kind in one.controls for one in served)]
+def _hints(served: Sequence[Served]) -> list[ControlKind]:
+    """The kinds of picture that any of them follows."""
+    return [kind for kind in CONTROL_KINDS if any(kind in one.controls for one in served)]
 
 
 def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
@@ -100,7 +100,7 @@ def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
                     yield way
 
 
-def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin: dict[str, str]) -> Way | None:
+def _way(catalog: Catalog, dataset: str, asks: Asks, hint: ControlKind | None, pin: dict[str, str]) -> Way | None:
     """None where a request is refused that asks so."""
     fields = _fields(catalog, dataset, asks, {**pin, **_hinted(hint)})
     resolved = _resolved(catalog, fields)
@@ -110,7 +110,7 @@ def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin:
     return Way(asks, hint, _with_blank(hint, resolved), edits)
 
 
-def _with_blank(hint: HintKind | None, resolved: Resolved) -> Resolved:
+def _with_blank(hint: ControlKind | None, resolved: Resolved) -> Resolved:
     """With a blank picture for a hint: it costs as much as any other."""
     if hint is None:
         return resolved
@@ -118,7 +118,7 @@ def _with_blank(hint: HintKind | None, resolved: Resolved) -> Resolved:
     return resolved.with_hint(Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale))
 
 
-def _hinted(hint: HintKind | None) -> dict[str, Any]:
+def _hinted(hint: ControlKind | None) -> dict[str, Any]:
     return {} if hint is None else {"control": ControlRequest(kind=hint, image="-")}  # `resolve` looks at no pixels
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from model.checkpoints.config import SamplingOverrides
 from model.checkpoints.denoiser import CONSISTENCY_SAMPLER, DenoiserConfig
 from model.checkpoints.distilled import STEPS
+from model.conditions import CONTROL_KINDS
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
 from model.table import CategoryColumn, LabelColumn, TableColumn
@@ -84,7 +85,7 @@ def _dataset(catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, Ready
         table=[_table_column(column) for column in data.table],
         prompts=_prompts(models_with_prompts(catalog, name)),
         guidances=guidances(catalog, name),
-        controls=sorted({kind for one in served for kind in one.controls}),
+        controls=sorted(kind for kind in CONTROL_KINDS if any(kind in one.controls for one in served)),
         max_n=MAX_ROWS[data.kind],
         default_n=DEFAULT_ROWS[data.kind],
         ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways.ways],

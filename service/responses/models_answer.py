@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from model.checkpoints.base import Precision
-from model.conditions import Conditioning, HintKind
+from model.conditions import Conditioning, ControlKind, HintKind
 from model.hints import Framing
 from model.sampler_spec import OptionName, Variance
 from service.engine.row_functions import Backend
@@ -56,7 +56,7 @@ class WayAnswer(BaseModel):
     """One way to ask."""
 
     asks: Asks = Field(description="What the request conditions its samples on.")
-    hint: HintKind | None = Field(description="The `control.kind` beside it, if any.")
+    hint: ControlKind | None = Field(description="The `control.kind` beside it, if any.")
     guidance: GuidanceMethod
     model: str = Field(description="The checkpoint that answers.")
     draws_labels: bool = Field(
@@ -78,7 +78,7 @@ class QualityAnswer(BaseModel):
     """What `quality` means beside a label, a prompt or nothing, and beside a hint, with the defaults."""
 
     asks: Asks
-    hint: HintKind | None
+    hint: ControlKind | None
     quality: Quality
     model: str = Field(description="The checkpoint that answers.")
     sampler: str
@@ -190,7 +190,7 @@ class DatasetAnswer(BaseModel):
     )
     prompts: PromptsAnswer | None = Field(description="Null where no model understands prompts.")
     guidances: list[GuidanceMethod]
-    controls: list[HintKind]
+    controls: list[ControlKind]
     max_n: int
     default_n: int
     ways: list[WayAnswer] = Field(

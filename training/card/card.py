@@ -227,7 +227,9 @@ def write_autoguidance_card(folder: Path, config: AutoguidanceConfig) -> None:
 def write_control_card(folder: Path, config: ControlConfig) -> None:
     """Write README.md of a ControlNet."""
     base, data = config.base, config.data
-    hint = {"canny": "the edges of a picture", "sketch": "a rough drawing"}[config.hint]
+    hint = {
+        "canny": "the edges of a picture", "sketch": "a rough drawing", "inpainting": "what is known around a hole"
+    }[config.hint]  # fmt: skip
     request = f'"dataset": "{data.dataset}", ' + (f'"model": "{base.name}", ' if config.jumps else "")
     lines = [
         *_title(config.name, config.recipe, f"It makes {base.name} follow {hint}."),

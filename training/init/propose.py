@@ -195,6 +195,7 @@ def _description(role: Role, summary: DataSummary) -> str:
         Role.JUDGE: f"Classifies {dataset}, to measure samples",
         Role.CONTROL_CANNY: f"{dataset} that follow the edges of a picture",
         Role.CONTROL_SKETCH: f"{dataset} that follow a drawing",
+        Role.CONTROL_INPAINTING: f"{dataset} of which a part is known",
         Role.CLIP: f"Words and noisy {dataset} in one space, for CLIP guidance",
         Role.TEXT: f"{dataset} by prompt, with classifier-free guidance",
         Role.FAST: f"{dataset} in one, two or four network evaluations",

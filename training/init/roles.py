@@ -23,6 +23,7 @@ class Role(StrEnum):
     JUDGE = "judge"
     CONTROL_CANNY = "control-canny"
     CONTROL_SKETCH = "control-sketch"
+    CONTROL_INPAINTING = "control-inpainting"
     CLIP = "clip"
     TEXT = "text"
     FAST = "fast"
@@ -32,13 +33,13 @@ class Role(StrEnum):
 
 
 DENOISERS = (Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.TEXT)
-CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH)
+CONTROLNETS = (Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.CONTROL_INPAINTING)
 STUDENTS = (Role.FAST, Role.FAST_CONTROL_CANNY, Role.FAST_CONTROL_SKETCH)
 
 IN_ORDER = (
     Role.JUDGE, Role.CONDITIONAL, Role.UNCONDITIONAL, Role.CLUSTERED, Role.CLASSIFIER, Role.CLIP, Role.TEXT,
-    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.FAST, Role.FAST_CONTROL_CANNY, Role.FAST_CONTROL_SKETCH,
-    Role.AUTOGUIDANCE,
+    Role.CONTROL_CANNY, Role.CONTROL_SKETCH, Role.CONTROL_INPAINTING, Role.FAST, Role.FAST_CONTROL_CANNY,
+    Role.FAST_CONTROL_SKETCH, Role.AUTOGUIDANCE,
 )  # fmt: skip
 """The order to train in: a judge measures the others; a ControlNet, a few-step student and a weak network need their
 base, a student's ControlNet that of its teacher as well, a text denoiser its CLIP, and clusters of images the
@@ -51,6 +52,7 @@ SUFFIXES: Mapping[Role, str] = {
     Role.JUDGE: "judge",
     Role.CONTROL_CANNY: "control-canny",
     Role.CONTROL_SKETCH: "control-sketch",
+    Role.CONTROL_INPAINTING: "control-inpainting",
     Role.CLIP: "clip",
     Role.TEXT: "text-cfg",
     Role.FAST: "fast",

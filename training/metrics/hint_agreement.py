@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
-from model.conditions import HintKind
+from model.conditions import ControlKind
 from model.hints import HINT_EXTRACTORS, INK, grey
 
 NEAR = np.ones((3, 3), bool)  # within one pixel
@@ -24,7 +24,7 @@ def f1(lines: NDArray[np.bool_], hint: NDArray[np.bool_]) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def agreement(images: Tensor, hints: Tensor, kind: HintKind) -> float:
+def agreement(images: Tensor, hints: Tensor, kind: ControlKind) -> float:
     """The mean F1 between the hint extracted from each image and the hint that the image was to follow.
 
     images  [n, C, H, W] in 0 … 255

@@ -12,6 +12,7 @@ from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import AnyGuidanceModel
+from model.conditions import CONTROL_KINDS
 from training.data import data_are_here
 from training.data.digits import CONFIG
 
@@ -125,13 +126,13 @@ class Checkpoints:
                     yield AutoguidedPipeline(checkpoint, guidance_model=weak)
 
     def hinted(self) -> Iterator[HintedPipeline]:
-        """Denoisers with each ControlNet that was trained beside them. A student takes few settings: its card has them
-        all."""
+        """Denoisers with each ControlNet that makes them follow a picture. A student takes few settings: its card has
+        them all."""
         for checkpoint in self.denoisers:
             if checkpoint.config.distilled is not None:
                 continue
             for control in self._folder.controls:
-                if control.fits(checkpoint):
+                if control.hint in CONTROL_KINDS and control.fits(checkpoint):
                     yield HintedPipeline(checkpoint, control=control)
 
 

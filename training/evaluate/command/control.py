@@ -13,6 +13,7 @@ from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.distilled import STEPS
 from model.checkpoints.few_step_quality import in_steps
 from model.checkpoints.judge import find_judge
+from model.conditions import CONTROL_KINDS
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_DATASET
@@ -89,7 +90,8 @@ def evaluate_control_card(
     announce(folder.name, f"{len(held_out):,} hints")
     found, images = measure(held_out, run, setups)
     metrics, sheet = _in_one(found, ALONE), [(held_out, images)]
-    if base.config.data.dataset == DRAWN_DATASET and reference.judged is not None:
+    drawn = base.config.data.dataset == DRAWN_DATASET and control.hint in CONTROL_KINDS
+    if drawn and reference.judged is not None:
         by_hand = drawing_hints(control.config)
         few = replace(run, compile=False)  # compilation takes longer than so few samples
         found, images = measure(by_hand, few, setups)

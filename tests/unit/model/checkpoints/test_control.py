@@ -9,14 +9,14 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
-from model.conditions import HINT_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
+from model.conditions import CONTROL_KINDS, NO_HINT, NO_LABEL, Conditions, Hints
 from model.plan import make_plan
 from model.samplers import SAMPLERS
 from model.sampling_loop import sample
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 
 BASE = tiny_checkpoint(IMAGES)
-CANNY, SKETCH = (tiny_control(BASE, kind) for kind in HINT_KINDS)
+CANNY, SKETCH = (tiny_control(BASE, kind) for kind in CONTROL_KINDS)
 CONTROLS = {of.hint: of.control() for of in (CANNY, SKETCH)}
 DENOISE = BASE.denoiser(controls=CONTROLS)
 

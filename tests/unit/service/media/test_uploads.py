@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.conditions import HINT_KINDS
+from model.conditions import CONTROL_KINDS
 from model.hints import HintError, given_hint
 from service.media.uploads import MAX_BASE64, MAX_BYTES, START_OF_SCAN, PictureError, decoded, from_base64
 
@@ -184,7 +184,7 @@ def fuzz(count: int) -> int:
         pictures += 1
         assert pixels.dtype == np.uint8 and pixels.ndim == 2 and max(pixels.shape) <= 1024
         with contextlib.suppress(HintError):
-            given_hint(pixels, draw.choice(HINT_KINDS), (28, 28))
+            given_hint(pixels, draw.choice(CONTROL_KINDS), (28, 28))
     return pictures
 
 
