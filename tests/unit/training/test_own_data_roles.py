@@ -212,6 +212,14 @@ def test_a_controlnet_follows_edges_of_colour_images(shop, denoiser, judge):
         shop.make("squares-sketch", role="control", base=denoiser, hint="sketch")
 
 
+def test_a_controlnet_learns_what_goes_with_a_known_part_and_is_measured_without_drawings(shop, denoiser, judge):
+    shop.make("squares-known", 3, role="control", base=denoiser, hint="inpainting")
+    metrics = shop.measured("squares-known")
+    assert 0 <= metrics["label_accuracy_alone"] <= 1 and metrics["judge"] == judge
+    assert not {"agreement", "agreement_alone", "drawings"} & metrics.keys()
+    assert "follow what is known around a hole" in shop.card("squares-known")
+
+
 def test_a_student_of_colour_images_follows_edges_and_is_compared_with_its_teacher(shop, denoiser, judge):
     few = {"trajectories": 16, "teacher_steps": 1}
     shop.make("squares-edges", 2, role="control", base=denoiser, hint="canny")

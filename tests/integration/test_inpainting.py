@@ -1,0 +1,121 @@
+"""A model that has learned what goes with a known part: what a mask keeps becomes a hint of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoints.base import save_checkpoint
+from model.conditions import Conditions, Known
+from model.noise import sample_seeds
+from model.plan import make_plan
+from model.sampling_loop import sample
+from tests.asking import ask
+from tests.integration.test_edits import COLOUR, COLOURED, GREY, MASK, encoded, pixels
+from tests.tiny import IMAGES, save_tiny, tiny_autoguidance, tiny_checkpoint, tiny_control
+
+GREY_BASE, COLOUR_BASE = tiny_checkpoint(IMAGES, name="mnist-cfg"), tiny_checkpoint(COLOUR)
+PLAIN = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), "mnist-ddpm")
+CONTROLS = {base.name: tiny_control(base, "inpainting", f"{base.name}-known") for base in (GREY_BASE, COLOUR_BASE)}
+PICTURES = {"mnist": GREY, "cells": COLOURED}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two models that know what a mask keeps, and an unconditional one, with a weak network, that does not."""
+    place = tmp_path_factory.mktemp("checkpoints")
+    for one in (GREY_BASE, COLOUR_BASE, PLAIN, tiny_autoguidance(PLAIN), tiny_control(GREY_BASE), *CONTROLS.values()):
+        save_checkpoint(place / one.config.name, one.config, one.network)
+    return place
+
+
+@pytest.fixture
+def client(make_client, folder):
+    return make_client(checkpoints=folder, precision="float32")
+
+
+def masked(dataset: str = "mnist", **fields) -> dict:
+    edit = {"init": {"image": encoded(PICTURES[dataset])}, "mask": {"image": encoded(MASK)}}
+    return {"dataset": dataset, "seed": 5, "n": 3} | edit | fields
+
+
+def by_hand(base, picture: np.ndarray, label: int, scale: float) -> np.ndarray:
+    """The same by the plain loop: the hint is 0 where nothing is known, and 0.5 … 1 of the grey where it is."""
+    control, data = CONTROLS[base.name], base.config.data
+    known = torch.from_numpy(picture.copy()).float().reshape(*data.shape[1:], -1).permute(2, 0, 1)
+    grey = known[0] if len(known) == 1 else 0.299 * known[0] + 0.587 * known[1] + 0.114 * known[2]
+    kept = torch.from_numpy(MASK == 0)
+    hint = torch.where(kept, 0.5 + grey / 510, 0.0)[None]
+    plain = Conditions.alike(3, label=label, guidance_scale=scale)
+    x0 = data.standardise(known[None]).expand(3, -1, -1, -1)
+    conditions = replace(
+        plain.with_hints(hint, "inpainting", control.config.control_scale), known=Known(x0, kept.float().expand_as(x0))
+    )
+    denoiser = base.denoiser(controls={"inpainting": control.control()})
+    plan = make_plan(base.schedule, "ddim", 3)
+    x = sample(denoiser, plan, conditions, torch.from_numpy(sample_seeds(5, 3)), data.shape)
+    return data.restore(x).clamp(0, 255).permute(0, 2, 3, 1).squeeze(-1).numpy()
+
+
+@pytest.mark.parametrize("base", [GREY_BASE, COLOUR_BASE], ids=["grey", "colour"])
+@pytest.mark.parametrize("label", [None, 1])
+def test_what_is_kept_is_a_hint_that_the_samples_follow(client, base, label):
+    dataset = base.config.data.dataset
+    fields = masked(dataset, sampler="ddim", steps=3, guidance_scale=2.5)
+    if label is not None:
+        fields["label"] = base.config.data.labels[label]
+    answer = ask(client, fields)
+    assert (answer["model"], answer["resample"]) == (base.name, 1)
+    assert "control" not in answer
+    drawn = pixels(answer)
+    np.testing.assert_array_equal(drawn[:, :, 4:], np.stack([PICTURES[dataset][:, 4:]] * 3))
+    expected = by_hand(base, PICTURES[dataset], -1 if label is None else label, 2.5)
+    assert np.abs(drawn.astype(float) - expected)[:, :, :4].max() <= 0.51
+
+
+def test_without_a_label_it_is_sampled_as_the_controlnet_advises_and_the_answer_gives_the_same_again(client):
+    answer = ask(client, masked())
+    assert (answer["sampler"], answer["steps"]) == ("ddim", 3)
+    assert (answer["guidance"], answer["guidance_scale"]) == ("classifier-free", 1.5)
+    names = ("model", "sampler", "steps", "guidance", "guidance_scale", "init", "mask", "resample", "seed")
+    again = {name: answer[name] for name in names}
+    np.testing.assert_array_equal(pixels(ask(client, {"dataset": "mnist", "n": 3} | again)), pixels(answer))
+
+
+@pytest.mark.parametrize(
+    ("fields", "model"),
+    [
+        ({"mask": None}, "mnist-ddpm"),  # a picture alone: nothing is kept
+        ({"guidance": "auto"}, "mnist-ddpm"),
+        ({"model": "mnist-ddpm"}, "mnist-ddpm"),
+        ({"label": 3}, "mnist-cfg"),
+        ({"guidance": "none"}, "mnist-cfg"),
+    ],
+)
+def test_the_model_that_knows_it_is_taken_unless_the_request_says_more(client, fields, model):
+    request = {name: value for name, value in masked(**fields).items() if value is not None}
+    assert ask(client, request)["model"] == model
+
+
+def test_it_goes_with_jumps_and_gives_way_to_a_hint_that_is_asked_for(client):
+    assert ask(client, masked(resample=4))["resample"] == 4
+    drawing = {"kind": "canny", "image": encoded(MASK), "preprocess": False}
+    answer = ask(client, masked(control=drawing))
+    assert answer["control"]["kind"] == "canny" and answer["resample"] == 5
+
+
+def test_it_is_no_kind_of_picture_that_a_request_may_send(client):
+    dataset = client.get("/models").json()["datasets"]["mnist"]
+    assert dataset["controls"] == ["canny"]
+    assert {way["hint"] for way in dataset["ways"]} == {None, "canny"}
+    (model,) = [one for one in dataset["models"] if one["name"] == "mnist-cfg"]
+    assert {one["kind"] for one in model["controlnets"]} == {"canny", "inpainting"}
+    asked = {"dataset": "mnist", "control": {"kind": "inpainting", "image": encoded(MASK)}}
+    refused = client.post("/sample", json=asked)
+    assert refused.status_code == 422 and "'canny' or 'sketch'" in refused.json()["detail"]
+
+
+def test_another_set_without_one_is_redrawn_with_jumps(make_client, tmp_path):
+    save_tiny(tmp_path, IMAGES, name="mnist-cfg")
+    assert ask(make_client(checkpoints=tmp_path), masked())["resample"] == 5
