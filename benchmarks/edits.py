@@ -12,10 +12,12 @@ from torch import Tensor
 from model import Conditions, load_checkpoint, make_plan, sample
 from model.backends.onnx_runtime import onnx_row_function
 from model.checkpoints.base import TorchPrecision
+from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.judge import Judge, load_judge
-from model.conditions import Known
-from model.denoiser import Network
+from model.conditions import NO_LABEL, Known
+from model.denoiser import Control, Network
+from model.hints import known_hint
 from model.noise import normal
 from model.plan import Plan
 from model.sampler_spec import Variance
@@ -24,7 +26,7 @@ from training.data import trained_on
 from training.report.image_grid import save_sheet
 
 CHECKPOINTS = Path("checkpoints")
-MODEL, JUDGE = "mnist-cfg", "mnist-judge"
+MODEL, JUDGE, CONTROL = "mnist-cfg", "mnist-judge", "mnist-control-inpainting"
 BATCH = 64
 SHOWN = 10  # digits on a sheet
 HIDDEN = -0.4  # the grey of what is to be redrawn, on a sheet
@@ -39,7 +41,8 @@ SEEDS, OF_DIGITS = 10, 20  # of each of so many digits, whose left half is redra
 class LeftHalf:
     """How left halves are redrawn. Where it is labelled, by the digit's own label.
 
-    shown  its line stands on the sheet
+    hinted  the ControlNet tells what is kept; the scale is that of the hint where there is no label
+    shown   its line stands on the sheet
     """
 
     sampler: str
@@ -47,6 +50,7 @@ class LeftHalf:
     variance: Variance = "fixed-small"
     resample: int = 1
     labelled: bool = False
+    hinted: bool = False
     scale: float = 1.0
     interval: tuple[float, float] | None = None
     shown: bool = False
@@ -54,16 +58,23 @@ class LeftHalf:
     def __str__(self) -> str:
         variance = f" {self.variance}" if self.sampler == "ddpm" else ""
         between = "" if self.interval is None else f" within {self.interval[0]:g} … {self.interval[1]:g}"
-        condition = f"its label, scale {self.scale:g}{between}" if self.labelled else "no label"
-        return f"{self.sampler} {self.steps}{variance}, resample {self.resample}, {condition}"
+        condition = "its label" if self.labelled else "no label"
+        condition += f", scale {self.scale:g}{between}" if self.labelled or self.hinted else ""
+        hinted = "ControlNet, " if self.hinted else ""
+        return f"{self.sampler} {self.steps}{variance}, {hinted}resample {self.resample}, {condition}"
 
 
 LEFT_HALVES = (
     LeftHalf("ddpm", 25, shown=True),
     LeftHalf("dpmpp-2m", STEPS, shown=True),
     LeftHalf("dpmpp-2m", STEPS, resample=10, shown=True),
+    LeftHalf("dpmpp-2m", STEPS, hinted=True, shown=True),
+    LeftHalf("dpmpp-2m", STEPS, hinted=True, scale=1.5),
+    LeftHalf("dpmpp-2m", STEPS, hinted=True, scale=2.0),
+    LeftHalf("dpmpp-2m", STEPS, hinted=True, resample=5),
     LeftHalf("ddpm", 25, labelled=True),
     LeftHalf("dpmpp-2m", STEPS, labelled=True),
+    LeftHalf("dpmpp-2m", STEPS, labelled=True, hinted=True),
     LeftHalf("dpmpp-2m", STEPS, labelled=True, scale=2.0, interval=(0.2, 3.0), shown=True),
 )
 
@@ -74,6 +85,7 @@ class Digits:
 
     checkpoint: DenoiserCheckpoint
     network: Network
+    control: Control
     judge: Judge
     rows: Tensor
     labels: Tensor
@@ -103,7 +115,7 @@ class Digits:
     def drawn(self, plan: Plan, conditions: Conditions, seeds: Tensor, start: Tensor) -> Tensor:
         """[n, 1, 28, 28] in whole numbers 0 … 255."""
         data = self.checkpoint.config.data
-        denoiser = self.checkpoint.denoiser(network=self.network)
+        denoiser = self.checkpoint.denoiser(network=self.network, controls={"inpainting": self.control})
         parts = [slice(first, first + BATCH) for first in range(0, len(seeds), BATCH)]
         done = [sample(denoiser, plan, conditions[part], seeds[part], data.shape, start[part]) for part in parts]
         return data.restore(torch.cat(done)).round().clamp(0, 255)
@@ -134,10 +146,11 @@ def run(parts: Sequence[Part], digits: int, precision: TorchPrecision, folder: P
     """
     checkpoint = load_checkpoint(CHECKPOINTS / MODEL)
     held_out = trained_on(checkpoint.config).held_out
-    in_float32 = precision == "float32"
+    in_float32, control = precision == "float32", load_control(CHECKPOINTS / CONTROL)
     found = Digits(
         checkpoint,
         onnx_row_function(checkpoint) if in_float32 else checkpoint.torch_network(precision=precision),
+        onnx_row_function(control) if in_float32 else control.control(precision=precision),
         load_judge(CHECKPOINTS / JUDGE, torch.device("cpu")),
         held_out.rows[:digits].float(),
         held_out.labels[:digits],
@@ -235,9 +248,11 @@ def _left_halves(digits: Digits, way: LeftHalf, seeds: Tensor) -> Tensor:
     known = Known(digits.x0, _right_half(digits.x0))
     start = known_start(digits.noise, known, digits.noise, schedule, schedule.T)
     plan = make_plan(schedule, way.sampler, way.steps, variance=way.variance, resample=way.resample)
-    conditions = Conditions.none(n)
-    if way.labelled:
-        conditions = Conditions.alike(n, label=digits.labels, guidance_scale=way.scale, guidance_interval=way.interval)
+    label = digits.labels if way.labelled else NO_LABEL
+    conditions = Conditions.alike(n, label=label, guidance_scale=way.scale, guidance_interval=way.interval)
+    if way.hinted:
+        hint = known_hint(digits.rows, _right_half(digits.rows).bool())
+        conditions = conditions.with_hints(hint, "inpainting", 1.0)
     return digits.drawn(plan, replace(conditions, known=known), seeds, start)
 
 
