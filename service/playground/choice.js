@@ -12,7 +12,8 @@ const MOST_ROWS = 10_000_000; // of a job
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
 const EDITED = 4; // samples that begin from a picture
-const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it
+const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it …
+const knowsWhatIsKept = ({ controlnets }) => controlnets.some(({ kind }) => kind === "inpainting"); // … unless the model does
 const COMPARED = 6; // images in a line …
 const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
@@ -113,7 +114,8 @@ export function settle(catalog, choice) {
     picture: view === "edit" ? choice.picture : undefined,
     mask: redraws ? choice.mask : undefined,
     strength: view === "edit" ? within(choice.strength, 0, 1, redraws ? 1 : 0.5) : null,
-    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, RESAMPLED) : null,
+    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, knowsWhatIsKept(model) ? 1 : RESAMPLED) : null,
+    controlled: Boolean(hint) || (redraws && knowsWhatIsKept(model)), // does a ControlNet take part?
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,

@@ -13,11 +13,11 @@ const isOff = (guidance, scale) => guidance === "auto" ? scale === 1 : scale ===
 
 /** Seconds until n samples are there on an idle device; null before the model is warmed up. */
 export function expectedSeconds(settled) {
-  const { sampler, steps, n, hint, can } = settled;
+  const { sampler, steps, n, controlled, can } = settled;
   const { engine } = can.model;
   if (!engine) return null;
   const passes = plain(sampler, steps, can, settled);
-  const rows = (n * evaluations(settled)) / passes + (hint ? n : 0); // a ControlNet's pass costs about as much as a network's
+  const rows = (n * evaluations(settled)) / passes + (controlled ? n : 0); // a ControlNet's pass costs about as much as a network's
   return passes * passSeconds(engine, rows);
 }
 

@@ -179,7 +179,7 @@ class EditFields(BaseModel):
         None, ge=1, le=MAX_RESAMPLE,
         description="With `mask` or `given`: how often each step but the last is taken, so that what is drawn comes to "
         f"agree with what is kept (RePaint). It multiplies the cost. Default: {INPAINTING_TIMES} with a mask, "
-        f"{CONDITIONING_TIMES} for points; 1 with inversion or a learned variance.",
+        f"{CONDITIONING_TIMES} for points; 1 with inversion, a learned variance, or a ControlNet for inpainting.",
     )  # fmt: skip
     variations_of: VariationsRequest | None = Field(None, description="A sample that all samples are variations of.")
 
