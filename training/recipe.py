@@ -7,10 +7,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.checkpoints.base import TorchPrecision
-from model.checkpoints.config import NAME_PATTERN, GuidanceInterval, SamplingConfig, SamplingOverrides, check_steps
+from model.checkpoints.config import NAME_PATTERN, SamplingConfig, SamplingOverrides, check_steps
 from model.checkpoints.denoiser import PredictionConfig
-from model.checkpoints.distilled import check_guidance_range
 from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import HintKind
 from model.networks import AnyEncoderConfig, AnyNetworkConfig
@@ -18,6 +16,7 @@ from model.renamed import explained
 from model.sampler_spec import Variance
 from model.strict_config import StrictConfig
 from training.data.data_section import DataSection
+from training.flow_map_section import FlowMapSection
 
 RECIPES = Path(__file__).parent / "recipes"
 ADVISORY_FIELDS = {"sampling", "control_scale", "default_for_prompts"}  # the report may change these
@@ -198,49 +197,6 @@ class AutoguidanceRecipe(RecipeBase):
     base: str  # the denoiser's checkpoint, which must be there when this is trained
     network: AnyNetworkConfig
     sampling: SamplingOverrides = SamplingOverrides()  # for samples that it guides
-
-
-class JumpSection(StrictConfig):
-    """Jumps that a student learns, t → s in quarters of T, in a share of a batch's rows."""
-
-    t: int = Field(ge=1, le=4)
-    s: int = Field(ge=0, le=3)
-    share: float = Field(gt=0, le=1)
-
-
-EVEN_JUMPS = tuple(
-    JumpSection(t=t, s=s, share=share)
-    for t, s, share in (
-        (4, 0, 0.27), (4, 2, 0.15), (2, 0, 0.22), (4, 3, 0.09), (3, 2, 0.08), (2, 1, 0.08), (1, 0, 0.11),
-    )
-)  # fmt: skip
-"""Those of plans of 1, 2 and 4 steps. The last of a plan decides what the sample looks like."""
-
-
-class FlowMapSection(StrictConfig):
-    """Distillation of a guided teacher into a flow map; see `training.tasks.jump_loss` and `.trajectories`."""
-
-    guidance_range: tuple[float, float] = (1.0, 2.0)  # the scales that the student learns
-    guidance_interval: GuidanceInterval | None = None  # the noise levels at which the teacher is guided
-    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there, but of a hint alone
-    trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
-    teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
-    precision: TorchPrecision = "float32"  # in which the teacher runs
-    on_policy: float = Field(0.75, ge=0, le=1)  # share of rows that start where the student's own jumps lead
-    jumps: tuple[JumpSection, ...] = Field(EVEN_JUMPS, min_length=1)
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        check_guidance_range(self.guidance_range)
-        if abs(sum(one.share for one in self.jumps) - 1) > 1e-6:
-            raise ValueError("the shares of jumps must add up to 1")
-        if any(one.s >= one.t or (4 - one.t) % (one.t - one.s) for one in self.jumps):
-            raise ValueError("every jump must be one of a plan of even steps from quarter 4 down")
-        return self
-
-    def of_the_runs(self) -> dict[str, Any]:
-        """The fields that the stored runs depend on."""
-        return self.model_dump(mode="json", exclude={"jumps", "on_policy"})
 
 
 class FlowMapRecipe(RecipeBase):

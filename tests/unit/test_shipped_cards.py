@@ -19,6 +19,7 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import load_config, read_role
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import DenoiserConfig
+from model.checkpoints.folder import read_checkpoint_folder
 from model.checkpoints.judge import JudgeConfig
 from model.checkpoints.roles import LOADERS
 from training.card import card
@@ -48,6 +49,7 @@ AT_LEAST = {  # of the cards' figures
     "mnist-text-fast": {"digit": 0.99, "thickness": 0.85, "slant": 0.85, "thickness and slant": 0.72},
     "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
     "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
+    "mnist-fast-control-sketch": {"agreement": 0.94, "label_accuracy": 0.99, "label_accuracy_alone": 0.96},
 }
 AT_MOST = {"mnist-cfg": {"frechet_ratio": 2.0}}
 
@@ -151,9 +153,10 @@ def test_a_control_was_measured_beside_what_its_base_advises():
 
 
 def test_every_guide_and_control_has_a_denoiser_that_it_fits():
-    library = read_checkpoints(CHECKPOINTS)
+    library, folder = read_checkpoints(CHECKPOINTS), read_checkpoint_folder(CHECKPOINTS, strict=True)
     guided = [*library.guided(), *library.autoguided()]
-    used = {one.guidance_model.name for one in guided} | {one.control.name for one in library.hinted()}
+    followed = [control for control in folder.controls if any(control.fits(base) for base in folder.denoisers)]
+    used = {one.guidance_model.name for one in guided} | {control.name for control in followed}
     assert used == {name for name in NAMES if read_role(CHECKPOINTS / name) in set(LOADERS) - {"denoiser"}}
 
 

@@ -6,10 +6,11 @@ from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from model.precision import has_bfloat16
+from training.flow_map_section import FlowMapSection
 from training.init.choices import Choice, Choices, Draft, Section
 from training.init.optimisation import training_length
 from training.init.roles import SUFFIXES, DataSummary, Role
-from training.recipe import FlowMapSection, RecipeError
+from training.recipe import RecipeError
 from training.tasks.flow_map import check_teacher
 from training.tasks.registry import find_checkpoint
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from training.recipe import ControlRecipe, ObjectiveSection, RecipeError
+from model.checkpoints.denoiser import DenoiserConfig
+from training.recipe import ControlRecipe, ObjectiveSection
 from training.tasks.controlnet import ControlNetBeside
 from training.tasks.objectives import DenoisingLoss
 from training.tasks.task import Batch, LossContext
@@ -16,12 +17,6 @@ class ControlTask(ControlNetBeside):
     def __init__(self, recipe: ControlRecipe, base: Path, start_from: Path | None = None):
         """`base`: the folder of the checkpoint that the recipe's `base` names."""
         super().__init__(recipe, base, recipe.hint)
-        if self.base.config.distilled is not None:
-            raise RecipeError(
-                f"{recipe.name}: base: {base.name} is a few-step student: its x̂0 is no posterior mean, which this "
-                f"loss teaches; use its teacher, {self.base.config.distilled.teacher}, and then, for the student, the "
-                f'role "control-flow-map"'
-            )
         self.recipe, self.data = recipe, self.hinted
         self.start_from(start_from)
         objective = ObjectiveSection(
@@ -30,6 +25,14 @@ class ControlTask(ControlNetBeside):
             label_drop=recipe.label_drop,
         )
         self._loss = DenoisingLoss(self.base.schedule, self.base.config.prediction, objective, self.config.data)
+
+    def refusal(self, base: DenoiserConfig) -> str | None:
+        if base.distilled is None:
+            return None
+        return (
+            "is a few-step student: its x̂0 is no posterior mean, which this loss teaches; use its teacher, "
+            f'{base.distilled.teacher}, and then, for the student, the role "control-flow-map"'
+        )
 
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """The base's own loss with the ControlNet's help. The batch has rows [rows, C + 1, H, W]: images, and hints."""

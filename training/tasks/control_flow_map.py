@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from model.checkpoints.control import load_control
-from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from training.recipe import ControlFlowMapRecipe, RecipeError
 from training.tasks.controlnet import ControlNetBeside
@@ -24,12 +24,11 @@ class ControlFlowMapTask(ControlNetBeside):
         base lies beside it."""
         try:
             control = load_control(teacher)
+            if control.hint == "inpainting":
+                raise RecipeError(f"{recipe.name}: teacher: {teacher.name} is for masks, which no student takes")
             super().__init__(recipe, base, control.hint)
             distilled = self.base.config.distilled
-            if distilled is None:
-                raise RecipeError(
-                    f'{recipe.name}: base: {base.name} is no few-step student; the role "control" is for it'
-                )
+            assert distilled is not None, "a base that is no student has been refused"
             options = recipe.sampling.applied_to(self.base.config.sampling)
             if (refusal := distilled.refusal(options)) is not None:
                 raise RecipeError(f"{recipe.name}: sampling.{refusal[0]}: for {base.name} {refusal[1]}")
@@ -47,6 +46,9 @@ class ControlFlowMapTask(ControlNetBeside):
         self.network.begin_as(control.network)
         self.start_from(start_from)
         self._loss = JumpLoss(denoiser.schedule, recipe.distillation)
+
+    def refusal(self, base: DenoiserConfig) -> str | None:
+        return None if base.distilled is not None else 'is no few-step student; the role "control" is for it'
 
     def loss(self, batch: Batch, context: LossContext) -> Tensor:
         """The batch has runs, and their numbers for labels."""

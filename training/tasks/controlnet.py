@@ -7,7 +7,7 @@ from torch import nn
 
 from model.checkpoints.base import WEIGHTS, save_checkpoint
 from model.checkpoints.control import ControlCheckpoint, ControlConfig
-from model.checkpoints.denoiser import DenoiserCheckpoint, load_checkpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from model.conditions import NO_LABEL, HintKind
 from model.networks.controlnet import ControlNet
@@ -33,6 +33,8 @@ class ControlNetBeside:
         """
         try:
             self.base: DenoiserCheckpoint = load_checkpoint(base)
+            if (refusal := self.refusal(self.base.config)) is not None:
+                raise RecipeError(f"{recipe.name}: base: {base.name} {refusal}")
             T = self.base.schedule.T
             if (recipe.sampling.steps or 0) > T:
                 raise RecipeError(f"{recipe.name}: sampling.steps is at most T = {T} of {base.name}")
@@ -63,6 +65,10 @@ class ControlNetBeside:
         self.network = self.config.build_network().to(memory_format=torch.channels_last)
         self.network.begin_as(self.base.network)
         self.locked = self.base.network.to(memory_format=torch.channels_last).train().requires_grad_(False)
+
+    def refusal(self, base: DenoiserConfig) -> str | None:
+        """Why the task cannot have such a base; None where it can."""
+        raise NotImplementedError
 
     def start_from(self, folder: Path | None) -> None:
         """Raises RecipeError where the folder holds no ControlNet of this shape."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model.noise_schedule import NoiseSchedule
 from model.prediction import per_row, predicted_x0
+from training.flow_map_section import FlowMapSection
 from training.generate import labels_in_proportion
-from training.recipe import FlowMapSection
 from training.tasks.trajectories import SEGMENTS, grid
 
 Student = Callable[..., Tensor]

@@ -15,7 +15,7 @@ from model.text_encoder import TextEncoder
 from training.data.captions import CaptionedSet
 from training.data.hinted_images import HintedImages
 from training.data.training_set import TrainingSet
-from training.recipe import FlowMapSection
+from training.flow_map_section import FlowMapSection
 
 AT_ONCE = 256  # captions or hints that are drawn side by side
 

@@ -19,7 +19,7 @@ from model.sampling_loop import sampling_states
 from model.timestep_spacing import trailing_timesteps
 from training.data.cache import alone_in, cache_dir
 from training.data.training_set import Examples
-from training.recipe import FlowMapSection
+from training.flow_map_section import FlowMapSection
 from training.tasks.teacher import Teacher
 
 VERSION = 2  # of how they are made: a new number makes them be made again

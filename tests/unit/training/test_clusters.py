@@ -23,9 +23,10 @@ from training.__main__ import app
 from training.clusters import cluster_shares, in_clusters, network_features, row_features
 from training.data.training_set import DataError, Examples, FiniteSet
 from training.exporting.int8_calibration import network_inputs
+from training.flow_map_section import FlowMapSection
 from training.generate import generate
 from training.init.roles import DataSummary, Role, UnsupportedRole, check_role
-from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
+from training.recipe import RecipeError, load_recipe, parse_recipe
 from training.reference_points import reference_of
 from training.tasks.registry import make_task
 from training.tasks.teacher import Teacher

@@ -124,7 +124,7 @@ CLASSIFIER = {
         (
             "role",
             "oracle",
-            "role: one of denoiser, judge, classifier, .*autoguidance, flow-map, not 'oracle'",
+            "role: one of denoiser, judge, classifier, .*autoguidance, flow-map, control-flow-map, not 'oracle'",
         ),
     ],
 )

@@ -30,7 +30,8 @@ from tests.tiny import (
 )
 from training.data.captions import Caption
 from training.data.synthetic_points import GaussianMixture
-from training.recipe import FlowMapSection, RecipeError, load_recipe, parse_recipe
+from training.flow_map_section import FlowMapSection
+from training.recipe import RecipeError, load_recipe, parse_recipe
 from training.tasks.flow_map import begin_as
 from training.tasks.jump_loss import HUBER, JumpLoss
 from training.tasks.registry import make_task
