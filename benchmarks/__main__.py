@@ -1,5 +1,7 @@
 """`python -m benchmarks`: what Spirale does, measured on this machine. Run them on a machine that does nothing else."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -150,4 +152,6 @@ def run_soak(minutes: Minutes = 20) -> None:
 
 
 if __name__ == "__main__":
+    # Ended from outside, a benchmark ends its servers as well: one that is left measures the next benchmark's machine.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()
