@@ -1,7 +1,8 @@
-"""The playground while a slider moves: how long until the picture follows, in a browser on the same machine."""
+"""The playground while a slider or a pen moves: how long until the picture follows, in a browser on one machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
@@ -12,11 +13,10 @@ from benchmarks.server import spirale
 
 CHROMIUM = "/usr/bin/chromium"
 EVERY = 50  # milliseconds between two movements of the hand
-ASKED = 150  # milliseconds, for 95 of 100 movements
 
-# Moves a slider to and fro. For each movement: milliseconds until there is a picture that was asked for after it, and
-# those of its answer.
-MOVE = """async ({ moves, every }) => {
+# Moves a slider to and fro, or a pen round and round. For each movement: milliseconds until there is a picture that was
+# asked for after it, and those of its answer.
+MOVE = """async ({ moves, every, hand }) => {
   const [inputs, asked, answered, painted] = [[], [], [], []];
   const own = window.fetch;
   window.fetch = async (...given) => {
@@ -37,10 +37,23 @@ MOVE = """async ({ moves, every }) => {
   }
   const slider = [...document.querySelectorAll(".dial")].find((one) => one.innerText.startsWith("Guidance scale"))
     .querySelector("input[type=range]");
+  const pad = document.getElementById("pad");
+  pad.setPointerCapture = () => {}; // no browser captures a pointer that nobody holds
+  const hands = {
+    slider: (i) => {
+      slider.value = 20 + (i % 2 ? 40 : 0) + (i % 40);
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    },
+    pen: (i) => {
+      const { left, top, width, height } = pad.getBoundingClientRect();
+      const [x, y] = [0.5 + 0.2 * Math.sin(i / 9), 0.5 - 0.3 * Math.cos(i / 9)];
+      const at = { clientX: left + width * x, clientY: top + height * y };
+      pad.dispatchEvent(new PointerEvent(i ? "pointermove" : "pointerdown", { pointerId: 7, bubbles: true, ...at }));
+    },
+  };
   for (let i = 0; i < moves; i++) {
     inputs.push(performance.now());
-    slider.value = 20 + (i % 2 ? 40 : 0) + (i % 40);
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    hands[hand](i);
     await new Promise((done) => setTimeout(done, every));
   }
   await new Promise((done) => setTimeout(done, 2000));
@@ -52,14 +65,19 @@ MOVE = """async ({ moves, every }) => {
 
 @dataclass(frozen=True)
 class Case:
+    """hand: what moves; asked: milliseconds, for 95 of 100 movements"""
+
     title: str
     query: str
+    hand: Literal["slider", "pen"] = "slider"
+    asked: int = 150
 
 
 CASES = (
     Case("one digit", "dataset=mnist&label=7&seed=1"),
     Case("ten digits", "dataset=mnist&labels=each&seed=1"),
     Case("500 points", "dataset=spiral&labels=each&seed=1&n=500"),
+    Case("a digit that follows a drawing", "view=draw&dataset=mnist&seed=1&n=1", "pen", asked=120),
 )
 
 
@@ -71,25 +89,28 @@ def run(moves: int) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
         for case in CASES:
             page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en")
-            _open(page, f"{url}/?{case.query}")
-            page.evaluate(MOVE, {"moves": moves // 10, "every": EVERY})  # warm: the browser compiles what it runs
-            _open(page, f"{url}/?{case.query}")
-            found = page.evaluate(MOVE, {"moves": moves, "every": EVERY})
-            table.add_row(case.title, *_row(found))
+            hand = {"every": EVERY, "hand": case.hand}
+            _open(page, f"{url}/?{case.query}", case.hand)
+            page.evaluate(MOVE, hand | {"moves": moves // 10})  # warm: the browser compiles what it runs
+            _open(page, f"{url}/?{case.query}", case.hand)
+            found = page.evaluate(MOVE, hand | {"moves": moves})
+            table.add_row(case.title, *_row(found, case.asked))
             page.close()
         browser.close()
     machine.console.print(table)
 
 
-def _open(page: Page, address: str) -> None:
+def _open(page: Page, address: str, hand: str) -> None:
+    """Nothing is drawn yet for a pen."""
     page.goto(address)
+    drawn = "true" if hand == "pen" else "document.querySelector('#picture').firstChild"
     page.wait_for_function(
         "() => document.querySelector('[name=generate]').textContent === 'Generate' && "
-        "document.querySelector('#picture').firstChild && !document.querySelector('[aria-busy=true]')"
+        f"{drawn} && !document.querySelector('[aria-busy=true]')"
     )
 
 
-def _row(found: Sequence[Sequence[float]]) -> list[str]:
+def _row(found: Sequence[Sequence[float]], asked: int) -> list[str]:
     whole, answer = np.array(found).T
     p50, p95 = np.quantile(whole, [0.5, 0.95])
-    return [f"{p50:.0f}", f"[bold]{p95:.0f}[/]", f"≤ {ASKED}", f"{np.median(answer):.0f}"]
+    return [f"{p50:.0f}", f"[bold]{p95:.0f}[/]", f"≤ {asked}", f"{np.median(answer):.0f}"]

@@ -138,7 +138,7 @@ class Resolved:
             **asdict(self.options),
             **asdict(self.guidance),
             "seed": self.seed,
-            **({} if self.hint is None or self.choice.request.control is None else {"control": as_control(self.hint)}),
+            **({} if self.hint is None or self.hint.kind == "inpainting" else {"control": as_control(self.hint)}),
             **self._begun_from,
         }
 

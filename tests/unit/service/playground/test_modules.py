@@ -32,7 +32,7 @@ FAST = {"model": "digits-fast", "network_evaluations": 2, "edits": ["seed_to"],
         "defaults": WAY["defaults"] | {"steps": 2, "guidance_scale": 1.5}}  # fmt: skip
 MODEL = {
     "name": "digits-cfg", "labels": ["0", "1", "2"], "T": 100, "variances": ["fixed-small"], "reference": 0,
-    "few_step": None,
+    "few_step": None, "controlnets": [],
     "engine": {"network_evaluations_per_second": {"1": 100, "10": 500, "20": 800}, "knee": 20},
 }  # fmt: skip
 STUDENT = {"name": "digits-fast", "few_step": {"sampler": "ddim", "steps": [1, 2, 4], "guidance_range": [1, 2]}}
@@ -46,8 +46,8 @@ CATALOG = {
     "datasets": {
         "digits": {
             "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "prompts": None,
-            "controls": ["sketch"], "max_n": 64, "default_n": 1,
-            "ways": [WAY, WAY | FAST, WAY | {"hint": "sketch"}],
+            "controls": ["canny", "sketch"], "max_n": 64, "default_n": 1,
+            "ways": [WAY, WAY | FAST, WAY | {"hint": "canny"}, WAY | FAST | {"hint": "canny"}, WAY | {"hint": "sketch"}],
             "models": [MODEL, MODEL | STUDENT],
         }
     },
@@ -136,7 +136,8 @@ DRAFTS = [  # of a choice: model, steps, sampler, scale, whether a student draws
     ({"guidance_scale": 5}, ["digits-fast", 2, "ddim", 2, True]),  # the most that it has learned
     ({"n": 10}, ["digits-fast", 1, "ddim", 1.5, True]),  # of many it makes one step each
     ({"n": 10, "model": "digits-fast"}, ["digits-fast", 1, "ddim", 1.5, False]),
-    ({"view": "draw", "sampler": "ddpm"}, ["digits-cfg", 4, "ddim", 3, False]),  # no student follows a hint
+    ({"view": "draw", "sampler": "ddpm"}, ["digits-cfg", 4, "ddim", 3, False]),  # no student follows a sketch
+    ({"view": "draw", "hint": "canny", "steps": 50}, ["digits-fast", 2, "ddim", 1.5, True]),
     ({"view": "draw", "steps": 50}, ["digits-cfg", 4, "ddim", 3, False]),
     ({"steps": 2, "guidance_scale": 1}, None),  # it is there at once itself
     ({"model": "digits-fast"}, None),
@@ -302,6 +303,22 @@ def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
         {"strength": 0.25, "masked": False, "resample": None, "cost": 3} | shared,
         {"strength": 1, "masked": True, "resample": 5, "cost": 9 * 5 + 1} | shared,
     ]
+
+
+def test_a_model_that_knows_what_a_mask_keeps_takes_each_step_once_with_its_controlnet(run):
+    script = """
+        const picture = "iVBORw0KGgo+/A==";
+        const edited = { view: "edit", dataset: "digits", picture, mask: picture, seed: 7 };
+        const [model] = catalog.datasets.digits.models;
+        const of = (controlnets) => {
+          model.controlnets = controlnets;
+          const settled = settle(catalog, { ...edited, resample: 1 });
+          return [asRequest(settle(catalog, edited)).resample, expectedSeconds(settled)];
+        };
+        return [of([{ kind: "sketch" }]), of([{ kind: "inpainting" }])];
+    """
+    (plain, alone), (told, beside) = run({"choice": "settle, asRequest", "cost": "expectedSeconds"}, script)
+    assert (plain, told) == (5, 1) and beside > alone
 
 
 def test_between_two_seeds_all_samples_begin_from_the_same_noise(run):
