@@ -28,6 +28,7 @@ WAY = {
     "defaults": {"sampler": "ddim", "steps": 10, "guidance_scale": 3.0, "eta": 0.0, "variance": "fixed-small",
                  "control_scale": 1.0},
 }  # fmt: skip
+CANNY = WAY | {"hint": "canny"}
 FAST = {"model": "digits-fast", "network_evaluations": 2, "edits": ["seed_to"],
         "defaults": WAY["defaults"] | {"steps": 2, "guidance_scale": 1.5}}  # fmt: skip
 MODEL = {
@@ -47,7 +48,7 @@ CATALOG = {
         "digits": {
             "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "prompts": None,
             "controls": ["canny", "sketch"], "max_n": 64, "default_n": 1,
-            "ways": [WAY, WAY | FAST, WAY | {"hint": "canny"}, WAY | FAST | {"hint": "canny"}, WAY | {"hint": "sketch"}],
+            "ways": [WAY, WAY | FAST, CANNY, CANNY | FAST, WAY | {"hint": "sketch"}],
             "models": [MODEL, MODEL | STUDENT],
         }
     },
