@@ -182,7 +182,8 @@ def test_a_line_is_drawn_and_a_one_appears_and_its_link_gives_it_again(at, shipp
     visit.keep_picture("draw")
     link = visit.page.evaluate("location.pathname + location.search")
     models = shipped.get("/models").json()["datasets"]["mnist"]["models"]
-    [sketch] = [of for model in models for of in model["controlnets"] if of["kind"] == "sketch"]
+    [many_step] = [model for model in models if model["name"] == "mnist-cfg"]
+    [sketch] = [of for of in many_step["controlnets"] if of["kind"] == "sketch"]
     assert f"guidance_scale={sketch['guidance_scale']:g}&" in link  # of the hint, since nothing else is asked for
     again = at(link)
     again.wait_until_done()
