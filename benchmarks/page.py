@@ -47,8 +47,10 @@ MOVE = """async ({ moves, every, hand }) => {
     pen: (i) => {
       const { left, top, width, height } = pad.getBoundingClientRect();
       const [x, y] = [0.5 + 0.2 * Math.sin(i / 9), 0.5 - 0.3 * Math.cos(i / 9)];
-      const at = { clientX: left + width * x, clientY: top + height * y };
-      pad.dispatchEvent(new PointerEvent(i ? "pointermove" : "pointerdown", { pointerId: 7, bubbles: true, ...at }));
+      const at = { pointerId: 7, bubbles: true, clientX: left + width * x, clientY: top + height * y };
+      const moved = new PointerEvent("pointermove", at);
+      const drawn = { ...at, coalescedEvents: [moved] };
+      pad.dispatchEvent(i ? new PointerEvent("pointermove", drawn) : new PointerEvent("pointerdown", at));
     },
   };
   for (let i = 0; i < moves; i++) {
@@ -101,12 +103,12 @@ def run(moves: int) -> None:
 
 
 def _open(page: Page, address: str, hand: str) -> None:
-    """Nothing is drawn yet for a pen."""
+    """And wait: for the first picture; before a pen there is none, but the page knows what may be asked."""
     page.goto(address)
     drawn = "true" if hand == "pen" else "document.querySelector('#picture').firstChild"
     page.wait_for_function(
         "() => document.querySelector('[name=generate]').textContent === 'Generate' && "
-        f"{drawn} && !document.querySelector('[aria-busy=true]')"
+        f"document.querySelector('.dial input') && {drawn} && !document.querySelector('[aria-busy=true]')"
     )
 
 
