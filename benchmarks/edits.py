@@ -12,10 +12,10 @@ from torch import Tensor
 from model import Conditions, load_checkpoint, make_plan, sample
 from model.backends.onnx_runtime import onnx_row_function
 from model.checkpoints.base import TorchPrecision
-from model.checkpoints.control import load_control
+from model.checkpoints.control import ControlCheckpoint, load_control
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.judge import Judge, load_judge
-from model.conditions import NO_LABEL, Known
+from model.conditions import NO_LABEL, HintKind, Known
 from model.denoiser import Control, Network
 from model.hints import known_hint
 from model.noise import normal
@@ -85,7 +85,7 @@ class Digits:
 
     checkpoint: DenoiserCheckpoint
     network: Network
-    control: Control
+    controls: Mapping[HintKind, Control]
     judge: Judge
     rows: Tensor
     labels: Tensor
@@ -115,7 +115,7 @@ class Digits:
     def drawn(self, plan: Plan, conditions: Conditions, seeds: Tensor, start: Tensor) -> Tensor:
         """[n, 1, 28, 28] in whole numbers 0 … 255."""
         data = self.checkpoint.config.data
-        denoiser = self.checkpoint.denoiser(network=self.network, controls={"inpainting": self.control})
+        denoiser = self.checkpoint.denoiser(network=self.network, controls=self.controls)
         parts = [slice(first, first + BATCH) for first in range(0, len(seeds), BATCH)]
         done = [sample(denoiser, plan, conditions[part], seeds[part], data.shape, start[part]) for part in parts]
         return data.restore(torch.cat(done)).round().clamp(0, 255)
@@ -146,11 +146,12 @@ def run(parts: Sequence[Part], digits: int, precision: TorchPrecision, folder: P
     """
     checkpoint = load_checkpoint(CHECKPOINTS / MODEL)
     held_out = trained_on(checkpoint.config).held_out
-    in_float32, control = precision == "float32", load_control(CHECKPOINTS / CONTROL)
+    in_float32 = precision == "float32"
+    control = load_control(CHECKPOINTS / CONTROL) if Part.INPAINTING in parts else None
     found = Digits(
         checkpoint,
         onnx_row_function(checkpoint) if in_float32 else checkpoint.torch_network(precision=precision),
-        onnx_row_function(control) if in_float32 else control.control(precision=precision),
+        _control(control, precision) if control is not None else {},
         load_judge(CHECKPOINTS / JUDGE, torch.device("cpu")),
         held_out.rows[:digits].float(),
         held_out.labels[:digits],
@@ -159,6 +160,11 @@ def run(parts: Sequence[Part], digits: int, precision: TorchPrecision, folder: P
     for part in parts:
         lines, columns = LINES[part](found), PLACES if part == Part.WALKS else SHOWN
         save_sheet(torch.cat([line[:columns] for line in lines]), folder / f"edits-{part}.png", columns)
+
+
+def _control(checkpoint: ControlCheckpoint, precision: TorchPrecision) -> dict[HintKind, Control]:
+    by_torch = checkpoint.control(precision=precision) if precision != "float32" else None
+    return {checkpoint.hint: by_torch or onnx_row_function(checkpoint)}
 
 
 def _walks(digits: Digits) -> Iterator[Tensor]:

@@ -32,7 +32,7 @@ class FlowMapSection(StrictConfig):
 
     guidance_range: tuple[float, float] = (1.0, 2.0)  # the scales that the student learns
     guidance_interval: GuidanceInterval | None = None  # the noise levels at which the teacher is guided
-    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there, but of a hint alone
+    label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there, where no hint is guided
     trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
     precision: TorchPrecision = "float32"  # in which the teacher runs

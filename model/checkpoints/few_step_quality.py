@@ -13,8 +13,8 @@ TOLERANCE: Mapping[str, float] = {
 """By how much a student's figures may be worse, of those that the many-step model's card has. No distance sees a few
 points between the arms of a spiral, and everybody who looks does: there may be none more."""
 LESS_IS_BETTER = {"sliced_wasserstein_ratio", "far_off_curve"}
-NEEDED = ({"precision", "recall"}, {"agreement"})
-"""Without one of these sets, the second of ControlNets, nothing is known: noise has labels too."""
+NEEDED = {"precision", "recall"}  # without these nothing is known of a denoiser: noise has labels too
+NEEDED_OF_CONTROLNETS = {"agreement"}
 
 Columns = Mapping[str, Mapping[str, Any]]
 """Metrics of a card, by the name of the measurement."""
@@ -28,7 +28,7 @@ def in_steps(steps: int) -> str:
 def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
     """The least number of steps whose figures are within TOLERANCE of the many-step model's; None where none is, or it
     has not been measured."""
-    if not compares(many_step):
+    if not is_comparable(many_step):
         return None
     compared = TOLERANCE.keys() & many_step.keys()
     for steps in STEPS:
@@ -38,9 +38,9 @@ def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
     return None
 
 
-def compares(many_step: Mapping[str, Any]) -> bool:
-    """Has the card what a student is compared by?"""
-    return any(many_step.keys() >= needed for needed in NEEDED)
+def is_comparable(many_step: Mapping[str, Any]) -> bool:
+    """Has the many-step model's card, or its ControlNet's, what a student is compared by?"""
+    return any(many_step.keys() >= needed for needed in (NEEDED, NEEDED_OF_CONTROLNETS))
 
 
 def measured_in(student: Columns, steps: int) -> Mapping[str, Any]:

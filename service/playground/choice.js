@@ -12,8 +12,7 @@ const MOST_ROWS = 10_000_000; // of a job
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
 const EDITED = 4; // samples that begin from a picture
-const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it …
-const knowsWhatIsKept = ({ controlnets }) => controlnets.some(({ kind }) => kind === "inpainting"); // … unless the model does
+const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it
 const COMPARED = 6; // images in a line …
 const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
@@ -86,6 +85,7 @@ export function settle(catalog, choice) {
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
   const variance = options.variance ? pick(choice.variance, model.variances, advised.variance) : null;
   const redraws = view === "edit" && Boolean(choice.picture && choice.mask);
+  const told = redraws && guidance !== "auto" && model.controlnets.some(({ kind }) => kind === "inpainting"); // what is kept
   const walks = view === "generate" && way.edits.includes("seed_to");
   const compared = (field, chosen) => field
     && (named[field] ?? values(field, chosen, { guidance, model, seed, n, asks, kind: dataset.kind, grid: by !== null }));
@@ -114,8 +114,8 @@ export function settle(catalog, choice) {
     picture: view === "edit" ? choice.picture : undefined,
     mask: redraws ? choice.mask : undefined,
     strength: view === "edit" ? within(choice.strength, 0, 1, redraws ? 1 : 0.5) : null,
-    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, knowsWhatIsKept(model) ? 1 : RESAMPLED) : null,
-    controlled: Boolean(hint) || (redraws && knowsWhatIsKept(model)), // does a ControlNet take part?
+    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, told ? 1 : RESAMPLED) : null,
+    controlled: Boolean(hint) || told, // does a ControlNet take part?
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
@@ -220,6 +220,8 @@ export function asRequest(settled) {
   if (settled.seed_to !== null) Object.assign(body, { seed_to: settled.seed_to, mix: Array(settled.n).fill(settled.mix) });
   if (settled.picture) body.init = { image: settled.picture, strength: settled.strength };
   if (settled.mask) body.mask = { image: settled.mask };
+  // What is kept is guided as its ControlNet's card advises: the way to ask for nothing knows of no mask.
+  if (settled.mask && settled.controlled && settled.asks === "nothing") delete body.guidance;
   if (settled.drawing) {
     body.control = { kind: settled.hint, image: settled.drawing, scale: settled.hint_scale, preprocess: false };
   }

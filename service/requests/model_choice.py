@@ -102,8 +102,10 @@ class Choice:
         """The kind of hint that the samples follow: the request's, or what a mask keeps, if the model follows that."""
         if self.request.control is not None:
             return self.request.control.kind
-        follows = "inpainting" in self.served.controls and self.request.guidance != "auto"
-        return "inpainting" if follows and self.request.mask is not None else None
+        request = self.request
+        inverts = request.init is not None and request.init.method == "inversion"  # its way back is that of its way up
+        known = request.mask is not None and request.guidance != "auto" and not inverts
+        return "inpainting" if known and "inpainting" in self.served.controls else None
 
     @property
     def control(self) -> ControlCheckpoint | None:
@@ -117,10 +119,13 @@ class Choice:
 
     @property
     def control_scale(self) -> float:
-        """The strength of the hint; 0 without one."""
+        """The strength of the hint; 0 without one. What a mask keeps counts in full: no request names that strength,
+        and a card that advised another would change the samples of a job under way."""
         if self.control is None:
             return 0.0
-        scale = None if self.request.control is None else self.request.control.scale
+        if self.request.control is None:
+            return 1.0
+        scale = self.request.control.scale
         return self.control.config.control_scale if scale is None else scale
 
     @property

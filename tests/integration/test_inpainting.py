@@ -47,11 +47,9 @@ def by_hand(base, picture: np.ndarray, label: int, scale: float) -> np.ndarray:
     grey = known[0] if len(known) == 1 else 0.299 * known[0] + 0.587 * known[1] + 0.114 * known[2]
     kept = torch.from_numpy(MASK == 0)
     hint = torch.where(kept, 0.5 + grey / 510, 0.0)[None]
-    plain = Conditions.alike(3, label=label, guidance_scale=scale)
+    plain = Conditions.alike(3, label=label, guidance_scale=scale)  # the hint counts in full, whatever the card advises
     x0 = data.standardise(known[None]).expand(3, -1, -1, -1)
-    conditions = replace(
-        plain.with_hints(hint, "inpainting", control.config.control_scale), known=Known(x0, kept.float().expand_as(x0))
-    )
+    conditions = replace(plain.with_hints(hint, "inpainting", 1.0), known=Known(x0, kept.float().expand_as(x0)))
     denoiser = base.denoiser(controls={"inpainting": control.control()})
     plan = make_plan(base.schedule, "ddim", 3)
     x = sample(denoiser, plan, conditions, torch.from_numpy(sample_seeds(5, 3)), data.shape)
@@ -89,7 +87,6 @@ def test_without_a_label_it_is_sampled_as_the_controlnet_advises_and_the_answer_
         ({"mask": None}, "mnist-ddpm"),  # a picture alone: nothing is kept
         ({"guidance": "auto"}, "mnist-ddpm"),
         ({"model": "mnist-ddpm"}, "mnist-ddpm"),
-        ({"label": 3}, "mnist-cfg"),
         ({"guidance": "none"}, "mnist-cfg"),
     ],
 )
@@ -103,6 +100,20 @@ def test_it_goes_with_jumps_and_gives_way_to_a_hint_that_is_asked_for(client):
     drawing = {"kind": "canny", "image": encoded(MASK), "preprocess": False}
     answer = ask(client, masked(control=drawing))
     assert answer["control"]["kind"] == "canny" and answer["resample"] == 5
+
+
+def test_a_picture_that_is_inverted_is_not_led_by_what_is_kept(client):
+    """Its way back is without guidance, as its way up was."""
+    inverted = {"image": encoded(GREY), "method": "inversion"}
+    answer = ask(client, masked(init=inverted, model="mnist-cfg", sampler="ddim"))
+    assert answer["guidance"] == "none"
+
+
+@pytest.mark.parametrize("strength", [0, 0.5])
+def test_what_is_kept_comes_back_at_every_strength(client, strength):
+    drawn = pixels(ask(client, masked(init={"image": encoded(GREY), "strength": strength})))
+    np.testing.assert_array_equal(drawn[:, :, 4:], np.stack([GREY[:, 4:]] * 3))
+    assert (drawn[:, :, :4] == GREY[:, :4]).all() == (strength == 0)
 
 
 def test_it_is_no_kind_of_picture_that_a_request_may_send(client):

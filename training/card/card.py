@@ -14,6 +14,7 @@ from model.checkpoints.clip import ClipConfig
 from model.checkpoints.config import CheckpointConfig
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import FARTHEST, DenoiserConfig
+from model.checkpoints.few_step_quality import NEEDED_OF_CONTROLNETS
 from model.checkpoints.judge import JudgeConfig
 from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
@@ -230,12 +231,10 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
     hint = {
         "canny": "the edges of a picture", "sketch": "a rough drawing", "inpainting": "what is known around a hole"
     }[config.hint]  # fmt: skip
-    request = f'"dataset": "{data.dataset}", ' + (f'"model": "{base.name}", ' if config.jumps else "")
     lines = [
         *_title(config.name, config.recipe, f"It makes {base.name} follow {hint}."),
         "```",
-        f"""curl -d '{{{request}"control": {{"kind": "{config.hint}", "image": "'$(base64 < """
-        """drawing.png | tr -d '\\n')'"}}' localhost:8000/sample -o followed.png""",
+        _followed_by_curl(config),
         "```",
         "",
         "| | |",
@@ -245,13 +244,25 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         f"| hint | {config.hint}, {_sides(data.shape[1:])} |",
         f"| recommended | control scale {config.control_scale:g}; "
         f"without a label, {described_overrides(config.sampling, ' for the hint')} |",
-        *([quality_row(config.recipe["teacher"], config.metrics)] if config.jumps else []),
+        *([quality_row(config.recipe["teacher"], config.metrics, NEEDED_OF_CONTROLNETS)] if config.jumps else []),
         training_row(config.name, config.recipe),
         "",
         *([f"![hints and samples]({CONTROL_SHEET})", ""] if (folder / CONTROL_SHEET).is_file() else []),
         *measured_section(config.metrics),
     ]
     _write(folder, config, lines)
+
+
+def _followed_by_curl(config: ControlConfig) -> str:
+    """A request that the ControlNet answers."""
+    shown = f'"dataset": "{config.data.dataset}", ' + (f'"model": "{config.base.name}", ' if config.jumps else "")
+    picture, mask = (f"""{{"image": "'$(base64 < {name}.png | tr -d '\\n')'"}}""" for name in ("picture", "mask"))
+    if config.hint == "inpainting":
+        shown += f'"init": {picture}, "mask": {mask}'
+    else:
+        drawing = picture.replace("picture.png", "drawing.png").removeprefix("{")
+        shown += f'"control": {{"kind": "{config.hint}", {drawing}'
+    return f"curl -d '{{{shown}}}' localhost:8000/sample -o followed.png"
 
 
 def _write(folder: Path, config: CheckpointConfig[nn.Module], lines: Sequence[str]) -> None:

@@ -1,16 +1,16 @@
 """The rows of a few-step student's card: what it learned of its teacher, and what `quality` takes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from model.checkpoints.distilled import STEPS, DistilledConfig
-from model.checkpoints.few_step_quality import NEEDED, TOLERANCE, compares, fewest_steps
+from model.checkpoints.few_step_quality import NEEDED, TOLERANCE, fewest_steps, is_comparable
 from training.card.markdown import listed
 
 
 def few_step_rows(student: DistilledConfig, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """`metrics` are the card's; the teacher's have a column under its name."""
-    return [_distilled(student), quality_row(student.teacher, metrics)]
+    return [_distilled(student), quality_row(student.teacher, metrics, NEEDED)]
 
 
 def _distilled(student: DistilledConfig) -> str:
@@ -24,13 +24,14 @@ def _distilled(student: DistilledConfig) -> str:
     )
 
 
-def quality_row(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which steps a request's `quality` takes, and by which comparison with the teacher of that name."""
+def quality_row(name: str, metrics: Mapping[str, Mapping[str, Any]], needed: Set[str]) -> str:
+    """Which steps a request's `quality` takes, and by which comparison with the teacher of that name. `needed`: the
+    metrics without which nothing is compared."""
     teacher, fixed = metrics.get(name), "| `quality` | `low` is 1 step, `medium` 2; "
     if teacher is None:
         return fixed + f"`auto` is {name}, as long as nothing has been compared |"
-    if not compares(teacher):
-        return fixed + f"`auto` is {name}, whose card lacks what is compared: {listed(sorted(NEEDED[0]))} |"
+    if not is_comparable(teacher):
+        return fixed + f"`auto` is {name}, whose card lacks what is compared: {listed(sorted(needed))} |"
     steps = fewest_steps(metrics, teacher)
     answer = f"{name}: no steps are" if steps is None else f"{steps} step{'s' * (steps > 1)}, the fewest"
     limits = ", ".join(f"{name.replace('_', ' ')} {TOLERANCE[name]:g}" for name in TOLERANCE if name in teacher)

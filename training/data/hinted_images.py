@@ -56,12 +56,12 @@ class HintedImages:
         elif self._augmented:  # these have new strokes every time
             hints = rough(torch.from_numpy(_strokes_of(grey(images).numpy())).unsqueeze(1).float() / 255, generator)
         else:
-            hints = rough(self._all_strokes[index].float() / 255, generator)
+            hints = rough(self._clean_strokes[index].float() / 255, generator)
         return torch.cat([images, hints], dim=1), self.examples.labels[index]
 
     @cached_property
-    def _all_strokes(self) -> Tensor:
-        """The clean strokes of all images [n, 1, H, W], uint8: found when the first are drawn."""
+    def _clean_strokes(self) -> Tensor:
+        """Of all images [n, 1, H, W], uint8: a minute's work, of which only a training that draws sketches has use."""
         return _all_strokes(self.examples.rows)
 
 

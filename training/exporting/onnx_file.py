@@ -1,6 +1,7 @@
 """A checkpoint → one ONNX file of its function of rows, with its weights, and what its numbers mean as metadata."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,8 +13,17 @@ from model.checkpoints.base import WEIGHTS
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint, PredictionConfig
 from model.checkpoints.roles import ServedCheckpoint
+from model.conditions import HintKind
 
-JUMP = ["guidance_scale", "s"]  # what a student reads, and a ControlNet beside it
+HINTS: Mapping[HintKind, str] = {
+    "canny": "1 where an edge is, else 0",
+    "sketch": "light where a stroke is, 0 … 1",
+    "inpainting": "0 where nothing is known, else the grey of what is, from black 0.5 to white 1",
+}
+JUMP = {  # what a student reads, and a ControlNet beside it
+    "guidance_scale": "float32 [rows], one of the scales that it was trained at",
+    "s": "int64 [rows], the timestep below t to which a ddim step with this output jumps",
+}
 UNEXPLAINED = {"recipe", "metrics"}  # fields of config.json that say nothing of what the numbers mean
 
 
@@ -39,7 +49,7 @@ def _input_names(checkpoint: ServedCheckpoint) -> list[str]:
     names = ["x_t", "t", "label"]
     if isinstance(checkpoint, DenoiserCheckpoint):
         names[2] = "label" if checkpoint.config.text is None else "text"
-        names += JUMP if checkpoint.config.distilled is not None else []
+        names += list(JUMP) if checkpoint.config.distilled is not None else []
         return [*names, "x0_before"] if checkpoint.config.self_conditioned else names
     if isinstance(checkpoint, ControlCheckpoint):
         names[2] = "text" if checkpoint.config.text else "label"
@@ -81,14 +91,16 @@ def _meaning(checkpoint: ServedCheckpoint) -> dict[str, str]:
             meaning["label"] = "int64 [rows], clusters of training data without labels, to be drawn by the "
             meaning["label"] += "probabilities config.cluster_shares; -1 is none"
         if checkpoint.config.distilled is not None:
-            meaning["guidance_scale"] = "float32 [rows], one of the scales that it was trained at"
-            meaning["s"] = "int64 [rows], the timestep below t to which a ddim step with this output jumps"
+            meaning |= JUMP
         if checkpoint.config.self_conditioned:
             meaning["x0_before"] = f"as x_t: the x0 that the step before predicted, within ±{data.clip}; first zeros"
         if (text := checkpoint.config.text) is not None:
             meaning["text"] = f"float32 [rows, {text.outputs}], of text.safetensors; zeros are no prompt"
     elif isinstance(checkpoint, ControlCheckpoint):
         meaning["output"] = "what the base network takes as control_0, control_1 …"
+        meaning["hint"] = f"float32 [rows, 1, {data.shape[1]}, {data.shape[2]}]: " + HINTS[checkpoint.hint]
+        if checkpoint.config.jumps:
+            meaning |= JUMP
     elif isinstance(checkpoint, AutoguidanceCheckpoint):
         meaning["output"] = _output(checkpoint.config.prediction)
     else:

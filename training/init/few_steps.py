@@ -36,6 +36,11 @@ def teacher_config(role: Role, name: str, checkpoints: Path, dataset: str) -> De
         check_teacher(config, FlowMapSection().teacher_steps)
     except (CheckpointError, ValueError) as error:
         raise RecipeError(f"--role {role}: --base: {error}") from error
+    if role != Role.FAST and (config.conditioning == "text" or config.cluster_shares):
+        what = "prompts" if config.conditioning == "text" else "clusters"
+        raise RecipeError(
+            f"--role {role}: --base {name} reads {what}: a ControlNet is for one that reads labels, or nothing"
+        )
     if config.data.dataset != dataset:
         raise RecipeError(
             f"--role {role}: --base {name} draws {config.data.dataset}, not {dataset}: --name is the base's data"
@@ -60,15 +65,15 @@ def few_step_recipe(head: Choices, summary: DataSummary, teacher: DenoiserConfig
 def few_step_control_recipe(head: Choices, summary: DataSummary, teacher: DenoiserConfig, role: Role) -> Draft:
     """The recipe of a ControlNet beside the student. It learns from runs of the ControlNet beside the student's
     teacher."""
-    kind, control = teacher.data.kind, role.removeprefix(f"{Role.FAST}-")
+    kind, dataset, control = teacher.data.kind, teacher.data.dataset, role.removeprefix(f"{Role.FAST}-")
     distillation = _distillation(summary, teacher)
     if _guided(teacher):
         distillation["label_drop"] = Choice(0.5, "half of the runs have no label, so that hints alone work too")
     return Draft(
         head
         | {
-            "base": Choice(f"{teacher.name}-{SUFFIXES[Role.FAST]}", "the student: train it before, and this after it"),
-            "teacher": Choice(f"{teacher.name}-{control}", "the ControlNet whose runs it learns from: train it first"),
+            "base": Choice(f"{dataset}-{SUFFIXES[Role.FAST]}", "the student: train it before, and this after it"),
+            "teacher": Choice(f"{dataset}-{control}", "the ControlNet whose runs it learns from: train it first"),
             "control_scale": Choice(1.0),
         },
         {

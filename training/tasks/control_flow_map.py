@@ -6,9 +6,11 @@ from torch import Tensor
 
 from model.checkpoints.control import load_control
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
+from model.checkpoints.distilled import DistilledConfig
 from model.checkpoints.weights import CheckpointError
 from training.recipe import ControlFlowMapRecipe, RecipeError
 from training.tasks.controlnet import ControlNetBeside
+from training.tasks.flow_map import check_teacher
 from training.tasks.jump_loss import JumpLoss
 from training.tasks.task import Batch, LossContext
 from training.tasks.teacher import Teacher
@@ -24,22 +26,25 @@ class ControlFlowMapTask(ControlNetBeside):
         base lies beside it."""
         try:
             control = load_control(teacher)
-            if control.hint == "inpainting":
-                raise RecipeError(f"{recipe.name}: teacher: {teacher.name} is for masks, which no student takes")
-            super().__init__(recipe, base, control.hint)
-            distilled = self.base.config.distilled
-            assert distilled is not None, "a base that is no student has been refused"
-            options = recipe.sampling.applied_to(self.base.config.sampling)
-            if (refusal := distilled.refusal(options)) is not None:
-                raise RecipeError(f"{recipe.name}: sampling.{refusal[0]}: for {base.name} {refusal[1]}")
-            denoiser = load_checkpoint(teacher.parent / distilled.teacher)
         except CheckpointError as error:
+            raise RecipeError(f"{recipe.name}: teacher: {error}") from error
+        if control.hint == "inpainting":
+            raise RecipeError(f"{recipe.name}: teacher: {teacher.name} is for masks, which no student takes")
+        super().__init__(recipe, base, control.hint)
+        distilled = self.base.config.distilled
+        assert distilled is not None, "a base that is no student has been refused"
+        _check_settings(recipe, distilled)
+        try:
+            denoiser = load_checkpoint(teacher.parent / distilled.teacher)
+            check_teacher(denoiser.config, recipe.distillation.teacher_steps)
+        except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: teacher: {error}") from error
         if not control.fits(denoiser):
             raise RecipeError(
                 f"{recipe.name}: teacher: {teacher.name} is for {control.config.base.name}, and {base.name} "
                 f"learned from {distilled.teacher}: use a ControlNet beside that, with the weights that it has"
             )
+        self.config = self.config.model_copy(update={"recipe": self.config.recipe | {"teacher": teacher.name}})
         self.recipe = recipe
         self.teacher = Teacher(denoiser, self.hinted, control)
         self.data = TrajectorySet(self.teacher, recipe.distillation, recipe.seed)
@@ -63,3 +68,19 @@ class ControlFlowMapTask(ControlNetBeside):
 
         given = self.data.runs.given(batch.labels.cpu(), device)
         return self._loss(helped, batch.rows, given, context.generator)
+
+
+def _check_settings(recipe: ControlFlowMapRecipe, student: DistilledConfig) -> None:
+    """Raises RecipeError where the ControlNet would be asked for what it has not learned."""
+    section, name = recipe.distillation, recipe.name
+    if section.guidance_range != student.guidance_range or section.guidance_interval != student.guidance_interval:
+        interval = student.guidance_interval
+        raise RecipeError(
+            f"{name}: distillation: the scales and their interval are the student's: guidance_range = "
+            f"{list(student.guidance_range)}, guidance_interval = {'left away' if interval is None else list(interval)}"
+        )
+    if recipe.sampling.steps is not None or recipe.sampling.sampler is not None:
+        raise RecipeError(f"{name}: sampling: steps and sampler are the student's: leave them away")
+    low, high = student.guidance_range
+    if not low <= recipe.sampling.guidance_scale <= high:
+        raise RecipeError(f"{name}: sampling.guidance_scale: {low:g} … {high:g}, the scales that it learns")

@@ -33,14 +33,15 @@ class Teacher:
     control: ControlCheckpoint | None = None
 
     @property
-    def fingerprints(self) -> list[str]:
-        """Of all weights that the runs depend on."""
+    def identity(self) -> list[str]:
+        """What the runs depend on besides the recipe: all weights, and how strongly hints count."""
         parts = (self.denoiser, self.denoiser.text, self.control)
-        return [fingerprint(part.network) for part in parts if part is not None]
+        weights = [fingerprint(part.network) for part in parts if part is not None]
+        return weights if self.control is None else [*weights, f"{self.control.config.control_scale:g}"]
 
     def conditions(self, n: int, section: FlowMapSection, generator: torch.Generator) -> Conditions:
-        """Of n runs. The guidance interval is of labels and prompts: shape is decided in noise, where a hint alone
-        must count."""
+        """Of n runs. A hint alone is guided at every noise level: shape is decided in noise, where the interval of
+        labels and prompts would switch it off."""
         denoiser = self.denoiser
         if self.control is not None:
             label, hints, scales = draw_hints(n, cast(HintedImages, self.real), section, generator)

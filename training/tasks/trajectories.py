@@ -90,7 +90,7 @@ def stored_runs(
     teacher: Teacher, section: FlowMapSection, seed: int, device: torch.device | str = "cpu"
 ) -> Trajectories:
     """The same from the cache, where they are kept when they have been made once."""
-    made_by = (VERSION, *teacher.fingerprints, section.of_the_runs(), seed)
+    made_by = (VERSION, *teacher.identity, section.of_the_runs(), seed)
     home = cache_dir() / "trajectories"
     home.mkdir(parents=True, exist_ok=True)
     name = (teacher.control or teacher.denoiser).config.name

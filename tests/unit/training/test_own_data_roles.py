@@ -217,7 +217,8 @@ def test_a_controlnet_learns_what_goes_with_a_known_part_and_is_measured_without
     metrics = shop.measured("squares-known")
     assert 0 <= metrics["label_accuracy_alone"] <= 1 and metrics["judge"] == judge
     assert not {"agreement", "agreement_alone", "drawings"} & metrics.keys()
-    assert "follow what is known around a hole" in shop.card("squares-known")
+    card = shop.card("squares-known")
+    assert "follow what is known around a hole" in card and '"mask": {"image"' in card and '"control"' not in card
 
 
 def test_a_student_of_colour_images_follows_edges_and_is_compared_with_its_teacher(shop, denoiser, judge):

@@ -32,7 +32,14 @@ from training.init.propose import choose_size, recipe_for
 from training.init.roles import DataSummary, Role, UnsupportedRole
 from training.init.survey import survey_images
 from training.init.table_survey import survey_table
-from training.recipe import ClassifierRecipe, DenoiserRecipe, RecipeError, load_recipe, parse_recipe
+from training.recipe import (
+    ClassifierRecipe,
+    ControlFlowMapRecipe,
+    DenoiserRecipe,
+    RecipeError,
+    load_recipe,
+    parse_recipe,
+)
 from training.tasks.registry import make_task
 
 
@@ -127,6 +134,8 @@ def test_every_role_is_a_recipe_of_images(role):
     made = parse_recipe(recipe_for(role, f"mine-{role}", OWN, of, "mine").plain(), "here")
     assert made.name == f"mine-{role}"
     assert made.description
+    if isinstance(made, ControlFlowMapRecipe):  # named by the data, as `init` names what it builds on
+        assert (made.base, made.teacher) == ("mnist-fast", "mnist-" + role.removeprefix("fast-"))
     if isinstance(made, DenoiserRecipe):
         assert made.prediction.learned_variance == (role == Role.UNCONDITIONAL)
         assert (made.sampling.variance == "learned") == made.prediction.learned_variance

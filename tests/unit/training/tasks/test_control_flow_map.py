@@ -22,7 +22,7 @@ RECIPE = {
     "name": "tiny-fast-control",
     "base": "mnist-fast",
     "teacher": "mnist-control-canny",
-    "distillation": {"trajectories": 48, "teacher_steps": 1, "label_drop": 0.5},
+    "distillation": {"trajectories": 48, "teacher_steps": 1, "label_drop": 0.5, "guidance_range": [1.0, 3.0]},
     "optimisation": {"steps": 30, "batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 2, "ema_decay": 0.9},
     "sampling": {"guidance_scale": 1.5},
 }
@@ -35,7 +35,9 @@ def checkpoints(mnist_files, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         teacher = tiny_checkpoint(CONFIG)
-        for one in (teacher, tiny_control(teacher), tiny_student(CONFIG)):
+        student = tiny_student(CONFIG)
+        beside = (tiny_control(student, name="mnist-fast-control"), tiny_control(teacher, "inpainting"))
+        for one in (teacher, tiny_control(teacher), student, *beside):
             save_checkpoint(folder / one.config.name, one.config, one.network)
         yield folder
 
@@ -89,8 +91,17 @@ def test_it_alone_learns_and_its_graph_gives_what_it_gives(checkpoints, tmp_path
     ("changed", "says"),
     [
         ({"base": "mnist-tiny"}, 'mnist-tiny is no few-step student; the role "control" is for it'),
-        ({"sampling": {"guidance_scale": 7.0}}, "sampling.guidance_scale: for mnist-fast 1 … 3"),
-        ({"sampling": {"steps": 3}}, "sampling.steps: for mnist-fast 1, 2, 4"),
+        ({"sampling": {"guidance_scale": 7.0}}, "sampling.guidance_scale: 1 … 3, the scales that it learns"),
+        ({"sampling": {"guidance_scale": 1.5, "steps": 4}}, "steps and sampler are the student's: leave them away"),
+        (
+            {"distillation": {"guidance_range": [1.0, 2.0]}},
+            "guidance_range = [1.0, 3.0], guidance_interval = left",
+        ),
+        (
+            {"distillation": {"guidance_range": [1.0, 3.0], "teacher_steps": 13}},
+            "teacher: mnist-tiny has T = 50: it cannot take 52 steps",
+        ),
+        ({"teacher": "mnist-control-inpainting"}, "mnist-control-inpainting is for masks, which no student takes"),
         ({"teacher": "mnist-tiny"}, "teacher: mnist-tiny: its role is denoiser, and a control is wanted here"),
         (
             {"teacher": "mnist-fast-control"},
@@ -100,8 +111,6 @@ def test_it_alone_learns_and_its_graph_gives_what_it_gives(checkpoints, tmp_path
     ],
 )
 def test_what_cannot_be_is_named(checkpoints, changed, says):
-    beside_student = tiny_control(tiny_student(CONFIG), name="mnist-fast-control")
-    save_checkpoint(checkpoints / "mnist-fast-control", beside_student.config, beside_student.network)
     with pytest.raises(RecipeError) as refused:
         task_of(checkpoints, **changed)
     assert says in str(refused.value)
