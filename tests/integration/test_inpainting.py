@@ -1,5 +1,6 @@
 """A model that has learned what goes with a known part: what a mask keeps becomes a hint of it."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from model.plan import make_plan
 from model.sampling_loop import sample
 from tests.asking import ask
 from tests.integration.test_edits import COLOUR, COLOURED, GREY, MASK, encoded, pixels
+from tests.integration.test_jobs import client_of, content, finished
 from tests.tiny import IMAGES, save_tiny, tiny_autoguidance, tiny_checkpoint, tiny_control
 
 GREY_BASE, COLOUR_BASE = tiny_checkpoint(IMAGES, name="mnist-cfg"), tiny_checkpoint(COLOUR)
@@ -114,6 +116,17 @@ def test_what_is_kept_comes_back_at_every_strength(client, strength):
     drawn = pixels(ask(client, masked(init={"image": encoded(GREY), "strength": strength})))
     np.testing.assert_array_equal(drawn[:, :, 4:], np.stack([GREY[:, 4:]] * 3))
     assert (drawn[:, :, :4] == GREY[:, :4]).all() == (strength == 0)
+
+
+def test_the_rows_of_a_job_follow_what_is_kept_too(folder, tmp_path):
+    with client_of(folder, tmp_path) as client:
+        job = finished(client, **masked(n=5), rows_per_file=2, format="npy")
+        assert job["state"] == "done", job["error"]
+        files = content(client, job)
+        rows = np.concatenate([np.load(io.BytesIO(files[f"part-{part:05d}.npy"])) for part in range(3)])
+        sampled = client.post("/sample", json=masked(n=5), headers={"Accept": "application/x-npy"})
+        assert sampled.headers["x-model"] == "mnist-cfg"
+        assert rows.tolist() == np.load(io.BytesIO(sampled.content)).tolist()
 
 
 def test_it_is_no_kind_of_picture_that_a_request_may_send(client):
