@@ -48,6 +48,7 @@ AT_LEAST = {  # of the cards' figures
     "mnist-text-cfg": {"digit": 0.99, "thickness": 0.8, "slant": 0.8, "thickness and slant": 0.65},
     "mnist-text-fast": {"digit": 0.99, "thickness": 0.85, "slant": 0.85, "thickness and slant": 0.72},
     "mnist-control-canny": {"agreement": 0.98, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
+    "mnist-control-inpainting": {"label_accuracy": 0.99, "label_accuracy_alone": 0.89},
     "mnist-control-sketch": {"agreement": 0.9, "label_accuracy": 0.985, "label_accuracy_alone": 0.97},
     "mnist-fast-control-canny": {"agreement": 0.99, "label_accuracy": 0.99, "label_accuracy_alone": 0.99},
     "mnist-fast-control-sketch": {"agreement": 0.94, "label_accuracy": 0.99, "label_accuracy_alone": 0.96},
