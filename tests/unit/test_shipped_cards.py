@@ -104,11 +104,13 @@ def test_the_weights_are_those_of_the_network_that_the_config_describes(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if "-control-" in name])
 def test_the_command_of_a_control_card_sends_a_drawing_from_any_shell(name, tmp_path):
     drawing = bytes(range(256))  # of more than a line in base64
-    (tmp_path / "drawing.png").write_bytes(drawing)
+    for file in ("drawing.png", "picture.png", "mask.png"):
+        (tmp_path / file).write_bytes(drawing)
     card = (CHECKPOINTS / name / "README.md").read_text()
     command = re.search(r"^curl -d (.*) localhost:8000/sample", card, re.MULTILINE)[1]
     sent = subprocess.run(["sh", "-c", f"printf %s {command}"], cwd=tmp_path, capture_output=True, check=True).stdout
-    assert base64.b64decode(json.loads(sent)["control"]["image"]) == drawing
+    fields = ("init", "mask") if name.endswith("inpainting") else ("control",)
+    assert all(base64.b64decode(json.loads(sent)[field]["image"]) == drawing for field in fields)
     assert "base64 -w" not in command  # of GNU alone
 
 

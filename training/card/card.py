@@ -20,6 +20,7 @@ from model.networks.adapters import AdapterConfig
 from model.samplers import SAMPLERS, samplers_with
 from training.card.data_rows import distortion, source_rows
 from training.card.few_step_rows import few_step_rows, quality_row
+from training.card.hint_command import hint_command
 from training.card.hub_header import header
 from training.card.markdown import fields, listed, measured_section
 from training.card.table_rows import (
@@ -234,7 +235,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
     lines = [
         *_title(config.name, config.recipe, f"It makes {base.name} follow {hint}."),
         "```",
-        _followed_by_curl(config),
+        hint_command(config),
         "```",
         "",
         "| | |",
@@ -251,18 +252,6 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
         *measured_section(config.metrics),
     ]
     _write(folder, config, lines)
-
-
-def _followed_by_curl(config: ControlConfig) -> str:
-    """A request that the ControlNet answers."""
-    shown = f'"dataset": "{config.data.dataset}", ' + (f'"model": "{config.base.name}", ' if config.jumps else "")
-    picture, mask = (f"""{{"image": "'$(base64 < {name}.png | tr -d '\\n')'"}}""" for name in ("picture", "mask"))
-    if config.hint == "inpainting":
-        shown += f'"init": {picture}, "mask": {mask}'
-    else:
-        drawing = picture.replace("picture.png", "drawing.png").removeprefix("{")
-        shown += f'"control": {{"kind": "{config.hint}", {drawing}'
-    return f"curl -d '{{{shown}}}' localhost:8000/sample -o followed.png"
 
 
 def _write(folder: Path, config: CheckpointConfig[nn.Module], lines: Sequence[str]) -> None:
