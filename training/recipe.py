@@ -216,6 +216,9 @@ class ControlFlowMapRecipe(ControlNetRecipe):
     distillation: FlowMapSection
 
 
+DistillingRecipe = FlowMapRecipe | ControlFlowMapRecipe
+"""Those that learn from stored runs of a teacher."""
+
 Recipe = (
     DenoiserRecipe
     | JudgeRecipe

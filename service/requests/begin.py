@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -42,17 +43,17 @@ class Pictures:
         """[1, C, H, W] in the network's range."""
         return data.standardise(self._init)
 
-    @property
+    @cached_property
     def kept(self) -> Tensor | None:
         """[1, 1, H, W] bool; None without a mask."""
         return None if self.mask is None else torch.from_numpy(self.mask == 0)[None, None]
 
-    @property
+    @cached_property
     def hint(self) -> Tensor | None:
         """The inpainting hint [1, H, W] of what is kept; None without a mask."""
         return None if self.kept is None else known_hint(self._init, self.kept)[0]
 
-    @property
+    @cached_property
     def _init(self) -> Tensor:
         """[1, C, H, W] in 0 … 255"""
         pixels = torch.from_numpy(self.init.copy()).float()

@@ -97,7 +97,7 @@ class Resolved:
         pictures = pictures_of(self.choice.request, config.data)
         if pictures is None and not self.given and self.seeds.other is None:
             return ready
-        if pictures is not None and pictures.hint is not None and self.choice.hint == "inpainting":  # what a mask keeps
+        if self.choice.hint == "inpainting" and pictures is not None and pictures.hint is not None:  # what a mask keeps
             ready = ready.with_hint(Hint("inpainting", pictures.hint, self.choice.control_scale))
         begun = self._beginning(self.seeds, pictures)
         return replace(ready, beginning=begun, job=begun.of(ready.job))

@@ -14,4 +14,6 @@ def hint_command(config: ControlConfig) -> str:
 
 
 def _image(name: str) -> str:
-    return f"""\"image\": "'$(base64 < {name}.png | tr -d '\\n')'\""""
+    """The field `image` in a request that stands between single quotes: these end, so that the shell runs base64."""
+    in_base64 = f"$(base64 < {name}.png | tr -d '\\n')"
+    return f"""\"image\": "'{in_base64}'\""""

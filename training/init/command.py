@@ -21,7 +21,7 @@ from training.init.own_data import InitOptions, Say, image_section, table_sectio
 from training.init.probe import evaluation_seconds, measure_pace, ready_at_once, runs_seconds
 from training.init.propose import recipe_for
 from training.init.roles import IN_ORDER, STUDENTS, SUFFIXES, DataSummary, Role, UnsupportedRole
-from training.recipe import ControlFlowMapRecipe, FlowMapRecipe, RecipeError, parse_recipe, recipe_names
+from training.recipe import DistillingRecipe, RecipeError, parse_recipe, recipe_names
 from training.tasks.registry import make_task, needed
 
 FEWEST_STEPS = 100
@@ -59,8 +59,9 @@ def init(
         data, examples = table_section(path, name, options, say)
     captioned = bool(examples.examples.captions)
     rows = len(examples.with_unlabelled())
-    student = next((role for role in options.roles if role in STUDENTS), None)
-    teacher = None if student is None else teacher_config(student, options.base or name, checkpoints, name)
+    teacher = None
+    for student in (role for role in options.roles if role in STUDENTS):  # one teacher, which must suit them all
+        teacher = teacher_config(student, options.base or name, checkpoints, name)
     held_out = len(examples.held_out)
     summary = DataSummary(
         rows, examples.config, device, captioned, taken_from, held_out, teacher=teacher, clusters=options.clusters
@@ -138,8 +139,7 @@ def _timed(
                 f"{made.name}: a step takes {seconds:.2g} s here{measured}, so that {minutes:g} minutes are {steps} "
                 f"steps, too few to learn anything: allow at least --minutes {least:g}{smaller}"
             )
-        distils = FlowMapRecipe | ControlFlowMapRecipe
-        rows = (made.distillation.trajectories, "runs") if isinstance(made, distils) else (summary.rows,)
+        rows = (made.distillation.trajectories, "runs") if isinstance(made, DistillingRecipe) else (summary.rows,)
         draft = with_steps(draft, steps, made.optimisation.batch_size, *rows)
     total = _duration(steps * seconds + beside)
     duration = f"about {total} on this {summary.device.type.upper()}, {seconds * 1000:.0f} ms a step"

@@ -10,7 +10,7 @@ from accelerate import Accelerator, PartialState
 from model.checkpoints.distilled import STEPS as FEW_STEPS
 from training.evaluate.command.options import FEWEST_IMAGES, IMAGES, PROMPTS
 from training.init.roles import DataSummary
-from training.recipe import ControlFlowMapRecipe, DenoiserRecipe, FlowMapRecipe, Recipe
+from training.recipe import DenoiserRecipe, DistillingRecipe, FlowMapRecipe, Recipe
 from training.tasks.control_flow_map import ControlFlowMapTask
 from training.tasks.flow_map import FlowMapTask
 from training.tasks.task import Task
@@ -53,7 +53,7 @@ def evaluation_seconds(recipe: Recipe, summary: DataSummary, pace: Pace) -> floa
 
 def ready_at_once(recipe: Recipe) -> Recipe:
     """A recipe whose steps take as long, but that needs hardly anything computed before the first."""
-    if not isinstance(recipe, FlowMapRecipe | ControlFlowMapRecipe):
+    if not isinstance(recipe, DistillingRecipe):
         return recipe
     few = recipe.distillation.model_copy(update={"trajectories": PROBED_RUNS})
     return recipe.model_copy(update={"distillation": few})
@@ -61,8 +61,7 @@ def ready_at_once(recipe: Recipe) -> Recipe:
 
 def runs_seconds(recipe: Recipe, task: Task) -> float:
     """About how long the teacher of a student will run; 0 for all other recipes."""
-    distils = isinstance(recipe, FlowMapRecipe | ControlFlowMapRecipe)
-    if not distils or not isinstance(task, FlowMapTask | ControlFlowMapTask):
+    if not isinstance(recipe, DistillingRecipe) or not isinstance(task, FlowMapTask | ControlFlowMapTask):
         return 0.0
     began = time.monotonic()
     run_teacher(task.teacher, task.recipe.distillation, recipe.seed, PartialState().device)
