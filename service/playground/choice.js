@@ -12,7 +12,6 @@ const MOST_ROWS = 10_000_000; // of a job
 export const MAX_SEED = Number.MAX_SAFE_INTEGER; // the service takes more, but JavaScript would round it
 const MOST_EACH = 20; // labels that are shown one of each by default
 const EDITED = 4; // samples that begin from a picture
-const RESAMPLED = 5; // times that each step is taken where a part is redrawn, as the service has it
 const COMPARED = 6; // images in a line …
 const MOST_COMPARED = 10; // … and where there is one of each class
 const MOST_VALUES = 12;
@@ -27,7 +26,7 @@ const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: f
 
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-const edits = (way) => way.hint === null && way.edits.includes("mask"); // may its samples begin from a picture?
+const edits = (way) => way.hint === null && way.edits.includes("mask"); // may its samples begin from any picture?
 
 /** The datasets that a view can show: {name: dataset}. */
 export function datasetsFor(catalog, view) {
@@ -48,12 +47,14 @@ export function settle(catalog, choice) {
   const dataset = datasets[name];
 
   const hint = view === "draw" ? pick(choice.hint, dataset.controls, dataset.controls.at(-1)) : null;
+  const redraws = view === "edit" && Boolean(choice.picture && choice.mask);
+  const waysThere = (asks) => waysOf(dataset, asks, hint, view, redraws);
   const unasked = { data: "label", edit: "each" }[view]; // there it is counts; here all is of one picture
-  const possible = askable(dataset, hint).filter((one) => one.asks !== unasked && waysOf(dataset, one.asks, hint, view).length);
+  const possible = askable(dataset, hint).filter((one) => one.asks !== unasked && waysThere(one.asks).length);
   const first = hint || view === "edit" ? possible[0] : (possible.find((one) => one.asks === "each") ?? possible[0]);
   const { asks, label } =
     possible.find((one) => one.asks === choice.asks && (one.asks !== "label" || one.label === choice.label)) ?? first;
-  const ways = waysOf(dataset, asks, hint, view);
+  const ways = waysThere(asks);
   const guidances = guidancesOf(ways);
   const guidance = pick(choice.guidance, guidances, guidances[0]);
   const guided = ways.filter((way) => way.guidance === guidance);
@@ -84,8 +85,6 @@ export function settle(catalog, choice) {
   const n = whole(choice.n, 1, dataset.max_n, usualN(view, dataset, asks));
   const seed = whole(choice.seed, 0, MAX_SEED, null) ?? drawnSeed();
   const variance = options.variance ? pick(choice.variance, model.variances, advised.variance) : null;
-  const redraws = view === "edit" && Boolean(choice.picture && choice.mask);
-  const told = redraws && guidance !== "auto" && model.controlnets.some(({ kind }) => kind === "inpainting"); // what is kept
   const walks = view === "generate" && way.edits.includes("seed_to");
   const compared = (field, chosen) => field
     && (named[field] ?? values(field, chosen, { guidance, model, seed, n, asks, kind: dataset.kind, grid: by !== null }));
@@ -114,8 +113,8 @@ export function settle(catalog, choice) {
     picture: view === "edit" ? choice.picture : undefined,
     mask: redraws ? choice.mask : undefined,
     strength: view === "edit" ? within(choice.strength, 0, 1, redraws ? 1 : 0.5) : null,
-    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, told ? 1 : RESAMPLED) : null,
-    controlled: Boolean(hint) || told, // does a ControlNet take part?
+    resample: redraws && variance !== "learned" ? whole(choice.resample, 1, 20, advised.resample) : null,
+    controlled: way.hint !== null, // does a ControlNet take part?
     hint,
     hint_scale: hint && within(choice.hint_scale, 0, 2, advised.control_scale),
     drawing: hint ? choice.drawing : undefined,
@@ -136,7 +135,14 @@ export function settle(catalog, choice) {
   };
 }
 
-const waysOf = (dataset, asks, hint, view) => waysTo(dataset, asks, hint).filter((way) => view !== "edit" || edits(way));
+/** redraws: those that follow what the mask keeps come first, and take the place of those that do not. */
+function waysOf(dataset, asks, hint, view, redraws) {
+  const ways = waysTo(dataset, asks, hint).filter((way) => view !== "edit" || edits(way));
+  if (!redraws) return ways;
+  const following = waysTo(dataset, asks, "inpainting");
+  const alike = (way) => (other) => other.guidance === way.guidance && other.model === way.model;
+  return [...following, ...ways.filter((way) => !following.some(alike(way)))];
+}
 
 function usualN(view, dataset, asks) {
   if (dataset.kind === "points") return dataset.default_n;
@@ -220,8 +226,6 @@ export function asRequest(settled) {
   if (settled.seed_to !== null) Object.assign(body, { seed_to: settled.seed_to, mix: Array(settled.n).fill(settled.mix) });
   if (settled.picture) body.init = { image: settled.picture, strength: settled.strength };
   if (settled.mask) body.mask = { image: settled.mask };
-  // What is kept is guided as its ControlNet's card advises: the way to ask for nothing knows of no mask.
-  if (settled.mask && settled.controlled && settled.asks === "nothing") delete body.guidance;
   if (settled.drawing) {
     body.control = { kind: settled.hint, image: settled.drawing, scale: settled.hint_scale, preprocess: false };
   }

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from model.conditions import CONTROL_KINDS, ControlKind
+from model.conditions import CONTROL_KINDS, HINT_KINDS, ControlKind, HintKind
 from service.checkpoints.catalog import Catalog
 from service.engine.served_model import Served
 from service.http.problems import Problem
@@ -25,12 +25,18 @@ GUIDANCE: tuple[GuidanceMethod, ...] = ("classifier-free", "classifier", "clip",
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """What a request conditions its samples on, what it may begin from, and how one sample of it is resolved."""
+    """What a request conditions its samples on, what it may begin from, and how one sample of it is resolved.
+
+    hint      "inpainting" where the samples follow what a mask keeps
+    edits     of such a way only "mask", which it has in any case
+    resample  how often each step is taken, unless the request says so, where a mask keeps a part; None if none may
+    """
 
     asks: Asks
-    hint: ControlKind | None
+    hint: HintKind | None
     resolved: Resolved
     edits: tuple[Edit, ...]
+    resample: int | None
 
     @property
     def named(self) -> dict[str, str]:
@@ -71,7 +77,7 @@ def _qualities(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
     students = [served for served in catalog.datasets[dataset] if served.checkpoint.config.distilled is not None]
     if not students:
         return
-    for hint in (None, *_hints(students)):
+    for hint in (None, *_controls(students)):
         for asks in get_args(Asks):
             for quality in get_args(Quality):
                 resolved = _resolved(catalog, _fields(catalog, dataset, asks, {"quality": quality, **_hinted(hint)}))
@@ -79,9 +85,14 @@ def _qualities(catalog: Catalog, dataset: str) -> Iterator[QualityWay]:
                     yield QualityWay(asks, hint, quality, _with_blank(hint, resolved))
 
 
-def _hints(served: Sequence[Served]) -> list[ControlKind]:
+def _controls(served: Sequence[Served]) -> list[ControlKind]:
     """The kinds of picture that any of them follows."""
     return [kind for kind in CONTROL_KINDS if any(kind in one.controls for one in served)]
+
+
+def _hints(served: Sequence[Served]) -> list[HintKind]:
+    """The same, and what a mask keeps."""
+    return [kind for kind in HINT_KINDS if any(kind in one.controls for one in served)]
 
 
 def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
@@ -100,17 +111,18 @@ def _ways(catalog: Catalog, dataset: str) -> Iterator[Way]:
                     yield way
 
 
-def _way(catalog: Catalog, dataset: str, asks: Asks, hint: ControlKind | None, pin: dict[str, str]) -> Way | None:
-    """None where a request is refused that asks so."""
+def _way(catalog: Catalog, dataset: str, asks: Asks, hint: HintKind | None, pin: dict[str, str]) -> Way | None:
+    """None where a request is refused that asks so, or is answered by a model that does not follow the hint."""
     fields = _fields(catalog, dataset, asks, {**pin, **_hinted(hint)})
     resolved = _resolved(catalog, fields)
-    if resolved is None:
+    if resolved is None or resolved.choice.hint != hint:
         return None
-    edits = tuple(edit for edit in get_args(Edit) if _may_begin(catalog, fields, resolved, edit))
-    return Way(asks, hint, _with_blank(hint, resolved), edits)
+    begun: dict[Edit, Resolved] = {"mask": resolved} if hint == "inpainting" else _begun(catalog, fields, resolved)
+    resample = begun["mask"].edit.resample if "mask" in begun else None
+    return Way(asks, hint, _with_blank(hint, resolved), tuple(begun), resample)
 
 
-def _with_blank(hint: ControlKind | None, resolved: Resolved) -> Resolved:
+def _with_blank(hint: HintKind | None, resolved: Resolved) -> Resolved:
     """With a blank picture for a hint: it costs as much as any other."""
     if hint is None:
         return resolved
@@ -118,8 +130,11 @@ def _with_blank(hint: ControlKind | None, resolved: Resolved) -> Resolved:
     return resolved.with_hint(Hint(hint, torch.zeros(1, height, width), resolved.choice.control_scale))
 
 
-def _hinted(hint: ControlKind | None) -> dict[str, Any]:
-    return {} if hint is None else {"control": ControlRequest(kind=hint, image="-")}  # `resolve` looks at no pixels
+def _hinted(hint: HintKind | None) -> dict[str, Any]:
+    """The fields that give the hint. `resolve` looks at no pixels."""
+    if hint == "inpainting":
+        return {"init": InitRequest(image="-"), "mask": MaskRequest(image="-")}
+    return {} if hint is None else {"control": ControlRequest(kind=hint, image="-")}
 
 
 def _fields(catalog: Catalog, dataset: str, asks: Asks, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,8 +156,8 @@ def _resolved(catalog: Catalog, fields: Mapping[str, Any]) -> Resolved | None:
         return None
 
 
-def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edit: Edit) -> bool:
-    """May a request of that way, with a sampler that suits the edit, begin so?"""
+def _begun(catalog: Catalog, fields: dict[str, Any], resolved: Resolved) -> dict[Edit, Resolved]:
+    """What a request of that way, with a sampler that suits the edit, may begin from, and how it is resolved then."""
     data, init = resolved.choice.config.data, InitRequest(image="-")
     more: Mapping[Edit, dict[str, Any]] = {
         "init": {"init": init},
@@ -152,4 +167,6 @@ def _may_begin(catalog: Catalog, fields: dict[str, Any], resolved: Resolved, edi
         "seed_to": {"seed_to": 1},
         "variations_of": {"variations_of": VariationsRequest(seed=1, amount=0.5)},
     }
-    return _resolved(catalog, fields | {"model": resolved.choice.name} | more[edit]) is not None
+    model = {"model": resolved.choice.name}
+    begun = {edit: _resolved(catalog, fields | model | fields_of) for edit, fields_of in more.items()}
+    return {edit: one for edit, one in begun.items() if one is not None}

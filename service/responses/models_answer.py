@@ -49,14 +49,19 @@ class WayDefaults(BaseModel):
     guidance_interval: list[float] | None = Field(description="Noise levels; null is all of them.")
     eta: float = Field(description="Of samplers that take it.")
     variance: Variance = Field(description="Of samplers that take it.")
-    control_scale: float | None = Field(description="`control.scale`; null without a hint.")
+    control_scale: float | None = Field(description="`control.scale`; null where no request has it.")
+    resample: int | None = Field(
+        description="Times that each step is taken where a mask keeps a part; null if none may."
+    )
 
 
 class WayAnswer(BaseModel):
     """One way to ask."""
 
     asks: Asks = Field(description="What the request conditions its samples on.")
-    hint: ControlKind | None = Field(description="The `control.kind` beside it, if any.")
+    hint: HintKind | None = Field(
+        description="The `control.kind` beside it, if any; `inpainting` where samples follow what a `mask` keeps."
+    )
     guidance: GuidanceMethod
     model: str = Field(description="The checkpoint that answers.")
     draws_labels: bool = Field(

@@ -129,10 +129,27 @@ def test_the_rows_of_a_job_follow_what_is_kept_too(folder, tmp_path):
         assert rows.tolist() == np.load(io.BytesIO(sampled.content)).tolist()
 
 
+def test_the_ways_say_how_a_mask_is_answered(client):
+    """The other model of the set knows nothing of what is kept, and a weak network leads it."""
+    dataset = client.get("/models").json()["datasets"]["mnist"]
+    ways = [way for way in dataset["ways"] if way["hint"] == "inpainting"]
+    assert {(way["asks"], way["guidance"]) for way in ways} == {
+        (asks, guidance) for asks in ("nothing", "label") for guidance in ("classifier-free", "none")
+    }
+    for way in ways:
+        label = {"label": 1} if way["asks"] == "label" else {}
+        given = ask(client, masked(n=1, **label, guidance=way["guidance"], model=way["model"]))
+        promised = {name: way["defaults"][name] for name in ("sampler", "steps", "guidance_scale", "resample")}
+        assert {name: given[name] for name in promised} == promised and promised["resample"] == 1
+        assert (way["model"], way["edits"], way["defaults"]["control_scale"]) == ("mnist-cfg", ["mask"], None)
+    usual = next(way for way in ways if way["asks"] == "nothing")
+    assert ask(client, masked(n=1))["guidance"] == usual["guidance"] == "classifier-free"
+    assert {way["defaults"]["resample"] for way in dataset["ways"] if way["guidance"] == "auto"} == {5}
+
+
 def test_it_is_no_kind_of_picture_that_a_request_may_send(client):
     dataset = client.get("/models").json()["datasets"]["mnist"]
     assert dataset["controls"] == ["canny"]
-    assert {way["hint"] for way in dataset["ways"]} == {None, "canny"}
     (model,) = [one for one in dataset["models"] if one["name"] == "mnist-cfg"]
     assert {one["kind"] for one in model["controlnets"]} == {"canny", "inpainting"}
     asked = {"dataset": "mnist", "control": {"kind": "inpainting", "image": encoded(MASK)}}

@@ -26,7 +26,7 @@ WAY = {
     "asks": "label", "hint": None, "guidance": "classifier-free", "model": "digits-cfg", "network_evaluations": 20,
     "draws_labels": False, "edits": ["init", "mask", "seed_to"],
     "defaults": {"sampler": "ddim", "steps": 10, "guidance_scale": 3.0, "eta": 0.0, "variance": "fixed-small",
-                 "control_scale": 1.0},
+                 "control_scale": 1.0, "resample": 5},
 }  # fmt: skip
 CANNY = WAY | {"hint": "canny"}
 FAST = {"model": "digits-fast", "network_evaluations": 2, "edits": ["seed_to"],
@@ -306,20 +306,33 @@ def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
     ]
 
 
-def test_a_model_that_knows_what_a_mask_keeps_takes_each_step_once_with_its_controlnet(run):
+UNGUIDED = WAY | {
+    "asks": "nothing", "guidance": "none", "network_evaluations": 10,
+    "defaults": WAY["defaults"] | {"guidance_scale": None},
+}  # fmt: skip
+KNOWN = UNGUIDED | {
+    "hint": "inpainting", "guidance": "classifier-free", "edits": ["mask"], "network_evaluations": 20,
+    "defaults": WAY["defaults"] | {"guidance_scale": 2, "resample": 1},
+}  # fmt: skip
+MASKED = [  # of an edit: guidance, its scale, resample, whether a ControlNet takes part, network evaluations
+    ({"mask": "-"}, ["classifier-free", 2, 1, True, 20]),
+    ({"mask": "-", "asks": "label", "label": "1"}, ["classifier-free", 3, 5, False, 92]),  # nothing follows it there
+    ({"mask": "-", "guidance": "none"}, ["none", None, 5, False, 46]),
+    ({}, ["none", None, None, False, 5]),
+]
+
+
+@pytest.mark.parametrize(("choice", "expected"), MASKED)
+def test_a_mask_is_shown_as_it_is_answered(run, choice, expected):
     script = """
-        const picture = "iVBORw0KGgo+/A==";
-        const edited = { view: "edit", dataset: "digits", picture, mask: picture, seed: 7 };
-        const [model] = catalog.datasets.digits.models;
-        const of = (controlnets) => {
-          model.controlnets = controlnets;
-          const settled = settle(catalog, { ...edited, resample: 1 });
-          return [asRequest(settle(catalog, edited)).resample, expectedSeconds(settled)];
-        };
-        return [of([{ kind: "sketch" }]), of([{ kind: "inpainting" }])];
+        const [choice, ways] = given;
+        catalog.datasets.digits.ways.push(...ways);
+        const settled = settle(catalog, { dataset: "digits", view: "edit", picture: "-", asks: "nothing", ...choice });
+        const { guidance, guidance_scale: scale = null, resample = null } = asRequest(settled);
+        return [guidance, scale, resample, settled.controlled, evaluations(settled)];
     """
-    (plain, alone), (told, beside) = run({"choice": "settle, asRequest", "cost": "expectedSeconds"}, script)
-    assert (plain, told) == (5, 1) and beside > alone
+    imports = {"choice": "settle, asRequest", "cost": "evaluations"}
+    assert run(imports, script, choice, [UNGUIDED, KNOWN]) == expected
 
 
 def test_between_two_seeds_all_samples_begin_from_the_same_noise(run):
