@@ -47,15 +47,16 @@ class UtilityReport:
         where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
         if difference.above_zero:
             return f"Adding generated data raised balanced accuracy by {_points(difference)} points {where}."
-        least = f"The best of {len(found)} settings changed it by {_points(difference)} points {where}."
-        return f"Adding generated data did not help. {least}"
+        best = f"in the best of {len(found)} settings, " if len(found) > 1 else ""
+        change = f"balanced accuracy changed by {_points(difference)} points {where}"
+        return f"Adding generated data did not help: {best}{change}."
 
     def _lines(self, name: str) -> Iterator[str]:
         pool, grid = self._pool, self._grid
         yield f"# Does generated data help? {pool.config.dataset}\n"
         yield f"**{self.answer()}**\n"
         yield (
-            f"`python -m training utility {name}` makes this page. The classifier, its {grid.classifier.steps} steps "
+            f"`{self._command(name)}` makes this page. The classifier, its {grid.classifier.steps} steps "
             f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm. It is tested on "
             f"{len(pool.test):,} real rows that nothing has seen. Numbers are means over {grid.choices} choices of the "
             f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
@@ -69,6 +70,21 @@ class UtilityReport:
                 yield from self._table(generator, ratio)
         yield from self._rare()
         yield from self._memorised()
+
+    def _command(self, name: str) -> str:
+        """With what a page depends on, and with other options where they are not the usual ones."""
+        grid, usual = self._grid, Grid()
+        always = {"--rows": grid.rows, "--ratio": grid.ratios, "--choices": (grid.choices,)}
+        others = {
+            "--confidence": (grid.confidence, usual.confidence),
+            "--classifier-steps": (grid.classifier.steps, usual.classifier.steps),
+            "--generator-steps": (grid.generator.steps, usual.generator.steps),
+            "--tuning-steps": (grid.generator.tuning_steps, usual.generator.tuning_steps),
+        }
+        given = [f"{option} {','.join(map(str, values))}" for option, values in always.items()]
+        given += [f"--generator {generator.name}" for generator in self._generators]
+        given += [f"{option} {value}" for option, (value, default) in others.items() if value != default]
+        return " ".join(["python -m training utility", name, *given])
 
     def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
         yield f"## {generator.name}, {ratio} generated rows for each real one\n"

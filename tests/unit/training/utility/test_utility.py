@@ -83,6 +83,8 @@ def test_samples_of_the_truth_help_and_samples_with_wrong_labels_harm(pool, tmp_
     page = report.write(tmp_path, "three").read_text()
     assert report.answer() in page and (tmp_path / "three.png").is_file()
     assert f"{100 * helped.mean:.1f} ± {100 * helped.half:.1f}" in page
+    command = "python -m training utility three --rows 2 --ratio 20 --choices "
+    assert command in page and f" --classifier-steps {CLASSIFIER.steps}`" in page and "--confidence" not in page
 
 
 def test_what_does_not_help_is_said(pool, tmp_path):
@@ -92,7 +94,7 @@ def test_what_does_not_help_is_said(pool, tmp_path):
         results.put(Cell(2, choice, "augmented"), Score((0.5,) * 3))
         results.put(Cell(2, choice, "both", "lies", 20), Score((0.5 + change,) * 3))
     assert report.answer() == (
-        "Adding generated data did not help. The best of 1 settings changed it by 1.0 ± 5.0 points at 2 labels a class "
+        "Adding generated data did not help: balanced accuracy changed by 1.0 ± 5.0 points at 2 labels a class "
         "(lies generator, 20 generated rows for each real one)."
     )
 
