@@ -20,9 +20,9 @@ const share = (value) => (value).toLocaleString(language, { style: "percent", ma
 const shown = (name, value) => (SHOWN[name] === "share" ? share(value) : number(value, 2));
 
 /** The card's measurements: [{title, settings, figures: [{name, value, sentence}]}], of the model and what guides it. */
-export function measurements({ can: { model }, guidance, hint }) {
+export function measurements({ can: { model, way }, guidance }) {
   const guides = guidance === "none" ? [] : model.guidance_models.filter((one) => one.guidance === guidance);
-  const nets = model.controlnets.filter((one) => one.kind === hint);
+  const nets = model.controlnets.filter((one) => one.kind === way.hint);
   const entries = [
     ...Object.entries(model.metrics),
     ...guides.flatMap((one) => Object.entries(one.metrics).filter(([title]) => one.guidance === "auto" || title === `guiding ${model.name}`)),

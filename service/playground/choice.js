@@ -135,13 +135,13 @@ export function settle(catalog, choice) {
   };
 }
 
-/** redraws: those that follow what the mask keeps come first, and take the place of those that do not. */
+/** redraws: ways that follow what the mask keeps take the place of those that do not, and otherwise come first. */
 function waysOf(dataset, asks, hint, view, redraws) {
   const ways = waysTo(dataset, asks, hint).filter((way) => view !== "edit" || edits(way));
   if (!redraws) return ways;
   const following = waysTo(dataset, asks, "inpainting");
-  const alike = (way) => (other) => other.guidance === way.guidance && other.model === way.model;
-  return [...following, ...ways.filter((way) => !following.some(alike(way)))];
+  const same = (way) => (other) => other.guidance === way.guidance && other.model === way.model;
+  return [...following.filter((way) => !ways.some(same(way))), ...ways.map((way) => following.find(same(way)) ?? way)];
 }
 
 function usualN(view, dataset, asks) {

@@ -3,9 +3,9 @@
 /** Network evaluations of one sample, by how the way's own defaults are counted in /models; within an interval of
  * guidance, at most so many. */
 export function evaluations(settled) {
-  const { sampler, steps, guidance, guidance_scale: scale, guidance_interval: interval, can } = settled;
+  const { sampler, steps, guidance, guidance_scale: scale, can } = settled;
   const off = guidance === "none" || isOff(guidance, scale);
-  return Math.round(plain(sampler, steps, can, settled) * (off ? 1 : interval ? 2 : ofGuidance(can)));
+  return Math.round(plain(sampler, steps, can, settled) * (off ? perStep(settled, 1) : guided(settled)));
 }
 
 /** Does guidance at this scale evaluate nothing besides the network? */
@@ -13,12 +13,11 @@ const isOff = (guidance, scale) => guidance === "auto" ? scale === 1 : scale ===
 
 /** Seconds until n samples are there on an idle device; null before the model is warmed up. */
 export function expectedSeconds(settled) {
-  const { sampler, steps, n, controlled, can } = settled;
+  const { sampler, steps, n, can } = settled;
   const { engine } = can.model;
   if (!engine) return null;
   const passes = plain(sampler, steps, can, settled);
-  const rows = (n * evaluations(settled)) / passes + (controlled ? n : 0); // a ControlNet's pass costs about as much as a network's
-  return passes * passSeconds(engine, rows);
+  return passes * passSeconds(engine, (n * evaluations(settled)) / passes);
 }
 
 /** Network evaluations without guidance. The last step always takes one; from a picture on it is a part of the steps, and
@@ -28,12 +27,16 @@ function plain(sampler, steps, { samplers }, { strength = null, resample = null 
   return samplers[sampler].evaluations_per_step * (taken - 1) * (resample ?? 1) + 1;
 }
 
-/** How many times as many evaluations guidance takes: 2, or less of a model that guides itself or within an interval. */
-function ofGuidance({ way, samplers }) {
-  const { sampler, steps, guidance_scale: scale } = way.defaults;
-  const share = way.network_evaluations / plain(sampler, steps, { samplers });
-  const off = isOff(way.guidance, scale);
-  return off ? 2 : share;
+/** Network evaluations of one step in so many halves of guidance. The ControlNet takes as many; only one where the hint
+ * is all that is asked, because the other half is without it. */
+const perStep = ({ asks, controlled }, halves) => halves + (controlled ? (asks === "nothing" ? 1 : halves) : 0);
+
+/** The same of a guided step: two halves, but fewer of a model that guides itself, or whose other network is smaller. */
+function guided(settled) {
+  const { way, samplers } = settled.can;
+  const { sampler, steps, guidance_scale: scale, guidance_interval: interval } = way.defaults;
+  if (interval || isOff(way.guidance, scale)) return perStep(settled, 2);
+  return way.network_evaluations / plain(sampler, steps, { samplers });
 }
 
 /** Seconds of one pass of so many rows: between the sizes that are timed, evenly; beyond the fastest, at its rate. */

@@ -16,8 +16,8 @@ export class Quality {
 
   /** settled: what is chosen; what was measured with just its settings comes first. */
   show(settled) {
-    const { can: { model }, sampler, steps, guidance, hint } = settled;
-    const asked = JSON.stringify([sampler, steps, guidance, hint]);
+    const { can: { model, way }, sampler, steps, guidance } = settled;
+    const asked = JSON.stringify([sampler, steps, guidance, way.hint]);
     if (model === this.model && asked === this.asked) return;
     this.asked = asked;
     const fits = ({ metrics }) => metrics.sampler === sampler && metrics.steps === steps;

@@ -228,7 +228,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
 
     has the gradient, or the weak network, that the request names;
     follows hints of the request's kind;
-    follows what a mask keeps, where nothing else is asked;
+    follows what a mask keeps, unless words are asked too;
     draws labels, where nothing is asked, or at least clusters: these samples are nearer to real ones than those of an
     unconditional model;
     is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
@@ -238,7 +238,7 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
     return (
         choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
-        asks_nothing and choice.request.mask is not None and choice.hint is None,
+        choice.request.mask is not None and choice.conditioning != "text" and choice.hint is None,
         asks_nothing and not choice.draws_labels,
         asks_nothing and not choice.draws_clusters,
         choice.config.conditioning != (None if by_gradient else choice.conditioning),

@@ -28,8 +28,9 @@ class Way:
     """What a request conditions its samples on, what it may begin from, and how one sample of it is resolved.
 
     hint      "inpainting" where the samples follow what a mask keeps
-    edits     of such a way only "mask", which it has in any case
-    resample  how often each step is taken, unless the request says so, where a mask keeps a part; None if none may
+    edits     of such a way only "mask"
+    resample  how often each step is taken where a mask keeps a part and the request does not say it; None where no mask
+              may be given
     """
 
     asks: Asks

@@ -49,9 +49,9 @@ class WayDefaults(BaseModel):
     guidance_interval: list[float] | None = Field(description="Noise levels; null is all of them.")
     eta: float = Field(description="Of samplers that take it.")
     variance: Variance = Field(description="Of samplers that take it.")
-    control_scale: float | None = Field(description="`control.scale`; null where no request has it.")
+    control_scale: float | None = Field(description="`control.scale`; null unless the request has `control`.")
     resample: int | None = Field(
-        description="Times that each step is taken where a mask keeps a part; null if none may."
+        description="How often each step is taken where a mask keeps a part; null where no mask may be given."
     )
 
 

@@ -1,7 +1,9 @@
 """A model that has learned what goes with a known part: what a mask keeps becomes a hint of it."""
 
 import io
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from model.sampling_loop import sample
 from tests.asking import ask
 from tests.integration.test_edits import COLOUR, COLOURED, GREY, MASK, encoded, pixels
 from tests.integration.test_jobs import client_of, content, finished
-from tests.tiny import IMAGES, save_tiny, tiny_autoguidance, tiny_checkpoint, tiny_control
+from tests.tiny import IMAGES, save_tiny, tiny_autoguidance, tiny_checkpoint, tiny_classifier, tiny_control
 
 GREY_BASE, COLOUR_BASE = tiny_checkpoint(IMAGES, name="mnist-cfg"), tiny_checkpoint(COLOUR)
 PLAIN = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}), "mnist-ddpm")
@@ -129,21 +131,28 @@ def test_the_rows_of_a_job_follow_what_is_kept_too(folder, tmp_path):
         assert rows.tolist() == np.load(io.BytesIO(sampled.content)).tolist()
 
 
-def test_the_ways_say_how_a_mask_is_answered(client):
-    """The other model of the set knows nothing of what is kept, and a weak network leads it."""
+def test_the_ways_say_how_a_mask_is_answered(make_client, folder, tmp_path):
+    """The other model of the set knows nothing of what is kept, and a classifier or a weak network may lead it."""
+    checkpoints = Path(shutil.copytree(folder, tmp_path / "checkpoints"))
+    classifier = tiny_classifier()
+    save_checkpoint(checkpoints / classifier.config.name, classifier.config, classifier.network)
+    client = make_client(checkpoints=checkpoints, precision="float32")
     dataset = client.get("/models").json()["datasets"]["mnist"]
     ways = [way for way in dataset["ways"] if way["hint"] == "inpainting"]
     assert {(way["asks"], way["guidance"]) for way in ways} == {
-        (asks, guidance) for asks in ("nothing", "label") for guidance in ("classifier-free", "none")
-    }
+        ("nothing", "classifier-free"), ("nothing", "none"),
+        ("label", "classifier-free"), ("label", "none"), ("label", "classifier"),
+    }  # fmt: skip
     for way in ways:
-        label = {"label": 1} if way["asks"] == "label" else {}
-        given = ask(client, masked(n=1, **label, guidance=way["guidance"], model=way["model"]))
+        asked = masked(n=1, guidance=way["guidance"], **({"label": 1} if way["asks"] == "label" else {}))
+        given = ask(client, asked)
+        assert given == ask(client, asked | {"model": "mnist-cfg"})
         promised = {name: way["defaults"][name] for name in ("sampler", "steps", "guidance_scale", "resample")}
         assert {name: given[name] for name in promised} == promised and promised["resample"] == 1
         assert (way["model"], way["edits"], way["defaults"]["control_scale"]) == ("mnist-cfg", ["mask"], None)
-    usual = next(way for way in ways if way["asks"] == "nothing")
-    assert ask(client, masked(n=1))["guidance"] == usual["guidance"] == "classifier-free"
+    for asks, more in (("nothing", {}), ("label", {"label": 1})):
+        first = next(way for way in ways if way["asks"] == asks)
+        assert ask(client, masked(n=1, **more))["guidance"] == first["guidance"] == "classifier-free"
     assert {way["defaults"]["resample"] for way in dataset["ways"] if way["guidance"] == "auto"} == {5}
 
 

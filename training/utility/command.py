@@ -28,6 +28,7 @@ from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
+USUAL = Grid()
 TIMED_STEPS = 3
 EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
@@ -36,9 +37,15 @@ def utility(
     name: Annotated[
         str, typer.Argument(help="A recipe of yours whose data are asked about, or mnist, gaussian or spiral.")
     ],
-    rows: Annotated[str, typer.Option(help="Labelled rows of each class, by commas.", metavar="N,N,…")] = "20,100",
-    ratio: Annotated[str, typer.Option(help="Generated rows for each of them, by commas.", metavar="R,R,…")] = "5",
-    choices: Annotated[int, typer.Option(min=2, help="How often other rows are chosen to be labelled.")] = 5,
+    rows: Annotated[str, typer.Option(help="Labelled rows of each class, by commas.", metavar="N,N,…")] = ",".join(
+        map(str, USUAL.rows)
+    ),
+    ratio: Annotated[str, typer.Option(help="Generated rows for each of them, by commas.", metavar="R,R,…")] = ",".join(
+        map(str, USUAL.ratios)
+    ),
+    choices: Annotated[
+        int, typer.Option(min=2, help="How often other rows are chosen to be labelled.")
+    ] = USUAL.choices,
     generator: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,10 +56,12 @@ def utility(
     ] = None,
     confidence: Annotated[
         float, typer.Option(min=0, max=0.99, help="Draw samples again that are read as asked with less probability.")
-    ] = 0.0,
-    classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = 1_000,
-    generator_steps: Annotated[int, typer.Option(min=2, help="Steps of each generator.")] = 1_000,
-    tuning_steps: Annotated[int, typer.Option(min=2, help="Steps of a semi generator with labels.")] = 300,
+    ] = USUAL.confidence,
+    classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = USUAL.classifier.steps,
+    generator_steps: Annotated[int, typer.Option(min=2, help="Steps of each generator.")] = USUAL.generator.steps,
+    tuning_steps: Annotated[
+        int, typer.Option(min=2, help="Steps of a semi generator with labels.")
+    ] = USUAL.generator.tuning_steps,
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
     reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = Path("reports/utility"),

@@ -72,7 +72,7 @@ class UtilityReport:
         yield from self._memorised()
 
     def _command(self, name: str) -> str:
-        """With what a page depends on, and with other options where they are not the usual ones."""
+        """Rows, ratios, choices and generators always; other options where they are not the defaults."""
         grid, usual = self._grid, Grid()
         always = {"--rows": grid.rows, "--ratio": grid.ratios, "--choices": (grid.choices,)}
         others = {
