@@ -33,6 +33,10 @@ TIMED_STEPS = 3
 EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
 
+def _text(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
 def utility(
     name: Annotated[
         str, typer.Argument(help="A recipe of yours whose data are asked about, or mnist, gaussian or spiral.")
