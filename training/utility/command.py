@@ -41,11 +41,11 @@ def utility(
     name: Annotated[
         str, typer.Argument(help="A recipe of yours whose data are asked about, or mnist, gaussian or spiral.")
     ],
-    rows: Annotated[str, typer.Option(help="Labelled rows of each class, by commas.", metavar="N,N,…")] = ",".join(
-        map(str, USUAL.rows)
+    rows: Annotated[str, typer.Option(help="Labelled rows of each class, by commas.", metavar="N,N,…")] = _text(
+        USUAL.rows
     ),
-    ratio: Annotated[str, typer.Option(help="Generated rows for each of them, by commas.", metavar="R,R,…")] = ",".join(
-        map(str, USUAL.ratios)
+    ratio: Annotated[str, typer.Option(help="Generated rows for each of them, by commas.", metavar="R,R,…")] = _text(
+        USUAL.ratios
     ),
     choices: Annotated[
         int, typer.Option(min=2, help="How often other rows are chosen to be labelled.")
