@@ -23,7 +23,7 @@ from training.utility.arms import ARMS
 from training.utility.augmentation import classical_augmentation
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Experiment, Grid
-from training.utility.generator import SAMPLING, Closed, Generator, Semi, Shipped, train_denoiser
+from training.utility.generator import ROUNDS, SAMPLING, Closed, Generator, Semi, Shipped, train_denoiser
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
@@ -158,7 +158,8 @@ def _estimate(missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Seque
     steps, samples = 0, 0
     for generator in generators:
         taught = {(cell.rows, cell.choice) for cell in missing if cell.generator == generator.name}
-        samples += sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
+        rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
+        samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
         steps += len(taught) * (grid.generator.steps if generator.name == "closed" else 0)
         if generator.name == "semi":
             steps += grid.generator.steps + len(taught) * grid.generator.tuning_steps
