@@ -12,13 +12,15 @@ from training.utility.classifier import Draw
 
 @dataclass(frozen=True)
 class Arm:
-    """title: in tables; real, augmented, generated: what it has; more: twice as many real rows of each class"""
+    """title: in tables; real, augmented, generated: what it has; more: twice as many real rows of each class;
+    unlabelled: all other rows too, without their labels"""
 
     title: str
     real: bool = True
     augmented: bool = False
     generated: bool = False
     more: bool = False
+    unlabelled: bool = False
 
 
 ARMS = {
@@ -27,9 +29,11 @@ ARMS = {
     "generated": Arm("real and generated", generated=True),
     "both": Arm("both", augmented=True, generated=True),
     "only": Arm("generated only", real=False, generated=True),
+    "unlabelled": Arm("real and unlabelled, augmented", augmented=True, unlabelled=True),
     "more": Arm("twice the real, augmented", augmented=True, more=True),
 }
 REFERENCE, JUDGED = "augmented", "both"  # their paired difference is the answer
+LABELLER = "unlabelled"  # the arm whose classifier labels the other rows
 
 
 def draw_of(arm: Arm, real: Examples, generated: Examples | None, augment: Augment) -> Draw:

@@ -65,28 +65,47 @@ def build_classifier(data: DataConfig, options: ClassifierOptions) -> nn.Module:
 def train_classifier(
     draw: Draw, validation: Examples, data: DataConfig, options: ClassifierOptions, seed: int
 ) -> nn.Module:
-    """The network as it was where it read the validation rows best, by balanced accuracy; of equals the first.
-
-    Every call takes `options.steps` steps, and equal seeds begin with equal weights.
-    """
-    generator = torch.Generator().manual_seed(seed)
+    """A new network, taught with the rows that `draw` gives. Equal seeds begin with equal weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_classifier(data, options).to(memory_format=torch.channels_last)
+
+    def loss_of(generator: torch.Generator) -> Tensor:
+        rows, labels = draw(options.batch_size, generator)
+        return F.cross_entropy(network(data.standardise(rows)), labels)
+
+    return taught(network, loss_of, validation, data, options, seed)
+
+
+def taught(
+    network: nn.Module,
+    loss_of: Callable[[torch.Generator], Tensor],
+    validation: Examples,
+    data: DataConfig,
+    options: ClassifierOptions,
+    seed: int,
+) -> nn.Module:
+    """The network as it was where it read the validation rows best, by balanced accuracy; of equals the first.
+
+    Every call takes `options.steps` steps; the weights before the first count too.
+
+    loss_of  generator → the loss of a batch, by this network
+    """
+    generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
-    best, weights = -1.0, copy.deepcopy(network.state_dict())
-    for step in range(1, options.steps + 1):
-        rows, labels = draw(options.batch_size, generator)
-        optimiser.zero_grad()
-        loss = F.cross_entropy(network(data.standardise(rows)), labels)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-        optimiser.step()
-        schedule.step()
+    best = -1.0
+    weights: dict[str, Tensor] = {}
+    for step in range(options.steps + 1):
         if step % options.check_every == 0 or step == options.steps:
             accuracy = score(network, data, validation).balanced_accuracy
             if accuracy > best:
                 best, weights = accuracy, copy.deepcopy(network.state_dict())
+        if step < options.steps:
+            optimiser.zero_grad()
+            loss_of(generator).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            optimiser.step()
+            schedule.step()
     network.load_state_dict(weights)
     return network.eval()
 

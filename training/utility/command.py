@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
+from training.data.augment import Augment
 from training.data.data_section import BUILT_IN, section_of
 from training.data.training_set import DataError, FiniteSet, TrainingSet, unchanged
 from training.disk import need_writable
@@ -24,6 +25,7 @@ from training.utility.augmentation import classical_augmentation
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Experiment, Grid
 from training.utility.generator import ROUNDS, SAMPLING, Closed, Generator, Semi, Shipped, train_denoiser
+from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
@@ -89,7 +91,9 @@ def utility(
     missing, report = experiment.missing, UtilityReport(grid, pool, generators, results)
     if missing:
         console = Console()
-        console.print(f"{len(missing):,} classifiers to train; about {_estimate(missing, grid, pool, generators)}")
+        console.print(
+            f"{len(missing):,} classifiers to train; about {_estimate(missing, grid, pool, generators, augment)}"
+        )
         with _progress(console) as progress:
             task = progress.add_task(name, total=len(missing))
 
@@ -142,16 +146,23 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return numbers
 
 
-def _estimate(missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Sequence[Generator]) -> str:
+def _estimate(
+    missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Sequence[Generator], augment: Augment
+) -> str:
     """How long the missing cells take, by a few steps of each kind."""
     few = pool.train.some(grid.generator.batch_size)
 
     def draw(rows: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         return few.rows[:rows].float(), few.labels[:rows]
 
+    timed = replace(grid.classifier, steps=TIMED_STEPS)
     start = time.monotonic()
-    train_classifier(draw, few, pool.config, replace(grid.classifier, steps=TIMED_STEPS), seed=0)
+    network = train_classifier(draw, few, pool.config, timed, seed=0)
     of_classifier = (time.monotonic() - start) / TIMED_STEPS * grid.classifier.steps
+    start = time.monotonic()
+    teach_labeller(network, draw, few.rows, augment, few, pool.config, timed, seed=0)
+    of_labeller = (time.monotonic() - start) / TIMED_STEPS * grid.classifier.steps
+    labellers = sum(ARMS[cell.arm].unlabelled for cell in missing)
     start = time.monotonic()
     train_denoiser(few, pool.config, grid.generator, TIMED_STEPS, seed=0)
     of_step = (time.monotonic() - start) / TIMED_STEPS
@@ -164,7 +175,8 @@ def _estimate(missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Seque
         if generator.name == "semi":
             steps += grid.generator.steps + len(taught) * grid.generator.tuning_steps
     evaluation = of_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
-    seconds = len(missing) * of_classifier + steps * of_step + samples * EVALUATIONS * evaluation
+    classifiers = (len(missing) - labellers) * of_classifier + labellers * of_labeller
+    seconds = classifiers + steps * of_step + samples * EVALUATIONS * evaluation
     return f"{max(1, round(seconds / 60)):,} min"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,9 +12,18 @@ from model.nearest import nearest
 from training.data.augment import Augment
 from training.data.training_set import DataError, Examples
 from training.metrics.memorisation import NEAR
-from training.utility.arms import ARMS, draw_of
-from training.utility.classifier import DIGITS, ClassifierOptions, Score, probabilities, score, train_classifier
+from training.utility.arms import ARMS, LABELLER, REFERENCE, draw_of
+from training.utility.classifier import (
+    DIGITS,
+    ClassifierOptions,
+    Draw,
+    Score,
+    probabilities,
+    score,
+    train_classifier,
+)
 from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
+from training.utility.labeller import SURE, UNLABELLED, teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell, Nearness, Results, Taught
 
@@ -35,24 +45,29 @@ class Grid:
     classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
 
-    def cells(self, pool: Pool, generators: Sequence[str]) -> Iterator[Cell]:
-        """Twice the real rows only where every class has so many."""
+    def cells(self, pool: Pool, generators: Sequence[Generator]) -> Iterator[Cell]:
+        """Twice the real rows only where every class has so many; unlabelled rows where a generator sees them too."""
         fewest, _ = pool.fewest()
+        sees_all = any(generator.sees_all for generator in generators)
         for rows in self.rows:
+            possible = {"more": 2 * rows <= fewest, "unlabelled": sees_all}
             for choice in range(self.choices):
                 for name, arm in ARMS.items():
-                    if not arm.generated and (not arm.more or 2 * rows <= fewest):
+                    if not arm.generated and possible.get(name, True):
                         yield Cell(rows, choice, name)
                 for generator in generators:
                     for ratio in self.ratios:
-                        yield from (
-                            Cell(rows, choice, name, generator, ratio) for name, arm in ARMS.items() if arm.generated
-                        )
+                        for name, arm in ARMS.items():
+                            if arm.generated:
+                                yield Cell(rows, choice, name, generator.name, ratio)
 
     def identity(self, pool: Pool) -> dict[str, Any]:
         """What results depend on besides their cells."""
         options = asdict(self)
-        return {"data": pool.fingerprint} | {key: options[key] for key in ("confidence", "classifier", "generator")}
+        labeller = {"unlabelled": UNLABELLED, "sure": SURE}
+        return {"data": pool.fingerprint, "labeller": labeller} | {
+            key: options[key] for key in ("confidence", "classifier", "generator")
+        }
 
 
 def check(grid: Grid, pool: Pool) -> None:
@@ -76,7 +91,7 @@ class Experiment:
     @property
     def missing(self) -> list[Cell]:
         """The cells that are not measured yet."""
-        cells = self._grid.cells(self._pool, list(self._generators))
+        cells = self._grid.cells(self._pool, list(self._generators.values()))
         return [cell for cell in cells if cell not in self._results.cells]
 
     def run(self, done: Callable[[Cell], object] = lambda cell: None) -> None:
@@ -90,24 +105,27 @@ class Experiment:
                     done(cell)
 
     def _of_choice(self, rows: int, choice: int, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Score]]:
-        pool, reader = self._pool, None
-        chosen = pool.chosen(rows, choice)
+        pool, chosen = self._pool, self._pool.chosen(rows, choice)
+
+        @cache
+        def of_arm(arm: str) -> nn.Module:
+            """The classifier of an arm without generated rows."""
+            if ARMS[arm].unlabelled:
+                return self._taught_on(of_arm(REFERENCE), arm, chosen, choice)
+            return self._trained(arm, pool.chosen(2 * rows, choice) if ARMS[arm].more else chosen, None, choice)
+
         for cell in cells:
             if not cell.generator:
-                number = 2 * rows if ARMS[cell.arm].more else rows
-                network = self._trained(cell, pool.chosen(number, choice), None)
-                reader = network if cell.arm == "augmented" else reader
-                yield cell, score(network, pool.config, pool.test)
+                yield cell, score(of_arm(cell.arm), pool.config, pool.test)
         for name in {cell.generator: None for cell in cells if cell.generator}:
-            if reader is None:
-                reader = self._trained(Cell(rows, choice, "augmented"), chosen, None)
+            reader = of_arm(LABELLER if self._generators[name].sees_all else REFERENCE)
             known = Known(pool, chosen, SEEDS_APART * (choice + 1), self._reader(reader))
             most = max(cell.ratio for cell in cells if cell.generator == name)
             generated = self._generated(known, name, rows, choice, most)
             for cell in cells:
                 if cell.generator == name:
-                    network = self._trained(cell, chosen, _first(generated, rows * cell.ratio, pool.classes))
-                    yield cell, score(network, pool.config, pool.test)
+                    part = _first(generated, rows * cell.ratio, pool.classes)
+                    yield cell, score(self._trained(cell.arm, chosen, part, choice), pool.config, pool.test)
 
     def _generated(self, known: Known, name: str, rows: int, choice: int, ratio: int) -> Examples:
         """Samples of a generator that the chosen rows have taught; how near they are to these is noted."""
@@ -116,11 +134,17 @@ class Experiment:
         self._results.put_nearness(Taught(rows, choice, name), _nearness(generated, known))
         return generated
 
-    def _trained(self, cell: Cell, chosen: Tensor, generated: Examples | None) -> nn.Module:
-        pool = self._pool
-        real = Examples(pool.train.rows[chosen], pool.train.labels[chosen])
-        draw = draw_of(ARMS[cell.arm], real, generated, self._augment)
-        return train_classifier(draw, pool.validation, pool.config, self._grid.classifier, seed=cell.choice)
+    def _trained(self, arm: str, chosen: Tensor, generated: Examples | None, seed: int) -> nn.Module:
+        pool, draw = self._pool, self._draw(arm, chosen, generated)
+        return train_classifier(draw, pool.validation, pool.config, self._grid.classifier, seed)
+
+    def _taught_on(self, reader: nn.Module, arm: str, chosen: Tensor, seed: int) -> nn.Module:
+        pool, draw, options = self._pool, self._draw(arm, chosen, None), self._grid.classifier
+        return teach_labeller(reader, draw, pool.seen, self._augment, pool.validation, pool.config, options, seed)
+
+    def _draw(self, arm: str, chosen: Tensor, generated: Examples | None) -> Draw:
+        real = Examples(self._pool.train.rows[chosen], self._pool.train.labels[chosen])
+        return draw_of(ARMS[arm], real, generated, self._augment)
 
     def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda rows: probabilities(network, self._pool.config, rows)

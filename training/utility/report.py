@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from training.plotting import plt
-from training.utility.arms import ARMS, JUDGED, REFERENCE
+from training.utility.arms import ARMS, JUDGED, LABELLER, REFERENCE
 from training.utility.classifier import Score
 from training.utility.experiment import Grid
 from training.utility.generator import Generator
@@ -15,7 +15,14 @@ from training.utility.pool import Pool
 from training.utility.results import Cell, Results
 
 RAREST = 3  # classes whose recalls are shown
-COLOURS = {"real": "0.6", "augmented": "black", "generated": "tab:cyan", "both": "tab:blue", "only": "tab:orange"}
+COLOURS = {
+    "real": "0.6",
+    "augmented": "black",
+    "unlabelled": "tab:green",
+    "generated": "tab:cyan",
+    "both": "tab:blue",
+    "only": "tab:orange",
+}
 
 
 class UtilityReport:
@@ -45,11 +52,13 @@ class UtilityReport:
             return "Nothing has been measured yet."
         difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
         where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
+        rival = self._difference(generator.name, ratio, rows, judged=LABELLER) if generator.sees_all else None
+        alone = f" Without a generator, the unlabelled rows changed it by {_points(rival)} points." if rival else ""
         if difference.above_zero:
-            return f"Adding generated data raised balanced accuracy by {_points(difference)} points {where}."
+            return f"Adding generated data raised balanced accuracy by {_points(difference)} points {where}.{alone}"
         best = f"in the best of {len(found)} settings, " if len(found) > 1 else ""
         change = f"balanced accuracy changed by {_points(difference)} points {where}"
-        return f"Adding generated data did not help: {best}{change}."
+        return f"Adding generated data did not help: {best}{change}.{alone}"
 
     def _lines(self, name: str) -> Iterator[str]:
         pool, grid = self._pool, self._grid
@@ -62,6 +71,11 @@ class UtilityReport:
             f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
             f"lies above 0 by chance."
         )
+        if any(generator.sees_all for generator in self._generators):
+            yield (
+                f"\n*{ARMS[LABELLER].title}* has no generator: the other rows, without their labels, teach the augmented "
+                f"classifier for {grid.classifier.steps} steps more (FixMatch). It labels them for the generator."
+            )
         if grid.confidence:
             yield f"\nSamples are kept that the classifier reads as asked with a probability of {grid.confidence:g}."
         yield f"\n![balanced accuracy]({name}.png)\n"
@@ -170,9 +184,11 @@ class UtilityReport:
         found = [one.balanced_accuracy for one in self._scores(rows, arm, generator, ratio).values()]
         return float(np.mean(found)) if found else None
 
-    def _difference(self, generator: str, ratio: int, rows: int, label: int | None = None) -> Difference | None:
-        """Of balanced accuracies, or of the recalls of a class."""
-        ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (JUDGED, REFERENCE))
+    def _difference(
+        self, generator: str, ratio: int, rows: int, label: int | None = None, judged: str = JUDGED
+    ) -> Difference | None:
+        """Of balanced accuracies, or of the recalls of a class: an arm's less the reference's."""
+        ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (judged, REFERENCE))
 
         def value(score: Score) -> float:
             return score.balanced_accuracy if label is None else score.recalls[label]

@@ -47,6 +47,7 @@ def pool() -> Pool:
 
 class Stub:
     said = "a stub"
+    sees_all = False
 
     def __init__(self, name: str, sampler: Sampler):
         self.name, self._sampler, self.taught_times = name, sampler, 0
@@ -241,7 +242,7 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     page = (tmp_path / "reports" / "utility" / "own.md").read_text()
     assert "area under the ROC curve" in page and "## semi, 1 generated rows for each real one" in page
     kept = json.loads((tmp_path / "reports" / "utility" / "own.json").read_text())
-    assert len(kept["cells"]) == 2 * (3 + 2 * 3)
+    assert len(kept["cells"]) == 2 * (4 + 2 * 3)
     again = CliRunner().invoke(app, ask)
     assert "classifiers to train" not in again.output and again.exit_code == 0
     for wrong in ("0", "a,b"):
