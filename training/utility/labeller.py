@@ -44,8 +44,8 @@ def teach_labeller(
             sure, read = network(data.standardise(plain)).softmax(1).max(1)
         logits = network(data.standardise(torch.cat([labelled, augment(plain, generator)])))
         of_labelled, of_others = logits[: len(labels)], logits[len(labels) :]
-        consistent = F.cross_entropy(of_others, read, reduction="none")
-        supervised: Tensor = F.cross_entropy(of_labelled, labels)
-        return supervised + (consistent * (sure > SURE)).mean()
+        consistent = F.cross_entropy(of_others, read, reduction="none")[sure > SURE].sum() / len(read)
+        loss: Tensor = F.cross_entropy(of_labelled, labels) + consistent
+        return loss
 
     return taught(network, loss_of, validation, data, options, seed)

@@ -73,8 +73,9 @@ class UtilityReport:
         )
         if any(generator.sees_all for generator in self._generators):
             yield (
-                f"\n*{ARMS[LABELLER].title}* has no generator: the other rows, without their labels, teach the augmented "
-                f"classifier for {grid.classifier.steps} steps more (FixMatch). It labels them for the generator."
+                f"\n*{ARMS[LABELLER].title}* has no generator: the other rows, without their labels, teach the "
+                f"augmented classifier for {grid.classifier.steps} steps more (FixMatch). It labels them for the "
+                f"generator."
             )
         if grid.confidence:
             yield f"\nSamples are kept that the classifier reads as asked with a probability of {grid.confidence:g}."

@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from model.data import DataConfig
 from tests.folders import make_folder, make_table
 from training.__main__ import app
+from training.data.augment import Augment, point_augmentation
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.experiment import Experiment, Grid
 from training.utility.generator import Known, Sampler, generated_rows
+from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
@@ -172,6 +174,33 @@ def test_unlabelled_rows_are_seen_with_the_labels_that_they_are_read_as(pool):
     assert torch.equal(seen.labels[: len(pool.train)][known.chosen], pool.train.labels[known.chosen])
     assert (seen.labels[-30:] == torch.cdist(further, MEANS).argmin(1)).all()
     assert replace(pool, unlabelled=further).fingerprint != pool.fingerprint
+
+
+def test_unlabelled_rows_teach_the_labeller(pool):
+    """Mean gain over four choices of two labels a class; each of them gains."""
+    noise = point_augmentation(torch.full((DIMENSIONS,), 0.6))
+    gains = [labelled - read for read, labelled in (readings(pool, noise, pool.seen, seed) for seed in range(4))]
+    assert min(gains) > 0.01 and sum(gains) / 4 > 0.04
+
+
+def test_where_the_other_rows_mislead_the_labeller_reads_as_the_classifier_did(pool):
+    def into_the_next_class(points: Tensor, generator: torch.Generator) -> Tensor:
+        return points + (MEANS[1] - MEANS[0])
+
+    read, labelled = readings(pool, into_the_next_class, pool.seen, 0)
+    assert read == labelled
+
+
+def readings(pool: Pool, augment: Augment, rows: Tensor, seed: int) -> tuple[float, float]:
+    """Balanced accuracy of a classifier that two rows of each class have taught, and of its labeller."""
+    chosen, options = pool.chosen(2, seed), replace(CLASSIFIER, steps=200)
+    real = Examples(pool.train.rows[chosen], pool.train.labels[chosen])
+    draw = draw_of(ARMS["augmented"], real, None, point_augmentation(torch.full((DIMENSIONS,), 0.6)))
+    reader = train_classifier(draw, pool.validation, CONFIG, options, seed)
+    before = score(reader, CONFIG, pool.test).balanced_accuracy
+    labeller = teach_labeller(reader, draw, rows, augment, pool.validation, CONFIG, options, seed)
+    assert score(reader, CONFIG, pool.test).balanced_accuracy == before
+    return before, score(labeller, CONFIG, pool.test).balanced_accuracy
 
 
 def test_paired_intervals_are_students(pool):
