@@ -13,7 +13,7 @@ from training.utility.classifier import Draw
 @dataclass(frozen=True)
 class Arm:
     """title: in tables; real, augmented, generated: what it has; more: twice as many real rows of each class;
-    unlabelled: all other rows too, without their labels"""
+    unlabelled: all rows too, without their labels"""
 
     title: str
     real: bool = True

@@ -74,10 +74,10 @@ def train_classifier(
         rows, labels = draw(options.batch_size, generator)
         return F.cross_entropy(network(data.standardise(rows)), labels)
 
-    return taught(network, loss_of, validation, data, options, seed)
+    return train(network, loss_of, validation, data, options, seed)
 
 
-def taught(
+def train(
     network: nn.Module,
     loss_of: Callable[[torch.Generator], Tensor],
     validation: Examples,
@@ -87,25 +87,24 @@ def taught(
 ) -> nn.Module:
     """The network as it was where it read the validation rows best, by balanced accuracy; of equals the first.
 
-    Every call takes `options.steps` steps; the weights before the first count too.
+    Every call takes `options.steps` steps. The weights before the first count too: there it never
+    gets worse.
 
     loss_of  generator → the loss of a batch, by this network
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
-    best = -1.0
-    weights: dict[str, Tensor] = {}
-    for step in range(options.steps + 1):
+    best, weights = score(network, data, validation).balanced_accuracy, copy.deepcopy(network.state_dict())
+    for step in range(1, options.steps + 1):
+        optimiser.zero_grad()
+        loss_of(generator).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        optimiser.step()
+        schedule.step()
         if step % options.check_every == 0 or step == options.steps:
             accuracy = score(network, data, validation).balanced_accuracy
             if accuracy > best:
                 best, weights = accuracy, copy.deepcopy(network.state_dict())
-        if step < options.steps:
-            optimiser.zero_grad()
-            loss_of(generator).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-            optimiser.step()
-            schedule.step()
     network.load_state_dict(weights)
     return network.eval()
 

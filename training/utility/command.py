@@ -1,12 +1,10 @@
 """`utility`: would generated data help a classifier?"""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
-from training.data.augment import Augment
 from training.data.data_section import BUILT_IN, section_of
 from training.data.training_set import DataError, FiniteSet, TrainingSet, unchanged
 from training.disk import need_writable
@@ -22,17 +19,14 @@ from training.recipe import OWN_RECIPES, RecipeError, load_recipe
 from training.tasks.registry import find_checkpoint
 from training.utility.arms import ARMS
 from training.utility.augmentation import classical_augmentation
-from training.utility.classifier import train_classifier
+from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid
-from training.utility.generator import ROUNDS, SAMPLING, Closed, Generator, Semi, Shipped, train_denoiser
-from training.utility.labeller import teach_labeller
+from training.utility.generator import Closed, Generator, Semi, Shipped
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 USUAL = Grid()
-TIMED_STEPS = 3
-EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
 
 def _text(numbers: Sequence[int]) -> str:
@@ -91,9 +85,8 @@ def utility(
     missing, report = experiment.missing, UtilityReport(grid, pool, generators, results)
     if missing:
         console = Console()
-        console.print(
-            f"{len(missing):,} classifiers to train; about {_estimate(missing, grid, pool, generators, augment)}"
-        )
+        minutes = max(1, round(estimated_seconds(missing, grid, pool, generators, augment) / 60))
+        console.print(f"{len(missing):,} classifiers to train; about {minutes:,} min")
         with _progress(console) as progress:
             task = progress.add_task(name, total=len(missing))
 
@@ -144,40 +137,6 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     if not numbers or numbers[0] < 1:
         raise typer.BadParameter(f"{option} {text!r}: whole numbers from 1 on, by commas, for example 20,100")
     return numbers
-
-
-def _estimate(
-    missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Sequence[Generator], augment: Augment
-) -> str:
-    """How long the missing cells take, by a few steps of each kind."""
-    few = pool.train.some(grid.generator.batch_size)
-
-    def draw(rows: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return few.rows[:rows].float(), few.labels[:rows]
-
-    timed = replace(grid.classifier, steps=TIMED_STEPS)
-    start = time.monotonic()
-    network = train_classifier(draw, few, pool.config, timed, seed=0)
-    of_classifier = (time.monotonic() - start) / TIMED_STEPS * grid.classifier.steps
-    start = time.monotonic()
-    teach_labeller(network, draw, few.rows, augment, few, pool.config, timed, seed=0)
-    of_labeller = (time.monotonic() - start) / TIMED_STEPS * grid.classifier.steps
-    labellers = sum(ARMS[cell.arm].unlabelled for cell in missing)
-    start = time.monotonic()
-    train_denoiser(few, pool.config, grid.generator, TIMED_STEPS, seed=0)
-    of_step = (time.monotonic() - start) / TIMED_STEPS
-    steps, samples = 0, 0
-    for generator in generators:
-        taught = {(cell.rows, cell.choice) for cell in missing if cell.generator == generator.name}
-        rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
-        samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
-        steps += len(taught) * (grid.generator.steps if generator.name == "closed" else 0)
-        if generator.name == "semi":
-            steps += grid.generator.steps + len(taught) * grid.generator.tuning_steps
-    evaluation = of_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
-    classifiers = (len(missing) - labellers) * of_classifier + labellers * of_labeller
-    seconds = classifiers + steps * of_step + samples * EVALUATIONS * evaluation
-    return f"{max(1, round(seconds / 60)):,} min"
 
 
 def _progress(console: Console) -> Progress:

@@ -12,7 +12,7 @@ from model.nearest import nearest
 from training.data.augment import Augment
 from training.data.training_set import DataError, Examples
 from training.metrics.memorisation import NEAR
-from training.utility.arms import ARMS, LABELLER, REFERENCE, draw_of
+from training.utility.arms import ARMS, LABELLER, REFERENCE, Arm, draw_of
 from training.utility.classifier import (
     DIGITS,
     ClassifierOptions,
@@ -23,7 +23,7 @@ from training.utility.classifier import (
     train_classifier,
 )
 from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
-from training.utility.labeller import SURE, UNLABELLED, teach_labeller
+from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell, Nearness, Results, Taught
 
@@ -46,28 +46,33 @@ class Grid:
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
 
     def cells(self, pool: Pool, generators: Sequence[Generator]) -> Iterator[Cell]:
-        """Twice the real rows only where every class has so many; unlabelled rows where a generator sees them too."""
+        """Of `shown_arms`; twice the real rows only where every class has so many."""
         fewest, _ = pool.fewest()
-        sees_all = any(generator.sees_all for generator in generators)
+        arms = shown_arms(generators)
         for rows in self.rows:
-            possible = {"more": 2 * rows <= fewest, "unlabelled": sees_all}
             for choice in range(self.choices):
-                for name, arm in ARMS.items():
-                    if not arm.generated and possible.get(name, True):
+                for name, arm in arms.items():
+                    if not arm.generated and (not arm.more or 2 * rows <= fewest):
                         yield Cell(rows, choice, name)
                 for generator in generators:
                     for ratio in self.ratios:
-                        for name, arm in ARMS.items():
+                        for name, arm in arms.items():
                             if arm.generated:
                                 yield Cell(rows, choice, name, generator.name, ratio)
 
     def identity(self, pool: Pool) -> dict[str, Any]:
         """What results depend on besides their cells."""
         options = asdict(self)
-        labeller = {"unlabelled": UNLABELLED, "sure": SURE}
+        labeller = {"rows_per_labelled": ROWS_PER_LABELLED, "sure": SURE}
         return {"data": pool.fingerprint, "labeller": labeller} | {
             key: options[key] for key in ("confidence", "classifier", "generator")
         }
+
+
+def shown_arms(generators: Sequence[Generator]) -> dict[str, Arm]:
+    """The arms of an experiment with these generators: unlabelled rows are for those that need a labeller."""
+    labelled = any(generator.needs_labeller for generator in generators)
+    return {name: arm for name, arm in ARMS.items() if labelled or not arm.unlabelled}
 
 
 def check(grid: Grid, pool: Pool) -> None:
@@ -111,14 +116,14 @@ class Experiment:
         def of_arm(arm: str) -> nn.Module:
             """The classifier of an arm without generated rows."""
             if ARMS[arm].unlabelled:
-                return self._taught_on(of_arm(REFERENCE), arm, chosen, choice)
+                return self._labeller(of_arm(REFERENCE), chosen, choice)
             return self._trained(arm, pool.chosen(2 * rows, choice) if ARMS[arm].more else chosen, None, choice)
 
         for cell in cells:
             if not cell.generator:
                 yield cell, score(of_arm(cell.arm), pool.config, pool.test)
         for name in {cell.generator: None for cell in cells if cell.generator}:
-            reader = of_arm(LABELLER if self._generators[name].sees_all else REFERENCE)
+            reader = of_arm(LABELLER if self._generators[name].needs_labeller else REFERENCE)
             known = Known(pool, chosen, SEEDS_APART * (choice + 1), self._reader(reader))
             most = max(cell.ratio for cell in cells if cell.generator == name)
             generated = self._generated(known, name, rows, choice, most)
@@ -138,8 +143,8 @@ class Experiment:
         pool, draw = self._pool, self._draw(arm, chosen, generated)
         return train_classifier(draw, pool.validation, pool.config, self._grid.classifier, seed)
 
-    def _taught_on(self, reader: nn.Module, arm: str, chosen: Tensor, seed: int) -> nn.Module:
-        pool, draw, options = self._pool, self._draw(arm, chosen, None), self._grid.classifier
+    def _labeller(self, reader: nn.Module, chosen: Tensor, seed: int) -> nn.Module:
+        pool, draw, options = self._pool, self._draw(LABELLER, chosen, None), self._grid.classifier
         return teach_labeller(reader, draw, pool.seen, self._augment, pool.validation, pool.config, options, seed)
 
     def _draw(self, arm: str, chosen: Tensor, generated: Examples | None) -> Draw:

@@ -47,7 +47,7 @@ class Known:
 
     chosen  indices into `pool.train`
     reader  rows [n, …] → p(class|row) [n, classes], by the classifier that the chosen rows have taught with classical
-            augmentation; for a generator that sees all rows, by one that has learned from the others too
+            augmentation. A generator that needs a labeller has that instead.
     """
 
     pool: Pool
@@ -72,7 +72,7 @@ class Closed:
 
     name = "closed"
     said = "trained on the labelled rows alone"
-    sees_all = False
+    needs_labeller = False
 
     def __init__(self, options: GeneratorOptions):
         self._options = options
@@ -83,12 +83,12 @@ class Closed:
 
 
 class Semi:
-    """A diffusion model of all rows, most of them without a label (You 2023): the classifier's pseudo-labels tune a
-    model that was trained on the same rows without labels. That one is trained once."""
+    """A diffusion model of all rows, most of them without a label (You 2023): the labeller's pseudo-labels tune a model
+    that was trained on the same rows without labels. That one is trained once."""
 
     name = "semi"
-    said = "trained on all rows, of which the others have the labels that a classifier reads, taught by them too"
-    sees_all = True
+    said = "trained on all rows; a classifier that has learned from all of them labels those without a label"
+    needs_labeller = True
 
     def __init__(self, options: GeneratorOptions):
         self._options = options
@@ -110,7 +110,7 @@ class Shipped:
     """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen."""
 
     said = "a checkpoint that was trained with the labels of all rows: no fair rival of few labels"
-    sees_all = False
+    needs_labeller = False
 
     def __init__(self, checkpoint: DenoiserCheckpoint):
         self._checkpoint, self.name = checkpoint, checkpoint.config.name

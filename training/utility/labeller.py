@@ -1,4 +1,4 @@
-"""The classifier that labels the rows whose labels are not known: it learns from these rows too.
+"""The classifier that labels the rows whose labels are not known. It learns from these rows too.
 
 FixMatch (Sohn 2020): a row that the classifier reads surely must be read alike once it is augmented.
 """
@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from model.data import DataConfig
 from training.data.augment import Augment
 from training.data.training_set import Examples, as_floats
-from training.utility.classifier import ClassifierOptions, Draw, taught
+from training.utility.classifier import ClassifierOptions, Draw, train
 
-UNLABELLED = 2  # rows without a label for each labelled one in a batch
+ROWS_PER_LABELLED = 2  # rows of a batch that are taken without labels, for each that has one
 SURE = 0.8  # probability with which such a row must be read, or it teaches nothing
 
 
@@ -28,17 +28,18 @@ def teach_labeller(
     options: ClassifierOptions,
     seed: int,
 ) -> nn.Module:
-    """A copy of a classifier that has learned on: from labelled rows, and from rows without labels.
+    """A copy of a classifier that has learned on: from labelled rows, and from rows of which no label is used.
 
-    reader  the classifier that the labelled rows have taught; where nothing better is found, the copy reads as it does
-    draw    labelled rows, augmented
-    rows    those without labels, [n, …] in the data's own units
+    reader   the classifier that the labelled rows have taught; where nothing better is found, the copy reads as it does
+    draw     labelled rows, augmented
+    rows     [n, …] in the data's own units; they are taken without labels
+    augment  changes these rows, of which the plain form says how they are to be read
     """
-    network = copy.deepcopy(reader).train()
+    network = copy.deepcopy(reader)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         labelled, labels = draw(options.batch_size, generator)
-        index = torch.randint(len(rows), (UNLABELLED * options.batch_size,), generator=generator)
+        index = torch.randint(len(rows), (ROWS_PER_LABELLED * options.batch_size,), generator=generator)
         plain = as_floats(rows[index])
         with torch.no_grad():
             sure, read = network(data.standardise(plain)).softmax(1).max(1)
@@ -48,4 +49,4 @@ def teach_labeller(
         loss: Tensor = F.cross_entropy(of_labelled, labels) + consistent
         return loss
 
-    return taught(network, loss_of, validation, data, options, seed)
+    return train(network, loss_of, validation, data, options, seed)

@@ -8,8 +8,9 @@ import numpy as np
 from training.plotting import plt
 from training.utility.arms import ARMS, JUDGED, LABELLER, REFERENCE
 from training.utility.classifier import Score
-from training.utility.experiment import Grid
+from training.utility.experiment import Grid, shown_arms
 from training.utility.generator import Generator
+from training.utility.labeller import ROWS_PER_LABELLED
 from training.utility.paired import Difference, paired, worth
 from training.utility.pool import Pool
 from training.utility.results import Cell, Results
@@ -30,6 +31,7 @@ class UtilityReport:
 
     def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], results: Results):
         self._grid, self._pool, self._generators, self._results = grid, pool, generators, results
+        self._arms = shown_arms(generators)
 
     def write(self, folder: Path, name: str) -> Path:
         """NAME.md and NAME.png; returns the page."""
@@ -40,7 +42,10 @@ class UtilityReport:
         return page
 
     def answer(self) -> str:
-        """The plain sentence: the clearest gain of a generator that saw no other labels, else that there is none."""
+        """In plain words: the clearest gain of a generator, else that there is none.
+
+        Where a labeller was needed, also how that compares with the labeller itself.
+        """
         found = [
             (difference, rows, generator, ratio)
             for generator in self._generators
@@ -52,13 +57,16 @@ class UtilityReport:
             return "Nothing has been measured yet."
         difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
         where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
-        rival = self._difference(generator.name, ratio, rows, judged=LABELLER) if generator.sees_all else None
-        alone = f" Without a generator, the unlabelled rows changed it by {_points(rival)} points." if rival else ""
+        change = f"balanced accuracy by {_points(difference)} points {where}"
         if difference.above_zero:
-            return f"Adding generated data raised balanced accuracy by {_points(difference)} points {where}.{alone}"
-        best = f"in the best of {len(found)} settings, " if len(found) > 1 else ""
-        change = f"balanced accuracy changed by {_points(difference)} points {where}"
-        return f"Adding generated data did not help: {best}{change}.{alone}"
+            answer = f"Adding generated data raised {change}."
+        else:
+            best = f"the best of {len(found)} settings" if len(found) > 1 else "it"
+            answer = f"Adding generated data did not help: {best} changed {change}."
+        rival = self._difference(generator.name, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
+        if rival is None:
+            return answer
+        return f"{answer} Against the unlabelled rows without a generator that is {_points(rival)} points."
 
     def _lines(self, name: str) -> Iterator[str]:
         pool, grid = self._pool, self._grid
@@ -66,16 +74,17 @@ class UtilityReport:
         yield f"**{self.answer()}**\n"
         yield (
             f"`{self._command(name)}` makes this page. The classifier, its {grid.classifier.steps} steps "
-            f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm. It is tested on "
+            f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm"
+            f"{f' but *{ARMS[LABELLER].title}*' if LABELLER in self._arms else ''}. It is tested on "
             f"{len(pool.test):,} real rows that nothing has seen. Numbers are means over {grid.choices} choices of the "
             f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
             f"lies above 0 by chance."
         )
-        if any(generator.sees_all for generator in self._generators):
+        if LABELLER in self._arms:
             yield (
-                f"\n*{ARMS[LABELLER].title}* has no generator: the other rows, without their labels, teach the "
-                f"augmented classifier for {grid.classifier.steps} steps more (FixMatch). It labels them for the "
-                f"generator."
+                f"\n*{ARMS[LABELLER].title}* has no generator. All rows, without their labels, teach the augmented "
+                f"classifier for {grid.classifier.steps} steps more, {ROWS_PER_LABELLED} in a batch for each labelled "
+                f"one (FixMatch). What it reads are the labels that the semi generator learns."
             )
         if grid.confidence:
             yield f"\nSamples are kept that the classifier reads as asked with a probability of {grid.confidence:g}."
@@ -104,11 +113,11 @@ class UtilityReport:
     def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
         yield f"## {generator.name}, {ratio} generated rows for each real one\n"
         yield f"The generator: {generator.said}.\n"
-        yield f"| labels a class | {' | '.join(arm.title for arm in ARMS.values())} | both − augmented | worth |"
-        yield f"|--:|{'--:|' * (len(ARMS) + 2)}"
+        yield f"| labels a class | {' | '.join(arm.title for arm in self._arms.values())} | both − augmented | worth |"
+        yield f"|--:|{'--:|' * (len(self._arms) + 2)}"
         curve = self._curve()
         for rows in self._grid.rows:
-            means = [self._mean(rows, arm, generator.name, ratio) for arm in ARMS]
+            means = [self._mean(rows, arm, generator.name, ratio) for arm in self._arms]
             difference = self._difference(generator.name, ratio, rows)
             cells = ["–" if mean is None else f"{100 * mean:.1f}" for mean in means]
             both = self._mean(rows, JUDGED, generator.name, ratio)
@@ -124,11 +133,11 @@ class UtilityReport:
             yield from self._auc(generator, ratio)
 
     def _auc(self, generator: Generator, ratio: int) -> Iterator[str]:
-        yield f"| labels a class: area under the ROC curve | {' | '.join(arm.title for arm in ARMS.values())} |"
-        yield f"|--:|{'--:|' * len(ARMS)}"
+        yield f"| labels a class: area under the ROC curve | {' | '.join(arm.title for arm in self._arms.values())} |"
+        yield f"|--:|{'--:|' * len(self._arms)}"
         for rows in self._grid.rows:
             cells = []
-            for arm in ARMS:
+            for arm in self._arms:
                 found = self._scores(rows, arm, generator.name, ratio).values()
                 areas = [one.auc for one in found if one.auc is not None]
                 cells.append(f"{np.mean(areas):.3f}" if areas else "–")
@@ -186,10 +195,10 @@ class UtilityReport:
         return float(np.mean(found)) if found else None
 
     def _difference(
-        self, generator: str, ratio: int, rows: int, label: int | None = None, judged: str = JUDGED
+        self, generator: str, ratio: int, rows: int, label: int | None = None, reference: str = REFERENCE
     ) -> Difference | None:
-        """Of balanced accuracies, or of the recalls of a class: an arm's less the reference's."""
-        ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (judged, REFERENCE))
+        """Of balanced accuracies, or of the recalls of a class: the judged arm's less the reference's."""
+        ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (JUDGED, reference))
 
         def value(score: Score) -> float:
             return score.balanced_accuracy if label is None else score.recalls[label]
@@ -213,7 +222,7 @@ class UtilityReport:
         )
         ratio = max(self._grid.ratios)
         for axis, generator in zip(axes[0], self._generators, strict=True):
-            for arm, colour in COLOURS.items():
+            for arm, colour in COLOURS.items():  # an arm that has no cells has no line
                 points = [
                     (rows, 100 * mean)
                     for rows in self._grid.rows
