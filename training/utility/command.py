@@ -58,10 +58,12 @@ def utility(
         float, typer.Option(min=0, max=0.99, help="Draw samples again that are read as asked with less probability.")
     ] = USUAL.confidence,
     classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = USUAL.classifier.steps,
-    generator_steps: Annotated[int, typer.Option(min=2, help="Steps of each generator.")] = USUAL.generator.steps,
-    tuning_steps: Annotated[
-        int, typer.Option(min=2, help="Steps of a semi generator with labels.")
-    ] = USUAL.generator.tuning_steps,
+    generator_steps: Annotated[
+        int, typer.Option(min=2, help="Steps of each generator, on labelled rows.")
+    ] = USUAL.generator.steps,
+    pretraining_steps: Annotated[
+        int, typer.Option(min=2, help="Steps of a semi generator before, without labels.")
+    ] = USUAL.generator.pretraining_steps,
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
     reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = Path("reports/utility"),
@@ -74,7 +76,7 @@ def utility(
     grid = replace(
         grid,
         classifier=replace(grid.classifier, steps=classifier_steps),
-        generator=replace(grid.generator, steps=generator_steps, tuning_steps=tuning_steps),
+        generator=replace(grid.generator, steps=generator_steps, pretraining_steps=pretraining_steps),
     )
     data = _data(name, recipes)
     pool = pool_of(data)

@@ -12,7 +12,7 @@ from training.data.training_set import Examples, as_floats
 from training.utility.arms import ARMS, REFERENCE
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Grid
-from training.utility.generator import ROUNDS, SAMPLING, Generator, train_denoiser
+from training.utility.generator import ROUNDS, SAMPLING, Generator, Shipped, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell
@@ -50,10 +50,10 @@ def estimated_seconds(
         taught = _choices(cell for cell in missing if cell.generator == generator.name)
         rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
         samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
-        if generator.name == "closed":
+        if not isinstance(generator, Shipped):
             steps += len(taught) * grid.generator.steps
-        elif generator.name == "semi":
-            steps += grid.generator.steps + len(taught) * grid.generator.tuning_steps
+        if generator.needs_labeller:
+            steps += grid.generator.pretraining_steps
     evaluation = generator_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
     of_classifiers = grid.classifier.steps * (classifiers * classifier_step + len(labelled) * labeller_step)
     return of_classifiers + steps * generator_step + samples * EVALUATIONS * evaluation

@@ -32,10 +32,10 @@ ROUNDS = 4  # of drawing samples that are not read as asked
 
 @dataclass(frozen=True)
 class GeneratorOptions:
-    """steps: of a closed generator, and of a semi-supervised one before it has labels; tuning_steps: after that"""
+    """pretraining_steps: of a semi-supervised generator, on rows without labels; steps: of each, on labelled rows"""
 
+    pretraining_steps: int = 3_000
     steps: int = 1_000
-    tuning_steps: int = 300
     batch_size: int = 64
     learning_rate: float = 1e-3
     ema_decay: float = 0.99
@@ -99,11 +99,9 @@ class Semi:
         if self._base is None:
             rows = known.pool.seen
             unlabelled = Examples(rows, torch.full((len(rows),), NO_LABEL))
-            self._base = train_denoiser(unlabelled, data, options, options.steps, seed=0)
+            self._base = train_denoiser(unlabelled, data, options, options.pretraining_steps, seed=0)
         start = self._base.network.state_dict()
-        return sampler_of(
-            train_denoiser(known.pseudo_labelled(), data, options, options.tuning_steps, known.seed, start)
-        )
+        return sampler_of(train_denoiser(known.pseudo_labelled(), data, options, options.steps, known.seed, start))
 
 
 class Shipped:

@@ -102,8 +102,8 @@ class UtilityReport:
         others = {
             "--confidence": (grid.confidence, usual.confidence),
             "--classifier-steps": (grid.classifier.steps, usual.classifier.steps),
+            "--pretraining-steps": (grid.generator.pretraining_steps, usual.generator.pretraining_steps),
             "--generator-steps": (grid.generator.steps, usual.generator.steps),
-            "--tuning-steps": (grid.generator.tuning_steps, usual.generator.tuning_steps),
         }
         given = [f"{option} {','.join(map(str, values))}" for option, values in always.items()]
         given += [f"--generator {generator.name}" for generator in self._generators]

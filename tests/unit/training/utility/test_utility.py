@@ -303,7 +303,7 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "own.toml").write_text(recipe)
     ask = ["utility", "own", "--rows", "2", "--ratio", "1", "--choices", "2", "--classifier-steps", "2"]
-    ask += ["--generator-steps", "2", "--tuning-steps", "2"]
+    ask += ["--generator-steps", "2", "--pretraining-steps", "2"]
     result = CliRunner().invoke(app, ask)
     assert result.exit_code == 0, result.output
     assert "classifiers to train; about " in result.output
