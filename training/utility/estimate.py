@@ -17,7 +17,7 @@ from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell
 
-TIMED_STEPS = 3
+TIMED_STEPS = 10
 EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
 
