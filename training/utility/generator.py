@@ -27,6 +27,7 @@ NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "images": UNetConfig(channels=(32, 64), blocks=1),
     "points": MLPConfig(width=128, blocks=3, frequencies=64),
 }
+WARM_UP = 0.1001  # of the steps: torch divides by zero if that makes one step, as exactly a tenth does of ten
 ROUNDS = 4  # of drawing samples that are not read as asked
 
 
@@ -150,7 +151,7 @@ def train_denoiser(
     averaging = get_ema_multi_avg_fn(options.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types for it
     average = AveragedModel(network, multi_avg_fn=averaging)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
-    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=0.1)
+    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=WARM_UP)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         index = torch.randint(len(examples), (options.batch_size,), generator=generator)

@@ -21,7 +21,7 @@ from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid, shown_arms
-from training.utility.generator import Known, Sampler, generated_rows
+from training.utility.generator import GeneratorOptions, Known, Sampler, generated_rows, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
@@ -208,6 +208,13 @@ def test_unlabelled_rows_are_seen_with_the_labels_that_they_are_read_as(pool):
     assert torch.equal(seen.labels[: len(pool.train)][known.chosen], pool.train.labels[known.chosen])
     assert (seen.labels[-30:] == torch.cdist(further, MEANS).argmin(1)).all()
     assert replace(pool, unlabelled=further).fingerprint != pool.fingerprint
+
+
+@pytest.mark.parametrize("steps", [2, 10])
+def test_a_generator_may_take_few_steps(pool, steps):
+    config = CONFIG.model_copy(update={"mean": (0.0,) * DIMENSIONS, "std": (1.0,) * DIMENSIONS})
+    denoiser = train_denoiser(pool.train, config, GeneratorOptions(), steps, seed=0)
+    assert all(weights.isfinite().all() for weights in denoiser.network.parameters())
 
 
 def test_rows_without_labels_teach_the_labeller(pool):
