@@ -87,8 +87,7 @@ def train(
 ) -> nn.Module:
     """The network as it was where it read the validation rows best, by balanced accuracy; of equals the first.
 
-    Every call takes `options.steps` steps. The weights before the first count too: there it never
-    gets worse.
+    Every call takes `options.steps` steps. The weights before the first count too.
 
     loss_of  generator → the loss of a batch, by this network
     """
