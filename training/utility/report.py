@@ -218,7 +218,12 @@ class UtilityReport:
 
     def _draw(self, path: Path) -> None:
         figure, axes = plt.subplots(
-            1, len(self._generators), figsize=(5 * len(self._generators), 4), sharey=True, squeeze=False
+            1,
+            len(self._generators),
+            figsize=(5 * len(self._generators), 4.5),
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
         )
         ratio = max(self._grid.ratios)
         for axis, generator in zip(axes[0], self._generators, strict=True):
@@ -232,11 +237,11 @@ class UtilityReport:
                     axis.plot(*zip(*points, strict=True), "o-", color=colour, label=ARMS[arm].title)
             axis.set_xscale("log")
             axis.set_xticks(self._grid.rows, [str(rows) for rows in self._grid.rows], minor=False)
+            axis.minorticks_off()
             axis.set_title(f"{generator.name}, ratio {ratio}")
             axis.set_xlabel("labels a class")
         axes[0][0].set_ylabel("balanced accuracy, %")
-        axes[0][0].legend(frameon=False)
-        figure.tight_layout()
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         figure.savefig(path, dpi=110)
         plt.close(figure)
 
