@@ -37,7 +37,7 @@ def paired(differences: Sequence[float]) -> Difference:
 
 
 def worth(curve: Mapping[int, float], value: float) -> float | None:
-    """How many real rows of each class reach that value: the curve is interpolated along the logarithm of rows.
+    """The fewest real rows of each class that reach that value: the curve is interpolated along the logarithm of rows.
 
     curve  rows → accuracy with so many
 
@@ -47,4 +47,6 @@ def worth(curve: Mapping[int, float], value: float) -> float | None:
     best = np.maximum.accumulate([curve[n] for n in rows])  # chance may make more rows worse
     if value > best[-1]:
         return None
-    return float(np.exp(np.interp(value, best, np.log(rows))))
+    reached = int(np.searchsorted(best, value))
+    around = slice(max(0, reached - 1), reached + 1)
+    return float(np.exp(np.interp(value, best[around], np.log(rows[around]))))

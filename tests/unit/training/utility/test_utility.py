@@ -262,6 +262,8 @@ def test_worth_is_read_off_the_curve():
     assert worth(curve, 0.65) == pytest.approx(np.sqrt(20 * 40))
     assert worth(curve, 0.4) == pytest.approx(10)
     assert worth(curve, 0.71) is None
+    assert worth({3: 1.0, 20: 1.0}, 1.0) == pytest.approx(3)
+    assert worth({3: 0.8, 10: 0.9, 20: 0.85, 40: 0.95}, 0.9) == pytest.approx(10)
 
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
