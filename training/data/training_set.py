@@ -35,9 +35,10 @@ class Examples:
 
     def some(self, n: int) -> "Examples":
         """At most n of them, chosen as by `some_rows`."""
-        if n >= len(self):
-            return self
-        index = in_random_order(len(self))[:n]
+        return self if n >= len(self) else self.at(in_random_order(len(self))[:n])
+
+    def at(self, index: Tensor) -> "Examples":
+        """Those at these places, int64 [m], in this order."""
         names, captions = (
             tuple(texts[i] for i in index.tolist()) if texts else () for texts in (self.names, self.captions)
         )

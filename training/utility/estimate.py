@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data.augment import Augment
-from training.data.training_set import Examples, as_floats
+from training.data.training_set import as_floats
 from training.utility.arms import ARMS, REFERENCE
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Grid
@@ -25,8 +25,7 @@ def estimated_seconds(
     missing: Sequence[Cell], grid: Grid, pool: Pool, generators: Sequence[Generator], augment: Augment
 ) -> float:
     """Of a pool of which every class has a row."""
-    one = pool.chosen(1, 0)
-    of_each_class = Examples(pool.train.rows[one], pool.train.labels[one])
+    of_each_class = pool.train.at(pool.chosen(1, 0))
     few = pool.train.some(grid.generator.batch_size)
     options = replace(grid.classifier, steps=TIMED_STEPS)
 
@@ -52,7 +51,7 @@ def estimated_seconds(
         samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
         if not isinstance(generator, Shipped):
             steps += len(taught) * grid.generator.steps
-        if generator.needs_labeller:
+        if generator.needs_labeller and taught:
             steps += grid.generator.pretraining_steps
     evaluation = generator_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
     of_classifiers = grid.classifier.steps * (classifiers * classifier_step + len(labelled) * labeller_step)

@@ -148,8 +148,7 @@ class Experiment:
         return teach_labeller(reader, draw, pool.seen, self._augment, pool.validation, pool.config, options, seed)
 
     def _draw(self, arm: str, chosen: Tensor, generated: Examples | None) -> Draw:
-        real = Examples(self._pool.train.rows[chosen], self._pool.train.labels[chosen])
-        return draw_of(ARMS[arm], real, generated, self._augment)
+        return draw_of(ARMS[arm], self._pool.train.at(chosen), generated, self._augment)
 
     def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda rows: probabilities(network, self._pool.config, rows)
@@ -158,7 +157,7 @@ class Experiment:
 def _first(generated: Examples, rows: int, classes: int) -> Examples:
     """The first samples of each class, of samples that lie class by class."""
     index = torch.arange(len(generated)).view(classes, -1)[:, :rows].flatten()
-    return Examples(generated.rows[index], generated.labels[index])
+    return generated.at(index)
 
 
 def _nearness(generated: Examples, known: Known) -> Nearness:

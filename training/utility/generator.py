@@ -58,7 +58,7 @@ class Known:
 
     @property
     def labelled(self) -> Examples:
-        return Examples(self.pool.train.rows[self.chosen], self.pool.train.labels[self.chosen])
+        return self.pool.train.at(self.chosen)
 
     def pseudo_labelled(self) -> Examples:
         """All rows of the pool: the chosen with their labels, the others as the classifier reads them."""

@@ -152,7 +152,7 @@ def test_a_generator_reads_rows_by_the_labeller_only_if_it_needs_it(pool, tmp_pa
 
 def test_the_time_is_estimated_where_a_batch_lacks_a_class(pool, tmp_path):
     rare = torch.cat([torch.nonzero(pool.train.labels < 2).flatten(), torch.nonzero(pool.train.labels == 2)[:2, 0]])
-    few = replace(pool, train=Examples(pool.train.rows[rare], pool.train.labels[rare]))
+    few = replace(pool, train=pool.train.at(rare))
     assert 2 not in few.train.some(64).labels
     semi = truth(needs_labeller=True)
     run, _, _ = experiment(few, tmp_path, semi)
@@ -240,8 +240,7 @@ def test_where_rows_mislead_the_labeller_reads_as_the_classifier_did(pool):
 def readings(pool: Pool, augment: Augment, rows: Tensor, seed: int) -> tuple[float, float]:
     """Balanced accuracy of a classifier that two rows of each class have taught, and of its labeller."""
     chosen, options = pool.chosen(2, seed), replace(CLASSIFIER, steps=200)
-    real = Examples(pool.train.rows[chosen], pool.train.labels[chosen])
-    draw = draw_of(ARMS["augmented"], real, None, point_augmentation(torch.full((DIMENSIONS,), 0.6)))
+    draw = draw_of(ARMS["augmented"], pool.train.at(chosen), None, point_augmentation(torch.full((DIMENSIONS,), 0.6)))
     reader = train_classifier(draw, pool.validation, CONFIG, options, seed)
     before = score(reader, CONFIG, pool.test).balanced_accuracy
     labeller = teach_labeller(reader, draw, rows, augment, pool.validation, CONFIG, options, seed)
