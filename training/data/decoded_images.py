@@ -28,7 +28,7 @@ from training.data.split import digests, held_out
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 from training.data.unlabelled_images import known_from_held_out, read_unlabelled
 
-VERSION = 3  # of the processing: a new number makes cached pixels be processed again
+VERSION = 4  # of the processing: a new number makes cached pixels be processed again
 FEWEST = 8  # images to train on
 CHUNK = 256  # files that are decoded at a time
 NAMED = 5  # unusable files that a message names
@@ -207,8 +207,12 @@ def _held_out(
     """Which of the usable files are held out, by group where there are groups. Raises DataError."""
     if not any(file.group for file in files):
         return held_out(content, labels, share)
+    alone: dict[Path, str] = {}  # a file of no group is one of its own, named by its first page, not by where it lies
+    for file, digest in zip(files, content.tolist(), strict=True):
+        alone.setdefault(file.path, digest.decode())
+    groups = [file.group or alone[file.path] for file in files]
     try:
-        return held_out_groups([file.group for file in files], content, labels, folder.classes, share)
+        return held_out_groups(groups, content, labels, folder.classes, share)
     except GroupError as error:
         raise DataError(f"{printable(folder.root)}: {error}") from error
 

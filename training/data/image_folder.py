@@ -82,9 +82,8 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None) ->
         name, caption = printable(path.relative_to(root)), metadata.captions.get(path, "")
         pages = pages_of(path) if path.suffix.lower() in STACKS else [0]
         many = len(pages) > 1
-        own_group = groups.get(path, path.as_posix() if groups else "")  # an image of no group is one of its own
         files += [
-            ImageFile(path, f"{name}, page {page + 1}" if many else name, label, caption, own_group, page)
+            ImageFile(path, f"{name}, page {page + 1}" if many else name, label, caption, groups.get(path, ""), page)
             for page in pages
         ]
     if len(files) > len(found):

@@ -84,7 +84,7 @@ def largest_value(path: Path, page: int = 0) -> int:
     """The largest pixel of a grey image of 16 bits; 0 for any other image, and for a file that is unusable."""
     try:
         with _opened(path, page) as image:
-            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+            return int(_sixteen_bits(image).max()) if image.mode.startswith("I") else 0
     except Unusable:
         return 0
 
@@ -147,10 +147,7 @@ def _plain(image: Image.Image, white: int, sixteen: bool) -> Image.Image:
     sixteen  whether the file has 16 bits a channel
     """
     if image.mode.startswith("I"):  # 16 bits, under different names in Pillow's versions
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > SIXTEEN_BITS:
-            raise Unusable("pixels of 32 bits, whose range is unknown: convert it to 8 or 16 bits")
-        return Image.fromarray((values.astype(np.uint32) * 255 // white).clip(0, 255).astype(np.uint8))
+        return Image.fromarray((_sixteen_bits(image) * 255 // white).clip(0, 255).astype(np.uint8))
     if image.mode == "F":
         raise Unusable("floating-point pixels, whose range is unknown: convert it to 8 or 16 bits")
     if sixteen and 0 < np.asarray(image.convert("RGB")).max() < DARK:
@@ -158,6 +155,14 @@ def _plain(image: Image.Image, white: int, sixteen: bool) -> Image.Image:
     if image.has_transparency_data:
         return _on_ground(image.convert("RGBA"))
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> NDArray[np.uint32]:
+    """The pixels of a grey image of 16 or 32 bits. Raises Unusable if one needs more than 16."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > SIXTEEN_BITS:
+        raise Unusable("pixels of 32 bits, whose range is unknown: convert it to 8 or 16 bits")
+    return values.astype(np.uint32)
 
 
 def _on_ground(picture: Image.Image) -> Image.Image:

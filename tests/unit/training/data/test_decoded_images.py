@@ -250,6 +250,17 @@ def test_sixteen_bits_are_scaled_by_the_range_of_the_set_and_it_is_said(tmp_path
     )
 
 
+def test_a_file_of_32_bits_is_left_out_and_darkens_no_other(tmp_path):
+    (tmp_path / "of").mkdir()
+    for index in range(16):
+        values = np.linspace(4095, index, 64).astype(np.uint16).reshape(8, 8)
+        Image.fromarray(values).save(tmp_path / "of" / f"{index}.png")
+    Image.fromarray(np.full((8, 8), 2**20, dtype=np.int32)).save(tmp_path / "of" / "wide.tif")
+    of = images(tmp_path / "of", channels=1)
+    assert set(left_out(of)) == {"wide.tif"}
+    assert of.examples.rows.amax((1, 2, 3)).min() >= 253
+
+
 def sixteen_bit_colours(path: Path, brightest: int) -> None:
     """A PNG of 16 bits a channel, which Pillow cannot write."""
     values = np.linspace(0, brightest, 8 * 8 * 3).astype(">u2").reshape(8, 24)
@@ -569,6 +580,15 @@ def test_groups_of_metadata_or_of_names_are_held_out_whole(tmp_path):
     of = images(root, group=r"/(\d)\d*\.png")  # the first digit
     held = {name.split("/")[1][0] for name in of.held_out.names}
     assert held and not held & {name.split("/")[1][0] for name in of.examples.names}
+
+
+def test_a_moved_folder_holds_out_the_same_images_of_no_group(tmp_path):
+    root = make_folder(tmp_path / "here", {"cats": 40})
+    group = r"cats/(\d)\.png"  # ten images have one
+    here = images(root, group=group)
+    root.rename(tmp_path / "there")
+    there = images(tmp_path / "there", group=group)
+    assert here.held_out.names and here.held_out.names == there.held_out.names
 
 
 def test_groups_that_say_nothing_are_refused(tmp_path):
