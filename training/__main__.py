@@ -25,7 +25,7 @@ from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
-from training.data.training_set import DataError, FiniteSet
+from training.data.training_set import DataError
 from training.disk import need_space, need_writable
 from training.evaluate.command import (
     ChangedSettings,
@@ -44,7 +44,7 @@ from training.init.survey import left_out_lines
 from training.recipe import OWN_RECIPES, Recipe, RecipeError, load_recipe, recipe_names
 from training.reference_points import keep_reference
 from training.report.command import SECTIONS, make_report
-from training.resume import RunFolder
+from training.resume import RunFolder, sources_of
 from training.shared_folder import need_shared
 from training.tasks.registry import find_checkpoint, make_task
 from training.tracking import Tracker, tracked, tracking_accelerator
@@ -103,16 +103,15 @@ def _train(
     start_from = run.resolve_start(made.name, start_from)
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
-    own = task.data if isinstance(task.data, FiniteSet) else None
-    if own is not None:
-        run.check_data(own)
+    sources = sources_of(task, checkpoints)
+    run.check(sources)
     if accelerator.is_main_process:  # the last check is done before anything is deleted
-        for line in left_out_lines(own) if own is not None else ():
+        for line in left_out_lines(task.data.real) if task.data.real is not None else ():
             typer.echo(line)
         folder = checkpoints / made.name
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
         need_space(run.path.parent, checkpoints, task.network)
-        run.prepare(own, start_from)
+        run.prepare(sources, start_from)
     accelerator.wait_for_everyone()
     need_shared(run.path, accelerator)
     with tracked(accelerator, made, log_with):

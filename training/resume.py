@@ -1,15 +1,19 @@
 """A run's folder, runs/NAME: start a training run in it, or continue the run that it holds."""
 
 import fcntl
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.training_set import FiniteSet
+from model.checkpoints.base import WEIGHTS
 from training.recipe import RecipeError
+from training.tasks.registry import needed
+from training.tasks.task import Task
 from training.trainer import newest_state
 
 
@@ -64,27 +68,43 @@ class RunFolder:
             )
         return self._started_from.read_text() if self._started_from.is_file() else None
 
-    def check_data(self, data: FiniteSet) -> None:
-        """Raises RecipeError if a run that continues was started on other data."""
-        if self.continues and self._identity.is_file() and self._identity.read_text() != data.identity:
+    def check(self, sources: Mapping[str, str]) -> None:
+        """Raises RecipeError if a run that continues was begun with another of these, see `sources_of`."""
+        if not self.continues or not self._sources.is_file():
+            return
+        before = json.loads(self._sources.read_text())
+        changed = [name for name, digest in sources.items() if before.get(name) != digest]
+        if changed:
             raise RecipeError(
-                f"{data.config.dataset} has changed since {self.path} was begun: add --fresh to start again"
+                f"{' and '.join(changed)} {'have' if len(changed) > 1 else 'has'} changed since {self.path} was begun: "
+                f"add --fresh to start again"
             )
 
-    def prepare(self, data: FiniteSet | None, start_from: str | None) -> None:
-        """Make the folder, and write down the data and the checkpoint that the run starts from."""
+    def prepare(self, sources: Mapping[str, str], start_from: str | None) -> None:
+        """Make the folder, and write down what the run is made of, and the checkpoint that it starts from."""
+        if not self.continues:
+            self._started_from.unlink(missing_ok=True)  # of a run that was stopped before its first state
         if self.fresh:
             shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
-        if data is not None:
-            self._identity.write_text(data.identity)
+        self._sources.write_text(json.dumps(dict(sources)))
         if start_from is not None:
             self._started_from.write_text(start_from)
 
     @property
-    def _identity(self) -> Path:
-        return self.path / "data"
+    def _sources(self) -> Path:
+        return self.path / "sources.json"
 
     @property
     def _started_from(self) -> Path:
         return self.path / "started_from"
+
+
+def sources_of(task: Task, checkpoints: Path) -> dict[str, str]:
+    """A digest of each thing that a training has besides its recipe, by its name: own data, and other checkpoints."""
+    real = task.data.real
+    sources = {f"the data set {real.config.dataset}": real.identity} if real is not None and real.identity else {}
+    for folder in needed(task.recipe, checkpoints).values():
+        with (folder / WEIGHTS).open("rb") as weights:
+            sources[f"the checkpoint {folder.name}"] = hashlib.file_digest(weights, "sha256").hexdigest()
+    return sources

@@ -10,7 +10,7 @@ from model.checkpoints.training_rows import TrainingRows, save_training_rows
 from model.checkpoints.weights import CheckpointError
 from model.nearest import nearest
 from training.data import mirrored, trained_on
-from training.data.training_set import DataError, TrainingSet, finite
+from training.data.training_set import DataError, TrainingSet, learned
 from training.metrics.memorisation import CHECKED, NEAR
 from training.recipe import RecipeError
 
@@ -21,7 +21,7 @@ def training_rows_of(data: TrainingSet, *, with_mirrored: bool = False) -> Train
 
     Raises DataError if the set has no examples, or held-out rows are copies themselves.
     """
-    rows = finite(data).rows
+    rows = learned(data).rows
     if with_mirrored:
         rows = torch.cat([rows, rows.flip(-1)])
     distance = nearest(data.held_out.some(CHECKED).rows, rows, data.config).distance

@@ -23,7 +23,7 @@ class CaptionedImages:
     def __init__(self, real: FiniteSet):
         self.config = real.config
         self.examples, self.held_out = real.examples, real.held_out
-        self._real = real
+        self.real = real
         self.vocabulary = _vocabulary(real)
         self._texts: list[str] = []  # each different caption, as first written
         number: dict[tuple[str, ...], int] = {}
@@ -55,7 +55,7 @@ class CaptionedImages:
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self._indices), (rows,), generator=generator)
-        return self._real.at(self._indices[chosen], generator), self._numbers[chosen]
+        return self.real.at(self._indices[chosen], generator), self._numbers[chosen]
 
     def captions_of(self, traits: Tensor, generator: torch.Generator) -> list[Caption]:
         return [Caption(self._texts[number], (number,)) for number in traits[:, 0].tolist()]

@@ -184,7 +184,7 @@ class CaptionedDigits:
     def __init__(self, real: FiniteSet):
         self.config = real.config
         self.examples, self.held_out = real.examples, real.held_out
-        self._real = real
+        self.real = real
 
     @cached_property
     def bounds(self) -> Mapping[str, NDArray[np.float64]]:
@@ -202,8 +202,8 @@ class CaptionedDigits:
         return self._traits(self.held_out)
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.randint(len(self._real), (rows,), generator=generator)
-        return self._real.at(index, generator), self.traits[index]
+        index = torch.randint(len(self.real), (rows,), generator=generator)
+        return self.real.at(index, generator), self.traits[index]
 
     def captions_of(self, traits: Tensor, generator: torch.Generator) -> list[Caption]:
         rng = _rng(generator)

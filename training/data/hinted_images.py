@@ -41,13 +41,13 @@ class HintedImages:
                 f"{self.config.dataset}: a sketch is of light strokes on a dark ground, which its images are not: use "
                 f'the hint "canny"'
             )
-        self._real = real
+        self.real = real
         self._kind = kind
         self._augmented = real.augment is not unchanged
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.randint(len(self._real), (rows,), generator=generator)
-        images = self._real.at(index, generator)
+        index = torch.randint(len(self.real), (rows,), generator=generator)
+        images = self.real.at(index, generator)
         if self._kind == "canny":
             hints = roughly_edged(images, generator)
         elif self._kind == "inpainting":

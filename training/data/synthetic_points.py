@@ -29,6 +29,7 @@ class EndlessSet(ABC):
     """A `TrainingSet` without examples: every row is new."""
 
     examples: None = None
+    real: None = None
     config: DataConfig
     label_shares: tuple[float, ...]  # of the labels, in their order
 

@@ -60,6 +60,7 @@ class TrainingSet(Protocol):
 
     examples  the training rows before augmentation; None if rows are made afresh without end
     held_out  real rows that are never trained on, for measurements
+    real      the finite set that the rows are made of, as it is without captions or hints; None likewise
     """
 
     @property
@@ -70,6 +71,9 @@ class TrainingSet(Protocol):
 
     @property
     def held_out(self) -> Examples: ...
+
+    @property
+    def real(self) -> "FiniteSet | None": ...
 
     def draw(self, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(data [rows, *shape], labels int64 [rows]); a captioned set gives traits int64 [rows, …] instead.
@@ -84,6 +88,11 @@ def finite(data: TrainingSet) -> Examples:
     if data.examples is None:
         raise DataError(f"{data.config.dataset} has no examples: its rows are made afresh without end")
     return data.examples
+
+
+def learned(data: TrainingSet) -> Examples:
+    """What a denoiser of a finite set learns: its examples and its unlabelled rows. Raises DataError like `finite`."""
+    return finite(data if data.real is None else data.real.with_unlabelled())
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +141,10 @@ class FiniteSet:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def real(self) -> "FiniteSet":
+        return self
 
     def with_unlabelled(self) -> "FiniteSet":
         """The set with the unlabelled rows among its examples, as NO_LABEL; names and captions are lost."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from model.nearest import Nearest, nearest
-from training.data.training_set import FiniteSet, TrainingSet, finite, some_rows
+from training.data.training_set import TrainingSet, learned, some_rows
 from training.evaluate.measurement import Metrics, rounded
 
 CHECKED = 2_000  # samples, and held-out rows, at most
@@ -33,7 +33,7 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
 
     Raises DataError if the set has no examples that could be memorised.
     """
-    training = finite(data.with_unlabelled() if isinstance(data, FiniteSet) else data)
+    training = learned(data)
     held_out_rows = data.held_out.some(CHECKED).rows
     generated, held_out = (
         nearest(rows, training.rows, data.config, mirrored=mirrored)

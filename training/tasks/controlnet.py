@@ -15,7 +15,6 @@ from training.card.card import CONTROL_SHEET, write_control_card
 from training.data import trained_on
 from training.data.hinted_images import HintedImages
 from training.data.ink import EXAMINED, frame_of, is_ink
-from training.data.training_set import FiniteSet
 from training.generate import generate, labelled
 from training.pictures import save_picture
 from training.recipe import ControlFlowMapRecipe, ControlRecipe, RecipeError, trained_by
@@ -50,8 +49,8 @@ class ControlNetBeside:
                 raise RecipeError(
                     f"{recipe.name}: base: {base.name} reads prompts; use one that reads labels, or nothing"
                 )
-            real = trained_on(self.base.config)
-            if not isinstance(real, FiniteSet):
+            real = trained_on(self.base.config).real
+            if real is None:
                 raise RecipeError(f"{recipe.name}: base: {base.name} was trained on no images")
             self.hinted = HintedImages(real, hint)
         except (CheckpointError, ValueError) as error:

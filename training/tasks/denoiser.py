@@ -45,7 +45,7 @@ class DenoisingTask:
         try:
             if text_from is None:
                 data_set = training_set(recipe.data)
-                self.data: TrainingSet = data_set.with_unlabelled() if isinstance(data_set, FiniteSet) else data_set
+                self.data: TrainingSet = data_set if data_set.real is None else data_set.real.with_unlabelled()
                 if recipe.clusters is not None:
                     self.data = _clustered(self.data, recipe, recipe.clusters, features_from)
             elif isinstance(recipe.data, ImageSection) and recipe.data.unlabelled is not None:
@@ -72,7 +72,7 @@ class DenoisingTask:
             sampling=recipe.sampling,
             text=None if self.text is None else self.text.config,
             label_shares=label_shares(self.data) if data.labels else (),
-            cluster_shares=cluster_shares(self.data) if isinstance(self.data, FiniteSet) else (),
+            cluster_shares=() if self.data.real is None else cluster_shares(self.data.real),
             recipe=trained_by(recipe),
         )
         torch.manual_seed(recipe.seed)

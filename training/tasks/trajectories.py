@@ -18,7 +18,7 @@ from model.plan import make_plan
 from model.sampling_loop import sampling_states
 from model.timestep_spacing import trailing_timesteps
 from training.data.cache import alone_in, cache_dir
-from training.data.training_set import Examples
+from training.data.training_set import Examples, FiniteSet
 from training.flow_map_section import FlowMapSection
 from training.tasks.teacher import Teacher
 
@@ -127,6 +127,10 @@ class TrajectorySet:
     @property
     def held_out(self) -> Examples:
         return self._teacher.real.held_out
+
+    @property
+    def real(self) -> FiniteSet | None:
+        return self._teacher.real.real
 
     @property
     def runs(self) -> Trajectories:

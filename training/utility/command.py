@@ -13,7 +13,7 @@ from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
 from training.data.data_section import BUILT_IN, section_of
-from training.data.training_set import DataError, FiniteSet, TrainingSet, unchanged
+from training.data.training_set import DataError, TrainingSet, unchanged
 from training.disk import need_writable
 from training.recipe import OWN_RECIPES, RecipeError, load_recipe
 from training.tasks.registry import find_checkpoint
@@ -81,7 +81,7 @@ def utility(
     data = _data(name, recipes)
     pool = pool_of(data)
     generators = [_generator(one, grid, pool, checkpoints) for one in generator or ("closed", "semi")]
-    augment = classical_augmentation(data.config, data.augment if isinstance(data, FiniteSet) else unchanged)
+    augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
     results = Results(reports / f"{name}.json", grid.identity(pool))
     experiment = Experiment(grid, pool, generators, augment, results)
     missing, report = experiment.missing, UtilityReport(grid, pool, generators, results)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.data import DataConfig
-from training.data.training_set import DataError, Examples, FiniteSet, TrainingSet
+from training.data.training_set import DataError, Examples, TrainingSet
 
 VALIDATION = 0.2  # share of each class that stops training …
 MOST_VALIDATION = 50  # … and at most so many rows
@@ -91,5 +91,5 @@ def pool_of(data: TrainingSet) -> Pool:
             )
         stops[own[: max(1, min(MOST_VALIDATION, round(VALIDATION * len(own))))]] = True
     train, validation = (Examples(examples.rows[part], examples.labels[part]) for part in (~stops, stops))
-    unlabelled = data.unlabelled if isinstance(data, FiniteSet) else None
+    unlabelled = None if data.real is None else data.real.unlabelled
     return Pool(config, train, validation, Examples(data.held_out.rows, data.held_out.labels), unlabelled)

@@ -1,5 +1,7 @@
 """Which rows count as copies is what memorisation measures, and a folder keeps it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -36,6 +38,15 @@ def test_the_threshold_is_the_one_that_memorisation_measures(mirrored):
     copies = torch.cat([data.examples.rows[:5], data.examples.rows[:5].flip(-1), data.held_out.rows[:90]])
     distinct = kept.distinct(copies, DATA)
     assert not distinct[:5].any() and bool(distinct[5:10].any()) is not mirrored and distinct[10:].sum() >= 88
+
+
+def test_unlabelled_rows_are_training_rows_too():
+    data = own()
+    unlabelled = torch.randint(0, 256, (50, *DATA.shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    data = replace(data, unlabelled=unlabelled)
+    kept = training_rows_of(data)
+    assert len(kept.rows) == memorisation(data.held_out.rows, data).metrics["trained_on"] == 250
+    assert not kept.distinct(unlabelled, DATA).any()
 
 
 def test_held_out_rows_that_are_training_rows_give_no_threshold():
