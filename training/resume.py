@@ -1,16 +1,15 @@
 """A run's folder, runs/NAME: start a training run in it, or continue the run that it holds."""
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.base import WEIGHTS
+from training.lock import only_process
 from training.recipe import RecipeError
 from training.tasks.registry import needed
 from training.tasks.task import Task
@@ -27,27 +26,13 @@ class RunFolder:
     path: Path
     fresh: bool
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Hold the run's lock, which ends with the process, however that ends.
 
         The lock is a file beside the folder, which --fresh deletes. Raises RecipeError if another process trains here.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                process = lock.read().strip() or "another"
-                raise RecipeError(
-                    f"{self.path}: process {process} trains there already: wait for it, stop it, or take another "
-                    f"folder by --runs"
-                ) from error
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
-            yield
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        return only_process(lock, self.path, "trains there", "take another folder by --runs")
 
     @property
     def continues(self) -> bool:

@@ -1,5 +1,7 @@
 """`utility`: would generated data help a classifier?"""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
-from training.data.data_section import BUILT_IN, section_of
-from training.data.training_set import DataError, TrainingSet, unchanged
+from training.data.data_section import BUILT_IN, DataSection, section_of
+from training.data.training_set import DataError, unchanged
 from training.disk import need_writable
+from training.lock import only_process
 from training.recipe import OWN_RECIPES, RecipeError, load_recipe
 from training.tasks.registry import find_checkpoint
 from training.utility.arms import ARMS
@@ -27,6 +30,7 @@ from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 USUAL = Grid()
+AUGMENTATION = {"flip", "shift", "colour"}  # fields of own images that change every augmented arm
 
 
 def _text(numbers: Sequence[int]) -> str:
@@ -78,42 +82,53 @@ def utility(
         classifier=replace(grid.classifier, steps=classifier_steps),
         generator=replace(grid.generator, steps=generator_steps, pretraining_steps=pretraining_steps),
     )
-    data = _data(name, recipes)
+    title, section = _asked(name, recipes)
+    data = training_set(section)
     pool = pool_of(data)
     generators = [_generator(one, grid, pool, checkpoints) for one in generator or ("closed", "semi")]
     augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
-    results = Results(reports / f"{name}.json", grid.identity(pool))
-    experiment = Experiment(grid, pool, generators, augment, results)
-    missing, report = experiment.missing, UtilityReport(grid, pool, generators, results)
-    if missing:
-        console = Console()
-        minutes = max(1, round(estimated_seconds(missing, grid, pool, generators, augment) / 60))
-        console.print(f"{len(missing):,} classifiers to train; about {minutes:,} min")
-        with _progress(console) as progress:
-            task = progress.add_task(name, total=len(missing))
-
-            def done(cell: Cell) -> None:
-                progress.advance(task)
-                if not console.is_terminal:
-                    accuracy = results.cells[cell].balanced_accuracy
-                    console.print(
-                        f"{cell.rows} labels, choice {cell.choice}, {ARMS[cell.arm].title}"
-                        f"{f', {cell.generator} × {cell.ratio}' if cell.generator else ''}: {accuracy:.1%}"
-                    )
-
-            experiment.run(done)
-    page = report.write(reports, name)
+    identity = grid.identity(pool) | {"augmentation": section.model_dump(include=AUGMENTATION)}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    kept = reports / f"{title}-{digest}.json"  # other options have results of their own
+    with only_process(kept.with_suffix(".lock"), kept, "measures for it", "take another folder by --reports"):
+        results = Results(kept, identity)
+        experiment = Experiment(grid, pool, generators, augment, results)
+        if missing := experiment.missing:
+            seconds = estimated_seconds(missing, grid, pool, generators, augment)
+            _run(experiment, results, title, len(missing), seconds)
+        report = UtilityReport(grid, pool, generators, results)
+        page = report.write(reports, title)
     typer.echo(f"{report.answer()}\n{page}")
 
 
-def _data(name: str, recipes: Path) -> TrainingSet:
+def _run(experiment: Experiment, results: Results, title: str, missing: int, seconds: float) -> None:
+    """Measure what is missing, and tell how it goes."""
+    console = Console()
+    console.print(f"{missing:,} classifiers to train; about {max(1, round(seconds / 60)):,} min")
+    with _progress(console) as progress:
+        task = progress.add_task(title, total=missing)
+
+        def done(cell: Cell) -> None:
+            progress.advance(task)
+            if not console.is_terminal:
+                accuracy = results.cells[cell].balanced_accuracy
+                console.print(
+                    f"{cell.rows} labels, choice {cell.choice}, {ARMS[cell.arm].title}"
+                    f"{f', {cell.generator} × {cell.ratio}' if cell.generator else ''}: {accuracy:.1%}"
+                )
+
+        experiment.run(done)
+
+
+def _asked(name: str, recipes: Path) -> tuple[str, DataSection]:
+    """(what to call the page, the data)"""
     if name in BUILT_IN:
-        return training_set(section_of({"dataset": name}))
+        return name, section_of({"dataset": name})
     recipe = load_recipe(name, recipes)
-    section = getattr(recipe, "data", None)
+    section: DataSection | None = getattr(recipe, "data", None)
     if section is None:
         raise RecipeError(f"{name} has no data of its own: name the recipe of its base")
-    return training_set(section)
+    return recipe.name, section
 
 
 def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generator:

@@ -39,14 +39,14 @@ def estimated_seconds(
     )
     generator_step = _of_a_step(lambda: train_denoiser(few, pool.config, grid.generator, TIMED_STEPS, seed=0))
 
-    needs_labeller = {generator.name for generator in generators if generator.needs_labeller}
+    needs_labeller = {generator.key for generator in generators if generator.needs_labeller}
     labelled = _choices(cell for cell in missing if cell.generator in needs_labeller or ARMS[cell.arm].unlabelled)
     reading = _choices(cell for cell in missing if cell.generator or ARMS[cell.arm].unlabelled)
     trained_again = reading - _choices(cell for cell in missing if cell.arm == REFERENCE)
     classifiers = sum(not ARMS[cell.arm].unlabelled for cell in missing) + len(trained_again)
     steps, samples = 0, 0
     for generator in generators:
-        taught = _choices(cell for cell in missing if cell.generator == generator.name)
+        taught = _choices(cell for cell in missing if cell.generator == generator.key)
         rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
         samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
         if not isinstance(generator, Shipped):

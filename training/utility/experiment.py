@@ -58,7 +58,7 @@ class Grid:
                     for ratio in self.ratios:
                         for name, arm in arms.items():
                             if arm.generated:
-                                yield Cell(rows, choice, name, generator.name, ratio)
+                                yield Cell(rows, choice, name, generator.key, ratio)
 
     def identity(self, pool: Pool) -> dict[str, Any]:
         """What results depend on besides their cells."""
@@ -91,7 +91,7 @@ class Experiment:
     def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], augment: Augment, results: Results):
         check(grid, pool)
         self._grid, self._pool, self._augment, self._results = grid, pool, augment, results
-        self._generators = {generator.name: generator for generator in generators}
+        self._generators = {generator.key: generator for generator in generators}
 
     @property
     def missing(self) -> list[Cell]:
@@ -122,21 +122,21 @@ class Experiment:
         for cell in cells:
             if not cell.generator:
                 yield cell, score(of_arm(cell.arm), pool.config, pool.test)
-        for name in {cell.generator: None for cell in cells if cell.generator}:
-            reader = of_arm(LABELLER if self._generators[name].needs_labeller else REFERENCE)
+        for key in {cell.generator: None for cell in cells if cell.generator}:
+            reader = of_arm(LABELLER if self._generators[key].needs_labeller else REFERENCE)
             known = Known(pool, chosen, SEEDS_APART * (choice + 1), self._reader(reader))
-            most = max(cell.ratio for cell in cells if cell.generator == name)
-            generated = self._generated(known, name, rows, choice, most)
+            most = max(cell.ratio for cell in cells if cell.generator == key)
+            generated = self._generated(known, key, rows, choice, most)
             for cell in cells:
-                if cell.generator == name:
+                if cell.generator == key:
                     part = _first(generated, rows * cell.ratio, pool.classes)
                     yield cell, score(self._trained(cell.arm, chosen, part, choice), pool.config, pool.test)
 
-    def _generated(self, known: Known, name: str, rows: int, choice: int, ratio: int) -> Examples:
+    def _generated(self, known: Known, key: str, rows: int, choice: int, ratio: int) -> Examples:
         """Samples of a generator that the chosen rows have taught; how near they are to these is noted."""
-        sampler = self._generators[name].taught(known)
+        sampler = self._generators[key].taught(known)
         generated = generated_rows(sampler, known, rows * ratio, self._grid.confidence)
-        self._results.put_nearness(Taught(rows, choice, name), _nearness(generated, known))
+        self._results.put_nearness(Taught(rows, choice, key), _nearness(generated, known))
         return generated
 
     def _trained(self, arm: str, chosen: Tensor, generated: Examples | None, seed: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """The generators whose samples are judged: what each has seen of the data is its definition."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class Known:
 class Closed:
     """A diffusion model of the chosen rows alone."""
 
-    name = "closed"
+    name = key = "closed"
     said = "trained on the labelled rows alone"
     needs_labeller = False
 
@@ -87,7 +88,7 @@ class Semi:
     """A diffusion model of all rows, most of them without a label (You 2023): the labeller's pseudo-labels tune a model
     that was trained on the same rows without labels. That one is trained once."""
 
-    name = "semi"
+    name = key = "semi"
     said = "trained on all rows; a classifier that has learned from all of them labels those without a label"
     needs_labeller = True
 
@@ -106,13 +107,18 @@ class Semi:
 
 
 class Shipped:
-    """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen."""
+    """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen.
+
+    key  what its results are kept by: another one of this name, or with other settings, has another
+    """
 
     said = "a checkpoint that was trained with the labels of all rows: no fair rival of few labels"
     needs_labeller = False
 
     def __init__(self, checkpoint: DenoiserCheckpoint):
         self._checkpoint, self.name = checkpoint, checkpoint.config.name
+        sampling = checkpoint.config.sampling.model_dump_json()
+        self.key = f"{self.name} {hashlib.sha256((checkpoint.identity + sampling).encode()).hexdigest()[:8]}"
 
     def taught(self, known: Known) -> Sampler:
         return sampler_of(self._checkpoint, self._checkpoint.config.sampling)

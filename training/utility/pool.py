@@ -16,10 +16,10 @@ DRAWN = 20_000  # rows of a set that makes rows without end
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Three parts without a row in common.
+    """Three parts: no row is in two of them.
 
     train       labels are chosen from these; a semi-supervised generator sees all of them, without their labels
-    validation  training stops where these are read best
+    validation  training stops where these are read best; a copy of one may be in `train`, but none in `test`
     test        held-out rows, of other groups where the set has groups
     unlabelled  further rows without a label, which a semi-supervised generator sees too
     """

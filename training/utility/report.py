@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from training.plotting import plt
 from training.utility.arms import ARMS, JUDGED, LABELLER, REFERENCE
@@ -51,19 +52,19 @@ class UtilityReport:
             for generator in self._generators
             for ratio in self._grid.ratios
             for rows in self._grid.rows
-            if (difference := self._difference(generator.name, ratio, rows)) is not None
+            if (difference := self._difference(generator.key, ratio, rows)) is not None
         ]
         if not found:
             return "Nothing has been measured yet."
         difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
         where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
         change = f"balanced accuracy by {_points(difference)} points {where}"
+        best = f"the best of {len(found)} settings" if len(found) > 1 else ""
         if difference.above_zero:
-            answer = f"Adding generated data raised {change}."
+            answer = f"Adding generated data raised {change}{f': {best}' if best else ''}."
         else:
-            best = f"the best of {len(found)} settings" if len(found) > 1 else "it"
-            answer = f"Adding generated data did not help: {best} changed {change}."
-        rival = self._difference(generator.name, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
+            answer = f"Adding generated data did not help: {best or 'it'} changed {change}."
+        rival = self._difference(generator.key, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
         if rival is None:
             return answer
         return f"{answer} Against the unlabelled rows without a generator that is {_points(rival)} points."
@@ -80,6 +81,7 @@ class UtilityReport:
             f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
             f"lies above 0 by chance."
         )
+        yield from self._limits()
         if LABELLER in self._arms:
             yield (
                 f"\n*{ARMS[LABELLER].title}* has no generator. All rows, without their labels, teach the augmented "
@@ -94,6 +96,22 @@ class UtilityReport:
                 yield from self._table(generator, ratio)
         yield from self._rare()
         yield from self._memorised()
+
+    def _limits(self) -> Iterator[str]:
+        """What the intervals leave out: the chance in the test rows, and choices that have rows in common."""
+        tested = torch.bincount(self._pool.test.labels, minlength=self._pool.classes)
+        fewest = int(tested.argmin())
+        yield (
+            f"\nAll choices are tested on the same rows, so the intervals hold for these. Class "
+            f"{self._pool.config.labels[fewest]} has {int(tested[fewest]):,} of them: one is "
+            f"{100 / (int(tested[fewest]) * self._pool.classes):.2g} points."
+        )
+        rows, (there, name) = max(self._grid.rows), self._pool.fewest()
+        if 2 * rows > there:
+            yield (
+                f"\n**The intervals at {rows} labels a class are too narrow**: class {name} has {there} rows to choose "
+                f"from, so that {rows / there:.0%} of its rows are the same in any two choices."
+            )
 
     def _command(self, name: str) -> str:
         """Rows, ratios, choices and generators always; other options where they are not the defaults."""
@@ -117,10 +135,10 @@ class UtilityReport:
         yield f"|--:|{'--:|' * (len(self._arms) + 2)}"
         curve = self._curve()
         for rows in self._grid.rows:
-            means = [self._mean(rows, arm, generator.name, ratio) for arm in self._arms]
-            difference = self._difference(generator.name, ratio, rows)
+            means = [self._mean(rows, arm, generator.key, ratio) for arm in self._arms]
+            difference = self._difference(generator.key, ratio, rows)
             cells = ["–" if mean is None else f"{100 * mean:.1f}" for mean in means]
-            both = self._mean(rows, JUDGED, generator.name, ratio)
+            both = self._mean(rows, JUDGED, generator.key, ratio)
             yield (
                 f"| {rows} | {' | '.join(cells)} | {'–' if difference is None else _points(difference)} | "
                 f"{'–' if both is None else _worth(curve, both)} |"
@@ -138,7 +156,7 @@ class UtilityReport:
         for rows in self._grid.rows:
             cells = []
             for arm in self._arms:
-                found = self._scores(rows, arm, generator.name, ratio).values()
+                found = self._scores(rows, arm, generator.key, ratio).values()
                 areas = [one.auc for one in found if one.auc is not None]
                 cells.append(f"{np.mean(areas):.3f}" if areas else "–")
             yield f"| {rows} | {' | '.join(cells)} |"
@@ -156,7 +174,7 @@ class UtilityReport:
         for generator in self._generators:
             for ratio in self._grid.ratios:
                 for rows in self._grid.rows:
-                    found = [self._difference(generator.name, ratio, rows, label) for label in classes]
+                    found = [self._difference(generator.key, ratio, rows, label) for label in classes]
                     cells = ("–" if one is None else _points(one) for one in found)
                     yield f"| {generator.name} | {ratio} | {rows} | {' | '.join(cells)} |"
         yield ""
@@ -174,7 +192,7 @@ class UtilityReport:
                 found = [
                     (one.samples, one.test_rows, one.nearer)
                     for taught, one in self._results.nearness.items()
-                    if (taught.generator, taught.rows) == (generator.name, rows)
+                    if (taught.generator, taught.rows) == (generator.key, rows)
                 ]
                 if found:
                     samples, test_rows, nearer = np.mean(found, axis=0)
@@ -231,7 +249,7 @@ class UtilityReport:
                 points = [
                     (rows, 100 * mean)
                     for rows in self._grid.rows
-                    if (mean := self._mean(rows, arm, generator.name, ratio)) is not None
+                    if (mean := self._mean(rows, arm, generator.key, ratio)) is not None
                 ]
                 if points:
                     axis.plot(*zip(*points, strict=True), "o-", color=colour, label=ARMS[arm].title)

@@ -1,6 +1,7 @@
 """The experiment tells generators that help from those that do not, and its statistics are the textbook's."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,16 @@ from typer.testing import CliRunner
 
 from model.data import DataConfig
 from tests.folders import make_folder, make_table
+from tests.tiny import POINTS, tiny_checkpoint
 from training.__main__ import app
 from training.data.augment import Augment, point_augmentation
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
+from training.lock import only_process
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid, shown_arms
-from training.utility.generator import GeneratorOptions, Known, Sampler, generated_rows, train_denoiser
+from training.utility.generator import GeneratorOptions, Known, Sampler, Shipped, generated_rows, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
@@ -53,7 +56,8 @@ class Stub:
     said = "a stub"
 
     def __init__(self, name: str, sampler: Sampler, needs_labeller: bool = False):
-        self.name, self._sampler, self.needs_labeller = name, sampler, needs_labeller
+        self.name = self.key = name
+        self._sampler, self.needs_labeller = sampler, needs_labeller
         self.readers: list[Callable[[Tensor], Tensor]] = []
 
     def taught(self, known: Known) -> Sampler:
@@ -109,6 +113,34 @@ def test_what_does_not_help_is_said(pool, tmp_path):
     assert report.answer().endswith(
         "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.0 points."
     )
+
+
+def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(pool, tmp_path):
+    _, report, results = experiment(pool, tmp_path, lies(), choices=2, rows=(2, 100))
+    for rows in (2, 100):
+        for choice in range(2):
+            results.put(Cell(rows, choice, "augmented"), Score((0.5,) * 3))
+            results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.1 / rows,) * 3))
+    assert "Adding generated data raised" in report.answer() and report.answer().endswith(": the best of 2 settings.")
+    page = report.write(tmp_path, "three").read_text()
+    there, name = pool.fewest()
+    assert f"at 100 labels a class are too narrow**: class {name} has {there} rows" in page
+    tested = torch.bincount(pool.test.labels)
+    assert (
+        f"Class {CONFIG.labels[tested.argmin()]} has {tested.min()} of them: one is {100 / 3 / tested.min():.2g}"
+        in page
+    )
+    _, report, results = experiment(pool, tmp_path, lies(), choices=2, rows=(there // 2,))
+    assert "too narrow" not in report.write(tmp_path, "three").read_text()
+
+
+def test_a_checkpoint_of_the_same_name_is_another_generator():
+    first, trained_anew = tiny_checkpoint(POINTS), tiny_checkpoint(POINTS)
+    with torch.no_grad():
+        next(trained_anew.network.parameters()).add_(1)
+    config = first.config.model_copy(update={"sampling": first.config.sampling.model_copy(update={"steps": 3})})
+    keys = {Shipped(one).key for one in (first, trained_anew, replace(first, config=config))}
+    assert len(keys) == 3 and Shipped(first).key == Shipped(tiny_checkpoint(POINTS)).key
 
 
 @pytest.mark.parametrize("needs_labeller", [False, True])
@@ -317,10 +349,20 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     assert "classifiers to train; about " in result.output
     page = (tmp_path / "reports" / "utility" / "own.md").read_text()
     assert "area under the ROC curve" in page and "## semi, 1 generated rows for each real one" in page
-    kept = json.loads((tmp_path / "reports" / "utility" / "own.json").read_text())
-    assert len(kept["cells"]) == 2 * (4 + 2 * 3)
-    again = CliRunner().invoke(app, ask)
-    assert "classifiers to train" not in again.output and again.exit_code == 0
+    (kept,) = (tmp_path / "reports" / "utility").glob("own-*.json")
+    assert len(json.loads(kept.read_text())["cells"]) == 2 * (4 + 2 * 3)
+    other = CliRunner().invoke(app, [*ask, "--confidence", "0.5"])
+    assert "classifiers to train" in other.output  # and the former results stay
+    file = tmp_path / "recipes" / "own.toml"
+    for name in ("own", str(file)):
+        again = CliRunner().invoke(app, ["utility", name, *ask[2:]])
+        assert "classifiers to train" not in again.output and again.exit_code == 0
+    with only_process(kept.with_suffix(".lock"), kept, "measures", "wait"):
+        refused = CliRunner().invoke(app, ask)
+    assert f"process {os.getpid()} measures for it already" in str(refused.exception)
+    if kind == "images":  # in every augmented arm
+        file.write_text(recipe.replace("channels = 3", "channels = 3\nflip = true"))
+        assert "classifiers to train" in CliRunner().invoke(app, ask).output
     for wrong in ("0", "a,b"):
         refused = CliRunner().invoke(app, ["utility", "own", "--rows", wrong])
         assert refused.exit_code == 2 and "whole numbers from 1 on" in " ".join(refused.output.split())
