@@ -8,7 +8,7 @@ from torch import nn
 from model.checkpoints.config import CheckpointConfig
 from training.data.captioned_images import captioned_images
 from training.data.captions import CaptionedSet
-from training.data.data_section import BuiltInSection, DataSection, ImageSection, section_of
+from training.data.data_section import BuiltInSection, DataSection, ImageSection, TableSection, section_of
 from training.data.decoded_images import image_set
 from training.data.digit_captions import captioned_mnist
 from training.data.digits import mnist_set
@@ -49,10 +49,26 @@ def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
 
 def data_are_here(config: CheckpointConfig[nn.Module]) -> bool:
     """Is there something where the recipe has its data? Data without a place of their own are made, or downloaded."""
-    section = section_of(config.recipe["data"]) if "data" in config.recipe else None
-    if section is None or isinstance(section, BuiltInSection):
+    section = _own_section(config)
+    if section is None:
         return True
-    return Path(section.images if isinstance(section, ImageSection) else section.table).exists()
+    paths = (section.images, section.unlabelled) if isinstance(section, ImageSection) else (section.table,)
+    return all(Path(path).exists() for path in paths if path is not None)
+
+
+def own_data_identity(config: CheckpointConfig[nn.Module]) -> str:
+    """`FiniteSet.identity` of own data that a checkpoint was trained on; "" of built-in ones.
+
+    Raises DataError if they are no longer in their place.
+    """
+    section = _own_section(config)
+    real = None if section is None else training_set(section).real
+    return "" if real is None else real.identity
+
+
+def _own_section(config: CheckpointConfig[nn.Module]) -> ImageSection | TableSection | None:
+    section = section_of(config.recipe["data"]) if "data" in config.recipe else None
+    return None if isinstance(section, BuiltInSection) else section
 
 
 def mirrored(config: CheckpointConfig[nn.Module]) -> bool:

@@ -72,7 +72,7 @@ def image_set(section: ImageSection) -> FiniteSet:
         held,
         image_augmentation(section),
         folder.left_out + (() if unlabelled is None else unlabelled.left_out) + left_out,
-        identity=cached.name,
+        identity=about["identity"],
         notes=(*folder.notes, *about["notes"]),
         unlabelled=None if unlabelled is None else rows[labelled:],
     )
@@ -81,10 +81,12 @@ def image_set(section: ImageSection) -> FiniteSet:
 class _About(TypedDict):
     """about.json, beside pixels.npy: labels, names and captions of its labelled rows, and the moments of the channels.
 
-    trained  how many rows are trained on: the first ones; those that are held out follow, then those without a label
-    notes    how the pixels were understood
+    identity  see `_identity`
+    trained   how many rows are trained on: the first ones; those that are held out follow, then those without a label
+    notes     how the pixels were understood
     """
 
+    identity: str
     trained: int
     mean: list[float]
     std: list[float]
@@ -182,19 +184,28 @@ def _make(target: Path, section: ImageSection, folder: Folder, unlabelled: Seque
     (target / "decoded.npy").unlink()
     trained = int((~held).sum())
     mean, std = _moments(pixels[:trained])
+    captions = [files[index].caption for index in labelled] if folder.captioned else []
     about: _About = {
+        "identity": _identity(content[order], labels[labelled], captions, trained),
         "trained": trained,
         "mean": mean,
         "std": std,
         "labels": labels[labelled].tolist(),
         "names": [files[index].name for index in labelled],
-        "captions": [files[index].caption for index in labelled] if folder.captioned else [],
+        "captions": captions,
         "notes": []
         if white == SIXTEEN_BITS
         else [f"pixels of 16 bits hold values up to {white:,} only: that is white"],
         "left_out": [{"name": one.name, "reason": one.reason} for one in left_out],
     }
     (target / "about.json").write_text(json.dumps(about))
+
+
+def _identity(content: NDArray[np.bytes_], labels: NDArray[np.int64], captions: list[str], trained: int) -> str:
+    """Of what is learned and measured, wherever the files lie: digests of pixels, as they are stored."""
+    digest = hashlib.sha256(content.tobytes() + labels.tobytes())
+    digest.update(json.dumps([captions, trained]).encode())
+    return digest.hexdigest()[:16]
 
 
 def _held_out(

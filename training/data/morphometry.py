@@ -15,7 +15,7 @@ from skimage.morphology import skeletonize
 from skimage.transform import pyramid_expand
 from torch import Tensor
 
-from training.data.cache import cache_dir
+from training.data.cache import alone_in, cache_dir
 
 UPSCALE = 4  # a skeleton of 28×28 pixels would be too coarse
 THRESHOLD = 0.5  # share of the range of the upscaled image
@@ -56,15 +56,16 @@ def measure(images: Tensor | NDArray[np.generic], *, keep: bool = False) -> Morp
         return _measure(pixels)
     identity = hashlib.sha256(VERSION.encode() + pixels.tobytes()).hexdigest()[:16]
     path = cache_dir() / f"morphometry-{identity}.npz"
-    if path.is_file():
-        with np.load(path) as kept:
-            return Morphometry(**kept)
-    measured = _measure(pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{field.name: getattr(measured, field.name) for field in fields(Morphometry)})
-    partial.replace(path)
-    return measured
+    with alone_in(path.parent):  # the processes of one training ask at the same time
+        if path.is_file():
+            with np.load(path) as kept:
+                return Morphometry(**kept)
+        measured = _measure(pixels)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **{field.name: getattr(measured, field.name) for field in fields(Morphometry)})
+        partial.replace(path)
+        return measured
 
 
 def _measure(images: NDArray[np.float32]) -> Morphometry:

@@ -26,6 +26,9 @@ MISSING = {
 }
 """What stands for no value, in small letters."""
 
+NO_CLASS = {"", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL"}
+"""What stands for no class: as programs write it. `none`, `-` and `Na` may be classes."""
+
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _POINT = re.compile(rf"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+){_EXPONENT}")
 _COMMA = re.compile(rf"[+-]?(?:[0-9]*,[0-9]+|[0-9]+,){_EXPONENT}")

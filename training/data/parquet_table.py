@@ -29,7 +29,7 @@ class ParquetColumns(Columns):
                 for cells in zip(*columns, strict=True):
                     number += 1
                     yield Line(number, [_text(cell) for cell in cells])
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, OverflowError, ValueError) as error:  # dates beyond the year 9999, too
             raise _unreadable(self.path, error) from error
 
     def format(self) -> Iterator[str]:

@@ -17,7 +17,7 @@ from training.data.augment import point_augmentation
 from training.data.class_folders import LONGEST_LABEL
 from training.data.data_section import TableSection
 from training.data.names import natural, printable
-from training.data.numerals import is_missing
+from training.data.numerals import NO_CLASS, is_missing
 from training.data.parquet_table import columns_of
 from training.data.split import digests, discrete_rows, held_out
 from training.data.table_config import encoded_config, may_be_moved, number_config
@@ -139,8 +139,9 @@ def _read(columns: Columns, read: Mapping[int, Reader], label: str | None) -> Po
                     name, f"column {column!r}: {_no_number(cells[wrong[0]])}", tuple(columns.names[i] for i in wrong)
                 )
             )
-        elif label_column is not None and not cells[label_column]:
-            points.left_out.append(LeftOut(name, f"column {label!r}: no label", (columns.names[label_column],)))
+        elif label_column is not None and cells[label_column] in NO_CLASS:
+            said = f" ({cells[label_column]!r})" if cells[label_column] else ""
+            points.left_out.append(LeftOut(name, f"column {label!r}: no label{said}", (columns.names[label_column],)))
         else:
             numbers.extend(value for value in values.values() if value is not None)
             points.lines.append(number)

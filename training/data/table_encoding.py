@@ -148,7 +148,7 @@ class TableEncoding:
 def unseen_in_training(
     numbers: NDArray[np.float64], held: NDArray[np.bool_], categories: Sequence[bool]
 ) -> NDArray[np.bool_]:
-    """Which rows have a category, or a missing value, that no row has that is trained on: bool [n].
+    """Which rows have a category, a missing value, or any value, where no row that is trained on has one: bool [n].
 
     numbers     [n, columns]
     held        [n], the rows that are held out
@@ -159,6 +159,8 @@ def unseen_in_training(
         gone = np.isnan(column)
         if gone.any() and not gone[~held].any():
             unseen |= gone
+        if gone[~held].all():
+            unseen |= ~gone
         if of_categories:
             unseen |= ~gone & ~np.isin(column, column[~held])
     return unseen

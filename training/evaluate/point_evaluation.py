@@ -54,7 +54,7 @@ def evaluate_points(
     parts: list[Generated] = []
     for number in track(range(seeds), "sampling", transient=True):
         # Samples take the labels of `other`, the real points of the floor, so chance moves both from `real` equally.
-        real, other = _two_real_samples(data, samples, torch.Generator().manual_seed(run.first_seed + number))
+        real, other = _two_real_samples(data, samples, torch.Generator().manual_seed(run.seed * seeds + number))
         labels = other.labels
         if (guidance is None or guidance.conditioning is None) and not checkpoint.config.data.labels:
             labels = torch.full_like(labels, NO_LABEL)

@@ -589,6 +589,9 @@ def test_a_moved_folder_holds_out_the_same_images_of_no_group(tmp_path):
     root.rename(tmp_path / "there")
     there = images(tmp_path / "there", group=group)
     assert here.held_out.names and here.held_out.names == there.held_out.names
+    assert here.identity == there.identity
+    (tmp_path / "there" / "cats" / "39.png").unlink()
+    assert images(tmp_path / "there", group=group).identity != here.identity
 
 
 def test_groups_that_say_nothing_are_refused(tmp_path):

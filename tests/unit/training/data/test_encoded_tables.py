@@ -19,6 +19,7 @@ from service.media import encoding
 from training.data import training_set
 from training.data.data_section import TableSection
 from training.data.parquet_table import columns_of
+from training.data.table_encoding import unseen_in_training
 from training.data.training_set import DataError, FiniteSet
 from training.init.choices import plain
 from training.init.own_data import InitOptions, table_section
@@ -110,6 +111,10 @@ def test_a_parquet_file_is_read_as_a_csv_is(tmp_path):
     assert list(columns_of(tmp_path / "ship.parquet").format()) == [
         "Parquet, 8 columns", "left out: 1 columns that hold lists, structs or bytes",
     ]  # fmt: skip
+    far = pa.table({"day": pa.array([4_000_000], pa.int32()).cast(pa.date32()), "n": pa.array([1])})  # in year 12,921
+    pq.write_table(far, tmp_path / "far.parquet")
+    with pytest.raises(DataError, match=r"far.parquet: no Parquet that can be read: .*out of range"):
+        list(columns_of(tmp_path / "far.parquet").lines())
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"broken.parquet: no Parquet that can be read"):
         columns_of(tmp_path / "broken.parquet")
@@ -169,6 +174,17 @@ def test_every_category_and_missing_value_is_trained_on(tmp_path):
     trained = data.examples.rows
     assert trained[:, names.index("rare=once")].sum() == 1
     assert trained[:, names.index("gone missing")].sum() == 1
+
+
+def test_the_few_values_of_a_column_that_mostly_lacks_them_are_trained_on():
+    """Held out at random, both would be so in a quarter of the tables, and nothing would be left to learn."""
+    numbers = np.stack([np.arange(40.0), np.full(40, np.nan)], 1)
+    numbers[[3, 30], 1] = 1.0, 2.0
+    held = np.zeros(40, dtype=bool)
+    held[[3, 30, 31]] = True
+    assert np.flatnonzero(unseen_in_training(numbers, held, [False, False])).tolist() == [3, 30]
+    held[3] = False
+    assert not unseen_in_training(numbers, held, [False, False]).any()
 
 
 def test_the_split_does_not_depend_on_the_order_of_the_lines(tmp_path):

@@ -91,6 +91,7 @@ def test_a_table_without_a_head(tmp_path):
         ("inf,3,a", "column 'p': 'inf' is no number"),
         ("3,-1e39,a", "column 'q': '-1e39' is too large for float32"),
         ("3,4,", "column 'kind': no label"),
+        ("3,4,NA", "column 'kind': no label ('NA')"),
         ("3,4", "2 cells, not 3"),
         ("3,4,a,5", "4 cells, not 3"),
     ],

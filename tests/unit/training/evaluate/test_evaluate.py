@@ -399,6 +399,7 @@ def test_another_seed_shares_no_sample():
     (_, first), (metrics, second) = drawn
     assert metrics["seed"] == 1
     assert not torch.isin(first.rows, second.rows).any()
+    assert not torch.equal(first.labels, second.labels)  # they are those of other real points
 
 
 def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():

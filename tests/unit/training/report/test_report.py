@@ -19,6 +19,7 @@ from model.checkpoints.judge import JudgeConfig, JudgeNetwork
 from model.checkpoints.reference_points import Reference, save_reference
 from model.plan import make_plan
 from model.samplers import SAMPLERS
+from tests.folders import make_table
 from tests.tiny import (
     IMAGES,
     POINTS,
@@ -544,6 +545,24 @@ def test_each_set_of_data_is_compared_with_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluator, "trained_on", lambda config: real(config, 19))
     with pytest.raises(RecipeError, match="own-16: only 19 images of own are held out"):
         evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU).prepare(small, [Setting("ddim", 2, 1.0)])
+
+
+def test_measurements_are_forgotten_when_own_data_change(tmp_path):
+    recipe = {"data": {"dataset": "own", "table": str(tmp_path / "own.csv")}}
+    config = tiny_checkpoint(POINTS.model_copy(update={"dataset": "own"}), name="own").config
+    save_checkpoint(
+        tmp_path / "checkpoints" / "own", config.model_copy(update={"recipe": recipe}), config.build_network()
+    )
+    checkpoints = tmp_path / "checkpoints"
+    setting, known = Setting("ddim", 2, 1.0), []
+    for lines in (60, 60, 61):
+        make_table(tmp_path / "own.csv", lines, classes=())
+        store = evaluator.Evaluator(checkpoints, tmp_path / "reports", CPU)._open(
+            next(read_checkpoints(checkpoints).plain())
+        )
+        known.append(setting in store)
+        store.put(setting, {})
+    assert known == [False, True, False]
 
 
 def test_a_folder_of_another_name_is_refused(tmp_path):
