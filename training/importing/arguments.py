@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from model.checkpoints.config import NAME_PATTERN
-from training.cli_options import CHECKPOINTS, Checkpoints
+from training.cli_options import CHECKPOINTS, Checkpoints, sides
 from training.exporting.serving_graphs import write_graph
 from training.importing.import_command import import_model
 from training.importing.imported import ImportOptions
@@ -56,7 +56,7 @@ def import_(
         dataset,
         None if labels is None else tuple(label.strip() for label in labels.split(",")),
         null_class,
-        None if size is None else _sides(size),
+        None if size is None else sides(size),
         scheduler,
         flags,
         None if timesteps is None else _numbers(timesteps),
@@ -77,11 +77,3 @@ def _numbers(timesteps: str) -> tuple[int, ...]:
     if re.fullmatch(r"\d{1,6}(,\d{1,6})*", timesteps) is None:
         raise typer.BadParameter(f"{timesteps}: give numbers by commas, such as 22,0", param_hint="--timesteps")
     return tuple(map(int, timesteps.split(",")))
-
-
-def _sides(size: str) -> tuple[int, int]:
-    """Raises BadParameter."""
-    if (found := re.fullmatch(r"(\d+)(?:[x×](\d+))?", size)) is None:
-        raise typer.BadParameter(f"{size}: give pixels a side, or HEIGHTxWIDTH", param_hint="--size")
-    height = int(found[1])
-    return height, int(found[2]) if found[2] else height

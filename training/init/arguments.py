@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
+from training.cli_options import CHECKPOINTS, Checkpoints, Recipes, sides
 from training.init.command import init as write_recipes
 from training.init.own_data import InitOptions
 from training.init.roles import Role
-from training.recipe import OWN_RECIPES, RecipeError
+from training.recipe import OWN_RECIPES
 from training.tasks.registry import find_checkpoint
 
 
@@ -106,7 +106,7 @@ def init(
     """Survey your own data, propose how to train on them, measure how long that takes, and write recipes/NAME.toml."""
     chosen = InitOptions(
         roles=role or (),
-        size=None if size is None else parse_size(size),
+        size=None if size is None else sides(size),
         channels=None if grey is None else 1 if grey else 3,
         fit=fit,
         labels=labels,
@@ -141,11 +141,3 @@ def init(
     options = "".join(f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value is not None)
     for recipe in written:
         typer.echo(f"now: python -m training train {recipe.stem}{options}")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from pixels a side, or HEIGHTxWIDTH. Raises RecipeError."""
-    sides = text.lower().replace("×", "x").split("x")
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise RecipeError(f"--size {text!r}: give pixels a side (32), or height x width (32x48)")
-    return int(sides[0]), int(sides[-1])

@@ -109,7 +109,8 @@ def evaluate_control_card(
         columns |= teacher_column(control.config.recipe["teacher"], ControlConfig, checkpoints)
     config = control.config.model_copy(update={"metrics": columns})
     save_config(folder, config)
-    pictures.save_control_sheet(folder, sheet)
+    if column == MEASURED:
+        pictures.save_control_sheet(folder, sheet)
     card.write_control_card(folder, config)
     return metrics
 
