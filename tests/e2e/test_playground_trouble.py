@@ -543,6 +543,29 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     np.testing.assert_array_equal(first, end[0].repeat(18, 0).repeat(18, 1))
     gif = Image.open(io.BytesIO(visit.download("GIF")))
     assert gif.n_frames == 5
+def test_where_the_browser_keeps_nothing_the_page_remembers_by_itself(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    page = visit.page
+    page.add_init_script("""for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
+    }""")
+    page.reload()
+    visit.wait_until_done()
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    for other in (True, False):
+        page.get_by_role("button", name="Dark or light").click()
+        assert (page.evaluate(background) != before) == other
+    keep = """async () => {
+      const { key } = await import("./playground/key.js");
+      key.value = "sesame";
+      const kept = key.value;
+      key.value = "";
+      return [kept, key.value];
+    }"""
+    assert page.evaluate(keep) == ["sesame", ""] and visit.complaints == []
+
+
     gif.seek(4)
     np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), np.asarray(animation.convert("RGB")))
     width, height = (side.to_bytes(2, "big") for side in animation.size)

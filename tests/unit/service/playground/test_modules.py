@@ -560,6 +560,35 @@ def test_the_forward_process_is_the_schedules(run):
         return { frames, logSnr: logSnr(0.2) };
     """
     told = run({"schedule": "forward, logSnr"}, script, data, schedule)
+@pytest.mark.parametrize(("advised", "choice", "offered"), [
+    (None, {}, True),
+    (None, {"seed_to": 5}, False),
+    (None, {"guidance_interval": "0.5,3"}, False),
+    ([0.5, 3], {}, True),
+    ([0.5, 3], {"guidance_interval": "0.5,2"}, False),
+    ([0.5, 3], {"guidance_scale": 2}, False),  # the page keeps the interval, and the service does not
+    ([0.5, 3], {"guidance_scale": 1}, True),  # no interval
+])  # fmt: skip
+def test_openais_client_is_offered_where_it_gives_the_same_pictures(run, advised, choice, offered):
+    script = """
+        const [advised, choice] = given;
+        globalThis.document = { baseURI: "http://localhost:8000/" };
+        const { notByOpenai, openai } = await import("./commands.js");
+        const { digits } = catalog.datasets;
+        digits.ways[0].defaults.guidance_interval = advised;
+        digits.ways.push({ ...digits.ways[0], asks: "prompt" });
+        digits.prompts = { examples: ["seven"] };
+        const settled = settle(catalog, { asks: "prompt", seed: 1, ...choice });
+        return [notByOpenai(settled), settled.guidance_scale, openai(settled)];
+    """
+    why, scale, command = run({"choice": "settle"}, script, advised, choice)
+    assert (why is None) == offered
+    # A request that names a scale has no interval.
+    with_interval = advised is not None and scale > 1
+    if offered:
+        assert (f'"guidance_scale": {scale}' in command) == (not with_interval) and "undefined" not in command
+
+
     start, middle, end = (np.array(frame["x_t"]) for frame in told["frames"])
     np.testing.assert_array_equal(start, data)
     np.testing.assert_allclose(middle, [0.5, 20] + 0.6 * (np.array(data) - [0.5, 20]) + 0.8 * (end - [0.5, 20]))
@@ -645,10 +674,10 @@ def test_every_language_has_the_same_words(run, other):
           const values = new Proxy({}, { get: (_, name) => (names.add(String(name)), 7) });
           return [key, [text(values), [...names].sort()]];
         }));
-        const { words: others, samplers } = await import(`./words-${given[0]}.js`);
-        return [all(words), all(others), Object.keys(samplers)];
+        const { words: others, samplers, etas } = await import(`./words-${given[0]}.js`);
+        return [all(words), all(others), Object.keys(samplers), Object.keys(etas)];
     """
-    english, others, samplers = run({"words-en": "words"}, script, other)
+    english, others, samplers, etas = run({"words-en": "words"}, script, other)
     assert english.keys() == others.keys() and set(samplers) == set(SAMPLERS)
     for key, (text, values) in english.items():
         in_other, its_values = others[key]
@@ -670,6 +699,7 @@ def test_languages_call_themselves_by_their_own_names(run):
 
 def test_the_language_is_the_browsers_or_the_chosen_one(run):
     script = """
+    assert set(etas) == {name for name, spec in SAMPLERS.items() if "eta" in {option.name for option in spec.options}}
         const { language, say, seconds } = await import("./words.js");
         return [language, say("step", { step: 1, of: 2 }), [0.04, 2, 2.34, 41.2, 200].map(seconds)];
     """
@@ -700,7 +730,12 @@ def test_a_small_number_is_a_power_of_ten(run):
     assert numbers == ["2.43·10⁻⁹", "1.5·10⁻¹²", "0.0001", "0.695", "-19.8", "0", "1"]
 
 
+    blocked = "Object.defineProperty(globalThis, 'localStorage', { get() { throw new Error('blocked'); } });"
+    assert run({}, setup % '["fr"]' + blocked + script) == french
 def test_both_axes_of_one_scale_have_one_pitch(run):
+    eta = "const { sayOfEta } = await import('./words.js'); return sayOfEta('ddim', { explanation: 'how noisy' });"
+    assert run({}, setup % '["en"]' + eta) == "how noisy"
+    assert run({}, setup % '["fr"]' + eta) == "0 est déterministe, 1 est aussi bruité que ddpm"
     """Over all that a wide canvas shows, beyond the bounds of the points; axes of different scales have their own."""
     script = """
         const alike = { x: [-2.1, 1.8], y: [-1.9, 1.9] };
