@@ -627,7 +627,9 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_role("button", name="Make them").click()
     page.get_by_role("alert").get_by_text("keeps no training rows that samples could be compared with").wait_for()
     # Where jobs cannot be kept the page says so.
-    page.route("**/jobs", lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"}))
+    page.route(
+        re.compile(r"/jobs\?"), lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"})
+    )
     page.reload()
     page.get_by_text("keeps no data sets: jobs cannot be kept: no room. Start it with --jobs-dir FOLDER.").wait_for()
     assert page.get_by_role("button", name="Make them").is_disabled()
@@ -680,3 +682,69 @@ def test_a_comparison_tells_what_each_way_cost_as_the_service_counted_it(tiny_se
     assert all(re.fullmatch(r"[\d.]+\s(ms|s)", cost.split(" · ")[1]) for cost in costs)
     assert counted() - before == 3 * sum(int(line.split()[0]) for line in told)  # three images of each
     assert visit.complaints == []
+    page.evaluate("delete Crypto.prototype.randomUUID")  # as over plain HTTP
+def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
+    query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
+    visit = visit(tiny_service.url, f"/?view=data&{query}")
+    page = visit.page
+    files, part = re.compile(r"/files$"), re.compile(r"/part-00000\.npy$")
+
+    def refuse(what: re.Pattern) -> None:
+        page.route(what, lambda route: route.fulfill(status=503, json={"detail": "the files are not to be had now"}))
+
+    def look_again(what: re.Pattern) -> None:
+        with page.expect_response(what):
+            page.locator(".job summary").click()
+            page.locator(".job summary").click()
+        visit.wait_until_asked()
+
+    refuse(files)
+    page.get_by_role("button", name="Make them").click()
+    page.locator(".job", has_text="10 of 10").wait_for()
+    page.get_by_role("alert").get_by_text("not to be had now").wait_for()
+    page.evaluate("document.querySelector('#notice').hidden = true")  # it was read
+    look_again(files)
+    page.unroute(files)
+    refuse(part)
+    look_again(part)
+    assert page.locator("#notice").is_hidden() and page.locator(".contact canvas").count() == 0
+    page.unroute(part)
+    look_again(part)
+    page.locator(".contact canvas").nth(9).wait_for()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Sure?").click()
+    page.locator(".job").wait_for(state="detached")
+    assert all(REFUSED.match(one) for one in visit.complaints)
+
+
+def test_a_picture_that_comes_late_is_no_longer_begun_with(tiny_service, visit):
+    """Somebody asks for one, and leaves the view before it comes."""
+    visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=2&steps=3&sampler=ddim")
+    page = visit.page
+    file = {
+        "name": "black.png",
+        "mimeType": "image/png",
+        "buffer": base64.b64decode(as_base64(np.zeros((8, 8), np.uint8))),
+    }
+    page.locator("#source").wait_for()  # until the page knows what there is
+    page.locator("#file").set_input_files(file)
+    visit.wait_for_address("picture=")
+    assert page.locator("#file").evaluate("one => one.value") == ""  # the same file can be chosen again
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Sample one").click()
+    page.wait_for_function("() => window.go")
+    page.evaluate("() => { window.late = go; delete window.go; }")
+    page.get_by_role("link", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    page.evaluate("go()")
+    visit.wait_for_address("seed=1")
+    page.evaluate("() => { delete window.go; }")
+    source = page.locator("#source").evaluate("one => one.toDataURL()")
+    with page.expect_response("**/sample"):
+        page.evaluate("late()")
+    visit.wait_until_asked()
+    assert page.evaluate("window.go === undefined")  # nothing more was asked for
+    assert page.locator("#source").evaluate("one => one.toDataURL()") == source
+    assert visit.complaints == []
+
+

@@ -223,6 +223,26 @@ def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
     }
 
 
+def test_older_data_sets_are_shown_however_many_newer_ones_were_cancelled(run):
+    script = """
+        const all = [...Array(130).keys()].map((i) => ({ id: `job-${i}`, state: i < 120 ? "cancelled" : "done" }));
+        const asked = [];
+        globalThis.fetch = async (path) => {
+          asked.push(path);
+          const query = new URLSearchParams(path.split("?")[1]);
+          const from = all.findIndex(({ id }) => id === query.get("before")) + 1;
+          return Response.json({ jobs: all.slice(from, from + Number(query.get("limit"))) });
+        };
+        const ids = async () => (await newestJobs()).map(({ id }) => id);
+        const few = await ids();
+        for (const job of all) job.state = "done";
+        return [few, (await ids()).length, asked];
+    """
+    found, of_many, asked = run({"jobs": "newestJobs"}, script)
+    assert found == [f"job-{i}" for i in range(120, 130)] and of_many == 100
+    assert asked == ["jobs?limit=100", "jobs?limit=100&before=job-99", "jobs?limit=100"]
+
+
 def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
     rng = np.random.default_rng(0)
     count, numbers = 5, np.arange(5)
