@@ -560,26 +560,6 @@ COSTS = [  # of a choice: network evaluations of a sample, and seconds
 ]
 
 
-def test_a_wait_is_expected_by_what_the_passes_take(run):
-    script = """
-        return given[0].map((choice) => {
-          const settled = settle(catalog, { dataset: "digits", asks: "label", label: "1", ...choice });
-          return [evaluations(settled), expectedSeconds(settled)];
-        });
-    """
-    told = run({"choice": "settle", "cost": "evaluations, expectedSeconds"}, script, [choice for choice, *_ in COSTS])
-    assert told == [[evaluations, pytest.approx(seconds)] for _, evaluations, seconds in COSTS]
-
-
-def test_the_forward_process_is_the_schedules(run):
-    """At ᾱ = 1 the data, at ᾱ = 0 noise of the data's mean and deviation, between them HJA20 eq. 4; the same noise."""
-    data = [[1.0, 30.0]] * 4000
-    schedule = {"alpha_bar": [1, 0.36, 0], "mean": [0.5, 20], "std": [2, 5]}
-    script = """
-        const frames = forward(given[0], [0, 1, 2], given[1], { kind: "points", shape: [2], seed: 7 });
-        return { frames, logSnr: logSnr(0.2) };
-    """
-    told = run({"schedule": "forward, logSnr"}, script, data, schedule)
 @pytest.mark.parametrize(("advised", "choice", "offered"), [
     (None, {}, True),
     (None, {"seed_to": 5}, False),
@@ -609,6 +589,26 @@ def test_openais_client_is_offered_where_it_gives_the_same_pictures(run, advised
         assert (f'"guidance_scale": {scale}' in command) == (not with_interval) and "undefined" not in command
 
 
+def test_a_wait_is_expected_by_what_the_passes_take(run):
+    script = """
+        return given[0].map((choice) => {
+          const settled = settle(catalog, { dataset: "digits", asks: "label", label: "1", ...choice });
+          return [evaluations(settled), expectedSeconds(settled)];
+        });
+    """
+    told = run({"choice": "settle", "cost": "evaluations, expectedSeconds"}, script, [choice for choice, *_ in COSTS])
+    assert told == [[evaluations, pytest.approx(seconds)] for _, evaluations, seconds in COSTS]
+
+
+def test_the_forward_process_is_the_schedules(run):
+    """At ᾱ = 1 the data, at ᾱ = 0 noise of the data's mean and deviation, between them HJA20 eq. 4; the same noise."""
+    data = [[1.0, 30.0]] * 4000
+    schedule = {"alpha_bar": [1, 0.36, 0], "mean": [0.5, 20], "std": [2, 5]}
+    script = """
+        const frames = forward(given[0], [0, 1, 2], given[1], { kind: "points", shape: [2], seed: 7 });
+        return { frames, logSnr: logSnr(0.2) };
+    """
+    told = run({"schedule": "forward, logSnr"}, script, data, schedule)
     start, middle, end = (np.array(frame["x_t"]) for frame in told["frames"])
     np.testing.assert_array_equal(start, data)
     np.testing.assert_allclose(middle, [0.5, 20] + 0.6 * (np.array(data) - [0.5, 20]) + 0.8 * (end - [0.5, 20]))
@@ -699,6 +699,7 @@ def test_every_language_has_the_same_words(run, other):
     """
     english, others, samplers, etas = run({"words-en": "words"}, script, other)
     assert english.keys() == others.keys() and set(samplers) == set(SAMPLERS)
+    assert set(etas) == {name for name, spec in SAMPLERS.items() if "eta" in {option.name for option in spec.options}}
     for key, (text, values) in english.items():
         in_other, its_values = others[key]
         assert text and in_other and "undefined" not in text + in_other and values == its_values, key
@@ -719,7 +720,6 @@ def test_languages_call_themselves_by_their_own_names(run):
 
 def test_the_language_is_the_browsers_or_the_chosen_one(run):
     script = """
-    assert set(etas) == {name for name, spec in SAMPLERS.items() if "eta" in {option.name for option in spec.options}}
         const { language, say, seconds } = await import("./words.js");
         return [language, say("step", { step: 1, of: 2 }), [0.04, 2, 2.34, 41.2, 200].map(seconds)];
     """
@@ -730,7 +730,12 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     assert run({}, setup % '["it-IT", "en-GB", "fr"]' + script) == english
     assert run({}, setup % '["fr-CH", "en"]' + script) == french
     assert run({}, setup % '["en"]' + stored + script) == french
+    blocked = "Object.defineProperty(globalThis, 'localStorage', { get() { throw new Error('blocked'); } });"
+    assert run({}, setup % '["fr"]' + blocked + script) == french
     assert run({}, setup % "[]" + script) == english
+    eta = "const { sayOfEta } = await import('./words.js'); return sayOfEta('ddim', { explanation: 'how noisy' });"
+    assert run({}, setup % '["en"]' + eta) == "how noisy"
+    assert run({}, setup % '["fr"]' + eta) == "0 est déterministe, 1 est aussi bruité que ddpm"
 
 
 def test_no_line_ends_before_a_unit_or_inside_of_french_punctuation(run):
@@ -750,12 +755,7 @@ def test_a_small_number_is_a_power_of_ten(run):
     assert numbers == ["2.43·10⁻⁹", "1.5·10⁻¹²", "0.0001", "0.695", "-19.8", "0", "1"]
 
 
-    blocked = "Object.defineProperty(globalThis, 'localStorage', { get() { throw new Error('blocked'); } });"
-    assert run({}, setup % '["fr"]' + blocked + script) == french
 def test_both_axes_of_one_scale_have_one_pitch(run):
-    eta = "const { sayOfEta } = await import('./words.js'); return sayOfEta('ddim', { explanation: 'how noisy' });"
-    assert run({}, setup % '["en"]' + eta) == "how noisy"
-    assert run({}, setup % '["fr"]' + eta) == "0 est déterministe, 1 est aussi bruité que ddpm"
     """Over all that a wide canvas shows, beyond the bounds of the points; axes of different scales have their own."""
     script = """
         const alike = { x: [-2.1, 1.8], y: [-1.9, 1.9] };
