@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -126,3 +127,16 @@ def test_the_image_checks_its_own_port_whatever_kubernetes_calls_a_port():
         script = f"{sys.executable} -c {asked}"
         told = subprocess.run(["sh", "-c", script], env={"SPIRALE_PORT": value}, capture_output=True, text=True)
         assert told.stdout == f"('127.0.0.1', {port})\n", told.stderr
+
+
+def test_the_image_takes_what_extras_need_from_pyproject():
+    lines = (OPS.parent / "Dockerfile").read_text().replace("\\\n", "")
+    (script,) = re.findall(r"/venv/bin/python -c (\".*?\") +> extras\.txt", lines)
+
+    def needed(extras: str) -> subprocess.CompletedProcess:
+        command, env = f"{sys.executable} -c {script}", {"EXTRAS": extras}
+        return subprocess.run(["sh", "-c", command], cwd=OPS.parent, env=env, capture_output=True, text=True)
+
+    extras = tomllib.loads((OPS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert needed("postgres,s3").stdout.splitlines() == [*extras["postgres"], *extras["s3"]]
+    assert needed("postgress").returncode != 0  # and the build ends
