@@ -210,6 +210,7 @@ async function bring(signal, how) {
   if (understood && choice === before) {
     choice = { ...choice, ...understood };
     settled = settle(catalog, choice);
+    onStage.relabel(settled); // it may be seen otherwise by now
   }
   return understood !== null;
 }

@@ -505,6 +505,22 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
 
 
+def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    visit.wait_until_done()
+    page = visit.page
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    visit.choose("both")
+    page.evaluate("go()")
+    visit.wait_for_address("look=both")
+    assert page.locator("#explain :checked").get_attribute("value") == "both"
+    page.get_by_role("button", name="Link", exact=True).click()
+    assert "look=both" in page.evaluate("navigator.clipboard.readText()")
+    assert visit.complaints == []
+
+
 def test_a_picture_of_before_a_failure_keeps_its_own_settings(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&n=3&steps=3&sampler=ddim")
     visit.wait_until_done()
@@ -801,6 +817,25 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
     page.get_by_role("button", name="Keep all").click()
     page.wait_for_function("() => !location.search.includes('mask=')")
     assert visit.complaints == []
+
+
+def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_page):
+    begin = """async (leave) => {
+      const { Editing } = await import("./playground/editing.js");
+      const made = (tag) => document.createElement(tag);
+      const buttons = Object.fromEntries(["sampled", "invert", "unerase", "keepall"].map((id) => [id, made("button")]));
+      let edits = 0;
+      const editing = new Editing({ editing: made("div"), source: made("canvas"), file: made("input"), ...buttons },
+        () => edits++, (error) => { throw error; });
+      const begun = editing.beginWith(() => Object.assign(made("canvas"), { width: 8, height: 8 }));
+      for (let i = 0; i < 5; i++) await null; // the picture is made, and not yet decoded
+      const made_it = Boolean(editing.picture);
+      if (leave) editing.show();
+      await begun;
+      return [made_it, edits];
+    }"""
+    assert one_page.page.evaluate(begin, False) == [True, 1]
+    assert one_page.page.evaluate(begin, True) == [True, 0]
 
 
 @pytest.mark.parametrize(("over", "told"), [
