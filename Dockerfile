@@ -1,7 +1,10 @@
 # The environment, by the lock, with CUDA. With --build-arg TORCH_INDEX=URL torch comes from that index of packages
 # instead (PyTorch's own has builds for CPUs, a tenth as large), and what else is needed by pyproject.toml's ranges.
+# --build-arg EXTRAS=postgres,s3 adds what these of its extras need, by its ranges too. No constraint keeps what is locked:
+# s3fs may want another fsspec.
 FROM python:3.12-slim AS environment
 ARG TORCH_INDEX=
+ARG EXTRAS=
 RUN python -m venv /venv
 COPY requirements.lock pyproject.toml ./
 RUN if [ -z "$TORCH_INDEX" ]; then \
@@ -10,6 +13,11 @@ RUN if [ -z "$TORCH_INDEX" ]; then \
       /venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch && \
       /venv/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\\n')" \
         > needed.txt && /venv/bin/pip install --no-cache-dir -r needed.txt; \
+    fi
+RUN if [ -n "$EXTRAS" ]; then \
+      /venv/bin/python -c "import os, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+        print(*(one for name in os.environ['EXTRAS'].split(',') for one in extras[name]), sep='\\n')" \
+        > extras.txt && /venv/bin/pip install --no-cache-dir -r extras.txt; \
     fi
 
 FROM python:3.12-slim

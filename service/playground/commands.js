@@ -35,20 +35,26 @@ ${use}
 
 /** Why it cannot be asked through OpenAI's API; null where it can. A request there names the model alone, so that the
  * first way that this model has is the one that is taken. */
-export function notByOpenai({ asks, n, guidance, sampler, eta, variance, view, can: { model, dataset, ways } }) {
+export function notByOpenai(settled) {
+  const { asks, n, seed_to, guidance, guidance_interval, sampler, eta, variance, view, can: { model, dataset, ways } } = settled;
   if (dataset.kind !== "images" || asks !== "prompt") return say("openai prompts");
   if (view === "edit") return say("openai edits");
   if (view === "draw") return say("openai drawings");
   if (n > MOST_OF_OPENAI) return say("openai n", { most: MOST_OF_OPENAI });
   const { guidance: usual, defaults } = ways.find((way) => way.model === model.name);
   if (guidance !== usual) return say("openai guidance", { usual });
+  if (seed_to !== null || (guidance_interval && !asAdvised(settled, defaults))) return say("openai fields");
   const same = sampler === defaults.sampler && (eta ?? defaults.eta) === defaults.eta
     && (variance ?? defaults.variance) === defaults.variance;
   return same ? null : say("openai sampler");
 }
 
+/** A card's interval comes with the scale that it advises, where a request names no scale. */
+const asAdvised = ({ guidance_scale, guidance_interval }, defaults) =>
+  guidance_scale === defaults.guidance_scale && String(guidance_interval) === String(defaults.guidance_interval);
+
 export function openai(settled) {
-  const { model, prompt, n, seed, steps, guidance_scale } = settled;
+  const { model, prompt, n, seed, steps, guidance_scale, guidance_interval } = settled;
   const secret = key.value ? `os.environ["SPIRALE_API_KEY"]` : `"none"`;
   return `import base64
 ${key.value ? "import os\n" : ""}
@@ -60,7 +66,7 @@ answer = client.images.generate(
     prompt=${python(prompt)},
     n=${n},
     response_format="b64_json",
-    extra_body=${python({ seed, steps, guidance_scale })},
+    extra_body=${python({ seed, steps, ...(guidance_interval ? {} : { guidance_scale }) })},
 )
 for i, image in enumerate(answer.data):
     open(f"${fileName(settled)}-{i}.png", "wb").write(base64.b64decode(image.b64_json))

@@ -27,11 +27,11 @@ export class Comparison {
     Object.assign(this, { element: comparison, legend, wait, reference, onTake });
     this.form = make("form", { className: "scrubber", hidden: true },
       make("button", { type: "button", name: "play" }),
-      make("input", { type: "range", name: "at", min: 0, step: 1, "aria-label": say("all trajectories") }), make("output"));
+      make("input", { type: "range", name: "at", min: 0, step: 1, "aria-label": say("all trajectories") }), make("output", { "aria-live": "off" }));
     this.scrubber = new Scrubber(this.form, (index) => say("part of the way", { percent: Math.round((100 * index) / PARTS) }));
     this.player = new Player((position) => this.paint(position), () => this.scrubber.show(this.parts));
     this.scrubber.player = this.player;
-    this.dialog = make("dialog", { className: "enlarged" });
+    this.dialog = make("dialog", { className: "enlarged", "aria-labelledby": "enlarged-title" });
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
     this.cells = [];
     this.parts = [];
@@ -54,16 +54,19 @@ export class Comparison {
     const expected = this.cells.map((one) => expectedSeconds(one.settled));
     this.wait.begin(expected.includes(null) ? null : expected.reduce((sum, one) => sum + one, 0));
     const done = await Promise.allSettled(this.cells.map((one) => this.fill(one, signal)));
-    if (!signal.aborted) {
-      this.element.setAttribute("aria-busy", "false");
-      this.wait.end();
-    }
     signal.throwIfAborted();
+    this.stop();
     const failed = done.find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
     this.parts = Array(PARTS + 1).fill(null);
     this.player.begin(this.parts.length, { latest: true });
     this.player.grew(this.parts.length);
+  }
+
+  /** Nothing more comes. */
+  stop() {
+    this.element.setAttribute("aria-busy", "false");
+    this.wait.end();
   }
 
   cell({ asked, settled }) {
@@ -106,7 +109,7 @@ export class Comparison {
     const { settled, run } = cell;
     if (!run.frames.length) return;
     const points = run.kind === "points";
-    const pane = points ? new Cloud("x0") : new Sheet("x0", () => {});
+    const pane = points ? new Cloud("x0") : new Sheet("x0");
     pane.begin(settled, classesOf(settled), cell.real);
     if (points) pane.canvas.setAttribute("aria-label", pointsOf(settled));
     this.large = () => pane.paint(run.frames, cell.position);
@@ -116,7 +119,7 @@ export class Comparison {
     } }, say("look in generate"));
     const close = make("button", { type: "button", onclick: () => this.dialog.close() }, say("close"));
     this.dialog.onclose = () => (this.large = null);
-    this.dialog.replaceChildren(make("h2", {}, cell.title), pane.element,
+    this.dialog.replaceChildren(make("h2", { id: "enlarged-title" }, cell.title), pane.element,
       make("p", { className: "note" }, [cell.cost.textContent, cell.about.textContent].filter(Boolean).join(" · ")),
       make("p", { className: "buttons" }, use, close));
     this.dialog.showModal();

@@ -5,7 +5,7 @@ import { drawnSeed, scalesOf } from "./choice.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
-import { say, sayOfSampler } from "./words.js";
+import { say, sayOfEta, sayOfSampler } from "./words.js";
 
 const NUMBERS = ["steps", "guidance_scale", "seed"]; // compared over values that one may choose
 const NONE = "none"; // a comparison by one field
@@ -111,7 +111,7 @@ export class Controls {
     const { eta, variance } = compared.includes("sampler") ? {} : can.samplers[settled.sampler].options;
     this.variance.show(variance && !compared.includes("variance") ? can.model.variances.map((value) => ({ value, text: value })) : [], settled.variance);
     const [least, most] = eta?.bounds ?? [];
-    this.eta.show(eta && settled.eta !== null ? { min: least, max: most, handy: most, step: 0.05, note: eta.explanation } : null, settled.eta);
+    this.eta.show(eta && settled.eta !== null ? { min: least, max: most, handy: most, step: 0.05, note: sayOfEta(settled.sampler, eta) } : null, settled.eta);
     this.steps.show(compared.includes("steps") ? null : stepsOf(can.model), settled.steps);
     this.n.show(settled.counts ? null : { min: 1, max: dataset.max_n, handy: dataset.max_n, step: 1, log: dataset.max_n > 100 }, settled.n);
     this.showWalk(settled);
@@ -128,6 +128,8 @@ export class Controls {
 
   showPrompt(prompt, { examples }) {
     if (document.activeElement !== this.prompt.input) this.prompt.input.value = prompt;
+    if (examples.join("\n") === this.prompt.shown) return; // a button that is built anew loses the focus
+    this.prompt.shown = examples.join("\n");
     const links = examples.map((text) =>
       make("button", { type: "button", className: "quiet", onclick: () => this.prompt.onWords(text) }, text));
     this.prompt.examples.replaceChildren(...links);

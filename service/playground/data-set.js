@@ -1,12 +1,12 @@
 // The view that makes data sets: classes and counts, a job, and what has come of each.
 
-import { ask, askJson } from "./api.js";
+import { ask } from "./api.js";
 import { FORMATS } from "./choice.js";
 import { evaluations, expectedSeconds } from "./cost.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { JobCard } from "./job-card.js";
-import { asJob, finished, rowsOf } from "./jobs.js";
+import { asJob, finished, newestJobs, rowsOf } from "./jobs.js";
 import { Picker } from "./picker.js";
 import { language, say, seconds } from "./words.js";
 
@@ -29,6 +29,8 @@ export class DataSet {
     this.told = make("p", { className: "remark", role: "status" });
     this.list = make("div", { className: "jobs", role: "region", "aria-label": say("jobs") });
     this.cards = new Map();
+    // What has to be so for the button to be pressed:
+    Object.assign(this, { kept: true, possible: false, submitting: false });
     element.replaceChildren(
       make("div", { className: "job-form" }, this.all.element, this.counts, this.format.element, this.judge.element,
         make("div", {}, make("label", { className: "keep" }, this.distinct, make("span", {}, say("control distinct"))),
@@ -53,8 +55,13 @@ export class DataSet {
     const time = expectedSeconds({ ...settled, n: rows });
     this.cost.textContent = [say("rows", { rows: rows.toLocaleString(language) }), say("cost each", { number: evaluations(settled) }),
       time === null ? null : say("expected", { time: seconds(time) })].filter(Boolean).join(" · ");
-    this.start.disabled = !rows || rows > MOST_ROWS;
+    this.possible = rows > 0 && rows <= MOST_ROWS;
+    this.enable();
     this.watch();
+  }
+
+  enable() {
+    this.start.disabled = !this.kept || !this.possible || this.submitting;
   }
 
   lay(labels) {
@@ -65,10 +72,11 @@ export class DataSet {
   }
 
   async submit() {
-    this.start.disabled = true;
+    this.submitting = true;
+    this.enable();
     try {
       const body = asJob(this.settled);
-      this.once = this.once?.[0] === JSON.stringify(body) ? this.once : [JSON.stringify(body), crypto.randomUUID()];
+      this.once = this.once?.[0] === JSON.stringify(body) ? this.once : [JSON.stringify(body), drawnKey()];
       await ask("jobs", { body, headers: { "Idempotency-Key": this.once[1] } });
       this.once = null; // it was accepted: the same once more is another job
       this.newest = true;
@@ -77,7 +85,8 @@ export class DataSet {
     } catch (error) {
       this.onError(error);
     } finally {
-      this.start.disabled = false;
+      this.submitting = false;
+      this.enable();
     }
   }
 
@@ -100,7 +109,9 @@ export class DataSet {
 
   /** Resolves to: does any of them go on? */
   async look() {
-    const jobs = (await askJson("jobs")).jobs.filter(({ state }) => state !== "cancelled");
+    const jobs = await newestJobs();
+    this.kept = true;
+    this.enable();
     this.told.textContent = "";
     for (const job of jobs.filter(({ id }) => !this.cards.has(id))) {
       const card = new JobCard(job, { onDelete: (id) => this.remove(id), onError: this.onError });
@@ -132,7 +143,11 @@ export class DataSet {
       this.onError(error);
     }
     this.told.textContent = error.status === 503 ? say("no jobs", { why: error.message }) : error.message;
-    this.start.disabled ||= error.status === 503;
+    if (error.status === 503) this.kept = false;
+    this.enable();
     return false;
   }
 }
+
+/** A name for a request that nobody else gives. Over plain HTTP a browser has no crypto.randomUUID. */
+const drawnKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");

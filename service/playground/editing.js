@@ -14,7 +14,11 @@ export class Editing {
     Object.assign(this, { element: editing, onEdit, onError, picture: undefined });
     this.eraser = new Eraser(source, onEdit);
     this.buttons = [invert, unerase, keepall];
-    file.addEventListener("change", () => file.files.length && this.take(file.files[0]));
+    file.addEventListener("change", () => {
+      const [chosen] = file.files;
+      file.value = ""; // the same one can be chosen again
+      if (chosen) this.take(chosen);
+    });
     editing.addEventListener("dragover", (event) => event.preventDefault());
     editing.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -27,6 +31,7 @@ export class Editing {
   }
 
   version = undefined; // all that is edited is in the choice
+  latest = null; // what began last: an answer to anything before comes too late
 
   get choice() {
     return { picture: this.picture, mask: this.eraser.asPicture };
@@ -38,6 +43,7 @@ export class Editing {
 
   /** Show the picture and the mask of a choice, or none. */
   async show(settled = {}) {
+    this.latest = null;
     if (settled.can) {
       this.dataset = settled.dataset;
       this.eraser.shape(settled.can.dataset.shape);
@@ -62,35 +68,42 @@ export class Editing {
   clear() {}
 
   /** A file: what the browser can read, upright, and no larger than it needs to be. */
-  async take(file) {
-    try {
-      const bitmap = await createImageBitmap(file);
+  take(file) {
+    return this.beginWith(async () => {
+      const bitmap = await createImageBitmap(file).catch(() => {
+        throw new Problem(422, say("no picture"));
+      });
       const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
-      await this.begin(drawn(bitmap, Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale))));
-    } catch {
-      this.onError(new Problem(422, say("no picture")));
-    }
+      return drawn(bitmap, Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
+    });
   }
 
   /** One of the model's own. */
-  async sample() {
-    try {
+  sample() {
+    return this.beginWith(async () => {
       const { images } = await askJson("sample", { body: { dataset: this.dataset, seed: drawnSeed() }, accept: "application/json" });
-      await this.begin(images[0].b64_png);
-    } catch (error) {
-      this.onError(error);
-    }
+      return images[0].b64_png;
+    });
   }
 
   turn(change) {
-    this.begin(change(drawn(this.eraser.bitmap, this.eraser.bitmap.width, this.eraser.bitmap.height)));
+    const { bitmap } = this.eraser;
+    return this.beginWith(() => change(drawn(bitmap, bitmap.width, bitmap.height)));
   }
 
-  async begin(picture) {
-    this.picture = typeof picture === "string" ? picture : picture.toDataURL("image/png").split(",")[1];
-    for (const button of this.buttons) button.disabled = false;
-    await this.eraser.show(this.picture);
-    this.onEdit();
+  /** `make()` → a picture, or a promise of one; it is not taken once something else was begun or shown. */
+  async beginWith(make) {
+    const mine = (this.latest = {});
+    try {
+      const picture = await make();
+      if (mine !== this.latest) return;
+      this.picture = typeof picture === "string" ? picture : picture.toDataURL("image/png").split(",")[1];
+      for (const button of this.buttons) button.disabled = false;
+      await this.eraser.show(this.picture);
+      if (mine === this.latest) this.onEdit();
+    } catch (error) {
+      if (mine === this.latest) this.onError(error);
+    }
   }
 }
 

@@ -42,10 +42,13 @@ export class Eraser {
     this.paint();
   }
 
-  /** Show a picture, and what is rubbed out of it: base64 of PNGs, or undefined. */
+  /** Show a picture, and what is rubbed out of it: base64 of PNGs, or undefined. What is shown last stays, also where it
+   * is decoded first. */
   async show(picture, mask) {
-    const { width, height } = this.mask;
+    const mine = (this.latest = {});
     const [bitmap, marked] = await Promise.all([picture, mask].map((one) => (one ? imageOf(one) : null)));
+    if (mine !== this.latest) return;
+    const { width, height } = this.mask;
     this.bitmap = bitmap;
     this.mask = new Mask(width, height);
     if (marked) {

@@ -49,21 +49,20 @@ export class Explain {
   show(schedule, look, flat) {
     this.known = schedule;
     this.element.hidden = false;
-    const shown = JSON.stringify([look, flat]);
-    if (shown === this.shown) return this.paint();
-    this.shown = shown;
+    if (flat !== this.flat) this.build(flat);
+    this.flat = flat;
     const chosen = LOOKS.find((name) => look.includes(name)) ?? LOOKS[0];
-    const chip = (name, type, checked, names) => make("label", { className: "chip" },
-      make("input", { type, name: `look-${type}`, value: name, checked, onchange: (event) => this.onLook(names(event.target.checked)) }),
-      make("span", {}, say(`look ${name}`)));
-    const others = look.filter((name) => EXTRAS.includes(name));
-    this.looks.replaceChildren(
-      ...LOOKS.map((name) => chip(name, "radio", name === chosen, () => [name, ...others])),
-      ...(flat ? EXTRAS : []).map((name) => chip(name, "checkbox", look.includes(name), (is) =>
-        [chosen, ...others.filter((other) => other !== name), ...(is ? [name] : [])])),
-    );
+    for (const input of this.looks.querySelectorAll("input")) input.checked = [chosen, ...look].includes(input.value);
     this.note.textContent = say(`note ${chosen}`);
     this.paint();
+  }
+
+  /** Built anew the chips would lose the focus of a keyboard. */
+  build(flat) {
+    const looked = () => this.onLook([...this.looks.querySelectorAll(":checked")].map(({ value }) => value));
+    const chips = (names, type) => names.map((name) => make("label", { className: "chip" },
+      make("input", { type, name: `look-${type}`, value: name, onchange: looked }), make("span", {}, say(`look ${name}`))));
+    this.looks.replaceChildren(...chips(LOOKS, "radio"), ...chips(flat ? EXTRAS : [], "checkbox"));
   }
 
   hide() {

@@ -32,6 +32,7 @@ export class JobCard {
       make("p", { className: "buttons" }, this.remove));
     this.parts = new Map(); // by file: what the contact sheet has of it
     this.seen = -1; // rows done when its files were looked at
+    this.failing = false; // was the last look at them in vain?
   }
 
   get open() {
@@ -75,8 +76,11 @@ export class JobCard {
       this.files.replaceChildren(...files.map((file) => make("li", {}, this.linkTo(file), ` ${bytes(file.bytes)}`)));
       for (const part of partsShown(files, this.job)) await this.add(part);
       this.seen = done;
+      this.failing = false;
     } catch (error) {
-      if (error.status !== 410) this.onError(error); // its files were deleted in the meantime
+      const known = this.failing || error.status === 410; // it was said before, or its files were deleted in the meantime
+      this.failing = true;
+      if (!known) this.onError(error);
     } finally {
       this.looking = false;
     }
@@ -102,7 +106,6 @@ export class JobCard {
   /** The first samples of a file, onto the contact sheet. */
   async add({ name, most }) {
     if (this.parts.has(name)) return;
-    this.parts.set(name, null);
     const points = name.endsWith(".csv");
     const range = `bytes=0-${BEGINNING[points ? "points" : "images"] - 1}`;
     const answer = await ask(`jobs/${this.id}/files/${encodeURIComponent(name)}`, { headers: { Range: range } });

@@ -1,7 +1,9 @@
 // Jobs that make data sets: what is asked for one, and what can be told of it from what /jobs answers.
 
+import { askJson } from "./api.js";
 import { asRequest } from "./choice.js";
 
+const PAGE = 100; // jobs in an answer, at most
 const MOST_PARTS = 5; // files that a contact sheet has images of
 const SHEET = 60; // images of a contact sheet
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -24,6 +26,18 @@ export const rowsOf = ({ counts }) => counts.reduce((sum, count) => sum + count,
 export function classesDone({ rows, rows_done: done, request: { label } }) {
   if (label === null || typeof label !== "object" || Array.isArray(label)) return [];
   return Object.entries(label).map(([name, all]) => ({ label: name, done: Math.round((all * done) / rows), all }));
+}
+
+/** Jobs, the newest first, without those that were cancelled: some hundred, where there are so many. */
+export async function newestJobs() {
+  const found = [];
+  let older = "";
+  for (;;) {
+    const { jobs } = await askJson(`jobs?limit=${PAGE}${older}`);
+    found.push(...jobs.filter(({ state }) => state !== "cancelled"));
+    if (jobs.length < PAGE || found.length >= PAGE) return found;
+    older = `&before=${jobs.at(-1).id}`;
+  }
 }
 
 export const finished = ({ state }) => !["queued", "running"].includes(state);

@@ -1,16 +1,17 @@
 // The API key, where the service wants one. It is kept for this tab only, and sent to this service only.
 
+import { recall, remember } from "./storage.js";
 import { say } from "./words.js";
 
+const KIND = "sessionStorage";
 const NAME = "spirale-key";
 
 export const key = {
   get value() {
-    return sessionStorage.getItem(NAME) ?? "";
+    return recall(KIND, NAME) ?? "";
   },
   set value(text) {
-    if (text) sessionStorage.setItem(NAME, text);
-    else sessionStorage.removeItem(NAME);
+    remember(KIND, NAME, text || null);
   },
 };
 

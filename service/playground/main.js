@@ -66,12 +66,12 @@ const stage = new Stage(
 );
 const onStage = new OnStage({ stage, easels, label: part("draft") });
 const screen = new Screen(part("screen"), {
-  player: stage.player,
+  player: () => (settled?.view === "compare" ? comparison.player : stage.player),
   generate: () => part("actions").requestSubmit(),
   onScreen: (is) => {
     choice.screen = is ? "1" : undefined;
     if (settled) settled.screen = choice.screen;
-    if (onStage.shown) address.show(settled);
+    if (settled && onStage.relabel(settled)) tell();
   },
 });
 const comparison = new Comparison(
@@ -210,6 +210,7 @@ async function bring(signal, how) {
   if (understood && choice === before) {
     choice = { ...choice, ...understood };
     settled = settle(catalog, choice);
+    onStage.relabel(settled); // it may be seen otherwise by now
   }
   return understood !== null;
 }
@@ -234,7 +235,9 @@ async function compare(signal) {
 /** One of several images by itself. It has been sampled: it is looked at, and not sampled again. */
 function lookAlone(i, { label, seed }) {
   const only = label === null ? {} : { asks: "label", label };
-  const alone = { ...choice, ...only, seed, n: 1, step: undefined };
+  const { look, screen } = choice;
+  const whole = onStage.shown?.run === stage.run ? onStage.shown.settled : choice; // the choice may have gone on
+  const alone = { ...whole, ...only, look, screen, seed, n: 1, step: undefined };
   onStage.keepAlone(i, settle(catalog, alone));
   choice = alone;
   run({ remember: true });
@@ -245,9 +248,7 @@ function see(look) {
   choice.look = look.filter((name) => name !== "x0");
   settled = settle(catalog, choice);
   stage.see(settled.look);
-  if (!onStage.shown || live.moving) return;
-  onStage.shown.settled = settled;
-  tell();
+  if (onStage.relabel(settled)) tell();
 }
 
 /** Nothing on the stage, and nothing to take along. */
@@ -263,6 +264,7 @@ function stop() {
   running?.abort();
   running = null;
   stage.stop();
+  comparison.stop();
   actions.sampling = false;
 }
 

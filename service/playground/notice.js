@@ -3,8 +3,8 @@
 import { say } from "./words.js";
 
 export class Notice {
-  /** element: role=alert, with a paragraph and the buttons again and cheaper. `onRetry()` and `onCheaper(draft)` when
-   * they are pressed. */
+  /** element: has a paragraph with role=alert, and beside it the buttons again and cheaper: a countdown is no news.
+   * `onRetry()` and `onCheaper(draft)` when they are pressed. */
   constructor(element, onRetry, onCheaper) {
     this.element = element;
     this.text = element.querySelector("p");

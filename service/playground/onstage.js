@@ -39,6 +39,13 @@ export class OnStage {
     return [settled.view, this.easels[settled.view]?.version, JSON.stringify(asRequest(settled))].join(" ");
   }
 
+  /** The samples that are here are seen in another way. → are they those of `settled`? Else they keep what they are of. */
+  relabel(settled) {
+    const same = this.shown !== null && this.wish(this.shown.settled) === this.wish(settled);
+    if (same) this.shown.settled = settled;
+    return same;
+  }
+
   /** Bring samples here. again: sample them even where they are kept; over: see Stage.sample.
    *
    * Resolves to how the hand's part was understood, as a choice has it; null where the hand has gone on. Throws as

@@ -2,10 +2,13 @@
 
 import { say } from "./words.js";
 
+// What is done with some keys where these have the focus is theirs.
+const PRESSED = "button, summary, input:is([type=radio], [type=checkbox])";
+const OWN = { " ": PRESSED, ArrowLeft: "[type=radio]", ArrowRight: "[type=radio]" };
 const TYPED = "input:not([type=range], [type=radio], [type=checkbox]), select, textarea, [role=img][tabindex], dialog";
 
 export class Screen {
-  /** `onScreen(is)` when it changes; player: of what is shown; `generate()`. */
+  /** `onScreen(is)` when it changes; `player()`: of what is shown; `generate()`. */
   constructor(button, { onScreen, player, generate }) {
     Object.assign(this, { button, onScreen, player, generate });
     this.is = false;
@@ -25,7 +28,7 @@ export class Screen {
   }
 
   press(name) {
-    document.querySelector(`#scrubber [name=${name}]`).click();
+    document.querySelector(`.scrubber:not([hidden]) [name=${name}]`)?.click();
   }
 
   toggle() {
@@ -37,14 +40,15 @@ export class Screen {
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
     if (event.key === "f" || (event.key === "Escape" && this.is)) return this.toggle();
-    if (!this.is) return;
-    const { position, count } = this.player;
+    if (!this.is || (event.key in OWN && event.target.closest?.(OWN[event.key]))) return;
+    const player = this.player();
+    const { position, count } = player;
     const keys = {
-      ArrowLeft: () => this.player.seek(Math.ceil(position) - 1),
-      ArrowRight: () => this.player.seek(Math.floor(position) + 1),
-      Home: () => this.player.seek(0),
-      End: () => this.player.seek(count - 1),
-      " ": () => (this.player.playing ? this.player.pause() : this.player.replay()),
+      ArrowLeft: () => player.seek(Math.ceil(position) - 1),
+      ArrowRight: () => player.seek(Math.floor(position) + 1),
+      Home: () => player.seek(0),
+      End: () => player.seek(count - 1),
+      " ": () => (player.playing ? player.pause() : player.replay()),
       g: () => this.generate(),
       s: () => this.press("slow"),
       l: () => this.press("loop"),

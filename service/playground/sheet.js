@@ -6,7 +6,7 @@ import { across, paint, tile, wipe } from "./pictures.js";
 import { say } from "./words.js";
 
 export class Sheet {
-  /** what: "x0" or "x_t" of each frame. `onAlone(i, {label, seed})` when one is picked out. */
+  /** what: "x0" or "x_t" of each frame. `onAlone(i, {label, seed})` when one is picked out; without it none can be. */
   constructor(what, onAlone) {
     this.what = what;
     this.onAlone = onAlone;
@@ -28,7 +28,7 @@ export class Sheet {
       const label = classes[i] < 0 ? null : can.labels[classes[i]];
       const what = label === null ? say("sample i", { i: i + 1, seed }) : say("sample of", { label, seed });
       canvas.setAttribute("aria-label", what);
-      if (n === 1) return canvas;
+      if (n === 1 || !this.onAlone) return canvas;
       return make("button", { type: "button", title: say("look alone", { what }),
         onclick: () => this.onAlone(i, { label, seed }) }, canvas);
     }));

@@ -55,6 +55,7 @@ export class Stage {
    *
    * Resolves to the Trajectory. Throws Problem, and AbortError. */
   async sample(settled, signal, { fields = null, over = false, brief = false, expected = null } = {}) {
+    this.look = settled.look; // somebody may choose another one before the first frame is there
     const body = { ...asRequest(settled), ...fields, noisy_previews: true };
     body.previews = brief ? 1 : previewsOf(settled);
     this.waits(true, { dims: !over });
@@ -92,6 +93,7 @@ export class Stage {
 
   /** Show a run that is done. */
   async show(settled, run, signal) {
+    this.look = settled.look;
     const known = await this.known(settled);
     signal.throwIfAborted();
     this.begin(run, settled, known, { expected: run.frames.length, latest: true });
@@ -116,7 +118,7 @@ export class Stage {
   }
 
   begin(run, settled, known, pace) {
-    Object.assign(this, { run, settled, about: known, look: settled.look });
+    Object.assign(this, { run, settled, about: known });
     delete this.picture.dataset.before;
     this.player.begin(pace.expected, pace);
     this.dress();

@@ -7,15 +7,32 @@
   const root = document.documentElement;
   const browsers = () => (dark.matches ? "dark" : "light");
 
+  let chosen = null; // where the browser blocks the data of sites, this page alone remembers
+
+  function kept() {
+    try {
+      return localStorage.getItem(KEPT);
+    } catch {
+      return chosen;
+    }
+  }
+
+  function keep(theme) {
+    chosen = theme;
+    try {
+      if (theme) localStorage.setItem(KEPT, theme);
+      else localStorage.removeItem(KEPT);
+    } catch {} // it is remembered above
+  }
+
   function set() {
-    root.dataset.theme = localStorage.getItem(KEPT) ?? browsers();
+    root.dataset.theme = kept() ?? browsers();
     document.dispatchEvent(new Event("theme"));
   }
 
   function toggle() {
     const other = root.dataset.theme === "dark" ? "light" : "dark";
-    if (other === browsers()) localStorage.removeItem(KEPT); // it follows the browser again
-    else localStorage.setItem(KEPT, other);
+    keep(other === browsers() ? null : other); // null follows the browser again
     set();
   }
 

@@ -11,6 +11,8 @@ export const samplers = {
   renoise: "Neu verrauschen: rät das Ende und verrauscht es wieder; schnell, verliert mit jedem Schritt an Vielfalt",
 };
 
+export const etas = { ddim: "0 ist deterministisch, 1 so verrauscht wie ddpm" }; // what η does, by sampler
+
 export const words = {
   milliseconds: ({ value }) => `${value} ms`,
   minutes: ({ value }) => `${value} min`,
@@ -212,6 +214,7 @@ export const words = {
   "openai n": ({ most }) => `OpenAIs API gibt höchstens ${most} Bilder auf einmal.`,
   "openai guidance": ({ usual }) => `OpenAIs API nimmt dieses Modell mit der Führung ${usual}.`,
   "openai sampler": "OpenAIs API nimmt dieses Modell mit dem empfohlenen Verfahren.",
+  "openai fields": "OpenAIs API hat kein Feld für einen zweiten Startwert und keines für ein anderes Intervall der Führung.",
   idle: "frei",
   "at work": ({ active, waiting, time }) => `${counted(active, "Zeile", "Zeilen")} in Arbeit, ${waiting} warten (${time})`,
   rate: ({ rate }) => `${rate} Auswertungen/s`,

@@ -1,8 +1,9 @@
-// English: the words of the page, and those of the samplers, of which the service speaks English by itself.
+// English: the words of the page, and those of the samplers and of η, of which the service speaks English by itself.
 
 const counted = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 export const samplers = {};
+export const etas = {};
 
 export const words = {
   milliseconds: ({ value }) => `${value} ms`,
@@ -205,6 +206,7 @@ export const words = {
   "openai n": ({ most }) => `OpenAI's API has at most ${most} images at once.`,
   "openai guidance": ({ usual }) => `OpenAI's API takes this model with ${usual} guidance.`,
   "openai sampler": "OpenAI's API takes this model with the sampler that is advised.",
+  "openai fields": "OpenAI's API has a field neither for a second seed nor for another guidance interval.",
   idle: "idle",
   "at work": ({ active, waiting, time }) => `${counted(active, "row", "rows")} in work, ${waiting} waiting (${time})`,
   rate: ({ rate }) => `${rate} evaluations/s`,

@@ -12,6 +12,8 @@ export const samplers = {
   renoise: "Rebruitage : devine la fin, la bruite à nouveau ; vite, et perd de la variété à chaque étape",
 };
 
+export const etas = { ddim: "0 est déterministe, 1 est aussi bruité que ddpm" }; // what η does, by sampler
+
 export const words = {
   milliseconds: ({ value }) => `${value} ms`,
   minutes: ({ value }) => `${value} min`,
@@ -213,6 +215,7 @@ export const words = {
   "openai n": ({ most }) => `L’API d’OpenAI donne au plus ${most} images à la fois.`,
   "openai guidance": ({ usual }) => `L’API d’OpenAI prend ce modèle avec le guidage ${usual}.`,
   "openai sampler": "L’API d’OpenAI prend ce modèle avec l’échantillonneur conseillé.",
+  "openai fields": "L’API d’OpenAI n’a de champ ni pour une seconde graine ni pour un autre intervalle de guidage.",
   idle: "au repos",
   "at work": ({ active, waiting, time }) => `${counted(active, "ligne", "lignes")} en calcul, ${waiting} en attente (${time})`,
   rate: ({ rate }) => `${rate} évaluations/s`,

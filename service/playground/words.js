@@ -1,19 +1,21 @@
 // The page's words, in the language that is chosen. Each language is one file, words-….js, with the same keys.
 
 import { LANGUAGES } from "./languages.js";
+import { recall, remember } from "./storage.js";
 
+const KIND = "localStorage";
 const KEPT = "spirale-language";
 // Spaces at which no line may end: between a number and its unit, and inside of French punctuation.
 const UNBROKEN = /(?<=\d) (?=(?:ms|s|min|kB|MB|ko|Mo|%)(?!\p{L}))| (?=[;:?!»])|(?<=«) /gu;
 
 /** What somebody chose, else the first of the browser's languages that there is. */
 function chosen() {
-  const wanted = [globalThis.localStorage?.getItem(KEPT), ...(globalThis.navigator?.languages ?? [])];
+  const wanted = [recall(KIND, KEPT), ...(globalThis.navigator?.languages ?? [])];
   return wanted.map((one) => one?.slice(0, 2)).find((one) => LANGUAGES.includes(one)) ?? "en";
 }
 
 export const language = chosen();
-const { words, samplers } = await import(`./words-${language}.js`);
+const { words, samplers, etas } = await import(`./words-${language}.js`);
 
 /** The words of a key; `values` go into it. */
 export function say(key, values = {}) {
@@ -25,6 +27,11 @@ export function say(key, values = {}) {
 /** One line on a sampler: the language's own, else the service's. */
 export function sayOfSampler(name, { title, explanation }) {
   return samplers[name]?.replace(UNBROKEN, "\u00a0") ?? `${title}: ${explanation}`;
+}
+
+/** One line on a sampler's η, in the same way. */
+export function sayOfEta(name, { explanation }) {
+  return etas[name]?.replace(UNBROKEN, "\u00a0") ?? explanation;
 }
 
 /** Seconds, as precisely as somebody who waits wants to know them. */
@@ -51,7 +58,7 @@ export function dress(page, languages) {
     const button = page.createElement("button");
     Object.assign(button, { type: "button", className: "quiet", lang: other, textContent: nameOf(other) });
     button.addEventListener("click", () => {
-      localStorage.setItem(KEPT, other);
+      remember(KIND, KEPT, other);
       location.reload();
     });
     languages.append(button);

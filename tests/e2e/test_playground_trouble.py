@@ -67,7 +67,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
     with occupied(service):
         wait_for(lambda: service.metric("spirale_rows_active") > 0)
         visit = visit(service.url, "/?dataset=mnist&n=64&steps=30&seed=1")
-        notice = visit.page.get_by_role("alert")
+        notice = visit.page.locator("#notice")
         again = notice.get_by_role("button", name="Try again")
         while not notice.is_visible():  # in the moment between two of the others the page may have been lucky
             visit.page.get_by_role("button", name="Generate", exact=True).click()
@@ -76,6 +76,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
         assert "would wait" in notice.inner_text()
         assert notice.get_by_role("button", name="Take 4 steps only").is_enabled()  # 30 were asked for
         assert re.search(r"Try again in \d+\ss", notice.inner_text()) and again.is_disabled()
+        assert "Try again" not in visit.page.get_by_role("alert").inner_text()  # it would be read out every second
     again.click()  # as soon as it can be
     visit.wait_for_address("n=64", "steps=30&")
     assert notice.is_hidden() and len(visit.pictures()) == 64
@@ -90,7 +91,7 @@ def test_a_service_that_is_gone_is_said_and_found_again(start_service, visit, tm
     visit.wait_until_done()
     service.end()
     visit.page.get_by_role("button", name="Generate", exact=True).click()
-    notice = visit.page.get_by_role("alert")
+    notice = visit.page.locator("#notice")
     notice.wait_for()
     assert "The service does not answer" in notice.inner_text()
     visit.page.wait_for_function("() => document.querySelector('#status').textContent.includes('does not answer')")
@@ -492,12 +493,50 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#seed").input_value() != "1"
     assert visit.page.locator("#picture").get_attribute("data-before") == ""
     visit.page.get_by_text("Asking the service").wait_for()
+    visit.choose("xₜ")  # what is seen otherwise is still the picture of before
+    visit.page.keyboard.press("f")
+    visit.page.keyboard.press("f")
+    assert "seed=1" in visit.page.url and visit.page.get_by_role("button", name="Link").count() == 0
     visit.page.get_by_role("button", name="Stop").click()
     visit.wait_until_done()
     assert visit.page.locator("#seed").input_value() == "1" and visit.page.locator("#wait").is_hidden()
     np.testing.assert_array_equal(visit.pictures()[0], first)
     assert "this is the picture of before" in visit.page.locator("#remark").inner_text()
     assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
+
+
+def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    visit.wait_until_done()
+    page = visit.page
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    visit.choose("both")
+    page.evaluate("go()")
+    visit.wait_for_address("look=both")
+    assert page.locator("#explain :checked").get_attribute("value") == "both"
+    page.get_by_role("button", name="Link", exact=True).click()
+    assert "look=both" in page.evaluate("navigator.clipboard.readText()")
+    assert visit.complaints == []
+
+
+def test_a_picture_of_before_a_failure_keeps_its_own_settings(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&n=3&steps=3&sampler=ddim")
+    visit.wait_until_done()
+    page = visit.page
+    second = visit.pictures()[1]
+    page.route("**/sample", lambda route: route.fulfill(status=503, json={"detail": "not now"}))
+    page.get_by_label("Steps", exact=True).fill("2")
+    page.locator("#notice").wait_for()
+    visit.wait_until_asked()
+    page.unroute("**/sample")
+    page.get_by_role("button", name="7, seed 2").click()
+    visit.wait_for_address("seed=2", "n=1&", "steps=3&")
+    np.testing.assert_array_equal(visit.pictures()[0], second)
+    expected = tiny_service.get("/sample?dataset=mnist&label=7&seed=2&steps=3&sampler=ddim").content
+    np.testing.assert_array_equal(second, as_pixels(expected))
+    assert all(REFUSED.match(one) for one in visit.complaints)
 
 
 def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, visit):
@@ -520,6 +559,29 @@ def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, v
     assert visit.complaints == []
 
 
+def test_where_the_browser_keeps_nothing_the_page_remembers_by_itself(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
+    page = visit.page
+    page.add_init_script("""for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
+    }""")
+    page.reload()
+    visit.wait_until_done()
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    for other in (True, False):
+        page.get_by_role("button", name="Dark or light").click()
+        assert (page.evaluate(background) != before) == other
+    keep = """async () => {
+      const { key } = await import("./playground/key.js");
+      key.value = "sesame";
+      const kept = key.value;
+      key.value = "";
+      return [kept, key.value];
+    }"""
+    assert page.evaluate(keep) == ["sesame", ""] and visit.complaints == []
+
+
 def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&labels=each&steps=4&seed=1&sampler=ddim&screen=1")
     visit.wait_until_done()
@@ -533,6 +595,18 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     assert page.locator("#scrubber output").inner_text() == "step 1 of 4"
     page.keyboard.press("End")
     np.testing.assert_array_equal(visit.pictures(), end)
+    # A button or a chip that has the focus keeps its own keys, and the focus.
+    slow = page.get_by_role("button", name="slow")
+    for pressed in ("true", "false"):
+        slow.press("Space")
+        assert slow.get_attribute("aria-pressed") == pressed
+    page.get_by_role("radio", name="x̂₀", exact=True).focus()
+    for key, looked_at in (("ArrowRight", "x_t"), ("ArrowRight", "both"), ("ArrowLeft", "x_t"), ("ArrowLeft", "x0")):
+        page.keyboard.press(key)
+        assert page.locator("#explain :checked").get_attribute("value") == looked_at
+        assert page.evaluate("document.activeElement.value") == looked_at
+    output = page.locator("#scrubber output")
+    assert output.inner_text() == "step 4 of 4" and output.get_attribute("aria-live") == "off"
     page.keyboard.press("Escape")
     page.locator("#controls").wait_for()
     assert "screen=" not in page.url
@@ -553,6 +627,46 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     visit.wait_until_done()
     assert page.get_by_role("button", name="GIF").is_visible() and not page.get_by_role("button", name="WebM").count()
     assert visit.complaints == []
+
+
+def test_a_comparison_is_stopped_stepped_through_by_keyboard_and_enlarged(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?view=compare&dataset=mnist&label=7&seed=1&n=2&values=1,4&screen=1")
+    visit.wait_until_done()
+    page = visit.page
+    handle = page.get_by_role("slider", name="All trajectories")
+    for key, share in (("Home", "0%"), ("ArrowRight", "8%"), ("End", "100%")):
+        page.keyboard.press(key)
+        assert handle.get_attribute("aria-valuetext") == f"{share} of the way"
+    page.get_by_role("button", name="Enlarge: 4 steps").click()
+    dialog = page.get_by_role("dialog", name="4 steps")
+    assert dialog.get_by_role("button").all_inner_texts() == ["Take it to Generate", "Close"]  # no image is one
+    assert dialog.get_by_role("img").count() == 2
+    dialog.get_by_role("button", name="Close").click()
+    page.evaluate(HELD)
+    page.keyboard.press("g")
+    page.wait_for_function("() => window.go")
+    assert page.locator("#comparison").get_attribute("aria-busy") == "true"
+    page.get_by_role("button", name="Stop").click()
+    assert page.locator("#comparison").get_attribute("aria-busy") == "false"
+    assert visit.complaints == []
+
+
+def test_an_example_of_a_prompt_keeps_the_focus_when_it_is_taken(one_page):
+    take = """async () => {
+      const { Controls } = await import("./playground/controls.js");
+      const element = document.body.appendChild(document.createElement("div"));
+      const controls = new Controls(element, ({ prompt }) => controls.showPrompt(prompt, { examples: ["a", "b"] }));
+      controls.showPrompt("", { examples: ["a", "b"] });
+      const button = controls.prompt.examples.children[1];
+      button.focus();
+      button.click();
+      const taken = [controls.prompt.input.value, document.activeElement === button];
+      controls.showPrompt("", { examples: ["c"] });
+      element.remove();
+      return [...taken, controls.prompt.examples.textContent];
+    }"""
+    one_page.page.wait_for_selector("#controls .chip:visible")
+    assert one_page.page.evaluate(take) == ["b", True, "c"]
 
 
 def test_a_page_in_a_frame_shows_the_picture_and_leads_to_the_whole(tiny_service, visit):
@@ -583,6 +697,7 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     counts = ",".join(["3", "0", "5"] + ["1"] * 7)
     visit = visit(tiny_service.url, f"/?view=data&dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={counts}")
     page = visit.page
+    page.evaluate("delete Crypto.prototype.randomUUID")  # as over plain HTTP
     page.get_by_role("button", name="Make them").click()
     page.locator(".job", has_text="15 of 15").wait_for()
     page.locator(".contact canvas").nth(14).wait_for()
@@ -604,11 +719,80 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_role("button", name="Make them").click()
     page.get_by_role("alert").get_by_text("keeps no training rows that samples could be compared with").wait_for()
     # Where jobs cannot be kept the page says so.
-    page.route("**/jobs", lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"}))
+    page.route(
+        re.compile(r"/jobs\?"), lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"})
+    )
     page.reload()
     page.get_by_text("keeps no data sets: jobs cannot be kept: no room. Start it with --jobs-dir FOLDER.").wait_for()
     assert page.get_by_role("button", name="Make them").is_disabled()
+    page.locator(".class-counts input").first.fill("4")  # another choice does not help
+    assert page.get_by_role("button", name="Make them").is_disabled()
     assert all(REFUSED.match(one) for one in visit.complaints)
+
+
+def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
+    query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
+    visit = visit(tiny_service.url, f"/?view=data&{query}")
+    page = visit.page
+    files, part = re.compile(r"/files$"), re.compile(r"/part-00000\.npy$")
+
+    def refuse(what: re.Pattern) -> None:
+        page.route(what, lambda route: route.fulfill(status=503, json={"detail": "the files are not to be had now"}))
+
+    def look_again(what: re.Pattern) -> None:
+        with page.expect_response(what):
+            page.locator(".job summary").click()
+            page.locator(".job summary").click()
+        visit.wait_until_asked()
+
+    refuse(files)
+    page.get_by_role("button", name="Make them").click()
+    page.locator(".job", has_text="10 of 10").wait_for()
+    page.get_by_role("alert").get_by_text("not to be had now").wait_for()
+    page.evaluate("document.querySelector('#notice').hidden = true")  # it was read
+    look_again(files)
+    page.unroute(files)
+    refuse(part)
+    look_again(part)
+    assert page.locator("#notice").is_hidden() and page.locator(".contact canvas").count() == 0
+    page.unroute(part)
+    look_again(part)
+    page.locator(".contact canvas").nth(9).wait_for()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Sure?").click()
+    page.locator(".job").wait_for(state="detached")
+    assert all(REFUSED.match(one) for one in visit.complaints)
+
+
+def test_a_picture_that_comes_late_is_no_longer_begun_with(tiny_service, visit):
+    """Somebody asks for one, and leaves the view before it comes."""
+    visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=2&steps=3&sampler=ddim")
+    page = visit.page
+    file = {
+        "name": "black.png",
+        "mimeType": "image/png",
+        "buffer": base64.b64decode(as_base64(np.zeros((8, 8), np.uint8))),
+    }
+    page.locator("#source").wait_for()  # until the page knows what there is
+    page.locator("#file").set_input_files(file)
+    visit.wait_for_address("picture=")
+    assert page.locator("#file").evaluate("one => one.value") == ""  # the same file can be chosen again
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Sample one").click()
+    page.wait_for_function("() => window.go")
+    page.evaluate("() => { window.late = go; delete window.go; }")
+    page.get_by_role("link", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    page.evaluate("go()")
+    visit.wait_for_address("seed=1")
+    page.evaluate("() => { delete window.go; }")
+    source = page.locator("#source").evaluate("one => one.toDataURL()")
+    with page.expect_response("**/sample"):
+        page.evaluate("late()")
+    visit.wait_until_asked()
+    assert page.evaluate("window.go === undefined")  # nothing more was asked for
+    assert page.locator("#source").evaluate("one => one.toDataURL()") == source
+    assert visit.complaints == []
 
 
 def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit):
@@ -633,6 +817,25 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
     page.get_by_role("button", name="Keep all").click()
     page.wait_for_function("() => !location.search.includes('mask=')")
     assert visit.complaints == []
+
+
+def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_page):
+    begin = """async (leave) => {
+      const { Editing } = await import("./playground/editing.js");
+      const made = (tag) => document.createElement(tag);
+      const buttons = Object.fromEntries(["sampled", "invert", "unerase", "keepall"].map((id) => [id, made("button")]));
+      let edits = 0;
+      const editing = new Editing({ editing: made("div"), source: made("canvas"), file: made("input"), ...buttons },
+        () => edits++, (error) => { throw error; });
+      const begun = editing.beginWith(() => Object.assign(made("canvas"), { width: 8, height: 8 }));
+      for (let i = 0; i < 5; i++) await null; // the picture is made, and not yet decoded
+      const made_it = Boolean(editing.picture);
+      if (leave) editing.show();
+      await begun;
+      return [made_it, edits];
+    }"""
+    assert one_page.page.evaluate(begin, False) == [True, 1]
+    assert one_page.page.evaluate(begin, True) == [True, 0]
 
 
 @pytest.mark.parametrize(("over", "told"), [

@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -93,6 +95,28 @@ def test_compose_publishes_to_this_machine_only_and_mounts_what_there_is():
     assert compose["services"]["gpu"]["profiles"] == ["gpu"]
 
 
+def is_sent(name: str) -> bool:
+    """Does Docker get this file for a build? The last pattern of .dockerignore that matches it, or a folder of it,
+    decides."""
+    sent = True
+    names = [name, *map(str, PurePosixPath(name).parents)]
+    for pattern in (OPS.parent / ".dockerignore").read_text().split():
+        if any(fnmatch(one, pattern.removeprefix("!")) for one in names):
+            sent = pattern.startswith("!")
+    return sent
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "ops/ray/Dockerfile"])
+def test_what_an_image_copies_is_sent_for_its_build(dockerfile):
+    lines = (OPS.parent / dockerfile).read_text().splitlines()
+    copies = [line.split()[1:] for line in lines if line.startswith("COPY") and "--from=" not in line]
+    for source in {one for copy in copies for one in copy[:-1] if not one.startswith("--")}:
+        place = OPS.parent / source
+        files = [file for file in (place, *place.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+        assert files and all(is_sent(file.relative_to(OPS.parent).as_posix()) for file in files), source
+    assert copies and not is_sent("ops/grafana/dashboards/spirale.json")  # what no image needs stays here
+
+
 def test_the_image_checks_its_own_port_whatever_kubernetes_calls_a_port():
     """Beside a Service named spirale, SPIRALE_PORT is an address."""
     lines = (OPS.parent / "Dockerfile").read_text().replace("\\\n", "")
@@ -103,3 +127,16 @@ def test_the_image_checks_its_own_port_whatever_kubernetes_calls_a_port():
         script = f"{sys.executable} -c {asked}"
         told = subprocess.run(["sh", "-c", script], env={"SPIRALE_PORT": value}, capture_output=True, text=True)
         assert told.stdout == f"('127.0.0.1', {port})\n", told.stderr
+
+
+def test_the_image_takes_what_extras_need_from_pyproject():
+    lines = (OPS.parent / "Dockerfile").read_text().replace("\\\n", "")
+    (script,) = re.findall(r"/venv/bin/python -c (\".*?\") +> extras\.txt", lines)
+
+    def needed(extras: str) -> subprocess.CompletedProcess:
+        command, env = f"{sys.executable} -c {script}", {"EXTRAS": extras}
+        return subprocess.run(["sh", "-c", command], cwd=OPS.parent, env=env, capture_output=True, text=True)
+
+    extras = tomllib.loads((OPS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert needed("postgres,s3").stdout.splitlines() == [*extras["postgres"], *extras["s3"]]
+    assert needed("postgress").returncode != 0  # and the build ends

@@ -223,6 +223,26 @@ def test_a_job_is_asked_by_counts_and_its_classes_grow_together(run):
     }
 
 
+def test_older_data_sets_are_shown_however_many_newer_ones_were_cancelled(run):
+    script = """
+        const all = [...Array(130).keys()].map((i) => ({ id: `job-${i}`, state: i < 120 ? "cancelled" : "done" }));
+        const asked = [];
+        globalThis.fetch = async (path) => {
+          asked.push(path);
+          const query = new URLSearchParams(path.split("?")[1]);
+          const from = all.findIndex(({ id }) => id === query.get("before")) + 1;
+          return Response.json({ jobs: all.slice(from, from + Number(query.get("limit"))) });
+        };
+        const ids = async () => (await newestJobs()).map(({ id }) => id);
+        const few = await ids();
+        for (const job of all) job.state = "done";
+        return [few, (await ids()).length, asked];
+    """
+    found, of_many, asked = run({"jobs": "newestJobs"}, script)
+    assert found == [f"job-{i}" for i in range(120, 130)] and of_many == 100
+    assert asked == ["jobs?limit=100", "jobs?limit=100&before=job-99", "jobs?limit=100"]
+
+
 def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
     rng = np.random.default_rng(0)
     count, numbers = 5, np.arange(5)
@@ -540,6 +560,35 @@ COSTS = [  # of a choice: network evaluations of a sample, and seconds
 ]
 
 
+@pytest.mark.parametrize(("advised", "choice", "offered"), [
+    (None, {}, True),
+    (None, {"seed_to": 5}, False),
+    (None, {"guidance_interval": "0.5,3"}, False),
+    ([0.5, 3], {}, True),
+    ([0.5, 3], {"guidance_interval": "0.5,2"}, False),
+    ([0.5, 3], {"guidance_scale": 2}, False),  # the page keeps the interval, and the service does not
+    ([0.5, 3], {"guidance_scale": 1}, True),  # no interval
+])  # fmt: skip
+def test_openais_client_is_offered_where_it_gives_the_same_pictures(run, advised, choice, offered):
+    script = """
+        const [advised, choice] = given;
+        globalThis.document = { baseURI: "http://localhost:8000/" };
+        const { notByOpenai, openai } = await import("./commands.js");
+        const { digits } = catalog.datasets;
+        digits.ways[0].defaults.guidance_interval = advised;
+        digits.ways.push({ ...digits.ways[0], asks: "prompt" });
+        digits.prompts = { examples: ["seven"] };
+        const settled = settle(catalog, { asks: "prompt", seed: 1, ...choice });
+        return [notByOpenai(settled), settled.guidance_scale, openai(settled)];
+    """
+    why, scale, command = run({"choice": "settle"}, script, advised, choice)
+    assert (why is None) == offered
+    # A request that names a scale has no interval.
+    with_interval = advised is not None and scale > 1
+    if offered:
+        assert (f'"guidance_scale": {scale}' in command) == (not with_interval) and "undefined" not in command
+
+
 def test_a_wait_is_expected_by_what_the_passes_take(run):
     script = """
         return given[0].map((choice) => {
@@ -645,11 +694,12 @@ def test_every_language_has_the_same_words(run, other):
           const values = new Proxy({}, { get: (_, name) => (names.add(String(name)), 7) });
           return [key, [text(values), [...names].sort()]];
         }));
-        const { words: others, samplers } = await import(`./words-${given[0]}.js`);
-        return [all(words), all(others), Object.keys(samplers)];
+        const { words: others, samplers, etas } = await import(`./words-${given[0]}.js`);
+        return [all(words), all(others), Object.keys(samplers), Object.keys(etas)];
     """
-    english, others, samplers = run({"words-en": "words"}, script, other)
+    english, others, samplers, etas = run({"words-en": "words"}, script, other)
     assert english.keys() == others.keys() and set(samplers) == set(SAMPLERS)
+    assert set(etas) == {name for name, spec in SAMPLERS.items() if "eta" in {option.name for option in spec.options}}
     for key, (text, values) in english.items():
         in_other, its_values = others[key]
         assert text and in_other and "undefined" not in text + in_other and values == its_values, key
@@ -680,7 +730,12 @@ def test_the_language_is_the_browsers_or_the_chosen_one(run):
     assert run({}, setup % '["it-IT", "en-GB", "fr"]' + script) == english
     assert run({}, setup % '["fr-CH", "en"]' + script) == french
     assert run({}, setup % '["en"]' + stored + script) == french
+    blocked = "Object.defineProperty(globalThis, 'localStorage', { get() { throw new Error('blocked'); } });"
+    assert run({}, setup % '["fr"]' + blocked + script) == french
     assert run({}, setup % "[]" + script) == english
+    eta = "const { sayOfEta } = await import('./words.js'); return sayOfEta('ddim', { explanation: 'how noisy' });"
+    assert run({}, setup % '["en"]' + eta) == "how noisy"
+    assert run({}, setup % '["fr"]' + eta) == "0 est déterministe, 1 est aussi bruité que ddpm"
 
 
 def test_no_line_ends_before_a_unit_or_inside_of_french_punctuation(run):

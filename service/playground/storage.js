@@ -1,0 +1,22 @@
+// What the browser keeps for the page: nothing where it blocks the data of sites, and then this page alone remembers.
+
+const here = new Map();
+
+/** kind: "localStorage" or "sessionStorage". null where nothing is kept. */
+export function recall(kind, name) {
+  try {
+    return globalThis[kind].getItem(name);
+  } catch {
+    return here.get(name) ?? null;
+  }
+}
+
+/** text: null forgets. */
+export function remember(kind, name, text) {
+  try {
+    if (text === null) globalThis[kind].removeItem(name);
+    else globalThis[kind].setItem(name, text);
+  } catch {
+    here.set(name, text);
+  }
+}
