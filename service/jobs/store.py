@@ -97,7 +97,7 @@ class JobStore(StoreTotals):
                     return None
                 found = _record(row)
                 deaths = found.deaths + (found.state == "running")
-                if deaths > MOST_DEATHS:
+                if deaths >= MOST_DEATHS:
                     self._finish(connection, found.id, "failed", now, f"{MOST_DEATHS} processes died while it ran")
                     continue
                 values = dict(
@@ -181,7 +181,8 @@ class JobStore(StoreTotals):
             record = self._locked(connection, job)
             connection.execute(sa.delete(files).where(files.c.job == job))
             if record.state in UNFINISHED:
-                return self._finish(connection, job, "cancelled", now, None)
+                self._finish(connection, job, "cancelled", now, None)
+                return self._update(connection, job, {"bytes": 0})
             return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
 
     def take_webhook(self, delay: Callable[[int], float | None]) -> JobRecord | None:
