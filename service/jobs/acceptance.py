@@ -56,7 +56,7 @@ def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: Jo
     return Specification(
         request={name: value for name, value in resolved.parameters.items() if name in SampleRequest.model_fields},
         labels=plan,
-        asked_label=body.label,
+        asked_label=None if isinstance(body.label, list) else body.label,
         names=tuple(names) if plan != LabelPlan() else (),
         format=body.format,
         rows=rows,
