@@ -1,7 +1,5 @@
 """What a request may not begin from, as a table like that of `refusals`."""
 
-import math
-
 from model.data import DataConfig
 from model.samplers import SAMPLERS
 from service.requests.edit_options import edit_options, start_of
@@ -19,15 +17,16 @@ def _too_far(c: Choice) -> str | None:
     """Which given value is too far from the data to mean anything, and what it may be."""
     data = c.config.data
     for index, value in given_values(c).items():
-        mean, std = (_of_dimension(values, index) for values in (data.mean, data.std))
-        if not math.isfinite(value) or abs(value - mean) > FARTHEST * std:
-            low, high = mean - FARTHEST * std, mean + FARTHEST * std
+        low, high = farthest(data, index)
+        if not low <= value <= high:
             return f"{data.columns[index]} is {low:g} … {high:g}, {FARTHEST} deviations around the data's mean"
     return None
 
 
-def _of_dimension(values: tuple[float, ...], index: int) -> float:
-    return values[index] if len(values) > 1 else values[0]
+def farthest(data: DataConfig, dimension: int) -> tuple[float, float]:
+    """From where to where a value means anything, in the data's own units."""
+    mean, std = (values[dimension] if len(values) > 1 else values[0] for values in (data.mean, data.std))
+    return mean - FARTHEST * std, mean + FARTHEST * std
 
 
 def _T(c: Choice) -> int:

@@ -156,6 +156,8 @@ def test_an_upload_that_cannot_be_is_refused(client):
         ai.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
     answer = client.post("/v1/files", files={"other": b"{}"}, data={"purpose": "batch"})
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "file"
+    answer = client.post("/v1/files", content=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert answer.status_code == 400 and answer.json()["error"]["message"] == "Missing boundary in multipart."
     with pytest.raises(openai.BadRequestError, match="this one has 0"):
         begun(ai, ["", "  "])
     with pytest.raises(openai.APIStatusError, match="larger than 33,554,432 bytes"):
