@@ -43,10 +43,6 @@ def _without_noise() -> str:
                      if not spec.stochastic)  # fmt: skip
 
 
-def _inverts(c: Choice) -> bool:
-    return c.request.init is not None and c.request.init.method == "inversion"
-
-
 def _source(c: Choice) -> int | str | None:
     """The label of the picture that is inverted."""
     return None if c.request.init is None else c.request.init.label
@@ -84,7 +80,7 @@ def _few_step_rule(field: str) -> Rule:
 def _inversion_rule(field: str) -> Rule:
     return Rule(
         field,
-        lambda c: getattr(c.request, field) is not None and _inverts(c),
+        lambda c: getattr(c.request, field) is not None and c.request.asks_inversion,
         "does not go with inversion, which begins from the picture's own noise",
     )
 
@@ -117,7 +113,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     *(_few_step_rule(field) for field in ("init", "given")),
     Rule(
         "init.label",
-        lambda c: _source(c) is not None and not _inverts(c),
+        lambda c: _source(c) is not None and not c.request.asks_inversion,
         "applies to inversion only: what the samples are to be is `label`",
     ),
     Rule(
@@ -132,7 +128,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "init.method",
-        lambda c: _inverts(c) and _draws_noise(c),
+        lambda c: c.request.asks_inversion and _draws_noise(c),
         lambda c: (
             f"inversion needs a sampler that draws no noise: {_without_noise()}; "
             f"the sampler is {sampling_options(c).sampler}"
@@ -140,7 +136,9 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "init.strength",
-        lambda c: _inverts(c) and c.served.checkpoint.schedule.alpha_bar[start_of(edit_options(c), _T(c))] == 0,
+        lambda c: (
+            c.request.asks_inversion and c.served.checkpoint.schedule.alpha_bar[start_of(edit_options(c), _T(c))] == 0
+        ),
         "below 1 with inversion here: at T nothing of the data is left",
     ),
     *(_inversion_rule(field) for field in ("seed_to", "variations_of")),
@@ -175,7 +173,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "resample",
-        lambda c: _resampled(c) and _inverts(c),
+        lambda c: _resampled(c) and c.request.asks_inversion,
         "1 with inversion: to noise a row again loses what was inverted",
     ),
     Rule(
