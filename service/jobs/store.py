@@ -108,7 +108,7 @@ class JobStore(StoreTotals):
                     continue
                 values = dict(
                     state="running", lease_owner=process, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
-                    deaths=deaths, progressed=now, revision=found.revision + 1,
+                    deaths=deaths, paused=None, progressed=now, revision=found.revision + 1,
                 )  # fmt: skip
                 return self._update(connection, found.id, values)
 

@@ -123,6 +123,27 @@ def test_a_paused_job_says_why_until_it_goes_on(store):
     assert store.publish(job, 1, 0, 4, []).paused is None
 
 
+def test_a_job_that_cannot_go_on_here_is_given_back_and_says_why(store):
+    job = store.add(new_job())[0].id
+    store.claim("process")
+    store.give_back(job, 1, "the model is not ready")
+    assert (store.get(job).state, store.get(job).paused) == ("queued", "the model is not ready")
+    with pytest.raises(LeaseLost):
+        store.give_back(job, 1, "late")
+    taken = store.claim("other")
+    assert (taken.fence, taken.deaths, taken.paused) == (2, 0, None)
+
+
+def test_jobs_of_owners_who_are_barred_wait(store):
+    mine, theirs = store.add(new_job())[0].id, store.add(new_job(owner="other"))[0].id
+    assert store.owners_waiting() == {"me", "other"}
+    assert store.claim("process", barred=["me"]).id == theirs
+    assert store.claim("process", barred=["me"]) is None and store.claim("process").id == mine
+    for job in (mine, theirs):
+        store.stop(job)
+    assert store.owners_waiting() == set()
+
+
 def test_cancelling_ends_the_work_and_lets_go_of_the_files(store):
     job, waiting = store.add(new_job())[0].id, store.add(new_job())[0].id
     store.claim("process")
