@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -64,7 +64,7 @@ class ModelMemory:
 
     async def fill(self, catalog: Catalog) -> None:
         """Wait until the engine has the models that it began with, then load others while there is room."""
-        async with self._turn:
+        async with self._own_turn():
             while not (now := self._engine.snapshot()).ready:
                 if now.draining or now.failure is not None:
                     return
@@ -75,7 +75,7 @@ class ModelMemory:
             for served in ready:
                 self._add(served, round(took * served.weight_bytes / weights))
         for served in catalog.by_key.values() if self.limited else ():
-            async with self._turn:
+            async with self._own_turn():
                 if served.key not in self._loaded and self._bytes + self._needed(served) <= self._limit:
                     with contextlib.suppress(ModelNotLoaded):  # the log has it, and whoever asks is told
                         await self._load(served)
@@ -98,7 +98,7 @@ class ModelMemory:
         if found is not None or not self._engine.snapshot().ready:
             return found or contextlib.nullcontext()
         try:
-            async with asyncio.timeout(self._deadline), self._turn:
+            async with asyncio.timeout(self._deadline), self._own_turn():
                 found = self.held(served)
                 if found is None:
                     await self._make_room(self._needed(served))
@@ -137,9 +137,15 @@ class ModelMemory:
         weights, took = (sum(column) for column in zip((0, 0), *self._measured.values(), strict=True))
         return round(served.weight_bytes * (took / weights if weights else 1))
 
+    @contextlib.asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        """Nobody else loads until the context ends, also nobody who has gone."""
+        async with self._turn:
+            if self._loading is not None:
+                await asyncio.wait([self._loading])
+            yield
+
     async def _make_room(self, needed: int) -> None:
-        if self._loading is not None:  # of somebody who has gone
-            await asyncio.wait([self._loading])
         while self._loaded and self._bytes + needed > self._limit:
             if not await self._unload_one():
                 self._freed.clear()

@@ -3,7 +3,6 @@
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -61,7 +60,7 @@ class Worker:
         self._scheduler = Scheduler(self._curves)
         self._tickets: dict[int, Ticket] = {}
         self._retired: dict[str, list[Retire]] = {}  # by the model's key
-        self._loading: deque[tuple[Load, Generator[None, None, None]]] = deque()
+        self._loading: dict[str, tuple[list[Load], Generator[None, None, None]]] = {}  # by the model's key
         self._thread = threading.Thread(target=self._run, name=f"engine {self.name}", daemon=True)
         self._rows_active = self._rows_queued = 0
         self.beat = time.monotonic()  # when it last showed that it moves
@@ -173,23 +172,24 @@ class Worker:
                 for retired in self._retired.pop(command.key, ()):
                     retired.answer(None)
                 command.answer(None)
+            elif command.key in self._loading:  # once: rows may be in the first one's arena when a second is ready
+                self._loading[command.key][0].append(command)
             else:
-                self._loading.append((command, self._made_ready(command.key, command.served)))
+                self._loading[command.key] = [command], self._made_ready(command.key, command.served)
         elif isinstance(command, Retire):
             self._retired.setdefault(command.key, []).append(command)
             self._let_go()  # before a model is loaded in its place
 
     def _load_on(self) -> None:
         """One more pass of a model that is being made ready beside those that are served."""
-        command, passes = self._loading[0]
+        key, (commands, passes) = next(iter(self._loading.items()))
         try:
-            next(passes)
-        except StopIteration:
-            self._loading.popleft()
-            command.answer(None)
+            return next(passes)
         except Exception as error:
-            self._loading.popleft()
-            command.answer(error)
+            outcome = None if isinstance(error, StopIteration) else error
+        del self._loading[key]
+        for command in commands:
+            command.answer(outcome)
 
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for, here or on another worker, which may be lost."""
@@ -290,8 +290,8 @@ class Worker:
     def _answer_the_rest(self) -> None:
         """Nobody waits for a thread that has ended."""
         self.ended = True
-        loading, retired = (command for command, _ in self._loading), chain(*self._retired.values())
-        left: list[Awaited[Any]] = [*self._tickets.values(), *loading, *retired]
+        loading = chain(*(commands for commands, _ in self._loading.values()))
+        left: list[Awaited[Any]] = [*self._tickets.values(), *loading, *chain(*self._retired.values())]
         while not self.inbox.empty():  # nobody else takes commands
             command = self.inbox.get()
             if isinstance(command, Awaited):

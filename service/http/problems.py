@@ -138,7 +138,7 @@ def of_engine(error: EngineError) -> Problem:
     return Problem(500, f"this request failed while sampling ({error}); others are not touched")
 
 
-def unreadable(cause: BaseException | None) -> Problem:
+def unreadable(cause: BaseException) -> Problem:
     """A body that the framework could make nothing of, and what stopped it."""
     match cause:
         case UnicodeDecodeError(start=start):
@@ -201,7 +201,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldM
         if isinstance(error.__cause__, Problem):  # raised while the framework read the body
             return error.__cause__.response()
         path = request.url.path
-        if error.status_code == 400:
+        if error.status_code == 400 and error.__cause__ is not None:  # else its detail says what is wrong, of a form
             return unreadable(error.__cause__).response()
         if error.status_code == 404:
             if path.endswith("/") and _methods(request, path[:-1]):

@@ -56,7 +56,7 @@ def accept(catalog: Catalog, checkpoints: Path, engine: EngineSnapshot, body: Jo
     return Specification(
         request={name: value for name, value in resolved.parameters.items() if name in SampleRequest.model_fields},
         labels=plan,
-        asked_label=body.label,
+        asked_label=None if isinstance(body.label, list) else body.label,
         names=tuple(names) if plan != LabelPlan() else (),
         format=body.format,
         rows=rows,
@@ -128,7 +128,7 @@ def _refuse_edits(body: JobRequest) -> None:
     for field in ("seed_to", "mix"):
         if getattr(body, field) is not None:
             raise invalid(field, "not in jobs: a row of a walk depends on how many rows there are; ask POST /sample")
-    if body.init is not None and body.init.method == "inversion":
+    if body.asks_inversion:
         raise invalid(
             "init.method", "noise in jobs: inversion draws none, so all rows of a class would be the same picture"
         )

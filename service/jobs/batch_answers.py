@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.jobs.batch_lines import ENDPOINT, BatchErrors, LineError
 from service.jobs.batch_specification import BatchSpecification
@@ -102,14 +102,18 @@ class FileDeleted(BaseModel):
 
 
 def batch_answer(record: JobRecord) -> BatchAnswer:
-    specification = BatchSpecification.model_validate_json(record.specification)
+    try:
+        specification = BatchSpecification.model_validate_json(record.specification)
+        endpoint, metadata = specification.endpoint, specification.metadata
+    except ValidationError:  # another version of this service wrote it otherwise
+        endpoint, metadata = ENDPOINT, None
     finished = None if record.finished is None else int(record.finished)
     failed = record.rows_done - record.rows_kept
     return BatchAnswer(
         id=record.id,
-        endpoint=specification.endpoint,
+        endpoint=endpoint,
         errors=None if record.error is None else _errors(record.error),
-        input_file_id=specification.input_file,
+        input_file_id=record.input_file or "",
         status=STATUSES[record.state],
         output_file_id=output_id(record.id, "output") if finished and record.rows_kept else None,
         error_file_id=output_id(record.id, "errors") if finished and failed else None,
@@ -118,7 +122,7 @@ def batch_answer(record: JobRecord) -> BatchAnswer:
         failed_at=finished if record.state == "failed" else None,
         cancelled_at=finished if record.state == "cancelled" else None,
         request_counts=RequestCounts(total=record.rows, completed=record.rows_kept, failed=failed),
-        metadata=specification.metadata,
+        metadata=metadata,
     )
 
 

@@ -94,7 +94,7 @@ class BatchTemplate:
         except FileNotFoundError:
             gone = f"The input file {specification.input_file} was deleted."
             raise WrongLines([LineError(code="missing_input_file", message=gone, param="input_file_id")]) from None
-        lines = lines_of(content)
+        lines = list(lines_of(content))
         if len(lines) != specification.rows:
             raise OtherBytes("the input file changed")
         check_lines(lines)

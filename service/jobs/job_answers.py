@@ -1,12 +1,13 @@
 """Jobs as the routes answer them."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from service.jobs.specification import Specification
-from service.jobs.store_records import JobRecord, StoredFile
+from service.jobs.store_records import UNFINISHED, JobRecord, StoredFile
 
 
 class JobAnswer(BaseModel):
@@ -43,10 +44,10 @@ class FilesAnswer(BaseModel):
 
 
 def job_answer(record: JobRecord, keep_seconds: float) -> JobAnswer:
-    """`keep_seconds` after a job has finished, its files are deleted."""
+    """`keep_seconds` after a job has finished, its files are deleted. Not for the event loop: a request may have
+    hundreds of thousands of labels."""
     rate = record.rows_done / record.seconds if record.seconds > 0 and record.rows_done else None
-    unfinished = record.state in ("queued", "running")
-    left = (record.rows - record.rows_done) / rate if rate is not None and unfinished else None
+    left = (record.rows - record.rows_done) / rate if rate is not None and record.state in UNFINISHED else None
     return JobAnswer(
         id=record.id,
         state=record.state,
@@ -61,7 +62,7 @@ def job_answer(record: JobRecord, keep_seconds: float) -> JobAnswer:
         created=_time(record.created),
         finished=None if record.finished is None else _time(record.finished),
         expires=None if record.finished is None else _time(record.finished + keep_seconds),
-        request=_request(Specification.model_validate_json(record.specification)),
+        request=_request(record.specification),
     )
 
 
@@ -69,11 +70,19 @@ def files_answer(files: list[StoredFile]) -> FilesAnswer:
     return FilesAnswer(files=[FileAnswer(name=file.name, bytes=file.bytes, sha256=file.sha256) for file in files])
 
 
-def _request(specification: Specification) -> dict[str, Any]:
-    label = {} if specification.asked_label is None else {"label": specification.asked_label}
+def _request(stored: str) -> dict[str, Any]:
+    """As it is stored, where another version of this service wrote it otherwise."""
+    try:
+        specification = Specification.model_validate_json(stored)
+    except ValidationError:
+        unknown: dict[str, Any] = json.loads(stored)
+        return unknown
+    label = specification.asked_label
+    if label is None and specification.labels.classes is not None:
+        label = [specification.names[number] for number in specification.labels.classes]
     return {
         **{name: value for name, value in specification.request.items() if value is not None},
-        **label,
+        **({} if label is None else {"label": label}),
         "n": specification.rows,
         **({} if specification.accept is None else {"accept": {"judge": specification.accept.probability}}),
         **({} if specification.distinct is None else {"distinct": True}),

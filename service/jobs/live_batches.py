@@ -45,7 +45,7 @@ class LiveBatches:
             await live.ask(store.expire, self._options.keep_seconds, room)
             if await live.ask(store.bytes) > room:
                 raise Problem(503, f"all files would take more than --jobs-keep-bytes {self._options.keep_bytes:,}")
-        lines = len(lines_of(content))
+        lines = await asyncio.to_thread(lambda: sum(1 for _ in lines_of(content)))
         made = await live.ask(store.uploads.add, upload, self._owner, name, "batch", lines, len(content))
         try:
             await asyncio.to_thread(live.results.put, upload, CONTENT, content)
@@ -102,6 +102,9 @@ class LiveBatches:
 
     async def begin(self, body: BatchRequest, idempotency_key: str | None) -> JobRecord:
         """Raises Problem (422) for a file without lines, or with too many."""
+        body_hash = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        if (known := await self._live.known(self._owner, idempotency_key, body_hash)) is not None:
+            return known
         upload = None
         if UPLOAD_ID.fullmatch(body.input_file_id):
             upload = await self._live.ask(self._live.store.uploads.get, body.input_file_id, self._owner)
@@ -120,7 +123,7 @@ class LiveBatches:
         new = NewJob(
             owner=self._owner,
             idempotency_key=idempotency_key,
-            body_hash=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
+            body_hash=body_hash,
             specification=specification.model_dump_json(),
             rows=specification.rows,
             rows_per_file=specification.rows_per_file,

@@ -3,25 +3,25 @@
 import asyncio
 import contextlib
 import contextvars
-import functools
 import http.client
 import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from typing import ParamSpec, TypeVar, get_args
+from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
 from service.http.problems import Problem
 from service.jobs import webhooks
+from service.jobs.background import called, lasting
 from service.jobs.job_answers import job_answer
 from service.jobs.job_options import JobOptions
 from service.jobs.producer import Producer
 from service.jobs.results import Results
 from service.jobs.store import JobStore, KeyReused
-from service.jobs.store_records import JobRecord, NewJob, State, StoredFile
+from service.jobs.store_records import FINISHED, UNFINISHED, JobRecord, NewJob, StoredFile
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
 MOST_UNFINISHED = 1000  # jobs: each takes a place in the store and in the line
 TELL_EVERY = 1.0  # seconds, that webhooks are looked for
-STATES: tuple[State, ...] = get_args(State)
+STATES = UNFINISHED + FINISHED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,11 +54,14 @@ class LiveJobs:
         self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._removed: set[str] = set()  # whose files are deleted: the place need not be asked again
 
     def start(self, producer: Producer) -> None:
         """Work on jobs, and look after them, until `close`."""
         self._producer = producer
-        work = [producer.run(), self._upkeep(), *([self._tell()] if self._options.webhook_hosts else [])]
+        work = [producer.run(), lasting(self._upkeep, UPKEEP_EVERY)]
+        if self._options.webhook_hosts:
+            work.append(lasting(self._tell, TELL_EVERY))
         # Without the context of the request that came first: its id would stand in every line of the log.
         self._tasks = [asyncio.create_task(one, context=contextvars.Context()) for one in work]
 
@@ -68,6 +71,11 @@ class LiveJobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._close)
+
+    async def known(self, owner: str, key: str | None, body_hash: str) -> JobRecord | None:
+        """The job that came with that Idempotency-Key before: it is answered whatever has changed since. None where
+        there is none. Raises Problem (422) where it had another body."""
+        return None if key is None else await self.ask(self.store.known, owner, key, body_hash)
 
     async def submit(self, new: NewJob) -> JobRecord:
         """The new job, or the one that came with the same key before. Raises Problem: 422 where that had another body,
@@ -81,12 +89,7 @@ class LiveJobs:
             raise Problem(
                 429, f"{MOST_UNFINISHED:,} jobs are unfinished; delete some, or wait", headers={"Retry-After": "60"}
             )
-        try:
-            record, _ = await self.ask(self.store.add, new)
-        except KeyReused as error:
-            raise Problem(
-                422, f"this Idempotency-Key came with another body before, for the job {error}; use a new key"
-            ) from error
+        record, _ = await self.ask(self.store.add, new)
         if self._producer is not None:
             self._producer.wake()
         return record
@@ -137,55 +140,64 @@ class LiveJobs:
             raise Problem(503, f"{file.name} cannot be read: {error.strerror or error}") from error
 
     async def _upkeep(self) -> None:
-        removed: set[str] = set()  # by this process: the place need not be asked again
-        while True:
-            with contextlib.suppress(Problem, OSError):
-                for job in await self.ask(self.store.expire, self._options.keep_seconds, self._options.keep_bytes):
-                    log.info("job expired", job=job)
-                for job in await self.ask(self.store.without_files) - removed:
-                    await asyncio.to_thread(self.results.remove, job)
-                    removed.add(job)
-                await self.ask(self.store.uploads.expire, self._options.keep_seconds)
-                for upload in await self.ask(self.store.uploads.without_content, removed):
-                    await asyncio.to_thread(self.results.remove, upload)
-                    removed.add(upload)
-                counts = await self.ask(self.store.counts)
-                for state in STATES:
-                    self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
-                self._metrics.jobs_lag.set(await self.ask(self.store.lag))
-            await asyncio.sleep(UPKEEP_EVERY)
+        """One round."""
+        with contextlib.suppress(Problem):  # the store is gone for now
+            for job in await self.ask(self.store.expire, self._options.keep_seconds, self._options.keep_bytes):
+                log.info("job expired", job=job)
+            for job in await self.ask(self.store.without_files) - self._removed:
+                await self._remove(job)
+            await self.ask(self.store.uploads.expire, self._options.keep_seconds)
+            for upload in await self.ask(self.store.uploads.without_content, self._removed):
+                await self._remove(upload)
+            counts = await self.ask(self.store.counts)
+            for state in STATES:
+                self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
+            self._metrics.jobs_lag.set(await self.ask(self.store.lag))
+        await asyncio.sleep(UPKEEP_EVERY)
+
+    async def _remove(self, name: str) -> None:
+        """Delete the files of a job or an upload. If that fails, the next round tries again."""
+        try:
+            await asyncio.to_thread(self.results.remove, name)
+        except OSError as error:
+            log.warning("files cannot be deleted", of=name, reason=str(error))
+        else:
+            self._removed.add(name)
 
     async def _tell(self) -> None:
-        """Tell the end of jobs to whoever wants to know, one after the other."""
-        while True:
-            record = None
+        """Tell the end of one job to whoever wants to know."""
+        record = None
+        with contextlib.suppress(Problem):
+            record = await self.ask(self.store.take_webhook, webhooks.delay_after)
+        if record is None:
+            return await asyncio.sleep(TELL_EVERY)
+        assert record.webhook is not None  # else it would not be due
+        if webhooks.refusal(record.webhook, self._options.webhook_hosts) is not None:
+            return  # its host is allowed no more
+        answer = await asyncio.to_thread(job_answer, record, self._options.keep_seconds)
+        body = answer.model_dump_json().encode()
+        secret, now = self._options.webhook_secret, int(time.time())
+        try:
+            status = await asyncio.to_thread(webhooks.deliver, record.webhook, secret, record.id, now, body)
+        except (OSError, http.client.HTTPException) as error:
+            log.warning("webhook not delivered", job=record.id, reason=str(error))
+            return
+        if 200 <= status < 300:
             with contextlib.suppress(Problem):
-                record = await self.ask(self.store.take_webhook, webhooks.delay_after)
-            if record is None:
-                await asyncio.sleep(TELL_EVERY)
-                continue
-            assert record.webhook is not None  # else it would not be due
-            if webhooks.refusal(record.webhook, self._options.webhook_hosts) is not None:
-                continue  # its host is allowed no more
-            body = job_answer(record, self._options.keep_seconds).model_dump_json().encode()
-            secret, now = self._options.webhook_secret, int(time.time())
-            try:
-                status = await asyncio.to_thread(webhooks.deliver, record.webhook, secret, record.id, now, body)
-            except (OSError, http.client.HTTPException) as error:
-                log.warning("webhook not delivered", job=record.id, reason=str(error))
-                continue
-            if 200 <= status < 300:
-                with contextlib.suppress(Problem):
-                    await self.ask(self.store.told, record.id)
-            else:
-                log.warning("webhook not taken", job=record.id, status=status)
+                await self.ask(self.store.told, record.id)
+        else:
+            log.warning("webhook not taken", job=record.id, status=status)
 
     async def ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Of the store, in its thread."""
-        call = functools.partial(function, *arguments, **named)
+        """Of the store, in its thread. Raises Problem: 422 for a key that came with another body, 503 where the store
+        does not answer."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await asyncio.get_running_loop().run_in_executor(self._asking, call)
+                return await called(self._asking, function, *arguments, **named)
+        except KeyReused as error:
+            raise Problem(
+                422, f"this Idempotency-Key came with another body before, for the job {error}; use a new key"
+            ) from error
         except TimeoutError as error:
             raise Problem(503, "the store of jobs does not answer", headers={"Retry-After": "10"}) from error
         except sa.exc.DBAPIError as error:

@@ -12,7 +12,7 @@ from service.engine.key import Key
 from service.http.problems import Problem
 from service.jobs.job_options import JobOptions
 from service.jobs.live_jobs import LiveJobs
-from service.jobs.producer import Producer, Retention
+from service.jobs.producer import Producer
 from service.jobs.results import FolderResults, RemoteResults, Results
 from service.jobs.store import JobStore
 from service.jobs.store_opening import StoreUnavailable, only_process, postgres_store, sqlite_store
@@ -46,7 +46,6 @@ class Opened:
         metrics: Metrics,
     ) -> LiveJobs:
         """Jobs that are worked on from now on; to be called on the event loop."""
-        keep = Retention(self._options.keep_seconds, self._options.keep_bytes)
         asking = ThreadPoolExecutor(1, thread_name_prefix="job-store")
         writing = ThreadPoolExecutor(1, thread_name_prefix="job-files", initializer=one_thread_here)
 
@@ -66,11 +65,10 @@ class Opened:
                 memory,
                 catalog,
                 key_of,
-                self._options.checkpoints,
+                self._options,
                 metrics,
                 asking,
                 writing,
-                keep,
             )
         )
         return live

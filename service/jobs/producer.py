@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import errno
 import functools
-import hashlib
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -20,37 +18,31 @@ from pydantic import ValidationError
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
-from service.engine.job import EngineStopped, Job, JobFailed, Samples
+from service.engine.job import EngineStopped, Job, JobFailed, ModelNotLoaded, Samples
 from service.engine.key import Key
 from service.http.problems import Problem
+from service.jobs.background import called, lasting
 from service.jobs.batch_lines import WrongLines
-from service.jobs.batch_specification import BatchSpecification
 from service.jobs.chunk import Chunk, OtherBytes, Template, Written
-from service.jobs.claimed import Claimed
+from service.jobs.claimed import Claimed, fence_of
+from service.jobs.job_options import JobOptions
 from service.jobs.results import Results
-from service.jobs.specification import InChunks, Specification
+from service.jobs.specification import Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
-from service.jobs.store_records import JobRecord, StoredFile
-from service.jobs.templates import template_of
+from service.jobs.store_records import JobRecord
+from service.jobs.templates import specification_of, template_of
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-TOGETHER = 4  # jobs that take turns
+TOGETHER = 4  # jobs that take turns, of those that can go on
 IN_WRITING = 1  # chunks that become files while each device computes another
 LOOK_EVERY = 2.0  # seconds, for jobs that other processes accepted or left
+REST = 15.0  # seconds, for a job that cannot go on here: in that time each of as many as may wait could be tried
 AGAIN_AFTER = 5.0  # seconds, where the disk is full or the store is gone
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long results of finished jobs are kept, and how many bytes of results in all."""
-
-    seconds: float
-    bytes: int
 
 
 class Producer:
@@ -64,19 +56,19 @@ class Producer:
         memory: ModelMemory,
         catalog: Callable[[], Catalog],
         key_of: Callable[[str], Key],
-        checkpoints: Path,
+        options: JobOptions,
         metrics: Metrics,
         asking: Executor,
         writing: Executor,
-        keep: Retention,
     ):
         """`asking` is the one thread that talks to the store, `writing` the one that makes files."""
         self._store, self._results, self._engine, self._memory = store, results, engine, memory
         self._catalog, self._key_of = catalog, key_of
-        self._checkpoints, self._metrics = checkpoints, metrics
-        self._asking, self._writing, self._keep = asking, writing, keep
+        self._options, self._metrics = options, metrics
+        self._asking, self._writing = asking, writing
         self._name = secrets.token_hex(8)  # never a machine's: another process of that name may come after this one
         self._claimed: dict[str, Claimed] = {}
+        self._resting: dict[str, float] = {}  # jobs that could not go on here, and until when they are not tried again
         self._free = asyncio.Semaphore(len(engine.snapshot().workers) + IN_WRITING)
         self._more = asyncio.Event()
 
@@ -85,21 +77,21 @@ class Producer:
 
     def drop(self, job: str) -> None:
         """Work on a job no more: the engine frees its rows before the next tick."""
-        claimed = self._claimed.pop(job, None)
-        if claimed is not None:
-            for task in claimed.working:
-                task.cancel()
+        if job in self._claimed:
+            self._leave(self._claimed[job])
+
+    def _leave(self, claimed: Claimed) -> None:
+        """Work on it under this claim no more; there may be a later one."""
+        if self._claimed.get(claimed.record.id) is claimed:
+            del self._claimed[claimed.record.id]
+        for task in claimed.working - {asyncio.current_task()}:
+            task.cancel()
 
     async def run(self) -> None:
         """Give all jobs back when cancelled."""
-        renewing = asyncio.create_task(self._renew())
+        renewing = asyncio.create_task(lasting(self._renew, LOOK_EVERY))
         try:
-            while True:
-                await self._free.acquire()
-                chunk = await self._next()
-                task = asyncio.create_task(self._make(*chunk))
-                chunk[0].working.add(task)
-                task.add_done_callback(functools.partial(self._made, chunk[0]))
+            await lasting(self._begin, LOOK_EVERY)
         finally:
             renewing.cancel()
             for job in list(self._claimed):
@@ -107,12 +99,24 @@ class Producer:
             with contextlib.suppress(sa.exc.SQLAlchemyError, TimeoutError):
                 await asyncio.wait_for(self._ask(self._store.release, self._name), 3)
 
+    async def _begin(self) -> None:
+        """One more chunk, when there is a place for it."""
+        await self._free.acquire()
+        try:
+            claimed, first = await self._next()
+        except BaseException:
+            self._free.release()
+            raise
+        task = asyncio.create_task(self._make(claimed, first))
+        claimed.working.add(task)
+        task.add_done_callback(functools.partial(self._made, claimed))
+
     def _made(self, claimed: Claimed, task: asyncio.Task[None]) -> None:
         claimed.working.discard(task)
         self._free.release()
         if not task.cancelled() and task.exception() is not None:  # the store went away as well
             log.error("a chunk was given up", job=claimed.record.id, exc_info=task.exception())
-            self._claimed.pop(claimed.record.id, None)  # its lease runs out, and it is claimed again
+            self._leave(claimed)  # its lease runs out, and it is claimed again
 
     async def _next(self) -> tuple[Claimed, int]:
         """A chunk to make, of the job whose turn it is; waits until there is one."""
@@ -129,13 +133,15 @@ class Producer:
                 await asyncio.wait_for(self._more.wait(), LOOK_EVERY)
 
     async def _claim(self) -> None:
-        while len(self._claimed) < TOGETHER:
-            record = await self._ask(self._store.claim, self._name, list(self._claimed))
+        """Jobs, until enough of those that are claimed may go on."""
+        while sum(self._key_of(one.record.owner).may_go_on for one in self._claimed.values()) < TOGETHER:
+            barred = [one for one in await self._ask(self._store.owners_waiting) if not self._key_of(one).may_go_on]
+            self._resting = {job: until for job, until in self._resting.items() if until > time.monotonic()}
+            record = await self._ask(self._store.claim, self._name, [*self._claimed, *self._resting], barred)
             if record is None:
                 return
             try:
-                kind = Specification if record.input_file is None else BatchSpecification
-                specification: InChunks = kind.model_validate_json(record.specification)
+                specification = specification_of(record)
             except ValidationError:
                 await self._fail(record, "it was accepted by another version of this service, which wrote it otherwise")
                 continue
@@ -148,8 +154,12 @@ class Producer:
     async def _sweep(self, record: JobRecord) -> None:
         """Delete files that were written and never published, by processes that had the job before."""
         known = {file.stored for file in await self._ask(self._store.files, record.id)}
+
+        def stays(name: str) -> bool:
+            return name in known or fence_of(name) >= record.fence  # a later claim may have published it since
+
         with contextlib.suppress(OSError):  # it may be a full or broken disk's turn to say so later
-            await self._write(self._results.remove, record.id, known.__contains__)
+            await self._write(self._results.remove, record.id, stays)
 
     async def _make(self, claimed: Claimed, first: int) -> None:
         """Sample, write, publish."""
@@ -163,21 +173,22 @@ class Producer:
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
             log.info("job left to others", job=record.id)
-            self.drop(record.id)
+            self._leave(claimed)
         except (OtherBytes, WrongLines, JobFailed, Problem) as error:
+            self._leave(claimed)
             await self._fail(record, str(error))
         except (EngineStopped, OSError) as error:
-            # The process ends, the model is another now, or a file cannot be read: the next look at it tells.
-            claimed.left.appendleft(first)
-            claimed.paused = str(error)
-            await asyncio.sleep(LOOK_EVERY)
+            # The process ends, the model is another now, or a file cannot be read.
+            self._leave(claimed)
+            await self._give_back(record, error)
         except Exception as error:
             log.error("a chunk failed", job=record.id, first=first, exc_info=error)
+            self._leave(claimed)
             await self._fail(record, f"{type(error).__name__} while rows {first} … were made; the log has more")
         else:
             claimed.record = published
             if published.state == "done":
-                self._claimed.pop(record.id, None)
+                self._leave(claimed)
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
@@ -197,10 +208,9 @@ class Producer:
 
     async def _in_memory(self, claimed: Claimed) -> contextlib.AbstractContextManager[None]:
         """Keeps the model of a job of rows in memory until the context ends. A batch has a model for each line."""
-        specification = claimed.specification
-        if not isinstance(specification, Specification):
-            return contextlib.nullcontext()
-        return await self._hold(specification.model_key)
+        if isinstance(claimed.specification, Specification):
+            return await self._hold(claimed.specification.model_key)
+        return contextlib.nullcontext()
 
     async def _hold(self, model: str) -> contextlib.AbstractContextManager[None]:
         """Keeps a model in memory, where it is still served. Raises ModelNotLoaded."""
@@ -211,27 +221,16 @@ class Producer:
         """What the models of now make of the request. Raises OtherBytes, EngineStopped, or OSError."""
         catalog = self._catalog()
         if claimed.template is None or claimed.template[0] is not catalog:
-            snapshot = self._engine.snapshot()
             made = await self._write(
-                template_of, claimed.record, claimed.specification, catalog, snapshot, self._checkpoints,
-                self._results, self._memory.askable(catalog),
+                template_of, claimed.record, claimed.specification, catalog, self._engine.snapshot(),
+                self._options.checkpoints, self._results, self._memory.askable(catalog),
             )  # fmt: skip
             claimed.template = catalog, made
         return claimed.template[1]
 
     async def _publish(self, claimed: Claimed, chunk: Chunk, written: Written) -> JobRecord:
         """Tries until it succeeds: a full disk or a store that is gone pauses the job. Raises LeaseLost."""
-        record, specification = claimed.record, claimed.specification
-        made = [
-            StoredFile(
-                name=specification.part(chunk.first) + ending,
-                first=chunk.first,
-                stored=f"{chunk.first:08d}-{record.fence}{ending}",
-                bytes=len(content),
-                sha256=hashlib.sha256(content).hexdigest(),
-            )
-            for ending, content in written.files.items()
-        ]
+        record, made = claimed.record, claimed.files_of(chunk, written)
         while True:
             try:
                 await self._need_room(sum(file.bytes for file in made))
@@ -253,12 +252,12 @@ class Producer:
 
     async def _need_room(self, size: int) -> None:
         """Raises OSError where all results together would take more bytes than are kept, whatever finished jobs go."""
-        if await self._ask(self._store.bytes) + size <= self._keep.bytes:
+        if await self._ask(self._store.bytes) + size <= self._options.keep_bytes:
             return
-        for job in await self._ask(self._store.expire, self._keep.seconds, self._keep.bytes - size):
+        for job in await self._ask(self._store.expire, self._options.keep_seconds, self._options.keep_bytes - size):
             await self._write(self._results.remove, job)
-        if await self._ask(self._store.bytes) + size > self._keep.bytes:
-            raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {self._keep.bytes:,}")
+        if await self._ask(self._store.bytes) + size > self._options.keep_bytes:
+            raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {self._options.keep_bytes:,}")
 
     async def _pause(self, claimed: Claimed, reason: str) -> None:
         if claimed.paused != reason:
@@ -272,29 +271,30 @@ class Producer:
         log.warning("job failed", job=record.id, reason=reason)
         with contextlib.suppress(LeaseLost, sa.exc.SQLAlchemyError):
             await self._ask(self._store.fail, record.id, record.fence, reason)
-        claimed = self._claimed.pop(record.id, None)
-        for task in claimed.working if claimed else ():
-            if task is not asyncio.current_task():
-                task.cancel()
+
+    async def _give_back(self, record: JobRecord, error: Exception) -> None:
+        """Another process may take it at once; this one tries others first."""
+        log.warning("job given back", job=record.id, reason=str(error))
+        rest = max(REST, error.retry_after) if isinstance(error, ModelNotLoaded) else REST
+        self._resting[record.id] = time.monotonic() + rest
+        with contextlib.suppress(LeaseLost, sa.exc.SQLAlchemyError):
+            await self._ask(self._store.give_back, record.id, record.fence, str(error))
 
     async def _renew(self) -> None:
         """Keep the leases, and notice jobs that were cancelled elsewhere."""
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            for job, claimed in list(self._claimed.items()):
-                try:
-                    await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused)
-                except LeaseLost:
-                    self.drop(job)
-                except sa.exc.SQLAlchemyError as error:
-                    log.warning("a lease could not be renewed", job=job, reason=str(error))
+        await asyncio.sleep(LEASE_SECONDS / 3)
+        for job, claimed in list(self._claimed.items()):
+            try:
+                await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused)
+            except LeaseLost:
+                self._leave(claimed)
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("a lease could not be renewed", job=job, reason=str(error))
 
     async def _ask(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Of the store, in its thread."""
-        call = functools.partial(function, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._asking, call)
+        return await called(self._asking, function, *arguments, **named)
 
     async def _write(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """In the thread that makes files."""
-        call = functools.partial(function, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._writing, call)
+        return await called(self._writing, function, *arguments, **named)

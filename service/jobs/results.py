@@ -1,8 +1,9 @@
 """Where the files of jobs are: a folder on this machine, or any place that fsspec knows, such as s3://bucket/prefix."""
 
+import contextlib
+import errno
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,8 @@ PIECE = 1 << 20  # bytes that are read at once
 
 
 class Results(Protocol):
-    """Files by job and name. A file is there whole or not at all. Every method raises OSError where the place fails."""
+    """Files by job and name. A file is there whole or not at all. Where the place fails, every method raises OSError,
+    and so do the pieces that are read."""
 
     def check(self) -> None:
         """Write something, and delete it again."""
@@ -74,11 +76,16 @@ class FolderResults:
         folder = self._root / job
         if not folder.exists():
             return
-        kept = [path for path in folder.iterdir() if unless(path.name)]
-        if not kept:
-            return shutil.rmtree(folder)
-        for path in set(folder.iterdir()) - set(kept):
+        paths = list(folder.iterdir())
+        gone = [path for path in paths if not unless(path.name)]
+        for path in gone:
             path.unlink(missing_ok=True)
+        if len(gone) == len(paths):
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:  # a file that has come meanwhile stays
+                    raise
 
 
 class RemoteResults:
@@ -92,23 +99,43 @@ class RemoteResults:
 
     def check(self) -> None:
         probe = f"{self._root}/.writable-{secrets.token_hex(8)}"
-        self._files.pipe_file(probe, b"")
-        self._files.rm_file(probe)
+        with _only_os_errors():
+            self._files.pipe_file(probe, b"")
+            self._files.rm_file(probe)
 
     def put(self, job: str, name: str, content: bytes) -> None:
-        self._files.pipe_file(f"{self._root}/{job}/{name}", content)
+        with _only_os_errors():
+            self._files.pipe_file(f"{self._root}/{job}/{name}", content)
 
     def read(self, job: str, name: str, start: int, stop: int | None) -> Iterator[bytes]:
         path = f"{self._root}/{job}/{name}"
-        size = self._files.info(path)["size"]
+        with _only_os_errors():
+            size = self._files.info(path)["size"]
         end = size if stop is None else stop
-        return (self._files.cat_file(path, start=at, end=min(end, at + PIECE)) for at in range(start, end, PIECE))
+        return (self._piece(path, at, min(end, at + PIECE)) for at in range(start, end, PIECE))
 
     def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
         folder = f"{self._root}/{job}"
-        self._files.invalidate_cache(folder)
-        if not self._files.exists(folder):
-            return
-        gone = [path for path in self._files.ls(folder, detail=False) if not unless(path.rpartition("/")[2])]
-        if gone:
-            self._files.rm(gone)
+        with _only_os_errors():
+            self._files.invalidate_cache(folder)
+            if not self._files.exists(folder):
+                return
+            gone = [path for path in self._files.ls(folder, detail=False) if not unless(path.rpartition("/")[2])]
+            if gone:
+                self._files.rm(gone)
+
+    def _piece(self, path: str, start: int, stop: int) -> bytes:
+        with _only_os_errors():
+            content: bytes = self._files.cat_file(path, start=start, end=stop)
+            return content
+
+
+@contextlib.contextmanager
+def _only_os_errors() -> Iterator[None]:
+    """Each place has errors of its own: botocore's, for one, where nobody answers, are no OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error

@@ -36,7 +36,7 @@ class Specification(InChunks):
 
     request       a sample request's body without label and n, every default filled in
     labels        the class of each row
-    asked_label   as the request had it
+    asked_label   as the request had it; None also where it had one for each row, which `labels` knows
     names         of the classes
     accept        the rows that are kept; None keeps all
     distinct      leaves out copies of training rows; None keeps them

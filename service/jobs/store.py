@@ -41,7 +41,7 @@ class JobStore(StoreTotals):
     def add(self, new: NewJob) -> tuple[JobRecord, bool]:
         """The job, and whether it is new: one of the same owner and key is that one. Raises KeyReused."""
         with self._engine.begin() as connection:
-            if new.idempotency_key is not None and (known := self._by_key(connection, new)) is not None:
+            if (known := self._by_key(connection, new.owner, new.idempotency_key, new.body_hash)) is not None:
                 return known, False
             now = self._now(connection)
             kind = "job-" if new.input_file is None else "batch_"
@@ -53,11 +53,16 @@ class JobStore(StoreTotals):
                 with connection.begin_nested():
                     row = connection.execute(sa.insert(jobs).values(values).returning(jobs)).one()
             except sa.exc.IntegrityError:  # it came twice at once
-                known = self._by_key(connection, new)
+                known = self._by_key(connection, new.owner, new.idempotency_key, new.body_hash)
                 if known is None:
                     raise
                 return known, False
             return _record(row), True
+
+    def known(self, owner: str, key: str, body_hash: str) -> JobRecord | None:
+        """The job that came with this idempotency key and body before. Raises KeyReused."""
+        with self._reading() as connection:
+            return self._by_key(connection, owner, key, body_hash)
 
     def get(self, job: str, owner: str | None = None) -> JobRecord | None:
         """None where there is none of that owner; without an owner anybody's."""
@@ -79,16 +84,17 @@ class JobStore(StoreTotals):
             rows = connection.execute(wanted.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit))
             return [_record(row) for row in rows]
 
-    def claim(self, owner: str, besides: Iterable[str] = ()) -> JobRecord | None:
+    def claim(self, process: str, besides: Iterable[str] = (), barred: Iterable[str] = ()) -> JobRecord | None:
         """The job that has waited longest, for this process to work on: a queued one, or one whose lease ran out.
-        None where there is none besides those. One that too many processes died of becomes `failed`."""
+        None where there is none besides those and those of owners who are barred. One that too many processes died of
+        becomes `failed`."""
         with self._engine.begin() as connection:
             while True:
                 now = self._now(connection)
                 free = sa.or_(jobs.c.state == "queued", sa.and_(jobs.c.state == "running", jobs.c.lease_until <= now))
                 row = connection.execute(
                     sa.select(jobs)
-                    .where(free, jobs.c.id.not_in(list(besides)))
+                    .where(free, jobs.c.id.not_in(list(besides)), jobs.c.owner.not_in(list(barred)))
                     .order_by(jobs.c.created, jobs.c.id)
                     .limit(1)
                     .with_for_update(skip_locked=True)
@@ -97,12 +103,12 @@ class JobStore(StoreTotals):
                     return None
                 found = _record(row)
                 deaths = found.deaths + (found.state == "running")
-                if deaths > MOST_DEATHS:
+                if deaths >= MOST_DEATHS:
                     self._finish(connection, found.id, "failed", now, f"{MOST_DEATHS} processes died while it ran")
                     continue
                 values = dict(
-                    state="running", lease_owner=owner, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
-                    deaths=deaths, progressed=now, revision=found.revision + 1,
+                    state="running", lease_owner=process, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
+                    deaths=deaths, paused=None, progressed=now, revision=found.revision + 1,
                 )  # fmt: skip
                 return self._update(connection, found.id, values)
 
@@ -154,10 +160,18 @@ class JobStore(StoreTotals):
             self._held(connection, job, fence)
             return self._finish(connection, job, "failed", self._now(connection), error)
 
-    def release(self, owner: str) -> None:
+    def give_back(self, job: str, fence: int, paused: str) -> JobRecord:
+        """Any process may take it, and `paused` tells why this one does not go on. Raises LeaseLost."""
+        with self._engine.begin() as connection:
+            held = self._held(connection, job, fence)
+            given: dict[str, object] = dict(state="queued", lease_owner=None, lease_until=None, paused=paused)
+            given["revision"] = held.revision + 1
+            return self._update(connection, job, given)
+
+    def release(self, process: str) -> None:
         """Give back all jobs of a process that ends in good order: others may go on at once."""
         with self._engine.begin() as connection:
-            mine = sa.and_(jobs.c.state == "running", jobs.c.lease_owner == owner)
+            mine = sa.and_(jobs.c.state == "running", jobs.c.lease_owner == process)
             given = dict(state="queued", lease_owner=None, lease_until=None, revision=jobs.c.revision + 1)
             connection.execute(sa.update(jobs).where(mine).values(given))
 
@@ -181,7 +195,8 @@ class JobStore(StoreTotals):
             record = self._locked(connection, job)
             connection.execute(sa.delete(files).where(files.c.job == job))
             if record.state in UNFINISHED:
-                return self._finish(connection, job, "cancelled", now, None)
+                self._finish(connection, job, "cancelled", now, None)
+                return self._update(connection, job, {"bytes": 0})
             return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
 
     def take_webhook(self, delay: Callable[[int], float | None]) -> JobRecord | None:
@@ -230,13 +245,6 @@ class JobStore(StoreTotals):
                 connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
             return gone
 
-    def without_files(self) -> set[str]:
-        """The jobs whose files may be deleted."""
-        kept = sa.and_(jobs.c.expired.is_(None), sa.or_(jobs.c.state != "cancelled", jobs.c.input_file.is_not(None)))
-        wanted = sa.select(jobs.c.id).where(sa.not_(kept))
-        with self._reading() as connection:
-            return set(connection.execute(wanted).scalars())
-
     def delete_files(self, job: str, ending: str) -> None:
         """Let go of the files whose names end so: they may be deleted then."""
         gone = sa.delete(files).where(files.c.job == job, files.c.name.endswith(ending, autoescape=True))
@@ -250,13 +258,13 @@ class JobStore(StoreTotals):
         row = connection.execute(wanted if owner is None else wanted.where(jobs.c.owner == owner)).one_or_none()
         return None if row is None else _record(row)
 
-    def _by_key(self, connection: sa.Connection, new: NewJob) -> JobRecord | None:
-        same = sa.and_(jobs.c.owner == new.owner, jobs.c.idempotency_key == new.idempotency_key)
-        row = connection.execute(sa.select(jobs).where(same)).one_or_none()
+    def _by_key(self, connection: sa.Connection, owner: str, key: str | None, body_hash: str) -> JobRecord | None:
+        same = sa.and_(jobs.c.owner == owner, jobs.c.idempotency_key == key)
+        row = None if key is None else connection.execute(sa.select(jobs).where(same)).one_or_none()
         if row is None:
             return None
         known = _record(row)
-        if known.body_hash != new.body_hash:
+        if known.body_hash != body_hash:
             raise KeyReused(known.id)
         return known
 

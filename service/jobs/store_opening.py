@@ -43,6 +43,8 @@ def sqlite_store(path: Path, clock: Callable[[], float] = time.time) -> JobStore
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return  # it only reads, and waits for nobody
         # A transaction that reads and then writes would fail at once where another wrote in between.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 UNFINISHED: tuple[State, ...] = ("queued", "running")
+FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 CONTENT = "content"
 """What an upload's one file is called among the results."""
 

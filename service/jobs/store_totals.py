@@ -31,6 +31,19 @@ class StoreTotals(StoreConnection):
         with self._reading() as connection:
             return {job: int(size) for job, size in connection.execute(wanted.group_by(jobs.c.id))}
 
+    def without_files(self) -> set[str]:
+        """The jobs whose files may be deleted."""
+        kept = sa.and_(jobs.c.expired.is_(None), sa.or_(jobs.c.state != "cancelled", jobs.c.input_file.is_not(None)))
+        wanted = sa.select(jobs.c.id).where(sa.not_(kept))
+        with self._reading() as connection:
+            return set(connection.execute(wanted).scalars())
+
+    def owners_waiting(self) -> set[str]:
+        """Those whose jobs are unfinished."""
+        wanted = sa.select(jobs.c.owner).where(jobs.c.state.in_(UNFINISHED)).distinct()
+        with self._reading() as connection:
+            return set(connection.execute(wanted).scalars())
+
     def bytes(self) -> int:
         """That all results and uploads take."""
         with self._reading() as connection:

@@ -16,6 +16,12 @@ from service.jobs.specification import InChunks, Specification
 from service.jobs.store_records import JobRecord
 
 
+def specification_of(record: JobRecord) -> InChunks:
+    """Raises ValidationError where another version of this service wrote it otherwise."""
+    kind = Specification if record.input_file is None else BatchSpecification
+    return kind.model_validate_json(record.specification)
+
+
 def template_of(
     record: JobRecord,
     specification: InChunks,

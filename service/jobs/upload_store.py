@@ -43,15 +43,19 @@ class UploadStore(StoreConnection):
             return [Upload(**row._mapping) for row in rows]
 
     def delete(self, upload: str) -> None:
-        """Its content may be deleted then."""
-        self._expire(uploads.c.id == upload)
+        """Its content may be deleted then, also where it is not complete."""
+        self._let_go(uploads.c.id == upload)
 
     def expire(self, keep_seconds: float) -> None:
-        """Let go of those that are older and that no unfinished batch reads. Long after that they are forgotten."""
+        """Let go of those that are older and that no unfinished batch reads, and of those that were broken off. Long
+        after that they are forgotten."""
         read = sa.select(jobs.c.input_file).where(jobs.c.state.in_(UNFINISHED), jobs.c.input_file.is_not(None))
         with self._reading() as connection:
             now = self._now(connection)
-        self._expire(sa.and_(uploads.c.created < now - keep_seconds, uploads.c.id.not_in(read)))
+        complete = uploads.c.expired.is_(None)
+        old = sa.and_(complete, uploads.c.created < now - keep_seconds, uploads.c.id.not_in(read))
+        broken_off = sa.and_(uploads.c.bytes > 0, uploads.c.expired < now - WRITTEN_WITHIN)
+        self._let_go(sa.or_(old, broken_off))
         with self._engine.begin() as connection:
             connection.execute(sa.delete(uploads).where(uploads.c.expired < now - FORGOTTEN_AFTER))
 
@@ -61,7 +65,8 @@ class UploadStore(StoreConnection):
             gone = uploads.c.expired < self._now(connection) - WRITTEN_WITHIN
             return set(connection.execute(sa.select(uploads.c.id).where(gone)).scalars()) - set(besides)
 
-    def _expire(self, which: sa.ColumnElement[bool]) -> None:
+    def _let_go(self, which: sa.ColumnElement[bool]) -> None:
+        """They take no bytes any more. One that was never complete has counted as expired since it came."""
         with self._engine.begin() as connection:
-            gone = {"expired": self._now(connection), "bytes": 0}
-            connection.execute(sa.update(uploads).where(which, uploads.c.expired.is_(None)).values(gone))
+            gone = {"expired": sa.func.coalesce(uploads.c.expired, self._now(connection)), "bytes": 0}
+            connection.execute(sa.update(uploads).where(which).values(gone))

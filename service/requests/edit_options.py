@@ -51,15 +51,14 @@ def edit_options(choice: Choice) -> EditOptions:
     """Every default filled in; `refuse` says whether the model can do it."""
     request = choice.request
     init, resample = request.init, request.resample
-    inverts = init is not None and init.method == "inversion"
     if resample is None and (request.mask is not None or request.given is not None):
         resample = INPAINTING_TIMES if request.given is None else CONDITIONING_TIMES
         follows = choice.hint == "inpainting"  # a network that knows what is kept needs no jumps to agree with it
-        if follows or inverts or sampling_options(choice).variance == "learned":
+        if follows or request.asks_inversion or sampling_options(choice).variance == "learned":
             resample = 1
     if init is None:
         return EditOptions(None, None, resample)
-    whole = inverts or request.mask is not None
+    whole = request.asks_inversion or request.mask is not None
     default = 1.0 if whole else SDEDIT_STRENGTH
     return EditOptions(init.method, default if init.strength is None else init.strength, resample)
 

@@ -1,7 +1,5 @@
 """What a request may not begin from, as a table like that of `refusals`."""
 
-import math
-
 from model.data import DataConfig
 from model.samplers import SAMPLERS
 from service.requests.edit_options import edit_options, start_of
@@ -19,15 +17,16 @@ def _too_far(c: Choice) -> str | None:
     """Which given value is too far from the data to mean anything, and what it may be."""
     data = c.config.data
     for index, value in given_values(c).items():
-        mean, std = (_of_dimension(values, index) for values in (data.mean, data.std))
-        if not math.isfinite(value) or abs(value - mean) > FARTHEST * std:
-            low, high = mean - FARTHEST * std, mean + FARTHEST * std
+        low, high = farthest(data, index)
+        if not low <= value <= high:
             return f"{data.columns[index]} is {low:g} … {high:g}, {FARTHEST} deviations around the data's mean"
     return None
 
 
-def _of_dimension(values: tuple[float, ...], index: int) -> float:
-    return values[index] if len(values) > 1 else values[0]
+def farthest(data: DataConfig, dimension: int) -> tuple[float, float]:
+    """From where to where a value means anything, in the data's own units."""
+    mean, std = (values[dimension] if len(values) > 1 else values[0] for values in (data.mean, data.std))
+    return mean - FARTHEST * std, mean + FARTHEST * std
 
 
 def _T(c: Choice) -> int:
@@ -42,10 +41,6 @@ def _draws_noise(c: Choice) -> bool:
 def _without_noise() -> str:
     return ", ".join(f"{name} with eta 0" if spec.takes("eta") else name for name, spec in SAMPLERS.items()
                      if not spec.stochastic)  # fmt: skip
-
-
-def _inverts(c: Choice) -> bool:
-    return c.request.init is not None and c.request.init.method == "inversion"
 
 
 def _source(c: Choice) -> int | str | None:
@@ -85,7 +80,7 @@ def _few_step_rule(field: str) -> Rule:
 def _inversion_rule(field: str) -> Rule:
     return Rule(
         field,
-        lambda c: getattr(c.request, field) is not None and _inverts(c),
+        lambda c: getattr(c.request, field) is not None and c.request.asks_inversion,
         "does not go with inversion, which begins from the picture's own noise",
     )
 
@@ -118,7 +113,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     *(_few_step_rule(field) for field in ("init", "given")),
     Rule(
         "init.label",
-        lambda c: _source(c) is not None and not _inverts(c),
+        lambda c: _source(c) is not None and not c.request.asks_inversion,
         "applies to inversion only: what the samples are to be is `label`",
     ),
     Rule(
@@ -133,7 +128,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "init.method",
-        lambda c: _inverts(c) and _draws_noise(c),
+        lambda c: c.request.asks_inversion and _draws_noise(c),
         lambda c: (
             f"inversion needs a sampler that draws no noise: {_without_noise()}; "
             f"the sampler is {sampling_options(c).sampler}"
@@ -141,7 +136,9 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "init.strength",
-        lambda c: _inverts(c) and c.served.checkpoint.schedule.alpha_bar[start_of(edit_options(c), _T(c))] == 0,
+        lambda c: (
+            c.request.asks_inversion and c.served.checkpoint.schedule.alpha_bar[start_of(edit_options(c), _T(c))] == 0
+        ),
         "below 1 with inversion here: at T nothing of the data is left",
     ),
     *(_inversion_rule(field) for field in ("seed_to", "variations_of")),
@@ -176,7 +173,7 @@ EDIT_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "resample",
-        lambda c: _resampled(c) and _inverts(c),
+        lambda c: _resampled(c) and c.request.asks_inversion,
         "1 with inversion: to noise a row again loses what was inverted",
     ),
     Rule(

@@ -103,8 +103,8 @@ class Choice:
         if self.request.control is not None:
             return self.request.control.kind
         request = self.request
-        inverts = request.init is not None and request.init.method == "inversion"  # its way back is that of its way up
-        known = request.mask is not None and request.guidance != "auto" and not inverts
+        known = request.mask is not None and request.guidance != "auto"
+        known &= not request.asks_inversion  # its way back is that of its way up
         return "inpainting" if known and "inpainting" in self.served.controls else None
 
     @property

@@ -183,6 +183,11 @@ class EditFields(BaseModel):
     )  # fmt: skip
     variations_of: VariationsRequest | None = Field(None, description="A sample that all samples are variations of.")
 
+    @property
+    def asks_inversion(self) -> bool:
+        """Are the samples to begin from the picture's own noise?"""
+        return self.init is not None and self.init.method == "inversion"
+
 
 class SampleRequest(EditFields, SampleFields):
     """The body of POST /sample."""

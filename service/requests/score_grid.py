@@ -16,6 +16,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.job import Job
 from service.engine.served_model import Served
 from service.http.problems import invalid
+from service.requests.edit_rules import farthest
 from service.requests.resolve import resolve
 from service.requests.schemas import GuidanceMethod, Interval, SampleRequest, commas
 
@@ -114,8 +115,10 @@ def _grid(checkpoint: DenoiserCheckpoint, query: ScoreQuery) -> Tensor:
         axis = torch.linspace(-REACH, REACH, query.side)
         return torch.cartesian_prod(axis, axis)
     left, right, low, high = query.area
-    if not (np.isfinite(query.area).all() and left < right and low < high):
-        raise invalid("area", "four finite numbers: x from, x to, y from, y to; each from below its to", query.area)
+    (leftmost, rightmost), (lowest, highest) = (farthest(checkpoint.config.data, dimension) for dimension in (0, 1))
+    if not (leftmost <= left < right <= rightmost and lowest <= low < high <= highest):
+        within = f"x in {leftmost:g} … {rightmost:g}, y in {lowest:g} … {highest:g}"
+        raise invalid("area", f"x from, x to, y from, y to; each from below its to, with {within}", query.area)
     across, upright = (
         torch.linspace(start, stop, query.side, dtype=torch.float64) for start, stop in ((left, right), (low, high))
     )

@@ -48,6 +48,7 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nor may nginx
 }
 PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
+PING = b": still at it\n\n"
 WAITING_SECONDS = 1.0  # between two events that tell how long the queue is
 
 
@@ -98,7 +99,7 @@ class Stream:
                 yield await self._encode(_start_event, self._resolved, self._zoom)
             async for preview in self._progress():
                 if preview is None:
-                    yield b": still at it\n\n"
+                    yield PING
                 elif isinstance(preview, Ahead):
                     yield _event("waiting", json.dumps({"jobs": preview.jobs, "seconds": round(preview.seconds, 1)}))
                 else:

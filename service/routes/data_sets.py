@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -17,16 +17,14 @@ from service.http.ranges import Unsatisfiable, part_of
 from service.jobs.acceptance import accept, model_of
 from service.jobs.job_answers import FilesAnswer, JobAnswer, JobsAnswer, files_answer, job_answer
 from service.jobs.job_request import JobRequest
-from service.jobs.store_records import JobRecord, NewJob
+from service.jobs.store_records import FINISHED, JobRecord, NewJob
 from service.jobs.webhooks import refusal
-from service.responses.event_stream import HEADERS, MEDIA_TYPE
+from service.responses.event_stream import HEADERS, MEDIA_TYPE, PING, PING_SECONDS
 from service.state import AppState, State
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 LOOK_EVERY = 0.5  # seconds, for news of a job
-PING_SECONDS = 15.0  # of silence, after which a comment keeps the connection alive
-FINISHED = ("done", "failed", "cancelled")
 _EVENTS = {
     "type": "object",
     "description": "Each event has the job in `data`, as GET /jobs/{id} has it: `progress` while it goes on, then one "
@@ -64,6 +62,12 @@ async def submit(
     ] = None,
 ) -> Response:
     """Make a data set of up to ten million rows. The answer comes at once; the rows are made below all requests."""
+    owner, asked = caller_of(request).owner, json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
+    body_hash = hashlib.sha256(asked.encode()).hexdigest()
+    if idempotency_key is not None:
+        known = await (await state.jobs.live()).known(owner, idempotency_key, body_hash)
+        if known is not None:
+            return await _accepted(state, known)
     options = state.jobs.options
     if body.webhook is not None and (why := refusal(body.webhook, options.webhook_hosts)) is not None:
         raise invalid("webhook", why, body.webhook)
@@ -72,12 +76,11 @@ async def submit(
         snapshot = state.engine.snapshot()
         specification = await off_the_loop(state, accept, catalog, options.checkpoints, snapshot, body)
     live = await state.jobs.live()
-    asked = json.dumps(body.model_dump(exclude_unset=True), sort_keys=True)
     record = await live.submit(
         NewJob(
-            owner=caller_of(request).owner,
+            owner=owner,
             idempotency_key=idempotency_key,
-            body_hash=hashlib.sha256(asked.encode()).hexdigest(),
+            body_hash=body_hash,
             specification=specification.model_dump_json(),
             rows=specification.rows,
             rows_per_file=specification.rows_per_file,
@@ -85,8 +88,7 @@ async def submit(
             input_file=None,
         )
     )
-    # Relative, so that it holds behind a proxy that serves this under a path of its own.
-    return _json(state, record, status=202, headers={"Location": f"jobs/{record.id}"})
+    return await _accepted(state, record)
 
 
 @router.get("", response_model=JobsAnswer, responses=_STORE | documented(422))
@@ -97,17 +99,19 @@ async def listed(
     before: Annotated[
         str | None, Query(pattern="^job-[0-9a-f]{24}$", description="Only jobs that are older than this one.")
     ] = None,
-) -> JobsAnswer:
+) -> Response:
     """Your jobs, the newest first."""
     live = await state.jobs.live()
     records = await live.listed(caller_of(request).owner, limit, before)
-    return JobsAnswer(jobs=[job_answer(record, state.jobs.options.keep_seconds) for record in records])
+    body = await off_the_loop(state, _all_as_json, records, state.jobs.options.keep_seconds)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{job}", response_model=JobAnswer, responses=_JOB)
 async def one(job: str, request: Request, state: AppState) -> Response:
     """How far a job is."""
-    return _json(state, await _record(job, caller_of(request).owner, state))
+    record = await _record(job, caller_of(request).owner, state)
+    return Response(await _json(state, record), media_type="application/json", headers=UNKEPT)
 
 
 @router.delete("/{job}", status_code=204, responses=_JOB)
@@ -133,6 +137,8 @@ async def events(job: str, request: Request, state: AppState) -> Response:
     seen = request.headers.get("last-event-id")
     if seen == str(record.revision) and record.state in FINISHED:
         return Response(status_code=204, headers=UNKEPT)
+    if request.scope.get(BODILESS):
+        return Response(media_type=MEDIA_TYPE, headers=HEADERS)
     return StreamingResponse(_changes(record, seen, state), media_type=MEDIA_TYPE, headers=HEADERS)
 
 
@@ -185,9 +191,22 @@ async def _record(job: str, owner: str, state: State) -> JobRecord:
     return await live.get(job, owner)
 
 
-def _json(state: State, record: JobRecord, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
-    return Response(body, status, media_type="application/json", headers=UNKEPT | (headers or {}))
+async def _accepted(state: State, record: JobRecord) -> Response:
+    # Relative, so that it holds behind a proxy that serves this under a path of its own.
+    headers = UNKEPT | {"Location": f"jobs/{record.id}"}
+    return Response(await _json(state, record), 202, media_type="application/json", headers=headers)
+
+
+async def _json(state: State, record: JobRecord) -> str:
+    return await off_the_loop(state, _as_json, record, state.jobs.options.keep_seconds)
+
+
+def _as_json(record: JobRecord, keep_seconds: float) -> str:
+    return job_answer(record, keep_seconds).model_dump_json()
+
+
+def _all_as_json(records: list[JobRecord], keep_seconds: float) -> str:
+    return JobsAnswer(jobs=[job_answer(record, keep_seconds) for record in records]).model_dump_json()
 
 
 async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIterator[bytes]:
@@ -196,14 +215,14 @@ async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIt
     told, silent = seen, 0.0
     while True:
         if str(record.revision) != told:
-            yield _event(record, state)
+            yield await _event(record, state)
             told, silent = str(record.revision), 0.0
         if record.state in FINISHED or state.engine.snapshot().draining:
             return
         await asyncio.sleep(LOOK_EVERY)
         silent += LOOK_EVERY
         if silent >= PING_SECONDS:
-            yield b": still at it\n\n"
+            yield PING
             silent = 0.0
         try:
             record = await _record(record.id, record.owner, state)
@@ -211,7 +230,6 @@ async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIt
             return
 
 
-def _event(record: JobRecord, state: State) -> bytes:
+async def _event(record: JobRecord, state: State) -> bytes:
     name = record.state if record.state in FINISHED else "progress"
-    data: Any = job_answer(record, state.jobs.options.keep_seconds).model_dump_json()
-    return f"id: {record.revision}\nevent: {name}\ndata: {data}\n\n".encode()
+    return f"id: {record.revision}\nevent: {name}\ndata: {await _json(state, record)}\n\n".encode()

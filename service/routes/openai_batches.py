@@ -19,7 +19,7 @@ from service.jobs.batch_answers import (
     Purpose,
     batch_answer,
 )
-from service.jobs.live_batches import LiveBatches
+from service.jobs.live_batches import BATCH_ID, LiveBatches
 from service.jobs.store_records import JobRecord
 from service.routes.openai import OpenAIRoute, documented_errors
 from service.state import AppState, State
@@ -138,7 +138,9 @@ async def batches(
     state: AppState,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(description="Only batches that are older than this one.")] = None,
+    after: Annotated[
+        str | None, Query(pattern=f"^{BATCH_ID.pattern}$", description="Only batches that are older than this one.")
+    ] = None,
 ) -> BatchesAnswer:
     """Your batches, the newest first."""
     response.headers.update(UNKEPT)

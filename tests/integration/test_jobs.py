@@ -1,5 +1,6 @@
 """POST /jobs and what follows: rows are those of /sample, files are what was asked for, bad requests are told so."""
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -22,7 +24,9 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
 from model.checkpoints.training_rows import TRAINING_ROWS, TrainingRows, save_training_rows
 from service.app import create_app
+from service.jobs.job_answers import job_answer
 from service.jobs.results import FolderResults
+from service.jobs.store_tables import jobs as stored
 from service.jobs.webhooks import signature
 from service.offline import main
 from service.requests.begin import as_image
@@ -124,8 +128,10 @@ def test_a_jobs_own_request_makes_the_same_files(jobs):
     ],
 )
 def test_labels_in_every_way(jobs, asked, expected):
-    files = content(jobs, finished(jobs, dataset="mnist", format="npy", steps=1, **asked))
+    job = finished(jobs, dataset="mnist", format="npy", steps=1, **asked)
+    files = content(jobs, job)
     assert np.load(io.BytesIO(files["part-00000.labels.npy"])).tolist() == expected
+    assert content(jobs, finished(jobs, **job["request"])) == files
 
 
 def test_a_client_that_is_not_sure_asks_again_with_its_key(jobs):
@@ -185,6 +191,53 @@ def test_events_end_with_the_state_and_go_on_where_one_left(jobs):
     assert seen[-1][2]["rows_done"] == 1000 and seen[-1][2]["seconds_left"] is None
     assert events(jobs, job, last="1") == seen[-1:]
     assert jobs.get(f"/jobs/{job}/events", headers={"Last-Event-ID": seen[-1][0]}).status_code == 204
+
+
+def test_the_head_of_events_comes_before_the_job_ends(jobs):
+    job = jobs.post("/jobs", json={"dataset": "mnist", "n": 10_000, "rows_per_file": 50, "steps": 50}).json()["id"]
+    head = jobs.head(f"/jobs/{job}/events")
+    assert head.status_code == 200 and head.headers["Content-Type"].startswith("text/event-stream")
+    assert jobs.get(f"/jobs/{job}").json()["state"] in ("queued", "running")
+    jobs.delete(f"/jobs/{job}")
+
+
+def test_a_job_that_another_version_wrote_otherwise_is_answered_as_it_is_stored(jobs):
+    job = finished(jobs, dataset="spiral", n=1)
+    with jobs.app.state.spirale.jobs._live.store._engine.begin() as connection:
+        connection.execute(sa.update(stored).where(stored.c.id == job["id"]).values(specification='{"later": 1}'))
+    answers = [jobs.get(f"/jobs/{job['id']}").json(), jobs.get("/jobs?limit=1").json()["jobs"][0]]
+    assert answers == [job | {"request": {"later": 1}}] * 2
+    assert events(jobs, job["id"])[-1][2] == answers[0]
+
+
+def test_jobs_are_not_put_into_words_on_the_event_loop(jobs, monkeypatch):
+    def beside_the_loop(*arguments):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return job_answer(*arguments)
+
+    monkeypatch.setattr("service.routes.data_sets.job_answer", beside_the_loop)
+    job = finished(jobs, dataset="spiral", n=1)["id"]
+    assert jobs.get("/jobs?limit=1").json()["jobs"][0]["id"] == events(jobs, job)[-1][2]["id"] == job
+
+
+def test_a_folder_that_cannot_be_deleted_keeps_no_other(make_client, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.jobs.live_jobs.UPKEEP_EVERY", 0.05)
+    remove, stays = FolderResults.remove, set()
+
+    def some_stay(self, job, *unless):
+        if job in stays:
+            raise PermissionError(13, os.strerror(13))
+        remove(self, job, *unless)
+
+    client = make_client(jobs_dir=tmp_path)
+    ids = [finished(client, dataset="spiral", n=1)["id"] for _ in range(6)]
+    stays |= set(ids)
+    monkeypatch.setattr(FolderResults, "remove", some_stay)
+    for job in ids:
+        assert client.delete(f"/jobs/{job}").status_code == 204
+    stays -= set(ids[::2])
+    wait_for(lambda: {path.name for path in (tmp_path / "jobs").iterdir()} == stays, every=0.02)
 
 
 def test_deleting_ends_a_job_and_its_rows_and_files(jobs):
@@ -307,7 +360,11 @@ def test_results_that_would_take_more_than_is_kept_push_out_the_oldest_job_then_
 
 
 def test_no_more_jobs_wait_than_the_store_is_to_hold(jobs, monkeypatch):
+    key, body = {"Idempotency-Key": "accepted"}, {"dataset": "spiral", "n": 1}
+    accepted = jobs.post("/jobs", json=body, headers=key).json()["id"]
     monkeypatch.setattr("service.jobs.live_jobs.MOST_UNFINISHED", 0)
+    again = jobs.post("/jobs", json=body, headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, accepted)
     answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1})
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
 

@@ -1,5 +1,6 @@
 """OpenAI's files and batches, by its official client: what is answered, what fails, and what survives a restart."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import openai
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from model.checkpoints.base import save_checkpoint
 from service.app import create_app
 from service.engine.job import JobFailed
+from service.jobs.batch_lines import lines_of
 from service.jobs.results import FolderResults
+from service.jobs.store_tables import jobs
 from service.settings import Settings
 from tests.integration.conftest import wait_until_ready
 from tests.integration.test_openai import official
@@ -152,6 +156,8 @@ def test_an_upload_that_cannot_be_is_refused(client):
         ai.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
     answer = client.post("/v1/files", files={"other": b"{}"}, data={"purpose": "batch"})
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "file"
+    answer = client.post("/v1/files", content=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert answer.status_code == 400 and answer.json()["error"]["message"] == "Missing boundary in multipart."
     with pytest.raises(openai.BadRequestError, match="this one has 0"):
         begun(ai, ["", "  "])
     with pytest.raises(openai.APIStatusError, match="larger than 33,554,432 bytes"):
@@ -188,14 +194,38 @@ def test_batches_are_listed_page_by_page_and_are_no_data_sets(client):
     assert not set(ids) & {one["id"] for one in client.get("/jobs").json()["jobs"]}
     with pytest.raises(openai.NotFoundError, match="there is no batch"):
         ai.batches.retrieve("batch_none")
+    assert client.get("/v1/batches?after=%00").status_code == 400  # no database is asked for it
+
+
+def test_a_batch_that_another_version_wrote_otherwise_is_still_answered(client):
+    ai = official(client)
+    batch = ended(ai, [line("a", {"prompt": "thin 7", "steps": 1})], metadata={"mine": "yes"})
+    with client.app.state.spirale.jobs._live.store._engine.begin() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == batch.id).values(specification='{"later": 1}'))
+    expected = batch.model_copy(update={"metadata": None})
+    assert ai.batches.retrieve(batch.id) == ai.batches.list(limit=1).data[0] == expected
+
+
+def test_lines_are_not_counted_on_the_event_loop(client, monkeypatch):
+    def beside_the_loop(content):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return lines_of(content)
+
+    monkeypatch.setattr("service.jobs.live_batches.lines_of", beside_the_loop)
+    ai = official(client)
+    with pytest.raises(openai.BadRequestError, match="this one has 0"):
+        begun(ai, ["", " ", "\t"])
 
 
 def test_the_same_key_is_the_same_batch(client):
     ai = official(client)
     file = uploaded(ai, [line("a", {"prompt": "thin 7", "steps": 1})])
     asked = dict(input_file_id=file, endpoint=ENDPOINT, completion_window="24h")
-    first, second = (ai.batches.create(**asked, extra_headers={"Idempotency-Key": "k"}) for _ in range(2))
-    assert first.id == second.id != ai.batches.create(**asked).id
+    first = ai.batches.create(**asked, extra_headers={"Idempotency-Key": "k"})
+    assert ai.batches.create(**asked).id != first.id
+    ai.files.delete(file)
+    assert ai.batches.create(**asked, extra_headers={"Idempotency-Key": "k"}).id == first.id
     with pytest.raises(openai.BadRequestError, match="another body"):
         ai.batches.create(**asked, metadata={"a": "b"}, extra_headers={"Idempotency-Key": "k"})
 

@@ -40,6 +40,11 @@ def test_the_score_is_what_tweedies_formula_makes_of_the_networks_x0(client, que
     assert metric(client, name) - before == 25 * (2 if guided else 1)
 
 
+def test_the_largest_area_has_a_finite_score(client):
+    answer = client.get("/score?dataset=spiral&timestep=1&side=3&area=-200,200,-200,200")
+    assert answer.status_code == 200 and np.isfinite(answer.json()["score"]).all()
+
+
 def test_a_classifiers_gradient_is_added(make_client, tmp_path):
     save_tiny(tmp_path, POINTS.model_copy(update={"labels": ()}), name="spiral-ddpm")
     classifier = tiny_classifier(POINTS)
@@ -66,6 +71,9 @@ def test_a_classifiers_gradient_is_added(make_client, tmp_path):
         ("dataset=spiral&timestep=5&side=42", "side"),
         ("dataset=spiral&timestep=5&area=1,-1,0,1", "area"),
         ("dataset=spiral&timestep=5&area=0,inf,0,1", "area"),
+        ("dataset=spiral&timestep=5&area=0,nan,0,1", "area"),
+        ("dataset=spiral&timestep=5&area=-1e300,1e300,-1,1", "area"),
+        ("dataset=spiral&timestep=5&area=-1,1,-1,201", "area"),
         ("dataset=spiral&timestep=5&area=0,1", "area"),
         ("dataset=spiral&timestep=5&guidance_scale=2", "guidance_scale"),
         ("dataset=spiral&timestep=5&label=middle", "label"),

@@ -39,7 +39,7 @@ def write(shard: Shard) -> Mapping[str, bytes]:
         features[label] = {"names": list(shard.names), "_type": "ClassLabel"}
     if shard.prompt is not None:
         prompt = shard.own_column("prompt")
-        columns[prompt] = pa.array([shard.prompt] * len(shard))
+        columns[prompt] = pa.array([shard.prompt] * len(shard), pa.string())
         features[prompt] = {"dtype": "string", "_type": "Value"}
     seed = shard.own_column("seed")
     columns[seed] = pa.array(shard.seeds)
@@ -57,12 +57,12 @@ def write(shard: Shard) -> Mapping[str, bytes]:
 
 
 def _cells(column: TableColumn, cells: Sequence[Cell]) -> pa.Array:
-    """In the type of the table's column; a missing value is null."""
+    """In the type of the table's column, also where there is no row; a missing value is null."""
     if isinstance(column, NumberColumn):
         return pa.array(cells, pa.int64() if column.whole else pa.float64())
     if isinstance(column, DateColumn):
         dates = [None if cell is None else datetime.strptime(str(cell), column.format) for cell in cells]
         return pa.array(dates, pa.timestamp("s")).cast(pa.timestamp("s") if "%H" in column.format else pa.date32())
     if isinstance(column, LabelColumn):
-        return pa.array(cells)
+        return pa.array(cells, {"text": pa.string(), "whole": pa.int64(), "boolean": pa.bool_()}[column.written])
     return pa.array(cells, pa.bool_() if column.boolean else pa.string())

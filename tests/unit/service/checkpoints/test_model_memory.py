@@ -165,6 +165,30 @@ def test_a_load_goes_on_where_the_one_who_asked_has_gone(models):
     asyncio.run(look())
 
 
+@pytest.mark.parametrize("again", ["hold", "fill"])
+def test_a_model_that_still_loads_for_one_who_has_gone_is_not_loaded_again(models, again):
+    """Nor is another unloaded for it, and who uses it is counted."""
+    engine, memory = memory_of(models, 2)
+
+    async def look():
+        await memory.fill(Catalog([models[0].checkpoint]))
+        engine.slow.clear()
+        gone = asyncio.create_task(memory.hold(models[1]))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
+        both = Catalog(one.checkpoint for one in models[:2])
+        other = asyncio.create_task(memory.hold(models[1]) if again == "hold" else memory.fill(both))
+        await asyncio.sleep(0.01)
+        engine.slow.set()
+        await other
+        assert engine.loads == [models[1].key] and engine.keys == {one.key for one in models[:2]}
+        assert memory._loaded[models[1].key].users == (again == "hold")
+
+    asyncio.run(look())
+
+
 def test_what_loading_takes_counts_and_the_next_estimate_learns_of_it(models, monkeypatch):
     """Each takes four times its weights: after two, room for two more by weights is no room."""
     engine, memory = memory_of(models, 9)

@@ -441,6 +441,30 @@ def test_a_model_is_made_ready_between_the_ticks_of_others(make_engine):
     np.testing.assert_array_equal(fresh.data, asyncio.run(same.sample(make_job("points", label=1))).data)
 
 
+def test_a_model_that_is_asked_for_twice_while_it_loads_is_loaded_once(make_engine):
+    """A second one would have an arena of its own, without the rows that run."""
+    engine = make_engine({"images": SERVED["images"]})
+    runner, job = engine._workers[0]._runner, make_job("points", n=7, steps=50, label=1)
+    load, loads = runner.load, []
+
+    def seen_load(key, *arguments):
+        loads.append(key)
+        return load(key, *arguments)
+
+    runner.load = seen_load
+
+    async def scenario():
+        both = [asyncio.create_task(engine.load("points", SERVED["points"])) for _ in range(2)]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        found = await engine.sample(job)
+        await asyncio.gather(*both)
+        return found
+
+    found = asyncio.run(scenario())
+    assert loads == ["points"]
+    np.testing.assert_array_equal(found.data, as_answered(job, solo(job, engine)))
+
+
 def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
     """A CUDA context that is broken raises for everything, and for good: no job is to blame."""
     engine = make_engine()

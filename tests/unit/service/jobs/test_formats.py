@@ -12,6 +12,7 @@ import pytest
 import torchvision
 from PIL import Image
 
+from model.table import CategoryColumn, LabelColumn, NumberColumn
 from service.jobs.formats.registry import FORMATS, formats_of
 from service.jobs.formats.shard import Shard
 from service.jobs.formats.zipped_classes import folder_name
@@ -72,6 +73,25 @@ def test_parquet_has_images_as_hugging_face_has_them(shard):
         assert [row["label"] for row in rows] == shard.classes.tolist()
         assert features["label"] == {"names": list(NAMES), "_type": "ClassLabel"}
     assert ({row["prompt"] for row in rows} == {shard.prompt}) if shard.prompt else "prompt" not in table.column_names
+
+
+@pytest.mark.parametrize("written", ["text", "whole", "boolean"])
+def test_a_chunk_without_rows_has_the_types_of_one_with_rows(written):
+    """Else readers of several files find columns of different types."""
+    name = {"text": "zero", "whole": "7", "boolean": "true"}[written]
+    table = (
+        NumberColumn(name="age", low=0, high=9, fill=1),
+        CategoryColumn(name="kind", categories=("a", "b")),
+        LabelColumn(name="class", written=written),
+    )
+    data, numbers, classes = np.array([[1.0, 1.0, 0.0]], np.float32), np.arange(1), np.zeros(1, np.int64)
+    schemas = []
+    for n in (1, 0):
+        shard = Shard(
+            data[:n], numbers[:n], numbers[:n], classes[:n], (name,), ("age", "kind=a", "kind=b"), "old", table
+        )
+        schemas.append(pq.read_table(io.BytesIO(FORMATS["parquet"].write(shard)[".parquet"])).schema)
+    assert schemas[0].equals(schemas[1], check_metadata=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -54,3 +54,44 @@ def test_a_file_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch, 
         results.put("job", "a", b"new")
     assert [path.name for path in (tmp_path / "job").iterdir()] == ["a"]
     assert list(results.read("job", "a", 0, 3)) == [b"old"]
+
+
+def test_a_file_that_comes_while_others_are_removed_stays(tmp_path):
+    results = FolderResults(tmp_path)
+    results.put("job", "old", b"x")
+
+    def unless(name: str) -> bool:
+        results.put("job", "new", b"y")
+        return False
+
+    results.remove("job", unless)
+    assert [path.name for path in (tmp_path / "job").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda results: results.check(),
+        lambda results: results.put("job", "b", b"x"),
+        lambda results: results.read("job", "a", 0, 1),
+        lambda results: results.remove("job"),
+    ],
+)
+def test_what_a_remote_place_fails_with_is_an_os_error(monkeypatch, ask):
+    """As s3fs, which lets botocore's errors through."""
+
+    class EndpointConnectionError(Exception):
+        pass
+
+    def fail(*_, **__):
+        raise EndpointConnectionError("nobody answers")
+
+    results = RemoteResults("memory://failing")
+    results.put("job", "a", b"x")
+    pieces = results.read("job", "a", 0, 1)
+    for name in ("pipe_file", "info", "exists", "cat_file"):
+        monkeypatch.setattr(results._files, name, fail)
+    with pytest.raises(OSError, match="EndpointConnectionError: nobody answers"):
+        ask(results)
+    with pytest.raises(OSError, match="EndpointConnectionError: nobody answers"):
+        next(pieces)

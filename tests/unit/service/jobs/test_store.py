@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
 from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
 from service.jobs.store_records import StoredFile
-from service.jobs.store_tables import metadata
+from service.jobs.store_tables import jobs, metadata
 from service.jobs.upload_store import FORGOTTEN_AFTER, WRITTEN_WITHIN
 from service.jobs.webhooks import FIRST_DELAY, MOST_TRIES, delay_after
 from tests.unit.service.jobs.conftest import new_job
@@ -97,7 +97,7 @@ def test_a_chunk_that_is_published_twice_counts_once(store):
 
 def test_a_job_that_kills_every_process_is_given_up_and_the_next_one_runs(store):
     deadly, next_one = store.add(new_job())[0].id, store.add(new_job())[0].id
-    for _ in range(MOST_DEATHS + 1):
+    for _ in range(MOST_DEATHS):
         assert store.claim("process").id == deadly
         store.end_all_leases()
     assert store.claim("process").id == next_one
@@ -123,6 +123,27 @@ def test_a_paused_job_says_why_until_it_goes_on(store):
     assert store.publish(job, 1, 0, 4, []).paused is None
 
 
+def test_a_job_that_cannot_go_on_here_is_given_back_and_says_why(store):
+    job = store.add(new_job())[0].id
+    store.claim("process")
+    store.give_back(job, 1, "the model is not ready")
+    assert (store.get(job).state, store.get(job).paused) == ("queued", "the model is not ready")
+    with pytest.raises(LeaseLost):
+        store.give_back(job, 1, "late")
+    taken = store.claim("other")
+    assert (taken.fence, taken.deaths, taken.paused) == (2, 0, None)
+
+
+def test_jobs_of_owners_who_are_barred_wait(store):
+    mine, theirs = store.add(new_job())[0].id, store.add(new_job(owner="other"))[0].id
+    assert store.owners_waiting() == {"me", "other"}
+    assert store.claim("process", barred=["me"]).id == theirs
+    assert store.claim("process", barred=["me"]) is None and store.claim("process").id == mine
+    for job in (mine, theirs):
+        store.stop(job)
+    assert store.owners_waiting() == set()
+
+
 def test_cancelling_ends_the_work_and_lets_go_of_the_files(store):
     job, waiting = store.add(new_job())[0].id, store.add(new_job())[0].id
     store.claim("process")
@@ -132,6 +153,24 @@ def test_cancelling_ends_the_work_and_lets_go_of_the_files(store):
     with pytest.raises(LeaseLost):
         store.publish(job, 1, 4, 4, [one_file(4)])
     assert store.cancel(job).expired
+
+
+def test_bytes_of_a_job_that_was_cancelled_push_no_other_job_out(store):
+    done, cancelled = store.add(new_job(rows=4))[0].id, store.add(new_job(rows=8))[0].id
+    for job in (done, cancelled):
+        store.publish(job, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
+    store.cancel(cancelled)
+    assert store.bytes() == 100 and store.get(cancelled).bytes == 0
+    assert store.expire(1000, 150) == []
+
+
+def test_who_reads_does_not_wait_for_who_writes(make_store):
+    writes, reads = make_store(), make_store()
+    job = writes.add(new_job())[0].id
+    with writes._engine.begin() as connection:
+        connection.execute(sa.update(jobs).values(rows_done=4))
+        assert reads.get(job).rows_done == 0 and reads.counts() == {"queued": 1}
+    assert reads.get(job).rows_done == 4
 
 
 def test_finished_jobs_go_by_age_and_then_by_bytes_the_oldest_first(store, clock):
@@ -272,3 +311,16 @@ def test_an_upload_is_seen_when_it_is_complete_and_goes_with_age_unless_a_batch_
     clock.now += FORGOTTEN_AFTER + 1
     uploads.expire(100)
     assert uploads.listed("me") == [] and uploads.without_content(()) == set()
+
+
+def test_an_upload_that_was_broken_off_takes_no_bytes(store, clock):
+    uploads = store.uploads
+    for name in ("file-a", "file-b"):
+        uploads.add(name, "me", "asked.jsonl", "batch", 3, 100)
+    uploads.delete("file-a")  # it could not be written
+    assert store.bytes() == 100
+    uploads.expire(10**6)
+    assert store.bytes() == 100, "it may still be written"
+    clock.now += WRITTEN_WITHIN + 1
+    uploads.expire(10**6)
+    assert store.bytes() == 0 and uploads.without_content(()) == {"file-a", "file-b"}
