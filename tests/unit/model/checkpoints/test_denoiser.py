@@ -1,6 +1,7 @@
 """A checkpoint explains itself, comes back as it was, and says by name what is wrong with it."""
 
 import json
+import os
 import subprocess
 import sys
 from operator import attrgetter
@@ -58,6 +59,8 @@ def with_weights(folder, change) -> None:
         (lambda f: edited(f, lambda d: d.update(label_shares=[0.5, 0.5])), "one share for each of data.labels"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[0.2] * 10)), "must add up to 1, not 2"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[-0.1, 0.3, *[0.1] * 8])), "label_shares"),
+        (lambda f: edited(f, lambda d: d.update(metrics={"measured": None})), "metrics.measured: "),
+        (lambda f: edited(f, lambda d: d.update(metrics={"measured": 0.9})), "metrics.measured: "),
         (lambda f: edited(f, lambda d: d["data"].update(shape=[1, 9, 8])), "multiples of 4"),
         (lambda f: edited(f, lambda d: d["data"].update(std=[0])), "positive"),
         (lambda f: edited(f, lambda d: d["network"].update(channels=[8, 17])), "multiples of groups"),
@@ -146,6 +149,23 @@ def test_pixels_are_rounded_and_kept_in_range():
     images = torch.tensor([[[[-3.0, 0.4, 0.6, 254.6, 300.0]]]])
     assert to_uint8(images).tolist() == [[[0, 0, 1, 255, 255]]]
     assert to_uint8(images.expand(2, 3, 1, 5)).shape == (2, 1, 5, 3)
+
+
+def test_labels_are_written_in_utf8_whatever_the_locale(tmp_path):
+    """In a process of its own: Python reads the locale once, as it starts."""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", SAVE_PLANTS, tmp_path]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environment)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert load_config(tmp_path / "plants", DenoiserConfig).data.labels == ("Blüte", "花")
+
+
+SAVE_PLANTS = """
+import sys
+from pathlib import Path
+from tests.tiny import POINTS, save_tiny
+save_tiny(Path(sys.argv[1]), POINTS.model_copy(update={"labels": ("Bl\\u00fcte", "\\u82b1")}), "plants")
+"""
 
 
 def test_a_config_survives_json():
