@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 from torch import Tensor
 
 from model.strict_config import StrictConfig
@@ -21,6 +21,7 @@ DateFormat = Literal["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 """By its word in small letters."""
 DAY = timedelta(days=1)
+FLOAT32_DIGITS = 24  # binary ones
 HALF = 0.5
 LISTED = 20  # categories that an error lists
 
@@ -43,6 +44,11 @@ def number_of(cell: Cell) -> float:
 class _Column(StrictConfig):
     name: str = Field(min_length=1)
 
+    @property
+    def needs_float64(self) -> bool:
+        """Would float32 merge values that the column tells apart?"""
+        return False
+
 
 class _Measured(_Column):
     """A column of numbers: a dimension, and where values are missing another one, of 0 and 1.
@@ -52,16 +58,26 @@ class _Measured(_Column):
     fill       stands for a missing value: the mean
     """
 
-    low: float
-    high: float
+    low: FiniteFloat
+    high: FiniteFloat
     missing: bool = False
-    fill: float = 0.0
+    fill: FiniteFloat = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low <= self.fill <= self.high:
             raise ValueError(f"{self.name}: low ≤ fill ≤ high, got {self.low:g}, {self.fill:g}, {self.high:g}")
         return self
+
+    @property
+    def unit(self) -> float:
+        """The least difference of two values; infinite where the column has none."""
+        return math.inf
+
+    @property
+    def needs_float64(self) -> bool:
+        _, exponent = math.frexp(max(abs(self.low), abs(self.high)))
+        return math.ldexp(1, exponent - FLOAT32_DIGITS) > self.unit
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -112,6 +128,10 @@ class NumberColumn(_Measured):
     kind: Literal["number"] = "number"
     whole: bool = False
 
+    @property
+    def unit(self) -> float:
+        return 1.0 if self.whole else math.inf
+
     def snapped(self, x: Tensor) -> Tensor:
         if self.whole:
             x = torch.cat([x[:, :1].round(), x[:, 1:]], dim=1)
@@ -139,11 +159,35 @@ class NumberColumn(_Measured):
 
 
 class DateColumn(_Measured):
-    """Days since `origin`, which is written in ISO 8601; `format` is how the table writes dates."""
+    """Days since `origin`, which is in ISO 8601 without a time zone; `format` is how the table writes dates."""
 
     kind: Literal["date"] = "date"
     format: DateFormat
     origin: str
+
+    @model_validator(mode="after")
+    def _has_its_dates(self) -> Self:
+        try:
+            zone = datetime.fromisoformat(self.origin).tzinfo
+        except ValueError as error:
+            raise ValueError(f"{self.name}: origin is a date in ISO 8601, not {self.origin!r}") from error
+        if zone is not None:
+            raise ValueError(f"{self.name}: origin has no time zone, as the table's dates have none: {self.origin}")
+        try:
+            self._dates([self.low, self.high])
+        except OverflowError as error:
+            raise ValueError(
+                f"{self.name}: low and high are days from {self.origin} on, in the years 1 … 9999"
+            ) from error
+        return self
+
+    @property
+    def unit(self) -> float:
+        return self._unit / DAY
+
+    @property
+    def _unit(self) -> timedelta:
+        return DAY if "%H" not in self.format else timedelta(minutes=1) if "%S" not in self.format else DAY / 86_400
 
     def days(self, text: str) -> float:
         """Raises ValueError for what is no date in that format."""
@@ -151,12 +195,15 @@ class DateColumn(_Measured):
 
     def cells(self, x: NDArray[np.floating]) -> list[Cell]:
         """Snapped values [n, k] → dates as the table writes them, or None."""
-        origin = datetime.fromisoformat(self.origin)
-        unit = DAY if "%H" not in self.format else timedelta(minutes=1) if "%S" not in self.format else DAY / 86_400
         return [
-            (origin + round(days * DAY / unit) * unit).strftime(self.format) if present else None
-            for days, present in zip(x[:, 0].tolist(), self._present(x), strict=True)
+            date if present else None
+            for date, present in zip(self._dates(x[:, 0].tolist()), self._present(x), strict=True)
         ]
+
+    def _dates(self, days: Sequence[float]) -> list[str]:
+        """As the table writes them. Raises OverflowError beyond the years 1 … 9999."""
+        origin, unit = datetime.fromisoformat(self.origin), self._unit
+        return [(origin + round(one * DAY / unit) * unit).strftime(self.format) for one in days]
 
     def dimensions_of(self, cell: Cell) -> tuple[float, ...]:
         """Raises CellError."""
