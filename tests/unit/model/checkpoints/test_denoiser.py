@@ -32,6 +32,12 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path, data):
     assert {path.name for path in (tmp_path / "x").iterdir()} == {"config.json", "model.safetensors"}
 
 
+BETAS = {"name": "beta-linear", "T": 50}
+GUIDED_UNET = {"kind": "guided-unet", "width": 32, "multiples": [1], "blocks": 1}
+DIFFUSERS_UNET = {"kind": "diffusers-unet", "options": {}}
+UNLABELLED = IMAGES.model_copy(update={"labels": ()}).model_dump(mode="json")
+
+
 def edited(folder, change) -> None:
     document = json.loads((folder / "config.json").read_text())
     change(document)
@@ -54,6 +60,26 @@ def with_weights(folder, change) -> None:
         (lambda f: edited(f, lambda d: d.pop("schedule")), "schedule"),
         (lambda f: edited(f, lambda d: d.update(role="judge")), "its role is judge, and a denoiser is wanted here"),
         (lambda f: edited(f, lambda d: d["schedule"].update(name="linear", T=10)), "more than 20"),
+        (
+            lambda f: edited(f, lambda d: d.update(schedule=BETAS | {"beta_range": [0.5, 0.99], "T": 1000})),
+            "only noise",
+        ),
+        (lambda f: edited(f, lambda d: d.update(schedule=BETAS | {"beta_range": [1e-20, 0.5]})), "only data"),
+        (
+            lambda f: edited(
+                f, lambda d: d.update(schedule=BETAS | {"zero_terminal_snr": True}, prediction={"target": "epsilon"})
+            ),
+            "prediction.target is v or x0",
+        ),
+        (
+            lambda f: edited(f, lambda d: d.update(network=GUIDED_UNET | {"null_class": 3})),
+            "null_class is for diffusers",
+        ),
+        (lambda f: edited(f, lambda d: d.update(network=DIFFUSERS_UNET | {"null_class": 11})), "null_class is 0 … 10"),
+        (
+            lambda f: edited(f, lambda d: d.update(data=UNLABELLED, network=DIFFUSERS_UNET | {"null_class": 0})),
+            "null_class is for diffusers' UNet with labels",
+        ),
         (lambda f: edited(f, lambda d: d["sampling"].update(steps=51)), "at most T = 50"),
         (lambda f: edited(f, lambda d: d["sampling"].update(variance="learned")), "learned"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[0.5, 0.5])), "one share for each of data.labels"),
@@ -88,6 +114,13 @@ def test_what_guides_advises_no_more_steps_than_there_are(tmp_path, of):
     edited(tmp_path, lambda d: d["sampling"].update(steps=51))
     with pytest.raises(CheckpointError, match=r"sampling\.steps is at most T = 50"):
         load_config(tmp_path, type(of.config))
+
+
+def test_a_schedule_that_ends_in_noise_alone_is_for_other_targets(tmp_path):
+    folder = save_tiny(tmp_path, IMAGES)
+    edited(folder, lambda d: d.update(schedule=BETAS | {"zero_terminal_snr": True}))
+    loaded = load_checkpoint(folder)
+    assert loaded.config.prediction.target == "v" and loaded.schedule.alpha_bar[-1] == 0
 
 
 def test_weights_cut_short_are_noticed(tmp_path):
