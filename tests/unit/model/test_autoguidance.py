@@ -51,6 +51,20 @@ def test_posterior_means_are_combined_by_the_formula(target):
     assert (strong.rows_seen, weak.rows_seen) == ([N], [int((~OFF).sum())])
 
 
+def test_a_self_conditioned_network_is_led_away_too():
+    """The strong network reads the last x̂0, and the weak one does not."""
+    x_t, t = rows((2,), 900)
+    x0_before = torch.full_like(x_t, 0.25)
+    denoise = Denoiser(
+        lambda x, t, label, last: x + last, SCHEDULE, "x0", self_conditioned=True, weak=lambda x, t, label: 3 * x
+    )
+    scale = SCALE.unsqueeze(1)
+    torch.testing.assert_close(
+        denoise(x_t, t, autoguided(), x0_before=x0_before).x0, 3 * x_t + scale * (0.25 - 2 * x_t)
+    )
+    torch.testing.assert_close(denoise(x_t, t, autoguided()).x0, 3 * x_t - scale * 2 * x_t)
+
+
 def test_at_scale_1_a_row_is_the_strong_network_s_to_the_bit_beside_rows_of_other_scales():
     x_t, t = rows()
     plain, together = BASE.denoiser()(x_t, t, Conditions(LABEL, torch.ones(N))), DENOISE(x_t, t, autoguided())
