@@ -50,6 +50,10 @@ def with_weights(folder, change) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
+def too_large_for_float32(weights) -> None:
+    weights["enter.weight"] = torch.full(weights["enter.weight"].shape, 1e300, dtype=torch.float64)
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
@@ -96,6 +100,7 @@ def with_weights(folder, change) -> None:
         (lambda f: torch.save({}, f / "model.safetensors"), "model.safetensors"),
         (lambda f: with_weights(f, lambda w: w.pop("enter.weight")), "does not fit"),
         (lambda f: with_weights(f, lambda w: w["enter.weight"].fill_(float("nan"))), "not finite"),
+        (lambda f: with_weights(f, too_large_for_float32), "not finite"),
     ],
 )
 def test_a_folder_that_is_no_checkpoint_is_named_and_says_why(tmp_path, harm, says):
