@@ -6,8 +6,8 @@ import torch
 
 from model.checkpoints.base import save_checkpoint
 from model.conditions import Conditions
+from model.measured_columns import NumberColumn
 from model.prediction import score
-from model.table import NumberColumn
 from service.requests.score_grid import ScoreQuery, score_grid
 from tests.tiny import POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student
 

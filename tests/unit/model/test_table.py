@@ -6,7 +6,8 @@ import torch
 from pydantic import ValidationError
 
 from model.data import DataConfig
-from model.table import CategoryColumn, CellError, DateColumn, LabelColumn, NumberColumn, decoded, snapped
+from model.measured_columns import CellError, DateColumn, NumberColumn
+from model.table import CategoryColumn, LabelColumn, decoded, snapped
 
 AGE = NumberColumn(name="age", whole=True, low=0, high=99, missing=True, fill=31)
 FARE = NumberColumn(name="fare", low=0.5, high=512.25, fill=32.0)
