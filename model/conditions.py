@@ -63,6 +63,7 @@ class Known(RowBatch):
     kept  [rows, …] float32: 1 where the sample is known, 0 where it is drawn
 
     Where x̂0 is the true x_0, every sampler leads x_t to its true distribution q(x_t|x_0), whatever x̂0 is elsewhere.
+    One exception: `ddpm` with a variance above β̃, fixed-large or learned, leaves more noise there until the last step.
     """
 
     x0: Tensor = field(metadata=neutral(0.0))

@@ -8,12 +8,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from model.table import TableColumn, snapped
+from model.table import TableColumn, encoded_columns, snapped
 
 MAX_SIDE = 512  # pixels of an image
 MAX_DIMENSIONS = 64  # of points, or columns of a table …
 MAX_ENCODED = 512  # … and dimensions that these are encoded in
 FINE = 1000  # |mean|/std of points beyond which float32 does not hold their differences well
+FINEST = 1e-30  # standard deviation …
+LARGEST = 1e30  # … and number with which float32 can still compute
 COLUMNS = {1: ("x",), 2: ("x", "y")}  # what dimensions are called that have no names; of more: x0, x1, …
 
 
@@ -54,12 +56,16 @@ class DataConfig(BaseModel):
             raise ValueError(f"points have at most {most} dimensions, not {self.shape[0]}")
         if self.table and self.names != tuple(name for column in self.table for name in column.dimensions):
             raise ValueError("names are those of the dimensions of the table's columns")
+        if self.table and not encoded_columns(self.table):
+            raise ValueError("a table has a column besides that of its labels")
         if len(set(self.labels)) != len(self.labels) or len(set(self.names)) != len(self.names):
             raise ValueError("labels, and names, are all different")
         if self.names and (self.kind != "points" or len(self.names) != self.shape[0]):
             raise ValueError("names are of points, one for each dimension")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
             raise ValueError("mean and std must be finite")
+        if not all(FINEST <= std <= LARGEST for std in self.std) or any(abs(mean) > LARGEST for mean in self.mean):
+            raise ValueError(f"std is {FINEST:g} … {LARGEST:g}, and mean within ±{LARGEST:g}: float32 holds no more")
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, self.shape[0]):
                 raise ValueError(f"{name} has one value, or one for each of the {self.shape[0]} channels")
@@ -78,9 +84,12 @@ class DataConfig(BaseModel):
 
     @property
     def needs_float64(self) -> bool:
-        """Are the points so far from 0, for their spread, that float32 would merge them, as timestamps?"""
+        """Would float32 merge points: those that are as far from 0, for their spread, as timestamps, or values that a
+        column of the table tells apart?"""
         if self.kind != "points":
             return False
+        if any(column.needs_float64 for column in self.table):
+            return True
         d = self.shape[0]
         mean, std = (values * d if len(values) == 1 else values for values in (self.mean, self.std))
         return any(abs(m) > FINE * s for m, s in zip(mean, std, strict=True))

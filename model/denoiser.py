@@ -110,10 +110,9 @@ class Denoiser:
         if self.jumps:
             s = s.to(self.device)
             output = self._jumped_output(x_t, t, s, conditions)
-        elif self.self_conditioned:
-            output = self._guided_output(x_t, t, conditions, torch.zeros_like(x_t) if x0_before is None else x0_before)
         else:
-            output = self._autoguided(self._guided_output(x_t, t, conditions), x_t, t, conditions)
+            more = (torch.zeros_like(x_t) if x0_before is None else x0_before,) if self.self_conditioned else ()
+            output = self._autoguided(self._guided_output(x_t, t, conditions, *more), x_t, t, conditions)
         raw_target, variance = split_output(output, self.learned_variance)
         unclipped = predicted_x0(self.target, raw_target, x_t, self._alpha_bar[t])
         x0 = unclipped
@@ -137,7 +136,8 @@ class Denoiser:
         return torch.zeros(rows, self.text_width)
 
     def _gradient(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor | None:
-        """Scaled, and zeros for rows that none guides; None where no row is guided by one."""
+        """Scaled, of all that guide a row together, and zeros for rows that none guides; None where no row is guided by
+        one."""
         total = None
         for what, gradient in self.gradients.items():
             guided = torch.nonzero(conditions.uses_gradient(what)).flatten()
@@ -147,7 +147,7 @@ class Denoiser:
             rows, condition = guided.to(self.device), column[guided].to(self.device)
             scale = per_row(conditions.gradient_scale[guided].to(self.device), x_t)
             total = torch.zeros_like(x_t) if total is None else total
-            total[rows] = scale * gradient(x_t[rows], t[rows], condition)
+            total[rows] += scale * gradient(x_t[rows], t[rows], condition)
         return total
 
     def _network_condition(self, conditions: Conditions) -> Tensor:

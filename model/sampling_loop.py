@@ -40,17 +40,21 @@ def sampling_states(
     shape  of one row
     start  [rows, *shape] in the network's range: x at the plan's first timestep; None is each row's noise at step 0
 
-    Raises ValueError where the plan's variance is one that the model has not learned; where a row has no label, or
-    another guidance scale than 1, for a model that was trained with labels only; where a row is autoguided, and the
-    model has no weak network.
+    Raises ValueError where the plan's variance is one that the model has not learned; where a row has no label, no
+    source to invert, or another guidance scale than 1, for a model that was trained with labels only; where a row is
+    autoguided, and the model has no weak network.
     """
     if plan.column("learned").any() and not denoiser.learned_variance:
         raise ValueError("this model has learned no variance: make a plan with fixed-small or fixed-large")
-    if denoiser.needs_label and conditions.runs_unconditional.any():
-        raise ValueError("this model has no unconditional half: give every row a label, at the guidance scale 1")
+    rows, device = len(seeds), denoiser.device
+    ways = [conditions, conditions.inverting(torch.full((rows,), bool(plan.inverts.any())))]
+    if denoiser.needs_label and any(way.runs_unconditional.any() for way in ways):
+        raise ValueError(
+            "this model has no unconditional half: give every row a label, at the guidance scale 1, and to be inverted "
+            "that of its source"
+        )
     if denoiser.weak is None and conditions.runs_weak.any():
         raise ValueError("this model has no weak network to be led away from: give every row the autoguidance scale 1")
-    rows, device = len(seeds), denoiser.device
     seeds = seeds.to(device)
     coefficients = torch.tensor(plan.coefficients, dtype=torch.float32, device=device)
     x = normal(seeds, torch.zeros_like(seeds), shape) if start is None else start.to(device)

@@ -1,9 +1,7 @@
 """A table's columns, and the dimensions of points that they are encoded in: numbers, dates and categories, with missing
 values. A network sees dimensions; people see columns."""
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -12,165 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from model.strict_config import StrictConfig
+from model.measured_columns import Cell, CellError, Column, DateColumn, NumberColumn
 
-Cell = str | int | float | bool | None
-"""A value of a decoded table; None is a missing one."""
-
-DateFormat = Literal["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d", "%d.%m.%Y"]
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 """By its word in small letters."""
-DAY = timedelta(days=1)
-HALF = 0.5
 LISTED = 20  # categories that an error lists
 
 
-class CellError(ValueError):
-    """A value that a column cannot have; the message says what it may be."""
-
-
-def number_of(cell: Cell) -> float:
-    """A finite number. Raises CellError."""
-    try:
-        number = math.nan if cell is None or isinstance(cell, str | bool) else float(cell)
-    except OverflowError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise CellError("a number")
-    return number
-
-
-class _Column(StrictConfig):
-    name: str = Field(min_length=1)
-
-
-class _Measured(_Column):
-    """A column of numbers: a dimension, and where values are missing another one, of 0 and 1.
-
-    low, high  the least and the most in the training table: nothing beyond is drawn
-    missing    some values are missing in the training table
-    fill       stands for a missing value: the mean
-    """
-
-    low: float
-    high: float
-    missing: bool = False
-    fill: float = 0.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low <= self.fill <= self.high:
-            raise ValueError(f"{self.name}: low ≤ fill ≤ high, got {self.low:g}, {self.fill:g}, {self.high:g}")
-        return self
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        return (self.name, f"{self.name} missing") if self.missing else (self.name,)
-
-    def snapped(self, x: Tensor) -> Tensor:
-        """Generated values [n, k] → the nearest that the column can have."""
-        value = x[:, :1].clamp(self.low, self.high)
-        if not self.missing:
-            return value
-        gone = x[:, 1:] > HALF
-        return torch.cat([torch.where(gone, torch.full_like(value, self.fill), value), gone.to(x.dtype)], dim=1)
-
-    def encoded(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Numbers [n], NaN where they are missing → [n, k]."""
-        if not self.missing:
-            return values[:, None]
-        gone = np.isnan(values)
-        return np.stack([np.where(gone, self.fill, values), gone.astype(np.float64)], axis=1)
-
-    def _present(self, x: NDArray[np.floating]) -> list[bool]:
-        present: list[bool] = (x[:, 1] <= HALF).tolist() if self.missing else [True] * len(x)
-        return present
-
-    def cells(self, x: NDArray[np.floating]) -> list[Cell]:
-        """Snapped values [n, k] → as the table has them; None where they are missing."""
-        raise NotImplementedError
-
-    def _of_number(self, value: float | None) -> tuple[float, ...]:
-        """A given value's dimensions. Raises CellError."""
-        if value is None:
-            if not self.missing:
-                raise CellError("not null: no value is missing in the training table")
-            return (self.fill, 1.0)
-        if not self.low <= value <= self.high:
-            low, high = self.cells(np.array([[self.low, 0.0], [self.high, 0.0]]))
-            raise CellError(f"{low} … {high}, the least and the most of the training table{self._or_null}")
-        return (value, 0.0) if self.missing else (value,)
-
-    @property
-    def _or_null(self) -> str:
-        return ", or null" if self.missing else ""
-
-
-class NumberColumn(_Measured):
-    """whole: all are whole numbers"""
-
-    kind: Literal["number"] = "number"
-    whole: bool = False
-
-    def snapped(self, x: Tensor) -> Tensor:
-        if self.whole:
-            x = torch.cat([x[:, :1].round(), x[:, 1:]], dim=1)
-        return super().snapped(x)
-
-    def cells(self, x: NDArray[np.floating]) -> list[Cell]:
-        """Snapped values [n, k] → int or float, or None."""
-        numbers = x[:, 0].astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 of a float32
-        return [
-            None if not present else round(number) if self.whole else number
-            for number, present in zip(numbers, self._present(x), strict=True)
-        ]
-
-    def dimensions_of(self, cell: Cell) -> tuple[float, ...]:
-        """Raises CellError."""
-        if cell is None:
-            return self._of_number(None)
-        try:
-            value = number_of(cell)
-        except CellError as error:
-            raise CellError(f"{error}{self._or_null}") from error
-        if self.whole and value != round(value):
-            raise CellError(f"a whole number{self._or_null}")
-        return self._of_number(value)
-
-
-class DateColumn(_Measured):
-    """Days since `origin`, which is written in ISO 8601; `format` is how the table writes dates."""
-
-    kind: Literal["date"] = "date"
-    format: DateFormat
-    origin: str
-
-    def days(self, text: str) -> float:
-        """Raises ValueError for what is no date in that format."""
-        return (datetime.strptime(text, self.format) - datetime.fromisoformat(self.origin)) / DAY
-
-    def cells(self, x: NDArray[np.floating]) -> list[Cell]:
-        """Snapped values [n, k] → dates as the table writes them, or None."""
-        origin = datetime.fromisoformat(self.origin)
-        unit = DAY if "%H" not in self.format else timedelta(minutes=1) if "%S" not in self.format else DAY / 86_400
-        return [
-            (origin + round(days * DAY / unit) * unit).strftime(self.format) if present else None
-            for days, present in zip(x[:, 0].tolist(), self._present(x), strict=True)
-        ]
-
-    def dimensions_of(self, cell: Cell) -> tuple[float, ...]:
-        """Raises CellError."""
-        if cell is None:
-            return self._of_number(None)
-        try:
-            days = self.days(str(cell))
-        except ValueError as error:
-            example = datetime.fromisoformat(self.origin).strftime(self.format)
-            raise CellError(f"a date such as {example}{self._or_null}") from error
-        return self._of_number(days)
-
-
-class CategoryColumn(_Column):
+class CategoryColumn(Column):
     """A dimension for each category, 1 where it is this one and else 0; one more where values are missing.
 
     boolean  the categories are true and false, in any case
@@ -226,7 +73,7 @@ class CategoryColumn(_Column):
         return names.index(wanted)
 
 
-class LabelColumn(_Column):
+class LabelColumn(Column):
     """Where the table has its classes, which are labels and no dimension."""
 
     kind: Literal["label"] = "label"

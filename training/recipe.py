@@ -245,7 +245,7 @@ def load_recipe(name_or_path: str, own: Path = OWN_RECIPES) -> Recipe:
         if not path.is_file():
             path = RECIPES / f"{name_or_path}.toml"
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(
             f"no recipe {name_or_path!r} ({error.strerror}); "

@@ -3,11 +3,7 @@
 Needs onnxscript, which comes with what `python -m training` needs.
 """
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +16,16 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from model.backends.onnx_graph import WEIGHTS_OF, weights_layout
+from model.backends.onnx_graph import WEIGHTS_OF
 from model.backends.pytorch import example_rows
+from model.backends.quiet import quiet
 from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.base import GRAPH, WEIGHTS
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.guidance_model import GuidanceModel
 from model.checkpoints.roles import ServedCheckpoint
-from model.checkpoints.weights import fingerprint
+from model.checkpoints.safetensors_file import opened_tensors
 from model.denoiser import Gradient
 from model.networks.mlp import MLP
 from model.networks.unet import UNet
@@ -41,13 +38,13 @@ batch, and images are no faster in larger batches."""
 
 def write_graph(folder: Path, checkpoint: ServedCheckpoint) -> None:
     """Write the graph beside the folder's weights, by an atomic rename."""
-    graph = make_graph(checkpoint, (folder / WEIGHTS).read_bytes())
+    graph = make_graph(checkpoint, folder / WEIGHTS)
     partial = folder / (GRAPH + ".partial")
     partial.write_bytes(graph)
     partial.replace(folder / GRAPH)
 
 
-def make_graph(checkpoint: ServedCheckpoint, weights: bytes) -> bytes:
+def make_graph(checkpoint: ServedCheckpoint, weights: Path) -> bytes:
     """A graph that takes what the checkpoint's function of rows takes, in that order, and returns the same.
 
     weights  the checkpoint's safetensors file: the graph refers to it, and holds no weights itself
@@ -70,18 +67,19 @@ def make_graph(checkpoint: ServedCheckpoint, weights: bytes) -> bytes:
         rows = ROWS_OF_GRADIENT[checkpoint.data.kind]
         inputs = example_rows(checkpoint, rows)
         module, dynamic_shapes = _traced_gradient(checkpoint, inputs), None
-    return _graph(module, inputs, dynamic_shapes, weights, {WEIGHTS_OF: fingerprint(checkpoint.network)})
+    return _graph(module, inputs, dynamic_shapes, weights, {WEIGHTS_OF: checkpoint.fingerprint})
 
 
 def _graph(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
     dynamic_shapes: tuple[Any, ...] | None,
-    weights: bytes,
+    weights: Path,
     metadata: Mapping[str, str],
 ) -> bytes:
-    layout = weights_layout(weights)
-    with _quiet():
+    with opened_tensors(weights) as file:
+        layout = file.spans
+    with quiet():
         program = torch.onnx.export(
             module.to(memory_format=torch.contiguous_format),
             inputs,
@@ -220,16 +218,3 @@ def _convolution_backward(
     ]
     found = torch.ops.aten.convolution(gradient, weight, None, stride, padding, dilation, True, lost, groups)
     return found, None, None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells of its progress and of versions to come."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -1,6 +1,5 @@
 """An ONNX graph beside a checkpoint's weights: what it may contain, and where it finds the weights."""
 
-import json
 from collections.abc import Mapping
 
 import onnx
@@ -10,20 +9,9 @@ from model.checkpoints.base import WEIGHTS
 WEIGHTS_OF = "spirale.weights"
 """The graph's metadata that bind it to its weights: see `model.checkpoints.weights.fingerprint`."""
 
-HEADER_LENGTH = 8  # bytes of a safetensors file that tell how long its header is
-
 
 class GraphError(Exception):
     """A graph that is missing or cannot be used; the message says why."""
-
-
-def weights_layout(weights: bytes) -> Mapping[str, tuple[int, int]]:
-    """(offset, length) of every tensor in a safetensors file, in bytes from its beginning."""
-    size = int.from_bytes(weights[:HEADER_LENGTH], "little")
-    start = HEADER_LENGTH + size
-    header = json.loads(weights[HEADER_LENGTH:start])
-    spans = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
-    return {name: (start + first, last - first) for name, (first, last) in spans.items()}
 
 
 def checked_graph(graph: bytes, fingerprint: str, weights: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -4,10 +4,8 @@ Sums of integers are exact, so a row has the same bits in every batch here too. 
 safetensors file: the graph has the scales by which they, and what the convolutions read, become integers.
 """
 
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor
 
 from model.backends.onnx_graph import GraphError
+from model.backends.quiet import quiet
 from model.checkpoints.base import INT8_GRAPH
 from model.checkpoints.denoiser import DenoiserCheckpoint
 
@@ -52,7 +51,7 @@ def make_int8_graph(folder: Path, checkpoint: DenoiserCheckpoint, calibration: S
                if one.data_location == onnx.TensorProto.EXTERNAL}  # fmt: skip
     metadata = list(original.metadata_props)
     load_external_data_for_model(original, str(folder))
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, quiet():
         path = Path(scratch) / "graph.onnx"
         quantize_static(
             original,
@@ -92,14 +91,3 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime
         given = [one.numpy() for one in batch]
         left_out = [np.zeros((len(given[0]), *shape), np.float32) for _, shape in self._inputs[len(given) :]]
         return {name: value for (name, _), value in zip(self._inputs, [*given, *left_out], strict=True)}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The tools advise a step before them, which would move the weights."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(level)

@@ -15,7 +15,6 @@ from model.backends.onnx_graph import GraphError, checked_graph, row_shapes
 from model.backends.pytorch import example_rows, torch_row_function
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.checkpoints.roles import ServedCheckpoint
-from model.checkpoints.weights import fingerprint
 
 AS_PYTORCH = 1e-3  # of the largest number: how far the graph's answer may be from PyTorch's …
 AS_PYTORCH_IN_INT8 = 0.25  # the same, where 8 bits round what the convolutions read
@@ -40,7 +39,7 @@ def onnx_row_function(checkpoint: ServedCheckpoint, threads: int = 0, *, int8: b
         raise GraphError("there is none")
     weights = {name: tensor.float().contiguous() for name, tensor in checkpoint.network.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    outside = checked_graph(graph, fingerprint(checkpoint.network), shapes)
+    outside = checked_graph(graph, checkpoint.fingerprint, shapes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only

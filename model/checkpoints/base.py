@@ -7,6 +7,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, Self
 
@@ -72,12 +73,12 @@ class Checkpoint(Generic[NetworkT]):
     def metrics(self) -> Mapping[str, Any]:
         return self.config.metrics
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Of the network's weights."""
+        """Of the network's weights. A loaded checkpoint's do not change, so they are hashed once."""
         return fingerprint(self.network) if self.on_disk is None else self.on_disk.fingerprint
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Equal for two whose networks and graphs are: 64 hexadecimal digits. The config does not count."""
         if self.on_disk is not None:

@@ -95,7 +95,7 @@ class CheckpointConfig(StrictConfig, Generic[NetworkT]):
     name: str = Field(pattern=NAME_PATTERN)
     data: DataConfig
     recipe: dict[str, Any] = Field({})
-    metrics: dict[str, Any] = Field({})
+    metrics: dict[str, dict[str, Any]] = Field({})
 
     def build_network(self) -> NetworkT:
         """With fresh weights. Raises ValueError where the network cannot take rows of the data's shape."""
@@ -123,7 +123,7 @@ def save_config(folder: Path, config: CheckpointConfig[nn.Module]) -> None:
     document = config.model_dump(mode="json")
     document |= {name: document.pop(name) for name in ("recipe", "metrics")}
     partial = folder / f"{CONFIG}.partial"
-    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(folder / CONFIG)
 
 

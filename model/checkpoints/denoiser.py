@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -113,10 +114,25 @@ class DenoiserConfig(DiffusionConfig[nn.Module]):
             raise ValueError(f"sampling.{field} is {allowed}")
         if self.is_consistency_model != isinstance(self.schedule, KarrasScheduleConfig):
             raise ValueError("a consistency model has a karras schedule, and no other model has one")
-        if isinstance(self.network, ConsistencyUNetConfig) and (
-            self.prediction != PredictionConfig(target="x0") or self.network.null_class is not None
-        ):
-            raise ValueError("a consistency model puts out x0 alone, and has no null class")
+        if self.is_consistency_model and self.prediction != PredictionConfig(target="x0"):
+            raise ValueError("a consistency model puts out x0 alone")
+        return self
+
+    @model_validator(mode="after")
+    def _output_tells_x0(self) -> "DenoiserConfig":
+        if self.prediction.target == "epsilon" and np.float32(self.schedule.build().alpha_bar[-1]) == 0:
+            raise ValueError("prediction.target is v or x0: where ᾱ_T is 0, x_T is noise alone, and ε tells no x̂0")
+        return self
+
+    @model_validator(mode="after")
+    def _null_class_is_one_of_its_classes(self) -> "DenoiserConfig":
+        null_class = self.network.null_class if isinstance(self.network, AdapterConfig) else None
+        if null_class is None:
+            return self
+        if not isinstance(self.network, DiffusersUNetConfig) or not self.data.labels:
+            raise ValueError("network.null_class is for diffusers' UNet with labels: leave it away")
+        if null_class > len(self.data.labels):
+            raise ValueError(f"network.null_class is 0 … {len(self.data.labels)}, one more class than data.labels has")
         return self
 
     @property

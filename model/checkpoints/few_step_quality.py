@@ -30,23 +30,29 @@ def fewest_steps(student: Columns, many_step: Mapping[str, Any]) -> int | None:
     has not been measured."""
     if not is_comparable(many_step):
         return None
-    compared = TOLERANCE.keys() & many_step.keys()
+    needed = _numbers(many_step)
+    compared = TOLERANCE.keys() & needed.keys()
     for steps in STEPS:
-        found = measured_in(student, steps)
-        if all(name in found and _within(name, found[name], many_step[name]) for name in compared):
+        found = _numbers(measured_in(student, steps))
+        if all(name in found and _within(name, found[name], needed[name]) for name in compared):
             return steps
     return None
 
 
 def is_comparable(many_step: Mapping[str, Any]) -> bool:
     """Has the many-step model's card, or its ControlNet's, what a student is compared by?"""
-    return any(many_step.keys() >= needed for needed in (NEEDED, NEEDED_OF_CONTROLNETS))
+    return any(_numbers(many_step).keys() >= needed for needed in (NEEDED, NEEDED_OF_CONTROLNETS))
 
 
 def measured_in(student: Columns, steps: int) -> Mapping[str, Any]:
     """The figures of so many steps; nothing where they were not measured."""
     own = student.get(MEASURED, {})
     return own if own.get("steps") == steps else student.get(in_steps(steps), {})
+
+
+def _numbers(figures: Mapping[str, Any]) -> Mapping[str, float]:
+    """Those that are numbers: a card may be written by hand, and anything else was not measured."""
+    return {name: figure for name, figure in figures.items() if isinstance(figure, int | float)}
 
 
 def _within(name: str, found: float, needed: float) -> bool:

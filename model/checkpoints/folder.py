@@ -8,7 +8,7 @@ from model.checkpoints.autoguidance import AutoguidanceCheckpoint
 from model.checkpoints.config import CONFIG, read_role
 from model.checkpoints.control import ControlCheckpoint
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.checkpoints.guidance_model import GuidanceModel
+from model.checkpoints.guidance_model import GuidanceCheckpoint, GuidanceModel
 from model.checkpoints.roles import LOADERS, ServedCheckpoint
 from model.checkpoints.weights import CheckpointError
 
@@ -18,10 +18,12 @@ class CheckpointFolder:
     """The checkpoints of every role in `LOADERS`; other roles are passed over.
 
     loaded   by the name in config.json
+    folders  by the same name: the name of its folder within the folder
     refused  by the name of the folder within the folder: why it was not loaded
     """
 
     loaded: Mapping[str, ServedCheckpoint]
+    folders: Mapping[str, str]
     refused: Mapping[str, str]
 
     @property
@@ -34,8 +36,7 @@ class CheckpointFolder:
 
     @property
     def guidance_models(self) -> list[GuidanceModel]:
-        others = DenoiserCheckpoint | ControlCheckpoint | AutoguidanceCheckpoint
-        return [one for one in self.loaded.values() if not isinstance(one, others)]
+        return [one for one in self.loaded.values() if isinstance(one, GuidanceCheckpoint)]
 
     @property
     def weak_networks(self) -> list[AutoguidanceCheckpoint]:
@@ -47,12 +48,26 @@ class CheckpointFolder:
         bound: list[ControlCheckpoint | AutoguidanceCheckpoint] = [*self.controls, *self.weak_networks]
         return [one for one in bound if not any(one.fits(denoiser) for denoiser in denoisers)]
 
-    def refusing(self, refused: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
-        """The same with more refused. Whatever is refused, now or before, is taken from `instead` where it is there."""
-        reasons = {**self.refused, **refused}
-        kept = {name: one for name, one in instead.loaded.items() if name in reasons}
-        new = {name: one for name, one in self.loaded.items() if name not in reasons}
-        return CheckpointFolder(dict(sorted((new | kept).items())), reasons)
+    def refusing(self, failed: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
+        """The same without the loaded ones that failed, by name: why. `instead` has what was loaded before: of that it
+        keeps what has a failed one's name, and what came from a folder that is refused, now or before. The latter makes
+        way for one of its name in the folder of that name."""
+        refused = {**self.refused, **self.by_folder(failed)}
+        kept = {
+            name
+            for name, folder in instead.folders.items()
+            if name in failed or (folder in refused and self.folders.get(name) != name)
+        }
+        sources = {name: self for name in self.loaded if name not in failed} | dict.fromkeys(kept, instead)
+        return CheckpointFolder(
+            {name: source.loaded[name] for name, source in sorted(sources.items())},
+            {name: source.folders[name] for name, source in sorted(sources.items())},
+            refused,
+        )
+
+    def by_folder(self, reasons: Mapping[str, str]) -> Mapping[str, str]:
+        """Of loaded ones, by name → by the name of the folder."""
+        return {self.folders[name]: reason for name, reason in reasons.items()}
 
 
 def read_checkpoint_folder(folder: Path, *, strict: bool, in_memory: bool = True) -> CheckpointFolder:
@@ -86,15 +101,15 @@ def read_checkpoint_folder(folder: Path, *, strict: bool, in_memory: bool = True
             refused[path.name] = str(error)
 
     loaded: dict[str, ServedCheckpoint] = {}
-    found: dict[str, Path] = {}
+    folders: dict[str, str] = {}
     for path, one in sorted(read, key=lambda item: item[0].name != item[1].name):
         if strict and path.name != one.name:
             raise CheckpointError(f"{path.name}: its config.json calls it {one.name}: rename either")
-        if one.name in found:
-            refused[path.name] = f"its config.json calls it {one.name}, as that of {found[one.name].name} does"
+        if one.name in loaded:
+            refused[path.name] = f"its config.json calls it {one.name}, as that of {folders[one.name]} does"
         else:
-            found[one.name], loaded[one.name] = path, one
-    return CheckpointFolder(loaded, refused)
+            loaded[one.name], folders[one.name] = one, path.name
+    return CheckpointFolder(loaded, folders, refused)
 
 
 def _load(path: Path, role: str) -> ServedCheckpoint:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.weights import CheckpointError, read_weights, save_tensors
+from model.conditions import NO_LABEL
 from model.data import DataConfig
 
 REFERENCE = "reference.safetensors"
@@ -16,7 +17,10 @@ MAX_REFERENCE_BYTES = 8 << 20  # more than these rows have
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """points: float32 [n, d] in the data's own units; labels: int64 [n], NO_LABEL where the data have no classes."""
+    """points: float32 [n, d] in the data's own units; labels: int64 [n], NO_LABEL for a point without a class.
+
+    A network that reads no labels may have points with classes, which then have no names.
+    """
 
     points: Tensor
     labels: Tensor
@@ -41,8 +45,11 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
         and points.dtype == torch.float32
         and labels.dtype == torch.int64
         and data.kind == "points"
+        and labels.dim() == 1
         and points.shape == (len(labels), *data.shape)
         and 1 <= len(labels) <= MAX_REFERENCE
+        and labels.min() >= NO_LABEL
+        and (not data.labels or labels.max() < len(data.labels))
     ):
         return Reference(points, labels)
     raise CheckpointError(

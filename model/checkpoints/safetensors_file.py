@@ -47,20 +47,22 @@ _HEADER = TypeAdapter(dict[str, _Entry | dict[str, str]])
 
 
 class TensorFile:
-    """An open file of so many bytes. `shapes` are those of its tensors, by name."""
+    """An open file of so many bytes. By name of its tensors, `shapes` are theirs, and `spans` where their bytes stand:
+    (offset from the file's beginning, length)."""
 
     def __init__(self, file: BufferedReader, size: int, start: int, entries: Mapping[str, _Entry]):
         """start  of the tensors' bytes in the file"""
         self.size = size
         self.shapes = {name: entry.shape for name, entry in entries.items()}
-        self._file, self._start, self._entries = file, start, entries
+        self.spans = {name: (start + entry.data_offsets[0], entry.length) for name, entry in entries.items()}
+        self._file, self._entries = file, entries
 
     def read(self, name: str) -> Tensor:
         """Raises TensorFileError where the file has become shorter, and OSError."""
-        entry = self._entries[name]
-        content = torch.empty(entry.length, dtype=torch.uint8)
-        self._file.seek(self._start + entry.data_offsets[0])
-        if self._file.readinto(content.numpy().data) != entry.length:
+        entry, (offset, length) = self._entries[name], self.spans[name]
+        content = torch.empty(length, dtype=torch.uint8)
+        self._file.seek(offset)
+        if self._file.readinto(content.numpy().data) != length:
             raise TensorFileError("it is cut short")
         return content.view(_DTYPES[entry.dtype]).view(entry.shape)
 

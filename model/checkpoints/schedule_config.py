@@ -66,6 +66,13 @@ class BetaScheduleConfig(StrictConfig):
             raise ValueError("zero_terminal_snr needs at least 2 timesteps")
         return self
 
+    @model_validator(mode="after")
+    def _mixes_data_and_noise(self) -> "BetaScheduleConfig":
+        alpha_bar = self.build().alpha_bar[1:].astype(np.float32)  # as networks' outputs are read
+        if not ((alpha_bar[:-1] > 0).all() and (alpha_bar < 1).all()):
+            raise ValueError("its β leave only data, or only noise, before T: ᾱ_t is to be between 0 and 1")
+        return self
+
     @property
     def description(self) -> str:
         low, high = self.beta_range

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.checkpoints.safetensors_file import TensorFile, TensorFileError, opened_tensors
+from model.checkpoints.safetensors_file import TensorFileError, opened_tensors
 from model.networks.without_memory import without_memory
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -44,14 +44,12 @@ def read_weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
     with _explained(path), opened_tensors(path) as file:
         if most is not None and file.size > most:
             raise _Unfit(f"has {file.size:,} bytes: at most {most:,} are read")
-        return {name: _finite(file, name) for name in file.shapes}
+        return {name: _finite(file.read(name)) for name in file.shapes}
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """The file → the network, strictly. Raises CheckpointError."""
-    with _explained(path), opened_tensors(path) as file:
-        _refuse_other_tensors(file.shapes, network)
-        network.load_state_dict({name: _finite(file, name) for name in file.shapes})
+    network.load_state_dict(_weights_for(network, path))
 
 
 def network_with_weights(path: Path, build: Callable[[], NetworkT]) -> NetworkT:
@@ -62,14 +60,20 @@ def network_with_weights(path: Path, build: Callable[[], NetworkT]) -> NetworkT:
     """
     with without_memory():
         network = build()
-    own = network.state_dict()
-    with _explained(path), opened_tensors(path) as file:
-        _refuse_other_tensors(file.shapes, network)
-        weights = {name: _finite(file, name).to(tensor.dtype) for name, tensor in own.items()}
-    if any(name not in own for name, _ in network.named_buffers()):
+    weights = _weights_for(network, path)
+    if any(name not in weights for name, _ in network.named_buffers()):
         network = build()  # it has tensors that it computes itself
     network.load_state_dict(weights, assign=True)
     return network
+
+
+def _weights_for(network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The file's weights, in the types of the network's. Raises CheckpointError where any is missing, foreign, of
+    another shape, or not finite in that type."""
+    with _explained(path), opened_tensors(path) as file:
+        _refuse_other_tensors(file.shapes, network)
+        own = network.state_dict()
+        return {name: _finite(file.read(name).to(tensor.dtype)) for name, tensor in own.items()}
 
 
 @contextlib.contextmanager
@@ -87,8 +91,7 @@ class _Unfit(Exception):
     """Tensors that are read, and cannot be used."""
 
 
-def _finite(file: TensorFile, name: str) -> Tensor:
-    tensor = file.read(name)
+def _finite(tensor: Tensor) -> Tensor:
     if not bool(torch.isfinite(tensor).all()):
         raise _Unfit("holds values that are not finite")
     return tensor

@@ -20,7 +20,7 @@ def served_folder(folder: Path, *, in_memory: bool = True) -> CheckpointFolder:
         found = read_checkpoint_folder(folder, strict=False, in_memory=in_memory)
     except CheckpointError as error:
         log.error("no checkpoints", reason=str(error))
-        return CheckpointFolder({}, {})
+        return CheckpointFolder({}, {}, {})
     if not in_memory:
         give_back_freed_memory()
     for name, reason in found.refused.items():

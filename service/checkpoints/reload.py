@@ -1,7 +1,7 @@
 """New checkpoints without a restart: models that changed are loaded beside the running ones, then take their place."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -84,9 +84,8 @@ class Reloader:
         needed = {} if memory.limited else catalog.served
         cold = [name for name, served in needed.items() if served.key not in ready]
         if cold or not catalog.served:
-            folder = CheckpointFolder(
-                self._folder.loaded, {**folder.refused, **dict.fromkeys(cold, "it could not be made ready")}
-            )
+            not_ready = folder.by_folder(dict.fromkeys(cold, "it could not be made ready"))
+            folder = replace(self._folder, refused={**folder.refused, **not_ready})
             catalog = before
         ways = await asyncio.to_thread(ways_of, catalog)
         self._folder, self.catalog, self.ways = folder, catalog, ways

@@ -127,6 +127,11 @@ EDIT_RULES: tuple[Rule, ...] = (
         lambda c: f"one of {listed(_data(c).labels)}, or its number 0 … {len(_data(c).labels) - 1}",
     ),
     Rule(
+        "init.label",
+        lambda c: c.config.needs_label and edit_options(c).inverts and _source(c) is None,
+        lambda c: f"needed for inversion: {c.name} was trained with labels only, so say what the picture shows",
+    ),
+    Rule(
         "init.method",
         lambda c: c.request.asks_inversion and _draws_noise(c),
         lambda c: (

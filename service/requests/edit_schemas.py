@@ -49,7 +49,9 @@ class InitRequest(BaseModel):
         "With another label it shows what would be different (a counterfactual).",
     )
     label: StrictInt | StrictStr | None = Field(
-        None, description="What the picture shows, for `inversion`. Without it the picture is inverted unconditionally."
+        None,
+        description="What the picture shows, for `inversion`. Without it the picture is inverted unconditionally; a "
+        "model that was trained with labels only needs it.",
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from model.data import DataConfig
-from model.table import CategoryColumn, Cell, CellError, encoded_columns, number_of
+from model.measured_columns import Cell, CellError, number_of
+from model.table import CategoryColumn, encoded_columns
 from service.requests.labels import index_of, listed
 from service.requests.model_choice import Choice
 

@@ -95,6 +95,8 @@ def score_grid(catalog: Catalog, query: ScoreQuery) -> ScoreGrid:
     data, T = checkpoint.config.data, checkpoint.schedule.T
     if data.kind != "points" or data.shape != (2,):
         raise invalid("dataset", "the score is shown of points with two dimensions", query.dataset)
+    if data.table:  # its samples, and so x̂0, are rounded to values that the columns can have
+        raise invalid("dataset", "the score is shown of plain numbers, and this table has others", query.dataset)
     if checkpoint.config.distilled is not None:
         raise invalid(
             "model", "a student's x̂0 is no posterior mean, which the score is made of", checkpoint.config.name

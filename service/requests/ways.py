@@ -160,9 +160,10 @@ def _resolved(catalog: Catalog, fields: Mapping[str, Any]) -> Resolved | None:
 def _begun(catalog: Catalog, fields: dict[str, Any], resolved: Resolved) -> dict[Edit, Resolved]:
     """What a request of that way, with a sampler that suits the edit, may begin from, and how it is resolved then."""
     data, init = resolved.choice.config.data, InitRequest(image="-")
+    shown = 0 if resolved.choice.config.needs_label else None  # by the picture
     more: Mapping[Edit, dict[str, Any]] = {
         "init": {"init": init},
-        "inversion": {"init": InitRequest(image="-", method="inversion"), "sampler": "dpmpp-2m"},
+        "inversion": {"init": InitRequest(image="-", method="inversion", label=shown), "sampler": "dpmpp-2m"},
         "mask": {"init": init, "mask": MaskRequest(image="-")},
         "given": {"given": given_example(data)},
         "seed_to": {"seed_to": 1},

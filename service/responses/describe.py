@@ -178,7 +178,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         T=checkpoint.schedule.T,
         variances=list(variances_of(config.prediction.learned_variance)),
         defaults=Sampling(**config.sampling.model_dump(mode="json")),
-        metrics=config.metrics,
+        metrics=dict(config.metrics),
         few_step=_few_step(config),
         reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
         farthest=checkpoint.farthest is not None,
@@ -200,7 +200,7 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
                 scale=control.config.control_scale,
                 **_advised(control.config.sampling, config),
                 framing=control.config.framing,
-                metrics=control.config.metrics,
+                metrics=dict(control.config.metrics),
             )
             for kind, control in sorted(served.controls.items())
         ],

@@ -1,6 +1,7 @@
 """Imported models that are served, and the service where their library is not installed."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from model.backends.pytorch import torch_row_function
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.folder import read_checkpoint_folder
-from model.conditions import Conditions
+from model.conditions import NO_LABEL, Conditions
 from model.noise import sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sample
 from service.engine.row_functions import RowFunctions
+from service.requests.begin import as_image
 from tests.foreign import sampled_by_diffusers, save_pipeline, scheduler_of, unet
 from tests.tiny import IMAGES, save_tiny
 from training.importing.import_command import import_model
@@ -130,6 +132,32 @@ def test_a_model_without_an_unconditional_half_wants_labels_in_process(folder):
     for conditions in (Conditions.none(2), Conditions.alike(2, label=1, guidance_scale=2.0)):
         with pytest.raises(ValueError, match="no unconditional half"):
             sample(checkpoint.denoiser(), plan, conditions, torch.tensor([1, 2]), checkpoint.data.shape)
+
+
+def test_a_model_without_an_unconditional_half_inverts_by_the_label_of_the_source(client, folder):
+    def inverted(**init):
+        init = {"image": as_image(np.full((8, 8, 3), 90, np.uint8)), "method": "inversion"} | init
+        return ask(client, dataset="labelled", label=2, sampler="ddim", init=init)
+
+    refused = inverted()
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["field"]) == (422, "init.label") and "trained with labels only" in error[
+        "detail"
+    ]
+    ups = {label: inverted(label=label) for label in (0, 1)}
+    assert all(up.status_code == 200 for up in ups.values()) and ups[0].content != ups[1].content
+    ways = client.get("/models").json()["datasets"]["labelled"]["ways"]
+    assert {"inversion" in way["edits"] for way in ways if way["asks"] == "label"} == {True}
+
+    checkpoint = load_checkpoint(folder / "labelled")
+    plan = make_plan(checkpoint.schedule, "ddim", 2, inverted=True)
+    conditions, shape = Conditions.alike(2, label=2, guidance_scale=1.0), checkpoint.data.shape
+    for source in (None, torch.tensor([1, NO_LABEL])):
+        with pytest.raises(ValueError, match="to be inverted that of its source"):
+            sample(
+                checkpoint.denoiser(), plan, replace(conditions, source=source), torch.tensor([1, 2]), shape,
+                start=torch.zeros(2, *shape),
+            )  # fmt: skip
 
 
 def test_the_report_measures_none_of_them(folder):

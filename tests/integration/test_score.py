@@ -6,6 +6,7 @@ import torch
 
 from model.checkpoints.base import save_checkpoint
 from model.conditions import Conditions
+from model.measured_columns import NumberColumn
 from model.prediction import score
 from service.requests.score_grid import ScoreQuery, score_grid
 from tests.tiny import POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student
@@ -95,6 +96,13 @@ def test_other_models_have_no_such_field(make_client, tmp_path):
     assert "two dimensions" in told
     answer = client.get(f"/score?dataset=spiral&timestep=5&model={student.config.name}")
     assert answer.status_code == 422 and "posterior mean" in answer.json()["detail"]
+
+
+def test_a_table_whose_samples_are_rounded_has_no_such_field(make_client, tmp_path):
+    columns = tuple(NumberColumn(name=name, whole=True, low=0, high=9) for name in ("rooms", "floors"))
+    save_tiny(tmp_path, POINTS.model_copy(update={"names": ("rooms", "floors"), "table": columns}))
+    answer = make_client(checkpoints=tmp_path).get("/score?dataset=spiral&timestep=5")
+    assert answer.status_code == 422 and "plain numbers" in answer.json()["errors"][0]["detail"]
 
 
 def test_it_is_bounded_like_any_request_and_head_computes_nothing(make_client):

@@ -263,6 +263,14 @@ def test_without_figures_of_either_nothing_is_nearly_as_good():
     assert student_steps("auto", student.metrics, points.metrics) is None
 
 
+@pytest.mark.parametrize("figure", [None, "0.9", [0.9], {"of": 0.9}])
+def test_a_figure_that_is_no_number_was_not_measured(figure):
+    broken, whole = {"measured": measured(0.99, 2) | {"precision": figure}}, {"measured": measured(0.99, 2)}
+    assert student_steps("auto", whole, whole) == 2
+    assert student_steps("auto", broken, whole) is None
+    assert student_steps("auto", whole, broken) is None
+
+
 @pytest.mark.parametrize(("ratio", "steps"), [(1.6, 2), (1.8, None)])
 def test_of_points_the_distance_may_be_a_little_larger(ratio, steps):
     found = {"steps": 2, "precision": 0.9, "recall": 0.9, "sliced_wasserstein_ratio": ratio}

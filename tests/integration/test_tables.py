@@ -6,7 +6,8 @@ import io
 import pytest
 
 from model.data import DataConfig
-from model.table import CategoryColumn, LabelColumn, NumberColumn
+from model.measured_columns import NumberColumn
+from model.table import CategoryColumn, LabelColumn
 from tests.tiny import save_tiny
 
 SHIP = DataConfig(

@@ -255,7 +255,7 @@ def write_control_card(folder: Path, config: ControlConfig) -> None:
 
 
 def _write(folder: Path, config: CheckpointConfig[nn.Module], lines: Sequence[str]) -> None:
-    (folder / "README.md").write_text("\n".join([*header(config), *lines]).rstrip() + "\n")
+    (folder / "README.md").write_text("\n".join([*header(config), *lines]).rstrip() + "\n", encoding="utf-8")
 
 
 def _title(name: str, recipe: Mapping[str, Any], more: str = "") -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.conditions import NO_LABEL
-from model.data import MAX_DIMENSIONS
+from model.data import LARGEST, MAX_DIMENSIONS
 from training.data.augment import point_augmentation
 from training.data.class_folders import LONGEST_LABEL
 from training.data.data_section import TableSection
@@ -29,7 +29,6 @@ from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 FEWEST = 16  # points to train on
 MOST_NUMBERS = 2**27  # in a table: a gigabyte of memory
 WORDS = 0.5  # share of a column's values: a column with more words is no column of numbers
-LARGEST = 1e30  # number with which float32 can still compute
 
 
 @dataclass

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data import MAX_ENCODED, DataConfig
+from model.data import FINEST, MAX_ENCODED, DataConfig
 from model.table import CategoryColumn, TableColumn, encoded_columns
 from training.data.data_section import TableSection
 from training.data.names import printable
 from training.data.table_encoding import TableEncoding, label_column, scales
 from training.data.table_file import Columns
 from training.data.training_set import DataError
-
-FINEST = 1e-30  # standard deviation with which float32 can still compute
 
 
 def number_config(

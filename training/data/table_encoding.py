@@ -9,18 +9,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from model.table import (
-    BOOLEANS,
-    DAY,
-    CategoryColumn,
-    DateColumn,
-    DateFormat,
-    EncodedColumn,
-    LabelColumn,
-    NumberColumn,
-    TableColumn,
-    encoded_columns,
-)
+from model.measured_columns import DAY, DateColumn, DateFormat, NumberColumn
+from model.table import BOOLEANS, CategoryColumn, EncodedColumn, LabelColumn, TableColumn, encoded_columns
 from training.data.data_section import TableSection
 from training.data.names import natural
 from training.data.numerals import is_missing

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from model.table import DateFormat
+from model.measured_columns import DateFormat
 from training.data.data_section import TableSection
 from training.data.names import printable
 from training.data.numerals import is_missing

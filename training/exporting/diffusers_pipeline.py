@@ -44,7 +44,7 @@ def write_pipeline(checkpoint: DenoiserCheckpoint, folder: Path) -> None:
         raise ExportRefused(
             f"{config.name}: its network is a {config.network.kind}, and pipelines are of UNets; use --to onnx"
         )
-    (folder / "README.md").write_text(_readme(checkpoint))
+    (folder / "README.md").write_text(_readme(checkpoint), encoding="utf-8")
 
 
 def _write_own(checkpoint: DenoiserCheckpoint, network: UNetConfig, folder: Path) -> None:
@@ -60,10 +60,10 @@ def _write_own(checkpoint: DenoiserCheckpoint, network: UNetConfig, folder: Path
     )
     exported.network.load_state_dict(checkpoint.network.state_dict())
     exported.save_pretrained(folder / "unet")
-    (folder / "unet" / "spirale_unet.py").write_text(joined(UNET_MODULES))
+    (folder / "unet" / "spirale_unet.py").write_text(joined(UNET_MODULES), encoding="utf-8")
     scheduler = scheduler_of(config)
     scheduler.save_pretrained(folder / "scheduler")
-    (folder / "spirale_pipeline.py").write_text(joined((spirale_pipeline,)))
+    (folder / "spirale_pipeline.py").write_text(joined((spirale_pipeline,)), encoding="utf-8")
     document = {
         "_class_name": ["spirale_pipeline", "SpiralePipeline"],
         "_diffusers_version": diffusers.__version__,

@@ -1,6 +1,7 @@
 """A checkpoint → one ONNX file of its function of rows, with its weights, and what its numbers mean as metadata."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +30,9 @@ UNEXPLAINED = {"recipe", "metrics"}  # fields of config.json that say nothing of
 
 def write_onnx(checkpoint: ServedCheckpoint, folder: Path, file: Path) -> None:
     """Write `file`. `folder` is the checkpoint's."""
-    weights = (folder / WEIGHTS).read_bytes()
-    graph = onnx.load_model_from_string(make_graph(checkpoint, weights))
     with TemporaryDirectory() as temporary:
-        (Path(temporary) / WEIGHTS).write_bytes(weights)
+        weights = Path(shutil.copy(folder / WEIGHTS, temporary))
+        graph = onnx.load_model_from_string(make_graph(checkpoint, weights))
         onnx.load_external_data_for_model(graph, temporary)
     _rename(graph, _input_names(checkpoint), "gradient" if _is_guide(checkpoint) else "output")
     for key, value in _meaning(checkpoint).items():

@@ -82,7 +82,7 @@ def _refuse_other_data(config: DenoiserConfig, checkpoints: Path) -> None:
     own = config.data
     for path in sorted(checkpoints.glob(f"*/{CONFIG}")):
         try:
-            data = json.loads(path.read_text())["data"]
+            data = json.loads(path.read_text(encoding="utf-8"))["data"]
             same_name, kind, shape = data["dataset"] == own.dataset, data["kind"], tuple(data["shape"])
         except (OSError, ValueError, KeyError, TypeError):
             continue  # the service names it

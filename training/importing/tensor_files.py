@@ -116,7 +116,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises ImportRefused."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ImportRefused(f"{path}: is missing; {FETCH_AGAIN}") from error
     except OSError as error:

@@ -112,7 +112,7 @@ def make_report(
     introduction = INTRODUCTION.format(
         cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS, near=NEAR
     )
-    (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n")
+    (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n", encoding="utf-8")
     console.print(f"written to {reports / 'quality.md'}")
 
 

@@ -39,7 +39,7 @@ class UtilityReport:
         folder.mkdir(parents=True, exist_ok=True)
         self._draw(folder / f"{name}.png")
         page = folder / f"{name}.md"
-        page.write_text("\n".join(self._lines(name)).rstrip() + "\n")
+        page.write_text("\n".join(self._lines(name)).rstrip() + "\n", encoding="utf-8")
         return page
 
     def answer(self) -> str:

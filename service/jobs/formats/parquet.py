@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.table import Cell, DateColumn, LabelColumn, NumberColumn, TableColumn
+from model.measured_columns import Cell, DateColumn, NumberColumn
+from model.table import LabelColumn, TableColumn
 from service.jobs.formats.shard import Shard
 
 GROUP_ROWS = 1024  # of images in a row group, so that a reader of a few need not load a whole file

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from model.table import Cell, TableColumn, decoded
+from model.measured_columns import Cell
+from model.table import TableColumn, decoded
 from service.media import encoding
 
 

@@ -1,5 +1,8 @@
 """Autoguidance: out = weak + s·(strong − weak), row by row, against networks whose posterior means are known."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,6 +54,20 @@ def test_posterior_means_are_combined_by_the_formula(target):
     assert (strong.rows_seen, weak.rows_seen) == ([N], [int((~OFF).sum())])
 
 
+def test_a_self_conditioned_network_is_led_away_too():
+    """The strong network reads the last x̂0, and the weak one does not."""
+    x_t, t = rows((2,), 900)
+    x0_before = torch.full_like(x_t, 0.25)
+    denoise = Denoiser(
+        lambda x, t, label, last: x + last, SCHEDULE, "x0", self_conditioned=True, weak=lambda x, t, label: 3 * x
+    )
+    scale = SCALE.unsqueeze(1)
+    torch.testing.assert_close(
+        denoise(x_t, t, autoguided(), x0_before=x0_before).x0, 3 * x_t + scale * (0.25 - 2 * x_t)
+    )
+    torch.testing.assert_close(denoise(x_t, t, autoguided()).x0, 3 * x_t - scale * 2 * x_t)
+
+
 def test_at_scale_1_a_row_is_the_strong_network_s_to_the_bit_beside_rows_of_other_scales():
     x_t, t = rows()
     plain, together = BASE.denoiser()(x_t, t, Conditions(LABEL, torch.ones(N))), DENOISE(x_t, t, autoguided())
@@ -99,9 +116,10 @@ def test_it_fits_its_base_with_these_weights_only(tmp_path):
     x_t, t = rows()
     assert torch.equal(weak.torch_network()(x_t, t, LABEL), WEAK.torch_network()(x_t, t, LABEL))
     assert not weak.fits(load_checkpoint(save_tiny(tmp_path, IMAGES, name="mnist-other", learned_variance=True)))
+    other = replace(again, network=copy.deepcopy(again.network))
     with torch.no_grad():
-        again.network.enter.bias[0] += 1e-3
-    assert not weak.fits(again)
+        other.network.enter.bias[0] += 1e-3
+    assert not weak.fits(other)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.conditions import NO_LABEL, Conditions
+from model.denoiser import Denoiser
 from model.noise import sample_seeds
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
@@ -158,6 +159,16 @@ def test_rows_without_a_gradient_keep_every_bit(sampler):
         beside, beside_x0 = step(x, Prediction(x0, None, gradient, 1.0), before, noise, at)
         for one, other in ((plain, beside), (plain_x0, beside_x0)):
             assert one[:4].numpy().tobytes() == other[:4].numpy().tobytes()
+
+
+def test_the_gradients_that_guide_one_row_add_up():
+    """By its label, by its prompt, by both, by neither."""
+    by_label, by_text = (lambda x, t, y: torch.full_like(x, 3.0)), (lambda x, t, c: torch.full_like(x, 0.5))
+    denoise = Denoiser(UNCONDITIONAL, SCHEDULE, "x0", gradients={"label": by_label, "text": by_text})
+    text = torch.tensor([[0.0, 0.0], [0.6, 0.8], [0.6, 0.8], [0.0, 0.0]])
+    conditions = Conditions(torch.tensor([1, NO_LABEL, 1, NO_LABEL]), torch.ones(4), torch.full((4,), 2.0), text)
+    gradient = denoise(torch.zeros(4, 2), torch.full((4,), 500), conditions).gradient
+    assert gradient.tolist() == [[6.0, 6.0], [1.0, 1.0], [7.0, 7.0], [0.0, 0.0]]
 
 
 def test_scale_0_and_no_label_never_ask_the_classifier():

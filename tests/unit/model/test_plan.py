@@ -334,3 +334,10 @@ def test_what_cannot_be_planned_is_refused():
     ):
         with pytest.raises(ValueError, match=says):
             make_plan(SCHEDULE, **{"sampler": "ddim", "steps": 5} | options)
+
+
+def test_a_sample_is_not_inverted_to_where_nothing_of_it_is_left():
+    schedule = NoiseSchedule(np.append(SCHEDULE.alpha_bar[:-1], 0.0))
+    with pytest.raises(ValueError, match="nothing of the data is left at T, so a sample cannot be inverted to there"):
+        make_plan(schedule, "ddim", 5, inverted=True)
+    assert make_plan(schedule, "ddim", 5, start=999, inverted=True).inverts.any()

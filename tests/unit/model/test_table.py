@@ -6,7 +6,8 @@ import torch
 from pydantic import ValidationError
 
 from model.data import DataConfig
-from model.table import CategoryColumn, CellError, DateColumn, LabelColumn, NumberColumn, decoded, snapped
+from model.measured_columns import CellError, DateColumn, NumberColumn
+from model.table import CategoryColumn, LabelColumn, decoded, snapped
 
 AGE = NumberColumn(name="age", whole=True, low=0, high=99, missing=True, fill=31)
 FARE = NumberColumn(name="fare", low=0.5, high=512.25, fill=32.0)
@@ -69,6 +70,68 @@ def test_restored_points_are_snapped():
     assert torch.equal(config.restore(x), snapped(COLUMNS, 2 * x))
 
 
+SOLD = DateColumn(name="sold", format="%Y-%m-%d %H:%M:%S", origin="2014-01-01", low=0, high=3652.5, fill=1800)
+NUMBER = NumberColumn(name="number", whole=True, low=1, high=999_999_999, fill=500_000_000)
+
+
+def of_columns(*columns) -> DataConfig:
+    """Rows of columns of one dimension each, spread over their range."""
+    spread = {"mean": [one.fill for one in columns], "std": [(one.high - one.low) / 4 for one in columns]}
+    names = tuple(one.name for one in columns)
+    return DataConfig(
+        dataset="shop", kind="points", shape=(len(columns),), names=names, table=columns,
+        **{name: tuple(values) for name, values in spread.items()},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "needs"),
+    [
+        (SOLD, True),
+        (SOLD.model_copy(update={"high": 120, "fill": 60}), False),
+        (SOLD.model_copy(update={"format": "%Y-%m-%d %H:%M"}), False),  # minutes of ten years
+        (SOLD.model_copy(update={"format": "%Y-%m-%d %H:%M", "high": 36_525}), True),
+        (SOLD.model_copy(update={"format": "%Y-%m-%d", "high": 365_250}), False),
+        (NUMBER, True),
+        (NUMBER.model_copy(update={"low": -999_999_999, "high": 1}), True),
+        (NUMBER.model_copy(update={"high": 2**24 - 1}), False),
+        (NUMBER.model_copy(update={"whole": False}), False),
+        (AGE, False),
+        (PORT, False),
+    ],
+)
+def test_values_that_float32_would_merge_need_float64(column, needs):
+    assert column.needs_float64 == needs
+
+
+def test_every_drawn_value_is_one_that_its_column_takes():
+    config = of_columns(SOLD, NUMBER)
+    assert config.needs_float64
+    points = config.restore(torch.tensor([[9.0, 9.0], [-9.0, -9.0], [0.3, 0.3]])).numpy()
+    points[2] = [*SOLD.dimensions_of("2019-03-04 12:19:13"), *NUMBER.dimensions_of(123_456_789)]  # as what is given
+    table = decoded(config.table, points, None)
+    assert table["sold"] == ["2024-01-01 12:00:00", "2014-01-01 00:00:00", "2019-03-04 12:19:13"]
+    assert table["number"] == [999_999_999, 1, 123_456_789]
+    for column in (SOLD, NUMBER):
+        for cell in table[column.name]:
+            column.dimensions_of(cell)
+
+
+@pytest.mark.parametrize(
+    ("column", "changed", "says"),
+    [
+        (SOLD, {"origin": "nonsense"}, "sold: origin is a date in ISO 8601, not 'nonsense'"),
+        (SOLD, {"origin": "2014-01-01T00:00:00+02:00"}, "sold: origin has no time zone"),
+        (SOLD, {"high": 1e9}, "sold: low and high are days from 2014-01-01 on, in the years 1 … 9999"),
+        (SOLD, {"low": -1e300}, "sold: low and high are days"),
+        (NUMBER, {"high": float("inf")}, "high"),
+    ],
+)
+def test_a_column_that_could_not_be_read_back_is_refused(column, changed, says):
+    with pytest.raises(ValidationError, match=says):
+        type(column).model_validate(column.model_dump() | changed)
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "dimensions"),
     [
@@ -110,4 +173,18 @@ def test_a_value_that_a_column_cannot_have_says_what_it_may_be(column, cell, say
 @pytest.mark.parametrize("fields", [{"names": (*DIMENSIONS[:-1], "died")}, {"table": COLUMNS[:-1]}])
 def test_a_table_that_does_not_fit_its_dimensions_is_refused(fields):
     with pytest.raises(ValidationError, match="names are those of the dimensions"):
+        DataConfig.model_validate(data().model_dump() | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"table": (CLASS,), "names": ()}, "a table has a column besides that of its labels"),
+        ({"std": (1e-50,)}, "std is 1e-30 … 1e"),
+        ({"std": (1e300,)}, "std is 1e-30 … 1e"),
+        ({"mean": (-1e300,)}, "mean within"),
+    ],
+)
+def test_data_that_cannot_be_restored_are_refused(fields, says):
+    with pytest.raises(ValidationError, match=says):
         DataConfig.model_validate(data().model_dump() | fields)

@@ -1,10 +1,16 @@
 """A recipe that cannot be trained is refused before anything is trained, by the field's name."""
 
 import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from training.recipe import (
+    RECIPES,
     ClassifierRecipe,
     DenoiserRecipe,
     JudgeRecipe,
@@ -16,6 +22,7 @@ from training.recipe import (
 from training.tasks.classifier import ClassifierTask
 from training.tasks.denoiser import DenoisingTask
 
+PROJECT = Path(__file__).parents[3]
 POINTS = {
     "name": "tiny",
     "data": {"dataset": "gaussian"},
@@ -171,6 +178,24 @@ def test_channels_that_the_groups_do_not_divide_are_refused():
 def test_an_unknown_recipe_is_refused_with_those_there_are():
     with pytest.raises(RecipeError, match="mnist-cfg"):
         load_recipe("nothing-like-it")
+
+
+def test_a_recipe_is_read_as_utf8_whatever_the_locale(tmp_path):
+    """In a process of its own: Python reads the locale once, as it starts."""
+    described = RECIPES / "gaussian-ddpm.toml"
+    text = re.sub("description = .*", 'description = "Blüte 花"', described.read_text(encoding="utf-8"))
+    (tmp_path / "plants.toml").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-c", PRINT_DESCRIPTION, tmp_path / "plants.toml"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environment)
+    assert (told.stdout.strip(), told.stderr) == (ascii("Blüte 花"), "")
+
+
+PRINT_DESCRIPTION = """
+import sys
+from training.recipe import load_recipe
+print(ascii(load_recipe(sys.argv[1]).description))
+"""
 
 
 def test_a_file_that_is_no_toml_is_refused(tmp_path):

@@ -46,8 +46,12 @@ LABELS = torch.zeros(3, dtype=torch.int64)
     {"points": torch.zeros(3, 2), "labels": LABELS, "more": LABELS.clone()},
     {"points": torch.full((3, 2), torch.nan), "labels": LABELS},
     {"points": torch.zeros(0, 2), "labels": LABELS[:0]},
+    {"points": torch.zeros(3, 2), "labels": torch.zeros(3, 3, dtype=torch.int64)},
+    {"points": torch.zeros(3, 2), "labels": LABELS + 2},
+    {"points": torch.zeros(3, 2), "labels": LABELS - 2},
     {"points": torch.zeros(MAX_REFERENCE + 1, 2), "labels": torch.zeros(MAX_REFERENCE + 1, dtype=torch.int64)},
-], ids=["dimensions", "rows", "no labels", "labels", "precision", "more", "nan", "none", "too many"])  # fmt: skip
+], ids=["dimensions", "rows", "no labels", "labels", "precision", "more", "nan", "none", "a table", "no class",
+        "below none", "too many"])  # fmt: skip
 def test_what_cannot_be_is_refused(tmp_path, tensors):
     folder = save_tiny(tmp_path, POINTS)
     save_file(tensors, folder / REFERENCE)

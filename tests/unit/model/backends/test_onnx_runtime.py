@@ -122,6 +122,45 @@ def of_another_domain(model: onnx.ModelProto) -> None:
     model.graph.node[0].domain = "com.microsoft"
 
 
+def with_a_constant_outside(model: onnx.ModelProto) -> None:
+    tensor = onnx.TensorProto(name="secret", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../../secret")
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["secret"], value=tensor))
+
+
+def with_one_in_a_list(model: onnx.ModelProto) -> None:
+    tensor = onnx.TensorProto(name="secret", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("tensors", [tensor]))
+
+
+def with_a_function(model: onnx.ModelProto) -> None:
+    model.functions.append(onnx.helper.make_function("own", "F", ["x"], ["x"], [], list(model.opset_import)))
+
+
+def with_an_inner_graph(model: onnx.ModelProto) -> None:
+    inner = onnx.helper.make_graph([], "inner", [], [])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("body", inner))
+
+
+def with_several_inner_graphs(model: onnx.ModelProto) -> None:
+    inner = onnx.helper.make_graph([], "inner", [], [])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("bodies", [inner, inner]))
+
+
+def with_a_sparse_weight(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add(dims=[2])
+
+
+def with_a_sparse_constant(model: onnx.ModelProto) -> None:
+    sparse = onnx.SparseTensorProto(dims=[2])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("sparse_value", sparse))
+
+
+def with_sparse_constants(model: onnx.ModelProto) -> None:
+    sparse = onnx.SparseTensorProto(dims=[2])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("sparse_values", [sparse]))
+
+
 @pytest.mark.parametrize(
     "edit, reason",
     [
@@ -132,6 +171,14 @@ def of_another_domain(model: onnx.ModelProto) -> None:
         (computing_something_else, "something else than PyTorch"),
         (with_an_output_more, "ONNX Runtime refuses it"),
         (of_another_domain, "other operators"),
+        (with_a_constant_outside, "a constant of its is in a file of its own"),
+        (with_one_in_a_list, "a constant of its is in a file of its own"),
+        (with_a_function, "no graph of ours has functions"),
+        (with_an_inner_graph, "inner graphs"),
+        (with_several_inner_graphs, "inner graphs"),
+        (with_a_sparse_weight, "sparse tensors"),
+        (with_a_sparse_constant, "sparse tensors"),
+        (with_sparse_constants, "sparse tensors"),
     ],
 )
 def test_a_graph_that_cannot_be_trusted_is_refused_and_named(edit, reason):

@@ -88,6 +88,14 @@ def test_a_copy_of_the_network_is_its_own_and_for_inference(make, load):
     assert all(torch.equal(after[name], weights) for name, weights in before.items())
 
 
+@every_kind
+def test_a_checkpoint_s_weights_are_hashed_once(make, load, monkeypatch):
+    made, hashed = make(), []
+    monkeypatch.setattr("model.checkpoints.base.fingerprint", lambda network: hashed.append(network) or "0" * 16)
+    assert {made.fingerprint for _ in range(3)} == {"0" * 16} and len({made.identity for _ in range(3)}) == 1
+    assert hashed == [made.network]
+
+
 def test_a_schedule_is_built_as_its_config_names_it():
     assert (ScheduleConfig(name="linear", T=1000).build().alpha_bar == make_schedule("linear", 1000).alpha_bar).all()
 

@@ -1,6 +1,7 @@
 """A checkpoint explains itself, comes back as it was, and says by name what is wrong with it."""
 
 import json
+import os
 import subprocess
 import sys
 from operator import attrgetter
@@ -31,6 +32,12 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path, data):
     assert {path.name for path in (tmp_path / "x").iterdir()} == {"config.json", "model.safetensors"}
 
 
+BETAS = {"name": "beta-linear", "T": 50}
+GUIDED_UNET = {"kind": "guided-unet", "width": 32, "multiples": [1], "blocks": 1}
+DIFFUSERS_UNET = {"kind": "diffusers-unet", "options": {}}
+UNLABELLED = IMAGES.model_copy(update={"labels": ()}).model_dump(mode="json")
+
+
 def edited(folder, change) -> None:
     document = json.loads((folder / "config.json").read_text())
     change(document)
@@ -43,6 +50,10 @@ def with_weights(folder, change) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
+def too_large_for_float32(weights) -> None:
+    weights["enter.weight"] = torch.full(weights["enter.weight"].shape, 1e300, dtype=torch.float64)
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
@@ -53,11 +64,33 @@ def with_weights(folder, change) -> None:
         (lambda f: edited(f, lambda d: d.pop("schedule")), "schedule"),
         (lambda f: edited(f, lambda d: d.update(role="judge")), "its role is judge, and a denoiser is wanted here"),
         (lambda f: edited(f, lambda d: d["schedule"].update(name="linear", T=10)), "more than 20"),
+        (
+            lambda f: edited(f, lambda d: d.update(schedule=BETAS | {"beta_range": [0.5, 0.99], "T": 1000})),
+            "only noise",
+        ),
+        (lambda f: edited(f, lambda d: d.update(schedule=BETAS | {"beta_range": [1e-20, 0.5]})), "only data"),
+        (
+            lambda f: edited(
+                f, lambda d: d.update(schedule=BETAS | {"zero_terminal_snr": True}, prediction={"target": "epsilon"})
+            ),
+            "prediction.target is v or x0",
+        ),
+        (
+            lambda f: edited(f, lambda d: d.update(network=GUIDED_UNET | {"null_class": 3})),
+            "null_class is for diffusers",
+        ),
+        (lambda f: edited(f, lambda d: d.update(network=DIFFUSERS_UNET | {"null_class": 11})), "null_class is 0 … 10"),
+        (
+            lambda f: edited(f, lambda d: d.update(data=UNLABELLED, network=DIFFUSERS_UNET | {"null_class": 0})),
+            "null_class is for diffusers' UNet with labels",
+        ),
         (lambda f: edited(f, lambda d: d["sampling"].update(steps=51)), "at most T = 50"),
         (lambda f: edited(f, lambda d: d["sampling"].update(variance="learned")), "learned"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[0.5, 0.5])), "one share for each of data.labels"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[0.2] * 10)), "must add up to 1, not 2"),
         (lambda f: edited(f, lambda d: d.update(label_shares=[-0.1, 0.3, *[0.1] * 8])), "label_shares"),
+        (lambda f: edited(f, lambda d: d.update(metrics={"measured": None})), "metrics.measured: "),
+        (lambda f: edited(f, lambda d: d.update(metrics={"measured": 0.9})), "metrics.measured: "),
         (lambda f: edited(f, lambda d: d["data"].update(shape=[1, 9, 8])), "multiples of 4"),
         (lambda f: edited(f, lambda d: d["data"].update(std=[0])), "positive"),
         (lambda f: edited(f, lambda d: d["network"].update(channels=[8, 17])), "multiples of groups"),
@@ -67,6 +100,7 @@ def with_weights(folder, change) -> None:
         (lambda f: torch.save({}, f / "model.safetensors"), "model.safetensors"),
         (lambda f: with_weights(f, lambda w: w.pop("enter.weight")), "does not fit"),
         (lambda f: with_weights(f, lambda w: w["enter.weight"].fill_(float("nan"))), "not finite"),
+        (lambda f: with_weights(f, too_large_for_float32), "not finite"),
     ],
 )
 def test_a_folder_that_is_no_checkpoint_is_named_and_says_why(tmp_path, harm, says):
@@ -85,6 +119,13 @@ def test_what_guides_advises_no_more_steps_than_there_are(tmp_path, of):
     edited(tmp_path, lambda d: d["sampling"].update(steps=51))
     with pytest.raises(CheckpointError, match=r"sampling\.steps is at most T = 50"):
         load_config(tmp_path, type(of.config))
+
+
+def test_a_schedule_that_ends_in_noise_alone_is_for_other_targets(tmp_path):
+    folder = save_tiny(tmp_path, IMAGES)
+    edited(folder, lambda d: d.update(schedule=BETAS | {"zero_terminal_snr": True}))
+    loaded = load_checkpoint(folder)
+    assert loaded.config.prediction.target == "v" and loaded.schedule.alpha_bar[-1] == 0
 
 
 def test_weights_cut_short_are_noticed(tmp_path):
@@ -146,6 +187,23 @@ def test_pixels_are_rounded_and_kept_in_range():
     images = torch.tensor([[[[-3.0, 0.4, 0.6, 254.6, 300.0]]]])
     assert to_uint8(images).tolist() == [[[0, 0, 1, 255, 255]]]
     assert to_uint8(images.expand(2, 3, 1, 5)).shape == (2, 1, 5, 3)
+
+
+def test_labels_are_written_in_utf8_whatever_the_locale(tmp_path):
+    """In a process of its own: Python reads the locale once, as it starts."""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", SAVE_PLANTS, tmp_path]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environment)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert load_config(tmp_path / "plants", DenoiserConfig).data.labels == ("Blüte", "花")
+
+
+SAVE_PLANTS = """
+import sys
+from pathlib import Path
+from tests.tiny import POINTS, save_tiny
+save_tiny(Path(sys.argv[1]), POINTS.model_copy(update={"labels": ("Bl\\u00fcte", "\\u82b1")}), "plants")
+"""
 
 
 def test_a_config_survives_json():

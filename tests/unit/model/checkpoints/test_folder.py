@@ -1,9 +1,12 @@
 """What is in a folder of checkpoints, and what is refused."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from model.checkpoints.base import save_checkpoint
-from model.checkpoints.folder import read_checkpoint_folder
+from model.checkpoints.folder import CheckpointFolder, read_checkpoint_folder
 from model.checkpoints.judge import JudgeConfig, JudgeNetwork
 from model.checkpoints.weights import CheckpointError
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_clip, tiny_control
@@ -75,6 +78,58 @@ def test_the_first_of_two_copies_is_loaded(tmp_path):
     assert folder.refused == {"b": "its config.json calls it spiral-tiny, as that of a does"}
     with pytest.raises(CheckpointError, match=r"a: its config.json calls it spiral-tiny: rename either"):
         read_checkpoint_folder(tmp_path, strict=True)
+
+
+def reloaded(folder: Path, before: CheckpointFolder, **failed: str) -> CheckpointFolder:
+    """What is there now, after `before` was."""
+    return read_checkpoint_folder(folder, strict=False).refusing(failed, instead=before)
+
+
+def break_(folder) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def test_what_a_broken_folder_served_stays_whatever_its_name(tmp_path):
+    save_tiny(tmp_path, POINTS).rename(tmp_path / "foo")
+    before = read_checkpoint_folder(tmp_path, strict=False)
+    break_(tmp_path / "foo")
+    after = reloaded(tmp_path, before)
+    assert after.loaded == before.loaded and list(after.loaded) == ["spiral-tiny"] and list(after.refused) == ["foo"]
+    assert reloaded(tmp_path, after).loaded == before.loaded  # … and also after the next time
+
+
+def test_a_refused_folder_takes_no_checkpoint_of_that_name_away(tmp_path):
+    save_tiny(tmp_path, POINTS, name="b")
+    save_tiny(tmp_path, POINTS, name="a").rename(tmp_path / "x")
+    before = read_checkpoint_folder(tmp_path, strict=False)
+    save_tiny(tmp_path / "other", POINTS, name="b").rename(tmp_path / "a")  # a folder `a` that is no `a`
+    after = reloaded(tmp_path, before)
+    assert sorted(after.loaded) == ["a", "b"] and after.folders == {"a": "x", "b": "b"}
+    assert after.loaded["a"] is not before.loaded["a"] and "a" in after.refused
+
+
+def test_the_old_one_stays_before_a_copy_and_makes_way_for_the_folder_of_its_name(tmp_path):
+    def steps(folder):
+        return folder.loaded["spiral-tiny"].config.sampling.steps
+
+    save_tiny(tmp_path, POINTS, steps=7)
+    save_tiny(tmp_path / "other", POINTS, steps=9).rename(tmp_path / "copy")
+    before = read_checkpoint_folder(tmp_path, strict=False)
+    break_(tmp_path / "spiral-tiny")
+    broken = reloaded(tmp_path, before)
+    assert steps(broken) == 7 and broken.folders == {"spiral-tiny": "spiral-tiny"}
+    shutil.rmtree(tmp_path / "spiral-tiny")
+    moved = reloaded(tmp_path, broken)
+    assert steps(moved) == 9 and moved.folders == {"spiral-tiny": "copy"}
+    save_tiny(tmp_path, POINTS, steps=5)
+    assert steps(reloaded(tmp_path, moved)) == 5
+
+
+def test_one_that_failed_is_refused_by_its_folder_and_the_old_one_of_its_name_stays(tmp_path):
+    save_tiny(tmp_path, POINTS).rename(tmp_path / "foo")
+    before = read_checkpoint_folder(tmp_path, strict=False)
+    after = reloaded(tmp_path, before, **{"spiral-tiny": "cold"})
+    assert after.loaded == before.loaded and after.refused == {"foo": "cold"}
 
 
 def test_a_control_without_its_denoiser_s_weights_is_told_apart(tmp_path):

@@ -12,6 +12,7 @@ from model.checkpoints.clip import load_clip
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.folder import read_checkpoint_folder
 from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge
+from model.checkpoints.safetensors_file import opened_tensors
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.networks.mlp import MLP
 from model.networks.without_memory import without_memory
@@ -57,6 +58,16 @@ def test_tensors_are_those_that_safetensors_reads(tmp_path):
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor)
+
+
+def test_a_tensor_s_bytes_stand_where_its_span_says(tmp_path):
+    save_file(TENSORS, tmp_path / "x", metadata={"format": "pt"})
+    content = (tmp_path / "x").read_bytes()
+    with opened_tensors(tmp_path / "x") as file:
+        spans = file.spans
+    for name, tensor in TENSORS.items():
+        offset, length = spans[name]
+        assert content[offset : offset + length] == tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def header(**entries):
