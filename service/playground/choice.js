@@ -22,7 +22,10 @@ const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 
 
 // What may be seen of a run besides x̂0, and of which datasets.
 const flat = ({ kind, shape }) => kind === "points" && shape[0] === 2;
-const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: flat, field: flat };
+const plain = ({ table }) => !table.length; // others are rounded to their columns' values, where no score points to
+const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: flat, field: (of) => flat(of) && plain(of) };
+
+export const mayBeSeen = (look, dataset) => look in LOOKS && LOOKS[look](dataset);
 
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
@@ -120,7 +123,7 @@ export function settle(catalog, choice) {
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
     step: FOLLOWING.includes(view) ? whole(choice.step, 0, 1e6, null) : null, // that a link opens at; null is the last one
-    look: view === "compare" ? [] : (choice.look ?? []).filter((name) => name in LOOKS && LOOKS[name](dataset)),
+    look: view === "compare" ? [] : (choice.look ?? []).filter((name) => mayBeSeen(name, dataset)),
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
     judge: view === "data" && asks === "each" && dataset.kind === "images" ? within(choice.judge, 0, 1, 0) || null : null,
     distinct: view === "data" && choice.distinct === "1" ? "1" : undefined,

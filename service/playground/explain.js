@@ -45,12 +45,12 @@ export class Explain {
     return this.schedules.get(model);
   }
 
-  /** schedule: of the model that is shown; look: [names]; flat: is it of points in a plane? */
-  show(schedule, look, flat) {
+  /** schedule: of the model that is shown; look, extras: [names], of what is chosen and of what may be */
+  show(schedule, look, extras) {
     this.known = schedule;
     this.element.hidden = false;
-    if (flat !== this.flat) this.build(flat);
-    this.flat = flat;
+    if (String(extras) !== String(this.extras)) this.build(extras);
+    this.extras = extras;
     const chosen = LOOKS.find((name) => look.includes(name)) ?? LOOKS[0];
     for (const input of this.looks.querySelectorAll("input")) input.checked = [chosen, ...look].includes(input.value);
     this.note.textContent = say(`note ${chosen}`);
@@ -58,11 +58,11 @@ export class Explain {
   }
 
   /** Built anew the chips would lose the focus of a keyboard. */
-  build(flat) {
+  build(extras) {
     const looked = () => this.onLook([...this.looks.querySelectorAll(":checked")].map(({ value }) => value));
     const chips = (names, type) => names.map((name) => make("label", { className: "chip" },
       make("input", { type, name: `look-${type}`, value: name, onchange: looked }), make("span", {}, say(`look ${name}`))));
-    this.looks.replaceChildren(...chips(LOOKS, "radio"), ...chips(flat ? EXTRAS : [], "checkbox"));
+    this.looks.replaceChildren(...chips(LOOKS, "radio"), ...chips(extras, "checkbox"));
   }
 
   hide() {

@@ -1,11 +1,11 @@
 // Where samples form: a sheet or a cloud, and the way through their trajectory.
 
 import { askJson } from "./api.js";
-import { asRequest, classesOf } from "./choice.js";
+import { asRequest, classesOf, mayBeSeen } from "./choice.js";
 import { Cloud } from "./cloud.js";
 import { make } from "./elements.js";
 import { sampled } from "./events.js";
-import { Explain } from "./explain.js";
+import { EXTRAS, Explain } from "./explain.js";
 import { ScoreField } from "./field.js";
 import { legendOf } from "./legend.js";
 import { Player } from "./player.js";
@@ -141,14 +141,15 @@ export class Stage {
     this.arrange();
     for (const pane of this.panes) pane.begin(settled, classes, known.real);
     this.name(settled, classes);
-    const flat = run.kind === "points" && settled.can.dataset.columns.length === 2;
+    const extras = EXTRAS.filter((name) => mayBeSeen(name, settled.can.dataset));
+    const seen = (name) => extras.includes(name) && look.includes(name);
     if (run.kind === "points") {
       for (const pane of this.panes) {
-        pane.paths = flat && look.includes("paths");
-        pane.field = flat && look.includes("field") && !whole ? (area) => this.fieldOver(area) : null;
+        pane.paths = seen("paths");
+        pane.field = seen("field") && !whole ? (area) => this.fieldOver(area) : null;
       }
     }
-    this.explain.show(known.schedule, look, flat);
+    this.explain.show(known.schedule, look, extras);
     if (this.frames.length && this.player.count) {
       this.player.count = this.frames.length;
       this.paint(Math.min(this.player.position, this.frames.length - 1));

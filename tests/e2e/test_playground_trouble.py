@@ -16,6 +16,7 @@ from PIL import Image
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
 from model.data import DataConfig
+from model.measured_columns import NumberColumn
 from model.samplers import SAMPLERS
 from tests.e2e.browser import REFUSED, SECONDS, as_pixels
 from tests.e2e.conftest import Process, services
@@ -29,6 +30,10 @@ COLOURED = DataConfig(
 SPACE = DataConfig(
     dataset="space", kind="points", shape=(3,), labels=tuple(f"cluster {i}" for i in range(20)),
     names=("length", "width", "weight"), std=(1.0, 2.0, 3.0),
+)  # fmt: skip
+GRADES = DataConfig(
+    dataset="grades", kind="points", shape=(2,), names=("written", "spoken"),
+    table=tuple(NumberColumn(name=name, whole=True, low=-3, high=3) for name in ("written", "spoken")),
 )  # fmt: skip
 
 
@@ -126,6 +131,7 @@ def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
     save_tiny(tmp_path, COLOURED, name="flags")
     save_tiny(tmp_path, SPACE, name="space")
     save_tiny(tmp_path, DataConfig(dataset="heights", kind="points", shape=(1,)), name="heights")
+    save_tiny(tmp_path, GRADES, name="grades")
     service = start_service("--checkpoints", str(tmp_path))
     service.wait_until_ready()
     visit = visit(service.url)
@@ -145,6 +151,10 @@ def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
     visit.keep_picture("own-points")
     visit.choose("heights")
     visit.wait_for_address("dataset=heights")
+    visit.choose("grades")
+    visit.wait_for_address("dataset=grades")
+    looks = visit.page.locator(".chips input[name=look-checkbox]")
+    assert [one.get_attribute("value") for one in looks.all()] == ["paths"]  # rounded numbers have no score field
     assert visit.complaints == []
 
 
