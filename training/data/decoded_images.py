@@ -20,18 +20,16 @@ from model.data import DataConfig
 from training.data.augment import image_augmentation
 from training.data.cache import alone_in, cache_dir
 from training.data.data_section import ImageSection
-from training.data.group_split import GroupError, held_out_groups
 from training.data.image_folder import Folder, ImageFile, read_folder
+from training.data.image_split import check_enough, held_out_images
 from training.data.names import printable
 from training.data.pixels import SIXTEEN_BITS, Unusable, largest_value, quiet_pillow, read_pixels
-from training.data.split import digests, held_out
+from training.data.split import digests
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 from training.data.unlabelled_images import known_from_held_out, read_unlabelled
 
 VERSION = 4  # of the processing: a new number makes cached pixels be processed again
-FEWEST = 8  # images to train on
 CHUNK = 256  # files that are decoded at a time
-NAMED = 5  # unusable files that a message names
 
 
 def image_set(section: ImageSection) -> FiniteSet:
@@ -163,13 +161,8 @@ def _make(target: Path, section: ImageSection, folder: Folder, unlabelled: Seque
     files, others = ([all_files[number] for number in part] for part in (usable[:n], usable[n:]))
     labels = np.array([file.label for file in files], dtype=np.int64)
     content = digests(decoded[: len(usable)])
-    _check_enough(folder, labels, content[:n], left_out)
-    held = _held_out(folder, files, content[:n], labels, section.held_out)
-    if not held.any():
-        raise DataError(
-            f"{printable(folder.root)}: nothing can be held out to measure with: its classes share all their images; "
-            f"give each class images of its own"
-        )
+    check_enough(folder, labels, content[:n], left_out)
+    held = held_out_images(folder, files, content[:n], labels, section.held_out)
     known = known_from_held_out(
         others, content[n:], [files[index] for index in np.flatnonzero(held)], content[:n][held]
     )
@@ -208,26 +201,6 @@ def _identity(content: NDArray[np.bytes_], labels: NDArray[np.int64], captions: 
     return digest.hexdigest()[:16]
 
 
-def _held_out(
-    folder: Folder,
-    files: Sequence[ImageFile],
-    content: NDArray[np.bytes_],
-    labels: NDArray[np.int64],
-    share: float,
-) -> NDArray[np.bool_]:
-    """Which of the usable files are held out, by group where there are groups. Raises DataError."""
-    if not any(file.group for file in files):
-        return held_out(content, labels, share)
-    alone: dict[Path, str] = {}  # a file of no group is one of its own, named by its first page, not by where it lies
-    for file, digest in zip(files, content.tolist(), strict=True):
-        alone.setdefault(file.path, digest.decode())
-    groups = [file.group or alone[file.path] for file in files]
-    try:
-        return held_out_groups(groups, content, labels, folder.classes, share)
-    except GroupError as error:
-        raise DataError(f"{printable(folder.root)}: {error}") from error
-
-
 def _white(files: Sequence[ImageFile]) -> int:
     """The value of white in grey images of 16 bits: all their bits, or as many as the brightest of them needs.
 
@@ -259,33 +232,6 @@ def _decode(
 
 def _progress() -> Progress:
     return Progress(transient=True, disable=not Console().is_terminal)
-
-
-def _check_enough(
-    folder: Folder, labels: NDArray[np.int64], content: NDArray[np.bytes_], left_out: Sequence[LeftOut]
-) -> None:
-    """Raises DataError if there are too few different images, or a class has only one.
-
-    labels, content  [n]: the class and the digest of each usable image
-    """
-    unusable = ", ".join(f"{one.name} ({one.reason})" for one in left_out[:NAMED])
-    because = f"; {len(left_out)} more cannot be used: {unusable}" if left_out else ""
-    different = len(np.unique(content))
-    copies = f" (of {len(labels):,}, the others are copies)" if different < len(labels) else ""
-    if different < FEWEST:
-        raise DataError(
-            f"{printable(folder.root)}: too few {'different' if copies else 'usable'} images to learn from, "
-            f"{different}{copies}: give at least {FEWEST}, better some hundreds{because}"
-        )
-    for number, name in enumerate(folder.classes):
-        own = content[labels == number]
-        count = len(np.unique(own))
-        if count < 2:
-            copies = f" (its {len(own):,} images are copies)" if count < len(own) else ""
-            raise DataError(
-                f"{printable(folder.root / name)}: a class needs at least 2 different usable images (one is held "
-                f"out), and has {count}{copies}: add some, or take the folder away{because}"
-            )
 
 
 def _moments(pixels: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
