@@ -26,6 +26,7 @@ from service.jobs.batch_lines import WrongLines
 from service.jobs.chunk import Chunk, OtherBytes, Template, Written
 from service.jobs.claimed import Claimed, fence_of
 from service.jobs.job_options import JobOptions
+from service.jobs.resting import Resting
 from service.jobs.results import Results
 from service.jobs.specification import Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 TOGETHER = 4  # jobs that take turns, of those that can go on
 IN_WRITING = 1  # chunks that become files while each device computes another
 LOOK_EVERY = 2.0  # seconds, for jobs that other processes accepted or left
-REST = 15.0  # seconds, for a job that cannot go on here: in that time each of as many as may wait could be tried
+REST = 15.0  # seconds, at least, for a job that cannot go on here
 AGAIN_AFTER = 5.0  # seconds, where the disk is full or the store is gone
 
 P = ParamSpec("P")
@@ -68,7 +69,7 @@ class Producer:
         self._asking, self._writing = asking, writing
         self._name = secrets.token_hex(8)  # never a machine's: another process of that name may come after this one
         self._claimed: dict[str, Claimed] = {}
-        self._resting: dict[str, float] = {}  # jobs that could not go on here, and until when they are not tried again
+        self._resting = Resting()
         self._free = asyncio.Semaphore(len(engine.snapshot().workers) + IN_WRITING)
         self._more = asyncio.Event()
 
@@ -136,8 +137,7 @@ class Producer:
         """Jobs, until enough of those that are claimed may go on."""
         while sum(self._key_of(one.record.owner).may_go_on for one in self._claimed.values()) < TOGETHER:
             barred = [one for one in await self._ask(self._store.owners_waiting) if not self._key_of(one).may_go_on]
-            self._resting = {job: until for job, until in self._resting.items() if until > time.monotonic()}
-            record = await self._ask(self._store.claim, self._name, [*self._claimed, *self._resting], barred)
+            record = await self._ask(self._store.claim, self._name, self._resting.jobs | self._claimed.keys(), barred)
             if record is None:
                 return
             try:
@@ -163,7 +163,7 @@ class Producer:
 
     async def _make(self, claimed: Claimed, first: int) -> None:
         """Sample, write, publish."""
-        record = claimed.record
+        record, began = claimed.record, time.monotonic()
         try:
             with await self._in_memory(claimed):
                 template = await self._template(claimed)
@@ -180,7 +180,7 @@ class Producer:
         except (EngineStopped, OSError) as error:
             # The process ends, the model is another now, or a file cannot be read.
             self._leave(claimed)
-            await self._give_back(record, error)
+            await self._give_back(record, error, time.monotonic() - began)
         except Exception as error:
             log.error("a chunk failed", job=record.id, first=first, exc_info=error)
             self._leave(claimed)
@@ -272,11 +272,10 @@ class Producer:
         with contextlib.suppress(LeaseLost, sa.exc.SQLAlchemyError):
             await self._ask(self._store.fail, record.id, record.fence, reason)
 
-    async def _give_back(self, record: JobRecord, error: Exception) -> None:
+    async def _give_back(self, record: JobRecord, error: Exception, waited: float) -> None:
         """Another process may take it at once; this one tries others first."""
-        log.warning("job given back", job=record.id, reason=str(error))
-        rest = max(REST, error.retry_after) if isinstance(error, ModelNotLoaded) else REST
-        self._resting[record.id] = time.monotonic() + rest
+        log.warning("job given back", job=record.id, reason=str(error), exc_info=error.__cause__)
+        self._resting.add(record.id, waited, max(REST, error.retry_after if isinstance(error, ModelNotLoaded) else 0))
         with contextlib.suppress(LeaseLost, sa.exc.SQLAlchemyError):
             await self._ask(self._store.give_back, record.id, record.fence, str(error))
 

@@ -108,7 +108,8 @@ class JobStore(StoreTotals):
                     continue
                 values = dict(
                     state="running", lease_owner=process, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
-                    deaths=deaths, paused=None, progressed=now, revision=found.revision + 1,
+                    deaths=deaths, paused=None, revision=found.revision + 1,
+                    progressed=now if found.paused is None else found.progressed,  # a claim in vain is no progress
                 )  # fmt: skip
                 return self._update(connection, found.id, values)
 

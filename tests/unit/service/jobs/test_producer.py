@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -53,6 +54,9 @@ def results(tmp_path) -> FolderResults:
     return FolderResults(tmp_path / "results")
 
 
+SEEN_AFTER = 0.1  # seconds, that a model is not ready
+
+
 @pytest.fixture
 def stuck(monkeypatch) -> set[str]:
     """The jobs whose model is not ready."""
@@ -60,6 +64,7 @@ def stuck(monkeypatch) -> set[str]:
 
     def template_of(record, *_):
         if record.id in jobs:
+            time.sleep(SEEN_AFTER)
             raise EngineStopped("the model is not ready")
         return SimpleNamespace(chunk=EmptyChunk)
 
@@ -125,6 +130,15 @@ def test_jobs_of_a_model_that_is_not_ready_hold_up_no_other_job(store, make, stu
     stuck.clear()
     asyncio.run(run_until_done(make(), store, waited))
     assert store.get(waited).paused is None
+
+
+def test_jobs_that_rest_for_less_than_they_are_waited_for_have_their_turn_after_all_others(
+    store, make, stuck, monkeypatch
+):
+    monkeypatch.setattr(producing, "REST", SEEN_AFTER / 10)
+    stuck |= {added(store) for _ in range(3 * TOGETHER)}
+    asyncio.run(run_until_done(make(), store, added(store)))
+    assert {store.get(job).state for job in stuck} <= {"queued", "running"}
 
 
 def test_an_error_that_nobody_expected_ends_no_more_than_its_step(store, make, results, monkeypatch):

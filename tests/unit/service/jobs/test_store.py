@@ -134,6 +134,15 @@ def test_a_job_that_cannot_go_on_here_is_given_back_and_says_why(store):
     assert (taken.fence, taken.deaths, taken.paused) == (2, 0, None)
 
 
+def test_a_job_that_is_claimed_in_vain_again_and_again_lags(store):
+    job = store.add(new_job())[0].id
+    claimed = store.claim("process").progressed
+    for fence in (1, 2):
+        store.give_back(job, fence, "the model is not ready")
+        assert store.claim("process").progressed == claimed
+    assert store.publish(job, 3, 0, 4, [one_file(0)]).progressed > claimed
+
+
 def test_jobs_of_owners_who_are_barred_wait(store):
     mine, theirs = store.add(new_job())[0].id, store.add(new_job(owner="other"))[0].id
     assert store.owners_waiting() == {"me", "other"}
