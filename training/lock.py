@@ -10,7 +10,7 @@ from training.recipe import RecipeError
 
 
 @contextmanager
-def only_process(lock: Path, where: Path, does: str, otherwise: str) -> Iterator[None]:
+def held_alone(lock: Path, where: Path, does: str, otherwise: str) -> Iterator[None]:
     """Hold the lock, which ends with the process, however that ends. The file stays.
 
     Raises RecipeError if another process holds it: it says where that one does what, and what to do otherwise.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.base import WEIGHTS
-from training.lock import only_process
+from training.lock import held_alone
 from training.recipe import RecipeError
 from training.tasks.registry import needed
 from training.tasks.task import Task
@@ -32,7 +32,7 @@ class RunFolder:
         The lock is a file beside the folder, which --fresh deletes. Raises RecipeError if another process trains here.
         """
         lock = self.path.with_name(f".{self.path.name}.lock")
-        return only_process(lock, self.path, "trains there", "take another folder by --runs")
+        return held_alone(lock, self.path, "trains there", "take another folder by --runs")
 
     @property
     def continues(self) -> bool:
@@ -66,13 +66,15 @@ class RunFolder:
             )
 
     def prepare(self, sources: Mapping[str, str], start_from: str | None) -> None:
-        """Make the folder, and write down what the run is made of, and the checkpoint that it starts from."""
-        if not self.continues:
-            self._started_from.unlink(missing_ok=True)  # of a run that was stopped before its first state
+        """Make the folder, and write down what the run is made of, and the checkpoint that it starts from. Nothing
+        happens to a run that continues."""
+        if self.continues:
+            return
         if self.fresh:
             shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
         self._sources.write_text(json.dumps(dict(sources)))
+        self._started_from.unlink(missing_ok=True)  # of a run that was stopped before its first state
         if start_from is not None:
             self._started_from.write_text(start_from)
 

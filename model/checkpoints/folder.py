@@ -49,9 +49,11 @@ class CheckpointFolder:
         return [one for one in bound if not any(one.fits(denoiser) for denoiser in denoisers)]
 
     def refusing(self, failed: Mapping[str, str], instead: "CheckpointFolder") -> "CheckpointFolder":
-        """The same without the loaded ones that failed, by name: why. `instead` has what was loaded before: of that it
-        keeps what has a failed one's name, and what came from a folder that is refused, now or before. The latter makes
-        way for one of its name in the folder of that name."""
+        """The same without the loaded ones that failed, by name: why.
+
+        `instead` has what was loaded before. What has a failed one's name is kept from it. So is what came from a
+        folder that is refused, unless the folder of its name holds one of its name now.
+        """
         refused = {**self.refused, **self.by_folder(failed)}
         kept = {
             name

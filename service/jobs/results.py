@@ -74,9 +74,10 @@ class FolderResults:
 
     def remove(self, job: str, unless: Callable[[str], bool] = lambda name: False) -> None:
         folder = self._root / job
-        if not folder.exists():
+        try:
+            paths = list(folder.iterdir())
+        except FileNotFoundError:
             return
-        paths = list(folder.iterdir())
         gone = [path for path in paths if not unless(path.name)]
         for path in gone:
             path.unlink(missing_ok=True)
@@ -84,7 +85,8 @@ class FolderResults:
             try:
                 folder.rmdir()
             except OSError as error:
-                if error.errno != errno.ENOTEMPTY:  # a file that has come meanwhile stays
+                # A file that has come meanwhile stays; somebody else may delete the folder too.
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
                     raise
 
 

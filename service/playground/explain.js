@@ -52,7 +52,9 @@ export class Explain {
     if (String(extras) !== String(this.extras)) this.build(extras);
     this.extras = extras;
     const chosen = LOOKS.find((name) => look.includes(name)) ?? LOOKS[0];
-    for (const input of this.looks.querySelectorAll("input")) input.checked = [chosen, ...look].includes(input.value);
+    for (const input of this.looks.querySelectorAll("input")) {
+      input.checked = input.type === "radio" ? input.value === chosen : look.includes(input.value);
+    }
     this.note.textContent = say(`note ${chosen}`);
     this.paint();
   }

@@ -5,7 +5,7 @@ const here = new Map();
 /** kind: "localStorage" or "sessionStorage". null where nothing is kept. */
 export function recall(kind, name) {
   try {
-    return globalThis[kind].getItem(name);
+    return globalThis[kind].getItem(name) ?? here.get(name) ?? null;
   } catch {
     return here.get(name) ?? null;
   }
@@ -16,7 +16,8 @@ export function remember(kind, name, text) {
   try {
     if (text === null) globalThis[kind].removeItem(name);
     else globalThis[kind].setItem(name, text);
+    here.delete(name);
   } catch {
-    here.set(name, text);
+    here.set(name, text); // blocked, or full
   }
 }

@@ -11,7 +11,7 @@
 
   function kept() {
     try {
-      return localStorage.getItem(KEPT);
+      return localStorage.getItem(KEPT) ?? chosen;
     } catch {
       return chosen;
     }

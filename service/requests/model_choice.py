@@ -103,8 +103,9 @@ class Choice:
         if self.request.control is not None:
             return self.request.control.kind
         request = self.request
+        if request.asks_inversion:  # its way back is that of its way up
+            return None
         known = request.mask is not None and request.guidance != "auto"
-        known &= not request.asks_inversion  # its way back is that of its way up
         return "inpainting" if known and "inpainting" in self.served.controls else None
 
     @property

@@ -17,7 +17,7 @@ from training.data import training_set
 from training.data.data_section import BUILT_IN, DataSection, section_of
 from training.data.training_set import DataError, unchanged
 from training.disk import need_writable
-from training.lock import only_process
+from training.lock import held_alone
 from training.recipe import OWN_RECIPES, RecipeError, load_recipe
 from training.tasks.registry import find_checkpoint
 from training.utility.arms import ARMS
@@ -90,7 +90,7 @@ def utility(
     identity = grid.identity(pool) | {"augmentation": section.model_dump(include=AUGMENTATION)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     kept = reports / f"{title}-{digest}.json"  # other options have results of their own
-    with only_process(kept.with_suffix(".lock"), kept, "measures for it", "take another folder by --reports"):
+    with held_alone(kept.with_name(f".{kept.stem}.lock"), kept, "measures for it", "take another folder by --reports"):
         results = Results(kept, identity)
         experiment = Experiment(grid, pool, generators, augment, results)
         if missing := experiment.missing:

@@ -17,7 +17,7 @@ class Cell:
     rows       labelled rows of each class
     choice     which rows these are
     arm        see `arms.ARMS`
-    generator  its name; "" in an arm without generated rows
+    generator  its key; "" in an arm without generated rows
     ratio      generated rows for each labelled one; 0 likewise
     """
 

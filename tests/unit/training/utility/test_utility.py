@@ -19,7 +19,7 @@ from tests.tiny import POINTS, tiny_checkpoint
 from training.__main__ import app
 from training.data.augment import Augment, point_augmentation
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
-from training.lock import only_process
+from training.lock import held_alone
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.estimate import estimated_seconds
@@ -357,7 +357,7 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     for name in ("own", str(file)):
         again = CliRunner().invoke(app, ["utility", name, *ask[2:]])
         assert "classifiers to train" not in again.output and again.exit_code == 0
-    with only_process(kept.with_suffix(".lock"), kept, "measures", "wait"):
+    with held_alone(kept.with_name(f".{kept.stem}.lock"), kept, "measures", "wait"):
         refused = CliRunner().invoke(app, ask)
     assert f"process {os.getpid()} measures for it already" in str(refused.exception)
     if kind == "images":  # in every augmented arm
