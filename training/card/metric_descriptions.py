@@ -13,6 +13,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "test_accuracy": "share of held-out images that are classified correctly",
     "label_accuracy": "share of samples with the requested label, by the judge for images, by the nearest real point "
     "for points",
+    "label_accuracy_of_real": "share of held-out images that the judge reads right",
     "compared": "number of samples, and of real images, behind the metrics below",
     "frechet": "Fréchet distance between samples and training images, on the judge's features",
     "frechet_floor": "the same between as many real test images and the training images",

@@ -41,6 +41,7 @@ CRITERIA = (
 """Conventions, no laws: the shipped checkpoints are within them."""
 
 
+TRUSTED = 0.9  # share of real images that a judge has to read right, to tell which class samples have
 NOISE_HAS_CLASSES = "noise too is given a class"
 
 
@@ -62,8 +63,16 @@ def usability(metrics: Mapping[str, object]) -> str | None:
         return None
     listed = ", ".join(criterion.described(value) for criterion, value in found)
     if all(criterion.meets(value, criterion.usable) for criterion, value in found):
-        return f"**Usable**: {listed}."
+        return f"**Usable**: {listed}.{_doubt(metrics)}"
     if all(criterion.meets(value, criterion.noise) for criterion, value in found):
         return f"**Rough**: samples differ visibly from real data: {listed}."
     warning = f" Label accuracy tells nothing here: {NOISE_HAS_CLASSES}." if "label_accuracy" in metrics else ""
     return f"**Not usable**: samples are noise, or all alike: {listed}.{warning}"
+
+
+def _doubt(metrics: Mapping[str, object]) -> str:
+    """Of a judge that misreads many real images."""
+    read = metrics.get("label_accuracy_of_real")
+    if not isinstance(read, int | float) or read >= TRUSTED:
+        return ""
+    return f" The judge reads only {read:.0%} of the held-out images right, so label accuracy says little."

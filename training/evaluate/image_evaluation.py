@@ -188,13 +188,19 @@ def _against_real(images: Tensor, labels: Tensor | None, reference: ImageReferen
     features, classes = reference.judged.judge.look(images)
     metrics: Metrics = dict(reference.judge_name)
     if labels is not None:
-        metrics["label_accuracy"] = rounded((classes == labels).double().mean().item())
+        metrics["label_accuracy"] = _share_read(classes, labels)
+        metrics["label_accuracy_of_real"] = _share_read(reference.judged.test_classes, reference.data.held_out.labels)
     both_classes = None if labels is None else (labels, reference.data.held_out.labels)
     found = image_metrics(features, reference.judged.train_features, reference.judged.test_features, both_classes)
     if found is None:
         return metrics
     metrics |= {name: rounded(value) for name, value in asdict(found).items()} | {"compared": found.compared}
     return metrics | {"frechet_ratio": rounded(found.frechet_ratio)}
+
+
+def _share_read(classes: Tensor, labels: Tensor) -> float:
+    """The share that is read as it is labelled."""
+    return rounded((classes == labels).double().mean().item())
 
 
 def _pixel_metrics(images: Tensor, data: TrainingSet) -> Metrics:

@@ -14,15 +14,17 @@ from training.recipe import RecipeError
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A judge and its features of real images.
+    """A judge and what it sees in real images.
 
     train_features  [n, features], of the images that were trained on
     test_features   [m, features], of the held-out images
+    test_classes    [m] int64, that it reads these as
     """
 
     judge: Judge
     train_features: Tensor
     test_features: Tensor
+    test_classes: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,5 +51,5 @@ def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.
         judge = load_judge(judge_folder, device)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    (train, _), (test, _) = judge.look(finite(data).rows), judge.look(data.held_out.rows)
-    return ImageReference(data, Judged(judge, train, test))
+    (train, _), (test, classes) = judge.look(finite(data).rows), judge.look(data.held_out.rows)
+    return ImageReference(data, Judged(judge, train, test, classes))

@@ -40,6 +40,12 @@ def test_the_verdict_names_metrics_and_thresholds():
     assert "Label accuracy" not in usability(GOOD)
 
 
+@pytest.mark.parametrize(("read", "doubted"), [(0.995, False), (0.62, True)])
+def test_a_judge_that_misreads_real_images_is_doubted(read, doubted):
+    found = usability(GOOD | {"label_accuracy_of_real": read})
+    assert found.startswith("**Usable**: ") and ("reads only 62% of the held-out images right" in found) is doubted
+
+
 @pytest.mark.parametrize("metrics", [{}, {"label_accuracy": 0.99}, {"recall": float("nan")}, {"precision": "high"}])
 def test_without_metrics_there_is_no_verdict(metrics):
     assert usability(metrics) is None

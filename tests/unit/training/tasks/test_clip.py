@@ -218,11 +218,11 @@ def test_prompts_are_measured_by_the_judge_and_by_morphometry(drawn):
             return images.flatten(1).mean(1, keepdim=True), drawn.labels
 
     features, _ = Judge().look(drawn.rows.float())
-    judged = Judged(Judge(), features, features)
+    judged = Judged(Judge(), features, features, None)
     shares = adherence(drawn.rows.float(), wanted, judged, data.bounds)
     assert (shares["digit"], shares["thickness"], shares["slant"], shares["all three"]) == (1, 1, 1, 1)
     assert shares["among real"] == shares["all three, among real"] == 1
-    strange = adherence(drawn.rows.float(), wanted, Judged(Judge(), 1000 + features, features), data.bounds)
+    strange = adherence(drawn.rows.float(), wanted, Judged(Judge(), 1000 + features, features, None), data.bounds)
     assert (strange["all three"], strange["among real"], strange["all three, among real"]) == (1, 0, 0)
     other = [
         dataclasses.replace(one, traits=(one.traits[0], (one.traits[1] + 1) % 3, *one.traits[2:])) for one in wanted
@@ -247,7 +247,7 @@ def test_a_caption_is_true_of_what_it_was_said_of(drawn):
             def look(self, images):
                 return None, read
 
-        return share_true(images, said, Judged(Judge(), None, None), data.bounds)
+        return share_true(images, said, Judged(Judge(), None, None, None), data.bounds)
 
     assert share(labels) == 1
     silent = [one.traits[0] == captions.UNMENTIONED for one in held_out.captions]

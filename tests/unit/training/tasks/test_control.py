@@ -186,7 +186,7 @@ def test_the_base_is_locked(trained):
 def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
     monkeypatch.setattr(
         "training.evaluate.command.control.image_reference",
-        lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None)),
+        lambda _, data, __: ImageReference(data, Judged(_Sevens(), None, None, None)),
     )
     folder = trained / "checkpoints" / "tiny-control"
     metrics = evaluate_checkpoint(folder, trained / "checkpoints", SamplingRun(CPU), samples=20)
