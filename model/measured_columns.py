@@ -16,7 +16,19 @@ from model.strict_config import StrictConfig
 Cell = str | int | float | bool | None
 """A value of a decoded table; None is a missing one."""
 
-DateFormat = Literal["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d", "%d.%m.%Y"]
+DateFormat = Literal[
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+]
 DAY = timedelta(days=1)
 FLOAT32_DIGITS = 24  # binary ones
 HALF = 0.5

@@ -25,6 +25,7 @@ from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
+from training.data import DATA_IDENTITY
 from training.data.training_set import DataError
 from training.disk import need_space, need_writable
 from training.evaluate.command import (
@@ -103,6 +104,9 @@ def _train(
     start_from = run.resolve_start(made.name, start_from)
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
+    if task.data.real is not None and task.data.real.identity:
+        known = task.config.recipe | {DATA_IDENTITY: task.data.real.identity}
+        task.config = task.config.model_copy(update={"recipe": known})
     sources = sources_of(task, checkpoints)
     run.check(sources)
     if accelerator.is_main_process:  # the last check is done before anything is deleted

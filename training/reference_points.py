@@ -14,7 +14,7 @@ from training.recipe import RecipeError
 def reference_of(data: TrainingSet) -> Reference:
     """At most MAX_REFERENCE training points, always the same ones; held-out points of a set without end."""
     real = (data.examples or data.held_out).some(MAX_REFERENCE)
-    return Reference(real.rows.float(), real.labels)
+    return Reference(real.rows, real.labels)
 
 
 def keeps_reference_by_default(folder: Path, data: TrainingSet) -> bool:

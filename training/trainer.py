@@ -10,9 +10,10 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from training.data.data_section import PLACES
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
 from training.tasks.task import Batch, LossContext, Task
@@ -218,12 +220,20 @@ def _restore(accelerator: Accelerator, run: Path, recipe: Recipe) -> None:
             f"{state} was made by {made_by['processes']} processes, not {accelerator.num_processes}, and would go on "
             f"to other weights: start as many, or start anew with --fresh"
         )
-    if made_by["recipe"] != recipe.model_dump(mode="json"):
+    if _without_places(made_by["recipe"]) != _without_places(recipe.model_dump(mode="json")):
         raise RecipeError(
             f"{state} was made by another version of the recipe {recipe.name!r}: go back to that recipe, "
             f"or start anew with --fresh"
         )
     accelerator.load_state(str(state))
+
+
+def _without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Own data may be moved: whether they are the same, `training.resume` has checked."""
+    data = recipe.get("data")
+    if not isinstance(data, dict):
+        return dict(recipe)
+    return {**recipe, "data": {field: value for field, value in data.items() if field not in PLACES}}
 
 
 def _forget_log_after(run: Path, step: int) -> None:

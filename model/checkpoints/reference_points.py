@@ -17,7 +17,7 @@ MAX_REFERENCE_BYTES = 8 << 20  # more than these rows have
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """points: float32 [n, d] in the data's own units; labels: int64 [n], NO_LABEL for a point without a class.
+    """points: float32 or float64 [n, d] in the data's own units; labels: int64 [n], NO_LABEL where there is no class.
 
     A network that reads no labels may have points with classes, which then have no names.
     """
@@ -28,7 +28,7 @@ class Reference:
 
 def save_reference(folder: Path, reference: Reference) -> None:
     """By an atomic rename."""
-    tensors = {"points": reference.points.float().contiguous(), "labels": reference.labels.contiguous()}
+    tensors = {"points": reference.points.contiguous(), "labels": reference.labels.contiguous()}
     save_tensors(folder / REFERENCE, tensors)
 
 
@@ -42,7 +42,7 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
         points is not None
         and labels is not None
         and tensors.keys() == {"points", "labels"}
-        and points.dtype == torch.float32
+        and points.dtype in (torch.float32, torch.float64)  # as the data need
         and labels.dtype == torch.int64
         and data.kind == "points"
         and labels.dim() == 1

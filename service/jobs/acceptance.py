@@ -160,6 +160,8 @@ def _rule(body: JobRequest, resolved: Resolved, plan: LabelPlan, checkpoints: Pa
     if body.accept is None:
         return None
     data = resolved.checkpoint.config.data
+    if data.kind == "points":
+        raise invalid("accept", "applies to images: there are no judges of points", body.accept)
     if plan == LabelPlan():
         raise invalid("accept", "applies to rows with labels: a judge compares with what was asked", body.accept)
     judge = judge_of(checkpoints, data.model_copy(update={"labels": tuple(resolved.choice.label_names)}))

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.data import DataConfig
 from model.measured_columns import Cell, CellError, number_of
-from model.table import CategoryColumn, encoded_columns
+from model.table import CategoryColumn, LabelColumn, encoded_columns
 from service.requests.labels import index_of, listed
 from service.requests.model_choice import Choice
 
@@ -46,7 +46,9 @@ def given_values(choice: Choice) -> dict[int, float]:
     columns = givable_columns(data)
     found = {name: index_of(name, columns) for name in given}
     if None in found.values() or len(set(found.values())) < len(found):
-        raise GivenError(f"one or more of {listed(columns)}, each once")
+        classes = [column.name for column in data.table if isinstance(column, LabelColumn) and column.name in given]
+        asked = f"; {classes[0]} is the class, which `label` asks for" if classes else ""
+        raise GivenError(f"one or more of {listed(columns)}, each once{asked}")
     values: dict[int, float] = {}
     for name, index in found.items():
         if index is not None:

@@ -484,7 +484,7 @@ def test_rows_that_the_judge_reads_otherwise_are_left_out_and_counted(judged):
     ("body", "told"),
     [
         ({"dataset": "mnist", "n": 5}, "applies to rows with labels"),
-        ({"dataset": "spiral", "n": 5, "label": "inner"}, "no judge of spiral"),
+        ({"dataset": "spiral", "n": 5, "label": "inner"}, "applies to images: there are no judges of points"),
         ({"dataset": "mnist", "n": 5, "label": 3, "accept": {"judge": 1.5}}, "less than or equal to 1"),
         ({"dataset": "mnist", "n": 5, "label": 3, "accept": {"clip": 0.5}}, "should be 'judge'"),
         ({"dataset": "mnist", "n": 5, "label": 3, "accept": {}}, "at least 1"),

@@ -73,7 +73,7 @@ def test_given_columns_are_in_every_row(client, given, cells):
         ({"fare": None}, "given.fare", "no value is missing in the training table"),
         ({"fare": "cheap"}, "given.fare", "a number"),
         ({"age missing": 1}, "given", "one or more of age, fare, port, each once"),
-        ({"class": 1}, "given", "one or more of age, fare, port, each once"),
+        ({"class": 1}, "given", "age, fare, port, each once; class is the class, which `label` asks for"),
         ({"age": 30, "fare": 7, "port": None}, "given", "leaves nothing to draw"),
         ({"age": 120}, "given.age", "0 … 99"),
     ],

@@ -8,13 +8,15 @@ from torch import nn
 from model.checkpoints.config import CheckpointConfig
 from training.data.captioned_images import captioned_images
 from training.data.captions import CaptionedSet
-from training.data.data_section import BuiltInSection, DataSection, ImageSection, TableSection, section_of
+from training.data.data_section import PLACES, BuiltInSection, DataSection, ImageSection, TableSection, section_of
 from training.data.decoded_images import image_set
 from training.data.digit_captions import captioned_mnist
 from training.data.digits import mnist_set
 from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.table import table_set
 from training.data.training_set import DataError, TrainingSet
+
+DATA_IDENTITY = "data_identity"  # `FiniteSet.identity` of what a checkpoint was trained on, in the recipe of its config
 
 _BUILT_IN: Mapping[str, Callable[[], TrainingSet]] = {"gaussian": GaussianMixture, "spiral": Spiral, "mnist": mnist_set}
 
@@ -26,15 +28,28 @@ def training_set(section: DataSection) -> TrainingSet:
     """
     if isinstance(section, BuiltInSection):
         return _BUILT_IN[section.dataset]()
+    for field, path in _places(section).items():
+        if not Path(path).exists():
+            raise DataError(
+                f"{path} is not there: if the data were moved, write their place into the recipe ({field} = …), and "
+                f"into config.json of checkpoints that were trained on them"
+            )
     return image_set(section) if isinstance(section, ImageSection) else table_set(section)
 
 
 def trained_on(config: CheckpointConfig[nn.Module]) -> TrainingSet:
     """The set that a checkpoint was trained on, by the recipe in its config.
 
-    Raises DataError if own data are no longer in their place.
+    Raises DataError if own data are no longer in their place, or others.
     """
-    return training_set(section_trained_on(config))
+    data = training_set(section_trained_on(config))
+    known = config.recipe.get(DATA_IDENTITY)
+    if known is not None and data.real is not None and data.real.identity != known:
+        raise DataError(
+            f"{data.config.dataset} has changed since {config.name} was trained: what is held out now may be what it "
+            f"has learned. Put the data back, or train it again"
+        )
+    return data
 
 
 def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
@@ -52,8 +67,12 @@ def data_are_here(config: CheckpointConfig[nn.Module]) -> bool:
     section = _own_section(config)
     if section is None:
         return True
-    paths = (section.images, section.unlabelled) if isinstance(section, ImageSection) else (section.table,)
-    return all(Path(path).exists() for path in paths if path is not None)
+    return all(Path(path).exists() for path in _places(section).values())
+
+
+def _places(section: ImageSection | TableSection) -> dict[str, str]:
+    """The field of each file or folder → where that is."""
+    return section.model_dump(include=PLACES, exclude_none=True)
 
 
 def own_data_identity(config: CheckpointConfig[nn.Module]) -> str:

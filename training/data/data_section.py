@@ -19,6 +19,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+PLACES = {"images", "unlabelled", "table"}
+"""The fields that say where own data lie; what they are, their identity says."""
+
+
 class BuiltInSection(_Section):
     """A set that this package makes or downloads."""
 

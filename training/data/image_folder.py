@@ -51,15 +51,16 @@ class Folder:
     notes: tuple[str, ...] = ()
 
 
-def read_folder(root: Path, *, labels: bool = True, group: str | None = None) -> Folder:
+def read_folder(root: Path, *, labels: bool = True, group: str | None = None, needs_groups: bool = True) -> Folder:
     """Read a folder with images at the top, or with one folder for each class.
 
     labels  False: the folders inside are no classes
     group   a regular expression for the group in a file's path below the root: what its first parenthesis matches, or
             all that it matches. None: metadata tell the groups, if any
+    needs_groups  whether one image at least must have a group, where `group` is given
 
-    Folders may be nested, and hidden ones are ignored. Raises DataError if there are no images, or the classes are
-    unclear.
+    Folders may be nested, and hidden ones are ignored. Raises DataError if there are no images, or the classes or
+    groups are unclear.
     """
     if not root.is_dir():
         raise DataError(f"{printable(root)}: no such folder: give one of images, or a .csv")
@@ -71,6 +72,8 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None) ->
         raise DataError(f"{printable(root)}: no images in it{beside}; images are {', '.join(sorted(SUFFIXES))}")
     metadata = read_metadata(root, found, left_out)
     groups = metadata.groups if group is None else _matched(group, root, found)
+    if group is not None and not groups and needs_groups:
+        raise DataError(f"group: '{group}' is found in no file's path, such as {printable(found[0].relative_to(root))}")
     base, classes = class_folders(root, found) if labels else (root, ())
     number = {name: index for index, name in enumerate(classes)}
     notes = list(metadata.notes)
@@ -90,7 +93,7 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None) ->
         notes.append(f"{count_of(len(files) - len(found), 'more image')} are the further pages of TIFF stacks")
     if groups:
         alone = len(found) - len(groups)
-        beside = f"; {count_of(alone, 'image')} of no group {'is one' if alone == 1 else 'are groups'} by themselves"
+        beside = f"; {count_of(alone, 'image')} of no group {'is one by itself' if alone == 1 else 'are each one'}"
         notes.append(
             f"{count_of(len(set(groups.values())), 'group')}: each is trained on whole, or held out whole"
             + (beside if alone else "")
@@ -99,16 +102,16 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None) ->
 
 
 def _matched(pattern: str, root: Path, found: Sequence[Path]) -> dict[Path, str]:
-    """The group of each image whose path matches. Raises DataError if none does."""
+    """The group of each image whose path matches. Raises DataError for what is no pattern."""
     groups = {}
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"group: '{pattern}' is no regular expression: {error}") from error
     for path in found:
-        match = re.search(pattern, path.relative_to(root).as_posix())
+        match = wanted.search(path.relative_to(root).as_posix())
         if match is not None:
-            groups[path] = match[1] if match.re.groups and match[1] is not None else match[0]
-    if not groups:
-        raise DataError(
-            f"group: {pattern!r} is found in no file's path, such as {printable(found[0].relative_to(root))}"
-        )
+            groups[path] = match[1] if wanted.groups and match[1] is not None else match[0]
     return groups
 
 

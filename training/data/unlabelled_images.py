@@ -27,7 +27,7 @@ def read_unlabelled(root: Path, labelled: Folder, group: str | None = None) -> F
     """
     if not labelled.classes:
         raise DataError(f"unlabelled: {printable(labelled.root)} has no classes either: put all images into one folder")
-    found = read_folder(root, labels=False, group=group)
+    found = read_folder(root, labels=False, group=group, needs_groups=False)
     inside = found.root.is_relative_to(labelled.root)
     if inside or labelled.root.is_relative_to(found.root):
         raise DataError(

@@ -12,6 +12,8 @@ from training.data.table_file import Columns
 MOST_VALUES = 1000  # different values of a column that are counted: a column with so many is no class
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "category", "species"}
 WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
+DATE_LIKE = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}")
+DATE = "2024-12-31"
 MEMBERS = 10  # lines of a class of numbers, on average: a column of fewer is rather measured than a class
 WORDS = 0.2  # share of a column's lines: a column of more words is no column of numbers
 EMPTY = 0.95  # share of a column's lines: a column of more missing values is left out
@@ -85,6 +87,10 @@ class _Column:
         most = min(MOST_CATEGORIES, (lines - self.missing) / 2 + 1)
         if kind == "category" and len(self.values) > most:
             many = f"{'more than ' * (len(self.values) >= MOST_VALUES)}{len(self.values):,}"
+            if all(DATE_LIKE.match(cell) for cell in self.values if not is_missing(cell)):
+                return (
+                    f"holds dates, it seems, in a form that is not read: write them as {DATE}, or that with T19:30:00"
+                )
             return f"holds {many} different words in {lines:,} lines, as names or free text do"
         return "counts the lines" if self.counting and lines > 1 else None
 

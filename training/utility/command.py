@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from model.checkpoints.config import CONFIG
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
@@ -76,7 +77,7 @@ def utility(
 
     After an interruption, the same command continues."""
     need_writable(reports, "give another folder by --reports")
-    grid = Grid(_numbers(rows, "--rows"), _numbers(ratio, "--ratio"), choices, confidence)
+    grid = Grid(_numbers(rows, "--rows", USUAL.rows), _numbers(ratio, "--ratio", USUAL.ratios), choices, confidence)
     grid = replace(
         grid,
         classifier=replace(grid.classifier, steps=classifier_steps),
@@ -136,7 +137,10 @@ def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generato
         return Closed(grid.generator)
     if name == "semi":
         return Semi(grid.generator)
-    checkpoint = load_checkpoint(find_checkpoint(name, checkpoints))
+    folder = find_checkpoint(name, checkpoints)
+    if not (folder / CONFIG).is_file():
+        raise RecipeError(f"--generator {name}: give closed, semi, or a checkpoint; there is none in {folder}")
+    checkpoint = load_checkpoint(folder)
     theirs, ours = checkpoint.config.data, pool.config
     if (theirs.shape, theirs.labels) != (ours.shape, ours.labels):
         raise DataError(
@@ -146,13 +150,13 @@ def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generato
     return Shipped(checkpoint)
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
+def _numbers(text: str, option: str, usual: Sequence[int]) -> tuple[int, ...]:
     try:
         numbers = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         numbers = ()
     if not numbers or numbers[0] < 1:
-        raise typer.BadParameter(f"{option} {text!r}: whole numbers from 1 on, by commas, for example 20,100")
+        raise typer.BadParameter(f"{option} {text!r}: whole numbers from 1 on, by commas, for example {_text(usual)}")
     return numbers
 
 

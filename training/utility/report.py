@@ -57,13 +57,15 @@ class UtilityReport:
         if not found:
             return "Nothing has been measured yet."
         difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
-        where = f"at {rows} labels a class ({generator.name} generator, {ratio} generated rows for each real one)"
+        where = f"at {rows} labels a class ({generator.name} generator, {_for_each(ratio)})"
         change = f"balanced accuracy by {_points(difference)} points {where}"
         best = f"the best of {len(found)} settings" if len(found) > 1 else ""
         if difference.above_zero:
             answer = f"Adding generated data raised {change}{f': {best}' if best else ''}."
-        else:
+        elif difference.below_zero:
             answer = f"Adding generated data did not help: {best or 'it'} changed {change}."
+        else:
+            answer = f"That generated data help is not shown: {best or 'adding them'} changed {change}."
         rival = self._difference(generator.key, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
         if rival is None:
             return answer
@@ -129,7 +131,7 @@ class UtilityReport:
         return " ".join(["python -m training utility", name, *given])
 
     def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
-        yield f"## {generator.name}, {ratio} generated rows for each real one\n"
+        yield f"## {generator.name}, {_for_each(ratio)}\n"
         yield f"The generator: {generator.said}.\n"
         yield f"| labels a class | {' | '.join(arm.title for arm in self._arms.values())} | both − augmented | worth |"
         yield f"|--:|{'--:|' * (len(self._arms) + 2)}"
@@ -262,6 +264,10 @@ class UtilityReport:
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         figure.savefig(path, dpi=110)
         plt.close(figure)
+
+
+def _for_each(ratio: int) -> str:
+    return f"{ratio} generated row{'s' if ratio > 1 else ''} for each real one"
 
 
 def _points(difference: Difference) -> str:

@@ -25,7 +25,8 @@ def write(shard: Shard) -> Mapping[str, bytes]:
         for column in shard.table:
             if column.name in shard.cells:
                 columns[column.name] = _cells(column, shard.cells[column.name])
-                features[column.name] = {"dtype": str(columns[column.name].type), "_type": "Value"}
+                dtype = str(columns[column.name].type).removesuffix("[day]")  # `datasets` calls date32[day] date32
+                features[column.name] = {"dtype": dtype, "_type": "Value"}
     elif shard.columns:
         for index, name in enumerate(shard.columns):
             columns[name] = pa.array(np.ascontiguousarray(shard.data[:, index]))

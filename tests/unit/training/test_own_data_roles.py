@@ -295,7 +295,7 @@ def test_own_data_that_went_away_is_named(shop, denoiser, tmp_path):
     made = load_checkpoint(shop.checkpoints / denoiser)
     gone = made.config.recipe | {"data": shop.data | {"images": str(tmp_path / "gone")}}
     save_checkpoint(tmp_path / "squares", made.config.model_copy(update={"recipe": gone}), made.network)
-    with pytest.raises(DataError, match="gone: no such folder"):
+    with pytest.raises(DataError, match="gone is not there: if the data were moved"):
         evaluate_checkpoint(tmp_path / "squares", tmp_path, SamplingRun(CPU))
 
 

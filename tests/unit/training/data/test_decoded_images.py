@@ -18,6 +18,7 @@ from training.data import decoded_images as images_module
 from training.data import training_set
 from training.data.augment import flipped, recoloured, shifted
 from training.data.data_section import ImageSection
+from training.data.image_folder import read_folder
 from training.data.pixels import LARGEST, Unusable, read_pixels
 from training.data.split import digests, held_out
 from training.data.training_set import DataError, FiniteSet
@@ -484,8 +485,10 @@ def test_a_folder_of_other_things_says_what_they_are(tmp_path):
     (tmp_path / "a.heic").touch()
     with pytest.raises(DataError, match=r"of its 1 files none is: a.heic: .heic: no kind of image that is read"):
         images(tmp_path)
-    with pytest.raises(DataError, match="nothing: no such folder"):
+    with pytest.raises(DataError, match=r"nothing is not there: .* into the recipe \(images = …\)"):
         images(tmp_path / "nothing")
+    with pytest.raises(DataError, match="nothing: no such folder"):
+        read_folder(tmp_path / "nothing")
 
 
 def test_a_class_whose_images_are_all_broken_is_named_with_them(tmp_path):
@@ -600,6 +603,8 @@ def test_groups_that_say_nothing_are_refused(tmp_path):
         images(root, group="cats|dogs")
     with pytest.raises(DataError, match=r"group: 'patient' is found in no file's path, such as cats/0\.png"):
         images(root, group="patient")
+    with pytest.raises(DataError, match=r"group: '\(' is no regular expression: missing \)"):
+        read_folder(root, group="(")
     (root / "metadata.jsonl").write_text(metadata({"file_name": "cats/0.png", "group": [3]}))
     with pytest.raises(DataError, match=r"line 1: group is \[3\], neither a string nor a whole number"):
         images(root)
@@ -762,6 +767,7 @@ def test_unlabelled_images_are_trained_on_without_a_label_and_leak_nothing(tmp_p
 def test_unlabelled_images_of_a_held_out_group_are_left_out(tmp_path):
     labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), others(tmp_path / "more", 10)
     of = images(labelled, unlabelled=str(more), group=r"(\d)\.png")
+    assert images(labelled, unlabelled=str(more), group=r"cats/(\d)").unlabelled is not None  # no group there is none
     groups = {name[-5] for name in of.held_out.names}
     assert left_out(of) == {f"{group}.png": f"of {group}, which is held out" for group in groups}
 

@@ -1,7 +1,10 @@
 """Tables with categories, dates, whole numbers and missing values: from the file to the file, in the same types."""
 
 import io
+import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from model.data import DataConfig
+from model.measured_columns import DateFormat
 from model.table import decoded
 from service.jobs.formats import csv_rows, parquet
 from service.jobs.formats.shard import Shard
@@ -97,6 +101,10 @@ def test_jobs_write_the_table_in_both_formats(tmp_path):
         "boarded": "date32[day]", "class": "int64", "seed": "int64",
     }  # fmt: skip
     assert table["deck"].null_count == 120 and table["fare"].null_count == 48
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert {name: feature["dtype"] for name, feature in features.items()} == types | {
+        "fare": "double", "boarded": "date32",
+    }  # fmt: skip
 
 
 def test_a_parquet_file_is_read_as_a_csv_is(tmp_path):
@@ -154,6 +162,10 @@ NUMBERS = np.random.default_rng(1).normal(size=LINES).round(3)
         ([None] * (LINES - 2) + ["a", "b"], "has no value in 238 of 240 lines"),
         (["same"] * LINES, "is the same in every line"),
         ([f"w{i % 60}" for i in range(LINES)], "holds 60 different words"),
+        (
+            [f"{1 + i % 12}/{1 + i % 28}/2024" for i in range(LINES)],
+            "holds dates, it seems, in a form that is not read",
+        ),
         ([f"{i % 7}%" for i in range(LINES)], "writes its numbers as '0%'"),
     ],
 )
@@ -163,6 +175,14 @@ def test_a_column_that_cannot_be_encoded_is_left_out_with_the_reason(tmp_path, c
     section, data = table_section(str(path), "mine", InitOptions(labels=False), said.append)
     assert plain(section)["without"] == ["odd"] and data.config.columns == ("x", "y")
     assert reason in "\n".join(said)
+
+
+@pytest.mark.parametrize("form", get_args(DateFormat))
+def test_dates_come_back_as_they_are_written(tmp_path, form):
+    dates = [(datetime(2024, 12, 30, 19, 30) + timedelta(days=i // 9, minutes=i)).strftime(form) for i in range(LINES)]
+    _, data = proposed(write(tmp_path / "t.csv", x=NUMBERS, day=dates), labels=False)
+    points, _, _ = all_rows(data)
+    assert decoded(data.config.table, points, None)["day"] == dates
 
 
 def test_every_category_and_missing_value_is_trained_on(tmp_path):

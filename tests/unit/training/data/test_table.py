@@ -128,7 +128,7 @@ def test_tables_that_cannot_be_trained_on_say_what_to_do(tmp_path, text, options
 
 
 def test_a_table_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"gone.csv: no such file: give a .csv, or a folder of images"):
+    with pytest.raises(DataError, match=r"gone.csv is not there: if the data were moved"):
         points(tmp_path / "gone.csv")
 
 

@@ -542,13 +542,21 @@ def test_data_that_change_or_go_are_named_when_they_are_trained_on(tmp_path):
     recipe.write_text(shortened(recipe.read_text()))
     for _ in range(2):  # the second finds it done
         assert run("train", "mine", "--no-graph", "--no-evaluate").exit_code == 0
+    (tmp_path / "t.csv").rename(tmp_path / "moved.csv")
+    recipe.write_text(recipe.read_text().replace('"t.csv"', '"moved.csv"'))
+    assert run("train", "mine", "--no-graph", "--no-evaluate").exit_code == 0
+    recipe.write_text(recipe.read_text().replace('"moved.csv"', '"t.csv"'))
     make_table(tmp_path / "t.csv", lines=61)
     changed = run("train", "mine", "--no-graph", "--no-evaluate")
     assert "mine has changed since runs/mine was begun: add --fresh" in said(changed)
+    for command in ("evaluate", "training-rows"):
+        config = tmp_path / "checkpoints" / "mine" / "config.json"
+        config.write_text(config.read_text().replace('"moved.csv"', '"t.csv"'))
+        assert "mine has changed since mine was trained" in said(run(command, "mine"))
     assert run("train", "mine", "--no-graph", "--no-evaluate", "--fresh").exit_code == 0
     (tmp_path / "t.csv").unlink()
     gone = run("train", "mine", "--no-graph")
-    assert "t.csv: no such file" in said(gone)
+    assert "t.csv is not there: if the data were moved, write their place into the recipe (table = …)" in said(gone)
 
 
 def test_many_classes_are_counted_in_short_and_scarce_ones_are_named(tmp_path):
