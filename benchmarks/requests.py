@@ -22,8 +22,8 @@ PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and up
 LARGEST_SEED = 2**63 - 1
 
 JSON, STREAM = "application/json", "text/event-stream"
-IMAGE_TYPES = (JSON, "image/png", "application/zip", "application/x-npy", STREAM)
-POINT_TYPES = (JSON, "image/png", "text/csv", "application/x-npy", STREAM)
+IMAGE_TYPES = (JSON, "image/png", "application/zip", "application/x-npy")
+POINT_TYPES = (JSON, "image/png", "text/csv", "application/x-npy")
 
 Field = str | int | float | bool | list[int] | list[float] | list[str] | Mapping[str, str | float | bool]
 
@@ -243,16 +243,18 @@ def _rows() -> Iterator[dict[str, Field]]:
 
 
 def _streams() -> Iterator[dict[str, Field]]:
-    yield _mnist(label=3, steps=10, previews=4, seed=120)
-    yield _mnist(label=[3, 8, 1], n=3, zoom=2, previews=3, sampler="ddpm", seed=121)
-    yield _mnist(prompt=PROMPTS[0], previews=3, seed=122)
-    yield _mnist(prompt=PROMPTS[1], guidance="classifier-free", previews=3, seed=123)
-    yield _mnist(label=5, guidance="classifier", previews=3, seed=124)
-    yield _mnist(control=_control("sketch"), previews=3, seed=125)
+    """Previews are of one row: of several, some may be steps ahead, as the clock has it."""
+    yield _mnist(n=1, label=3, steps=10, previews=4, seed=120)
+    yield _mnist(n=1, label=8, zoom=2, previews=3, sampler="ddpm", seed=121)
+    yield _mnist(n=1, prompt=PROMPTS[0], previews=3, seed=122)
+    yield _mnist(n=1, prompt=PROMPTS[1], guidance="classifier-free", previews=3, seed=123)
+    yield _mnist(n=1, label=5, guidance="classifier", previews=3, seed=124)
+    yield _mnist(n=1, control=_control("sketch"), previews=3, seed=125)
+    yield _mnist(n=1, label=3, previews=2, noisy_previews=True, seed=129)
+    yield _points("spiral", n=1, label=2, steps=12, seed=127)
+    yield _points("gaussian", n=1, sampler="ddpm", previews=5, seed=128)
     yield _mnist(model="mnist-ddpm", previews=0, seed=126)
-    yield _mnist(label=3, previews=2, noisy_previews=True, seed=129)
-    yield _points("spiral", label=2, steps=12, seed=127)
-    yield _points("gaussian", sampler="ddpm", previews=5, seed=128)
+    yield _points("spiral", label=2, previews=0, seed=127)
 
 
 def _media_types() -> Iterator[Asked]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmarks.requests import Asked, every_request
+from benchmarks.requests import STREAM, Asked, every_request
 from benchmarks.same_bytes import Answer, differences, unasked
 from model.samplers import SAMPLERS
 from service.checkpoints.folder import catalog_of, served_folder
@@ -192,11 +192,13 @@ def test_every_shipped_model_sampler_and_field_is_asked_for_and_every_request_ha
     assert [one.name for one in asked] == [one.name for one in every_request()]
 
 
-def test_no_request_is_refused():
+def test_no_request_is_refused_and_no_answer_depends_on_the_clock():
     catalog = catalog_of(served_folder(CHECKPOINTS))
     for one in every_request():
         if one.path == "/sample" and one.body is not None:
             resolve(catalog, SampleRequest(**one.body))
+            previewed = one.accept == STREAM and one.body.get("previews") != 0
+            assert not previewed or one.body["n"] == 1, "the clock says which rows of several are ahead in a preview"
 
 
 def test_a_model_and_a_sampler_that_nothing_asks_for_are_named():
