@@ -21,7 +21,7 @@ test: $(VENV)/.everything ## Unit, integration and end-to-end tests
 	$(BIN)/python -m pytest -m "not slow" $(IN_PARALLEL)
 
 test-slow: $(VENV)/.everything ## What takes long: faults, fuzzing, a soak, containers, whole trainings
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout 7200
 
 train-env: $(VENV)/.everything ## Install what `python -m training` needs
 	@echo "now: $(BIN)/python -m training --help"

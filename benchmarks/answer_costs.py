@@ -82,7 +82,9 @@ def _store_writes(chunks: int) -> tuple[float, float]:
         job, _ = store.add(NewJob("", None, "", "{}", chunks, 1, None, None))
         claimed = store.claim("benchmark")
         assert claimed is not None
+        store.close()  # what was written so far goes from SQLite's log into the file
         empty = path.stat().st_size
+        store = sqlite_store(path)
         started = time.perf_counter()
         for first in range(chunks):
             file = StoredFile(f"part-{first:08d}.parquet", first, f"{first:08d}-1.parquet", 0, "0" * 64)

@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ POLL = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Done:
-    """seconds from the first claim to the end, and the most memory of the service meanwhile in MB."""
+    """seconds that the job took by the service's own count, and the most memory of the service meanwhile in MB."""
 
     id: str
     seconds: float
@@ -39,20 +40,17 @@ class Done:
 def run(rows: int, points: int) -> None:
     """All ratios are of one run: the bare network is timed just before and just after the job."""
     machine.console.print(f"[bold]jobs[/] · {machine.describe()}")
-    with tempfile.TemporaryDirectory() as folder, spirale("--jobs-dir", folder) as (url, process):
+    with spirale() as (url, process):
         bare = [machine.bare_curve(MODEL)]
         digits = _job(
             url, process, {"dataset": "mnist", "model": MODEL, "label": "balanced", "n": rows, "steps": STEPS}
         )
         bare.append(machine.bare_curve(MODEL))
         files = _files(url, digits.id)
-        few, many = (
-            _job(url, process, {"dataset": "spiral", "label": "balanced", "n": n, "steps": 10, "seed": 1})
-            for n in (FEW_POINTS, points)
-        )
+    few, many = map(_points, (FEW_POINTS, points))
     best = max(statistics.mean(curve[size] for curve in bare) for size in bare[0])
     rate = rows * STEPS / digits.seconds
-    store = _store_seconds([content for name, content in files.items() if not name.endswith(".labels.npy")])
+    store = _store_seconds(files)
     table = Table("", "found", "asked", title=f"{rows:,} digits of {MODEL} in {STEPS} evaluations each")
     table.add_row("bare network at its best batch, evaluations/s", f"{best:.0f}", "")
     table.add_row("the job, evaluations/s", f"{rate:.0f}", "")
@@ -67,18 +65,22 @@ def run(rows: int, points: int) -> None:
 
 def _job(url: str, process: subprocess.Popen[bytes], body: dict[str, object]) -> Done:
     """Raises SystemExit where it fails."""
-    most, started = 0.0, None
+    most = 0.0
     with httpx.Client(base_url=url, timeout=60) as http:
         job = http.post("/jobs", json=body | {"format": "npy"}).raise_for_status().json()
         while job["state"] in ("queued", "running"):
-            if started is None and job["state"] == "running":
-                started = time.perf_counter()
-            most = max(most, _resident(process.pid))
             time.sleep(POLL)
+            most = max(most, _resident(process.pid))
             job = http.get(f"/jobs/{job['id']}").raise_for_status().json()
-    if job["state"] != "done" or started is None:
-        raise SystemExit(f"the job is {job['state']}, or was done at once: {job['error']}")
-    return Done(job["id"], time.perf_counter() - started, most)
+    if job["state"] != "done":
+        raise SystemExit(f"the job is {job['state']}: {job['error']}")
+    return Done(job["id"], job["rows"] / job["rows_per_second"], most)
+
+
+def _points(n: int) -> Done:
+    """A job of so many points, of a service that has had no other: memory that one took is seldom given back."""
+    with spirale() as (url, process):
+        return _job(url, process, {"dataset": "spiral", "label": "balanced", "n": n, "steps": 10, "seed": 1})
 
 
 def _resident(process: int) -> float:
@@ -99,10 +101,13 @@ def _right(files: dict[str, bytes]) -> float:
     """The share of the first digits that the judge reads as their labels."""
     parts = [name for name in files if not name.endswith(".labels.npy")]
     digits = np.concatenate([np.load(io.BytesIO(files[name])) for name in parts])[:JUDGED]
-    labels = np.concatenate([np.load(io.BytesIO(files[name.replace(".npy", ".labels.npy")])) for name in parts])[
-        :JUDGED
-    ]
+    labels = np.concatenate([np.load(io.BytesIO(files[labels_of(name)])) for name in parts])[:JUDGED]
     return float(reads_as_asked(digits, labels).mean())
+
+
+def labels_of(name: str) -> str:
+    """The file of the labels beside a file of digits."""
+    return name.replace(".npy", ".labels.npy")
 
 
 def reads_as_asked(digits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -117,18 +122,22 @@ def _judge() -> Judge:
     return load_judge(machine.CHECKPOINTS / "mnist-judge")
 
 
-def _store_seconds(contents: list[bytes]) -> float:
-    """What writing and publishing such files takes, one after the other, in a store of their own."""
+def _store_seconds(files: Mapping[str, bytes]) -> float:
+    """What writing and publishing such chunks takes, one after the other, in a store of their own. A chunk is a file of
+    digits and the file of its labels."""
+    chunks = [name for name in files if not name.endswith(".labels.npy")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store, results = sqlite_store(folder / "jobs.sqlite"), FolderResults(folder / "jobs")
-        job, _ = store.add(NewJob("", None, "", "{}", len(contents), 1, None, None))
+        job, _ = store.add(NewJob("", None, "", "{}", len(chunks), 1, None, None))
         store.claim("benchmark")
         started = time.perf_counter()
-        for first, content in enumerate(contents):
-            stored = f"{first:08d}-1.npy"
-            results.put(job.id, stored, content)
-            store.publish(job.id, 1, first, 1, [StoredFile(stored, first, stored, len(content), "0" * 64)])
+        for first, digits in enumerate(chunks):
+            published = []
+            for file in (digits, labels_of(digits)):
+                results.put(job.id, file, files[file])
+                published.append(StoredFile(file, first, file, len(files[file]), "0" * 64))
+            store.publish(job.id, 1, first, 1, published)
         seconds = time.perf_counter() - started
         store.close()
         return seconds

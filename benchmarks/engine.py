@@ -5,7 +5,8 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import httpx
 from rich.table import Table
@@ -64,11 +65,18 @@ async def network_evaluations_per_second(
         before, started = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
         await asyncio.sleep(seconds)
         after, ended = _evaluations((await http.get("/metrics")).text, model), time.perf_counter()
-    if busy.done():
-        busy.result()
-    busy.cancel()
-    await asyncio.gather(busy, return_exceptions=True)
+    await end([busy])
     return (after - before) / (ended - started)
+
+
+async def end(busy: Sequence[asyncio.Task[Any]]) -> None:
+    """End clients that keep a server busy. Raises what ended one before: then it was less busy than it was to be."""
+    died = [task for task in busy if task.done()]
+    for task in busy:
+        task.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
+    for task in died:
+        task.result()
 
 
 def mixed_request(draw: random.Random) -> load.Body:
@@ -133,9 +141,7 @@ async def _short_ones(url: str, requests: int, background: list[load.Body]) -> l
         for _ in range(requests):
             await asyncio.sleep(random.random() * 0.2)
             seconds.append(await _post(http, steps=10))
-        for task in busy:
-            task.cancel()
-        await asyncio.gather(*busy, return_exceptions=True)
+        await end(busy)
     return seconds
 
 
@@ -149,7 +155,5 @@ async def _long_one(url: str, clients: int) -> float:
         busy = [asyncio.create_task(for_ever()) for _ in range(clients)]
         await asyncio.sleep(2 if busy else 0)
         seconds = await _post(http, steps=1000)
-        for task in busy:
-            task.cancel()
-        await asyncio.gather(*busy, return_exceptions=True)
+        await end(busy)
     return seconds

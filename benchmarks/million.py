@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.background_job import POLL, reads_as_asked
+from benchmarks.background_job import POLL, labels_of, reads_as_asked
 from benchmarks.server import spirale
 from service.engine.options import WantedBackend
 
@@ -52,11 +52,6 @@ class Arrived:
             self.shown += some
         self._files |= {*fresh, *map(labels_of, fresh)}
         return bool(fresh)
-
-
-def labels_of(name: str) -> str:
-    """The file of the labels beside a file of digits."""
-    return name.replace(".npy", ".labels.npy")
 
 
 def run(minutes: float, steps: int, judged: float, backend: WantedBackend) -> None:

@@ -1,5 +1,7 @@
 """The playground while a slider or a pen moves: how long until the picture follows, in a browser on one machine."""
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +17,7 @@ CHROMIUM = "/usr/bin/chromium"
 EVERY = 50  # milliseconds between two movements of the hand
 
 # Moves a slider to and fro, or a pen round and round. For each movement: milliseconds until there is a picture that was
-# asked for after it, and those of its answer.
+# asked for after it, and those of its answer; null where none came.
 MOVE = """async ({ moves, every, hand }) => {
   const [inputs, asked, answered, painted] = [[], [], [], []];
   const own = window.fetch;
@@ -59,9 +61,8 @@ MOVE = """async ({ moves, every, hand }) => {
     await new Promise((done) => setTimeout(done, every));
   }
   await new Promise((done) => setTimeout(done, 2000));
-  return inputs.map((at) => [at, asked.findIndex((begun) => begun >= at)])
-    .filter(([, number]) => number >= 0 && painted[number])
-    .map(([at, number]) => [painted[number] - at, answered[number] - asked[number]]);
+  return inputs.map((at) => [at, asked.findIndex((begun, number) => begun >= at && painted[number])])
+    .map(([at, number]) => (number < 0 ? null : [painted[number] - at, answered[number] - asked[number]]));
 }"""
 
 
@@ -86,7 +87,7 @@ CASES = (
 def run(moves: int) -> None:
     machine.console.print(f"[bold]page[/] · {machine.describe()}")
     title = f"{moves} movements, {EVERY} ms apart"
-    table = Table("", "p50, ms", "p95, ms", "asked", "of it the answer, p50", title=title)
+    table = Table("", "p50, ms", "p95, ms", "asked", "of it the answer, p50", "without a picture", title=title)
     with spirale() as (url, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
         for case in CASES:
@@ -96,7 +97,7 @@ def run(moves: int) -> None:
             page.evaluate(MOVE, hand | {"moves": moves // 10})  # warm: the browser compiles what it runs
             _open(page, f"{url}/?{case.query}", case.hand)
             found = page.evaluate(MOVE, hand | {"moves": moves})
-            table.add_row(case.title, *_row(found, case.asked))
+            table.add_row(case.title, *row_of(found, case.asked))
             page.close()
         browser.close()
     machine.console.print(table)
@@ -112,7 +113,10 @@ def _open(page: Page, address: str, hand: str) -> None:
     )
 
 
-def _row(found: Sequence[Sequence[float]], asked: int) -> list[str]:
-    whole, answer = np.array(found).T
-    p50, p95 = np.quantile(whole, [0.5, 0.95])
-    return [f"{p50:.0f}", f"[bold]{p95:.0f}[/]", f"≤ {asked}", f"{np.median(answer):.0f}"]
+def row_of(found: Sequence[Sequence[float] | None], asked: int) -> list[str]:
+    """A movement without a picture took for ever."""
+    shown = [times for times in found if times is not None]
+    whole = [math.inf if times is None else times[0] for times in found]
+    p50, p95 = np.quantile(whole, [0.5, 0.95], method="higher")  # nothing lies between a number and for ever
+    answer = statistics.median(times[1] for times in shown) if shown else math.inf
+    return [f"{p50:.0f}", f"[bold]{p95:.0f}[/]", f"≤ {asked}", f"{answer:.0f}", str(len(found) - len(shown))]

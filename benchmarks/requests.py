@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from model.checkpoints.distilled import STEPS
+from model.samplers import SAMPLERS
 
-SAMPLERS = ("ddpm", "renoise", "ddim", "dpmpp-2m")
 VARIANCES = ("fixed-small", "fixed-large", "learned")
 UNCONDITIONAL = ("mnist-ddpm", "spiral-ddpm", "gaussian-ddpm")  # these have learned a variance
 LABELLED = ("mnist-cfg", "spiral-cfg", "gaussian-cfg")
@@ -22,10 +22,10 @@ PROMPTS = ("a thin seven leaning right", "bold 3", "the digit eight, wide and up
 LARGEST_SEED = 2**63 - 1
 
 JSON, STREAM = "application/json", "text/event-stream"
-IMAGE_TYPES = (JSON, "image/png", "application/zip", "application/x-npy", STREAM)
-POINT_TYPES = (JSON, "image/png", "text/csv", "application/x-npy", STREAM)
+IMAGE_TYPES = (JSON, "image/png", "application/zip", "application/x-npy")
+POINT_TYPES = (JSON, "image/png", "text/csv", "application/x-npy")
 
-Field = str | int | float | bool | list[int] | list[str] | Mapping[str, str | float | bool]
+Field = str | int | float | bool | list[int] | list[float] | list[str] | Mapping[str, str | float | bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,10 @@ def every_request() -> list[Asked]:
         *(Asked("CLIP", "/sample", body) for body in _clip()),
         *(Asked("prompts", "/sample", body) for body in _prompts()),
         *(Asked("control", "/sample", body) for body in _controls()),
+        *(Asked("edits of pictures", "/sample", body) for body in _edits()),
+        *(Asked("inpainting", "/sample", body) for body in _inpainting()),
+        *(Asked("given dimensions", "/sample", body) for body in _given()),
+        *(Asked("variations and walks", "/sample", body) for body in _variations()),
         *(Asked("labels, n and seeds", "/sample", body) for body in _rows()),
         *(Asked("streams", "/sample", body, STREAM) for body in _streams()),
         *_media_types(),
@@ -132,6 +136,8 @@ def _defaults() -> Iterator[dict[str, Field]]:
     yield {"dataset": "mnist", "guidance": "auto", "seed": 56}
     for kind in ("canny", "sketch"):
         yield {"dataset": "mnist", "control": _control(kind), "seed": 55}
+    for quality in ("low", "medium", "high"):
+        yield {"dataset": "mnist", "label": 1, "quality": quality, "seed": 49}
 
 
 def _classifier_free() -> Iterator[dict[str, Field]]:
@@ -141,6 +147,7 @@ def _classifier_free() -> Iterator[dict[str, Field]]:
     yield _mnist(label=7, guidance="none", seed=63)
     yield _points("gaussian", label=1, guidance="none", seed=63)
     yield _points("gaussian", label=0, guidance_scale=3.0, sampler="ddpm", seed=64)
+    yield _mnist(label=7, guidance_scale=2.0, guidance_interval=[0.3, 5.0], seed=65)
 
 
 def _classifier() -> Iterator[dict[str, Field]]:
@@ -172,6 +179,11 @@ def _control(kind: str, **fields: float | bool) -> dict[str, str | float | bool]
     return {"kind": kind, "image": drawing(random.Random(kind)), **fields}
 
 
+def _picture(name: str) -> str:
+    """As large as the digits, and light on dark as they are."""
+    return drawing(random.Random(name), 28, paper=0, ink=255)
+
+
 def _controls() -> Iterator[dict[str, Field]]:
     for kind in ("canny", "sketch"):
         yield _mnist(control=_control(kind), seed=100)
@@ -179,8 +191,45 @@ def _controls() -> Iterator[dict[str, Field]]:
         yield _mnist(control=_control(kind, scale=0.5), label=8, seed=102)
         yield _mnist(control=_control(kind), label=[2, 5], guidance_scale=1.0, sampler="ddim", seed=103)
         yield _mnist(control=_control(kind), label=4, guidance="classifier", guidance_scale=2.0, seed=104)
-        ready = {"kind": kind, "image": drawing(random.Random(kind), 28, paper=0, ink=255), "preprocess": False}
+        ready = {"kind": kind, "image": _picture(kind), "preprocess": False}
         yield _mnist(control=ready, label=6, seed=105)
+        yield _mnist(model="mnist-cfg", control=_control(kind), label=1, seed=106)
+        for steps in STEPS:
+            yield _mnist(model="mnist-fast", control=_control(kind), label=1, steps=steps, seed=107)
+        yield _mnist(model="mnist-fast", control=_control(kind), steps=2, seed=108)
+
+
+def _edits() -> Iterator[dict[str, Field]]:
+    for number, strength in enumerate((0.0, 0.4, 1.0)):
+        yield _mnist(init={"image": _picture("a"), "strength": strength}, label=3, seed=160 + number)
+    yield _mnist(init={"image": drawing(random.Random("b"))}, seed=163)  # of another size
+    inverted: dict[str, str | float | bool] = {"image": _picture("c"), "method": "inversion"}
+    yield _mnist(init=inverted, label=8, seed=164)
+    yield _mnist(init=inverted, guidance="none", sampler="ddim", seed=165)
+    yield _mnist(init=inverted | {"strength": 0.6, "label": 3}, label=8, seed=166)
+
+
+def _inpainting() -> Iterator[dict[str, Field]]:
+    redrawn: dict[str, Field] = {"init": {"image": _picture("d")}, "mask": {"image": _picture("mask")}}
+    for number, model in enumerate(("mnist-cfg", "mnist-ddpm")):  # by a ControlNet, and by RePaint
+        yield _mnist(model=model, seed=170 + number, **redrawn)
+        yield _mnist(model=model, resample=3, sampler="ddpm", seed=172 + number, **redrawn)
+    yield _mnist(label=6, seed=174, **redrawn)
+    yield _mnist(label=6, seed=175, **redrawn | {"init": {"image": _picture("d"), "strength": 0.5}})
+
+
+def _given() -> Iterator[dict[str, Field]]:
+    for number, dataset in enumerate(("spiral", "gaussian")):
+        yield _points(dataset, given={"x": 0.5}, seed=180 + number)
+        yield _points(dataset, given={"y": -0.25}, label=1, resample=4, seed=182 + number)
+
+
+def _variations() -> Iterator[dict[str, Field]]:
+    yield _mnist(variations_of={"seed": 7, "amount": 0.3}, label=2, seed=190)
+    yield _points("spiral", variations_of={"seed": 7, "amount": 0.6}, label=2, sampler="ddpm", seed=191)
+    yield _mnist(n=5, seed_to=8, label=2, seed=192)
+    yield _mnist(n=2, seed_to=8, mix=[0.25, 0.75], sampler="ddpm", seed=193)
+    yield _points("gaussian", n=1, seed_to=8, mix=0.5, seed=194)
 
 
 def _rows() -> Iterator[dict[str, Field]]:
@@ -194,15 +243,18 @@ def _rows() -> Iterator[dict[str, Field]]:
 
 
 def _streams() -> Iterator[dict[str, Field]]:
-    yield _mnist(label=3, steps=10, previews=4, seed=120)
-    yield _mnist(label=[3, 8, 1], n=3, zoom=2, previews=3, sampler="ddpm", seed=121)
-    yield _mnist(prompt=PROMPTS[0], previews=3, seed=122)
-    yield _mnist(prompt=PROMPTS[1], guidance="classifier-free", previews=3, seed=123)
-    yield _mnist(label=5, guidance="classifier", previews=3, seed=124)
-    yield _mnist(control=_control("sketch"), previews=3, seed=125)
+    """Previews are of one row: of several, some may be steps ahead, as the clock has it."""
+    yield _mnist(n=1, label=3, steps=10, previews=4, seed=120)
+    yield _mnist(n=1, label=8, zoom=2, previews=3, sampler="ddpm", seed=121)
+    yield _mnist(n=1, prompt=PROMPTS[0], previews=3, seed=122)
+    yield _mnist(n=1, prompt=PROMPTS[1], guidance="classifier-free", previews=3, seed=123)
+    yield _mnist(n=1, label=5, guidance="classifier", previews=3, seed=124)
+    yield _mnist(n=1, control=_control("sketch"), previews=3, seed=125)
+    yield _mnist(n=1, label=3, previews=2, noisy_previews=True, seed=129)
+    yield _points("spiral", n=1, label=2, steps=12, seed=127)
+    yield _points("gaussian", n=1, sampler="ddpm", previews=5, seed=128)
     yield _mnist(model="mnist-ddpm", previews=0, seed=126)
-    yield _points("spiral", label=2, steps=12, seed=127)
-    yield _points("gaussian", sampler="ddpm", previews=5, seed=128)
+    yield _points("spiral", label=2, previews=0, seed=127)
 
 
 def _media_types() -> Iterator[Asked]:

@@ -59,13 +59,19 @@ def serving(
 
 @contextlib.contextmanager
 def spirale(*flags: str, folder: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The service; of the checkout in `folder`, with that one's code and checkpoints, where it is given."""
-    port, environment = free_port(), None
+    """The service; of the checkout in `folder`, with that one's code and checkpoints, where it is given.
+
+    Its jobs are kept in a folder of their own, unless the flags name one.
+    """
+    port = free_port()
+    code: Mapping[str, str] = {}
     if folder is not None:
-        flags, environment = (*flags, "--checkpoints", str(folder / "checkpoints")), own_code(folder)
+        flags, code = (*flags, "--checkpoints", str(folder / "checkpoints")), own_code(folder)
     command = ("-m", "service", "--port", str(port), "--notice-seconds", "0", *flags)
-    with serving(*command, port=port, environment=environment, folder=folder) as served:
-        yield served
+    with tempfile.TemporaryDirectory() as jobs:
+        environment = {**code, "SPIRALE_JOBS_DIR": jobs}  # an older checkout that knows no jobs would refuse a flag
+        with serving(*command, port=port, environment=environment, folder=folder) as served:
+            yield served
 
 
 def own_code(folder: Path) -> Mapping[str, str]:

@@ -4,6 +4,8 @@ import pytest
 import structlog
 import torch
 
+from service.settings import Settings
+
 # The networks of the tests are so small that a second thread only makes them wait for it.
 torch.set_num_threads(1)
 # Plain traces, as the service has them: structlog's own pretty ones take seconds each.
@@ -19,6 +21,16 @@ structlog.configure(
 def _same_numbers_in_any_order():
     """What a test draws from torch's own generator depends neither on the tests before it nor on the day."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory):
+    """No setting of the developer's reaches a test, and no test reaches the jobs of the developer's service."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(f"SPIRALE_{name.upper()}", raising=False)
+        patch.setenv("SPIRALE_JOBS_DIR", str(tmp_path_factory.mktemp("jobs")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,15 @@ from benchmarks import load, machine
 from benchmarks.peers.notebook import Notebook
 from benchmarks.peers.shared_sampler import SAMPLER
 from benchmarks.server import free_port, serving, spirale
+from service.engine.options import WantedBackend
 
 MIX = {10: 0.70, 50: 0.25, 1000: 0.05}  # steps → share of the requests, one image each, unguided
 BOUND = 2.0  # seconds: p95 of the 10-step class
 DRAIN = 30.0  # seconds after the last arrival within which a server that keeps up has answered
 LADDER = tuple(round(2 ** (step / 2), 3) for step in range(-8, 13))  # requests a second: 1/16 … 64
 GRID_RATE = 0.707  # of the ladder: where settings differ, and none is hopeless
+MODEL = "mnist-cfg"
+BACKEND: WantedBackend = "torch"  # of Spirale as of its peers: servers are compared, not what computes
 PROBE_REQUESTS, PROBE_MINUTES = 40, 1 / 3  # of a quick look, the longer of both
 
 Setting = Mapping[str, str]
@@ -80,6 +83,7 @@ def run(minutes: float, grid_minutes: float, kept: Path | None) -> None:
     out = machine.console.print
     out(f"[bold]peers[/] · {machine.describe()}")
     mix = ", ".join(f"{share:.0%} of {steps} steps" for steps, share in MIX.items())
+    out(f"{MODEL}, {', '.join(machine.served(MODEL, BACKEND))}")
     out(f"{mix}; {SAMPLER}, one image, unguided; Poisson arrivals, {minutes:g} minutes a load point")
     notebook = Notebook(kept)
     chosen = {system.name: (system, _best_setting(system, grid_minutes, notebook)) for system in _systems()}
@@ -151,7 +155,18 @@ def _point(
         with system.start(setting) as (url, _):
             return asyncio.run(load.poisson(url, rate, minutes * 60, DRAIN + 5, draw, "/sample", hopeless))
 
-    answers = notebook.look_up(measure, system=system.name, **setting, rate=rate, minutes=minutes, break_off=break_off)
+    answers = notebook.look_up(
+        measure,
+        system=system.name,
+        **setting,
+        rate=rate,
+        minutes=minutes,
+        break_off=break_off,
+        mix={str(steps): share for steps, share in MIX.items()},
+        bound=BOUND,
+        weights=machine.checkpoint(MODEL).fingerprint,
+        computed_by=machine.served(MODEL, BACKEND),
+    )
     point = Point(rate, answers, minutes * 60)
     machine.console.print(
         f"  {system.name:9} {rate:6.3f}/s {minutes:4.2g} min  "
@@ -204,7 +219,7 @@ def _systems() -> list[System]:
 
 
 def _environment(setting: Setting) -> dict[str, str]:
-    device, _, precision = machine.served("mnist-cfg", "torch")
+    device, _, precision = machine.served(MODEL, BACKEND)
     threads = setting["PEER_THREADS"]
     return {**setting, "PEER_DEVICE": device, "PEER_PRECISION": precision, "OMP_NUM_THREADS": threads}
 
@@ -230,7 +245,8 @@ def _bentoml(setting: Setting) -> Iterator[Served]:
 
 @contextmanager
 def _spirale(setting: Setting) -> Iterator[Served]:
-    with spirale("--max-queued-seconds", "3600", "--deadline-seconds", "3600", "--log-format", "json") as served:
+    limits = ("--max-queued-seconds", "3600", "--deadline-seconds", "3600")
+    with spirale("--backend", BACKEND, *limits, "--log-format", "json") as served:
         yield served
 
 
@@ -245,7 +261,7 @@ def _wrapped(label: int, steps: int, seed: int) -> load.Body:
 def _ours(label: int, steps: int, seed: int) -> load.Body:
     return {
         "dataset": "mnist",
-        "model": "mnist-cfg",
+        "model": MODEL,
         "guidance": "none",
         "sampler": SAMPLER,
         **_plain(label, steps, seed),

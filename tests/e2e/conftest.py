@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,28 +88,23 @@ class Process:
 
 @contextlib.contextmanager
 def services() -> Iterator[Callable[..., Process]]:
-    """What starts the service with these flags; what was started is ended."""
-    started = []
+    """What starts the service with these flags; what was started is ended. Each has a folder of jobs of its own."""
 
     def start(*flags: str, script: Path | None = None) -> Process:
         program = ["-m", "service"] if script is None else [str(script)]
         popen = subprocess.Popen(
             [sys.executable, *program, "--port", "0", "--device", "cpu", "--threads", "1", *flags],
             cwd=PROJECT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("SPIRALE_")}
-            | {"PYTHONPATH": str(PROJECT)},
+            env=os.environ | {"PYTHONPATH": str(PROJECT), "SPIRALE_JOBS_DIR": tempfile.mkdtemp(dir=folder)},
             stderr=subprocess.PIPE,
             text=True,
         )
         process = Process(popen)
-        started.append(process)
+        started.callback(process.end)
         return process
 
-    try:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         yield start
-    finally:
-        for process in started:
-            process.end()
 
 
 @pytest.fixture

@@ -113,23 +113,23 @@ def main(checkpoints: str, requests: int, kills: int) -> None:
 
         def until_answered(number: int) -> None:
             deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline:
-                status, content = ask(http, number)
-                with lock:
-                    tries[status] += 1
-                    if status == "200" and content != expected[number]:
-                        wrong.append(number)
-                if status == "200":
-                    break
-                time.sleep(0.5)
-            else:
+            try:
+                while time.monotonic() < deadline:
+                    status, content = ask(http, number)
+                    with lock:
+                        tries[status] += 1
+                        if status == "200" and content != expected[number]:
+                            wrong.append(number)
+                    if status == "200":
+                        return
+                    time.sleep(0.5)
                 with lock:
                     given_up.append(number)
-            done.release()
+            finally:
+                done.release()
 
         with ThreadPoolExecutor(CLIENTS) as clients:
-            for number in range(requests):
-                clients.submit(until_answered, number)
+            asked = [clients.submit(until_answered, number) for number in range(requests)]
             for kill in range(kills):
                 for _ in range(requests // (kills + 1)):
                     done.acquire()
@@ -138,6 +138,8 @@ def main(checkpoints: str, requests: int, kills: int) -> None:
                 else:
                     cluster.remove_node(other, allow_graceful=False)
                     other = cluster.add_node(**NODE)
+    for each in asked:
+        each.result()  # raises what one raised
     print(json.dumps({"tries": tries, "wrong": wrong, "given_up": given_up, "kills": kills}), flush=True)
     ray.shutdown()
     cluster.shutdown()

@@ -44,11 +44,13 @@ def proxied(service: Process, tmp_path_factory) -> Iterator[httpx.Client]:
     )
     assert service.url in config.read_text()
     with subprocess.Popen([str(NGINX), "-e", str(folder / "error.log"), "-c", str(config)]) as nginx:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/spirale", timeout=60) as client:
-            wait_for(lambda: answers(client) or nginx.poll() is not None)
-            assert nginx.poll() is None, Path(folder / "error.log").read_text()
-            yield client
-        nginx.terminate()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}/spirale", timeout=60) as client:
+                wait_for(lambda: answers(client) or nginx.poll() is not None)
+                assert nginx.poll() is None, Path(folder / "error.log").read_text()
+                yield client
+        finally:
+            nginx.terminate()  # it ends its workers, too
 
 
 def answers(client: httpx.Client) -> bool:

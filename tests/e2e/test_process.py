@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.server import spirale
 from service.__main__ import main
 from tests.e2e.browser import SECONDS
 from tests.e2e.conftest import PROJECT, Process
@@ -27,6 +28,22 @@ from tests.waiting import wait_for
 def tiny(tmp_path):
     save_tiny(tmp_path, IMAGES)
     return ("--checkpoints", str(tmp_path))
+
+
+def test_services_of_tests_and_of_benchmarks_keep_their_jobs_away_from_the_project(start_service, tiny):
+    def folders(service: Process) -> set[Path]:
+        """Of the stores of jobs that it has open, once it has made one."""
+        job = service.post("/jobs", json={"dataset": "mnist", "n": 2, "steps": 2}).json()["id"]
+        wait_for(lambda: service.get(f"/jobs/{job}").json()["state"] == "done")
+        files = [Path(os.readlink(file)) for file in Path(f"/proc/{service.popen.pid}/fd").iterdir()]
+        return {file.parent for file in files if file.name == "jobs.sqlite"}
+
+    tested = start_service(*tiny)
+    tested.wait_until_ready()
+    with spirale(*tiny) as (url, popen):
+        found = [folders(tested), folders(Process(popen, url))]
+    assert all(len(each) == 1 for each in found) and found[0] != found[1]
+    assert not any(folder.is_relative_to(PROJECT) for folder in found[0] | found[1])
 
 
 def test_a_client_that_goes_away_frees_its_rows(start_service, tiny):
@@ -55,16 +72,31 @@ def test_a_client_that_goes_away_frees_its_rows(start_service, tiny):
 def test_process_1_ends_by_a_signal_while_it_imports(number, status):
     """As in a container: the kernel throws a signal away for which process 1 has no handler."""
     with subprocess.Popen(
-        ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "service"], cwd=PROJECT
+        [
+            "unshare",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            sys.executable,
+            "-m",
+            "service",
+        ],
+        cwd=PROJECT,
     ) as unshare:
-        child = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
-        wait_for(lambda: child.read_text() or unshare.poll() is not None, every=0.01)
-        if unshare.poll() is not None:
-            pytest.skip("namespaces are not allowed here")
-        process = int(child.read_text())
-        wait_for(lambda: b"torch" in Path(f"/proc/{process}/maps").read_bytes(), every=0.01)  # it is at its imports
-        os.kill(process, number)
-        assert unshare.wait(SECONDS) == status
+        try:
+            child = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+            wait_for(lambda: child.read_text() or unshare.poll() is not None, every=0.01)
+            if unshare.poll() is not None:
+                pytest.skip("namespaces are not allowed here")
+            process = int(child.read_text())
+            # It is at its imports.
+            wait_for(lambda: b"torch" in Path(f"/proc/{process}/maps").read_bytes(), every=0.01)
+            os.kill(process, number)
+            assert unshare.wait(SECONDS) == status
+        finally:
+            unshare.kill()  # Popen would wait for one that goes on, for ever
 
 
 def test_sighup_serves_what_has_been_added(start_service, tiny, tmp_path):

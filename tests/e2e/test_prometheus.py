@@ -18,20 +18,25 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
 OPS = PROJECT / "ops"
+KEY = {"Authorization": "Bearer sesame"}
 # What has nothing to tell while all is well, or before half an hour has passed.
 QUIET = ("ALERT", "spirale_rejected_total", "spirale_cancelled_total", "[30m]", "[1h]", "[6h]")
 
 
 @pytest.fixture
 def prometheus(start_service, tmp_path: Path):
-    """Its address, and that of a service that it scrapes every second by the shipped configuration."""
+    """Its address, and a service with keys and jobs that it scrapes every second by the shipped configuration."""
     for data in (IMAGES, POINTS):
         save_tiny(tmp_path / "checkpoints", data)
-    service = start_service("--checkpoints", str(tmp_path / "checkpoints"))
+    service = start_service("--checkpoints", str(tmp_path / "checkpoints"), "--api-key", "sesame")
     service.wait_until_ready()
     config = yaml.safe_load((OPS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [service.url.removeprefix("http://")]}]
+    (tmp_path / "api-key").write_text("sesame")
+    config["scrape_configs"][0] |= {
+        "static_configs": [{"targets": [service.url.removeprefix("http://")]}],
+        "authorization": {"credentials_file": str(tmp_path / "api-key")},
+    }
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     shutil.copy(OPS / "rules.yml", tmp_path)
     [port] = free_ports(1)
@@ -40,8 +45,8 @@ def prometheus(start_service, tmp_path: Path):
          f"--web.listen-address=127.0.0.1:{port}"],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    yield f"http://127.0.0.1:{port}", service.url
-    popen.terminate()
+    yield f"http://127.0.0.1:{port}", service
+    popen.kill()
     popen.wait()
 
 
@@ -58,12 +63,14 @@ def test_every_query_is_answered(prometheus):
     for group in yaml.safe_load((OPS / "rules.yml").read_text())["groups"]:
         queries += [rule["expr"] if "record" in rule else f"{rule['expr']} # ALERT" for rule in group["rules"]]
     loud = [query for query in queries if not any(word in query for word in QUIET)]
+    asked = {"dataset": "spiral", "n": 10, "steps": 2}
+    assert service.post("/jobs", json=asked, headers=KEY).status_code == 202
     deadline = time.monotonic() + 60
     silent = loud
     while silent:
         assert time.monotonic() < deadline, f"nothing found by {silent}"
         for dataset in ("mnist", "spiral"):
-            httpx.post(f"{service}/sample", json={"dataset": dataset}, timeout=30)
+            assert service.post("/sample", json={"dataset": dataset}, headers=KEY).status_code == 200
         time.sleep(1)
         try:
             silent = [query for query in loud if not ask(query)]

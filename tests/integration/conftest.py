@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -34,17 +35,13 @@ def client(checkpoints) -> Iterator[TestClient]:
 @pytest.fixture
 def make_client(checkpoints) -> Iterator[Callable[..., TestClient]]:
     """A client of an app of its own, with these settings."""
-    clients = []
 
     def make(ready: bool = True, **settings) -> TestClient:
         app = create_app(Settings(**{"checkpoints": checkpoints, "device": "cpu", **settings}))
-        client = TestClient(app, raise_server_exceptions=False)
-        client.__enter__()
-        clients.append(client)
+        client = clients.enter_context(TestClient(app, raise_server_exceptions=False))
         if ready:
             wait_until_ready(client)
         return client
 
-    yield make
-    for client in clients:
-        client.__exit__(None, None, None)
+    with ExitStack() as clients:  # all are closed, even if one cannot be
+        yield make

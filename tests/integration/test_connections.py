@@ -66,8 +66,6 @@ class Served:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Served]]:
-    running = []
-
     def start(app=hello, max_connections: int = 100, keep_alive: int = 60, patience: float = PATIENCE) -> Served:
         clients = Clients(patience, max_connections)
         config = uvicorn.Config(
@@ -78,16 +76,15 @@ def serve() -> Iterator[Callable[..., Served]]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
+        running.callback(thread.join, LONG)
+        running.callback(setattr, server, "should_exit", True)
         served = Served(server, listener.getsockname()[1], clients)
-        running.append((server, thread, served))
+        running.callback(served.end)
         wait_for(lambda: server.started, LONG, every=0.01)
         return served
 
-    yield start
-    for server, thread, served in running:
-        served.end()
-        server.should_exit = True
-        thread.join(LONG)
+    with contextlib.ExitStack() as running:
+        yield start
 
 
 def read_hello(client: socket.socket) -> None:

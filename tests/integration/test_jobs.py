@@ -54,6 +54,12 @@ def jobs(checkpoints, tmp_path_factory):
         yield client
 
 
+def test_a_job_of_a_test_leaves_no_data_beside_the_project(make_client, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    finished(make_client(), dataset="spiral", n=4, steps=2)
+    assert not any(tmp_path.iterdir())
+
+
 def finished(client, **body) -> dict:
     """A job that was asked for, when it is over."""
     answer = client.post("/jobs", json=body)

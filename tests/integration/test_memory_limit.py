@@ -9,6 +9,7 @@ from PIL import Image
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig
 from service.checkpoints import model_memory
+from tests.cores import TWO, needs_two_cores
 from tests.tiny import IMAGES, POINTS, tiny_checkpoint, tiny_classifier, tiny_control
 from tests.waiting import wait_for
 
@@ -65,10 +66,11 @@ def test_all_are_served_with_the_bytes_that_they_have_without_a_limit(client, fo
     assert float(values["spirale_model_loads_total"]) >= 7 and float(values["spirale_model_evictions_total"]) >= 6
 
 
+@needs_two_cores
 def test_several_devices_hold_a_model_each_and_let_go_of_it_together(folder, make_client, monkeypatch):
     monkeypatch.setattr(model_memory, "allocated_bytes", lambda: 0)
     limit = round(2.5 * tiny_checkpoint(POINTS).weight_bytes)
-    client = make_client(checkpoints=folder, memory_limit=limit, api_key="k", device="cpu:0,cpu:1")
+    client = make_client(checkpoints=folder, memory_limit=limit, api_key="k", device=TWO)
     unlimited = make_client(checkpoints=folder, api_key="k")
     workers = client.app.state.spirale.engine._workers
     assert len(workers) == 2

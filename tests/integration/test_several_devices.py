@@ -1,16 +1,12 @@
 """A service on several devices: it answers while one of them lives."""
 
-import os
 from functools import partial
 
-import pytest
-
 from service.engine.worker import Worker
+from tests.cores import TWO, needs_two_cores
 from tests.waiting import wait_for
 
-CORES = sorted(os.sched_getaffinity(0))
-pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="two workers want two cores")
-TWO = ",".join(f"cpu:{core}" for core in CORES[:2])
+pytestmark = needs_two_cores
 POINTS = {"dataset": "spiral", "n": 40, "steps": 6, "seed": 7}
 
 

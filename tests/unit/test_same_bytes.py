@@ -12,8 +12,12 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmarks.requests import Asked, every_request
+from benchmarks.requests import STREAM, Asked, every_request
 from benchmarks.same_bytes import Answer, differences, unasked
+from model.samplers import SAMPLERS
+from service.checkpoints.folder import catalog_of, served_folder
+from service.requests.resolve import resolve
+from service.requests.schemas import SampleRequest
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -168,14 +172,33 @@ def test_two_refusals_prove_nothing():
     assert places(refused, refused) == ["status 422, there 422"]
 
 
-def test_every_shipped_denoiser_is_pinned_and_every_request_has_its_own_name():
+def test_every_shipped_model_sampler_and_field_is_asked_for_and_every_request_has_its_own_name():
     asked = every_request()
     configs = [json.loads(path.read_text()) for path in CHECKPOINTS.glob("*/config.json")]
     denoisers = {config["name"] for config in configs if config["role"] == "denoiser"}
     assert denoisers
     assert denoisers <= {one.body.get("model") for one in asked if one.body is not None}
+    controls = {
+        (config["base"]["name"], "mask" if config["hint"] == "inpainting" else config["hint"])
+        for config in configs
+        if config["role"] == "control"
+    }
+    bodies = [one.body for one in asked if one.body is not None]
+    hints = {(body.get("model"), body["control"]["kind"]) for body in bodies if "control" in body}
+    assert controls and controls <= hints | {(body.get("model"), "mask") for body in bodies if "mask" in body}
+    assert {body.get("sampler") for body in bodies} >= SAMPLERS.keys()
+    assert {field for body in bodies for field in body} >= SampleRequest.model_fields.keys()
     assert len({one.group + one.name for one in asked}) == len(asked) >= 80
     assert [one.name for one in asked] == [one.name for one in every_request()]
+
+
+def test_no_request_is_refused_and_no_answer_depends_on_the_clock():
+    catalog = catalog_of(served_folder(CHECKPOINTS))
+    for one in every_request():
+        if one.path == "/sample" and one.body is not None:
+            resolve(catalog, SampleRequest(**one.body))
+            previewed = one.accept == STREAM and one.body.get("previews") != 0
+            assert not previewed or one.body["n"] == 1, "the clock says which rows of several are ahead in a preview"
 
 
 def test_a_model_and_a_sampler_that_nothing_asks_for_are_named():

@@ -31,20 +31,17 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def make_engine():
-    engines = []
-
     def make(served=SERVED, **options) -> Engine:
         options = {"device": "cpu", "precision": "float32", **options}
         engine = Engine(served, EngineOptions(**options), Metrics())
         engine.start()
-        engines.append(engine)
+        engines.callback(engine.stop, 10)
         wait_for(lambda: engine.snapshot().ready or engine.snapshot().failure, every=0.01)
         assert engine.snapshot().ready
         return engine
 
-    yield make
-    for engine in engines:
-        engine.stop(10)
+    with contextlib.ExitStack() as engines:
+        yield make
 
 
 def returned(generator):

@@ -16,12 +16,11 @@ from service.engine.served_model import Served
 from service.engine.speed_curve import SpeedCurve
 from service.engine.worker import Worker
 from service.metrics import Metrics
+from tests.cores import CORES, TWO, needs_two_cores
 from tests.jobs import CHECKPOINTS, make_job
 from tests.waiting import wait_for
 
-CORES = sorted(os.sched_getaffinity(0))
-pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="two workers want two cores")
-TWO = ",".join(f"cpu:{core}" for core in CORES[:2])
+pytestmark = needs_two_cores
 MODELS = {name: Served(CHECKPOINTS[name]) for name in ("images", "points")}
 
 
