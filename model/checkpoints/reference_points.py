@@ -42,7 +42,7 @@ def load_reference(folder: Path, data: DataConfig) -> Reference | None:
         points is not None
         and labels is not None
         and tensors.keys() == {"points", "labels"}
-        and points.dtype in (torch.float32, torch.float64)  # as the data need
+        and points.dtype == (torch.float64 if data.needs_float64 else torch.float32)
         and labels.dtype == torch.int64
         and data.kind == "points"
         and labels.dim() == 1

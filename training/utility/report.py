@@ -65,7 +65,7 @@ class UtilityReport:
         elif difference.below_zero:
             answer = f"Adding generated data did not help: {best or 'it'} changed {change}."
         else:
-            answer = f"That generated data help is not shown: {best or 'adding them'} changed {change}."
+            answer = f"It is not shown that generated data help: {best or 'adding them'} changed {change}."
         rival = self._difference(generator.key, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
         if rival is None:
             return answer

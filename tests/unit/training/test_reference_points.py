@@ -9,12 +9,14 @@ from safetensors.torch import save_file
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
-from model.checkpoints.reference_points import MAX_REFERENCE, REFERENCE, Reference, save_reference
+from model.checkpoints.reference_points import MAX_REFERENCE, REFERENCE, Reference, load_reference, save_reference
 from model.checkpoints.weights import CheckpointError
+from model.conditions import NO_LABEL
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint
 from training.data import trained_on
 from training.data.data_section import section_of
 from training.data.synthetic_points import Spiral
+from training.data.training_set import Examples, FiniteSet
 from training.recipe import RecipeError, load_recipe
 from training.reference_points import keep_reference, reference_of
 from training.tasks.denoiser import DenoisingTask
@@ -117,3 +119,12 @@ def test_the_shipped_ones_are_what_would_be_kept_today(name):
     kept = load_checkpoint(folder).reference
     torch.testing.assert_close(kept.points, again.points)
     assert torch.equal(kept.labels, again.labels)
+
+
+def test_points_far_from_zero_keep_their_digits(tmp_path):
+    data = POINTS.model_copy(update={"dataset": "times", "mean": (1.7e12, 0.0), "std": (1e6, 1.0), "labels": ()})
+    rows = torch.tensor([[1701110396605.0, 0.5], [1701110396606.0, -0.5]], dtype=torch.float64)
+    folder = save_tiny(tmp_path, data)
+    real = Examples(rows, torch.full((2,), NO_LABEL))
+    save_reference(folder, reference_of(FiniteSet(data, real, real)))
+    assert load_reference(folder, data).points.tolist() == rows.tolist()
