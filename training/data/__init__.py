@@ -64,8 +64,8 @@ def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
 
 def data_are_here(config: CheckpointConfig[nn.Module]) -> bool:
     """Is there something where the recipe has its data? Data without a place of their own are made, or downloaded."""
-    section = _own_section(config)
-    if section is None:
+    section = section_of(config.recipe["data"]) if "data" in config.recipe else None
+    if section is None or isinstance(section, BuiltInSection):
         return True
     return all(Path(path).exists() for path in _places(section).values())
 
@@ -73,21 +73,6 @@ def data_are_here(config: CheckpointConfig[nn.Module]) -> bool:
 def _places(section: ImageSection | TableSection) -> dict[str, str]:
     """The field of each file or folder → where that is."""
     return section.model_dump(include=PLACES, exclude_none=True)
-
-
-def own_data_identity(config: CheckpointConfig[nn.Module]) -> str:
-    """`FiniteSet.identity` of own data that a checkpoint was trained on; "" of built-in ones.
-
-    Raises DataError if they are no longer in their place.
-    """
-    section = _own_section(config)
-    real = None if section is None else training_set(section).real
-    return "" if real is None else real.identity
-
-
-def _own_section(config: CheckpointConfig[nn.Module]) -> ImageSection | TableSection | None:
-    section = section_of(config.recipe["data"]) if "data" in config.recipe else None
-    return None if isinstance(section, BuiltInSection) else section
 
 
 def mirrored(config: CheckpointConfig[nn.Module]) -> bool:

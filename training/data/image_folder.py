@@ -54,9 +54,9 @@ class Folder:
 def read_folder(root: Path, *, labels: bool = True, group: str | None = None, needs_groups: bool = True) -> Folder:
     """Read a folder with images at the top, or with one folder for each class.
 
-    labels  False: the folders inside are no classes
-    group   a regular expression for the group in a file's path below the root: what its first parenthesis matches, or
-            all that it matches. None: metadata tell the groups, if any
+    labels        False: the folders inside are no classes
+    group         a regular expression for the group in a file's path below the root: what its first parenthesis
+                  matches, or all that it matches. None: metadata tell the groups, if any
     needs_groups  whether one image at least must have a group, where `group` is given
 
     Folders may be nested, and hidden ones are ignored. Raises DataError if there are no images, or the classes or
@@ -93,7 +93,7 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None, ne
         notes.append(f"{count_of(len(files) - len(found), 'more image')} are the further pages of TIFF stacks")
     if groups:
         alone = len(found) - len(groups)
-        beside = f"; {count_of(alone, 'image')} of no group {'is one by itself' if alone == 1 else 'are each one'}"
+        beside = f"; {count_of(alone, 'image')} of no group {'is one by itself' if alone == 1 else 'are groups by themselves'}"
         notes.append(
             f"{count_of(len(set(groups.values())), 'group')}: each is trained on whole, or held out whole"
             + (beside if alone else "")

@@ -8,7 +8,7 @@ from rich.console import Console
 from model.checkpoints.base import Precision
 from model.checkpoints.config import load_config
 from model.checkpoints.judge import JudgeConfig, find_judge
-from training.data import own_data_identity, section_trained_on, trained_on
+from training.data import DATA_IDENTITY, section_trained_on, trained_on
 from training.data.data_section import DataSection
 from training.evaluate.hint_evaluation import evaluate_control, held_out_hints
 from training.evaluate.image_evaluation import evaluate_captions, evaluate_images, evaluate_prompts
@@ -111,8 +111,8 @@ class Evaluator:
         identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in pipeline.configs}
         identity["seed"] = str(SEED)
         identity["version"] = VERSIONS[pipeline.checkpoint.config.data.kind]
-        if data := own_data_identity(pipeline.checkpoint.config):
-            identity["data"] = data
+        if DATA_IDENTITY in (recipe := pipeline.checkpoint.config.recipe):
+            identity["data"] = recipe[DATA_IDENTITY]
         if pipeline.asked == "points":
             identity["draws"] = str(POINT_SEEDS)
         else:
