@@ -93,7 +93,8 @@ def read_folder(root: Path, *, labels: bool = True, group: str | None = None, ne
         notes.append(f"{count_of(len(files) - len(found), 'more image')} are the further pages of TIFF stacks")
     if groups:
         alone = len(found) - len(groups)
-        beside = f"; {count_of(alone, 'image')} of no group {'is one by itself' if alone == 1 else 'are groups by themselves'}"
+        own = "is one by itself" if alone == 1 else "are groups by themselves"
+        beside = f"; {count_of(alone, 'image')} of no group {own}"
         notes.append(
             f"{count_of(len(set(groups.values())), 'group')}: each is trained on whole, or held out whole"
             + (beside if alone else "")
