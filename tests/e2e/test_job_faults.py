@@ -64,7 +64,7 @@ def test_fifty_kills_lose_no_row_and_change_no_byte(start, tmp_path):
     draw = random.Random(0)
     service = start()
     service.wait_until_ready()
-    body = BODY | {"n": 100_000, "rows_per_file": 500}
+    body = BODY | {"n": 300_000, "rows_per_file": 500}  # more than the processes that are killed can make
     job = service.post("/jobs", json=body).json()["id"]
     progress = []
     for _ in range(KILLS):
@@ -78,7 +78,7 @@ def test_fifty_kills_lose_no_row_and_change_no_byte(start, tmp_path):
         service = start()
     service.wait_until_ready()
     assert job_of(service, job)["state"] in ("running", "done"), service.log
-    assert len(set(progress)) >= 10, "it was killed at many stages"  # how many, a machine's speed decides
+    assert len(set(progress)) > 15, "it was killed at many stages"
     wait_for(lambda: job_of(service, job)["state"] != "running", seconds=600, every=0.5)
     assert job_of(service, job)["state"] == "done"
     killed = files_of(service, job)
