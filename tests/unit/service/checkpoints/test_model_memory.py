@@ -144,17 +144,22 @@ def test_a_model_that_does_not_load_is_refused_and_others_go_on(models):
     asyncio.run(look())
 
 
+async def ask_and_go(memory, engine, served) -> None:
+    """Somebody asks for a model, and has gone before it is loaded; it loads until `engine.slow` is set."""
+    engine.slow.clear()
+    gone = asyncio.create_task(memory.hold(served))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await gone
+
+
 def test_a_load_goes_on_where_the_one_who_asked_has_gone(models):
     engine, memory = memory_of(models, 2)
 
     async def look():
         await memory.fill(Catalog([models[0].checkpoint]))
-        engine.slow.clear()
-        gone = asyncio.create_task(memory.hold(models[1]))
-        await asyncio.sleep(0.01)
-        gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
+        await ask_and_go(memory, engine, models[1])
         other = asyncio.create_task(use(memory, models[2]))
         await asyncio.sleep(0)
         engine.slow.set()
@@ -172,12 +177,7 @@ def test_a_model_that_still_loads_for_one_who_has_gone_is_not_loaded_again(model
 
     async def look():
         await memory.fill(Catalog([models[0].checkpoint]))
-        engine.slow.clear()
-        gone = asyncio.create_task(memory.hold(models[1]))
-        await asyncio.sleep(0.01)
-        gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
+        await ask_and_go(memory, engine, models[1])
         both = Catalog(one.checkpoint for one in models[:2])
         other = asyncio.create_task(memory.hold(models[1]) if again == "hold" else memory.fill(both))
         await asyncio.sleep(0.01)
