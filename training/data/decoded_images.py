@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from model.data import DataConfig
 from training.data.augment import image_augmentation
-from training.data.cache import alone_in, cache_dir
+from training.data.cache import alone_in, cache_dir, cache_folder
 from training.data.data_section import ImageSection
 from training.data.image_folder import Folder, ImageFile, read_folder
 from training.data.image_split import check_enough, held_out_images
@@ -100,15 +100,7 @@ def _cached(section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFil
     which = {"size", "channels", "fit", "labels", "group", "unlabelled", "held_out"}
     options = section.model_dump(mode="json", include=which)
     digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
-    home = cache_dir() / f"{section.dataset}-{digest}"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "lock").touch()
-    except OSError as error:
-        raise DataError(
-            f"{home}: decoded pixels cannot be kept there ({error.strerror}): set XDG_CACHE_HOME to a folder "
-            f"that can be written"
-        ) from error
+    home = cache_folder(f"{section.dataset}-{digest}", "decoded pixels")
     state = home / _fingerprint([*folder.files, *unlabelled])
     with alone_in(home):
         if not state.is_dir():

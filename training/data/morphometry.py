@@ -4,10 +4,12 @@ As Morpho-MNIST defines them (Castro 2019, section 2).
 """
 
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.ndimage import distance_transform_edt
@@ -15,13 +17,13 @@ from skimage.morphology import skeletonize
 from skimage.transform import pyramid_expand
 from torch import Tensor
 
-from training.data.cache import alone_in, cache_dir
+from training.data.stored_tensors import StoredTensors
 
 UPSCALE = 4  # a skeleton of 28×28 pixels would be too coarse
 THRESHOLD = 0.5  # share of the range of the upscaled image
 CUT = 0.02  # share of an image's ink outside its width and height: specks do not count
 CHUNK = 500  # images that a process measures at a time
-VERSION = "1"  # of the measures: a new number makes cached ones be measured again
+VERSION = 1  # of the measures: a new number makes cached ones be measured again
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,20 @@ def measure(images: Tensor | NDArray[np.generic], *, keep: bool = False) -> Morp
     """Measure images on all cores; an image takes about 2 ms of a core.
 
     images  [n, 1, H, W] or [n, H, W] in 0 … 255
-    keep    cache the measures in `cache_dir()`, and take them from there the next time
+    keep    cache the measures, and take them from there the next time
     """
     pixels = np.asarray(images, dtype=np.float32).reshape(len(images), *images.shape[-2:])
     if not keep:
         return _measure(pixels)
-    identity = hashlib.sha256(VERSION.encode() + pixels.tobytes()).hexdigest()[:16]
-    path = cache_dir() / f"morphometry-{identity}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with alone_in(path.parent):  # the processes of one training ask at the same time
-        if path.is_file():
-            with np.load(path) as kept:
-                return Morphometry(**kept)
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+
+    def make() -> Mapping[str, Tensor]:
         measured = _measure(pixels)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **{field.name: getattr(measured, field.name) for field in fields(Morphometry)})
-        partial.replace(path)
-        return measured
+        return {field.name: torch.from_numpy(getattr(measured, field.name)) for field in fields(measured)}
+
+    # The processes of one training ask at the same time: one measures, and the others wait.
+    stored = StoredTensors("measures of strokes", (VERSION, digest)).get(make)
+    return Morphometry(**{name: column.numpy() for name, column in stored.items()})
 
 
 def _measure(images: NDArray[np.float32]) -> Morphometry:

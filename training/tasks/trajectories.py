@@ -1,15 +1,12 @@
 """Runs of a guided teacher, stored: what a student learns to jump along (Luhman & Luhman 2021)."""
 
-import hashlib
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.data import DataConfig
@@ -17,7 +14,7 @@ from model.noise import normal, sample_seeds
 from model.plan import make_plan
 from model.sampling_loop import sampling_states
 from model.timestep_spacing import trailing_timesteps
-from training.data.cache import alone_in, cache_dir
+from training.data.stored_tensors import StoredTensors
 from training.data.training_set import Examples, FiniteSet
 from training.flow_map_section import FlowMapSection
 from training.tasks.teacher import Teacher
@@ -91,22 +88,14 @@ def stored_runs(
 ) -> Trajectories:
     """The same from the cache, where they are kept when they have been made once."""
     made_by = (VERSION, *teacher.identity, section.of_the_runs(), seed)
-    home = cache_dir() / "trajectories"
-    home.mkdir(parents=True, exist_ok=True)
     name = (teacher.control or teacher.denoiser).config.name
-    path = home / f"{name}-{hashlib.sha256(repr(made_by).encode()).hexdigest()[:16]}.safetensors"
-    with alone_in(home):
-        if not path.is_file():
-            _store(path, run_teacher(teacher, section, seed, device))
-        return Trajectories(**load_file(path))
 
+    def make() -> Mapping[str, Tensor]:
+        runs = run_teacher(teacher, section, seed, device)
+        columns = {field.name: getattr(runs, field.name) for field in fields(runs)}
+        return {name: column for name, column in columns.items() if column is not None}
 
-def _store(path: Path, runs: Trajectories) -> None:
-    """By an atomic rename."""
-    partial = path.with_suffix(".partial")
-    columns = {field.name: getattr(runs, field.name) for field in fields(runs)}
-    save_file({name: column for name, column in columns.items() if column is not None}, partial)
-    os.replace(partial, path)
+    return Trajectories(**StoredTensors(f"runs of {name}", made_by).get(make))
 
 
 class TrajectorySet:

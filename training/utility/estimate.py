@@ -12,7 +12,7 @@ from training.data.training_set import as_floats
 from training.utility.arms import ARMS, REFERENCE
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Grid
-from training.utility.generator import ROUNDS, SAMPLING, Generator, Shipped, train_denoiser
+from training.utility.generator import ROUNDS, SAMPLING, Generator, Semi, Shipped, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell
@@ -51,7 +51,7 @@ def estimated_seconds(
         samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
         if not isinstance(generator, Shipped):
             steps += len(taught) * grid.generator.steps
-        if generator.needs_labeller and taught:
+        if isinstance(generator, Semi) and taught and not generator.is_pretrained(pool):
             steps += grid.generator.pretraining_steps
     evaluation = generator_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
     of_classifiers = grid.classifier.steps * (classifiers * classifier_step + len(labelled) * labeller_step)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
+from training.data.stored_tensors import StoredTensors
 from training.data.training_set import Examples, as_floats
 from training.generate import generate, labelled
 from training.recipe import ObjectiveSection
@@ -23,6 +24,7 @@ from training.utility.pool import Pool
 Sampler = Callable[[Tensor, int], Tensor]
 """(labels [n] int64, seed) → rows [n, …] in the data's own units"""
 
+VERSION = 1  # of a generator's training without labels: a new number makes it be done again
 SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
 NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "images": UNetConfig(channels=(32, 64), blocks=1),
@@ -41,6 +43,11 @@ class GeneratorOptions:
     batch_size: int = 64
     learning_rate: float = 1e-3
     ema_decay: float = 0.99
+
+    @property
+    def before_labels(self) -> "GeneratorOptions":
+        """What a generator that has seen no label depends on: the same, whatever `steps` are."""
+        return replace(self, steps=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,7 @@ class Closed:
 
 class Semi:
     """A diffusion model of all rows, most of them without a label (You 2023): the labeller's pseudo-labels tune a model
-    that was trained on the same rows without labels. That one is trained once."""
+    that was trained on the same rows without labels. That one is trained once, and kept in the cache."""
 
     name = key = "semi"
     said = "trained on all rows; a classifier that has learned from all of them labels those without a label"
@@ -94,16 +101,23 @@ class Semi:
 
     def __init__(self, options: GeneratorOptions):
         self._options = options
-        self._base: DenoiserCheckpoint | None = None
 
     def taught(self, known: Known) -> Sampler:
         options, data = self._options, known.pool.config
-        if self._base is None:
-            rows = known.pool.seen
-            unlabelled = Examples(rows, torch.full((len(rows),), NO_LABEL))
-            self._base = train_denoiser(unlabelled, data, options, options.pretraining_steps, seed=0)
-        start = self._base.network.state_dict()
+        start = self._stored(known.pool).get(lambda: self._pretrained(known.pool))
         return sampler_of(train_denoiser(known.pseudo_labelled(), data, options, options.steps, known.seed, start))
+
+    def is_pretrained(self, pool: Pool) -> bool:
+        return self._stored(pool).known
+
+    def _stored(self, pool: Pool) -> StoredTensors:
+        made_by = (VERSION, pool.fingerprint, pool.config, NETWORKS[pool.config.kind], self._options.before_labels)
+        return StoredTensors(f"{pool.config.dataset} without labels", made_by)
+
+    def _pretrained(self, pool: Pool) -> Mapping[str, Tensor]:
+        unlabelled = Examples(pool.seen, torch.full((len(pool.seen),), NO_LABEL))
+        options = self._options
+        return train_denoiser(unlabelled, pool.config, options, options.pretraining_steps, seed=0).network.state_dict()
 
 
 class Shipped:

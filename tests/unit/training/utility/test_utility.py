@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid, shown_arms
-from training.utility.generator import GeneratorOptions, Known, Sampler, Shipped, generated_rows, train_denoiser
+from training.utility.generator import GeneratorOptions, Known, Sampler, Semi, Shipped, generated_rows, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
@@ -360,6 +361,11 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     for name in ("own", str(file)):
         again = CliRunner().invoke(app, ["utility", name, *ask[2:]])
         assert "classifiers to train" not in again.output and again.exit_code == 0
+    with monkeypatch.context() as patch:  # the training without labels is kept
+        patch.setattr(Semi, "_pretrained", Mock(side_effect=RuntimeError("trained again")))
+        assert CliRunner().invoke(app, [*ask, "--generator-steps", "3"]).exit_code == 0
+        again = CliRunner().invoke(app, [*ask, "--pretraining-steps", "3"])
+        assert str(again.exception) == "trained again"
     with held_alone(kept.with_name(f".{kept.stem}.lock"), kept, "measures", "wait"):
         refused = CliRunner().invoke(app, ask)
     assert f"process {os.getpid()} measures for it already" in str(refused.exception)
