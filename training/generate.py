@@ -72,7 +72,7 @@ def generate(
     *,
     guidance_model: AnyGuidanceModel | None = None,
     control: ControlCheckpoint | None = None,
-    seed: int = 0,
+    seed: int | Tensor = 0,
     device: torch.device | str = "cpu",
     precision: Precision = "float32",
     compile: bool = False,
@@ -82,7 +82,7 @@ def generate(
 
     guidance_model  the conditions say how strongly it guides each row
     control         the ControlNet for the conditions' hints
-    seed            sample i has the seed (seed + i) mod 2⁶³
+    seed            sample i has the seed (seed + i) mod 2⁶³; or the seed of each, [n] int64
     precision       int8 is the denoiser's alone, on a CPU, and needs its graph in integers
     compile         compile the networks first, which pays for thousands of samples
     advance         called after each batch with its number of samples
@@ -104,7 +104,7 @@ def generate(
         weak = None if weak is None else compiled(weak)
     denoiser = checkpoint.denoiser(device, gradients=gradients, controls=controls, network=network, weak=weak)
     plan = make_plan(checkpoint.schedule, options.sampler, options.steps, eta=options.eta, variance=options.variance)
-    seeds = torch.from_numpy(sample_seeds(seed, len(conditions)))
+    seeds = seed if isinstance(seed, Tensor) else torch.from_numpy(sample_seeds(seed, len(conditions)))
     if checkpoint.config.cluster_shares:
         conditions = in_drawn_clusters(conditions, seeds, checkpoint.config.cluster_shares)
     done = []

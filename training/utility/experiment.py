@@ -27,7 +27,7 @@ from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell, Nearness, Results, Taught
 
-SEEDS_APART = 1_000_003  # between choices, so that no two draw the same samples
+SEEDS_OF_A_CHOICE = 1_000_003  # so that no two choices draw the same samples, in any round
 COMPARED = 1_000  # samples, and test rows, whose nearest labelled rows are looked for
 
 
@@ -124,12 +124,12 @@ class Experiment:
                 yield cell, score(of_arm(cell.arm), pool.config, pool.test)
         for key in {cell.generator: None for cell in cells if cell.generator}:
             reader = of_arm(LABELLER if self._generators[key].needs_labeller else REFERENCE)
-            known = Known(pool, chosen, SEEDS_APART * (choice + 1), self._reader(reader))
+            known = Known(pool, chosen, SEEDS_OF_A_CHOICE * (choice + 1), self._reader(reader))
             most = max(cell.ratio for cell in cells if cell.generator == key)
             generated = self._generated(known, key, rows, choice, most)
             for cell in cells:
                 if cell.generator == key:
-                    part = _first(generated, rows * cell.ratio, pool.classes)
+                    part = generated.at(torch.arange(rows * cell.ratio * pool.classes))
                     yield cell, score(self._trained(cell.arm, chosen, part, choice), pool.config, pool.test)
 
     def _generated(self, known: Known, key: str, rows: int, choice: int, ratio: int) -> Examples:
@@ -152,12 +152,6 @@ class Experiment:
 
     def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda rows: probabilities(network, self._pool.config, rows)
-
-
-def _first(generated: Examples, rows: int, classes: int) -> Examples:
-    """The first samples of each class, of samples that lie class by class."""
-    index = torch.arange(len(generated)).view(classes, -1)[:, :rows].flatten()
-    return generated.at(index)
 
 
 def _nearness(generated: Examples, known: Known) -> Nearness:

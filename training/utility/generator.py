@@ -21,8 +21,8 @@ from training.recipe import ObjectiveSection
 from training.tasks.objectives import DenoisingLoss
 from training.utility.pool import Pool
 
-Sampler = Callable[[Tensor, int], Tensor]
-"""(labels [n] int64, seed) → rows [n, …] in the data's own units"""
+Sampler = Callable[[Tensor, Tensor], Tensor]
+"""(labels [n] int64, seeds [n] int64) → rows [n, …] in the data's own units"""
 
 VERSION = 1  # of a generator's training without labels: a new number makes it be done again
 SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
@@ -31,7 +31,8 @@ NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "points": MLPConfig(width=128, blocks=3, frequencies=64),
 }
 WARM_UP = 0.1001  # of the steps: torch divides by zero if that makes one step, as exactly a tenth does of ten
-ROUNDS = 4  # of drawing samples that are not read as asked
+ROUNDS = 4  # of drawing samples that are not read as asked …
+SEEDS_OF_A_ROUND = 250_000  # … each with seeds of its own
 
 
 @dataclass(frozen=True)
@@ -188,22 +189,23 @@ def train_denoiser(
 def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:
     """Its samples; images are whole numbers 0 … 255, as real ones are."""
 
-    def sample(labels: Tensor, seed: int) -> Tensor:
-        rows = generate(checkpoint, labelled(labels.numpy(), sampling), sampling, seed=seed)
+    def sample(labels: Tensor, seeds: Tensor) -> Tensor:
+        rows = generate(checkpoint, labelled(labels.numpy(), sampling), sampling, seed=seeds)
         return rows.round().clamp(0, 255).to(torch.uint8) if checkpoint.config.data.kind == "images" else rows
 
     return sample
 
 
 def generated_rows(sampler: Sampler, known: Known, rows: int, confidence: float) -> Examples:
-    """So many samples of each class.
+    """So many samples of each class: one of each in turn, so that the first ones of many are the same as few.
 
     confidence  samples that are read as asked with less probability are drawn again, ROUNDS times at most; then the
                 best of them stay
     """
     classes = known.pool.classes
-    labels = torch.arange(classes).repeat_interleave(rows)
-    kept = sampler(labels, known.seed)
+    labels = torch.arange(classes).repeat(rows)
+    seeds = known.seed + torch.arange(len(labels))
+    kept = sampler(labels, seeds)
     if confidence <= 0:
         return Examples(kept, labels)
     sure = known.reader(kept)[torch.arange(len(labels)), labels]
@@ -211,7 +213,7 @@ def generated_rows(sampler: Sampler, known: Known, rows: int, confidence: float)
         weak = torch.nonzero(sure < confidence).flatten()
         if not len(weak):
             break
-        fresh = sampler(labels[weak], known.seed + attempt * len(labels))
+        fresh = sampler(labels[weak], seeds[weak] + attempt * SEEDS_OF_A_ROUND)
         found = known.reader(fresh)[torch.arange(len(weak)), labels[weak]]
         better = found > sure[weak]
         kept[weak[better]], sure[weak[better]] = fresh[better], found[better]

@@ -38,14 +38,19 @@ CONFIG = DataConfig(dataset="three", kind="points", shape=(DIMENSIONS,), labels=
 CLASSIFIER = ClassifierOptions(steps=60, check_every=20, width=8)
 
 
-def drawn(labels: Tensor, seed: int) -> Tensor:
-    """Points of the true distribution: normal around the class's mean."""
+def points(labels: Tensor, seed: int) -> Tensor:
+    """Of the true distribution: normal around the class's mean."""
     return MEANS[labels] + 0.6 * torch.randn(len(labels), DIMENSIONS, generator=torch.Generator().manual_seed(seed))
+
+
+def drawn(labels: Tensor, seeds: Tensor) -> Tensor:
+    """The same, each by its own seed, as a generator makes them."""
+    return torch.cat([points(label[None], seed) for label, seed in zip(labels, seeds.tolist(), strict=True)])
 
 
 def examples(rows: int, seed: int) -> Examples:
     labels = torch.arange(rows) % 3
-    return Examples(drawn(labels, seed), labels)
+    return Examples(points(labels, seed), labels)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def truth(needs_labeller: bool = False) -> Stub:
 
 
 def lies() -> Stub:
-    return Stub("lies", lambda labels, seed: drawn((labels + 1) % 3, seed))
+    return Stub("lies", lambda labels, seeds: drawn((labels + 1) % 3, seeds))
 
 
 def experiment(pool: Pool, path: Path, *generators: Stub, **grid: object) -> tuple[Experiment, UtilityReport, Results]:
@@ -85,7 +90,7 @@ def experiment(pool: Pool, path: Path, *generators: Stub, **grid: object) -> tup
 
 
 def test_samples_of_the_truth_help_and_samples_with_wrong_labels_harm(pool, tmp_path):
-    run, report, _ = experiment(pool, tmp_path, truth(), lies())
+    run, report, _ = experiment(pool, tmp_path, truth(), lies(), choices=12)
     run.run()
     helped, harmed = (report._difference(name, 20, 2) for name in ("truth", "lies"))
     assert helped.above_zero and harmed.below_zero
@@ -232,12 +237,14 @@ def test_samples_that_are_not_read_as_asked_are_drawn_again(pool):
     for confidence in (0.0, 0.9):
         kept = generated_rows(drawn, known, 200, confidence)
         assert torch.bincount(kept.labels).tolist() == [200, 200, 200]
+        few = generated_rows(drawn, known, 50, confidence)
+        assert torch.equal(few.rows, kept.rows[:150])  # what a small ratio has does not depend on the larger ones
         means.append(float((reader(kept.rows)[torch.arange(600), kept.labels] >= 0.9).double().mean()))
     assert means[0] < 0.85 and means[1] > 0.98
 
 
 def test_unlabelled_rows_are_seen_with_the_labels_that_they_are_read_as(pool):
-    further = drawn(torch.full((30,), 2), 9)
+    further = points(torch.full((30,), 2), 9)
     known = Known(replace(pool, unlabelled=further), pool.chosen(2, 0), 0, lambda rows: -torch.cdist(rows, MEANS))
     seen = known.pseudo_labelled()
     assert torch.equal(seen.rows, torch.cat([pool.train.rows, further]))
