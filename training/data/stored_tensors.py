@@ -23,26 +23,29 @@ class StoredTensors:
 
     @property
     def known(self) -> bool:
-        return _file_in(cache_dir() / self._folder).is_file()
+        return self._file.is_file()
 
     def get(self, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """They, made now if they are not known. Other processes that want the same wait.
 
-        Raises DataError where the cache cannot be written.
+        Raises DataError where they are not known and the cache cannot be written.
         """
-        home = cache_folder(self._folder, self._name)
-        with alone_in(home):
-            if not self.known:
-                made = {name: tensor.contiguous() for name, tensor in make().items()}  # as the format needs
-                partial = home / "partial"
-                try:
-                    save_file(made, partial)
-                except (OSError, SafetensorError) as error:  # a full disk
-                    partial.unlink(missing_ok=True)
-                    raise cannot_keep(self._name, home, error) from error
-                partial.replace(_file_in(home))
-            return load_file(_file_in(home))
+        if not self.known:
+            home = cache_folder(self._folder, self._name)
+            with alone_in(home):
+                if not self.known:  # another process may have made them meanwhile
+                    self._write(home, make())
+        return load_file(self._file)
 
+    @property
+    def _file(self) -> Path:
+        return cache_dir() / self._folder / "tensors.safetensors"
 
-def _file_in(home: Path) -> Path:
-    return home / "tensors.safetensors"
+    def _write(self, home: Path, tensors: Mapping[str, Tensor]) -> None:
+        partial = home / "partial"
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)  # as the format needs
+        except (OSError, SafetensorError) as error:  # a full disk
+            partial.unlink(missing_ok=True)
+            raise cannot_keep(self._name, home, error) from error
+        partial.replace(self._file)
