@@ -6,12 +6,12 @@ import { evaluations, expectedSeconds } from "./cost.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { JobCard } from "./job-card.js";
-import { asJob, finished, newestJobs, rowsOf } from "./jobs.js";
+import { asJob, finished, followed, newestJobs, rowsOf } from "./jobs.js";
 import { Picker } from "./picker.js";
 import { language, say, seconds } from "./words.js";
 
 const OFTEN = 1000; // milliseconds between looks at jobs that go on …
-const SELDOM = 10_000; // … and where none does: somebody else may start one
+const SELDOM = 10_000; // … and at all of them: somebody else may start one
 const MOST_ROWS = 10_000_000; // of a job
 const HANDY = 10_000; // rows of a class
 
@@ -28,7 +28,7 @@ export class DataSet {
     this.start = make("button", { type: "button", className: "primary", onclick: () => this.submit() }, say("start job"));
     this.told = make("p", { className: "remark", role: "status" });
     this.list = make("div", { className: "jobs", role: "region", "aria-label": say("jobs") });
-    this.cards = new Map();
+    Object.assign(this, { jobs: [], cards: new Map() });
     // What has to be so for the button to be pressed:
     Object.assign(this, { kept: true, possible: false, submitting: false });
     element.replaceChildren(
@@ -95,7 +95,7 @@ export class DataSet {
     if (this.turn) return;
     const turn = (this.turn = {});
     while (turn === this.turn) {
-      const busy = document.hidden || (await this.look().catch((error) => this.unkept(error)));
+      const busy = document.hidden || (await this.follow().catch((error) => this.unkept(error)));
       await new Promise((done) => {
         this.sooner = done;
         setTimeout(done, busy ? OFTEN : SELDOM);
@@ -107,9 +107,22 @@ export class DataSet {
     this.turn = null;
   }
 
-  /** Resolves to: does any of them go on? */
+  /** Look at those that go on; seldom, or where one has ended, at all of them. Resolves to: does any go on? */
+  async follow() {
+    const found = performance.now() < this.again ? await followed(this.jobs) : null;
+    if (!found) return this.look();
+    return this.tell(this.jobs.map((job) => found.find(({ id }) => id === job.id) ?? job));
+  }
+
+  /** Look at all of them. Resolves to: does any go on? */
   async look() {
     const jobs = await newestJobs();
+    this.again = performance.now() + SELDOM;
+    return this.tell(jobs);
+  }
+
+  tell(jobs) {
+    this.jobs = jobs;
     this.kept = true;
     this.enable();
     this.told.textContent = "";

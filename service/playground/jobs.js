@@ -4,6 +4,7 @@ import { askJson } from "./api.js";
 import { asRequest } from "./choice.js";
 
 const PAGE = 100; // jobs in an answer, at most
+const MOST_FOLLOWED = 5; // jobs that are asked for one by one
 const MOST_PARTS = 5; // files that a contact sheet has images of
 const SHEET = 60; // images of a contact sheet
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -41,6 +42,14 @@ export async function newestJobs() {
 }
 
 export const finished = ({ state }) => !["queued", "running"].includes(state);
+
+/** The oldest of these jobs that go on, as they are now. A list of jobs is long, so they alone are asked for. null where
+ * the list is needed: none goes on, or one of them has ended or is gone. */
+export async function followed(jobs) {
+  const going = jobs.filter((job) => !finished(job)).slice(-MOST_FOLLOWED);
+  const found = await Promise.all(going.map(({ id }) => askJson(`jobs/${id}`))).catch(() => []);
+  return found.length && !found.some(finished) ? found : null;
+}
 
 /** How many samples of each of its first files a job's contact sheet shows, so that it is full when all are there. */
 export function partsShown(files, { rows, request: { rows_per_file: per } }) {

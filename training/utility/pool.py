@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Pool:
         """The classes in the order of their numbers of rows."""
         return torch.bincount(self.train.labels, minlength=self.classes).argsort(stable=True).tolist()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of all rows and labels."""
         digest = hashlib.sha256()

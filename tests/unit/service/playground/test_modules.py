@@ -243,6 +243,32 @@ def test_older_data_sets_are_shown_however_many_newer_ones_were_cancelled(run):
     assert asked == ["jobs?limit=100", "jobs?limit=100&before=job-99", "jobs?limit=100"]
 
 
+def test_jobs_that_go_on_are_followed_one_by_one_until_one_ends(run):
+    script = """
+        const state = (i) => ["done", "queued", "queued", "queued", "queued", "queued", "running", "done"][i];
+        const all = [...Array(8).keys()].map((i) => ({ id: `job-${i}`, state: state(i) }));
+        const asked = [];
+        globalThis.fetch = async (path) => {
+          asked.push(path);
+          const job = all.find(({ id }) => path === `jobs/${id}`);
+          return job ? Response.json({ ...job, rows_done: 4 }) : Response.json({ detail: "gone" }, { status: 404 });
+        };
+        const listed = all.map((job) => ({ ...job }));
+        const found = await followed(listed);
+        all[6].state = "done";
+        const ended = await followed(listed);
+        all.splice(6, 1);
+        const gone = await followed(listed);
+        const before = asked.length;
+        const none = await followed(listed.slice(7));
+        return { found, first: asked.slice(0, 5), ended, gone, none, more: asked.length - before };
+    """
+    told = run({"jobs": "followed"}, script)
+    assert told["first"] == [f"jobs/job-{i}" for i in range(2, 7)]  # the newest of six has to wait
+    assert [(job["id"], job["rows_done"]) for job in told["found"]] == [(f"job-{i}", 4) for i in range(2, 7)]
+    assert told["ended"] is told["gone"] is told["none"] is None and told["more"] == 0
+
+
 def test_contact_sheets_are_read_from_the_beginnings_of_files(run):
     rng = np.random.default_rng(0)
     count, numbers = 5, np.arange(5)
