@@ -38,3 +38,11 @@ def mnist_files():
     """For tests that want MNIST: none of them downloads it."""
     if "SPIRALE_DATA_DIR" not in os.environ:
         pytest.skip("SPIRALE_DATA_DIR is not set: the MNIST files are not here")
+
+
+@pytest.fixture
+def torch_threads():
+    """Sets PyTorch's number of threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from training.seeded import seeded
+
 FOLDS = 5
 WIDTH, STEPS, LEARNING_RATE, DECAY = 32, 200, 1e-2, 1e-2
 MOST = 2_000  # rows of either kind that are compared
@@ -34,8 +36,7 @@ def two_sample_accuracy(generated: Tensor, real: Tensor) -> float:
 def _classifier(rows: Tensor, kind: Tensor) -> Callable[[Tensor], Tensor]:
     """Train on rows [n, d] of kinds [n] (0 or 1); the function returned maps [m, d] to logits [m] of kind 1."""
     mean, std = rows.mean(0), rows.std(0).clamp(min=1e-12)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0):
         network = nn.Sequential(nn.Linear(rows.shape[1], WIDTH), nn.Tanh(), nn.Linear(WIDTH, 1))
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
     standardised = (rows - mean) / std

@@ -7,6 +7,7 @@ from torchvision.transforms import v2
 from model.data import DataConfig
 from training.data.augment import Augment, point_augmentation
 from training.recipe import DistortionSection
+from training.seeded import seeded
 from training.tasks.judge import distort
 
 PARTS = 8  # of a batch: each has its own operations of RandAugment
@@ -28,8 +29,7 @@ def classical_augmentation(data: DataConfig, own: Augment) -> Augment:
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
         images = distort(own(images, generator), DistortionSection(), generator)
         seed = int(torch.randint(2**31, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):  # RandAugment draws from torch's own generator
-            torch.manual_seed(seed)
+        with seeded(seed):  # RandAugment draws from PyTorch's own generator
             parts = list(torch.chunk(images, PARTS))
             for number in range(0, len(parts), 2):
                 parts[number] = chosen(parts[number].round().clamp(0, 255).to(torch.uint8)).float()

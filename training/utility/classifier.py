@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from model.data import DataConfig
 from training.data.training_set import Examples, as_floats
+from training.seeded import seeded
+from training.utility.side_by_side import stop_if_unwanted
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 """(rows, generator) → (rows in the data's own units, labels [rows] int64)"""
@@ -66,8 +68,7 @@ def train_classifier(
     draw: Draw, validation: Examples, data: DataConfig, options: ClassifierOptions, seed: int
 ) -> nn.Module:
     """A new network, taught with the rows that `draw` gives. Equal seeds begin with equal weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = build_classifier(data, options).to(memory_format=torch.channels_last)
 
     def loss_of(generator: torch.Generator) -> Tensor:
@@ -96,6 +97,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
     best, weights = score(network, data, validation).balanced_accuracy, copy.deepcopy(network.state_dict())
     for step in range(1, options.steps + 1):
+        stop_if_unwanted()
         optimiser.zero_grad()
         loss_of(generator).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         optimiser.step()

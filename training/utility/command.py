@@ -96,16 +96,18 @@ def utility(
         experiment = Experiment(grid, pool, generators, augment, results)
         if missing := experiment.missing:
             seconds = estimated_seconds(missing, grid, pool, generators, augment)
-            _run(experiment, results, title, len(missing), seconds)
+            begins = any(isinstance(one, Semi) and not one.is_pretrained(pool) for one in generators)
+            first = "; first, a generator without labels" if begins else ""
+            _run(experiment, results, title, len(missing), seconds, first)
         report = UtilityReport(grid, pool, generators, results)
         page = report.write(reports, title)
     typer.echo(f"{report.answer()}\n{page}")
 
 
-def _run(experiment: Experiment, results: Results, title: str, missing: int, seconds: float) -> None:
+def _run(experiment: Experiment, results: Results, title: str, missing: int, seconds: float, first: str) -> None:
     """Measure what is missing, and tell how it goes."""
     console = Console()
-    console.print(f"{missing:,} classifiers to train; about {max(1, round(seconds / 60)):,} min")
+    console.print(f"{missing:,} classifiers to train; about {max(1, round(seconds / 60)):,} min{first}")
     with _progress(console) as progress:
         task = progress.add_task(title, total=missing)
 

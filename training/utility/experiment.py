@@ -1,8 +1,9 @@
 """All cells of the experiment, in an order in which each needs only what came before."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -17,7 +18,6 @@ from training.utility.classifier import (
     DIGITS,
     ClassifierOptions,
     Draw,
-    Score,
     probabilities,
     score,
     train_classifier,
@@ -25,7 +25,8 @@ from training.utility.classifier import (
 from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
 from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
-from training.utility.results import Cell, Nearness, Results, Taught
+from training.utility.results import Cell, Found, Nearness, Results, Taught
+from training.utility.side_by_side import side_by_side
 
 SEEDS_OF_A_CHOICE = 1_000_003  # so that no two choices draw the same samples, in any round
 COMPARED = 1_000  # samples, and test rows, whose nearest labelled rows are looked for
@@ -100,16 +101,21 @@ class Experiment:
         return [cell for cell in cells if cell not in self._results.cells]
 
     def run(self, done: Callable[[Cell], object] = lambda cell: None) -> None:
-        """Measure what is missing."""
-        missing = self.missing
-        for rows in self._grid.rows:
-            for choice in range(self._grid.choices):
-                cells = [cell for cell in missing if (cell.rows, cell.choice) == (rows, choice)]
-                for cell, found in self._of_choice(rows, choice, cells):
-                    self._results.put(cell, found)
-                    done(cell)
+        """Measure what is missing: the choices side by side."""
+        cells = self.missing
+        for generator in dict.fromkeys(cell.generator for cell in cells if cell.generator):
+            self._generators[generator].prepare(self._pool)
+        of_choices: dict[tuple[int, int], list[Cell]] = {}
+        for cell in cells:
+            of_choices.setdefault((cell.rows, cell.choice), []).append(cell)
+        tasks = [partial(self._of_choice, *choice, part) for choice, part in of_choices.items()]
+        with closing(side_by_side(tasks)) as measured:
+            for key, found in measured:
+                self._results.put(key, found)
+                if isinstance(key, Cell):
+                    done(key)
 
-    def _of_choice(self, rows: int, choice: int, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Score]]:
+    def _of_choice(self, rows: int, choice: int, cells: Sequence[Cell]) -> Iterator[Found]:
         pool, chosen = self._pool, self._pool.chosen(rows, choice)
 
         @cache
@@ -126,18 +132,13 @@ class Experiment:
             reader = of_arm(LABELLER if self._generators[key].needs_labeller else REFERENCE)
             known = Known(pool, chosen, SEEDS_OF_A_CHOICE * (choice + 1), self._reader(reader))
             most = max(cell.ratio for cell in cells if cell.generator == key)
-            generated = self._generated(known, key, rows, choice, most)
+            sampler = self._generators[key].taught(known)
+            generated = generated_rows(sampler, known, rows * most, self._grid.confidence)
+            yield Taught(rows, choice, key), _nearness(generated, known)
             for cell in cells:
                 if cell.generator == key:
                     part = generated.at(torch.arange(rows * cell.ratio * pool.classes))
                     yield cell, score(self._trained(cell.arm, chosen, part, choice), pool.config, pool.test)
-
-    def _generated(self, known: Known, key: str, rows: int, choice: int, ratio: int) -> Examples:
-        """Samples of a generator that the chosen rows have taught; how near they are to these is noted."""
-        sampler = self._generators[key].taught(known)
-        generated = generated_rows(sampler, known, rows * ratio, self._grid.confidence)
-        self._results.put_nearness(Taught(rows, choice, key), _nearness(generated, known))
-        return generated
 
     def _trained(self, arm: str, chosen: Tensor, generated: Examples | None, seed: int) -> nn.Module:
         pool, draw = self._pool, self._draw(arm, chosen, generated)

@@ -8,18 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from model.checkpoints.base import TorchPrecision
 from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
 from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
+from model.precision import has_bfloat16
 from training.data.stored_tensors import StoredTensors
 from training.data.training_set import Examples, as_floats
 from training.generate import generate, labelled
 from training.recipe import ObjectiveSection
+from training.seeded import seeded
 from training.tasks.objectives import DenoisingLoss
 from training.utility.pool import Pool
+from training.utility.side_by_side import stop_if_unwanted
 
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(labels [n] int64, seeds [n] int64) → rows [n, …] in the data's own units"""
@@ -87,6 +91,9 @@ class Closed:
     def __init__(self, options: GeneratorOptions):
         self._options = options
 
+    def prepare(self, pool: Pool) -> None:
+        """Nothing is known before rows are chosen."""
+
     def taught(self, known: Known) -> Sampler:
         options = self._options
         return sampler_of(train_denoiser(known.labelled, known.pool.config, options, options.steps, known.seed))
@@ -103,13 +110,19 @@ class Semi:
     def __init__(self, options: GeneratorOptions):
         self._options = options
 
+    def prepare(self, pool: Pool) -> None:
+        """Train it without labels, if that was not done before."""
+        self._start(pool)
+
     def taught(self, known: Known) -> Sampler:
-        options, data = self._options, known.pool.config
-        start = self._stored(known.pool).get(lambda: self._pretrained(known.pool))
+        options, data, start = self._options, known.pool.config, self._start(known.pool)
         return sampler_of(train_denoiser(known.pseudo_labelled(), data, options, options.steps, known.seed, start))
 
     def is_pretrained(self, pool: Pool) -> bool:
         return self._stored(pool).known
+
+    def _start(self, pool: Pool) -> Mapping[str, Tensor]:
+        return self._stored(pool).get(lambda: self._pretrained(pool))
 
     def _stored(self, pool: Pool) -> StoredTensors:
         made_by = (VERSION, pool.fingerprint, pool.config, NETWORKS[pool.config.kind], self._options.before_labels)
@@ -134,6 +147,9 @@ class Shipped:
         self._checkpoint, self.name = checkpoint, checkpoint.config.name
         sampling = checkpoint.config.sampling.model_dump_json()
         self.key = f"{self.name} {hashlib.sha256((checkpoint.identity + sampling).encode()).hexdigest()[:8]}"
+
+    def prepare(self, pool: Pool) -> None:
+        """It is trained already."""
 
     def taught(self, known: Known) -> Sampler:
         return sampler_of(self._checkpoint, self._checkpoint.config.sampling)
@@ -163,8 +179,7 @@ def train_denoiser(
         sampling=SAMPLING,
     )
     schedule = config.schedule.build()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network: nn.Module = config.build_network().to(memory_format=torch.channels_last)
     if start is not None:
         network.load_state_dict(start)
@@ -175,10 +190,13 @@ def train_denoiser(
     decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=WARM_UP)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
+        stop_if_unwanted()
         index = torch.randint(len(examples), (options.batch_size,), generator=generator)
         x0 = data.standardise(as_floats(examples.rows[index]))
         optimiser.zero_grad()
-        loss_of(network, x0, examples.labels[index], generator).backward()  # type: ignore[no-untyped-call]  # likewise
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision_of(data) == "bfloat16"):
+            loss = loss_of(network, x0, examples.labels[index], generator)
+        loss.backward()  # type: ignore[no-untyped-call]  # likewise
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         decay.step()
@@ -186,12 +204,26 @@ def train_denoiser(
     return DenoiserCheckpoint(config, schedule, average.module.eval())
 
 
+def precision_of(data: DataConfig) -> TorchPrecision:
+    """In which generators are trained and sample: bfloat16 for images, where the CPU has it."""
+    return "bfloat16" if data.kind == "images" and has_bfloat16(torch.device("cpu")) else "float32"
+
+
 def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:
     """Its samples; images are whole numbers 0 … 255, as real ones are."""
+    data = checkpoint.config.data
 
     def sample(labels: Tensor, seeds: Tensor) -> Tensor:
-        rows = generate(checkpoint, labelled(labels.numpy(), sampling), sampling, seed=seeds)
-        return rows.round().clamp(0, 255).to(torch.uint8) if checkpoint.config.data.kind == "images" else rows
+        conditions = labelled(labels.numpy(), sampling)
+        rows = generate(
+            checkpoint,
+            conditions,
+            sampling,
+            seed=seeds,
+            precision=precision_of(data),
+            advance=lambda rows: stop_if_unwanted(),
+        )
+        return rows.round().clamp(0, 255).to(torch.uint8) if data.kind == "images" else rows
 
     return sample
 

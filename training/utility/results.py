@@ -50,6 +50,9 @@ class Nearness:
     nearer: float
 
 
+Found = tuple[Cell, Score] | tuple[Taught, Nearness]
+
+
 class Results:
     """The file is written after each cell.
 
@@ -62,12 +65,12 @@ class Results:
         self.cells = {Cell(**one["cell"]): _score(one["score"]) for one in known.get("cells", [])}
         self.nearness = {Taught(**one["taught"]): Nearness(**one["nearness"]) for one in known.get("taught", [])}
 
-    def put(self, cell: Cell, score: Score) -> None:
-        self.cells[cell] = score
-        self._write()
-
-    def put_nearness(self, taught: Taught, nearness: Nearness) -> None:
-        self.nearness[taught] = nearness
+    def put(self, key: Cell | Taught, found: Score | Nearness) -> None:
+        match key, found:
+            case Cell() as cell, Score() as score:
+                self.cells[cell] = score
+            case Taught() as taught, Nearness() as nearness:
+                self.nearness[taught] = nearness
         self._write()
 
     def _write(self) -> None:

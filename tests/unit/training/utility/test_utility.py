@@ -64,10 +64,15 @@ class Stub:
     def __init__(self, name: str, sampler: Sampler, needs_labeller: bool = False):
         self.name = self.key = name
         self._sampler, self.needs_labeller = sampler, needs_labeller
-        self.readers: list[Callable[[Tensor], Tensor]] = []
+        self.prepared = 0
+        self.readers: dict[int, Callable[[Tensor], Tensor]] = {}  # by what differs between choices
+
+    def prepare(self, pool: Pool) -> None:
+        self.prepared += 1
 
     def taught(self, known: Known) -> Sampler:
-        self.readers.append(known.reader)
+        assert self.prepared == 1
+        self.readers[known.seed] = known.reader
         return self._sampler
 
 
@@ -168,14 +173,27 @@ def test_an_experiment_goes_on_where_it_was_stopped(pool, tmp_path, needs_labell
     again = truth(needs_labeller)
     run, _, found = experiment(pool, tmp_path, again, **quick)
     assert Cell(2, 1, "both", "truth", 20) in run.missing and Cell(2, 1, "generated", "truth", 20) not in run.missing
+    unfinished = {cell.choice for cell in run.missing}
     run.run()
-    assert len(again.readers) == 1  # of 2 choices: the first was complete
+    assert len(again.readers) == len(unfinished)
     whole, _, expected = experiment(pool, tmp_path / "whole", truth(needs_labeller), **quick)
     whole.run()
     assert found.cells == expected.cells and found.nearness == expected.nearness
 
     changed, _, _ = experiment(pool, tmp_path, truth(needs_labeller), confidence=0.5, **quick)
     assert len(changed.missing) == len(whole.missing) + len(expected.cells)  # other options: nothing is known
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_choices_that_are_trained_side_by_side_come_to_the_same(pool, tmp_path, threads, torch_threads):
+    found = []
+    for one in (1, threads):
+        torch_threads(one)
+        run, _, results = experiment(pool, tmp_path / str(one), truth(), classifier=replace(CLASSIFIER, steps=4))
+        run.run()
+        assert torch.get_num_threads() == one
+        found.append((results.cells, results.nearness))
+    assert found[0] == found[1]
 
 
 def test_a_generator_reads_rows_by_the_labeller_only_if_it_needs_it(pool, tmp_path):
@@ -185,7 +203,7 @@ def test_a_generator_reads_rows_by_the_labeller_only_if_it_needs_it(pool, tmp_pa
     run.run()
     assert "unlabelled" not in shown_arms([closed]) and "unlabelled" in shown_arms([closed, semi])
     for stub, arm in ((closed, "augmented"), (semi, "unlabelled")):
-        for choice, reader in enumerate(stub.readers):
+        for choice, (_, reader) in enumerate(sorted(stub.readers.items())):
             read = reader(pool.test.rows).argmax(1)
             recalls = [(read[pool.test.labels == label] == label).double().mean().item() for label in range(3)]
             assert results.cells[Cell(2, choice, arm)].recalls == pytest.approx(recalls, abs=1e-5)
