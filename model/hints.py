@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-import scipy  # the parts of these two are loaded when the first hint needs them: two seconds of a start otherwise
-import skimage
 import torch
+from scipy import ndimage
+from skimage.feature import canny  # by name: scikit-image loads its parts lazily, and two threads at once break that
+from skimage.morphology import disk, skeletonize
+from skimage.transform import resize
 from torch import Tensor
 
 from model.conditions import ControlKind
@@ -40,15 +42,13 @@ class HintError(ValueError):
 def edges(image: np.ndarray, thresholds: tuple[float, float] = CANNY_THRESHOLDS) -> np.ndarray:
     """Canny's edges [H, W], 0 or 1, of a grey image [H, W] in 0 … 255 (Canny 1986)."""
     low, high = thresholds
-    found: np.ndarray = skimage.feature.canny(
-        image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high
-    )
+    found: np.ndarray = canny(image.astype(np.float32) / 255, CANNY_SIGMA, low_threshold=low, high_threshold=high)
     return found.astype(np.float32)
 
 
 def strokes(image: np.ndarray) -> np.ndarray:
     """The ink of a grey image [H, W], light on dark, thinned to its middle line and drawn with one pen."""
-    return _drawn(scipy.ndimage.zoom(image.astype(np.float32), FINE, order=1, grid_mode=True, mode="nearest"))
+    return _drawn(ndimage.zoom(image.astype(np.float32), FINE, order=1, grid_mode=True, mode="nearest"))
 
 
 def grey(images: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = (max(1, round(scale * wanted)) for wanted in size)
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     middle = picture[top : top + height, left : left + width]
-    scaled: np.ndarray = skimage.transform.resize(middle, size, order=1, anti_aliasing=True)
+    scaled: np.ndarray = resize(middle, size, order=1, anti_aliasing=True)
     return scaled
 
 
@@ -148,8 +148,8 @@ def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep
     scale = frame * min(size) / max(cut.shape)
     height, width = (max(1, round(scale * side)) for side in cut.shape)
     if keep_lines:  # no line may fall between the places that are looked at
-        cut = scipy.ndimage.maximum_filter(cut, size=(-(-cut.shape[0] // height), -(-cut.shape[1] // width)))
-    small = skimage.transform.resize(cut, (height, width), order=1, anti_aliasing=scale < 1 and not keep_lines)
+        cut = ndimage.maximum_filter(cut, size=(-(-cut.shape[0] // height), -(-cut.shape[1] // width)))
+    small = resize(cut, (height, width), order=1, anti_aliasing=scale < 1 and not keep_lines)
     small *= 255 / max(float(small.max()), 1e-6)
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     centre_y, centre_x = (float((small * axis).sum() / small.sum()) for axis in (down, across))
@@ -163,7 +163,7 @@ def framed(ink: np.ndarray, size: tuple[int, int], frame: float = FRAME, *, keep
 def _drawn(fine: np.ndarray) -> np.ndarray:
     """Ink at FINE times the resolution → its middle lines, drawn by one pen, at the plain one."""
     marks = fine >= INK * max(float(fine.max()), 1.0)
-    lines = scipy.ndimage.binary_dilation(skimage.morphology.skeletonize(marks), skimage.morphology.disk(PEN))
+    lines = ndimage.binary_dilation(skeletonize(marks), disk(PEN))
     height, width = (side // FINE for side in fine.shape)
     drawn: np.ndarray = lines.reshape(height, FINE, width, FINE).mean((1, 3), dtype=np.float32)
     return drawn

@@ -1,5 +1,8 @@
 """Pictures made into hints."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +153,22 @@ def test_any_pixels_give_a_hint_or_say_why(kind):
         except HintError:
             continue
         assert hint.shape == SIZE and hint.dtype == np.float32 and hint.min() >= 0 and hint.max() <= 1
+
+
+def test_the_first_hints_of_a_process_may_come_at_once():
+    """Parts of scikit-image that are loaded when they are needed fail here: two threads need them at once."""
+    script = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from model.hints import edges, strokes
+image = np.zeros((28, 28), np.uint8)
+image[6:22, 13:15] = 255
+together = Barrier(8, timeout=30)
+def hints(_):
+    together.wait()
+    return strokes(image).sum() + edges(image).sum()
+with ThreadPoolExecutor(8) as threads:
+    assert len(set(threads.map(hints, range(8)))) == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
