@@ -18,6 +18,8 @@ export class ScoreField {
    *
    * {points, plain, added}: where the arrows stand, ∇ log p(x_t), and what guidance to a label adds or null. */
   at(settled, timestep, area) {
+    const [left, right, low, high] = area;
+    if (!(left < right && low < high && Number.isInteger(timestep))) return null; // between two looks nothing is laid out
     const wish = { settled, timestep, area };
     const found = this.kept.get(keyOf(wish));
     if (!found) {
