@@ -15,7 +15,7 @@ from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
-from model.precision import has_bfloat16
+from model.precision import choose_precision, has_bfloat16
 from training.data.stored_tensors import StoredTensors
 from training.data.training_set import Examples, as_floats
 from training.generate import generate, labelled
@@ -177,6 +177,7 @@ def train_denoiser(
         schedule=ScheduleConfig(),
         prediction=PredictionConfig(),
         sampling=SAMPLING,
+        precisions=("float32", "bfloat16") if data.kind == "images" else ("float32",),
     )
     schedule = config.schedule.build()
     with seeded(seed):
@@ -205,13 +206,13 @@ def train_denoiser(
 
 
 def precision_of(data: DataConfig) -> TorchPrecision:
-    """In which generators are trained and sample: bfloat16 for images, where the CPU has it."""
+    """In which a generator is trained: bfloat16 for images, where the CPU has it."""
     return "bfloat16" if data.kind == "images" and has_bfloat16(torch.device("cpu")) else "float32"
 
 
 def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:
     """Its samples; images are whole numbers 0 … 255, as real ones are."""
-    data = checkpoint.config.data
+    data, precision = checkpoint.config.data, choose_precision("auto", checkpoint, torch.device("cpu"))
 
     def sample(labels: Tensor, seeds: Tensor) -> Tensor:
         conditions = labelled(labels.numpy(), sampling)
@@ -220,7 +221,7 @@ def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLI
             conditions,
             sampling,
             seed=seeds,
-            precision=precision_of(data),
+            precision=precision,
             advance=lambda rows: stop_if_unwanted(),
         )
         return rows.round().clamp(0, 255).to(torch.uint8) if data.kind == "images" else rows
