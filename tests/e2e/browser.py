@@ -8,11 +8,12 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from tests.waiting import wait_for
 
@@ -90,6 +91,19 @@ class Visit:
             self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
 
 
+def complain(visit: Visit, said: ConsoleMessage) -> None:
+    """Keep an error of the page, and the address that it is about."""
+    about = said.location["url"]
+    if said.type == "error" and not about.endswith("/readyz"):  # a busy machine may be slow to say that it is ready
+        visit.complaints.append(f"{said.text} ({about})")
+
+
+def status_of(complaint: str) -> str | None:
+    """Of an answer that the service refused; None of anything else."""
+    found = REFUSED.match(complaint)
+    return found[1] if found else None
+
+
 def as_array(pixels: dict) -> np.ndarray:
     values = np.frombuffer(base64.b64decode(pixels["values"]), dtype=np.uint8)
     return values.reshape(pixels["height"], pixels["width"], 4)[..., :3]
@@ -130,16 +144,7 @@ def visits(program: Path = CHROMIUM) -> Iterator[Callable[..., Visit]]:
             visit = Visit(context.new_page(), url, Path(downloads) if program == FIREFOX else None)
             visit.page.on("request", lambda request: visit.asked.add(request.url))
             visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-            visit.page.on(
-                "console",
-                lambda said: (
-                    said.type == "error"
-                    and not said.location["url"].endswith(
-                        "/readyz"
-                    )  # a busy machine may be slow to say that it is ready
-                    and visit.complaints.append(said.text)
-                ),
-            )
+            visit.page.on("console", partial(complain, visit))
             visit.page.goto(url + path)
             visited.append(visit)
             return visit

@@ -18,7 +18,7 @@ from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_re
 from model.data import DataConfig
 from model.measured_columns import NumberColumn
 from model.samplers import SAMPLERS
-from tests.e2e.browser import REFUSED, SECONDS, as_pixels
+from tests.e2e.browser import SECONDS, as_pixels, status_of
 from tests.e2e.conftest import Process, services
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
 from tests.waiting import wait_for
@@ -85,7 +85,7 @@ def test_a_full_queue_says_when_to_try_again_and_then_it_works(start_service, vi
     again.click()  # as soon as it can be
     visit.wait_for_address("n=64", "steps=30&")
     assert notice.is_hidden() and len(visit.pictures()) == 64
-    assert all(REFUSED.match(one) and "429" in one for one in visit.complaints)
+    assert all(status_of(one) == "429" for one in visit.complaints)
 
 
 def test_a_service_that_is_gone_is_said_and_found_again(start_service, visit, tmp_path):
@@ -120,7 +120,7 @@ def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_pa
         field.press("Enter")
     visit.wait_until_done()
     assert len(visit.pictures()) == 1 and field.is_hidden()
-    assert all(REFUSED.match(one) and "401" in one for one in visit.complaints)
+    assert all(status_of(one) == "401" for one in visit.complaints)
     # The key itself gets neither into the commands nor into the link.
     visit.page.get_by_role("button", name="curl", exact=True).click()
     command = visit.page.evaluate("navigator.clipboard.readText()")
@@ -546,7 +546,7 @@ def test_a_picture_of_before_a_failure_keeps_its_own_settings(tiny_service, visi
     np.testing.assert_array_equal(visit.pictures()[0], second)
     expected = tiny_service.get("/sample?dataset=mnist&label=7&seed=2&steps=3&sampler=ddim").content
     np.testing.assert_array_equal(second, as_pixels(expected))
-    assert all(REFUSED.match(one) for one in visit.complaints)
+    assert all(status_of(one) for one in visit.complaints)
 
 
 def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, visit):
@@ -737,7 +737,7 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     assert page.get_by_role("button", name="Make them").is_disabled()
     page.locator(".class-counts input").first.fill("4")  # another choice does not help
     assert page.get_by_role("button", name="Make them").is_disabled()
-    assert all(REFUSED.match(one) for one in visit.complaints)
+    assert all(status_of(one) for one in visit.complaints)
 
 
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
@@ -771,7 +771,7 @@ def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
-    assert all(REFUSED.match(one) for one in visit.complaints)
+    assert all(status_of(one) for one in visit.complaints)
 
 
 def test_a_picture_that_comes_late_is_no_longer_begun_with(tiny_service, visit):

@@ -795,6 +795,34 @@ def test_both_axes_of_one_scale_have_one_pitch(run):
     assert hidden == {"x": [], "y": []}
 
 
+def test_a_score_field_is_asked_for_where_a_canvas_shows_an_area(run):
+    """A canvas that is hidden, or was taken off the page, has no width: it shows none."""
+    script = """
+        const asked = [];
+        globalThis.fetch = async (path) => {
+          asked.push(Object.fromEntries(new URLSearchParams(path.split("?")[1])));
+          return Response.json({ points: [[0, 0]], score: [[asked.length, 0]] });
+        };
+        let came;
+        const arrived = new Promise((done) => { came = done; });
+        const field = new ScoreField(came, (error) => { throw error; });
+        const asks = { asks: "label", label: "1", guidance: "classifier-free", guidance_scale: null };
+        const settled = { dataset: "spiral", model: "spiral-cfg", ...asks };
+        const over = (width, height) => field.at(settled, 500, squareOf({ x: [-2, 2], y: [-1, 1] }, width, height));
+        const hidden = [[0, 0], [0, 300], [400, 0]].map((size) => over(...size));
+        await new Promise((done) => setTimeout(done, 10));
+        const before = asked.length;
+        over(400, 300);
+        await arrived;
+        return { hidden, before, asked, found: over(400, 300) };
+    """
+    told = run({"field": "ScoreField", "axes": "squareOf"}, script)
+    assert told["hidden"] == [None, None, None] and told["before"] == 0
+    assert [(one["timestep"], one["area"], one.get("label")) for one in told["asked"]] == [
+        ("500", "-1.5,1.5,-1.5,1.5", None), ("500", "-1.5,1.5,-1.5,1.5", "1")]  # fmt: skip
+    assert told["found"] == {"points": [[0, 0]], "plain": [[1, 0]], "added": [[1, 0]]}
+
+
 def test_images_stand_in_lines_that_are_nearly_full(run):
     counts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16]
     lines = run({"pictures": "across"}, "return given[0].map(across);", counts)
