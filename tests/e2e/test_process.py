@@ -35,7 +35,8 @@ def test_services_of_tests_and_of_benchmarks_keep_their_jobs_away_from_the_proje
         """Of the stores of jobs that it has open, once it has made one."""
         job = service.post("/jobs", json={"dataset": "mnist", "n": 2, "steps": 2}).json()["id"]
         wait_for(lambda: service.get(f"/jobs/{job}").json()["state"] == "done")
-        files = [Path(os.readlink(file)) for file in Path(f"/proc/{service.popen.pid}/fd").iterdir()]
+        # `resolve` leaves a descriptor alone that was closed since it was listed; `readlink` fails there.
+        files = [file.resolve() for file in Path(f"/proc/{service.popen.pid}/fd").iterdir()]
         return {file.parent for file in files if file.name == "jobs.sqlite"}
 
     tested = start_service(*tiny)
