@@ -76,6 +76,7 @@ export class Cloud {
     if (!this.names) return;
     const ratio = devicePixelRatio || 1;
     const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !height) return; // it is hidden: there is no area to show, and it is painted once it has a size
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
     const context = this.canvas.getContext("2d");

@@ -18,8 +18,6 @@ export class ScoreField {
    *
    * {points, plain, added}: where the arrows stand, ∇ log p(x_t), and what guidance to a label adds or null. */
   at(settled, timestep, area) {
-    const [left, right, low, high] = area;
-    if (!(left < right && low < high)) return null; // a hidden canvas shows no area
     const wish = { settled, timestep, area };
     const found = this.kept.get(keyOf(wish));
     if (!found) {

@@ -795,8 +795,8 @@ def test_both_axes_of_one_scale_have_one_pitch(run):
     assert hidden == {"x": [], "y": []}
 
 
-def test_a_score_field_is_asked_for_where_a_canvas_shows_an_area(run):
-    """A canvas that is hidden, or was taken off the page, has no width: it shows none."""
+def test_a_score_field_is_asked_for_once_and_kept(run):
+    """Both of its requests: without a label, and with it."""
     script = """
         const asked = [];
         globalThis.fetch = async (path) => {
@@ -809,18 +809,40 @@ def test_a_score_field_is_asked_for_where_a_canvas_shows_an_area(run):
         const asks = { asks: "label", label: "1", guidance: "classifier-free", guidance_scale: null };
         const settled = { dataset: "spiral", model: "spiral-cfg", ...asks };
         const over = (width, height) => field.at(settled, 500, squareOf({ x: [-2, 2], y: [-1, 1] }, width, height));
-        const hidden = [[0, 0], [0, 300], [400, 0]].map((size) => over(...size));
-        await new Promise((done) => setTimeout(done, 10));
-        const before = asked.length;
-        over(400, 300);
+        const first = over(400, 300);
         await arrived;
-        return { hidden, before, asked, found: over(400, 300) };
+        return { first, found: over(400, 300), asked };
     """
     told = run({"field": "ScoreField", "axes": "squareOf"}, script)
-    assert told["hidden"] == [None, None, None] and told["before"] == 0
+    assert told["first"] is None
     assert [(one["timestep"], one["area"], one.get("label")) for one in told["asked"]] == [
         ("500", "-1.5,1.5,-1.5,1.5", None), ("500", "-1.5,1.5,-1.5,1.5", "1")]  # fmt: skip
     assert told["found"] == {"points": [[0, 0]], "plain": [[1, 0]], "added": [[1, 0]]}
+
+
+def test_a_hidden_cloud_asks_for_no_field(run):
+    """It has no width, or no height; so has one that was taken off the page. It paints once it has a size."""
+    script = """
+        const context = new Proxy({}, { get: () => () => {}, set: () => true });
+        const element = () => ({ append() {}, setAttribute() {}, getContext: () => context });
+        globalThis.document = { addEventListener() {}, createElement: element };
+        globalThis.getComputedStyle = () => ({ getPropertyValue: () => "" });
+        globalThis.devicePixelRatio = 1;
+        globalThis.ResizeObserver = class { observe() {} };
+        const { Cloud } = await import("./cloud.js");
+        const cloud = new Cloud("x0", { small: true });
+        const areas = [];
+        cloud.field = (area) => { areas.push(area); return null; };
+        cloud.begin({ can: { dataset: { columns: ["x", "y"] } } }, [], { points: [[-2, -1], [2, 1]], classes: [] });
+        for (const [clientWidth, clientHeight] of given[0]) {
+          Object.assign(cloud.canvas, { clientWidth, clientHeight });
+          cloud.canvas.repaint();
+        }
+        return areas;
+    """
+    assert run({}, script, [[0, 0], [0, 300], [400, 0]]) == []
+    half = 150 / 400 * 4.64  # of a square of 300 pixels, where 400 pixels show 4 and their margins
+    assert run({}, script, [[0, 0], [400, 300]]) == [pytest.approx([-half, half, -half, half])]
 
 
 def test_images_stand_in_lines_that_are_nearly_full(run):
