@@ -1,12 +1,13 @@
 """Batches and files as OpenAI's API has them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.jobs.batch_lines import ENDPOINT, BatchErrors, LineError
 from service.jobs.batch_specification import BatchSpecification
 from service.jobs.store_records import JobRecord, Upload
+from service.requests.leniency import refuse_too_many
 
 MAX_METADATA = 16  # pairs
 WINDOW = "24h"
@@ -30,6 +31,11 @@ class BatchRequest(BaseModel):
     output_expires_after: dict[str, str | int] | None = Field(
         None, description="Changes nothing here: the operator says how long files are kept."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, fields: Any) -> Any:
+        return refuse_too_many(fields)
 
     @model_validator(mode="after")
     def _short(self) -> "BatchRequest":

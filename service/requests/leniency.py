@@ -8,7 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from model.noise import MAX_SEED
 
-MAX_FIELDS = 50  # far more than there are; past it the unknown ones are not listed one by one
+# Far more than there are. An error for each of a million would take seconds of the event loop, and gigabytes.
+MAX_FIELDS = 100
+MAX_COUNTS = 2000  # of labels that have a count each
 EXACT = 2**53  # below it no two whole numbers are the same float
 DRAWN = (-1, "-1", "")  # what other services take for: draw a seed
 SEED_SCHEMA: dict[str, JsonValue] = {
@@ -42,11 +44,23 @@ def whole_number(value: Any) -> Any:
 def as_meant(fields: Any) -> Any:
     """A body's fields in the types that they stand for; anything but an object as it is. Raises PydanticCustomError
     where there are far too many."""
-    if not isinstance(fields, dict):
-        return fields
-    if len(fields) > MAX_FIELDS:
-        raise PydanticCustomError("too_many_fields", "there are {n} fields; see /docs", {"n": len(fields)})
-    return seed_in_other_words(whole_numbers(fields))
+    refuse_too_many(fields)
+    return seed_in_other_words(whole_numbers(fields)) if isinstance(fields, dict) else fields
+
+
+def refuse_too_many(fields: Any) -> Any:
+    """A body as it is. Raises PydanticCustomError where it, or a field of it, has far too many fields."""
+    if isinstance(fields, dict):
+        _refuse_more(len(fields), MAX_FIELDS, "")
+        for name, value in fields.items():
+            if isinstance(value, dict):
+                _refuse_more(len(value), MAX_COUNTS if name == "label" else MAX_FIELDS, f" in {name[:40]}")
+    return fields
+
+
+def _refuse_more(n: int, most: int, where: str) -> None:
+    if n > most:
+        raise PydanticCustomError("too_many_fields", "there are {n} fields{where}; see /docs", {"n": n, "where": where})
 
 
 def seed_in_other_words(fields: dict[str, Any]) -> dict[str, Any]:

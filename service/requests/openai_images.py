@@ -13,7 +13,7 @@ from service.checkpoints.catalog import Catalog
 from service.http.problems import InvalidField, Problem, invalid, of_validation
 from service.requests.field_names import field_meant
 from service.requests.labels import index_of
-from service.requests.leniency import SEED_SCHEMA, seed_in_other_words, whole_numbers
+from service.requests.leniency import SEED_SCHEMA, as_meant
 from service.requests.model_choice import choose, models_with_prompts
 from service.requests.prompts import class_named
 from service.requests.quality import Quality
@@ -76,7 +76,7 @@ class ImagesOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, fields: Any) -> Any:
-        return seed_in_other_words(whole_numbers(fields)) if isinstance(fields, dict) else fields
+        return as_meant(fields)
 
     @property
     def ignored(self) -> list[str]:

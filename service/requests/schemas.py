@@ -49,8 +49,9 @@ DEFAULT_ROWS = {"images": 1, "points": 500}
 
 Interval = Annotated[list[NoiseLevel], Field(min_length=2, max_length=2), AfterValidator(ordered)]
 
-# Stops at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
+# They stop at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
+Mix = Annotated[list[Share], Field(max_length=MAX_POINTS, fail_fast=True)] | Share
 AXES = (
     "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
     "Default: the first two."
@@ -211,7 +212,7 @@ class SampleRequest(EditFields, SampleFields):
         None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
     )
     seed_to: Seed | None = Field(None, description=SEED_TO)
-    mix: list[Share] | Share | None = Field(None, description=MIX)
+    mix: Mix | None = Field(None, description=MIX)
 
     @model_validator(mode="before")
     @classmethod
