@@ -240,9 +240,9 @@ class Settings(BaseSettings):
     @field_validator("batch_sizes")
     @classmethod
     def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        # 2: a guided row costs two evaluations of one tick
-        if sizes and (min(sizes) < 1 or max(sizes) < 2):
-            raise ValueError("batch sizes are positive, and the largest is at least 2")
+        # 4: a guided row that follows a hint costs four evaluations of one tick
+        if sizes and (min(sizes) < 1 or max(sizes) < 4):
+            raise ValueError("batch sizes are positive, and the largest is at least 4")
         return tuple(sorted(set(sizes)))
 
     @field_validator("cors_origins", "embed_origins")

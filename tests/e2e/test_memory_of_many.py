@@ -81,7 +81,7 @@ def test_fifty_imported_models_in_two_gibibytes(start_service, folder):
     weights = max(path.stat().st_size for path in folder.glob("*/model.safetensors"))
     assert len(names) == MANY and MANY * weights > 1.5 * LIMIT
     options = ("--checkpoints", str(folder), "--memory-limit", str(LIMIT), "--deadline-seconds", "600")
-    service = start_service(*options, "--max-queued-seconds", "600", "--batch-sizes", "1,2")
+    service = start_service(*options, "--max-queued-seconds", "600", "--batch-sizes", "2,4")
     with Watch(service.popen.pid) as watch:
         service.wait_until_ready()
         first: dict[str, bytes] = {}

@@ -48,6 +48,7 @@ def test_what_kubernetes_puts_beside_a_service_named_spirale_is_no_setting(monke
 @pytest.mark.parametrize(
     "flags",
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],
+     ["--batch-sizes", "1,2"],  # a guided row that follows a hint costs four evaluations of one tick
      ["--precision", "float8"],
      ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"]],
 )  # fmt: skip
