@@ -98,7 +98,7 @@ class Denoiser:
         s: Tensor | None = None,
         x0_before: Tensor | None = None,
     ) -> Prediction:
-        """x_t [rows, …] on the device; t and s [rows] int64, 1 … T and 0 … t, and the conditions on the host.
+        """x_t [rows, …] on the device; t and s [rows] int64, 1 … T and 0 … T, and the conditions on the host.
 
         s          where the rows arrive, which only a network that jumps reads; None is 0, the data
         x0_before  [rows, …] on the device, that only a self-conditioned network reads; None is zeros

@@ -90,11 +90,11 @@ class Arena:
             start = span.stop
         if start + rows > len(self.x):
             more = max(start + rows, 2 * len(self.x)) - len(self.x)
-            self.x, self.x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
-            self.seed, self.plan_row = (
-                np.concatenate([it, np.zeros_like(it, shape=more)]) for it in (self.seed, self.plan_row)
-            )
-            self.conditions = Conditions.cat([self.conditions, Conditions.none(more)])
+            x, x0 = (_grown(tensor, more) for tensor in (self.x, self.x0))
+            seed, plan_row = (np.concatenate([it, np.zeros_like(it, shape=more)]) for it in (self.seed, self.plan_row))
+            conditions = Conditions.cat([self.conditions, Conditions.none(more)])
+            # All or none: memory may run out at any of them.
+            self.x, self.x0, self.seed, self.plan_row, self.conditions = x, x0, seed, plan_row, conditions
         return slice(start, start + rows)
 
 

@@ -18,7 +18,7 @@ class Job:
     seeds          [n] int64, one a sample
     conditions     n rows that all cost as many network evaluations
     guides_itself  the model reads the guidance scale, so its guidance costs nothing more
-    preview_steps  ascending, each 1 … len(plan): after so many steps the caller gets a Preview
+    preview_steps  ascending, each 1 … len(plan) − 1: after so many steps the caller gets a Preview
     start          [n, …] in the network's range: x at the plan's first timestep; None is the seeds' noise
 
     Raises ValueError where the rows do not agree in number or in cost.
@@ -71,7 +71,8 @@ class Preview:
 class Samples:
     """The answer to a job.
 
-    data              points float32 [n, d] in the data's own units; images uint8 [n, H, W] or [n, H, W, C]
+    data              points float32 [n, d] in the data's own units, float64 where a table's columns need it; images
+                      uint8 [n, H, W] or [n, H, W, C]
     queue_seconds     from submission to the first step
     sampling_seconds  from the first step to the last
     """

@@ -7,7 +7,7 @@ import numpy as np
 from model.plan import Plan
 from model.sampler_spec import COLUMNS
 
-ROWS_WORTH_KEEPING = 50_000  # 2 MB: fifty plans of a thousand steps
+ROWS_WORTH_KEEPING = 50_000  # 3 MB: fifty plans of a thousand steps
 
 
 class PlanTable:

@@ -1,6 +1,7 @@
 """Where the rows of jobs live, and which of them a tick selects."""
 
 import numpy as np
+import pytest
 import torch
 
 from model.conditions import Conditions
@@ -44,3 +45,19 @@ def test_a_job_in_the_place_of_another_has_its_own_conditions():
     arena.remove(0)
     arena.add(0, job(4, 7), 0)
     assert arena.select([Slice(0, 0, 4, 0)]).conditions.label.tolist() == [7] * 4
+
+
+def test_an_arena_that_cannot_grow_stays_as_it_was(monkeypatch):
+    """Memory may run out at any of its columns; the next job finds room, and all of them agree."""
+    arena = arena_with(5)
+
+    def fail(_):
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Conditions, "cat", fail)
+        with pytest.raises(MemoryError):
+            arena.add(1, job(4, 7), 0)
+    assert len(arena.x) == len(arena.x0) == len(arena.seed) == len(arena.plan_row) == len(arena.conditions) == 4
+    arena.add(1, job(4, 7), 0)
+    assert arena.select([Slice(0, 0, 4, 0), Slice(1, 0, 4, 0)]).conditions.label.tolist() == [5] * 4 + [7] * 4
