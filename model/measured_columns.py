@@ -211,7 +211,11 @@ class DateColumn(_Measured):
     def _dates(self, days: Sequence[float]) -> list[str]:
         """As the table writes them. Raises OverflowError beyond the years 1 … 9999."""
         origin, unit = datetime.fromisoformat(self.origin), self._unit
-        return [(origin + round(one * DAY / unit) * unit).strftime(self.format) for one in days]
+        return [self._written(origin + round(one * DAY / unit) * unit) for one in days]
+
+    def _written(self, date: datetime) -> str:
+        """With all four digits of the year: before 1000 `strftime` leaves zeros out, and `strptime` then refuses it."""
+        return date.strftime(self.format.replace("%Y", f"{date.year:04}"))
 
     def dimensions_of(self, cell: Cell) -> tuple[float, ...]:
         """Raises CellError."""
@@ -220,6 +224,6 @@ class DateColumn(_Measured):
         try:
             days = self.days(str(cell))
         except ValueError as error:
-            example = datetime.fromisoformat(self.origin).strftime(self.format)
+            example = self._written(datetime.fromisoformat(self.origin))
             raise CellError(f"a date such as {example}{self._or_null}") from error
         return self._of_number(days)

@@ -70,7 +70,7 @@ def _text(cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, datetime):
-        return cell.strftime("%Y-%m-%d %H:%M:%S")
+        return cell.replace(tzinfo=None).isoformat(" ", "seconds")  # `strftime` writes the year 900 with three digits
     return cell.isoformat() if isinstance(cell, date) else str(cell).strip()
 
 

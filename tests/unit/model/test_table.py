@@ -74,6 +74,14 @@ SOLD = DateColumn(name="sold", format="%Y-%m-%d %H:%M:%S", origin="2014-01-01", 
 NUMBER = NumberColumn(name="number", whole=True, low=1, high=999_999_999, fill=500_000_000)
 
 
+def test_a_date_before_the_year_1000_is_written_as_it_is_read():
+    column = SOLD.model_copy(update={"format": "%Y-%m-%d", "origin": "0900-01-01", "fill": 5})
+    (cell,) = column.cells(np.array([[5.0]]))
+    assert cell == "0900-01-06" and column.dimensions_of(cell) == (5.0,)
+    with pytest.raises(CellError, match="a date such as 0900-01-01"):
+        column.dimensions_of("900-01-06")
+
+
 def of_columns(*columns) -> DataConfig:
     """Rows of columns of one dimension each, spread over their range."""
     spread = {"mean": [one.fill for one in columns], "std": [(one.high - one.low) / 4 for one in columns]}
