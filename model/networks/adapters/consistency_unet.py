@@ -38,7 +38,6 @@ class ConsistencyUNet(DiffusersUNet):
         c_skip = data**2 / ((sigma - low) ** 2 + data**2)
         c_out = (sigma - low) * data * c_in
         noisy = per_row(unit.to(x.dtype), x) * x
-        output: Tensor = self.unet(
-            per_row(c_in.to(x.dtype), x) * noisy, 250 * sigma.log(), self.classes(condition), return_dict=False
-        )[0]
+        scaled = (per_row(c_in.to(x.dtype), x) * noisy).to(next(self.parameters()).dtype)
+        output: Tensor = self.unet(scaled, 250 * sigma.log(), self.classes(condition), return_dict=False)[0]
         return per_row(c_skip.to(x.dtype), x) * noisy + per_row(c_out.to(x.dtype), x) * output

@@ -37,6 +37,7 @@ class DiffusersUNet(nn.Module):
         self.reads_class = labels > 0
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        x = x.to(next(self.parameters()).dtype)
         output: Tensor = self.unet(x, t - 1, self.classes(condition), return_dict=False)[0]
         return output
 

@@ -102,6 +102,7 @@ class GuidedUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         features = timestep_features((t - 1).float() * self.timestep_scale, self.width)
+        x = x.to(next(self.parameters()).dtype)
         embedding = self.time_embed(features.to(x.dtype))
         if self.label_emb is not None:
             embedding = embedding + self.label_emb(class_numbers(condition, None))

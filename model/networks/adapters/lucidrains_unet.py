@@ -37,5 +37,6 @@ class LucidrainsUNet(nn.Module):
             raise ValueError(f"images of {height}×{width}: the sides of this Unet are multiples of {factor}")
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, *x0_before: Tensor) -> Tensor:
-        output: Tensor = self.unet(x, t - 1, *x0_before)
+        own = next(self.parameters()).dtype
+        output: Tensor = self.unet(x.to(own), t - 1, *(one.to(own) for one in x0_before))
         return output

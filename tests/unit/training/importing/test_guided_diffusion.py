@@ -138,6 +138,16 @@ def test_improved_diffusion_by_both_samplers(tmp_path):
     torch.testing.assert_close(sampled(checkpoint, "ddpm", 10, variance="fixed-large"), theirs, rtol=0, atol=1e-4)
 
 
+def test_a_network_in_bfloat16_is_nearly_that_in_float32():
+    """It reads rows in float32, whatever its weights are."""
+    torch.manual_seed(0)
+    network = randomised(guided())
+    x, t, label = torch.randn(2, 3, 8, 8), torch.tensor([3, 700]), torch.tensor([0, 3])
+    with torch.inference_mode():
+        expected, found = network(x, t, label), network.bfloat16()(x, t, label).float()
+    assert (found - expected).std() < 0.05 * expected.std()
+
+
 def test_the_new_attention_order_is_another_division_of_the_same_channels():
     torch.manual_seed(0)
     inside, outside = AttentionBlock(64, 2, False), AttentionBlock(64, 2, True)
