@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from model.strict_config import StrictConfig
 from model.table import TableColumn, encoded_columns, snapped
 
 MAX_SIDE = 512  # pixels of an image
@@ -19,7 +20,7 @@ LARGEST = 1e30  # … and number with which float32 can still compute
 COLUMNS = {1: ("x",), 2: ("x", "y")}  # what dimensions are called that have no names; of more: x0, x1, …
 
 
-class DataConfig(BaseModel):
+class DataConfig(StrictConfig):
     """What the rows are. A network sees (x − mean)/std; `clip` bounds |x̂0| in that range.
 
     labels  the classes' names, in the order of their numbers
@@ -28,8 +29,6 @@ class DataConfig(BaseModel):
             are measured in one unit
     table   what columns the dimensions of points are an encoding of; empty where each dimension is a column of numbers
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str = Field(min_length=1, max_length=64)
     kind: Literal["points", "images"]

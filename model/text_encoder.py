@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from model.checkpoints.weights import network_with_weights, save_weights
 from model.networks import MAX_WIDTH
 from model.networks.text_transformer import TextTransformer
+from model.strict_config import StrictConfig
 from model.vocabulary import PADDING, Vocabulary, Words
 
 FILE = "text.safetensors"
 MAX_LAYERS = 64
 
 
-class TextConfig(BaseModel):
+class TextConfig(StrictConfig):
     """What config.json says of a text encoder; `outputs` is the length of its vectors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vocabulary: Vocabulary
     outputs: int = Field(64, ge=2, le=MAX_WIDTH)

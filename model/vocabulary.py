@@ -5,7 +5,9 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from model.strict_config import StrictConfig
 
 PADDING, UNKNOWN = 0, 1  # tokens; those of the vocabulary's words follow
 SPECIAL = 2
@@ -27,7 +29,7 @@ class PromptError(ValueError):
     """A prompt that cannot be understood; the message says why, and what would be."""
 
 
-class Vocabulary(BaseModel):
+class Vocabulary(StrictConfig):
     """What a text encoder reads.
 
     words        lower case; a digit is a word of its own
@@ -35,8 +37,6 @@ class Vocabulary(BaseModel):
     length       words that a prompt may have at most, unknown ones counted
     examples     of what is understood, for whoever was not
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     words: tuple[str, ...] = Field(min_length=1, max_length=MOST_WORDS)
     label_words: tuple[tuple[str, ...], ...] = ()

@@ -45,13 +45,16 @@ class Classifier(NoiseConditionedEncoder):
 
 @dataclass(frozen=True, eq=False)
 class ClassifierCheckpoint(GuidanceCheckpoint[nn.Module]):
-    """A loaded classifier, a `GuidanceModel`."""
+    """A loaded classifier."""
 
     config: ClassifierConfig
-    conditioning: Conditioning = "label"
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return "label"
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it; a denoiser that is conditioned on labels has the same ones."""
+        """As every guidance model; a denoiser that is conditioned on labels has the same ones."""
         same_labels = denoiser.conditioning is None or denoiser.data.labels == self.data.labels
         return same_labels and super().fits(denoiser)
 

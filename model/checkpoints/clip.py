@@ -71,18 +71,21 @@ class Clip(NoiseConditionedEncoder):
 
 @dataclass(frozen=True, eq=False)
 class ClipCheckpoint(GuidanceCheckpoint[ImageTower]):
-    """A loaded CLIP, a `GuidanceModel`: `network` is its image tower, `text` the other."""
+    """A loaded CLIP: `network` is its image tower, `text` the other."""
 
     config: ClipConfig
     text: TextEncoder
-    conditioning: Conditioning = "text"
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return "text"
 
     @property
     def default_for_prompts(self) -> bool:
         return self.config.default_for_prompts
 
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it; the denoiser is not conditioned on anything itself."""
+        """As every guidance model; the denoiser is not conditioned on anything itself."""
         return denoiser.conditioning is None and super().fits(denoiser)
 
     def _what_computes(self) -> list[bytes]:

@@ -1,18 +1,16 @@
 """What classifiers and CLIP share: networks that take noisy rows, and gradients of their scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from model.checkpoints.base import Checkpoint, OnDisk
+from model.checkpoints.base import Checkpoint
 from model.checkpoints.config import DiffusionConfig, NetworkT, SamplingOverrides
 from model.checkpoints.denoiser import DenoiserConfig
 from model.conditions import Conditioning
-from model.data import DataConfig
 from model.denoiser import Gradient
 from model.networks import AnyEncoderConfig
 from model.noise_schedule import NoiseSchedule
@@ -60,78 +58,6 @@ def gradient_of_sum(score: Callable[..., Tensor], x_t: Tensor, *others: Tensor) 
     return gradient
 
 
-class GuidanceModel(Protocol):
-    """A loaded checkpoint whose gradient guides denoisers."""
-
-    @property
-    def conditioning(self) -> Conditioning:
-        """What a row is guided towards: its label, or its prompt."""
-        ...
-
-    @property
-    def config(self) -> DiffusionConfig[Any]: ...
-
-    @property
-    def network(self) -> nn.Module: ...
-
-    @property
-    def graph(self) -> bytes | None: ...
-
-    @property
-    def schedule(self) -> NoiseSchedule: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def data(self) -> DataConfig: ...
-
-    @property
-    def overrides(self) -> SamplingOverrides:
-        """What its card changes in the denoiser's sampling."""
-        ...
-
-    @property
-    def default_for_prompts(self) -> bool:
-        """Does it guide prompts whose request names no guidance, although a denoiser is conditioned on text?"""
-        ...
-
-    @property
-    def metrics(self) -> Mapping[str, Any]: ...
-
-    @property
-    def on_disk(self) -> OnDisk | None: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def identity(self) -> str: ...
-
-    @property
-    def weight_bytes(self) -> int: ...
-
-    def left_on_disk(self, folder: Path) -> Self: ...
-
-    def with_weights(self) -> Self: ...
-
-    def fits(self, denoiser: DenoiserConfig) -> bool:
-        """Can it guide that denoiser: the same rows in the same range, the same noise at every t?"""
-        ...
-
-    def network_on(self, device: torch.device | str) -> nn.Module: ...
-
-    def gradient_of(self, network: Any, device: torch.device | str = "cpu") -> Gradient:
-        """The gradient, by a network of this one's kind."""
-        ...
-
-    def gradient(self, device: torch.device | str = "cpu") -> Gradient: ...
-
-    def example(self) -> Tensor:
-        """A condition of one row, on the CPU: a label [] int64, or a text vector [d]."""
-        ...
-
-
 class GuidanceConfig(DiffusionConfig[NetworkT]):
     """The config.json of a guidance model. `schedule` must be that of the denoiser that it guides."""
 
@@ -141,32 +67,47 @@ class GuidanceConfig(DiffusionConfig[NetworkT]):
 
 @dataclass(frozen=True, eq=False)
 class GuidanceCheckpoint(Checkpoint[NetworkT]):
-    """What every `GuidanceModel` has in common."""
+    """A loaded checkpoint whose gradient guides denoisers."""
 
     config: GuidanceConfig[NetworkT]
 
     @property
+    def conditioning(self) -> Conditioning:
+        """What a row is guided towards: its label, or its prompt."""
+        raise NotImplementedError
+
+    @property
     def overrides(self) -> SamplingOverrides:
+        """What its card changes in the denoiser's sampling."""
         return self.config.sampling
 
     @property
     def default_for_prompts(self) -> bool:
+        """Does it guide prompts whose request names no guidance, although a denoiser is conditioned on text?"""
         return False
 
     def gradient_of(self, network: Any, device: torch.device | str = "cpu") -> Gradient:
-        """As `GuidanceModel` has it."""
+        """The gradient, by a network of this one's kind."""
         raise NotImplementedError
 
     def gradient(self, device: torch.device | str = "cpu") -> Gradient:
-        """On a copy of the network."""
+        """The same, by a copy of the network."""
         return self.gradient_of(self.network_on(device), device)
 
+    def example(self) -> Tensor:
+        """A condition of one row, on the CPU: a label [] int64, or a text vector [d]."""
+        raise NotImplementedError
+
     def fits(self, denoiser: DenoiserConfig) -> bool:
-        """As `GuidanceModel` has it. A gradient moves a posterior mean, and a student predicts none. A network that
-        reads clusters would take a classifier's label for a cluster."""
+        """Can it guide that denoiser: the same rows in the same range, the same noise at every t? A gradient moves a
+        posterior mean, and a student predicts none. A network that reads clusters would take a label for a cluster."""
         ours, theirs = self.data, denoiser.data
         same_rows = all(
             getattr(ours, field) == getattr(theirs, field) for field in ("dataset", "kind", "shape", "mean", "std")
         )
         takes_gradients = denoiser.predicts_posterior_mean and not denoiser.cluster_shares
         return same_rows and self.config.schedule == denoiser.schedule and takes_gradients
+
+
+GuidanceModel = GuidanceCheckpoint[Any]
+"""A classifier, or a CLIP."""

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
 from model.data import MAX_SIDE
 from model.networks.encoder import ImageEncoder, PointEncoder
 from model.networks.mlp import MLP
 from model.networks.unet import UNet
+from model.strict_config import StrictConfig
 
 # More than anybody trains: a config that another hand wrote takes neither long nor much memory to be refused.
 MAX_WIDTH = 1 << 16
@@ -19,8 +20,8 @@ MAX_MLP_BLOCKS = 256  # … or of points in all
 Channels = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
-class NetworkConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class NetworkConfig(StrictConfig):
+    """The network of a config.json: `kind`, and the options of that kind."""
 
 
 class MLPConfig(NetworkConfig):

@@ -32,7 +32,7 @@ def _log_beta_tilde(beta_tilde: Floats, beta: Floats) -> Floats:
     """log β̃. In the last row β̃ is 0, and the row before stands in, as in ND21."""
     clipped = beta_tilde.copy()
     clipped[-1] = beta_tilde[-2] if len(beta_tilde) > 1 else beta[-1]
-    return np.log(clipped)
+    return np.log(np.maximum(clipped, LEAST_BETA))
 
 
 SPEC = SamplerSpec(
