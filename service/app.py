@@ -92,6 +92,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         precision=settings.precision,
         batch_sizes=settings.batch_sizes,
         compile=settings.compile,
+        load="all" if limit is None else "first",
         threads=settings.threads or DEFAULT_THREADS,
         max_queued_seconds=settings.max_queued_seconds,
         deadline_seconds=settings.deadline_seconds,
@@ -100,7 +101,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
-        engine = Engine(ModelMemory.first(catalog, limit), options, metrics)
+        engine = Engine(catalog.by_key, options, metrics)
         memory = ModelMemory(engine, limit, settings.deadline_seconds, metrics)
         with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine, memory)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -57,11 +57,6 @@ class ModelMemory:
         metrics.models_loaded.set_function(lambda: len(self._loaded))
         metrics.model_bytes.set_function(lambda: self._bytes)
 
-    @staticmethod
-    def first(catalog: Catalog, limit: int | None) -> Mapping[str, Served]:
-        """What the engine begins with: everything, or where there is a limit the first model."""
-        return catalog.by_key if limit is None else dict(list(catalog.by_key.items())[:1])
-
     async def fill(self, catalog: Catalog) -> None:
         """Wait until the engine has the models that it began with, then load others while there is room."""
         async with self._own_turn():
@@ -108,7 +103,8 @@ class ModelMemory:
             raise ModelNotLoaded(
                 f"the model {served.name} found no room in memory within {self._deadline:g} s", ROOM_AFTER
             ) from None
-        assert found is not None  # it is loaded, and nothing was unloaded since
+        if found is None:  # a reload took it off the catalogue meanwhile
+            raise ModelNotLoaded(f"the model {served.name} was just replaced", ROOM_AFTER)
         return found
 
     def askable(self, catalog: Catalog) -> frozenset[str]:

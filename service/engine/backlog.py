@@ -50,6 +50,12 @@ class Backlog:
             rates = self._rates()
             return sum(one.left / rates[one.model] for one in self._accepted.values())
 
+    @property
+    def models(self) -> set[str]:
+        """Those that have accepted work here, in the background too, also where the thread has not seen it yet."""
+        with self._lock:
+            return {one.model for accepted in (self._accepted, self._background) for one in accepted.values()}
+
     def seconds_until_done(self, job: Job, *, background: bool = False) -> float:
         """When a new job would be done, after all that is here; only background jobs wait for the background."""
         with self._lock:

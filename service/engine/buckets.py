@@ -84,19 +84,24 @@ def bit_equal_sizes(
     the fastest pass took at each. Yields after each pass, and returns them.
 
     `example` is a row's condition, see `BucketedNetwork`; `more` are examples of what else it reads of a row, a hint or
-    a guidance scale, for their shapes. The largest size is always among the sizes found. What is dropped follows from
-    the arithmetic alone, never from a clock, so it is the same at every start on the same machine with the same
-    settings.
+    a guidance scale, for their shapes and types. The largest size is always among the sizes found. What is dropped
+    follows from the arithmetic alone, never from a clock, so it is the same at every start on the same machine with the
+    same settings.
     """
     largest = max(sizes)
     generator = torch.Generator().manual_seed(0)
     conditions = example.to(device).expand(largest, *example.shape).contiguous()
 
+    def like(one: Tensor) -> Tensor:
+        """Of its type: a graph that is compiled for another is not the one that requests use."""
+        if one.is_floating_point():
+            return torch.rand(largest, *one.shape, generator=generator)
+        return torch.randint(T + 1, (largest, *one.shape), generator=generator)  # a timestep
+
     def drawn() -> list[Tensor]:
         x = torch.randn(largest, *shape, generator=generator)
         t = torch.randint(1, T + 1, (largest,), generator=generator)
-        others = [torch.rand(largest, *one.shape, generator=generator) for one in more]
-        return [x.to(device), t.to(device), conditions, *(one.to(device) for one in others)]
+        return [x.to(device), t.to(device), conditions, *(like(one).to(device) for one in more)]
 
     def found(inputs: list[Tensor], rows: slice) -> list[Tensor]:
         outputs = network(*(one[rows] for one in inputs))

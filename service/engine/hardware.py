@@ -69,14 +69,15 @@ def _is_glibc() -> bool:
 
 
 def allocated_bytes() -> int:
-    """What native libraries hold in memory: of glibc's heap, and of all GPUs. 0 with another C library and no GPU.
+    """What native libraries hold in memory: of the heap of glibc 2.33 or later, and of all GPUs. 0 with another C
+    library and no GPU.
 
     What is freed does not count, whether or not the kernel has it back.
     """
     held = sum(torch.cuda.memory_allocated(gpu) for gpu in range(torch.cuda.device_count()))
-    if not _is_glibc():
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None) if _is_glibc() else None
+    if ask is None:
         return held
-    ask = ctypes.CDLL(None).mallinfo2
     ask.restype = _MallocInfo
     info = ask()
     return int(held + info.in_use + info.in_mapped_blocks)

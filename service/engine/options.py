@@ -15,6 +15,7 @@ class EngineOptions:
 
     device   one, or several as `parse_devices` reads them
     threads  that networks are computed with, where a device is no set of cores
+    load     the models that are made ready at the start: all, or the first that can be; `Engine.load` adds others
     """
 
     device: str = "auto"
@@ -22,6 +23,7 @@ class EngineOptions:
     precision: WantedPrecision = "auto"
     batch_sizes: tuple[int, ...] = ()
     compile: bool = False
+    load: Literal["all", "first"] = "all"
     threads: int = DEFAULT_THREADS
     max_queued_seconds: float = 60.0
     deadline_seconds: float = 120.0

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.base import Precision
-from model.checkpoints.guidance_model import GuidanceModel
 from model.conditions import Conditioning, Conditions, HintKind
 from model.data import DataConfig, to_uint8
 from model.denoiser import Denoiser
@@ -19,7 +18,7 @@ from service.engine.arena import Arena
 from service.engine.job import Job, Preview
 from service.engine.plan_table import PlanTable
 from service.engine.row_functions import ReadyFunction, RowFunctions
-from service.engine.served_model import Served
+from service.engine.served_model import Served, what_computes
 from service.engine.slices import Slice
 from service.engine.speed_curve import SpeedCurve
 
@@ -50,7 +49,7 @@ class Runner:
         self.device = device
         self.models: dict[str, Model] = {}
         self._functions = functions
-        self._gradients: dict[GuidanceModel, ReadyFunction] = {}
+        self._gradients: dict[bytes, ReadyFunction] = {}  # by what computes them: a reload reads the same ones anew
         self._plans = PlanTable()
         self._jobs: dict[int, Job] = {}  # those that hold rows
 
@@ -62,7 +61,7 @@ class Runner:
         checkpoint = served.checkpoint
         gradients = {}
         for asked, guidance_model in served.guidance_models.items():
-            gradient = self._gradients.get(guidance_model)  # made ready once for all the models that it guides
+            gradient = self._gradients.get(what_computes(guidance_model))  # once for all the models that it guides
             if gradient is None:
                 gradient = yield from self._functions.ready(guidance_model, "float32")
             gradients[asked] = gradient
@@ -91,12 +90,13 @@ class Runner:
             curve=SpeedCurve(network.seconds, any_size=network.any_size),
             arena=Arena(checkpoint.data.shape, self.device),
         )  # fmt: skip
-        self._gradients |= {one: gradients[asked] for asked, one in served.guidance_models.items()}
+        self._gradients |= {what_computes(one): gradients[asked] for asked, one in served.guidance_models.items()}
 
     def unload(self, key: str) -> None:
         """Free the memory of a model that holds no rows, and of the guidance models that guided it alone."""
         del self.models[key]
-        in_use = {one for model in self.models.values() for one in model.served.guidance_models.values()}
+        served = [model.served for model in self.models.values()]
+        in_use = {what_computes(one) for each in served for one in each.guidance_models.values()}
         self._gradients = {one: gradient for one, gradient in self._gradients.items() if one in in_use}
 
     @torch.inference_mode()

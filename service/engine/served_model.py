@@ -18,6 +18,11 @@ from model.text_encoder import TextEncoder
 ADVISORY_FIELDS = {"sampling", "label_shares", "control_scale", "default_for_prompts", "recipe", "metrics", "imported"}
 
 
+def what_computes(part: ServedCheckpoint) -> bytes:
+    """Equal for two that compute the same: weights, meaning and graph."""
+    return (part.config.model_dump_json(exclude=ADVISORY_FIELDS) + part.identity).encode()
+
+
 @dataclass(frozen=True, eq=False)
 class Served:
     """A denoiser, its guidance models by what they are conditioned on, its ControlNets by their kind of hint, and the
@@ -55,6 +60,5 @@ class Served:
         how to sample and metrics do not count."""
         digest = hashlib.sha256()
         for part in self.parts:
-            digest.update(part.config.model_dump_json(exclude=ADVISORY_FIELDS).encode())
-            digest.update(part.identity.encode())
+            digest.update(what_computes(part))
         return f"{self.name}@{digest.hexdigest()[:12]}"

@@ -88,7 +88,7 @@ class Worker:
         ended = self.ended  # if so, what it had is elsewhere
         return WorkerSnapshot(
             device=self.name, kind=self._device.type, torch_threads=self._torch_threads, models=self.models,
-            to_begin_with=len(self._to_begin_with), loaded=self.loaded,
+            to_begin_with=1 if self._options.load == "first" else len(self._to_begin_with), loaded=self.loaded,
             warming=not self.loaded or bool(self._loading), ended=ended, failure=self.failure,
             heartbeat_age=time.monotonic() - self.beat, backlog_seconds=0.0 if ended else self.backlog.seconds,
             rows_active=0 if ended else self._rows_active, rows_queued=0 if ended else self._rows_queued,
@@ -109,7 +109,8 @@ class Worker:
             self._answer_the_rest()
 
     def _load(self) -> None:
-        """Make every model ready. One that cannot be is named in the log and left out; all of them: that is fatal."""
+        """Make every model ready, or the first that can be. One that cannot be is named in the log and left out; all of
+        them: that is fatal."""
         for key, served in self._to_begin_with.items():
             if self.stopping:
                 return
@@ -119,6 +120,9 @@ class Worker:
             except Exception as error:
                 log.error("model left out", model=served.name, exc_info=error)
                 failure = error
+            else:
+                if self._options.load == "first":
+                    break
         if not self._curves:
             raise failure
         self.loaded = True
@@ -168,9 +172,9 @@ class Worker:
         elif isinstance(command, Cancel) and command.number in self._tickets:
             self._forget(command.number)
         elif isinstance(command, Load):
-            if command.key in self.models:  # it was on its way out
-                for retired in self._retired.pop(command.key, ()):
-                    retired.answer(None)
+            for retired in self._retired.pop(command.key, ()):  # it was on its way out
+                retired.answer(None)
+            if command.key in self.models:
                 command.answer(None)
             elif command.key in self._loading:  # once: rows may be in the first one's arena when a second is ready
                 self._loading[command.key][0].append(command)
@@ -193,7 +197,7 @@ class Worker:
 
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for, here or on another worker, which may be lost."""
-        here = {ticket.job.model for ticket in self._tickets.values()}
+        here = self.backlog.models | self._loading.keys()
         for key in [one for one in self._retired if one not in here and one not in self._in_use]:
             if key in self.models:
                 log.info("model retired", model=self._runner.models[key].name)

@@ -4,6 +4,7 @@ weights, so every number of bytes is known."""
 import asyncio
 import contextlib
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -224,3 +225,17 @@ def test_guidance_models_count_to_the_model_that_they_guide():
     (guided,) = Catalog([base], [classifier], [control]).served.values()
     expected = sum(4 * p.numel() for one in (base, classifier, control) for p in one.network.state_dict().values())
     assert guided.weight_bytes == expected > alone.weight_bytes
+
+
+def test_a_model_that_a_reload_took_away_while_it_loaded_is_to_be_asked_for_again(models, monkeypatch):
+    _, memory = memory_of(models, 2)
+
+    async def look():
+        await memory.fill(Catalog([models[0].checkpoint]))
+        loop = asyncio.get_running_loop()
+        retire = partial(loop.call_soon_threadsafe, memory.retire, models[1].key)
+        monkeypatch.setattr(model_memory, "give_back_freed_memory", retire)  # the last that a load waits for
+        with pytest.raises(ModelNotLoaded, match="m1 was just replaced"):
+            await memory.hold(models[1])
+
+    asyncio.run(look())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -158,6 +159,20 @@ def test_a_size_that_differs_in_a_single_row_is_dropped():
     nearly.unlucky = torch.randn(64, 2, generator=generator)[37, 1]
     found = bit_equal_sizes(nearly, (4, 8, 64), (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL))
     assert tuple(returned(found)) == (8, 64)
+
+
+def test_what_a_network_reads_beside_its_condition_is_drawn_in_its_own_type():
+    """A student's timestep of arrival: a graph that is compiled for floats is not the one that requests use."""
+    seen = []
+
+    def network(x, t, label, s):
+        seen.append(s)
+        return x
+
+    of_network = (2,), 10, torch.device("cpu"), torch.tensor(NO_LABEL)
+    returned(bit_equal_sizes(network, (4, 64), *of_network, torch.tensor(0)))
+    assert {s.dtype for s in seen} == {torch.int64}
+    assert set(torch.cat(seen).tolist()) == set(range(11))
 
 
 def test_cancelling_frees_the_rows_and_leaves_the_neighbours_alone(make_engine):
@@ -346,6 +361,14 @@ def test_a_model_that_cannot_be_warmed_up_is_left_out_and_the_others_serve(make_
     asyncio.run(scenario())
 
 
+def test_one_model_at_first_is_the_first_that_can_be_made_ready(make_engine):
+    broken = tiny_checkpoint(POINTS, name="broken")
+    object.__setattr__(broken, "denoiser", lambda *_, **__: 1 / 0)
+    models = {"broken": Served(broken)} | {name: SERVED[name] for name in ("images", "points")}
+    engine = make_engine(models, load="first")
+    assert list(engine.snapshot().models) == ["images"] and engine.snapshot().warmed == (1, 1)
+
+
 @pytest.mark.parametrize("broken", ["raises", "gives no numbers"])
 def test_a_gradient_that_fails_takes_no_neighbour_along(make_engine, broken):
     engine = make_engine()
@@ -372,6 +395,15 @@ def test_models_of_one_classifier_share_it(make_engine):
     models = make_engine()._workers[0]._runner.models
     assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
     assert models["images"].denoiser.gradients["label"] is not models["points"].denoiser.gradients["label"]
+
+
+def test_a_classifier_that_is_read_again_is_not_made_ready_again(make_engine):
+    """A reload reads every checkpoint anew; a model that it adds is guided by a classifier that is there."""
+    engine = make_engine({"images": SERVED["images"]})
+    again = {asked: replace(one) for asked, one in SERVED["learned"].guidance_models.items()}
+    asyncio.run(engine.load("learned", replace(SERVED["learned"], guidance_models=again)))
+    models = engine._workers[0]._runner.models
+    assert models["images"].denoiser.gradients["label"] is models["learned"].denoiser.gradients["label"]
 
 
 @pytest.mark.slow
@@ -460,6 +492,56 @@ def test_a_model_that_is_asked_for_twice_while_it_loads_is_loaded_once(make_engi
     found = asyncio.run(scenario())
     assert loads == ["points"]
     np.testing.assert_array_equal(found.data, as_answered(job, solo(job, engine)))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_model_that_is_retired_while_it_loads_goes_unless_it_is_asked_for_again(make_engine, wanted):
+    engine = make_engine({"images": SERVED["images"]})
+    worker = engine._workers[0]
+
+    async def scenario():
+        loaded = asyncio.create_task(engine.load("points", SERVED["points"]))
+        await asyncio.to_thread(wait_for, lambda: worker._loading or "points" in worker.models, every=0.0)
+        retired = asyncio.ensure_future(engine.retire("points"))
+        if wanted:
+            await asyncio.sleep(0)
+            await engine.load("points", SERVED["points"])
+        await asyncio.gather(loaded, retired)
+        return set(engine.snapshot().keys)
+
+    assert asyncio.run(scenario()) == ({"images", "points"} if wanted else {"images"})
+    assert set(worker.models) == ({"images", "points"} if wanted else {"images"})
+
+
+def test_a_model_stays_for_a_job_that_the_thread_has_not_seen_yet(make_engine):
+    """A lost worker's job lies in the inbox, its client has gone, and the model is on its way out."""
+    engine = make_engine({name: SERVED[name] for name in ("images", "points")})
+    worker, job = engine._workers[0], make_job()
+    held, release = threading.Event(), threading.Event()
+    receive = worker._receive
+
+    def hold():
+        held.set()
+        release.wait(30)
+        return receive()
+
+    async def scenario():
+        worker._receive = hold
+        await asyncio.to_thread(held.wait, 30)
+        ticket = engine.submit(job)
+        retired = asyncio.ensure_future(engine.retire("images"))
+        engine._in_use.done(ticket.number)  # as it is where the client of a lost job has gone
+        worker._retired["images"] = []
+        worker._let_go()
+        still = "images" in worker.models
+        worker._receive = receive
+        release.set()
+        await engine.result(ticket)
+        await retired
+        return still
+
+    assert asyncio.run(scenario())
+    assert list(worker.models) == ["points"] and engine.snapshot().failure is None
 
 
 def test_a_device_that_computes_no_more_ends_the_engine(make_engine):
