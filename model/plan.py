@@ -104,8 +104,9 @@ def make_plan(
     return plan
 
 
-cached_plan = lru_cache(maxsize=256)(make_plan)
-"""`make_plan`, remembered: a service sees the same few plans again and again. NoiseSchedule hashes by identity."""
+cached_plan = lru_cache(maxsize=64)(make_plan)
+"""`make_plan`, remembered: a service sees the same few plans again and again, of a megabyte at most. NoiseSchedule
+hashes by identity."""
 
 
 def unchanged_plan(schedule: NoiseSchedule) -> Plan:
