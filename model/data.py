@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from model.strict_config import StrictConfig
-from model.table import TableColumn, encoded_columns, snapped
+from model.table import CategoryColumn, TableColumn, encoded_columns, snapped
 
 MAX_SIDE = 512  # pixels of an image
 MAX_DIMENSIONS = 64  # of points, or columns of a table …
@@ -75,6 +75,16 @@ class DataConfig(StrictConfig):
         """What the dimensions of points are called."""
         (d,) = self.shape
         return self.names or COLUMNS.get(d) or tuple(f"x{i}" for i in range(d))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The dimensions, two or one, that a picture of points shows by default: of numbers and dates first, where the
+        others are categories or say what is missing. None of images."""
+        if self.kind != "points":
+            return ()
+        measured = [place.start for one, place in encoded_columns(self.table) if not isinstance(one, CategoryColumn)]
+        others = [axis for axis in range(len(self.columns)) if axis not in measured]
+        return tuple([*measured, *others][:2])
 
     @property
     def one_unit(self) -> bool:

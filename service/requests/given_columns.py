@@ -7,7 +7,7 @@ import numpy as np
 from model.data import DataConfig
 from model.measured_columns import Cell, CellError, number_of
 from model.table import CategoryColumn, LabelColumn, encoded_columns
-from service.requests.labels import index_of, listed
+from service.requests.labels import index_of, index_of_name, listed
 from service.requests.model_choice import Choice
 
 
@@ -71,6 +71,9 @@ def _dimensions(data: DataConfig, name: str, index: int, cell: Cell) -> Mapping[
         if not data.table:
             return {index: number_of(cell)}
         column, place = encoded_columns(data.table)[index]
+        if isinstance(column, CategoryColumn) and isinstance(cell, str):
+            category = index_of_name(cell, column.categories)
+            cell = cell if category is None else column.categories[category]
         return dict(enumerate(column.dimensions_of(cell), start=place.start))
     except CellError as error:
         raise GivenError(str(error), name) from error

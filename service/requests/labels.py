@@ -30,20 +30,27 @@ def class_number(wanted: int | str, names: Sequence[str]) -> int:
 
 def index_of(wanted: int | str, names: Sequence[str]) -> int | None:
     """The index of a name, or of a number where no name matches; None for neither. 10 is the one that is called 10, if
-    there is one: so JSON and query strings, where all is text, mean the same.
-
-    A name may be spelled in any Unicode form, width and case, as a prompt may, where that leaves one name only.
-    """
+    there is one: so JSON and query strings, where all is text, mean the same."""
     text = str(wanted)
+    if len(text) > LONGEST:
+        return None
+    if (index := index_of_name(text, names)) is not None:
+        return index
+    if not NUMBER.fullmatch(number := unicodedata.normalize("NFKC", text).strip()):
+        return None
+    index = int(float(number))
+    return index if index < len(names) else None
+
+
+def index_of_name(text: str, names: Sequence[str]) -> int | None:
+    """The index of a name, which may be spelled in any Unicode form, width and case, as a prompt may, where that leaves
+    one name only. None for no name."""
     if len(text) > LONGEST:
         return None
     for spelling, indices in zip(_spellings(text), _by_spelling(tuple(names)), strict=True):
         if (index := indices.get(spelling)) is not None:
             return index
-    if not NUMBER.fullmatch(number := unicodedata.normalize("NFKC", text).strip()):
-        return None
-    index = int(float(number))
-    return index if index < len(names) else None
+    return None
 
 
 def _spellings(name: str) -> tuple[str, str, str]:

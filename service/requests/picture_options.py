@@ -10,14 +10,12 @@ MAX_PICTURE = 4096  # pixels of a side
 
 
 def axes_of(wanted: Sequence[int | str] | None, data: DataConfig) -> tuple[int, ...] | None:
-    """The dimensions that a picture of points shows, one or two: by default the first; none of images.
+    """The dimensions that a picture of points shows, one or two; none of images.
 
     None where `wanted` does not name two different dimensions.
     """
-    if data.kind != "points":
-        return ()
-    if wanted is None:
-        return tuple(range(min(2, len(data.columns))))
+    if wanted is None or data.kind != "points":
+        return data.axes
     found = [axis for one in wanted if (axis := index_of(one, data.columns)) is not None]
     return tuple(found) if len(set(found)) == 2 else None
 

@@ -54,7 +54,7 @@ Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
 Mix = Annotated[list[Share], Field(max_length=MAX_POINTS, fail_fast=True)] | Share
 AXES = (
     "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
-    "Default: the first two."
+    "Default: the first two, of a table the first two numbers or dates."
 )
 SEED_TO = (
     "The samples lie between the noise of `seed` and that of `seed_to` (a spherical interpolation), and all draw the "

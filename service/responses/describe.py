@@ -83,6 +83,7 @@ def _dataset(catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, Ready
         labels=_labels(served),
         columns=list(data.columns) if data.kind == "points" else [],
         table=[_table_column(column) for column in data.table],
+        axes=list(data.axes),
         prompts=_prompts(models_with_prompts(catalog, name)),
         guidances=guidances(catalog, name),
         controls=sorted(kind for kind in CONTROL_KINDS if any(kind in one.controls for one in served)),

@@ -193,6 +193,7 @@ class DatasetAnswer(BaseModel):
         "missing values: `given` takes them by name, and CSV, Parquet and `table` of JSON have them. Empty where each "
         "dimension is a column of numbers."
     )
+    axes: list[int] = Field(description="The dimensions that a picture of points shows by default; empty for images.")
     prompts: PromptsAnswer | None = Field(description="Null where no model understands prompts.")
     guidances: list[GuidanceMethod]
     controls: list[ControlKind]

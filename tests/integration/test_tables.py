@@ -57,6 +57,7 @@ def test_csv_and_json_have_the_table_s_own_columns(client):
         ({"port": None, "age": 30}, {"port": None, "age": 30}),
         ({"age": None}, {"age": None}),
         ({"2": "Cherbourg"}, {"port": "Cherbourg"}),  # by its number among the columns
+        ({"PORT": "cherbourg"}, {"port": "Cherbourg"}),  # names and categories, spelled in another case
     ],
 )
 def test_given_columns_are_in_every_row(client, given, cells):
@@ -83,6 +84,14 @@ def test_what_cannot_be_given_says_what_can(client, given, field, says):
     assert answer.status_code == 422, answer.text
     (error,) = answer.json()["errors"]
     assert error["field"] == field and says in error["detail"]
+
+
+def test_a_picture_shows_measured_columns_first(client):
+    """Dots at 0 and 1, of categories and of what is missing, are no picture of a table."""
+    assert client.get("/models").json()["datasets"]["ship"]["axes"] == [0, 2]
+    png = {"accept": "image/png", "n": 20}
+    assert ask(client, **png).content == ask(client, **png, axes=["age", "fare"]).content
+    assert ask(client, **png).content != ask(client, **png, axes=[0, 1]).content
 
 
 def test_models_tells_of_the_columns(client):
