@@ -89,7 +89,8 @@ def main() -> int:
     try:
         listener = bound_socket(config)  # before the engine's thread is there, which would not end cleanly
     except SystemExit:  # uvicorn has logged why
-        print(f"python -m service: cannot listen on {settings.host}, port {settings.port}", file=sys.stderr)
+        where = f"{settings.host}, port {settings.port}"
+        print(f"python -m service: cannot listen on {where}; --port takes another", file=sys.stderr)
         return 1
     # uvicorn raises the signal that stopped it once more when it is done: a clean end is no death by signal.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,7 +3,10 @@
 from training.needed_packages import missing_packages
 
 if missing := missing_packages():
-    raise SystemExit(f"error: training needs {', '.join(missing)}; run `make train-env`, which installs all of it")
+    raise SystemExit(
+        f"error: training needs {', '.join(missing)}; `make train-env` installs all of it into .venv, and "
+        "`. .venv/bin/activate` makes that the environment of this terminal"
+    )
 
 import errno
 import io
