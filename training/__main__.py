@@ -270,9 +270,13 @@ def training_rows(
 
 @app.command("list")
 def list_recipes(recipes: Recipes = OWN_RECIPES) -> None:
-    """List the recipes, your own and the shipped ones."""
+    """List the recipes, your own and the shipped ones; of one that cannot be trained, why."""
     for name in [*recipe_names(recipes), *recipe_names()]:
-        typer.echo(f"{name:20} {load_recipe(name, recipes).description}")
+        try:
+            about = load_recipe(name, recipes).description
+        except RecipeError as error:
+            about = " ".join(str(error).split())
+        typer.echo(f"{name:20} {about}")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ class TrainingProgress:
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s"),
+            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} rows/s"),
             TimeElapsedColumn(),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=self._console,
@@ -66,7 +66,7 @@ class TrainingProgress:
         if not self._console.is_terminal:
             left = int((self.steps - step) / max(per_second, 1e-9))
             self._console.print(
-                f"{self.name}  step {step}/{self.steps}  loss {loss:.4f}  {rate:.0f} images/s  "
+                f"{self.name}  step {step}/{self.steps}  loss {loss:.4f}  {rate:.0f} rows/s  "
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left",
                 highlight=False,
             )

@@ -51,6 +51,8 @@ def init(
     """
     _check_name(name)
     need_writable(recipes, "give another folder by --recipes")
+    for known in [_own_name(name, role) for role in options.roles] or [name]:  # before the data are looked at
+        _free(recipes, known, force)
     taken_from = None if options.start_from is None else _starting_config(options.start_from)
     device = PartialState().device
     if Path(path).is_dir():
@@ -71,11 +73,8 @@ def init(
         raise RecipeError(f"--clusters is for the role {Role.CLUSTERED}: add it by --role, or leave --role away")
     texts, reports = dict[Path, str](), []
     for role in sorted(set(roles), key=IN_ORDER.index):
-        answers = role == Role.CONDITIONAL or (role == roles[-1] and not options.roles)
-        own_name = name if answers else f"{name}-{SUFFIXES[role]}"
-        target = recipes / f"{own_name}.toml"
-        if target.exists() and not force:
-            raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
+        own_name = name if role == roles[-1] and not options.roles else _own_name(name, role)
+        target = _free(recipes, own_name, force)
         try:
             draft = recipe_for(role, own_name, data, summary, options.base or _base(role, roles, name))
         except UnsupportedRole as error:
@@ -89,6 +88,19 @@ def init(
     for report in reports:
         say(report)
     return list(texts)
+
+
+def _own_name(name: str, role: Role) -> str:
+    """What a recipe is called that is one of several; the conditional one answers, so it has the data's own name."""
+    return name if role == Role.CONDITIONAL else f"{name}-{SUFFIXES[role]}"
+
+
+def _free(recipes: Path, name: str, force: bool) -> Path:
+    """Where a recipe goes. Raises RecipeError where one is, unless `force` overwrites it."""
+    target = recipes / f"{name}.toml"
+    if target.exists() and not force:
+        raise RecipeError(f"{target} is there: --force writes it anew, another --name beside it")
+    return target
 
 
 def _default_roles(summary: DataSummary) -> tuple[Role, ...]:

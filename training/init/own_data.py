@@ -197,7 +197,7 @@ def _report(data: FiniteSet, say: Say) -> None:
     distinct = np.unique(np.concatenate([digests(part.rows.numpy()) for part in (data.examples, data.held_out)]))
     copies = len(data.examples) + len(data.held_out) - len(distinct)
     if copies:
-        say(f"copies: {copies:,} are the same as another")
+        say(f"copies: {copies:,} {'is' if copies == 1 else 'are'} the same as another")
     beside = "" if data.unlabelled is None else f", {len(data.unlabelled):,} more without a label"
     say(f"{len(data.examples):,} to train on{beside}, {len(data.held_out):,} held out")
     if near := near_copies(data):

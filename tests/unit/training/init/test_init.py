@@ -298,6 +298,22 @@ def test_names_with_digits_are_still_classes(tmp_path, names):
     assert survey_table(read_columns(tmp_path / "t.csv")).label == "a"
 
 
+@pytest.mark.parametrize(("roles", "there"), [((), "photos"), (("conditional", "judge"), "photos-judge")])
+def test_a_recipe_that_is_there_is_named_before_the_data_are_looked_at(roles, there):
+    Path("recipes").mkdir()
+    Path(f"recipes/{there}.toml").touch()
+    told = said(run("init", "nowhere", "--name", "photos", *(one for role in roles for one in ("--role", role))))
+    assert f"recipes/{there}.toml is there: --force writes it anew" in told
+
+
+def test_a_recipe_that_cannot_be_trained_hides_no_other_from_the_list():
+    Path("recipes").mkdir()
+    Path("recipes/bad.toml").write_text('name = "bad"')
+    told = run("list")
+    assert told.exit_code == 0, said(told)
+    assert "bad                  recipes/bad.toml cannot be trained: " in told.output and "mnist-cfg" in told.output
+
+
 def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
     root = make_folder(tmp_path / "photos", {"rose": 30, "tulip": 20})
     truncated(root / "rose" / "cut.png")
@@ -316,7 +332,7 @@ def test_init_reports_what_is_there_and_train_takes_its_recipe(tmp_path):
         "  rose        30",
         "  tulip       41",
         "  rose/cut.png: broken: ",
-        "copies: 1 are the same as another",
+        "copies: 1 is the same as another",
         "that are held out look like one that is trained on",
         "recipes/flowers.toml: 1,500 steps, about ",
         "now: python -m training train flowers",
