@@ -252,18 +252,23 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str], mean
         elif entry["type"] == "missing":
             detail = f"needed: {ranges[field]}" if field in ranges else "needed"
         else:
-            detail = f"{ranges[field]}. {entry['msg']}" if field in ranges else entry["msg"]
+            why = "Input should be an object" if entry["type"] == "model_attributes_type" else entry["msg"]
+            detail = f"{ranges[field]}. {why}" if field in ranges else why
         given = None if entry["type"] == "missing" else entry.get("input")  # there it is all the other fields
-        found = InvalidField(field=_shortened(field), detail=detail, given=_shown(given))
+        is_text = entry["type"].endswith("_type")  # of the wrong type: quotes show that it is a text
+        found = InvalidField(field=_shortened(field), detail=detail, given=_shown(given, quoted=is_text))
         same = fields.setdefault(field, found)
         if detail not in same.detail:
             same.detail += f"; or: {detail}"
     return _invalid_fields(list(fields.values()))
 
 
-def _shown(given: object) -> str | None:
-    """A value as an error repeats it; None for no value."""
-    return None if given is None else _shortened(given if isinstance(given, str) else repr(given))
+def _shown(given: object, *, quoted: bool = False) -> str | None:
+    """A value as an error repeats it, in JSON; a text as it is, unless quoted. None for no value."""
+    if given is None:
+        return None
+    plain = isinstance(given, str) and not quoted
+    return _shortened(str(given) if plain else json.dumps(given, ensure_ascii=False, default=str))
 
 
 def _shortened(text: str) -> str:

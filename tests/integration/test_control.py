@@ -198,7 +198,7 @@ def with_control(**fields) -> dict:
         (with_control(kind="depth"), "control.kind", "'canny' or 'sketch'"),
         (with_control(scale=2.1), "control.scale", "0 … 2"),
         (with_control(strength=1), "control.strength", "unknown field"),
-        (FOLLOWING | {"control": "sketch"}, "control", "valid dictionary"),
+        (FOLLOWING | {"control": "sketch"}, "control", "Input should be an object"),
         (FOLLOWING | {"control": {"kind": "canny"}}, "control.image", "needed"),
         (FOLLOWING | {"model": "mnist-ddpm"}, "control.kind", "mnist-cfg does"),
         (FOLLOWING | {"dataset": "spiral"}, "control.kind", "no model of it follows hints"),

@@ -66,8 +66,8 @@ def test_a_field_that_is_wrong_is_named_with_its_range_and_what_was_given(client
     assert says in body["detail"]
     assert field in body["detail"]
     if field != "dataset" and fields[field] != []:
-        assert str(fields[field])[:20] in body["errors"][0]["given"]
-        assert str(fields[field])[:20] in body["detail"]
+        given = fields[field] if isinstance(fields[field], str) else json.dumps(fields[field])
+        assert given[:20] in body["errors"][0]["given"] and given[:20] in body["detail"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,18 @@ def test_a_body_full_of_errors_is_answered_shortly(client, fields):
     answer = client.post("/sample", json={"dataset": "mnist"} | fields)
     problem(answer, 422)
     assert len(answer.content) < 5000
+
+
+@pytest.mark.parametrize(
+    ("fields", "given"),
+    [({"n": "4"}, '"4"'), ({"steps": True}, "true"), ({"control": "drawing.png"}, '"drawing.png"'),
+     ({"label": {"größe": 3}}, '{"größe": 3}'), ({"mix": ["\ud800"]}, '"\ud800"'), ({"seed": "x"}, '"x"')],
+)  # fmt: skip
+def test_what_was_given_is_shown_as_it_was_sent(client, fields, given):
+    body = json.dumps({"dataset": "mnist"} | fields)
+    told = problem(client.post("/sample", content=body, headers={"Content-Type": "application/json"}), 422)
+    (error,) = told["errors"]
+    assert error["given"] == given and "dictionary" not in error["detail"]
 
 
 def test_too_many_fields_say_where_they_are(client):
