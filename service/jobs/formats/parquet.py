@@ -49,9 +49,12 @@ def write(shard: Shard) -> Mapping[str, bytes]:
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table(columns).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
+    small = [name for name in columns if name != "image"]  # of images the least and the most would be two more images
     pq.write_table(
         table,
         sink,
+        write_statistics=small,
+        use_dictionary=small,
         row_group_size=None if shard.columns else GROUP_ROWS,
         compression="zstd" if shard.columns else "none",  # PNGs are compressed already
     )

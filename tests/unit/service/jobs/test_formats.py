@@ -58,6 +58,13 @@ def test_which_formats_hold_what():
     assert formats_of("points") == ["parquet", "npy", "csv"]
 
 
+def test_parquet_has_each_image_once():
+    """Also where two are equal, and none as the least or the most of a column: the page shows those that it finds."""
+    shard = images(5)
+    shard.data[1] = shard.data[0]
+    assert FORMATS["parquet"].write(shard)[".parquet"].count(b"\x89PNG") == 5
+
+
 @pytest.mark.parametrize("shard", [images(), images(colour=True, prompt="a thin seven"), images(labelled=False)])
 def test_parquet_has_images_as_hugging_face_has_them(shard):
     table = pq.read_table(io.BytesIO(FORMATS["parquet"].write(shard)[".parquet"]))
