@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
 from service.jobs.formats.registry import FORMATS
-from service.requests.edit_schemas import Seed
+from service.requests.edit_schemas import Seed, Share
 from service.requests.leniency import as_meant, whole_numbers
-from service.requests.schemas import ControlRequest, EditFields, Label, Mix, SampleFields
+from service.requests.schemas import ControlRequest, EditFields, Label, SampleFields, Shares
 
 MAX_ROWS = 10_000_000
 MAX_ROWS_PER_FILE = 1_000_000
@@ -41,7 +41,7 @@ class JobRequest(EditFields, SampleFields):
     )  # fmt: skip
     control: ControlRequest | None = Field(None, description="A picture that all samples follow, as in POST /sample.")
     seed_to: Seed | None = Field(None, description="Refused: rows of a walk depend on how many there are.")
-    mix: Mix | None = Field(None, description="Refused, as `seed_to`.")
+    mix: Shares | Share | None = Field(None, description="Refused, as `seed_to`.")
     format: FormatName = Field(
         "parquet",
         description="What the files are. " + "; ".join(f"`{name}`: {one.loads}" for name, one in FORMATS.items()),

@@ -51,7 +51,7 @@ Interval = Annotated[list[NoiseLevel], Field(min_length=2, max_length=2), AfterV
 
 # They stop at the first wrong item: an error for each of a million would take seconds of the event loop, and gigabytes.
 Labels = Annotated[list[Label], Field(max_length=MAX_POINTS, fail_fast=True)]
-Mix = Annotated[list[Share], Field(max_length=MAX_POINTS, fail_fast=True)] | Share
+Shares = Annotated[list[Share], Field(max_length=MAX_POINTS, fail_fast=True)]
 AXES = (
     "Two dimensions of points that a picture of them shows, by name or number, with Accept: image/png. "
     "Default: the first two, of a table the first two numbers or dates."
@@ -212,7 +212,7 @@ class SampleRequest(EditFields, SampleFields):
         None, description="A picture that all samples follow, for models that have a ControlNet of its kind: /models."
     )
     seed_to: Seed | None = Field(None, description=SEED_TO)
-    mix: Mix | None = Field(None, description=MIX)
+    mix: Shares | Share | None = Field(None, description=MIX)
 
     @model_validator(mode="before")
     @classmethod
@@ -265,7 +265,7 @@ class SampleQuery(SampleFields):
         None, description=AXES
     )
     seed_to: Seed | None = Field(None, description=SEED_TO)
-    mix: Annotated[list[Share] | None, BeforeValidator(commas)] = Field(None, description=MIX)
+    mix: Annotated[Shares | None, BeforeValidator(commas)] = Field(None, description=MIX)
     guidance_interval: Annotated[Interval | None, BeforeValidator(commas)] = Field(
         None, description=SampleFields.model_fields["guidance_interval"].description
     )
