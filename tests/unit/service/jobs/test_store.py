@@ -268,6 +268,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         sqlite_store(tmp_path / "file" / "deeper" / "jobs.sqlite")
 
 
+def test_a_store_is_in_its_own_folder_whatever_that_is_called(tmp_path):
+    folder = tmp_path / "what?mode=memory#here%20"
+    sqlite_store(folder / "jobs.sqlite").close()
+    assert (folder / "jobs.sqlite").is_file() and list(tmp_path.iterdir()) == [folder]
+
+
 def test_which_file_system_a_path_is_on(tmp_path):
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/a / ext4 rw 0 0\nhost:/b /data nfs4 rw 0 0\n/dev/c /data/local xfs rw 0 0\n")
