@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from service.jobs.store_connection import StoreConnection
 from service.jobs.store_records import UNFINISHED, State
-from service.jobs.store_tables import files, jobs, uploads
+from service.jobs.store_tables import files, jobs
 
 
 class StoreTotals(StoreConnection):
@@ -43,9 +43,3 @@ class StoreTotals(StoreConnection):
         wanted = sa.select(jobs.c.owner).where(jobs.c.state.in_(UNFINISHED)).distinct()
         with self._reading() as connection:
             return set(connection.execute(wanted).scalars())
-
-    def bytes(self) -> int:
-        """That all results and uploads take."""
-        with self._reading() as connection:
-            sums = [sa.func.coalesce(sa.func.sum(size), 0) for size in (files.c.bytes, uploads.c.bytes)]
-            return sum(int(connection.execute(sa.select(one)).scalar_one()) for one in sums)

@@ -318,6 +318,18 @@ def test_uploads_count_for_the_bytes_that_are_kept(checkpoints, tmp_path):
         ai.files.create(file=("a.jsonl", b"x" * 700), purpose="batch")
 
 
+def test_an_upload_that_cannot_fit_costs_nobody_a_finished_job(checkpoints, tmp_path):
+    with client_of(checkpoints, tmp_path, jobs_keep_bytes=20_000) as client:
+        ai = official(client, max_retries=0)
+        batch = ended(ai, [line("a", {"prompt": "thin 7", "steps": 1})])
+        with pytest.raises(openai.InternalServerError, match="--jobs-keep-bytes 20,000"):
+            ai.files.create(file=("a.jsonl", b"x" * 20_000), purpose="batch")
+        assert ai.batches.retrieve(batch.id).status == "completed" and records(ai, batch.output_file_id)
+        ai.files.create(file=("a.jsonl", b"x" * 19_500), purpose="batch")
+        with pytest.raises(openai.NotFoundError):
+            ai.batches.retrieve(batch.id)
+
+
 def test_a_file_that_cannot_be_written_leaves_nothing(client, monkeypatch):
     def full(self, job, name, content):
         raise OSError(28, "No space left on device")
