@@ -27,6 +27,7 @@ from service.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
+PART = re.compile(r"part-[0-9]{5,8}[.a-z]{1,20}")
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
 MOST_UNFINISHED = 1000  # jobs: each takes a place in the store and in the line
@@ -125,12 +126,12 @@ class LiveJobs:
         return await self.ask(self.store.files, job)
 
     async def file(self, job: str, owner: str, name: str) -> StoredFile:
-        """Raises Problem (404) that says what there is."""
-        files = {file.name: file for file in await self.files(job, owner)}
-        if name not in files:
-            there = f"there are {len(files)}, from {next(iter(files))} on" if files else "there are none yet"
-            raise Problem(404, f"the job {job} has no file {name[:80]!r}: {there}; see /jobs/{job}/files")
-        return files[name]
+        """Raises Problem (404) where there is none of that name."""
+        await self.get(job, owner)
+        file = await self.ask(self.store.file, job, name) if PART.fullmatch(name) else None
+        if file is None:
+            raise Problem(404, f"the job {job} has no file {name[:80]!r}; /jobs/{job}/files lists those there are")
+        return file
 
     async def read(self, job: str, file: StoredFile, start: int, stop: int) -> Iterator[bytes]:
         """Bytes start … stop − 1 of a file."""

@@ -12,12 +12,14 @@ from dataclasses import asdict, fields
 import sqlalchemy as sa
 
 from service.jobs.store_records import UNFINISHED, JobRecord, NewJob, State, StoredFile
-from service.jobs.store_room import StoreRoom
+from service.jobs.store_room import StoreRoom, expired_at
 from service.jobs.store_tables import chunks, files, jobs
 from service.jobs.upload_store import UploadStore
 
 LEASE_SECONDS = 15.0
 MOST_DEATHS = 5  # of processes in a row, without a chunk between them, after which a job is not tried again
+
+FILE_COLUMNS = [files.c[field.name] for field in fields(StoredFile)]
 
 
 class KeyReused(Exception):
@@ -198,7 +200,7 @@ class JobStore(StoreRoom):
             if record.state in UNFINISHED:
                 self._finish(connection, job, "cancelled", now, None)
                 return self._update(connection, job, {"bytes": 0})
-            return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
+            return self._update(connection, job, expired_at(now) | {"revision": record.revision + 1})
 
     def take_webhook(self, delay: Callable[[int], float | None]) -> JobRecord | None:
         """A finished job whose end is due to be told; None without one. It becomes due again after `delay(tries)`
@@ -221,10 +223,16 @@ class JobStore(StoreRoom):
 
     def files(self, job: str) -> list[StoredFile]:
         """Of the chunks that are done, in the rows' order."""
-        wanted = sa.select(*(files.c[field.name] for field in fields(StoredFile))).where(files.c.job == job)
+        wanted = sa.select(*FILE_COLUMNS).where(files.c.job == job).order_by(files.c.first, files.c.name)
         with self._reading() as connection:
-            rows = connection.execute(wanted.order_by(files.c.first, files.c.name))
-            return [StoredFile(**row._mapping) for row in rows]
+            return [StoredFile(**row._mapping) for row in connection.execute(wanted)]
+
+    def file(self, job: str, name: str) -> StoredFile | None:
+        """None where there is none of that name yet."""
+        wanted = sa.select(*FILE_COLUMNS).where(files.c.job == job, files.c.name == name)
+        with self._reading() as connection:
+            row = connection.execute(wanted).one_or_none()
+            return None if row is None else StoredFile(**row._mapping)
 
     def delete_files(self, job: str, ending: str) -> None:
         """Let go of the files whose names end so: they may be deleted then."""

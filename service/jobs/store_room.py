@@ -37,9 +37,14 @@ class StoreRoom(StoreTotals):
                 gone.append(job)
                 total -= size
         if gone:
-            connection.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(expired=now))
+            connection.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(expired_at(now)))
             connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
         return gone
+
+
+def expired_at(now: float) -> dict[str, object]:
+    """Of a job that expires. Whoever comes again with its idempotency key gets another one, which has files."""
+    return {"expired": now, "idempotency_key": None}
 
 
 def _sum(connection: sa.Connection, size: sa.Column[int], which: sa.ColumnElement[bool] | None = None) -> int:

@@ -179,6 +179,20 @@ def test_a_file_comes_in_ranges_and_not_twice(jobs):
     assert head.content == b"" and head.headers["Content-Length"] == str(file["bytes"])
 
 
+def test_one_file_is_found_without_reading_a_list_of_all(jobs, monkeypatch):
+    job = finished(jobs, dataset="spiral", n=4, rows_per_file=2, format="npy")
+    found = content(jobs, job)
+
+    def every_file(*_):
+        raise AssertionError("a job may have 100,000")
+
+    monkeypatch.setattr(jobs.app.state.spirale.jobs._live.store, "files", every_file)
+    for name, expected in found.items():
+        assert jobs.get(f"/jobs/{job['id']}/files/{name}").content == expected
+    missing = jobs.get(f"/jobs/{job['id']}/files/part-00002.npy")
+    assert missing.status_code == 404 and f"/jobs/{job['id']}/files" in missing.json()["detail"]
+
+
 def events(client, job: str, last: str | None = None) -> list[tuple[str, str, dict]]:
     headers = {} if last is None else {"Last-Event-ID": last}
     text = client.get(f"/jobs/{job}/events", headers=headers).text
@@ -318,7 +332,7 @@ def test_unknown_datasets_jobs_and_files_are_told(jobs):
     assert jobs.get("/jobs?before=%00").status_code == 422
     assert jobs.delete("/jobs/job-unknown").status_code == 404
     job = finished(jobs, dataset="spiral", n=10)["id"]
-    for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet"):
+    for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet", "%00"):
         assert jobs.get(f"/jobs/{job}/files/{name}").status_code == 404
 
 

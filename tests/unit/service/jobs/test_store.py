@@ -46,6 +46,8 @@ def test_a_job_goes_from_queued_to_done_chunk_by_chunk(store, clock):
     assert record.rows_done == record.rows_kept == 10 and record.bytes == 300 and record.finished
     assert record.seconds == pytest.approx(6, abs=0.1)
     assert [file.first for file in store.files(made.id)] == [0, 4, 8]
+    assert store.file(made.id, "part-00004.npy") == one_file(4)
+    assert store.file(made.id, "part-00005.npy") is store.file("job-other", "part-00004.npy") is None
     assert store.published(made.id) == {0, 4, 8}
     assert store.claim("process") is None and store.counts() == {"done": 1}
 
@@ -70,6 +72,18 @@ def test_the_same_key_is_the_same_job_and_another_body_is_refused(store):
         store.add(new_job(key="k", body="b"))
     assert store.add(new_job(key="k", owner="other"))[1] and store.add(new_job())[1] and store.add(new_job())[1]
     assert len(store.listed("me", 10)) == 3
+
+
+def test_a_key_of_a_job_that_has_expired_is_free_again(store):
+    for let_go in (lambda job: store.cancel(job), lambda job: store.expire(1000, 0)):
+        job = store.add(new_job(rows=4, key="k"))[0].id
+        store.publish(job, store.claim("process").fence, 0, 4, [one_file(0)])
+        let_go(job)
+        assert store.get(job).expired and store.known("me", "k", "a") is store.known("me", "k", "b") is None
+        again, is_new = store.add(new_job(rows=4, key="k"))
+        assert is_new and again.id != job and store.known("me", "k", "a") == again
+        store.cancel(again.id)
+        store.cancel(again.id)
 
 
 def test_a_lease_that_runs_out_is_taken_over_and_the_old_process_publishes_nothing(make_store, clock):
