@@ -190,6 +190,16 @@ def test_files_are_listed_shown_and_deleted(client):
         ai.files.retrieve("file-../../etc/passwd")
 
 
+def test_what_asks_for_no_samples_is_counted_among_none(client):
+    def counted() -> list[str]:
+        return [line for line in client.get("/metrics").text.splitlines() if line.startswith("spirale_requests_total{")]
+
+    before = counted()
+    assert [client.get(f"/v1/{what}?limit=0").status_code for what in ("files", "batches")] == [400, 400]
+    assert client.post("/v1/batches", json={}).status_code == 400
+    assert counted() == before
+
+
 def test_batches_are_listed_page_by_page_and_are_no_data_sets(client):
     ai = official(client)
     ids = [begun(ai, [line("a", {"prompt": "thin 7", "steps": 1})]).id for _ in range(3)]
