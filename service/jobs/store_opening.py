@@ -54,7 +54,10 @@ def sqlite_store(path: Path, clock: Callable[[], float] = time.time) -> JobStore
 
 def postgres_store(address: str, clock: Callable[[], float] | None = None) -> JobStore:
     """The store in the database `postgresql://…`. Raises StoreUnavailable."""
-    url = sa.make_url(address).set(drivername="postgresql+psycopg")
+    try:
+        url = sa.make_url(address).set(drivername="postgresql+psycopg")
+    except (sa.exc.ArgumentError, ValueError):  # which may tell the password
+        raise StoreUnavailable("its address is not such as postgresql://user:password@host/database") from None
     connect = {"connect_timeout": round(BUSY_SECONDS), "options": f"-c statement_timeout={round(BUSY_SECONDS * 1000)}"}
     try:
         engine = sa.create_engine(url, connect_args=connect, pool_pre_ping=True)

@@ -601,6 +601,13 @@ def test_results_may_be_elsewhere(jobs, make_client, tmp_path):
     job = finished(client, **body)
     assert content(client, job) == content(jobs, finished(jobs, **body))
     assert not (tmp_path / "jobs").exists()
-    unknown = make_client(jobs_dir=tmp_path / "other", results="nowhere://a")
+    unknown = make_client(jobs_dir=tmp_path / "other", results="nowhere://me:hunter2@a")
     answer = unknown.post("/jobs", json=body)
-    assert answer.status_code == 503 and "nowhere" in answer.json()["detail"]
+    assert answer.status_code == 503 and "Protocol not known: nowhere" in answer.json()["detail"]
+    assert "hunter2" not in answer.text
+
+
+def test_a_wrong_address_of_the_store_is_not_taken_for_the_results(make_client, tmp_path):
+    answer = make_client(jobs_dir=tmp_path, jobs="postgresql://me:hunter2@host:abc/db").get("/jobs")
+    assert answer.status_code == 503 and "hunter2" not in answer.text
+    assert answer.json()["detail"].startswith("jobs cannot be kept: its address is not such as postgresql://")

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
-from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
+from service.jobs.store_opening import StoreUnavailable, file_system, only_process, postgres_store, sqlite_store
 from service.jobs.store_records import StoredFile
 from service.jobs.store_tables import files, jobs, metadata, uploads
 from service.jobs.upload_store import FORGOTTEN_AFTER, WRITTEN_WITHIN
@@ -302,6 +302,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match=r"file/deeper is not writable \(Not a directory\)"):
         sqlite_store(tmp_path / "file" / "deeper" / "jobs.sqlite")
+
+
+@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host:abc/db", "postgresql://me:hunter2@[::1/db"])
+def test_a_wrong_address_is_told_without_its_password(address):
+    with pytest.raises(StoreUnavailable, match="its address is not such as") as error:
+        postgres_store(address)
+    assert "hunter2" not in str(error.value)
 
 
 def test_a_store_is_in_its_own_folder_whatever_that_is_called(tmp_path):
