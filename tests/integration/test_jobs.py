@@ -156,6 +156,17 @@ def test_jobs_are_listed_from_the_newest_on(jobs):
     assert jobs.get(f"/jobs?limit=1&before={listed[-1]}").json()["jobs"][0]["id"] == ids[0]
 
 
+def test_a_list_of_jobs_has_no_label_for_each_row(jobs):
+    asked = {"label": [1, "9", 4], "steps": 1, "n": 3, "dataset": "mnist"}
+    alone = finished(jobs, **asked)
+    listed = jobs.get("/jobs?limit=1")
+    assert listed.headers["Cache-Control"] == "no-store"
+    assert alone["request"].pop("label") == ["1", "9", "4"] and listed.json()["jobs"] == [alone]
+    for label in ("balanced", 3, {"1": 3}):
+        whole = finished(jobs, **asked | {"label": label})
+        assert whole["request"]["label"] == label and jobs.get("/jobs?limit=1").json()["jobs"] == [whole]
+
+
 def test_a_file_comes_in_ranges_and_not_twice(jobs):
     job = finished(jobs, dataset="spiral", n=100, format="npy")
     (file,) = jobs.get(f"/jobs/{job['id']}/files").json()["files"]
@@ -174,7 +185,12 @@ def test_a_file_comes_in_ranges_and_not_twice(jobs):
     past = jobs.get(address, headers={"Range": f"bytes={file['bytes']}-"})
     assert past.status_code == 416 and past.headers["Content-Range"] == f"bytes */{file['bytes']}"
     assert jobs.get(address, headers={"Range": "bytes=0-4", "If-Range": '"other"'}).content == whole.content
-    assert jobs.get(address, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    tag = whole.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"a,b", W/"c" ,{tag}', "*"):
+        assert jobs.get(address, headers={"If-None-Match": known}).status_code == 304, known
+    assert jobs.get(address, headers=[("If-None-Match", '"a"'), ("If-None-Match", tag)]).status_code == 304
+    for other in ('"a"', tag.strip('"'), f'"{tag[1:5]}"', f'"*", "{tag[1:-1]} "'):
+        assert jobs.get(address, headers={"If-None-Match": other}).status_code == 200, other
     head = jobs.head(address)
     assert head.content == b"" and head.headers["Content-Length"] == str(file["bytes"])
 
@@ -231,10 +247,10 @@ def test_a_job_that_another_version_wrote_otherwise_is_answered_as_it_is_stored(
 
 
 def test_jobs_are_not_put_into_words_on_the_event_loop(jobs, monkeypatch):
-    def beside_the_loop(*arguments):
+    def beside_the_loop(*arguments, **named):
         with pytest.raises(RuntimeError, match="no running event loop"):
             asyncio.get_running_loop()
-        return job_answer(*arguments)
+        return job_answer(*arguments, **named)
 
     monkeypatch.setattr("service.routes.data_sets.job_answer", beside_the_loop)
     job = finished(jobs, dataset="spiral", n=1)["id"]
