@@ -55,6 +55,8 @@ class LiveJobs:
         self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._went_on: float | None = None  # by time.monotonic(), any unfinished job that the store knew of last
+        metrics.jobs_lag.set_function(self._lag)
         self._removed: set[str] = set()  # whose files are deleted: the place need not be asked again
 
     def start(self, producer: Producer) -> None:
@@ -153,8 +155,13 @@ class LiveJobs:
             counts = await self.ask(self.store.counts)
             for state in STATES:
                 self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
-            self._metrics.jobs_lag.set(await self.ask(self.store.lag))
+            lag = await self.ask(self.store.lag)
+            self._went_on = None if lag is None else time.monotonic() - lag
         await asyncio.sleep(UPKEEP_EVERY)
+
+    def _lag(self) -> float:
+        """As long as the store is gone, it grows."""
+        return 0.0 if self._went_on is None else time.monotonic() - self._went_on
 
     async def _remove(self, name: str) -> None:
         """Delete the files of a job or an upload. If that fails, the next round tries again."""

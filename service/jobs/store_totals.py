@@ -16,12 +16,12 @@ class StoreTotals(StoreConnection):
         with self._reading() as connection:
             return {state: count for state, count in connection.execute(wanted)}
 
-    def lag(self) -> float:
-        """Seconds since any unfinished job came, was claimed or went on; 0 where there is none."""
+    def lag(self) -> float | None:
+        """Seconds since any unfinished job came, was claimed or went on; None where there is none."""
         wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
         with self._reading() as connection:
             latest = connection.execute(wanted).scalar_one()
-            return 0.0 if latest is None else max(0.0, self._now(connection) - latest)
+            return None if latest is None else max(0.0, self._now(connection) - latest)
 
     def output_sizes(self, owner: str, ending: str) -> dict[str, int]:
         """Bytes by batch, of those of the owner that have ended, in files whose names end so."""
