@@ -190,6 +190,20 @@ def test_files_are_listed_shown_and_deleted(client):
         ai.files.retrieve("file-../../etc/passwd")
 
 
+def test_the_head_of_a_file_opens_none(client, monkeypatch):
+    ai = official(client)
+    batch = ended(ai, [line("a", {"prompt": "thin 7", "steps": 1})])
+    sizes = {file: len(ai.files.content(file).read()) for file in (batch.input_file_id, batch.output_file_id)}
+
+    def opened(*_):
+        raise AssertionError("nobody reads it")
+
+    monkeypatch.setattr(FolderResults, "read", opened)
+    for file, size in sizes.items():
+        head = client.head(f"/v1/files/{file}/content")
+        assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(size))
+
+
 def test_what_asks_for_no_samples_is_counted_among_none(client):
     def counted() -> list[str]:
         return [line for line in client.get("/metrics").text.splitlines() if line.startswith("spirale_requests_total{")]
