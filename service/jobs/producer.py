@@ -141,7 +141,7 @@ class Producer:
             if record is None:
                 return
             try:
-                specification = specification_of(record)
+                specification = await self._write(specification_of, record)  # it may have megabytes of labels
             except ValidationError:
                 await self._fail(record, "it was accepted by another version of this service, which wrote it otherwise")
                 continue
