@@ -477,6 +477,9 @@ def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_i
     assert main([*command, "--n=8"]) == 1 and "holds another data set" in capsys.readouterr().err
     assert main(["--out", str(tmp_path / "no"), "--dataset=mnist", "--n=0"]) == 2
     assert "--n: Input should be greater than or equal to 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--webhook=http://a.example/"])
+    assert "unrecognized arguments: --webhook" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
