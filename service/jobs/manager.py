@@ -1,6 +1,7 @@
 """Opens the store when it is first needed, so that a service without jobs starts as if there were none."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,13 @@ class JobManager:
     async def _resume(self) -> None:
         while not self._engine.snapshot().ready:
             await asyncio.sleep(READY_POLL)
+        began = time.monotonic()
         while True:
             try:
                 await self.live()
             except Problem as problem:
+                # There may be unfinished jobs in it. LiveJobs knows better as soon as it is open.
+                self._metrics.jobs_lag.set_function(lambda: time.monotonic() - began)
                 log.warning("jobs cannot go on", reason=problem.detail)
                 await asyncio.sleep(AGAIN_AFTER)
             else:

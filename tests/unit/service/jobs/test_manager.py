@@ -72,3 +72,33 @@ def test_who_goes_away_while_the_store_is_opened_leaves_it_to_those_who_come(man
 
     asyncio.run(look())
     assert live.closed == 1 and len(attempts) == 1
+
+
+def test_a_store_that_cannot_be_opened_after_a_start_lags(tmp_path, monkeypatch):
+    """Jobs may wait in it, and an alert is to come of that."""
+    now, metrics = SimpleNamespace(monotonic=lambda: 1000.0), Metrics()
+    monkeypatch.setattr("service.jobs.manager.time", now)
+    engine = SimpleNamespace(snapshot=lambda: SimpleNamespace(ready=True))
+    manager = JobManager(JobOptions(tmp_path, tmp_path, "postgresql://gone"), engine, None, None, None, metrics)
+
+    def opened():
+        raise Problem(503, "nobody answers")
+
+    def lag() -> float:
+        (family,) = metrics.jobs_lag.collect()
+        return family.samples[0].value
+
+    monkeypatch.setattr(manager, "_opened", opened)
+
+    async def look():
+        assert lag() == 0
+        manager.start()
+        with pytest.raises(Problem):
+            await manager.live()
+        now.monotonic = lambda: 1700.0
+        async with asyncio.timeout(30):
+            while lag() != 700:
+                await asyncio.sleep(0.01)
+        await manager.close()
+
+    asyncio.run(look())
