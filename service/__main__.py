@@ -30,6 +30,8 @@ from service.state import State
 
 log = structlog.get_logger("service")
 
+SECRET = ("api_key", "webhook_secret", "jobs", "results", "traces")  # an address may have a password in it
+
 
 def main() -> int:
     write_what_can_be_written()
@@ -115,7 +117,7 @@ def _explain(error: Exception) -> str:
             told.append(message)
             continue
         name = str(entry["loc"][0])
-        given = "" if name in ("api_key", "webhook_secret") else f" (given: {entry['input']!r})"
+        given = "" if name in SECRET else f" (given: {entry['input']!r})"
         told.append(f"--{name.replace('_', '-')} or SPIRALE_{name.upper()}: {message}{given}")
     return "; ".join(told)
 

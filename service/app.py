@@ -26,6 +26,7 @@ from service.http.middleware import (
     HeadAsGet,
     InternalError,
     JsonBody,
+    KeyUse,
     RequestContext,
     RequestTarget,
 )
@@ -156,12 +157,14 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.add_middleware(JsonBody)
     app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
     if keys:
-        app.add_middleware(ApiKey, keys=keys, metrics=metrics)
+        app.add_middleware(ApiKey)
     app.add_middleware(InternalError)
     app.add_middleware(HeadAsGet)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(OpenAIErrors)
+    if keys:
+        app.add_middleware(KeyUse, keys=keys, metrics=metrics)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     if traces is not None:

@@ -5,7 +5,7 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 
 def configure(form: Literal["console", "json"]) -> None:
@@ -15,6 +15,8 @@ def configure(form: Literal["console", "json"]) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if form == "console":
+        shared.append(_printable)
     # Plain traces: a pretty one shows local variables, and with them what was asked and any secret.
     last: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
@@ -34,3 +36,13 @@ def configure(form: Literal["console", "json"]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+
+
+def _printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A client's text, such as a path, may have commands for the terminal in it."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    """Lines stay lines: a library's message may have several."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)

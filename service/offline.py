@@ -25,7 +25,8 @@ from service.jobs.rows_template import RowsChunk, RowsTemplate
 from service.settings import shipped_checkpoints
 
 BAR = 30  # characters
-NOT_FLAGS = {"control", "init", "mask", "seed_to", "mix", "zoom", "previews", "noisy_previews", "reproducible"}
+OF_A_SERVICE = {"webhook", "reproducible"}
+NOT_FLAGS = {"control", "init", "mask", "seed_to", "mix", "zoom", "previews", "noisy_previews"} | OF_A_SERVICE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

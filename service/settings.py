@@ -5,23 +5,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.engine.devices import check_devices, parse_devices
 from service.environment import OwnEnvironment
 from service.jobs.job_options import JobOptions
+from service.jobs.webhooks import checked_host
 from service.key_file import read_keys
 
 ORIGIN = re.compile(r"https?://[^/\s*;,]+")
 POSTGRES = re.compile(r"postgres(ql)?://")
 COLLECTOR = re.compile(r"https?://[^/\s?#]+/?")
 OTEL_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+Seconds = Annotated[float, Field(le=366 * 86_400, allow_inf_nan=False)]
+Days = Annotated[float, Field(le=36_500, allow_inf_nan=False)]
 
 
 def shipped_checkpoints() -> Path:
@@ -110,20 +108,20 @@ class Settings(BaseSettings):
         description="Memory that the models may take, such as 2GiB. Past it those that were used least recently are "
         "unloaded, and loaded again when they are asked for. By default all models are kept.",
     )
-    max_queued_seconds: float = Field(
+    max_queued_seconds: Seconds = Field(
         60,
         gt=0,
         description="How long a request may wait for those that run before it, by estimate; past it the answer is 429.",
     )
-    deadline_seconds: float = Field(120, gt=0, description="A request that is not done by then is given up: 504.")
-    drain_seconds: float = Field(20, ge=0, description="On SIGTERM, how long accepted requests may take to finish.")
-    notice_seconds: float = Field(
+    deadline_seconds: Seconds = Field(120, gt=0, description="A request that is not done by then is given up: 504.")
+    drain_seconds: Seconds = Field(20, ge=0, description="On SIGTERM, how long accepted requests may take to finish.")
+    notice_seconds: Seconds = Field(
         2,
         ge=0,
         description="On SIGTERM, how long to answer 503 before the port is closed, so that balancers look elsewhere.",
     )
     body_limit: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body in bytes; past it: 413.")
-    client_seconds: float = Field(
+    client_seconds: Seconds = Field(
         30,
         gt=0,
         description="How long a client may take to send a request's head, then its body, and to read an answer; past "
@@ -155,14 +153,16 @@ class Settings(BaseSettings):
         description="Where the files of jobs are kept: an address that fsspec knows, such as s3://bucket/prefix. "
         "Default: a folder in the jobs dir.",
     )
-    jobs_keep_days: float = Field(7, gt=0, description="How long the files of a finished job are kept.")
+    jobs_keep_days: Days = Field(7, gt=0, description="How long the files of a finished job are kept.")
     jobs_keep_bytes: int = Field(
         10 * 2**30,
         ge=1,
         description="Bytes that the files of all jobs may take. Past it the oldest finished job goes; if none is left, "
         "jobs pause.",
     )
-    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    webhook_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(checked_host)], ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field(
         (),
         description="Hosts that the end of a job may be told to, such as a.example,b.example:8080; empty is none.",
     )

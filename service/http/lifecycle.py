@@ -38,8 +38,8 @@ OUTCOMES = {
 }
 
 
-class CountedRoute(APIRoute):
-    """Counts the requests that never reach their endpoint, and ends those whose client went away in silence."""
+class QuietRoute(APIRoute):
+    """Ends the requests whose client went away in silence."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -52,6 +52,21 @@ class CountedRoute(APIRoute):
             except (RequestValidationError, HTTPException) as error:
                 if isinstance(error.__cause__, ClientDisconnect):  # while its body was read
                     return Response(status_code=CLIENT_GONE)
+                raise
+
+        return handle_all
+
+
+class CountedRoute(QuietRoute):
+    """Of samples: counts the requests that never reach their endpoint."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_all(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (RequestValidationError, HTTPException):
                 request.app.state.spirale.metrics.requests.labels(dataset="unknown", outcome="invalid").inc()
                 raise
 
@@ -99,12 +114,14 @@ async def in_memory(request: Request, served: Served, state: State) -> contextli
 async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
     """The work's result; a client that goes away cancels it, so that nothing is computed for nobody.
 
-    Raises ClientDisconnect.
+    Raises ClientDisconnect, or Problem (413).
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            gone.result()  # raises what is wrong with a body that nobody asked for, such as that it is too large
         if not task.done():
             raise ClientDisconnect
         return task.result()

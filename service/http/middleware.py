@@ -1,4 +1,4 @@
-"""What stands before every route: id, log, target, method, last resort, key, body limit, content type. Plain ASGI, no
+"""What stands before every route: target, id, log, key, method, last resort, body limit, content type. Plain ASGI, no
 buffering."""
 
 import asyncio
@@ -120,29 +120,19 @@ class InternalError:
             await unexpected().response()(scope, receive, send)
 
 
-class ApiKey:
-    """401 without `Authorization: Bearer <key>`, but for the health routes, the page, and the contract it links to.
-    Whose key it is stands in the scope; how the request came out is counted by name."""
+class KeyUse:
+    """Finds whose key a request came with, which then stands in the scope, and counts the answers by name. It stands
+    before whatever makes other answers of those that ApiKey lets through."""
 
     def __init__(self, app: ASGIApp, keys: KeyRing, metrics: Metrics):
         self.app = app
         self._keys, self._metrics = keys, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or OPEN_PATHS.fullmatch(scope["path"]):
-            return await self.app(scope, receive, send)
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        bearer = scheme.lower() == "bearer"
-        caller = self._keys.find(given.encode("latin-1")) if bearer else None
+        bearer = None if scope["type"] != "http" or OPEN_PATHS.fullmatch(scope["path"]) else _bearer(scope)
+        caller = None if bearer is None else self._keys.find(bearer)
         if caller is None:
-            detail, error = "an API key is needed: send `Authorization: Bearer <key>`", ""
-            if bearer:
-                detail, error = (
-                    "this API key is not known here: it is mistyped, or was withdrawn",
-                    ', error="invalid_token"',
-                )
-            headers = {"WWW-Authenticate": f'Bearer realm="spirale"{error}'}
-            return await Problem(401, detail, headers=headers).response()(scope, receive, send)
+            return await self.app(scope, receive, send)
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -150,6 +140,32 @@ class ApiKey:
             await send(message)
 
         await self.app({**scope, CALLER: caller}, receive, counted)
+
+
+class ApiKey:
+    """401 without `Authorization: Bearer <key>` of a key that KeyUse has found, but for the health routes, the page,
+    and the contract it links to."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or CALLER in scope or OPEN_PATHS.fullmatch(scope["path"]):
+            return await self.app(scope, receive, send)
+        detail, error = "an API key is needed: send `Authorization: Bearer <key>`", ""
+        if _bearer(scope) is not None:
+            detail, error = (
+                "this API key is not known here: it is mistyped, or was withdrawn",
+                ', error="invalid_token"',
+            )
+        headers = {"WWW-Authenticate": f'Bearer realm="spirale"{error}'}
+        await Problem(401, detail, headers=headers).response()(scope, receive, send)
+
+
+def _bearer(scope: Scope) -> bytes | None:
+    """The key that a request names."""
+    scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+    return given.encode("latin-1") if scheme.lower() == "bearer" else None
 
 
 class BodyLimit:

@@ -1,6 +1,6 @@
 """Batches and files as OpenAI's API has them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,8 @@ STATUSES: dict[str, Status] = {
 }  # fmt: skip
 """By the state of a job."""
 Purpose = Literal["batch", "batch_output"]
+Name = Annotated[str, Field(max_length=64)]
+Text = Annotated[str, Field(max_length=512)]  # a text with a bound has no half surrogates, which JSON cannot be made of
 
 
 class BatchRequest(BaseModel):
@@ -27,8 +29,8 @@ class BatchRequest(BaseModel):
     input_file_id: str = Field(max_length=100, description="An upload with the purpose `batch`.")
     endpoint: Literal["/v1/images/generations"] = Field(description=f"{ENDPOINT} only.")
     completion_window: Literal["24h"] = Field(description="24h; a batch that takes longer goes on.")
-    metadata: dict[str, str] | None = Field(None, max_length=MAX_METADATA, description="Your own; it is answered.")
-    output_expires_after: dict[str, str | int] | None = Field(
+    metadata: dict[Name, Text] | None = Field(None, max_length=MAX_METADATA, description="Your own; it is answered.")
+    output_expires_after: dict[Name, Text | int] | None = Field(
         None, description="Changes nothing here: the operator says how long files are kept."
     )
 
@@ -36,13 +38,6 @@ class BatchRequest(BaseModel):
     @classmethod
     def _few(cls, fields: Any) -> Any:
         return refuse_too_many(fields)
-
-    @model_validator(mode="after")
-    def _short(self) -> "BatchRequest":
-        for name, value in (self.metadata or {}).items():
-            if len(name) > 64 or len(value) > 512:
-                raise ValueError("metadata: names have at most 64 characters, values 512")
-        return self
 
 
 class RequestCounts(BaseModel):

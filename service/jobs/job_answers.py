@@ -26,7 +26,10 @@ class JobAnswer(BaseModel):
     created: str
     finished: str | None
     expires: str | None = Field(description="When its files are deleted; sooner where their place is needed.")
-    request: dict[str, Any] = Field(description="The body of POST /jobs that makes the same files.")
+    request: dict[str, Any] = Field(
+        description="The body of POST /jobs that makes the same files. A list of jobs leaves a `label` for each row "
+        "out of it; GET /jobs/{id} has it."
+    )
 
 
 class JobsAnswer(BaseModel):
@@ -43,9 +46,9 @@ class FilesAnswer(BaseModel):
     files: list[FileAnswer]
 
 
-def job_answer(record: JobRecord, keep_seconds: float) -> JobAnswer:
+def job_answer(record: JobRecord, keep_seconds: float, *, in_list: bool = False) -> JobAnswer:
     """`keep_seconds` after a job has finished, its files are deleted. Not for the event loop: a request may have
-    hundreds of thousands of labels."""
+    hundreds of thousands of labels. A list of jobs has none of those: it would have megabytes."""
     rate = record.rows_done / record.seconds if record.seconds > 0 and record.rows_done else None
     left = (record.rows - record.rows_done) / rate if rate is not None and record.state in UNFINISHED else None
     return JobAnswer(
@@ -62,7 +65,7 @@ def job_answer(record: JobRecord, keep_seconds: float) -> JobAnswer:
         created=_time(record.created),
         finished=None if record.finished is None else _time(record.finished),
         expires=None if record.finished is None else _time(record.finished + keep_seconds),
-        request=_request(record.specification),
+        request=_request(record.specification, in_list),
     )
 
 
@@ -70,7 +73,7 @@ def files_answer(files: list[StoredFile]) -> FilesAnswer:
     return FilesAnswer(files=[FileAnswer(name=file.name, bytes=file.bytes, sha256=file.sha256) for file in files])
 
 
-def _request(stored: str) -> dict[str, Any]:
+def _request(stored: str, in_list: bool) -> dict[str, Any]:
     """As it is stored, where another version of this service wrote it otherwise."""
     try:
         specification = Specification.model_validate_json(stored)
@@ -78,7 +81,7 @@ def _request(stored: str) -> dict[str, Any]:
         unknown: dict[str, Any] = json.loads(stored)
         return unknown
     label = specification.asked_label
-    if label is None and specification.labels.classes is not None:
+    if label is None and specification.labels.classes is not None and not in_list:
         label = [specification.names[number] for number in specification.labels.classes]
     return {
         **{name: value for name, value in specification.request.items() if value is not None},

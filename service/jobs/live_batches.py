@@ -40,11 +40,9 @@ class LiveBatches:
         live, store, upload = self._live, self._live.store, f"file-{secrets.token_hex(12)}"
         if len(await live.ask(store.uploads.listed, self._owner)) >= MOST_UPLOADS:
             raise Problem(429, f"{MOST_UPLOADS:,} files are kept; delete some", headers={"Retry-After": "60"})
-        room = self._options.keep_bytes - len(content)
-        if await live.ask(store.bytes) > room:
-            await live.ask(store.expire, self._options.keep_seconds, room)
-            if await live.ask(store.bytes) > room:
-                raise Problem(503, f"all files would take more than --jobs-keep-bytes {self._options.keep_bytes:,}")
+        keep_seconds, keep_bytes = self._options.keep_seconds, self._options.keep_bytes
+        if await live.ask(store.make_room, len(content), keep_seconds, keep_bytes) is None:
+            raise Problem(503, f"all files would take more than --jobs-keep-bytes {keep_bytes:,}")
         lines = await asyncio.to_thread(lambda: sum(1 for _ in lines_of(content)))
         made = await live.ask(store.uploads.add, upload, self._owner, name, "batch", lines, len(content))
         try:
@@ -53,7 +51,7 @@ class LiveBatches:
             await live.ask(store.uploads.delete, upload)
             raise Problem(503, f"the file cannot be written: {error.strerror or error}") from error
         await live.ask(store.uploads.complete, upload)
-        return upload_answer(made, self._options.keep_seconds)
+        return upload_answer(made, keep_seconds)
 
     async def files(self) -> list[FileAnswer]:
         """Uploads, and what batches that have ended answered; the newest first."""

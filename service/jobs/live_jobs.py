@@ -27,6 +27,7 @@ from service.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
+PART = re.compile(r"part-[0-9]{5,8}[.a-z]{1,20}")
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
 MOST_UNFINISHED = 1000  # jobs: each takes a place in the store and in the line
@@ -54,6 +55,8 @@ class LiveJobs:
         self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._went_on: float | None = None  # by time.monotonic(), any unfinished job that the store knew of last
+        metrics.jobs_lag.set_function(self._lag)
         self._removed: set[str] = set()  # whose files are deleted: the place need not be asked again
 
     def start(self, producer: Producer) -> None:
@@ -125,12 +128,12 @@ class LiveJobs:
         return await self.ask(self.store.files, job)
 
     async def file(self, job: str, owner: str, name: str) -> StoredFile:
-        """Raises Problem (404) that says what there is."""
-        files = {file.name: file for file in await self.files(job, owner)}
-        if name not in files:
-            there = f"there are {len(files)}, from {next(iter(files))} on" if files else "there are none yet"
-            raise Problem(404, f"the job {job} has no file {name[:80]!r}: {there}; see /jobs/{job}/files")
-        return files[name]
+        """Raises Problem (404) where there is none of that name."""
+        await self.get(job, owner)
+        file = await self.ask(self.store.file, job, name) if PART.fullmatch(name) else None
+        if file is None:
+            raise Problem(404, f"the job {job} has no file {name[:80]!r}; /jobs/{job}/files lists those there are")
+        return file
 
     async def read(self, job: str, file: StoredFile, start: int, stop: int) -> Iterator[bytes]:
         """Bytes start … stop − 1 of a file."""
@@ -152,8 +155,13 @@ class LiveJobs:
             counts = await self.ask(self.store.counts)
             for state in STATES:
                 self._metrics.jobs.labels(state=state).set(counts.get(state, 0))
-            self._metrics.jobs_lag.set(await self.ask(self.store.lag))
+            lag = await self.ask(self.store.lag)
+            self._went_on = None if lag is None else time.monotonic() - lag
         await asyncio.sleep(UPKEEP_EVERY)
+
+    def _lag(self) -> float:
+        """As long as the store is gone, it grows."""
+        return 0.0 if self._went_on is None else time.monotonic() - self._went_on
 
     async def _remove(self, name: str) -> None:
         """Delete the files of a job or an upload. If that fails, the next round tries again."""

@@ -1,6 +1,7 @@
 """Opens the store when it is first needed, so that a service without jobs starts as if there were none."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class JobManager:
         self.options = options
         self._engine, self._memory, self._catalog, self._key_of = engine, memory, catalog, key_of
         self._metrics = metrics
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[LiveJobs] | None = None
         self._live: LiveJobs | None = None
         self._resuming: asyncio.Task[None] | None = None
 
@@ -51,26 +52,34 @@ class JobManager:
 
     async def close(self) -> None:
         """Give unfinished jobs back, and let go of the store."""
-        if self._resuming is not None:
-            self._resuming.cancel()
-            await asyncio.gather(self._resuming, return_exceptions=True)
+        begun = [task for task in (self._resuming, self._opening) if task is not None]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         if self._live is not None:
             await self._live.close()
 
     async def live(self) -> "LiveJobs":
-        """The jobs. Raises Problem (503) that says why there are none."""
-        async with self._opening:
-            if self._live is None:
-                self._live = await self._open()
-            return self._live
+        """The jobs. Raises Problem (503) that says why there are none.
+
+        Whoever asks while the store is being opened waits for that: one that is gone takes seconds to say so.
+        """
+        if self._live is None:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
+            return await asyncio.shield(self._opening)
+        return self._live
 
     async def _resume(self) -> None:
         while not self._engine.snapshot().ready:
             await asyncio.sleep(READY_POLL)
+        began = time.monotonic()
         while True:
             try:
                 await self.live()
             except Problem as problem:
+                # There may be unfinished jobs in it. LiveJobs knows better as soon as it is open.
+                self._metrics.jobs_lag.set_function(lambda: time.monotonic() - began)
                 log.warning("jobs cannot go on", reason=problem.detail)
                 await asyncio.sleep(AGAIN_AFTER)
             else:
@@ -78,7 +87,8 @@ class JobManager:
 
     async def _open(self) -> "LiveJobs":
         opened = await asyncio.to_thread(self._opened)
-        return opened.live(self._engine, self._memory, self._catalog, self._key_of, self._metrics)
+        self._live = opened.live(self._engine, self._memory, self._catalog, self._key_of, self._metrics)
+        return self._live
 
     def _opened(self) -> "Opened":
         """Imports and migrates: not for the event loop. Raises Problem (503)."""

@@ -32,10 +32,10 @@ class Opened:
         except StoreUnavailable as error:
             raise Problem(503, f"jobs cannot be kept: {error}") from error
         except OSError as error:
-            place = options.results or options.jobs_dir
+            place = options.jobs_dir if options.results is None else "the place that --results names"
             raise Problem(503, f"results cannot be written to {place}: {error.strerror or error}") from error
-        except (ImportError, ValueError) as error:
-            raise Problem(503, f"results cannot be kept at {options.results}: {error}") from error
+        except (ImportError, ValueError) as error:  # the address is not repeated: a password may be in it
+            raise Problem(503, f"results cannot be kept at the place that --results names: {error}") from error
 
     def live(
         self,

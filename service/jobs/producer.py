@@ -141,7 +141,7 @@ class Producer:
             if record is None:
                 return
             try:
-                specification = specification_of(record)
+                specification = await self._write(specification_of, record)  # it may have megabytes of labels
             except ValidationError:
                 await self._fail(record, "it was accepted by another version of this service, which wrote it otherwise")
                 continue
@@ -252,12 +252,12 @@ class Producer:
 
     async def _need_room(self, size: int) -> None:
         """Raises OSError where all results together would take more bytes than are kept, whatever finished jobs go."""
-        if await self._ask(self._store.bytes) + size <= self._options.keep_bytes:
-            return
-        for job in await self._ask(self._store.expire, self._options.keep_seconds, self._options.keep_bytes - size):
+        options = self._options
+        gone = await self._ask(self._store.make_room, size, options.keep_seconds, options.keep_bytes)
+        if gone is None:
+            raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {options.keep_bytes:,}")
+        for job in gone:
             await self._write(self._results.remove, job)
-        if await self._ask(self._store.bytes) + size > self._options.keep_bytes:
-            raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {self._options.keep_bytes:,}")
 
     async def _pause(self, claimed: Claimed, reason: str) -> None:
         if claimed.paused != reason:

@@ -28,6 +28,16 @@ class Results(Protocol):
         """Delete a job's files, except those whose names `unless` holds for."""
 
 
+def need_writable(folder: Path) -> None:
+    """Make the folder, and write something there. Raises OSError. Permissions alone do not say: a file system may be
+    read-only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Threads, and containers, in each of which a process may be number 1, check the same folder at once.
+    probe = folder / f".writable-{secrets.token_hex(8)}"
+    probe.touch()
+    probe.unlink()
+
+
 class FolderResults:
     """A folder for each job. A file is written under another name, and renamed when it is on the disk."""
 
@@ -35,10 +45,7 @@ class FolderResults:
         self._root = root
 
     def check(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        probe = self._root / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        need_writable(self._root)
 
     def put(self, job: str, name: str, content: bytes) -> None:
         folder = self._root / job

@@ -12,12 +12,14 @@ from dataclasses import asdict, fields
 import sqlalchemy as sa
 
 from service.jobs.store_records import UNFINISHED, JobRecord, NewJob, State, StoredFile
-from service.jobs.store_tables import chunks, files, jobs, uploads
-from service.jobs.store_totals import StoreTotals
+from service.jobs.store_room import StoreRoom, expired_at
+from service.jobs.store_tables import chunks, files, jobs
 from service.jobs.upload_store import UploadStore
 
 LEASE_SECONDS = 15.0
 MOST_DEATHS = 5  # of processes in a row, without a chunk between them, after which a job is not tried again
+
+FILE_COLUMNS = [files.c[field.name] for field in fields(StoredFile)]
 
 
 class KeyReused(Exception):
@@ -28,7 +30,7 @@ class LeaseLost(Exception):
     """The job was cancelled, or another process works on it."""
 
 
-class JobStore(StoreTotals):
+class JobStore(StoreRoom):
     """`uploads` are the files that batches read."""
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] | None = None):
@@ -198,7 +200,7 @@ class JobStore(StoreTotals):
             if record.state in UNFINISHED:
                 self._finish(connection, job, "cancelled", now, None)
                 return self._update(connection, job, {"bytes": 0})
-            return self._update(connection, job, {"expired": now, "revision": record.revision + 1})
+            return self._update(connection, job, expired_at(now) | {"revision": record.revision + 1})
 
     def take_webhook(self, delay: Callable[[int], float | None]) -> JobRecord | None:
         """A finished job whose end is due to be told; None without one. It becomes due again after `delay(tries)`
@@ -221,30 +223,16 @@ class JobStore(StoreTotals):
 
     def files(self, job: str) -> list[StoredFile]:
         """Of the chunks that are done, in the rows' order."""
-        wanted = sa.select(*(files.c[field.name] for field in fields(StoredFile))).where(files.c.job == job)
+        wanted = sa.select(*FILE_COLUMNS).where(files.c.job == job).order_by(files.c.first, files.c.name)
         with self._reading() as connection:
-            rows = connection.execute(wanted.order_by(files.c.first, files.c.name))
-            return [StoredFile(**row._mapping) for row in rows]
+            return [StoredFile(**row._mapping) for row in connection.execute(wanted)]
 
-    def expire(self, keep_seconds: float, keep_bytes: int) -> list[str]:
-        """Let go of finished jobs: those that are older, then the oldest until the rest holds no more bytes than that.
-        Their files may be deleted then. Long after that they are forgotten."""
-        with self._engine.begin() as connection:
-            now = self._now(connection)
-            connection.execute(sa.delete(jobs).where(jobs.c.expired < now - max(keep_seconds, 86400.0)))
-            kept = sa.select(jobs.c.id, jobs.c.bytes, jobs.c.finished).where(jobs.c.expired.is_(None))
-            held = connection.execute(kept.order_by(jobs.c.finished.is_(None).desc(), jobs.c.finished.desc())).all()
-            sent = sa.select(sa.func.coalesce(sa.func.sum(uploads.c.bytes), 0))
-            gone, total = [], int(connection.execute(sent).scalar_one())
-            for job, size, finished in held:  # unfinished jobs first, then from the newest to the oldest
-                total += size
-                if finished is not None and (finished < now - keep_seconds or total > keep_bytes):
-                    gone.append(job)
-                    total -= size
-            if gone:
-                connection.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(expired=now))
-                connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
-            return gone
+    def file(self, job: str, name: str) -> StoredFile | None:
+        """None where there is none of that name yet."""
+        wanted = sa.select(*FILE_COLUMNS).where(files.c.job == job, files.c.name == name)
+        with self._reading() as connection:
+            row = connection.execute(wanted).one_or_none()
+            return None if row is None else StoredFile(**row._mapping)
 
     def delete_files(self, job: str, ending: str) -> None:
         """Let go of the files whose names end so: they may be deleted then."""

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
 
+from service.jobs.results import need_writable
 from service.jobs.store import JobStore
 
 BUSY_SECONDS = 10.0  # that a transaction waits for another, and a connection for a server
@@ -29,11 +30,11 @@ def sqlite_store(path: Path, clock: Callable[[], float] = time.time) -> JobStore
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreUnavailable(f"{path.parent} is on {kind}, where SQLite's locks do not hold; use a local folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _need_writable(path.parent)
+        need_writable(path.parent)
     except OSError as error:
         raise StoreUnavailable(f"{path.parent} is not writable ({error.strerror})") from error
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    address = sa.URL.create("sqlite", database=str(path))  # as text it would end at a question mark
+    engine = sa.create_engine(address, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
@@ -53,7 +54,10 @@ def sqlite_store(path: Path, clock: Callable[[], float] = time.time) -> JobStore
 
 def postgres_store(address: str, clock: Callable[[], float] | None = None) -> JobStore:
     """The store in the database `postgresql://…`. Raises StoreUnavailable."""
-    url = sa.make_url(address).set(drivername="postgresql+psycopg")
+    try:
+        url = sa.make_url(address).set(drivername="postgresql+psycopg")
+    except (sa.exc.ArgumentError, ValueError):  # which may tell the password
+        raise StoreUnavailable("its address is not such as postgresql://user:password@host/database") from None
     connect = {"connect_timeout": round(BUSY_SECONDS), "options": f"-c statement_timeout={round(BUSY_SECONDS * 1000)}"}
     try:
         engine = sa.create_engine(url, connect_args=connect, pool_pre_ping=True)
@@ -82,13 +86,6 @@ def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
     absolute = path.absolute()
     holding = [(len(Path(place).parts), kind) for _, place, kind, *_ in lines if absolute.is_relative_to(place)]
     return max(holding, key=lambda one: one[0])[1] if holding else ""
-
-
-def _need_writable(folder: Path) -> None:
-    """Raises OSError. Permissions alone do not say: a file system may be read-only."""
-    probe = folder / f".writable-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
 
 
 def _migrated(engine: sa.Engine, clock: Callable[[], float] | None) -> JobStore:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from service.jobs.store_connection import StoreConnection
 from service.jobs.store_records import UNFINISHED, State
-from service.jobs.store_tables import files, jobs, uploads
+from service.jobs.store_tables import files, jobs
 
 
 class StoreTotals(StoreConnection):
@@ -16,12 +16,12 @@ class StoreTotals(StoreConnection):
         with self._reading() as connection:
             return {state: count for state, count in connection.execute(wanted)}
 
-    def lag(self) -> float:
-        """Seconds since any unfinished job came, was claimed or went on; 0 where there is none."""
+    def lag(self) -> float | None:
+        """Seconds since any unfinished job came, was claimed or went on; None where there is none."""
         wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
         with self._reading() as connection:
             latest = connection.execute(wanted).scalar_one()
-            return 0.0 if latest is None else max(0.0, self._now(connection) - latest)
+            return None if latest is None else max(0.0, self._now(connection) - latest)
 
     def output_sizes(self, owner: str, ending: str) -> dict[str, int]:
         """Bytes by batch, of those of the owner that have ended, in files whose names end so."""
@@ -43,9 +43,3 @@ class StoreTotals(StoreConnection):
         wanted = sa.select(jobs.c.owner).where(jobs.c.state.in_(UNFINISHED)).distinct()
         with self._reading() as connection:
             return set(connection.execute(wanted).scalars())
-
-    def bytes(self) -> int:
-        """That all results and uploads take."""
-        with self._reading() as connection:
-            sums = [sa.func.coalesce(sa.func.sum(size), 0) for size in (files.c.bytes, uploads.c.bytes)]
-            return sum(int(connection.execute(sa.select(one)).scalar_one()) for one in sums)

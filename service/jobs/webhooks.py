@@ -24,14 +24,37 @@ def refusal(address: str, hosts: Sequence[str]) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return "an address such as https://a.example/path"
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username is not None
+        or parts.password is not None
+    ):
         return "an address such as https://a.example/path, without a user's name"
     if any(not "!" <= character <= "~" for character in address):
         return "an address of printable ASCII characters"
-    named = host if port is None else f"{host}:{port}"
-    if named not in hosts:
+    if (host, port) not in [host_and_port(one) for one in hosts]:
         return f"a host that is allowed here: {', '.join(hosts)}"
     return None
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Of a host that is allowed, written as in an address: the same however it is capitalised. Raises ValueError."""
+    wrong = f"a host is such as a.example, b.example:8080 or [::1]:8080, not {text!r}"
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if not host or parts.netloc != text or "@" in text:
+        raise ValueError(wrong)
+    return host, port
+
+
+def checked_host(text: str) -> str:
+    """As it is. Raises ValueError."""
+    host_and_port(text)
+    return text
 
 
 def delay_after(tries: int) -> float | None:
@@ -52,7 +75,8 @@ def deliver(address: str, secret: str, identity: str, timestamp: int, body: byte
     """
     parts = urlsplit(address)
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=WAIT_SECONDS)
+    # Without a port http.client would take the last digits of an IPv6 address for one.
+    connection = connect(parts.hostname or "", parts.port or connect.default_port, timeout=WAIT_SECONDS)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": identity,

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -59,10 +59,22 @@ def npy(data: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def table(points: np.ndarray, columns: Sequence[str], labels: Sequence[str] | None) -> bytes:
-    """float32 [n, d] → csv with a header: the columns, and label where there is one."""
-    rows = ([*map(str, point), *([labels[index]] if labels else [])] for index, point in enumerate(points))
-    return csv_of([*columns, *(["label"] if labels else [])], rows)
+def table(
+    points: np.ndarray, columns: Sequence[str], labels: Sequence[str] | None, seeds: Sequence[int] | None = None
+) -> bytes:
+    """Points [n, d] → csv with a header: the columns, then label and seed where there are such. Numbers are as short as
+    they can be read back."""
+    more = {"label": labels, "seed": seeds}
+    known = {own_column(name, columns): cells for name, cells in more.items() if cells is not None}
+    rows = ([*map(str, point), *cells] for point, *cells in zip(points, *known.values(), strict=True))
+    return csv_of([*columns, *known], rows)
+
+
+def own_column(name: str, others: Collection[str]) -> str:
+    """A name for a column that is not among those: label, or label_ where they have a label."""
+    while name in others:
+        name += "_"
+    return name
 
 
 def csv_of(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:

@@ -156,6 +156,12 @@ def images_model(catalog: Catalog, name: str | None) -> str:
     return name or known[0]
 
 
+def images_dataset(catalog: Catalog, name: str | None) -> str:
+    """Of the model of that name, or of the first; empty where there is none."""
+    served = catalog.served.get(name or next(iter(prompted_models(catalog)), ""))
+    return "" if served is None else served.checkpoint.config.data.dataset
+
+
 def _zoom(size: str | None, shape: tuple[int, ...]) -> tuple[int, bool]:
     """How many times larger than the model's own pictures those of `size` are, and whether they fill it."""
     _, height, width = shape

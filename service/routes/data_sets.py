@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service.http.entity_tags import is_known
 from service.http.key_ring import caller_of
 from service.http.lifecycle import off_the_loop
 from service.http.middleware import BODILESS
@@ -104,7 +105,7 @@ async def listed(
     live = await state.jobs.live()
     records = await live.listed(caller_of(request).owner, limit, before)
     body = await off_the_loop(state, _all_as_json, records, state.jobs.options.keep_seconds)
-    return Response(body, media_type="application/json")
+    return Response(body, media_type="application/json", headers=UNKEPT)
 
 
 @router.get("/{job}", response_model=JobAnswer, responses=_JOB)
@@ -143,8 +144,9 @@ async def events(job: str, request: Request, state: AppState) -> Response:
 
 
 @router.get("/{job}/files", response_model=FilesAnswer, responses=_JOB)
-async def files(job: str, request: Request, state: AppState) -> FilesAnswer:
+async def files(job: str, request: Request, state: AppState, response: Response) -> FilesAnswer:
     """The files that are ready, in the rows' order."""
+    response.headers.update(UNKEPT)
     live = await state.jobs.live()
     return files_answer(await live.files(job, caller_of(request).owner))
 
@@ -166,7 +168,7 @@ async def download(job: str, name: str, request: Request, state: AppState) -> Re
     file = await live.file(job, caller_of(request).owner, name)
     tag = f'"{file.sha256}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") in (tag, "*"):
+    if is_known(request.headers.getlist("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     same = request.headers.get("if-range") in (None, tag)
     try:
@@ -206,7 +208,7 @@ def _as_json(record: JobRecord, keep_seconds: float) -> str:
 
 
 def _all_as_json(records: list[JobRecord], keep_seconds: float) -> str:
-    return JobsAnswer(jobs=[job_answer(record, keep_seconds) for record in records]).model_dump_json()
+    return JobsAnswer(jobs=[job_answer(record, keep_seconds, in_list=True) for record in records]).model_dump_json()
 
 
 async def _changes(record: JobRecord, seen: str | None, state: State) -> AsyncIterator[bytes]:

@@ -10,12 +10,21 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from service.http.key_ring import caller_of
-from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, off_the_loop, while_connected
+from service.http.lifecycle import (
+    CountedRoute,
+    QuietRoute,
+    counted,
+    encoded,
+    in_memory,
+    off_the_loop,
+    while_connected,
+)
 from service.http.openai_errors import openai_error
 from service.http.problems import EXAMPLES, UNKEPT, of_validation
 from service.requests.openai_images import (
     ImagesOptions,
     ImagesRequest,
+    images_dataset,
     images_field_meant,
     images_model,
     prompted_models,
@@ -28,7 +37,7 @@ from service.state import AppState, State
 OWNER = "spirale"
 
 
-class OpenAIRoute(CountedRoute):
+class OpenAIRoute(QuietRoute):
     """A field that there is not is answered with what it is called in this API."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -43,7 +52,11 @@ class OpenAIRoute(CountedRoute):
         return handle_all
 
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
+class OpenAISampleRoute(OpenAIRoute, CountedRoute):
+    """Of samples, which are counted before their errors are translated."""
+
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAISampleRoute)
 
 
 class ImageData(BaseModel):
@@ -106,25 +119,25 @@ RESPONSES = {
 @router.post("/images/generations", response_class=Response, responses=RESPONSES)
 async def generations(body: ImagesRequest, request: Request, state: AppState) -> Response:
     """Images of a prompt, as base64 PNGs."""
-    return await answered(body, {"prompt": body.prompt}, request, state)
+    with counted(images_dataset(state.catalog, body.model), state):
+        return await answered(body, {"prompt": body.prompt}, request, state)
 
 
 async def answered(body: ImagesOptions, asked: dict[str, Any], request: Request, state: State) -> Response:
-    """The samples of `asked`, the fields of a sample request that `body` does not have under the same names."""
-    dataset = state.catalog.served[images_model(state.catalog, body.model)].checkpoint.config.data.dataset
-    with counted(dataset, state):
-        images = resolve_images(state.catalog, body, asked)
-        resolved = images.resolved
-        if not resolved.is_ready:
-            resolved = await off_the_loop(state, resolved.made_ready)
-        with await in_memory(request, resolved.choice.served, state):
-            samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
-        data, now = resolved.exact(samples.data), int(time.time())
-        answer, _ = await encoded(state, representations.openai_json, resolved, data, images.zoom, now)
-        headers = representations.headers(resolved)
-        if images.ignored:
-            headers["X-Ignored-Fields"] = ", ".join(images.ignored)
-        return Response(answer, media_type="application/json", headers=headers)
+    """The samples of `asked`, the fields of a sample request that `body` does not have under the same names. Whoever
+    calls this counts it."""
+    images = resolve_images(state.catalog, body, asked)
+    resolved = images.resolved
+    if not resolved.is_ready:
+        resolved = await off_the_loop(state, resolved.made_ready)
+    with await in_memory(request, resolved.choice.served, state):
+        samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
+    data, now = resolved.exact(samples.data), int(time.time())
+    answer, _ = await encoded(state, representations.openai_json, resolved, data, images.zoom, now)
+    headers = representations.headers(resolved)
+    if images.ignored:
+        headers["X-Ignored-Fields"] = ", ".join(images.ignored)
+    return Response(answer, media_type="application/json", headers=headers)
 
 
 @router.get("/models", responses=documented_errors(401))

@@ -101,11 +101,11 @@ async def file(id: str, request: Request, state: AppState, response: Response) -
 @router.get("/files/{id}/content", response_class=Response, responses={200: _CONTENT, **READS})
 async def content(id: str, request: Request, state: AppState) -> Response:
     """What is in a file."""
-    answer, pieces = await (await _live(request, state)).content(id)
-    headers = UNKEPT | {"Content-Length": str(answer.bytes)}
+    live = await _live(request, state)
     if request.scope.get(BODILESS):
-        return Response(headers=headers, media_type="application/octet-stream")
-    return StreamingResponse(pieces, headers=headers, media_type="application/octet-stream")
+        return Response(headers=_content_headers(await live.file(id)), media_type="application/octet-stream")
+    answer, pieces = await live.content(id)
+    return StreamingResponse(pieces, headers=_content_headers(answer), media_type="application/octet-stream")
 
 
 @router.delete("/files/{id}", response_model=FileDeleted, responses=READS)
@@ -165,6 +165,10 @@ async def batch(id: str, request: Request, state: AppState, response: Response) 
 async def cancel(id: str, request: Request, state: AppState) -> BatchAnswer:
     """End a batch before the next tick. What it has answered so far can be downloaded."""
     return batch_answer(await (await _live(request, state)).cancel(id))
+
+
+def _content_headers(answer: FileAnswer) -> dict[str, str]:
+    return UNKEPT | {"Content-Length": str(answer.bytes)}
 
 
 async def _live(request: Request, state: State) -> LiveBatches:

@@ -11,17 +11,17 @@ from pydantic import ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from model.noise import MAX_SEED
-from service.http.lifecycle import off_the_loop
+from service.http.lifecycle import counted, off_the_loop
 from service.http.problems import Problem, invalid
 from service.media import encoding
 from service.media.uploads import MAX_BYTES, PictureError, transparency
 from service.requests.leniency import SEED_SCHEMA
-from service.requests.openai_images import IGNORED, ImagesOptions
+from service.requests.openai_images import IGNORED, ImagesOptions, images_dataset
 from service.requests.schemas import MAX_PROMPT
-from service.routes.openai import RESPONSES, OpenAIRoute, answered
+from service.routes.openai import RESPONSES, OpenAISampleRoute, answered
 from service.state import AppState
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAISampleRoute)
 
 MAX_PARTS = 40  # of a form
 HALF = 127
@@ -76,15 +76,14 @@ MASK = "A PNG: what is transparent is redrawn, the rest is kept. Without it the 
 async def edits(request: Request, state: AppState) -> Response:
     """A picture, redrawn by a prompt: where its mask is transparent, or as a whole."""
     async with request.form(max_files=4, max_fields=MAX_PARTS) as form:
-        image, mask = await _file(form, "image"), await _file(form, "mask")
         body = _read(EditsForm, form)
-    if image is None:
-        raise invalid("image", "a PNG or a JPEG, as a file")
-    redrawn = await off_the_loop(state, _mask, image, mask)
-    asked: dict[str, Any] = {"prompt": body.prompt, "init": _init(image, body)}
-    if redrawn is not None:
-        asked["mask"] = {"image": redrawn}
-    return await _answered(body, asked, request, state)
+        with counted(images_dataset(state.catalog, body.model), state):
+            image, mask = await _image(form), await _file(form, "mask")
+            redrawn = await off_the_loop(state, _mask, image, mask)
+            asked: dict[str, Any] = {"prompt": body.prompt, "init": _init(image, body)}
+            if redrawn is not None:
+                asked["mask"] = {"image": redrawn}
+            return await _answered(body, asked, request, state)
 
 
 @router.post(
@@ -94,11 +93,9 @@ async def edits(request: Request, state: AppState) -> Response:
 async def variations(request: Request, state: AppState) -> Response:
     """Pictures like one."""
     async with request.form(max_files=1, max_fields=MAX_PARTS) as form:
-        image = await _file(form, "image")
         body = _read(VariationsForm, form)
-    if image is None:
-        raise invalid("image", "a PNG or a JPEG, as a file")
-    return await _answered(body, {"init": _init(image, body)}, request, state)
+        with counted(images_dataset(state.catalog, body.model), state):
+            return await _answered(body, {"init": _init(await _image(form), body)}, request, state)
 
 
 async def _answered(body: ImagesOptions, asked: dict[str, Any], request: Request, state: AppState) -> Response:
@@ -127,6 +124,14 @@ def _read(kind: type[FormT], form: FormData) -> FormT:
     except ValidationError as error:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
         raise RequestValidationError(errors, body=texts) from error
+
+
+async def _image(form: FormData) -> bytes:
+    """Raises Problem (422)."""
+    image = await _file(form, "image")
+    if image is None:
+        raise invalid("image", "a PNG or a JPEG, as a file")
+    return image
 
 
 async def _file(form: FormData, name: str) -> bytes | None:

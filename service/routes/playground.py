@@ -31,7 +31,7 @@ class _Files(StaticFiles):
 router = APIRouter(include_in_schema=False)
 
 
-@router.api_route("/playground/languages.js", methods=["GET", "HEAD"])
+@router.get("/playground/languages.js")
 async def languages_module() -> Response:
     """The one module that is no file: a browser cannot list a folder."""
     module = f"export const LANGUAGES = {json.dumps(LANGUAGES)};\n"
@@ -41,7 +41,7 @@ async def languages_module() -> Response:
 router.routes.append(Mount("/playground", _Files(directory=FOLDER)))
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def page(state: AppState) -> Response:
     policy = {"Content-Security-Policy": framed_by(state.embed_origins)}
     return FileResponse(FOLDER / "index.html", headers=UNKEPT | policy)

@@ -156,6 +156,17 @@ def test_jobs_are_listed_from_the_newest_on(jobs):
     assert jobs.get(f"/jobs?limit=1&before={listed[-1]}").json()["jobs"][0]["id"] == ids[0]
 
 
+def test_a_list_of_jobs_has_no_label_for_each_row(jobs):
+    asked = {"label": [1, "9", 4], "steps": 1, "n": 3, "dataset": "mnist"}
+    alone = finished(jobs, **asked)
+    listed = jobs.get("/jobs?limit=1")
+    assert listed.headers["Cache-Control"] == "no-store"
+    assert alone["request"].pop("label") == ["1", "9", "4"] and listed.json()["jobs"] == [alone]
+    for label in ("balanced", 3, {"1": 3}):
+        whole = finished(jobs, **asked | {"label": label})
+        assert whole["request"]["label"] == label and jobs.get("/jobs?limit=1").json()["jobs"] == [whole]
+
+
 def test_a_file_comes_in_ranges_and_not_twice(jobs):
     job = finished(jobs, dataset="spiral", n=100, format="npy")
     (file,) = jobs.get(f"/jobs/{job['id']}/files").json()["files"]
@@ -174,9 +185,28 @@ def test_a_file_comes_in_ranges_and_not_twice(jobs):
     past = jobs.get(address, headers={"Range": f"bytes={file['bytes']}-"})
     assert past.status_code == 416 and past.headers["Content-Range"] == f"bytes */{file['bytes']}"
     assert jobs.get(address, headers={"Range": "bytes=0-4", "If-Range": '"other"'}).content == whole.content
-    assert jobs.get(address, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    tag = whole.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"a,b", W/"c" ,{tag}', "*"):
+        assert jobs.get(address, headers={"If-None-Match": known}).status_code == 304, known
+    assert jobs.get(address, headers=[("If-None-Match", '"a"'), ("If-None-Match", tag)]).status_code == 304
+    for other in ('"a"', tag.strip('"'), f'"{tag[1:5]}"', f'"*", "{tag[1:-1]} "'):
+        assert jobs.get(address, headers={"If-None-Match": other}).status_code == 200, other
     head = jobs.head(address)
     assert head.content == b"" and head.headers["Content-Length"] == str(file["bytes"])
+
+
+def test_one_file_is_found_without_reading_a_list_of_all(jobs, monkeypatch):
+    job = finished(jobs, dataset="spiral", n=4, rows_per_file=2, format="npy")
+    found = content(jobs, job)
+
+    def every_file(*_):
+        raise AssertionError("a job may have 100,000")
+
+    monkeypatch.setattr(jobs.app.state.spirale.jobs._live.store, "files", every_file)
+    for name, expected in found.items():
+        assert jobs.get(f"/jobs/{job['id']}/files/{name}").content == expected
+    missing = jobs.get(f"/jobs/{job['id']}/files/part-00002.npy")
+    assert missing.status_code == 404 and f"/jobs/{job['id']}/files" in missing.json()["detail"]
 
 
 def events(client, job: str, last: str | None = None) -> list[tuple[str, str, dict]]:
@@ -217,10 +247,10 @@ def test_a_job_that_another_version_wrote_otherwise_is_answered_as_it_is_stored(
 
 
 def test_jobs_are_not_put_into_words_on_the_event_loop(jobs, monkeypatch):
-    def beside_the_loop(*arguments):
+    def beside_the_loop(*arguments, **named):
         with pytest.raises(RuntimeError, match="no running event loop"):
             asyncio.get_running_loop()
-        return job_answer(*arguments)
+        return job_answer(*arguments, **named)
 
     monkeypatch.setattr("service.routes.data_sets.job_answer", beside_the_loop)
     job = finished(jobs, dataset="spiral", n=1)["id"]
@@ -318,7 +348,7 @@ def test_unknown_datasets_jobs_and_files_are_told(jobs):
     assert jobs.get("/jobs?before=%00").status_code == 422
     assert jobs.delete("/jobs/job-unknown").status_code == 404
     job = finished(jobs, dataset="spiral", n=10)["id"]
-    for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet"):
+    for name in ("part-00001.parquet", "..%2Fjobs.sqlite", "0-1.parquet", "%00"):
         assert jobs.get(f"/jobs/{job}/files/{name}").status_code == 404
 
 
@@ -447,6 +477,9 @@ def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_i
     assert main([*command, "--n=8"]) == 1 and "holds another data set" in capsys.readouterr().err
     assert main(["--out", str(tmp_path / "no"), "--dataset=mnist", "--n=0"]) == 2
     assert "--n: Input should be greater than or equal to 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--webhook=http://a.example/"])
+    assert "unrecognized arguments: --webhook" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -587,6 +620,13 @@ def test_results_may_be_elsewhere(jobs, make_client, tmp_path):
     job = finished(client, **body)
     assert content(client, job) == content(jobs, finished(jobs, **body))
     assert not (tmp_path / "jobs").exists()
-    unknown = make_client(jobs_dir=tmp_path / "other", results="nowhere://a")
+    unknown = make_client(jobs_dir=tmp_path / "other", results="nowhere://me:hunter2@a")
     answer = unknown.post("/jobs", json=body)
-    assert answer.status_code == 503 and "nowhere" in answer.json()["detail"]
+    assert answer.status_code == 503 and "Protocol not known: nowhere" in answer.json()["detail"]
+    assert "hunter2" not in answer.text
+
+
+def test_a_wrong_address_of_the_store_is_not_taken_for_the_results(make_client, tmp_path):
+    answer = make_client(jobs_dir=tmp_path, jobs="postgresql://me:hunter2@host:abc/db").get("/jobs")
+    assert answer.status_code == 503 and "hunter2" not in answer.text
+    assert answer.json()["detail"].startswith("jobs cannot be kept: its address is not such as postgresql://")

@@ -66,6 +66,24 @@ def test_each_status_says_which_limit_and_use_is_counted_by_name(client):
     assert 'spirale_requests_total{dataset="spiral",outcome="rate"} 1.0' in text
 
 
+def test_what_a_key_is_answered_is_counted_as_it_is_answered(client, monkeypatch):
+    """Under /v1 a problem's status is OpenAI's, and what nobody expected is 500."""
+    headers = bearer("sesame")
+    assert client.post("/v1/images/generations", json={}, headers=headers).status_code == 400
+
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("service.routes.sample.resolve", fail)
+    assert client.get("/sample?dataset=spiral", headers=headers).status_code == 500
+    assert client.head("/models", headers=headers).status_code == 200
+    assert client.get("/models", headers=bearer("sesam")).status_code == 401
+    monkeypatch.undo()
+    text = client.get("/metrics", headers=headers).text
+    counts = dict(re.findall(r'^spirale_key_requests_total\{key="alice",status="(\d+)"\} (\S+)$', text, re.MULTILINE))
+    assert counts == {"400": "1.0", "500": "1.0", "200": "1.0"}
+
+
 def test_jobs_are_seen_by_their_own_key_only(client):
     asked = {"dataset": "spiral", "n": 4, "steps": 2}
     made = client.post("/jobs", json=asked, headers=bearer("sesame")).json()["id"]

@@ -138,16 +138,20 @@ def test_a_file_of_wrong_lines_fails_the_batch_and_names_them(client, lines, cod
         ({"input_file_id": "file-none"}, "input_file_id"),
         ({"endpoint": "/v1/chat/completions"}, "endpoint"),
         ({"completion_window": "1h"}, "completion_window"),
-        ({"metadata": {"a": "b" * 513}}, None),
+        ({"metadata": {"a": "b" * 513}}, "metadata"),
+        ({"metadata": {"a" * 65: "b"}}, "metadata"),
+        ({"metadata": {"a": "\ud800"}}, "metadata"),
+        ({"metadata": {"\ud800": "b"}}, "metadata"),
+        ({"output_expires_after": {"anchor": "\ud800"}}, "output_expires_after"),
         ({"other": 1}, "other"),
     ],
 )
 def test_a_batch_that_cannot_be_is_refused(client, change, param):
     file = uploaded(official(client), [line("a", {"prompt": "thin 7"})])
     body = {"input_file_id": file, "endpoint": ENDPOINT, "completion_window": "24h"} | change
-    answer = client.post("/v1/batches", json=body)
+    answer = client.post("/v1/batches", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code == 400 and answer.json()["error"]["type"] == "invalid_request_error"
-    assert answer.json()["error"]["param"] in (param, "body")
+    assert answer.json()["error"]["param"] == param
 
 
 def test_an_upload_that_cannot_be_is_refused(client):
@@ -184,6 +188,30 @@ def test_files_are_listed_shown_and_deleted(client):
     assert batch.input_file_id not in {one.id for one in ai.files.list()}
     with pytest.raises(openai.NotFoundError):
         ai.files.retrieve("file-../../etc/passwd")
+
+
+def test_the_head_of_a_file_opens_none(client, monkeypatch):
+    ai = official(client)
+    batch = ended(ai, [line("a", {"prompt": "thin 7", "steps": 1})])
+    sizes = {file: len(ai.files.content(file).read()) for file in (batch.input_file_id, batch.output_file_id)}
+
+    def opened(*_):
+        raise AssertionError("nobody reads it")
+
+    monkeypatch.setattr(FolderResults, "read", opened)
+    for file, size in sizes.items():
+        head = client.head(f"/v1/files/{file}/content")
+        assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(size))
+
+
+def test_what_asks_for_no_samples_is_counted_among_none(client):
+    def counted() -> list[str]:
+        return [line for line in client.get("/metrics").text.splitlines() if line.startswith("spirale_requests_total{")]
+
+    before = counted()
+    assert [client.get(f"/v1/{what}?limit=0").status_code for what in ("files", "batches")] == [400, 400]
+    assert client.post("/v1/batches", json={}).status_code == 400
+    assert counted() == before
 
 
 def test_batches_are_listed_page_by_page_and_are_no_data_sets(client):
@@ -316,6 +344,18 @@ def test_uploads_count_for_the_bytes_that_are_kept(checkpoints, tmp_path):
         ai.files.delete(file.id)
         assert not (tmp_path / "jobs" / file.id).exists()
         ai.files.create(file=("a.jsonl", b"x" * 700), purpose="batch")
+
+
+def test_an_upload_that_cannot_fit_costs_nobody_a_finished_job(checkpoints, tmp_path):
+    with client_of(checkpoints, tmp_path, jobs_keep_bytes=20_000) as client:
+        ai = official(client, max_retries=0)
+        batch = ended(ai, [line("a", {"prompt": "thin 7", "steps": 1})])
+        with pytest.raises(openai.InternalServerError, match="--jobs-keep-bytes 20,000"):
+            ai.files.create(file=("a.jsonl", b"x" * 20_000), purpose="batch")
+        assert ai.batches.retrieve(batch.id).status == "completed" and records(ai, batch.output_file_id)
+        ai.files.create(file=("a.jsonl", b"x" * 19_500), purpose="batch")
+        with pytest.raises(openai.NotFoundError):
+            ai.batches.retrieve(batch.id)
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(client, monkeypatch):

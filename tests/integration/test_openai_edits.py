@@ -105,3 +105,25 @@ def test_an_empty_file_is_none(client, path):
     files = {"image": png(GREY)} | ({"mask": ("", b"")} if "edits" in path else {})
     answer = client.post(path, files=files, data={"prompt": "3"} if "edits" in path else {})
     assert answer.status_code == 200, answer.text
+
+
+def test_each_refused_picture_is_counted_once(client):
+    def counted(dataset: str) -> float:
+        line = f'spirale_requests_total{{dataset="{dataset}",outcome="invalid"}} '
+        text = client.get("/metrics").text
+        return sum(float(of.split()[-1]) for of in text.splitlines() if of.startswith(line))
+
+    broken = {"image": ("a.png", b"no picture")}
+    for path in ("/v1/images/edits", "/v1/images/variations"):
+        for files, data, dataset in (
+            ({}, {"prompt": "7"}, "mnist"),
+            (broken, {"prompt": "7"}, "mnist"),
+            (broken, {"prompt": "7", "model": "dall-e-2"}, "unknown"),
+            (broken, {"prompt": "7", "n": "0"}, "unknown"),
+        ):
+            before, fields = {name: counted(name) for name in ("mnist", "unknown")}, dict(data)
+            if "variations" in path:
+                del fields["prompt"]
+            sent = files or {"other": ("a.png", b"x")}
+            assert client.post(path, files=sent, data=fields).status_code in (400, 404)
+            assert {name: counted(name) for name in before} == before | {dataset: before[dataset] + 1}, (path, data)

@@ -169,9 +169,9 @@ def test_what_is_answered_is_what_openapi_says(client, fields, accept, answer):
         answer.model_validate(given.json())
 
 
-def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
-    client = make_client()
-    freed = threading.Event()
+def asked_in_vain(client, coming: list[dict]) -> list[dict]:
+    """What is answered to a GET that would wait for its samples for ever, but for what comes from its client."""
+    freed, messages, sent = threading.Event(), iter(coming), []
 
     async def stuck(job, key):
         try:
@@ -180,7 +180,6 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
             freed.set()
 
     client.app.state.spirale.engine.sample = stuck
-    coming = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
     scope = {
         "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/sample",
         "raw_path": b"/sample", "root_path": "", "query_string": b"dataset=mnist", "headers": [],
@@ -189,10 +188,10 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
 
     async def receive():
         await asyncio.sleep(0.05)
-        return next(coming)
+        return next(messages)
 
     async def send(message):
-        pass
+        sent.append(message)
 
     async def ask_and_leave():
         await client.app(scope, receive, send)  # raises nothing
@@ -200,7 +199,20 @@ def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client, caplog):
 
     client.portal.call(ask_and_leave)
     assert freed.is_set()
+    return sent
+
+
+def test_a_client_that_goes_away_is_cancelled_and_no_error(make_client):
+    client = make_client()
+    asked_in_vain(client, [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
     assert 'spirale_requests_total{dataset="mnist",outcome="cancelled"} 1.0' in client.get("/metrics").text
+
+
+def test_a_body_that_nobody_asked_for_is_too_large_in_chunks_as_well(make_client):
+    client = make_client(body_limit=1024)
+    start, body = asked_in_vain(client, [{"type": "http.request", "body": b" " * 600, "more_body": True}] * 2)
+    assert start["status"] == 413 and b"larger than 1,024 bytes" in body["body"]
+    assert 'spirale_requests_total{dataset="mnist",outcome="invalid"} 1.0' in client.get("/metrics").text
 
 
 def test_a_sane_request_id_is_kept_and_another_replaced(client):

@@ -56,10 +56,8 @@ class Shard:
         return (encoding.png(image, {}) for image in self.data)
 
     def own_column(self, name: str) -> str:
-        """A name for a column that is not among the points' own: label, or label_ where the table has a label."""
-        while name in self.columns or name in (column.name for column in self.table):
-            name += "_"
-        return name
+        """A name for a column that is not among the points' own."""
+        return encoding.own_column(name, [*self.columns, *(column.name for column in self.table)])
 
     def records(self) -> Iterator[dict[str, object]]:
         """What is known of each row besides its pixels."""

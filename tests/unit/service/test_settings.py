@@ -50,7 +50,10 @@ def test_what_kubernetes_puts_beside_a_service_named_spirale_is_no_setting(monke
     [["--port", "x"], ["--device", "abacus"], ["--device", "cuda:99"], ["--batch-sizes", "4,x"], ["--threads", "-1"],
      ["--batch-sizes", "1,2"],  # a guided row that follows a hint costs four evaluations of one tick
      ["--precision", "float8"],
-     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"]],
+     ["--cors-origins", "https://a.example/page"], ["--cors-origins", "a.example"], ["--client-seconds", "0"],
+     ["--drain-seconds", "inf"], ["--deadline-seconds", "nan"], ["--notice-seconds", "1e9"],
+     ["--jobs-keep-days", "inf"], ["--jobs-keep-days", "nan"], ["--jobs-keep-days", "1e7"],
+     ["--webhook-hosts", "https://a.example"]],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_its_flag_and_ends_the_process_with_2(flags, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["service", *flags])
@@ -100,6 +103,14 @@ def test_a_key_is_never_shown():
     with pytest.raises(ValidationError) as error:
         Settings(api_key="sesame", port="x")
     assert "sesame" not in command._explain(error.value) + repr(Settings(api_key="sesame"))
+
+
+@pytest.mark.parametrize("address", [{"jobs": "mysql://joe:hunter2@db/x"}, {"traces": "http://joe:hunter2@h/x"}])
+def test_a_password_in_an_address_is_never_shown(address):
+    with pytest.raises(ValidationError) as error:
+        Settings(**address)
+    told = command._explain(error.value)
+    assert f"--{next(iter(address))} or SPIRALE_" in told and "hunter2" not in told
 
 
 def test_int8_is_for_cpus_by_onnx():

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -179,7 +180,11 @@ def test_the_fields_own_loaders_read_them(tmp_path, monkeypatch):
     read = list(rows.to_tuple("png", "cls", "json"))
     assert [np.asarray(image.convert("L")).tolist() for image, _, _ in read] == shard.data.tolist()
     assert [number for _, number, _ in read] == shard.classes.tolist()
+    other = replace(shard, numbers=shard.numbers + 5, seeds=shard.seeds + 5)
+    (tmp_path / "part-00001.zip").write_bytes(FORMATS["imagefolder"].write(other)[".zip"])
     zipped = datasets.load_dataset(
-        "imagefolder", data_files=str(tmp_path / "part-00000.zip"), split="train", cache_dir=str(tmp_path / "cache")
+        "imagefolder", data_files=str(tmp_path / "part-*.zip"), split="train", cache_dir=str(tmp_path / "cache")
     )
-    assert sorted(zipped["seed"]) == shard.seeds.tolist()
+    assert sorted(zip(zipped["seed"], zipped["label"], strict=True)) == [
+        (seed, NAMES[index % 3]) for one in (shard, other) for index, seed in enumerate(one.seeds.tolist())
+    ]

@@ -121,6 +121,16 @@ def test_jobs_of_a_key_that_has_used_its_allowance_hold_up_no_other_key(store, m
     assert {store.get(job).fence for job in waiting[TOGETHER:]} == {0}
 
 
+def test_a_specification_is_not_read_on_the_event_loop(store, make, monkeypatch):
+    def beside_the_loop(record):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return SPECIFICATION
+
+    monkeypatch.setattr(producing, "specification_of", beside_the_loop)
+    asyncio.run(run_until_done(make(), store, added(store)))
+
+
 def test_jobs_of_a_model_that_is_not_ready_hold_up_no_other_job(store, make, stuck):
     stuck |= {added(store) for _ in range(TOGETHER + 2)}
     asyncio.run(run_until_done(make(), store, added(store)))

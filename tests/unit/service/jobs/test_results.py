@@ -1,10 +1,11 @@
 """Files of jobs, in a folder and in what fsspec opens: there whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from service.jobs.results import PIECE, FolderResults, RemoteResults, Results
+from service.jobs.results import PIECE, FolderResults, RemoteResults, Results, need_writable
 
 
 @pytest.fixture(params=["folder", "remote"])
@@ -40,6 +41,20 @@ def test_files_are_removed_except_those_that_are_known(results):
     with pytest.raises(FileNotFoundError):
         results.read("job", "a", 0, 1)
     assert list(results.read("other", "a", 0, 1)) == [b"x"]
+
+
+def test_a_folder_may_be_checked_while_it_is_checked(tmp_path, monkeypatch):
+    touch, checked = Path.touch, []
+
+    def touch_while_another_checks(path: Path) -> None:
+        touch(path)
+        if not checked:
+            checked.append(path)
+            need_writable(tmp_path)
+
+    monkeypatch.setattr(Path, "touch", touch_while_another_checks)
+    need_writable(tmp_path)
+    assert checked and not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

@@ -9,9 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
-from service.jobs.store_opening import StoreUnavailable, file_system, only_process, sqlite_store
+from service.jobs.store_opening import StoreUnavailable, file_system, only_process, postgres_store, sqlite_store
 from service.jobs.store_records import StoredFile
-from service.jobs.store_tables import jobs, metadata
+from service.jobs.store_tables import files, jobs, metadata, uploads
 from service.jobs.upload_store import FORGOTTEN_AFTER, WRITTEN_WITHIN
 from service.jobs.webhooks import FIRST_DELAY, MOST_TRIES, delay_after
 from tests.unit.service.jobs.conftest import new_job
@@ -19,6 +19,13 @@ from tests.unit.service.jobs.conftest import new_job
 
 def one_file(first: int, fence: int = 1, size: int = 100) -> StoredFile:
     return StoredFile(f"part-{first:05d}.npy", first, f"{first}-{fence}.npy", size, "0" * 64)
+
+
+def kept_bytes(store: JobStore) -> int:
+    """That files and uploads take."""
+    with store._engine.connect() as connection:
+        sums = [connection.execute(sa.select(sa.func.sum(table.c.bytes))).scalar() or 0 for table in (files, uploads)]
+    return int(sum(sums))
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(store):
@@ -39,6 +46,8 @@ def test_a_job_goes_from_queued_to_done_chunk_by_chunk(store, clock):
     assert record.rows_done == record.rows_kept == 10 and record.bytes == 300 and record.finished
     assert record.seconds == pytest.approx(6, abs=0.1)
     assert [file.first for file in store.files(made.id)] == [0, 4, 8]
+    assert store.file(made.id, "part-00004.npy") == one_file(4)
+    assert store.file(made.id, "part-00005.npy") is store.file("job-other", "part-00004.npy") is None
     assert store.published(made.id) == {0, 4, 8}
     assert store.claim("process") is None and store.counts() == {"done": 1}
 
@@ -63,6 +72,18 @@ def test_the_same_key_is_the_same_job_and_another_body_is_refused(store):
         store.add(new_job(key="k", body="b"))
     assert store.add(new_job(key="k", owner="other"))[1] and store.add(new_job())[1] and store.add(new_job())[1]
     assert len(store.listed("me", 10)) == 3
+
+
+def test_a_key_of_a_job_that_has_expired_is_free_again(store):
+    for let_go in (lambda job: store.cancel(job), lambda job: store.expire(1000, 0)):
+        job = store.add(new_job(rows=4, key="k"))[0].id
+        store.publish(job, store.claim("process").fence, 0, 4, [one_file(0)])
+        let_go(job)
+        assert store.get(job).expired and store.known("me", "k", "a") is store.known("me", "k", "b") is None
+        again, is_new = store.add(new_job(rows=4, key="k"))
+        assert is_new and again.id != job and store.known("me", "k", "a") == again
+        store.cancel(again.id)
+        store.cancel(again.id)
 
 
 def test_a_lease_that_runs_out_is_taken_over_and_the_old_process_publishes_nothing(make_store, clock):
@@ -169,7 +190,7 @@ def test_bytes_of_a_job_that_was_cancelled_push_no_other_job_out(store):
     for job in (done, cancelled):
         store.publish(job, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
     store.cancel(cancelled)
-    assert store.bytes() == 100 and store.get(cancelled).bytes == 0
+    assert kept_bytes(store) == 100 and store.get(cancelled).bytes == 0
     assert store.expire(1000, 150) == []
 
 
@@ -193,12 +214,27 @@ def test_finished_jobs_go_by_age_and_then_by_bytes_the_oldest_first(store, clock
     store.publish(running, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
     assert store.expire(350, 10**6) == ids[:1]
     assert store.expire(350, 250) == ids[2:0:-1]  # the running one's and the newest's bytes stay
-    assert [one.id for one in store.listed("me", 10)] == [running, ids[3]] and store.bytes() == 200
+    assert [one.id for one in store.listed("me", 10)] == [running, ids[3]] and kept_bytes(store) == 200
     gone = store.get(ids[0])
     assert gone.state == "done" and gone.expired and store.files(ids[0]) == []
     clock.now += 2 * 86400
     assert store.expire(350, 250) == ids[3:]
     assert store.get(ids[0]) is None and store.get(running) is not None
+
+
+def test_finished_jobs_make_room_where_that_is_enough_and_else_stay(store):
+    ids = []
+    for _ in range(3):
+        ids.append(store.add(new_job(rows=4))[0].id)
+        store.publish(ids[-1], store.claim("process").fence, 0, 4, [one_file(0, size=100)])
+    running = store.add(new_job(rows=8))[0].id
+    store.publish(running, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
+    store.uploads.add("file-a", "me", "asked.jsonl", "batch", 3, 100)
+    assert store.make_room(500, 1000, 1000) == [] and store.make_room(301, 1000, 500) is None
+    assert kept_bytes(store) == 500 and [len(store.files(job)) for job in ids] == [1] * 3
+    assert store.make_room(101, 1000, 500) == ids[1::-1]
+    assert store.make_room(300, 1000, 500) == ids[2:] and kept_bytes(store) == 200
+    assert len(store.files(running)) == 1
 
 
 def test_a_clock_that_jumps_loses_nothing(make_store, clock):
@@ -268,6 +304,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         sqlite_store(tmp_path / "file" / "deeper" / "jobs.sqlite")
 
 
+@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host:abc/db", "postgresql://me:hunter2@[::1/db"])
+def test_a_wrong_address_is_told_without_its_password(address):
+    with pytest.raises(StoreUnavailable, match="its address is not such as") as error:
+        postgres_store(address)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_store_is_in_its_own_folder_whatever_that_is_called(tmp_path):
+    folder = tmp_path / "what?mode=memory#here%20"
+    sqlite_store(folder / "jobs.sqlite").close()
+    assert (folder / "jobs.sqlite").is_file() and list(tmp_path.iterdir()) == [folder]
+
+
 def test_which_file_system_a_path_is_on(tmp_path):
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/a / ext4 rw 0 0\nhost:/b /data nfs4 rw 0 0\n/dev/c /data/local xfs rw 0 0\n")
@@ -298,38 +347,38 @@ def test_batches_are_listed_apart_and_one_that_is_stopped_keeps_its_files(store)
 
 
 def test_an_upload_is_seen_when_it_is_complete_and_goes_with_age_unless_a_batch_reads_it(store, clock):
-    uploads = store.uploads
+    sent = store.uploads
     for name in ("file-a", "file-b"):
-        uploads.add(name, "me", "asked.jsonl", "batch", 3, 100)
-        assert uploads.get(name, "me") is None
-        uploads.complete(name)
-    assert uploads.get("file-a", "other") is None and uploads.get("file-a", "me").lines == 3
-    assert [one.id for one in uploads.listed("me")] == ["file-b", "file-a"] and store.bytes() == 200
+        sent.add(name, "me", "asked.jsonl", "batch", 3, 100)
+        assert sent.get(name, "me") is None
+        sent.complete(name)
+    assert sent.get("file-a", "other") is None and sent.get("file-a", "me").lines == 3
+    assert [one.id for one in sent.listed("me")] == ["file-b", "file-a"] and kept_bytes(store) == 200
     batch = store.add(new_job(input_file="file-a"))[0].id
     clock.now += 50
-    uploads.expire(100)
-    assert len(uploads.listed("me")) == 2
+    sent.expire(100)
+    assert len(sent.listed("me")) == 2
     clock.now += 100
-    uploads.expire(100)
-    assert [one.id for one in uploads.listed("me")] == ["file-a"] and store.bytes() == 100
-    assert uploads.without_content(()) == set(), "it may still be written"
+    sent.expire(100)
+    assert [one.id for one in sent.listed("me")] == ["file-a"] and kept_bytes(store) == 100
+    assert sent.without_content(()) == set(), "it may still be written"
     clock.now += WRITTEN_WITHIN + 1
-    assert uploads.without_content(()) == {"file-b"} and uploads.without_content({"file-b"}) == set()
+    assert sent.without_content(()) == {"file-b"} and sent.without_content({"file-b"}) == set()
     store.stop(batch)
-    uploads.expire(100)
+    sent.expire(100)
     clock.now += FORGOTTEN_AFTER + 1
-    uploads.expire(100)
-    assert uploads.listed("me") == [] and uploads.without_content(()) == set()
+    sent.expire(100)
+    assert sent.listed("me") == [] and sent.without_content(()) == set()
 
 
 def test_an_upload_that_was_broken_off_takes_no_bytes(store, clock):
-    uploads = store.uploads
+    sent = store.uploads
     for name in ("file-a", "file-b"):
-        uploads.add(name, "me", "asked.jsonl", "batch", 3, 100)
-    uploads.delete("file-a")  # it could not be written
-    assert store.bytes() == 100
-    uploads.expire(10**6)
-    assert store.bytes() == 100, "it may still be written"
+        sent.add(name, "me", "asked.jsonl", "batch", 3, 100)
+    sent.delete("file-a")  # it could not be written
+    assert kept_bytes(store) == 100
+    sent.expire(10**6)
+    assert kept_bytes(store) == 100, "it may still be written"
     clock.now += WRITTEN_WITHIN + 1
-    uploads.expire(10**6)
-    assert store.bytes() == 0 and uploads.without_content(()) == {"file-a", "file-b"}
+    sent.expire(10**6)
+    assert kept_bytes(store) == 0 and sent.without_content(()) == {"file-a", "file-b"}

@@ -73,6 +73,9 @@ def test_arrays_and_tables_come_back_to_the_bit():
 def test_a_table_has_a_column_for_every_dimension_and_the_label():
     lines = encoding.table(np.zeros((1, 3), np.float32), ("u", "v, w", "z"), ["a,b"]).decode().splitlines()
     assert lines == ['u,"v, w",z,label', '0.0,0.0,0.0,"a,b"']
+    lines = encoding.table(np.zeros((1, 2), np.float32), ("label", "seed"), ["a"], [7]).decode().splitlines()
+    assert lines == ["label,seed,label_,seed_", "0.0,0.0,a,7"], "no column has another's name"
+    assert encoding.table(np.zeros((0, 1), np.float32), ("x",), [], []) == b"x,label,seed\r\n"
 
 
 def test_the_same_samples_give_the_same_bytes():

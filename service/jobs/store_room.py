@@ -1,0 +1,52 @@
+"""What a store lets go of: jobs that finished long ago, and the oldest ones where their place is needed."""
+
+import sqlalchemy as sa
+
+from service.jobs.store_tables import files, jobs, uploads
+from service.jobs.store_totals import StoreTotals
+
+FORGOTTEN_AFTER = 86400.0  # seconds, at least, after a job has expired
+
+
+class StoreRoom(StoreTotals):
+    """Every method is one transaction. Files of the jobs that it names may be deleted then."""
+
+    def expire(self, keep_seconds: float, keep_bytes: int) -> list[str]:
+        """Let go of finished jobs: those that are older, then the oldest until the rest holds no more bytes than that.
+        Long after that they are forgotten."""
+        with self._engine.begin() as connection:
+            return self._expire(connection, keep_seconds, keep_bytes)
+
+    def make_room(self, size: int, keep_seconds: float, keep_bytes: int) -> list[str] | None:
+        """Let go of finished jobs as `expire` does, where so many more bytes need their place. None where they would
+        not fit without any finished job either: then no job has to go."""
+        unfinished = sa.and_(jobs.c.expired.is_(None), jobs.c.finished.is_(None))
+        with self._engine.begin() as connection:
+            stays = _sum(connection, uploads.c.bytes) + _sum(connection, jobs.c.bytes, unfinished)
+            return None if stays + size > keep_bytes else self._expire(connection, keep_seconds, keep_bytes - size)
+
+    def _expire(self, connection: sa.Connection, keep_seconds: float, keep_bytes: int) -> list[str]:
+        now = self._now(connection)
+        connection.execute(sa.delete(jobs).where(jobs.c.expired < now - max(keep_seconds, FORGOTTEN_AFTER)))
+        kept = sa.select(jobs.c.id, jobs.c.bytes, jobs.c.finished).where(jobs.c.expired.is_(None))
+        held = connection.execute(kept.order_by(jobs.c.finished.is_(None).desc(), jobs.c.finished.desc())).all()
+        gone, total = [], _sum(connection, uploads.c.bytes)
+        for job, size, finished in held:  # unfinished jobs first, then from the newest to the oldest
+            total += size
+            if finished is not None and (finished < now - keep_seconds or total > keep_bytes):
+                gone.append(job)
+                total -= size
+        if gone:
+            connection.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(expired_at(now)))
+            connection.execute(sa.delete(files).where(files.c.job.in_(gone)))
+        return gone
+
+
+def expired_at(now: float) -> dict[str, object]:
+    """Of a job that expires. Whoever comes again with its idempotency key gets another one, which has files."""
+    return {"expired": now, "idempotency_key": None}
+
+
+def _sum(connection: sa.Connection, size: sa.Column[int], which: sa.ColumnElement[bool] | None = None) -> int:
+    wanted = sa.select(sa.func.coalesce(sa.func.sum(size), 0))
+    return int(connection.execute(wanted if which is None else wanted.where(which)).scalar_one())
