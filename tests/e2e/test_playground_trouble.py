@@ -569,6 +569,36 @@ def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, v
     assert visit.complaints == []
 
 
+def test_in_forced_colours_one_sees_what_is_chosen_and_which_colour_is_which_class(tiny_service, visit):
+    """A dark theme that was chosen before gives way to the system's colours, which the canvases have to fit."""
+    visit = visit(tiny_service.url, "/?dataset=spiral&label=outer&steps=3&seed=1", forced_colors="active")
+    page = visit.page
+    page.evaluate("localStorage.setItem('spirale-theme', 'dark')")
+    page.reload()
+    visit.wait_until_done()
+
+    def colours(selector: str, name: str, of: str = "") -> list[str]:
+        read = "(all, [name, of]) => all.map((one) => getComputedStyle(one, of || null)[name])"
+        return page.eval_on_selector_all(selector, read, [name, of])
+
+    page.get_by_role("button", name="loop").click()
+    canvas = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    for marked in ("#controls .chip :checked + span", "#explain .chip :checked + span", "[aria-pressed=true]"):
+        assert set(colours(marked, "backgroundColor")).isdisjoint({canvas, *colours("[name=slow]", "backgroundColor")})
+    assert set(colours("#controls .chip :not(:checked) + span", "backgroundColor")) == {canvas}
+    [button], [triangle] = (colours("[name=play]", "backgroundColor", of) for of in ("", "::before"))
+    assert triangle != button
+    marks = colours("#legend li", "backgroundColor", "::before")
+    assert len({*marks, canvas}) == 1 + len(marks) == 3  # a class, and the real points
+    [current] = colours("#views [aria-current]", "borderBottomColor")
+    assert set(colours("#views a:not([aria-current])", "borderBottomColor")) == {canvas} != {current}
+    assert page.locator("html").get_attribute("data-theme") == "light" and page.locator("#theme").is_hidden()
+    page.emulate_media(forced_colors="none")
+    page.locator("html[data-theme=dark]").wait_for()
+    page.evaluate("localStorage.clear()")
+    assert visit.complaints == []
+
+
 def test_where_the_browser_keeps_nothing_the_page_remembers_by_itself(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
     page = visit.page
