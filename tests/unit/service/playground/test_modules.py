@@ -795,8 +795,9 @@ def test_both_axes_of_one_scale_have_one_pitch(run):
     assert hidden == {"x": [], "y": []}
 
 
-def test_a_score_field_is_asked_for_once_and_kept(run):
-    """Both of its requests: without a label, and with it."""
+@pytest.mark.parametrize(("interval", "asked"), [([0.5, 1], "0.5,1"), (None, None)])
+def test_a_score_field_is_asked_for_once_and_kept(run, interval, asked):
+    """Both of its requests: without a label, and with it, guided as the samples are."""
     script = """
         const asked = [];
         globalThis.fetch = async (path) => {
@@ -806,17 +807,19 @@ def test_a_score_field_is_asked_for_once_and_kept(run):
         let came;
         const arrived = new Promise((done) => { came = done; });
         const field = new ScoreField(came, (error) => { throw error; });
-        const asks = { asks: "label", label: "1", guidance: "classifier-free", guidance_scale: null };
+        const guided = { guidance: "classifier-free", guidance_scale: 3, guidance_interval: given[0] };
+        const asks = { asks: "label", label: "1", ...guided };
         const settled = { dataset: "spiral", model: "spiral-cfg", ...asks };
         const over = (width, height) => field.at(settled, 500, squareOf({ x: [-2, 2], y: [-1, 1] }, width, height));
         const first = over(400, 300);
         await arrived;
         return { first, found: over(400, 300), asked };
     """
-    told = run({"field": "ScoreField", "axes": "squareOf"}, script)
+    told = run({"field": "ScoreField", "axes": "squareOf"}, script, interval)
     assert told["first"] is None
-    assert [(one["timestep"], one["area"], one.get("label")) for one in told["asked"]] == [
-        ("500", "-1.5,1.5,-1.5,1.5", None), ("500", "-1.5,1.5,-1.5,1.5", "1")]  # fmt: skip
+    names = ("timestep", "area", "label", "guidance_scale", "guidance_interval")
+    assert [[one.get(name) for name in names] for one in told["asked"]] == [
+        ["500", "-1.5,1.5,-1.5,1.5", None, None, None], ["500", "-1.5,1.5,-1.5,1.5", "1", "3", asked]]  # fmt: skip
     assert told["found"] == {"points": [[0, 0]], "plain": [[1, 0]], "added": [[1, 0]]}
 
 
