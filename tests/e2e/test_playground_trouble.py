@@ -859,6 +859,56 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
     assert visit.complaints == []
 
 
+def test_what_was_rubbed_out_before_a_slow_answer_can_be_taken_back(tiny_service, visit):
+    """The picture does not fit the model, so the answer's own takes its place. What cannot be taken back asks for nothing."""
+    visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=1&steps=3&sampler=ddim")
+    page = visit.page
+    page.locator("#source").wait_for()
+    page.evaluate("""() => {
+      const fetch = window.fetch;
+      window.fetch = async (...given) => {
+        if (given[0] !== "sample") return fetch(...given);
+        window.fetch = fetch; // the next ones are not held
+        await new Promise((go) => (window.go = go));
+        return fetch(...given);
+      };
+    }""")
+    buffer = base64.b64decode(as_base64(np.zeros((90, 120), np.uint8)))
+    page.locator("#file").set_input_files({"name": "wide.png", "mimeType": "image/png", "buffer": buffer})
+    page.wait_for_function("() => window.go")
+    page.locator("#source").scroll_into_view_if_needed()
+    box = page.locator("#source").bounding_box()
+    for share in (0.25, 0.75):
+        at = [(round(box["x"] + along * box["width"]), round(box["y"] + share * box["height"])) for along in (0.2, 0.6)]
+        drag(page, *at)
+        page.mouse.up()
+    page.evaluate("go()")
+    visit.wait_for_address("mask=")
+
+    def redrawn() -> np.ndarray:
+        """The lines of the mask in which there is any."""
+        query = parse_qs(urlsplit(page.url).query)
+        return np.flatnonzero(as_pixels(base64.urlsafe_b64decode(query["mask"][0] + "=="))[..., 0].any(1))
+
+    both = redrawn()
+    assert both.min() < 4 <= both.max()  # of eight
+    undo = page.locator("#unerase")
+    before = page.url
+    undo.click()
+    page.wait_for_function("before => location.href !== before", arg=before)
+    visit.wait_until_done()
+    assert redrawn().max() < 4
+    undo.click()
+    page.wait_for_function("() => !location.search.includes('mask=')")
+    visit.wait_until_done()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    undo.click()
+    page.get_by_role("button", name="Keep all").click()
+    visit.wait_until_asked()
+    assert not [url for url in asked if url.endswith("/sample")] and visit.complaints == []
+
+
 def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_page):
     begin = """async (leave) => {
       const { Editing } = await import("./playground/editing.js");

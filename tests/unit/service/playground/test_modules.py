@@ -315,18 +315,20 @@ def test_a_part_is_rubbed_out_cell_by_cell(run):
         const again = new Mask(8, 6);
         again.read(mask.pixels);
         const same = again.cells.every((cell, i) => cell === two[i]);
-        mask.undo();
+        const takenBack = [mask.undo()];
         const undone = [...mask.cells];
         mask.clear();
         const { empty } = mask;
-        mask.undo();
-        return { one, two, undone, same, empty, back: [...mask.cells] };
+        takenBack.push(mask.undo());
+        const back = [...mask.cells];
+        takenBack.push(mask.undo(), mask.undo());
+        return { one, two, undone, same, empty, back, takenBack };
     """
     told = run({"mask": "Mask"}, script)
     one, two = (np.reshape(told[name], (6, 8)) for name in ("one", "two"))
     np.testing.assert_array_equal(np.argwhere(one), [[2, x] for x in range(1, 6)])
     assert two[5, 7] and two.sum() > one.sum() and told["same"] and told["empty"]
-    assert told["undone"] == told["one"] == told["back"]
+    assert told["undone"] == told["one"] == told["back"] and told["takenBack"] == [True, True, True, False]
 
 
 def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
