@@ -515,6 +515,24 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
 
 
+def test_who_hears_the_page_is_told_of_the_run_that_is_shown(tiny_service, visit):
+    """Also of one that is kept: nothing is sampled to go back to it."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&n=2")
+    visit.wait_until_done()
+    told = visit.page.locator("#told")
+    assert told.inner_text() == "2 mnist sampled, seed 1"
+    visit.page.locator("#seed").fill("5")
+    visit.page.locator("#seed").press("Enter")
+    visit.wait_for_address("seed=5")
+    assert told.inner_text() == "2 mnist sampled, seed 5"
+    visit.page.go_back()
+    visit.wait_for_address("seed=1")
+    assert told.inner_text() == "2 mnist sampled, seed 1"
+    visit.page.get_by_role("button", name="7, seed 2").click()
+    visit.wait_for_address("seed=2")
+    assert told.inner_text() == "1 mnist sampled, seed 2" and visit.complaints == []
+
+
 def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
     visit.wait_until_done()
