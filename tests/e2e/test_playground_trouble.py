@@ -533,6 +533,34 @@ def test_who_hears_the_page_is_told_of_the_run_that_is_shown(tiny_service, visit
     assert told.inner_text() == "1 mnist sampled, seed 2" and visit.complaints == []
 
 
+def test_a_number_is_taken_as_precisely_as_it_is_typed(tiny_service, visit):
+    """The handle and the arrow keys go in steps; what counts something stays whole."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&guidance_scale=1.25&steps=3")
+    visit.wait_until_done()
+    page = visit.page
+    scale, steps = (page.get_by_label(name, exact=True) for name in ("Guidance scale", "Steps"))
+    assert scale.input_value() == "1.25" and scale.evaluate("one => one.checkValidity()")
+    scale.fill("1.75")
+    scale.press("Tab")
+    visit.wait_for_address("guidance_scale=1.75")
+    assert scale.input_value() == "1.75"
+    scale.press("ArrowUp")
+    visit.wait_for_address("guidance_scale=1.85")
+    for _ in range(2):
+        scale.press("ArrowDown")
+    visit.wait_for_address("guidance_scale=1.65")
+    scale.fill("0.05")
+    scale.press("ArrowDown")
+    visit.wait_for_address("guidance_scale=0&")
+    page.get_by_role("slider", name="Guidance scale, handle").fill("50")  # a quarter of eight
+    visit.wait_for_address("guidance_scale=2&")
+    steps.press("ArrowUp")
+    visit.wait_for_address("steps=4")
+    steps.fill("2.5")
+    steps.press("Tab")
+    assert steps.input_value() == "4" and visit.complaints == []
+
+
 def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
     visit.wait_until_done()
