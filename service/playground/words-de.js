@@ -254,7 +254,7 @@ export const words = {
   "page slow": "langsam",
   "page loop": "Schleife",
   "page leave screen": "Vollbild verlassen",
-  "page screen keys": "Vollbild: F. Dort gehen ← und → durch die Schritte, die Leertaste spielt ab, S ist Zeitlupe, L eine Schleife, G erzeugt, Escape verlässt es.",
+  "page screen keys": "Im Vollbild gehen ← und → durch die Schritte, die Leertaste spielt ab, S ist Zeitlupe, L eine Schleife, G erzeugt, F oder Escape verlässt es.",
   "page whole": "Ganze Seite öffnen",
 
   copy: "Kopieren",

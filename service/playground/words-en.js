@@ -246,7 +246,7 @@ export const words = {
   "page slow": "slow",
   "page loop": "loop",
   "page leave screen": "Leave full screen",
-  "page screen keys": "Full screen: F. There ← and → go through the steps, space plays, S is slow motion, L a loop, G generates, Escape leaves.",
+  "page screen keys": "In full screen ← and → go through the steps, space plays, S is slow motion, L a loop, G generates, F or Escape leaves.",
   "page whole": "Open in the playground",
 
   copy: "Copy",

@@ -255,7 +255,7 @@ export const words = {
   "page slow": "ralenti",
   "page loop": "en boucle",
   "page leave screen": "Quitter le plein écran",
-  "page screen keys": "Plein écran : F. Puis ← et → parcourent les étapes, Espace joue, S ralentit, L joue en boucle, G génère, Échap quitte.",
+  "page screen keys": "En plein écran, ← et → parcourent les étapes, Espace joue, S ralentit, L joue en boucle, G génère, F ou Échap quitte.",
   "page whole": "Ouvrir la page entière",
 
   copy: "Copier",

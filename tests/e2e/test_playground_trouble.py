@@ -504,8 +504,9 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#picture").get_attribute("data-before") == ""
     visit.page.get_by_text("Asking the service").wait_for()
     visit.choose("xₜ")  # what is seen otherwise is still the picture of before
+    visit.page.get_by_role("button", name="Full screen").click()
     visit.page.keyboard.press("f")
-    visit.page.keyboard.press("f")
+    visit.page.locator("#controls").wait_for()
     assert "seed=1" in visit.page.url and visit.page.get_by_role("button", name="Link").count() == 0
     visit.page.get_by_role("button", name="Stop").click()
     visit.wait_until_done()
@@ -696,6 +697,15 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     page.keyboard.press("Escape")
     page.locator("#controls").wait_for()
     assert "screen=" not in page.url
+    # Outside, a letter does nothing: who dictates may type it unasked. There, F leaves too.
+    page.get_by_role("radio", name="x̂₀", exact=True).focus()
+    for key in "fgsl":
+        page.keyboard.press(key)
+    assert page.locator("#controls").is_visible() and page.locator("[aria-pressed=true]").count() == 0
+    page.get_by_role("button", name="Full screen").click()
+    page.locator("#controls").wait_for(state="hidden")
+    page.keyboard.press("f")
+    page.locator("#controls").wait_for()
     animation = Image.open(io.BytesIO(visit.download("APNG")))
     assert animation.n_frames == 5
     animation.seek(4)
