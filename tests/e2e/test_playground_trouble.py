@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import io
+import json
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -560,6 +562,21 @@ def test_a_number_is_taken_as_precisely_as_it_is_typed(tiny_service, visit):
     steps.fill("2.5")
     steps.press("Tab")
     assert steps.input_value() == "4" and visit.complaints == []
+
+
+def test_a_walks_files_are_the_services(tiny_service, visit):
+    """Each sample has its own share of the way in them."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&seed_to=9&mix=0.25&n=3&steps=3&sampler=ddim")
+    visit.wait_until_done()
+    with zipfile.ZipFile(io.BytesIO(visit.download("zip"))) as archive:
+        lines = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+        pngs = [Image.open(io.BytesIO(archive.read(name))).text for name in archive.namelist()[:-1]]
+    fields = {"dataset": "mnist", "label": "7", "seed": 1, "seed_to": 9, "mix": [0.25] * 3, "n": 3, "steps": 3}
+    answer = tiny_service.post("/sample", json=fields | {"sampler": "ddim"}, headers={"Accept": "application/zip"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        expected = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert lines == expected and [line["mix"] for line in lines] == [0.25] * 3
+    assert [json.loads(text["Parameters"])["mix"] for text in pngs] == [0.25] * 3 and visit.complaints == []
 
 
 def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
