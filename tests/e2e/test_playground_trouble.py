@@ -579,6 +579,23 @@ def test_a_walks_files_are_the_services(tiny_service, visit):
     assert [json.loads(text["Parameters"])["mix"] for text in pngs] == [0.25] * 3 and visit.complaints == []
 
 
+def test_what_fails_beside_a_run_does_not_end_it(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=spiral&label=outer&steps=3&step=1&seed=1")
+    visit.wait_until_done()
+    page = visit.page
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    page.route("**/score?*", lambda route: route.fulfill(status=503, json={"detail": "no score now"}))
+    page.locator("#explain .chip", has_text="score").click()
+    page.get_by_role("alert").get_by_text("no score now").wait_for()
+    picture = page.locator("#picture")
+    assert picture.get_attribute("aria-busy") == "true" and picture.get_attribute("data-before") == ""
+    page.evaluate("go()")
+    visit.wait_until_done()
+    assert all(status_of(one) == "503" for one in visit.complaints)
+
+
 def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
     visit.wait_until_done()
