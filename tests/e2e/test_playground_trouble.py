@@ -860,6 +860,40 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     assert all(status_of(one) for one in visit.complaints)
 
 
+def test_a_job_that_is_gone_is_forgotten_and_a_list_of_files_only_grows(one_page):
+    listed = """async () => {
+      const { DataSet } = await import("./playground/data-set.js");
+      const { JobCard } = await import("./playground/job-card.js");
+      const none = () => {};
+      const job = { rows: 4, rows_done: 2, rows_dropped: 0, state: "running", created: "2026-01-01T00:00:00Z",
+        seconds_left: null, request: { dataset: "mnist", format: "npy", label: null, rows_per_file: 2 } };
+      const set = new DataSet(document.createElement("div"), { onChange: none, onError: none });
+      set.newest = false; // none is opened
+      const cards = [["a", "b"], ["b"], []].map((ids) => {
+        set.tell(ids.map((id) => ({ ...job, id })));
+        return [...set.cards.keys()];
+      });
+      const fetch = window.fetch;
+      const files = [];
+      window.fetch = async () => Response.json({ files });
+      const card = new JobCard({ id: "c" }, { onDelete: none, onError: (error) => { throw error; } });
+      const lists = [];
+      for (const [i, name] of ["part-0.npy", "part-1.npy"].entries()) {
+        files.push({ name, bytes: 1000 });
+        card.job = { rows: 0, rows_done: i, request: { rows_per_file: 1 } }; // no contact sheet
+        await card.look();
+        lists.push([...card.files.children]);
+      }
+      window.fetch = fetch;
+      return { cards, texts: lists[1].map((one) => one.textContent), same: lists[0][0] === lists[1][0] };
+    }"""
+    assert one_page.page.evaluate(listed) == {
+        "cards": [["a", "b"], ["b"], []],
+        "texts": ["part-0.npy 1\u00a0kB", "part-1.npy 1\u00a0kB"],
+        "same": True,
+    }
+
+
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
     visit = visit(tiny_service.url, f"/?view=data&{query}")
