@@ -894,6 +894,45 @@ def test_a_job_that_is_gone_is_forgotten_and_a_list_of_files_only_grows(one_page
     }
 
 
+def test_of_the_pictures_of_worst_samples_only_the_one_that_is_shown_is_held(one_page):
+    """Other models are chosen while they come."""
+    look = """async () => {
+      const { Quality } = await import("./playground/quality.js");
+      const { fetch } = window;
+      const { createObjectURL, revokeObjectURL } = URL;
+      const held = new Map(); // address → what it is of
+      const waiting = [];
+      window.fetch = (path) => new Promise((done) => waiting.push([path.split("/")[1], done]));
+      URL.createObjectURL = (blob) => {
+        const address = createObjectURL(blob);
+        held.set(address, blob.type);
+        return address;
+      };
+      URL.revokeObjectURL = (address) => {
+        held.delete(address);
+        revokeObjectURL(address);
+      };
+      const quality = new Quality(document.createElement("details"), (error) => { throw error; });
+      quality.element.open = true;
+      const looks = (name) => {
+        quality.model = { name, farthest: true };
+        return quality.look();
+      };
+      const all = [looks("a"), looks("b"), looks("a"), looks("c")];
+      for (const [name, done] of waiting) done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      await Promise.all(all);
+      const shown = [[...held.values()], held.has(quality.worst.src)];
+      const again = [looks("d"), looks("e"), looks("d")];
+      for (const [name, done] of waiting.slice(4)) done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      await Promise.all(again);
+      shown.push([...held.values()], held.has(quality.worst.src));
+      Object.assign(window, { fetch });
+      Object.assign(URL, { createObjectURL, revokeObjectURL });
+      return shown;
+    }"""
+    assert one_page.page.evaluate(look) == [["image/c"], True, ["image/d"], True]
+
+
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
     visit = visit(tiny_service.url, f"/?view=data&{query}")
