@@ -199,6 +199,7 @@ export const words = {
   "cheaper in few steps": ({ steps }) => `Take ${counted(steps, "step", "steps")} only`,
   "try again in": ({ left }) => `Try again in ${left} s`,
   silent: "The service does not answer. Is it still running?",
+  answered: ({ status }) => `The service answered ${status}.`,
   "page failed": ({ message }) => `The page failed: ${message}`,
   "openai prompts": "OpenAI's API has prompts for images only.",
   "openai drawings": "OpenAI's API follows no drawings here.",

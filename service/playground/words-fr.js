@@ -208,6 +208,7 @@ export const words = {
   "cheaper in few steps": ({ steps }) => `Prendre ${counted(steps, "étape", "étapes")} seulement`,
   "try again in": ({ left }) => `Réessayer dans ${left} s`,
   silent: "Le service ne répond pas. Tourne-t-il encore ?",
+  answered: ({ status }) => `Le service a répondu ${status}.`,
   "page failed": ({ message }) => `Erreur de la page : ${message}`,
   "openai prompts": "L’API d’OpenAI ne connaît que des images demandées en mots.",
   "openai drawings": "L’API d’OpenAI ne suit pas de dessins ici.",

@@ -694,6 +694,23 @@ def test_less_is_offered_where_the_work_was_too_much_and_not_where_a_field_was_w
     assert run({"api": "ask"}, script, status, body) == [status, body["detail"], 4, too_much]
 
 
+@pytest.mark.parametrize(("language", "reason", "told"), [
+    ("en", "Bad Gateway", "The service answered 502 Bad Gateway."),
+    ("de", "", "Der Dienst hat mit 502 geantwortet."),  # HTTP/2 has no reason
+    ("fr", "Bad Gateway", "Le service a répondu 502 Bad Gateway."),
+])  # fmt: skip
+def test_an_answer_that_explains_nothing_is_told_in_the_pages_language(run, language, reason, told):
+    script = """
+        const [language, statusText] = given;
+        globalThis.localStorage = { getItem: () => language };
+        globalThis.sessionStorage = { getItem: () => null };
+        globalThis.fetch = async () => new Response("<h1>Oh</h1>", { status: 502, statusText });
+        const { ask } = await import("./api.js");
+        return ask("models").catch(({ message }) => message);
+    """
+    assert run({}, script, language, reason) == told
+
+
 def test_the_median_is_of_what_was_counted_since(run):
     """Refusals count for nothing, nor do answers of long ago: four fast ones, and since then two slow ones."""
 
