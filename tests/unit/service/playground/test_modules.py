@@ -354,6 +354,17 @@ def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
     ]
 
 
+def test_from_a_picture_on_a_part_of_the_steps_is_counted_without_what_floats_add(run):
+    """50 × 0.14 is 7.000000000000001, and yet seven steps."""
+    script = """
+        return given[0].map(([steps, strength]) => evaluations(settle(catalog,
+          { view: "edit", dataset: "digits", picture: "-", sampler: "ddim", guidance_scale: 1, steps, strength })));
+    """
+    strengths = [(50, 0.14), (25, 0.28), (100, 0.07), (100, 0.55), (50, 0.15), (50, 0.141), (10, 0)]
+    told = run({"choice": "settle", "cost": "evaluations"}, script, strengths)
+    assert told == [7, 7, 7, 55, 8, 8, 1]
+
+
 UNGUIDED = WAY | {
     "asks": "nothing", "guidance": "none", "network_evaluations": 10,
     "defaults": WAY["defaults"] | {"guidance_scale": None},
