@@ -919,11 +919,12 @@ def test_of_the_pictures_of_worst_samples_only_the_one_that_is_shown_is_held(one
         return quality.look();
       };
       const all = [looks("a"), looks("b"), looks("a"), looks("c")];
-      for (const [name, done] of waiting) done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      const answer = ([name, done]) => done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      waiting.splice(0).forEach(answer);
       await Promise.all(all);
       const shown = [[...held.values()], held.has(quality.worst.src)];
       const again = [looks("d"), looks("e"), looks("d")];
-      for (const [name, done] of waiting.slice(4)) done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      waiting.splice(0).forEach(answer);
       await Promise.all(again);
       shown.push([...held.values()], held.has(quality.worst.src));
       Object.assign(window, { fetch });
@@ -1023,7 +1024,7 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
 
 
 def test_what_was_rubbed_out_before_a_slow_answer_can_be_taken_back(tiny_service, visit):
-    """The picture does not fit the model, so the answer's own takes its place. What cannot be taken back asks for nothing."""
+    """The answer's own picture, which fits the model, takes its place. Where nothing is left, Undo asks for nothing."""
     visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=1&steps=3&sampler=ddim")
     page = visit.page
     page.locator("#source").wait_for()
