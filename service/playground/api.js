@@ -37,7 +37,7 @@ export async function askJson(path, options) {
 async function problemOf(answer) {
   const body = await answer.json().catch(() => null);
   const seconds = Number.parseInt(answer.headers.get("Retry-After"), 10);
-  const detail = body?.detail ?? `The service answered ${answer.status} ${answer.statusText}.`;
+  const detail = body?.detail ?? say("answered", { status: `${answer.status} ${answer.statusText}`.trimEnd() });
   const tooLong = answer.status === 422 && body?.errors === undefined; // no field is wrong: it is beyond the deadline
   return new Problem(answer.status, detail, { retryAfter: Number.isNaN(seconds) ? null : seconds, ...(tooLong && { tooMuch: true }) });
 }

@@ -23,7 +23,7 @@ export function expectedSeconds(settled) {
 /** Network evaluations without guidance. The last step always takes one; from a picture on it is a part of the steps, and
  * where a part of it is redrawn all but the last are taken several times. */
 function plain(sampler, steps, { samplers }, { strength = null, resample = null } = {}) {
-  const taken = strength === null ? steps : Math.max(1, Math.ceil(steps * strength));
+  const taken = strength === null ? steps : Math.max(1, Math.ceil(Number((steps * strength).toFixed(9)))); // 50 × 0.14 is 7
   return samplers[sampler].evaluations_per_step * (taken - 1) * (resample ?? 1) + 1;
 }
 

@@ -126,6 +126,8 @@ export class DataSet {
     this.kept = true;
     this.enable();
     this.told.textContent = "";
+    const listed = new Set(jobs.map(({ id }) => id));
+    for (const id of this.cards.keys()) if (!listed.has(id)) this.cards.delete(id);
     for (const job of jobs.filter(({ id }) => !this.cards.has(id))) {
       const card = new JobCard(job, { onDelete: (id) => this.remove(id), onError: this.onError });
       card.element.open = this.newest ?? job === jobs[0];

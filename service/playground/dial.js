@@ -1,4 +1,5 @@
-// A number, and a handle to turn it by. The number is the truth; the handle covers the handy part of its range.
+// A number, and a handle to turn it by. The number is the truth; the handle covers the handy part of its range, in steps
+// that are handy too: what is no whole number may be typed as precisely as somebody likes.
 
 import { make } from "./elements.js";
 import { say } from "./words.js";
@@ -19,6 +20,7 @@ export class Dial {
     this.number.addEventListener("input", () => {
       if (this.number.validity.valid) this.turned(this.number.valueAsNumber);
     });
+    this.number.addEventListener("keydown", (event) => this.pressed(event));
     this.number.addEventListener("change", () => this.show(this.range, this.value)); // what is not valid goes back
     this.handle.addEventListener("input", () => this.turned(this.atHandle(this.handle.valueAsNumber / TICKS)));
   }
@@ -32,7 +34,7 @@ export class Dial {
     const { min, max, step, note = "" } = range;
     const known = JSON.stringify(range);
     if (known !== this.known) {
-      Object.assign(this.number, { min, max, step });
+      Object.assign(this.number, { min, max, step: Number.isInteger(step) ? step : "any" });
       this.note.textContent = note;
       this.note.hidden = !note;
     }
@@ -40,6 +42,15 @@ export class Dial {
     if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = value;
     this.handle.value = Math.round(TICKS * this.share(value));
     this.handle.setAttribute("aria-valuetext", value);
+  }
+
+  /** Up and Down go a step of the handle's, where the browser would go by 1. */
+  pressed(event) {
+    const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!way || this.number.step !== "any") return;
+    event.preventDefault();
+    const { min, max, step } = this.range;
+    this.turned(rounded(Math.min(max, Math.max(min, this.value + way * step))));
   }
 
   turned(value) {
@@ -57,6 +68,9 @@ export class Dial {
   atHandle(share) {
     const { min, handy, step, log } = this.range;
     const value = log ? min * (handy / min) ** share : min + share * (handy - min);
-    return Number((Math.round(value / step) * step).toFixed(3));
+    return rounded(Math.round(value / step) * step);
   }
 }
+
+/** Without what adding and multiplying leave behind. */
+const rounded = (value) => Number(value.toFixed(3));

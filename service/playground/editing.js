@@ -61,7 +61,7 @@ export class Editing {
   async understood({ init, resized }) {
     if (!init || !resized) return {};
     this.picture = init.image;
-    await this.eraser.show(this.picture, this.eraser.asPicture);
+    await this.eraser.showUnder(this.picture);
     return { picture: this.picture };
   }
 

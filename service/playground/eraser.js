@@ -59,6 +59,15 @@ export class Eraser {
     this.paint();
   }
 
+  /** Show another picture, and leave what is rubbed out: also what was meanwhile, and can be taken back. */
+  async showUnder(picture) {
+    const mine = (this.latest = {});
+    const bitmap = await imageOf(picture);
+    if (mine !== this.latest) return;
+    this.bitmap = bitmap;
+    this.paint();
+  }
+
   /** Base64 of a PNG: white is redrawn; undefined where nothing is. */
   get asPicture() {
     const { width, height, pixels, empty } = this.mask;
@@ -69,11 +78,11 @@ export class Eraser {
   }
 
   undo() {
-    this.mask.undo();
-    this.changed();
+    if (this.mask.undo()) this.changed();
   }
 
   clear() {
+    if (this.mask.empty) return;
     this.mask.clear();
     this.changed();
   }
@@ -103,9 +112,9 @@ export class Eraser {
     const arrow = ARROWS[event.key];
     if (!arrow && event.key !== " " && event.key !== "Backspace") return;
     event.preventDefault();
+    if (event.key === "Backspace") return this.undo();
     const { width, height } = this.mask;
     this.pen ??= [width / 2, height / 2];
-    if (event.key === "Backspace") return this.undo();
     if (event.key === " ") return this.held.delete(KEYS) ? this.paint() : this.start(KEYS, this.pen);
     this.pen = [Math.min(width, Math.max(0, this.pen[0] + arrow[0])), Math.min(height, Math.max(0, this.pen[1] + arrow[1]))];
     if (this.held.has(KEYS)) this.extend(KEYS, this.pen);

@@ -51,11 +51,14 @@ export class ScoreField {
 const keyOf = (wish) => queriesOf(wish).join(" ");
 
 /** The unconditional field, and with a label the guided one. */
-function queriesOf({ settled: { dataset, model, asks, label, guidance, guidance_scale: scale }, timestep, area }) {
+function queriesOf({ settled, timestep, area }) {
+  const { dataset, model, asks, label, guidance } = settled;
   const shared = { dataset, model, timestep, side: SIDE, area: area.map((value) => Number(value.toPrecision(6))).join(",") };
   const plain = new URLSearchParams(shared);
   if (asks !== "label") return [plain];
   const guided = new URLSearchParams({ ...shared, label, guidance });
-  if (scale !== null) guided.set("guidance_scale", scale);
+  for (const name of ["guidance_scale", "guidance_interval"]) {
+    if (settled[name] !== null) guided.set(name, settled[name]);
+  }
   return [plain, guided];
 }

@@ -27,7 +27,7 @@ export function filesOf(run, picture) {
 
 function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
   const parameters = parametersOf(result);
-  const records = result.images.map(({ label, seed }) => ({ ...parameters, label, seed }));
+  const records = result.images.map(({ b64_png, ...own }) => ({ ...parameters, ...own })); // its own label, seed and mix
   const draw = (frame) => asOnThePage(frame.x0 ?? frame.x_t, [width, height], sheet.columns);
   return {
     PNG: async () => {

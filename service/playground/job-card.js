@@ -73,7 +73,8 @@ export class JobCard {
     try {
       const done = this.job.rows_done;
       const { files } = await askJson(`jobs/${this.id}/files`);
-      this.files.replaceChildren(...files.map((file) => make("li", {}, this.linkTo(file), ` ${bytes(file.bytes)}`)));
+      const added = files.slice(this.files.childElementCount); // in the rows' order: those that were there stay
+      this.files.append(...added.map((file) => make("li", {}, this.linkTo(file), ` ${bytes(file.bytes)}`)));
       for (const part of partsShown(files, this.job)) await this.add(part);
       this.seen = done;
       this.failing = false;

@@ -39,16 +39,16 @@ const trouble = new Trouble(parts("notice", "key"), {
   onRetry: start, onCheaper: change, onKey: start,
 });
 const status = new Status(part("status"));
-const take = new Take(part("take"), failed);
+const take = new Take(part("take"), failedBeside);
 const views = new Views(parts("views", "lead", "drawing", "editing", "picture", "comparison", "data"), open);
-const dataSet = new DataSet(part("data"), { onChange: change, onError: failed });
-const quality = new Quality(part("quality"), (error) => trouble.show(error));
+const dataSet = new DataSet(part("data"), { onChange: change, onError: failedBeside });
+const quality = new Quality(part("quality"), failedBeside);
 const controls = new Controls(part("controls"), change);
 const live = new Live({ draw, rest: () => run({ over: onStage.drafted === onStage.wish(settled) }) });
 const easels = {
   draw: new Drawing(parts("pad", "undo", "clear", "understood"), () => handed("draw")),
   edit: new Editing(parts("editing", "source", "file", "sampled", "invert", "unerase", "keepall"), () => handed("edit"),
-    failed),
+    failedBeside),
 };
 const actions = new Actions(part("actions"), {
   onGenerate: ({ fresh }) => {
@@ -62,7 +62,7 @@ const actions = new Actions(part("actions"), {
 const wait = new Wait(part("wait"));
 const stage = new Stage(
   { ...parts("picture", "scrubber", "explain", "legend", "told"), wait },
-  { onAlone: lookAlone, onLook: see, onError: failed },
+  { onAlone: lookAlone, onLook: see, onError: failedBeside },
 );
 const onStage = new OnStage({ stage, easels, label: part("draft") });
 const screen = new Screen(part("screen"), {
@@ -284,6 +284,12 @@ function stopHere() {
   }
 }
 
+/** What is beside the run failed: the run goes on. */
+function failedBeside(error) {
+  trouble.show(error);
+}
+
+/** The run failed, or nothing can be run. */
 function failed(error) {
   if (error.name !== "AbortError") stage.stop();
   trouble.show(error, settled && draftOf(catalog, choice));

@@ -14,8 +14,11 @@ export class Mask {
     this.past.push(this.cells.slice());
   }
 
+  /** → was there anything to take back? */
   undo() {
-    this.cells = this.past.pop() ?? this.cells;
+    const before = this.past.pop();
+    this.cells = before ?? this.cells;
+    return before !== undefined;
   }
 
   clear() {

@@ -39,12 +39,13 @@ export class Quality {
     const { name, farthest } = this.model ?? {};
     if (!this.element.open || !farthest || this.pictured === name) return;
     this.pictured = name;
+    URL.revokeObjectURL(this.worst.src);
     this.worst.removeAttribute("src");
     try {
-      const address = URL.createObjectURL(await (await ask(`models/${encodeURIComponent(name)}/farthest`)).blob());
-      this.worst.onload = () => URL.revokeObjectURL(address);
-      if (this.pictured === name) this.worst.src = address;
+      const picture = await (await ask(`models/${encodeURIComponent(name)}/farthest`)).blob();
+      if (this.pictured === name && !this.worst.src) this.worst.src = URL.createObjectURL(picture); // two may be on their way
     } catch (error) {
+      if (this.pictured !== name) return; // nobody waits for it any more
       this.pictured = null;
       this.onError(error);
     }

@@ -1,4 +1,5 @@
-// The page on a projector, by keyboard alone, and the page in somebody else's frame.
+// The page on a projector, by keyboard alone. Letters do something only there: who dictates may type them unasked (WCAG
+// 2.1.4).
 
 import { say } from "./words.js";
 
@@ -38,12 +39,13 @@ export class Screen {
   }
 
   pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
-    if (event.key === "f" || (event.key === "Escape" && this.is)) return this.toggle();
-    if (!this.is || (event.key in OWN && event.target.closest?.(OWN[event.key]))) return;
+    if (!this.is || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
+    if (event.key in OWN && event.target.closest?.(OWN[event.key])) return;
     const player = this.player();
     const { position, count } = player;
     const keys = {
+      Escape: () => this.toggle(),
+      f: () => this.toggle(),
       ArrowLeft: () => player.seek(Math.ceil(position) - 1),
       ArrowRight: () => player.seek(Math.floor(position) + 1),
       Home: () => player.seek(0),

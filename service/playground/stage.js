@@ -84,7 +84,7 @@ export class Stage {
       await run.done(result);
       grew();
       if (!over) this.dress(); // what is done can be looked at in more ways
-      this.told.textContent = say("sampled", { n: settled.n, dataset: settled.dataset, seed: result.seed });
+      this.tell(settled, run);
       return run;
     } finally {
       if (!signal.aborted) this.waits(false);
@@ -98,6 +98,12 @@ export class Stage {
     signal.throwIfAborted();
     this.begin(run, settled, known, { expected: run.frames.length, latest: true });
     this.player.grew(run.frames.length);
+    this.tell(settled, run);
+  }
+
+  /** Say to who hears the page what is shown. */
+  tell({ n, dataset }, { result: { seed } }) {
+    this.told.textContent = say("sampled", { n, dataset, seed });
   }
 
   /** The step that is looked at; null at the last one, and while it plays. */

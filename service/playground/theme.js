@@ -1,9 +1,11 @@
-// Dark or light: as somebody chose, else as the browser is. It runs before anything is painted, so it is no module.
+// Dark or light: as somebody chose, else as the browser is; in forced colours always as the browser is. It runs before
+// anything is painted, so it is no module.
 // `theme` is told of each change on the document; a button with the id "theme" changes it.
 
 (() => {
   const KEPT = "spirale-theme";
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  const forced = matchMedia("(forced-colors: active)"); // canvases are not forced: their colours have to fit the system's
   const root = document.documentElement;
   const browsers = () => (dark.matches ? "dark" : "light");
 
@@ -26,7 +28,7 @@
   }
 
   function set() {
-    root.dataset.theme = kept() ?? browsers();
+    root.dataset.theme = (forced.matches ? null : kept()) ?? browsers();
     document.dispatchEvent(new Event("theme"));
   }
 
@@ -38,6 +40,7 @@
 
   set();
   dark.addEventListener("change", set);
+  forced.addEventListener("change", set);
   addEventListener("storage", set); // another tab
   addEventListener("DOMContentLoaded", () => document.getElementById("theme").addEventListener("click", toggle));
 })();

@@ -207,6 +207,7 @@ export const words = {
   "cheaper in few steps": ({ steps }) => `Nur ${counted(steps, "Schritt", "Schritte")} nehmen`,
   "try again in": ({ left }) => `Noch einmal in ${left} s`,
   silent: "Der Dienst antwortet nicht. Läuft er noch?",
+  answered: ({ status }) => `Der Dienst hat mit ${status} geantwortet.`,
   "page failed": ({ message }) => `Fehler der Seite: ${message}`,
   "openai prompts": "OpenAIs API kennt nur Bilder, die in Worten verlangt werden.",
   "openai drawings": "OpenAIs API folgt hier keinen Zeichnungen.",
@@ -254,7 +255,7 @@ export const words = {
   "page slow": "langsam",
   "page loop": "Schleife",
   "page leave screen": "Vollbild verlassen",
-  "page screen keys": "Vollbild: F. Dort gehen ← und → durch die Schritte, die Leertaste spielt ab, S ist Zeitlupe, L eine Schleife, G erzeugt, Escape verlässt es.",
+  "page screen keys": "Im Vollbild gehen ← und → durch die Schritte, die Leertaste spielt ab, S ist Zeitlupe, L eine Schleife, G erzeugt, F oder Escape verlässt es.",
   "page whole": "Ganze Seite öffnen",
 
   copy: "Kopieren",

@@ -199,6 +199,7 @@ export const words = {
   "cheaper in few steps": ({ steps }) => `Take ${counted(steps, "step", "steps")} only`,
   "try again in": ({ left }) => `Try again in ${left} s`,
   silent: "The service does not answer. Is it still running?",
+  answered: ({ status }) => `The service answered ${status}.`,
   "page failed": ({ message }) => `The page failed: ${message}`,
   "openai prompts": "OpenAI's API has prompts for images only.",
   "openai drawings": "OpenAI's API follows no drawings here.",
@@ -246,7 +247,7 @@ export const words = {
   "page slow": "slow",
   "page loop": "loop",
   "page leave screen": "Leave full screen",
-  "page screen keys": "Full screen: F. There ← and → go through the steps, space plays, S is slow motion, L a loop, G generates, Escape leaves.",
+  "page screen keys": "In full screen ← and → go through the steps, space plays, S is slow motion, L a loop, G generates, F or Escape leaves.",
   "page whole": "Open in the playground",
 
   copy: "Copy",

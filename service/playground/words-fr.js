@@ -208,6 +208,7 @@ export const words = {
   "cheaper in few steps": ({ steps }) => `Prendre ${counted(steps, "étape", "étapes")} seulement`,
   "try again in": ({ left }) => `Réessayer dans ${left} s`,
   silent: "Le service ne répond pas. Tourne-t-il encore ?",
+  answered: ({ status }) => `Le service a répondu ${status}.`,
   "page failed": ({ message }) => `Erreur de la page : ${message}`,
   "openai prompts": "L’API d’OpenAI ne connaît que des images demandées en mots.",
   "openai drawings": "L’API d’OpenAI ne suit pas de dessins ici.",
@@ -255,7 +256,7 @@ export const words = {
   "page slow": "ralenti",
   "page loop": "en boucle",
   "page leave screen": "Quitter le plein écran",
-  "page screen keys": "Plein écran : F. Puis ← et → parcourent les étapes, Espace joue, S ralentit, L joue en boucle, G génère, Échap quitte.",
+  "page screen keys": "En plein écran, ← et → parcourent les étapes, Espace joue, S ralentit, L joue en boucle, G génère, F ou Échap quitte.",
   "page whole": "Ouvrir la page entière",
 
   copy: "Copier",

@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import io
+import json
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -504,8 +506,9 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     assert visit.page.locator("#picture").get_attribute("data-before") == ""
     visit.page.get_by_text("Asking the service").wait_for()
     visit.choose("xₜ")  # what is seen otherwise is still the picture of before
+    visit.page.get_by_role("button", name="Full screen").click()
     visit.page.keyboard.press("f")
-    visit.page.keyboard.press("f")
+    visit.page.locator("#controls").wait_for()
     assert "seed=1" in visit.page.url and visit.page.get_by_role("button", name="Link").count() == 0
     visit.page.get_by_role("button", name="Stop").click()
     visit.wait_until_done()
@@ -513,6 +516,84 @@ def test_after_stop_the_seed_is_the_pictures(tiny_service, visit):
     np.testing.assert_array_equal(visit.pictures()[0], first)
     assert "this is the picture of before" in visit.page.locator("#remark").inner_text()
     assert visit.page.locator("#picture").get_attribute("data-before") is None and visit.complaints == []
+
+
+def test_who_hears_the_page_is_told_of_the_run_that_is_shown(tiny_service, visit):
+    """Also of one that is kept: nothing is sampled to go back to it."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&n=2")
+    visit.wait_until_done()
+    told = visit.page.locator("#told")
+    assert told.inner_text() == "2 mnist sampled, seed 1"
+    visit.page.locator("#seed").fill("5")
+    visit.page.locator("#seed").press("Enter")
+    visit.wait_for_address("seed=5")
+    assert told.inner_text() == "2 mnist sampled, seed 5"
+    visit.page.go_back()
+    visit.wait_for_address("seed=1")
+    assert told.inner_text() == "2 mnist sampled, seed 1"
+    visit.page.get_by_role("button", name="7, seed 2").click()
+    visit.wait_for_address("seed=2")
+    assert told.inner_text() == "1 mnist sampled, seed 2" and visit.complaints == []
+
+
+def test_a_number_is_taken_as_precisely_as_it_is_typed(tiny_service, visit):
+    """The handle and the arrow keys go in steps; what counts something stays whole."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&guidance_scale=1.25&steps=3")
+    visit.wait_until_done()
+    page = visit.page
+    scale, steps = (page.get_by_label(name, exact=True) for name in ("Guidance scale", "Steps"))
+    assert scale.input_value() == "1.25" and scale.evaluate("one => one.checkValidity()")
+    scale.fill("1.75")
+    scale.press("Tab")
+    visit.wait_for_address("guidance_scale=1.75")
+    assert scale.input_value() == "1.75"
+    scale.press("ArrowUp")
+    visit.wait_for_address("guidance_scale=1.85")
+    for _ in range(2):
+        scale.press("ArrowDown")
+    visit.wait_for_address("guidance_scale=1.65")
+    scale.fill("0.05")
+    scale.press("ArrowDown")
+    visit.wait_for_address("guidance_scale=0&")
+    page.get_by_role("slider", name="Guidance scale, handle").fill("50")  # a quarter of eight
+    visit.wait_for_address("guidance_scale=2&")
+    steps.press("ArrowUp")
+    visit.wait_for_address("steps=4")
+    steps.fill("2.5")
+    steps.press("Tab")
+    assert steps.input_value() == "4" and visit.complaints == []
+
+
+def test_a_walks_files_are_the_services(tiny_service, visit):
+    """Each sample has its own share of the way in them."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&seed_to=9&mix=0.25&n=3&steps=3&sampler=ddim")
+    visit.wait_until_done()
+    with zipfile.ZipFile(io.BytesIO(visit.download("zip"))) as archive:
+        lines = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+        pngs = [Image.open(io.BytesIO(archive.read(name))).text for name in archive.namelist()[:-1]]
+    fields = {"dataset": "mnist", "label": "7", "seed": 1, "seed_to": 9, "mix": [0.25] * 3, "n": 3, "steps": 3}
+    answer = tiny_service.post("/sample", json=fields | {"sampler": "ddim"}, headers={"Accept": "application/zip"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        expected = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert lines == expected and [line["mix"] for line in lines] == [0.25] * 3
+    assert [json.loads(text["Parameters"])["mix"] for text in pngs] == [0.25] * 3 and visit.complaints == []
+
+
+def test_what_fails_beside_a_run_does_not_end_it(tiny_service, visit):
+    visit = visit(tiny_service.url, "/?dataset=spiral&label=outer&steps=3&step=1&seed=1")
+    visit.wait_until_done()
+    page = visit.page
+    page.evaluate(HELD)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_function("() => window.go")
+    page.route("**/score?*", lambda route: route.fulfill(status=503, json={"detail": "no score now"}))
+    page.locator("#explain .chip", has_text="score").click()
+    page.get_by_role("alert").get_by_text("no score now").wait_for()
+    picture = page.locator("#picture")
+    assert picture.get_attribute("aria-busy") == "true" and picture.get_attribute("data-before") == ""
+    page.evaluate("go()")
+    visit.wait_until_done()
+    assert all(status_of(one) == "503" for one in visit.complaints)
 
 
 def test_a_look_that_is_chosen_while_the_picture_is_sampled_stays(tiny_service, visit):
@@ -569,6 +650,36 @@ def test_the_page_speaks_the_browsers_language_or_the_chosen_one(tiny_service, v
     assert visit.complaints == []
 
 
+def test_in_forced_colours_one_sees_what_is_chosen_and_which_colour_is_which_class(tiny_service, visit):
+    """A dark theme that was chosen before gives way to the system's colours, which the canvases have to fit."""
+    visit = visit(tiny_service.url, "/?dataset=spiral&label=outer&steps=3&seed=1", forced_colors="active")
+    page = visit.page
+    page.evaluate("localStorage.setItem('spirale-theme', 'dark')")
+    page.reload()
+    visit.wait_until_done()
+
+    def colours(selector: str, name: str, of: str = "") -> list[str]:
+        read = "(all, [name, of]) => all.map((one) => getComputedStyle(one, of || null)[name])"
+        return page.eval_on_selector_all(selector, read, [name, of])
+
+    page.get_by_role("button", name="loop").click()
+    canvas = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    for marked in ("#controls .chip :checked + span", "#explain .chip :checked + span", "[aria-pressed=true]"):
+        assert set(colours(marked, "backgroundColor")).isdisjoint({canvas, *colours("[name=slow]", "backgroundColor")})
+    assert set(colours("#controls .chip :not(:checked) + span", "backgroundColor")) == {canvas}
+    [button], [triangle] = (colours("[name=play]", "backgroundColor", of) for of in ("", "::before"))
+    assert triangle != button
+    marks = colours("#legend li", "backgroundColor", "::before")
+    assert len({*marks, canvas}) == 1 + len(marks) == 3  # a class, and the real points
+    [current] = colours("#views [aria-current]", "borderBottomColor")
+    assert set(colours("#views a:not([aria-current])", "borderBottomColor")) == {canvas} != {current}
+    assert page.locator("html").get_attribute("data-theme") == "light" and page.locator("#theme").is_hidden()
+    page.emulate_media(forced_colors="none")
+    page.locator("html[data-theme=dark]").wait_for()
+    page.evaluate("localStorage.clear()")
+    assert visit.complaints == []
+
+
 def test_where_the_browser_keeps_nothing_the_page_remembers_by_itself(tiny_service, visit):
     visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1")
     page = visit.page
@@ -620,6 +731,15 @@ def test_a_run_is_shown_on_a_projector_by_keyboard_and_saved(tiny_service, visit
     page.keyboard.press("Escape")
     page.locator("#controls").wait_for()
     assert "screen=" not in page.url
+    # Outside, a letter does nothing: who dictates may type it unasked. There, F leaves too.
+    page.get_by_role("radio", name="x̂₀", exact=True).focus()
+    for key in "fgsl":
+        page.keyboard.press(key)
+    assert page.locator("#controls").is_visible() and page.locator("[aria-pressed=true]").count() == 0
+    page.get_by_role("button", name="Full screen").click()
+    page.locator("#controls").wait_for(state="hidden")
+    page.keyboard.press("f")
+    page.locator("#controls").wait_for()
     animation = Image.open(io.BytesIO(visit.download("APNG")))
     assert animation.n_frames == 5
     animation.seek(4)
@@ -740,6 +860,80 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     assert all(status_of(one) for one in visit.complaints)
 
 
+def test_a_job_that_is_gone_is_forgotten_and_a_list_of_files_only_grows(one_page):
+    listed = """async () => {
+      const { DataSet } = await import("./playground/data-set.js");
+      const { JobCard } = await import("./playground/job-card.js");
+      const none = () => {};
+      const job = { rows: 4, rows_done: 2, rows_dropped: 0, state: "running", created: "2026-01-01T00:00:00Z",
+        seconds_left: null, request: { dataset: "mnist", format: "npy", label: null, rows_per_file: 2 } };
+      const set = new DataSet(document.createElement("div"), { onChange: none, onError: none });
+      set.newest = false; // none is opened
+      const cards = [["a", "b"], ["b"], []].map((ids) => {
+        set.tell(ids.map((id) => ({ ...job, id })));
+        return [...set.cards.keys()];
+      });
+      const fetch = window.fetch;
+      const files = [];
+      window.fetch = async () => Response.json({ files });
+      const card = new JobCard({ id: "c" }, { onDelete: none, onError: (error) => { throw error; } });
+      const lists = [];
+      for (const [i, name] of ["part-0.npy", "part-1.npy"].entries()) {
+        files.push({ name, bytes: 1000 });
+        card.job = { rows: 0, rows_done: i, request: { rows_per_file: 1 } }; // no contact sheet
+        await card.look();
+        lists.push([...card.files.children]);
+      }
+      window.fetch = fetch;
+      return { cards, texts: lists[1].map((one) => one.textContent), same: lists[0][0] === lists[1][0] };
+    }"""
+    assert one_page.page.evaluate(listed) == {
+        "cards": [["a", "b"], ["b"], []],
+        "texts": ["part-0.npy 1\u00a0kB", "part-1.npy 1\u00a0kB"],
+        "same": True,
+    }
+
+
+def test_of_the_pictures_of_worst_samples_only_the_one_that_is_shown_is_held(one_page):
+    """Other models are chosen while they come."""
+    look = """async () => {
+      const { Quality } = await import("./playground/quality.js");
+      const { fetch } = window;
+      const { createObjectURL, revokeObjectURL } = URL;
+      const held = new Map(); // address → what it is of
+      const waiting = [];
+      window.fetch = (path) => new Promise((done) => waiting.push([path.split("/")[1], done]));
+      URL.createObjectURL = (blob) => {
+        const address = createObjectURL(blob);
+        held.set(address, blob.type);
+        return address;
+      };
+      URL.revokeObjectURL = (address) => {
+        held.delete(address);
+        revokeObjectURL(address);
+      };
+      const quality = new Quality(document.createElement("details"), (error) => { throw error; });
+      quality.element.open = true;
+      const looks = (name) => {
+        quality.model = { name, farthest: true };
+        return quality.look();
+      };
+      const all = [looks("a"), looks("b"), looks("a"), looks("c")];
+      const answer = ([name, done]) => done(new Response("", { headers: { "Content-Type": `image/${name}` } }));
+      waiting.splice(0).forEach(answer);
+      await Promise.all(all);
+      const shown = [[...held.values()], held.has(quality.worst.src)];
+      const again = [looks("d"), looks("e"), looks("d")];
+      waiting.splice(0).forEach(answer);
+      await Promise.all(again);
+      shown.push([...held.values()], held.has(quality.worst.src));
+      Object.assign(window, { fetch });
+      Object.assign(URL, { createObjectURL, revokeObjectURL });
+      return shown;
+    }"""
+    assert one_page.page.evaluate(look) == [["image/c"], True, ["image/d"], True]
+
+
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
     visit = visit(tiny_service.url, f"/?view=data&{query}")
@@ -827,6 +1021,56 @@ def test_what_is_rubbed_out_is_redrawn_and_the_rest_is_kept(tiny_service, visit)
     page.get_by_role("button", name="Keep all").click()
     page.wait_for_function("() => !location.search.includes('mask=')")
     assert visit.complaints == []
+
+
+def test_what_was_rubbed_out_before_a_slow_answer_can_be_taken_back(tiny_service, visit):
+    """The answer's own picture, which fits the model, takes its place. Where nothing is left, Undo asks for nothing."""
+    visit = visit(tiny_service.url, "/?view=edit&dataset=mnist&seed=1&n=1&steps=3&sampler=ddim")
+    page = visit.page
+    page.locator("#source").wait_for()
+    page.evaluate("""() => {
+      const fetch = window.fetch;
+      window.fetch = async (...given) => {
+        if (given[0] !== "sample") return fetch(...given);
+        window.fetch = fetch; // the next ones are not held
+        await new Promise((go) => (window.go = go));
+        return fetch(...given);
+      };
+    }""")
+    buffer = base64.b64decode(as_base64(np.zeros((90, 120), np.uint8)))
+    page.locator("#file").set_input_files({"name": "wide.png", "mimeType": "image/png", "buffer": buffer})
+    page.wait_for_function("() => window.go")
+    page.locator("#source").scroll_into_view_if_needed()
+    box = page.locator("#source").bounding_box()
+    for share in (0.25, 0.75):
+        at = [(round(box["x"] + along * box["width"]), round(box["y"] + share * box["height"])) for along in (0.2, 0.6)]
+        drag(page, *at)
+        page.mouse.up()
+    page.evaluate("go()")
+    visit.wait_for_address("mask=")
+
+    def redrawn() -> np.ndarray:
+        """The lines of the mask in which there is any."""
+        query = parse_qs(urlsplit(page.url).query)
+        return np.flatnonzero(as_pixels(base64.urlsafe_b64decode(query["mask"][0] + "=="))[..., 0].any(1))
+
+    both = redrawn()
+    assert both.min() < 4 <= both.max()  # of eight
+    undo = page.locator("#unerase")
+    before = page.url
+    undo.click()
+    page.wait_for_function("before => location.href !== before", arg=before)
+    visit.wait_until_done()
+    assert redrawn().max() < 4
+    undo.click()
+    page.wait_for_function("() => !location.search.includes('mask=')")
+    visit.wait_until_done()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    undo.click()
+    page.get_by_role("button", name="Keep all").click()
+    visit.wait_until_asked()
+    assert not [url for url in asked if url.endswith("/sample")] and visit.complaints == []
 
 
 def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_page):

@@ -315,18 +315,20 @@ def test_a_part_is_rubbed_out_cell_by_cell(run):
         const again = new Mask(8, 6);
         again.read(mask.pixels);
         const same = again.cells.every((cell, i) => cell === two[i]);
-        mask.undo();
+        const takenBack = [mask.undo()];
         const undone = [...mask.cells];
         mask.clear();
         const { empty } = mask;
-        mask.undo();
-        return { one, two, undone, same, empty, back: [...mask.cells] };
+        takenBack.push(mask.undo());
+        const back = [...mask.cells];
+        takenBack.push(mask.undo(), mask.undo());
+        return { one, two, undone, same, empty, back, takenBack };
     """
     told = run({"mask": "Mask"}, script)
     one, two = (np.reshape(told[name], (6, 8)) for name in ("one", "two"))
     np.testing.assert_array_equal(np.argwhere(one), [[2, x] for x in range(1, 6)])
     assert two[5, 7] and two.sum() > one.sum() and told["same"] and told["empty"]
-    assert told["undone"] == told["one"] == told["back"]
+    assert told["undone"] == told["one"] == told["back"] and told["takenBack"] == [True, True, True, False]
 
 
 def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
@@ -350,6 +352,17 @@ def test_samples_that_begin_from_a_picture_are_asked_and_counted_so(run):
         {"strength": 0.25, "masked": False, "resample": None, "cost": 3} | shared,
         {"strength": 1, "masked": True, "resample": 5, "cost": 9 * 5 + 1} | shared,
     ]
+
+
+def test_from_a_picture_on_a_part_of_the_steps_is_counted_without_what_floats_add(run):
+    """50 × 0.14 is 7.000000000000001, and yet seven steps."""
+    script = """
+        return given[0].map(([steps, strength]) => evaluations(settle(catalog,
+          { view: "edit", dataset: "digits", picture: "-", sampler: "ddim", guidance_scale: 1, steps, strength })));
+    """
+    strengths = [(50, 0.14), (25, 0.28), (100, 0.07), (100, 0.55), (50, 0.15), (50, 0.141), (10, 0)]
+    told = run({"choice": "settle", "cost": "evaluations"}, script, strengths)
+    assert told == [7, 7, 7, 55, 8, 8, 1]
 
 
 UNGUIDED = WAY | {
@@ -692,6 +705,23 @@ def test_less_is_offered_where_the_work_was_too_much_and_not_where_a_field_was_w
     assert run({"api": "ask"}, script, status, body) == [status, body["detail"], 4, too_much]
 
 
+@pytest.mark.parametrize(("language", "reason", "told"), [
+    ("en", "Bad Gateway", "The service answered 502 Bad Gateway."),
+    ("de", "", "Der Dienst hat mit 502 geantwortet."),  # HTTP/2 has no reason
+    ("fr", "Bad Gateway", "Le service a répondu 502 Bad Gateway."),
+])  # fmt: skip
+def test_an_answer_that_explains_nothing_is_told_in_the_pages_language(run, language, reason, told):
+    script = """
+        const [language, statusText] = given;
+        globalThis.localStorage = { getItem: () => language };
+        globalThis.sessionStorage = { getItem: () => null };
+        globalThis.fetch = async () => new Response("<h1>Oh</h1>", { status: 502, statusText });
+        const { ask } = await import("./api.js");
+        return ask("models").catch(({ message }) => message);
+    """
+    assert run({}, script, language, reason) == told
+
+
 def test_the_median_is_of_what_was_counted_since(run):
     """Refusals count for nothing, nor do answers of long ago: four fast ones, and since then two slow ones."""
 
@@ -795,8 +825,9 @@ def test_both_axes_of_one_scale_have_one_pitch(run):
     assert hidden == {"x": [], "y": []}
 
 
-def test_a_score_field_is_asked_for_once_and_kept(run):
-    """Both of its requests: without a label, and with it."""
+@pytest.mark.parametrize(("interval", "asked"), [([0.5, 1], "0.5,1"), (None, None)])
+def test_a_score_field_is_asked_for_once_and_kept(run, interval, asked):
+    """Both of its requests: without a label, and with it, guided as the samples are."""
     script = """
         const asked = [];
         globalThis.fetch = async (path) => {
@@ -806,17 +837,19 @@ def test_a_score_field_is_asked_for_once_and_kept(run):
         let came;
         const arrived = new Promise((done) => { came = done; });
         const field = new ScoreField(came, (error) => { throw error; });
-        const asks = { asks: "label", label: "1", guidance: "classifier-free", guidance_scale: null };
+        const guided = { guidance: "classifier-free", guidance_scale: 3, guidance_interval: given[0] };
+        const asks = { asks: "label", label: "1", ...guided };
         const settled = { dataset: "spiral", model: "spiral-cfg", ...asks };
         const over = (width, height) => field.at(settled, 500, squareOf({ x: [-2, 2], y: [-1, 1] }, width, height));
         const first = over(400, 300);
         await arrived;
         return { first, found: over(400, 300), asked };
     """
-    told = run({"field": "ScoreField", "axes": "squareOf"}, script)
+    told = run({"field": "ScoreField", "axes": "squareOf"}, script, interval)
     assert told["first"] is None
-    assert [(one["timestep"], one["area"], one.get("label")) for one in told["asked"]] == [
-        ("500", "-1.5,1.5,-1.5,1.5", None), ("500", "-1.5,1.5,-1.5,1.5", "1")]  # fmt: skip
+    names = ("timestep", "area", "label", "guidance_scale", "guidance_interval")
+    assert [[one.get(name) for name in names] for one in told["asked"]] == [
+        ["500", "-1.5,1.5,-1.5,1.5", None, None, None], ["500", "-1.5,1.5,-1.5,1.5", "1", "3", asked]]  # fmt: skip
     assert told["found"] == {"points": [[0, 0]], "plain": [[1, 0]], "added": [[1, 0]]}
 
 
