@@ -19,6 +19,7 @@ from tests.folders import make_folder, make_table
 from tests.tiny import POINTS, tiny_checkpoint
 from training.__main__ import app
 from training.data.augment import Augment, point_augmentation
+from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
 from training.lock import held_alone
 from training.utility.arms import ARMS, draw_of
@@ -225,6 +226,16 @@ def test_choices_are_nested_and_keep_away_from_validation_rows(pool):
     assert set(pool.chosen(3, 1).tolist()) != set(few.tolist())
     rows = [{tuple(row) for row in part.rows.tolist()} for part in (pool.train, pool.validation, pool.test)]
     assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
+
+
+@pytest.mark.parametrize("endless", [Spiral, GaussianMixture])
+def test_no_row_of_an_endless_set_is_tested_on_and_trained_on(endless):
+    pool = pool_of(endless())
+    train, validation, test = (
+        {tuple(row) for row in part.rows.tolist()} for part in (pool.train, pool.validation, pool.test)
+    )
+    assert not test & train and not test & validation
+    assert len(pool.train) + len(pool.validation) == pytest.approx(20_000, abs=50)
 
 
 def test_half_of_a_batch_is_generated_and_arms_take_the_same_steps(pool):
