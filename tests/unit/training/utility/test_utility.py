@@ -118,12 +118,13 @@ def test_what_does_not_help_is_said(pool, tmp_path):
         "It is not shown that generated data help: adding them changed balanced accuracy by 1.0 ± 5.0 points at 2 "
         "labels a class (lies generator, 20 generated rows for each real one)."
     )
+    assert "Bonferroni" not in report.write(tmp_path, "three").read_text()
     semi = Stub("lies", drawn, needs_labeller=True)
     _, report, results = experiment(pool, tmp_path, semi, choices=3)
     for choice, change in enumerate((0.04, 0.0, 0.02)):
         results.put(Cell(2, choice, "unlabelled"), Score((0.5 + change,) * 3))
     assert report.answer().endswith(
-        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.0 points."
+        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.3 points."  # one row
     )
     for choice in range(3):
         results.put(Cell(2, choice, "both", "lies", 20), Score((0.4,) * 3))
@@ -135,9 +136,10 @@ def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(p
     for rows in (2, 100):
         for choice in range(2):
             results.put(Cell(rows, choice, "augmented"), Score((0.5,) * 3))
-            results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.1 / rows,) * 3))
+            results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.6 / rows,) * 3))
     assert "Adding generated data raised" in report.answer() and report.answer().endswith(": the best of 2 settings.")
     page = report.write(tmp_path, "three").read_text()
+    assert "by Bonferroni's inequality: all 2 of them hold together with 95 %." in page
     there, name = pool.fewest()
     assert f"at 100 labels a class are too narrow**: class {name} has {there} rows" in page
     tested = torch.bincount(pool.test.labels)
@@ -322,10 +324,20 @@ def readings(pool: Pool, augment: Augment, rows: Tensor, seed: int) -> tuple[flo
 
 def test_paired_intervals_are_students(pool):
     ours, theirs = np.array([0.7, 0.75, 0.72, 0.8, 0.71]), np.array([0.68, 0.7, 0.73, 0.74, 0.7])
-    found = paired((ours - theirs).tolist())
-    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert [found.mean - found.half, found.mean + found.half] == pytest.approx([low, high])
-    assert paired([0.1]).half == np.inf and not paired([0.1]).above_zero
+    for settings in (1, 12):
+        found = paired((ours - theirs).tolist(), 0.01, settings)
+        low, high = stats.ttest_rel(ours, theirs).confidence_interval(1 - 0.05 / settings)
+        assert [found.mean - found.half, found.mean + found.half] == pytest.approx([low, high])
+    assert paired([0.1], 0.01).half == np.inf and not paired([0.1], 0.01).above_zero
+
+
+def test_equal_differences_are_no_certainty():
+    """Two classes of 20 test rows each: 0.025 is one row."""
+    found = paired([0.025, 0.025], 0.025)
+    assert not found.above_zero and found.half > 0.025
+    nearly = paired([0.65 - 0.625, 0.5 - 0.475], 0.025)  # they differ by rounding
+    assert nearly.half == pytest.approx(found.half)
+    assert paired([0.5, 0.5, 0.5, 0.5, 0.5], 0.025).above_zero
 
 
 def test_worth_is_read_off_the_curve():
