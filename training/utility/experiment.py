@@ -9,27 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.nearest import nearest
 from training.data.augment import Augment
 from training.data.training_set import DataError, Examples
-from training.metrics.memorisation import NEAR
 from training.utility.arms import ARMS, LABELLER, REFERENCE, Arm, draw_of
 from training.utility.classifier import (
-    DIGITS,
     ClassifierOptions,
     Draw,
     probabilities,
     score,
     train_classifier,
 )
+from training.utility.copies import nearness
 from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
 from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
-from training.utility.results import Cell, Found, Nearness, Results, Taught
+from training.utility.results import Cell, Found, Results, Taught
 from training.utility.side_by_side import side_by_side
 
 SEEDS_OF_A_CHOICE = 1_000_003  # so that no two choices draw the same samples, in any round
-COMPARED = 1_000  # samples, and test rows, whose nearest labelled rows are looked for
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class Experiment:
             most = max(cell.ratio for cell in cells if cell.generator == key)
             sampler = self._generators[key].taught(known)
             generated = generated_rows(sampler, known, rows * most, self._grid.confidence)
-            yield Taught(rows, choice, key), _nearness(generated, known)
+            yield Taught(rows, choice, key), nearness(generated, known.labelled.rows, pool.test, pool.config)
             for cell in cells:
                 if cell.generator == key:
                     part = generated.at(torch.arange(rows * cell.ratio * pool.classes))
@@ -153,12 +150,3 @@ class Experiment:
 
     def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda rows: probabilities(network, self._pool.config, rows)
-
-
-def _nearness(generated: Examples, known: Known) -> Nearness:
-    data, labelled = known.pool.config, known.labelled.rows
-    of_samples, of_real = (
-        nearest(part.some(COMPARED).rows, labelled, data).distance for part in (generated, known.pool.test)
-    )
-    nearer = (of_samples < of_real.quantile(NEAR)).double().mean()
-    return Nearness(*(round(one.item(), DIGITS) for one in (of_samples.median(), of_real.median(), nearer)))

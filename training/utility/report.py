@@ -9,6 +9,7 @@ import torch
 from training.plotting import plt
 from training.utility.arms import ARMS, JUDGED, LABELLER, REFERENCE
 from training.utility.classifier import Score
+from training.utility.copies import mean_of_known
 from training.utility.experiment import Grid, shown_arms
 from training.utility.generator import Generator
 from training.utility.headline import Setting, for_each, headline, points
@@ -18,6 +19,7 @@ from training.utility.pool import Pool
 from training.utility.results import Cell, Results
 
 RAREST = 3  # classes whose recalls are shown
+COPIES = "{:.3f}".format, "{:.3f}".format, "{:.1%}".format, "{:.1%}".format  # columns of the table of copies
 COLOURS = {
     "real": "0.6",
     "augmented": "black",
@@ -183,20 +185,22 @@ class UtilityReport:
         yield "## Copies\n"
         yield (
             "Median distances to the nearest labelled row (root mean square, in the network's range), and the share of "
-            "samples nearer than 99 % of the test rows are: about 1 % is chance.\n"
+            "samples nearer than 99 % of the test rows of their class are. *By chance*: that share of new real rows, "
+            "which is more than 1 % where few rows test a class. All are means over the classes.\n"
         )
-        yield "| generator | labels a class | samples | test rows | nearer |"
-        yield "|---|--:|--:|--:|--:|"
+        yield "| generator | labels a class | samples | test rows | nearer | by chance |"
+        yield "|---|--:|--:|--:|--:|--:|"
         for generator in self._generators:
             for rows in self._grid.rows:
                 found = [
-                    (one.samples, one.test_rows, one.nearer)
+                    (one.samples, one.test_rows, one.nearer, one.by_chance)
                     for taught, one in self._results.nearness.items()
-                    if (taught.generator, taught.rows) == (generator.key, rows)
+                    if (taught.generator, taught.rows) == (generator.key, rows) and taught.choice < self._grid.choices
                 ]
                 if found:
-                    samples, test_rows, nearer = np.mean(found, axis=0)
-                    yield f"| {generator.name} | {rows} | {samples:.3f} | {test_rows:.3f} | {nearer:.1%} |"
+                    means = [mean_of_known(column) for column in zip(*found, strict=True)]
+                    cells = ("–" if one is None else text(one) for one, text in zip(means, COPIES, strict=True))
+                    yield f"| {generator.name} | {rows} | {' | '.join(cells)} |"
 
     def _score(self, rows: int, choice: int, arm: str, generator: str, ratio: int) -> Score | None:
         generated = (generator, ratio) if ARMS[arm].generated else ("", 0)

@@ -24,6 +24,7 @@ from training.data.training_set import DataError, Examples, FiniteSet, unchanged
 from training.lock import held_alone
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
+from training.utility.copies import Nearness
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid, shown_arms
 from training.utility.generator import GeneratorOptions, Known, Sampler, Semi, Shipped, generated_rows, train_denoiser
@@ -31,7 +32,7 @@ from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
-from training.utility.results import Cell, Results
+from training.utility.results import Cell, Results, Taught
 
 DIMENSIONS = 10  # of which eight tell nothing: few rows mislead
 MEANS = torch.cat([torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]]), torch.zeros(3, DIMENSIONS - 2)], 1)
@@ -149,6 +150,18 @@ def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(p
     )
     _, report, results = experiment(pool, tmp_path, lies(), choices=2, rows=(there // 2,))
     assert "too narrow" not in report.write(tmp_path, "three").read_text()
+
+
+def test_copies_are_told_of_the_choices_on_the_page(pool, tmp_path):
+    _, report, results = experiment(pool, tmp_path, lies(), choices=2)
+    for choice, nearer in enumerate((0.1, 0.2, 0.9)):  # the third was kept by `--choices 3`
+        results.put(Taught(2, choice, "lies"), Nearness(0.5, 0.25, nearer, 0.015))
+    assert "| lies | 2 | 0.500 | 0.250 | 15.0% | 1.5% |" in report.write(tmp_path, "three").read_text()
+    _, _, again = experiment(pool, tmp_path, lies(), choices=2)
+    assert again.nearness == results.nearness
+    for choice in range(2):
+        results.put(Taught(2, choice, "lies"), Nearness(0.5, 0.25, None, None))
+    assert "| lies | 2 | 0.500 | 0.250 | – | – |" in report.write(tmp_path, "three").read_text()
 
 
 def test_a_checkpoint_of_the_same_name_is_another_generator():
