@@ -15,7 +15,7 @@ from model.checkpoints.config import CONFIG
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
-from training.data.data_section import BUILT_IN, DataSection, section_of
+from training.data.data_section import BUILT_IN, PLACES, DataSection, section_of
 from training.data.training_set import DataError, unchanged
 from training.disk import need_writable
 from training.lock import held_alone
@@ -31,7 +31,7 @@ from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 USUAL = Grid()
-AUGMENTATION = {"flip", "shift", "colour"}  # fields of own images that change every augmented arm
+WITHOUT_EFFECT = {*PLACES, "source", "licence"}  # fields of own data of which results are independent
 
 
 def _text(numbers: Sequence[int]) -> str:
@@ -88,7 +88,7 @@ def utility(
     pool = pool_of(data)
     generators = [_generator(one, grid, pool, checkpoints) for one in generator or ("closed", "semi")]
     augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
-    identity = grid.identity(pool) | {"augmentation": section.model_dump(include=AUGMENTATION)}
+    identity = grid.identity(pool) | {"section": section.model_dump(mode="json", exclude=WITHOUT_EFFECT)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     kept = reports / f"{title}-{digest}.json"  # other options have results of their own
     with held_alone(kept.with_name(f".{kept.stem}.lock"), kept, "measures for it", "take another folder by --reports"):

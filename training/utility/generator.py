@@ -28,15 +28,16 @@ from training.utility.side_by_side import stop_if_unwanted
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(labels [n] int64, seeds [n] int64) → rows [n, …] in the data's own units"""
 
-VERSION = 1  # of a generator's training without labels: a new number makes it be done again
+PRETRAINING_VERSION = 1  # of a generator's training without labels: a new number makes it be done again
 SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
 NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "images": UNetConfig(channels=(32, 64), blocks=1),
     "points": MLPConfig(width=128, blocks=3, frequencies=64),
 }
 WARM_UP = 0.1001  # of the steps: torch divides by zero if that makes one step, as exactly a tenth does of ten
-ROUNDS = 4  # of drawing samples that are not read as asked …
-SEEDS_OF_A_ROUND = 250_000  # … each with seeds of its own
+ROUNDS = 4  # of drawing samples: the later ones are of those that are not read as asked
+SEEDS_OF_A_ROUND = 2**29  # more than anyone draws, so no two rounds share a sample …
+SEEDS_OF_A_CHOICE = 2**32  # … nor do two choices: this is more than the seeds of all rounds
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Known:
     """What is known to whoever chose the labelled rows.
 
     chosen  indices into `pool.train`
+    seed    of the generator's training, less than 2³²: PyTorch reads no more of one; the samples have seeds from
+            SEEDS_OF_A_CHOICE · seed on
     reader  rows [n, …] → p(class|row) [n, classes], by the classifier that the chosen rows have taught with classical
             augmentation. A generator that needs a labeller has that instead.
     """
@@ -125,7 +128,13 @@ class Semi:
         return self._stored(pool).get(lambda: self._pretrained(pool))
 
     def _stored(self, pool: Pool) -> StoredTensors:
-        made_by = (VERSION, pool.fingerprint, pool.config, NETWORKS[pool.config.kind], self._options.before_labels)
+        made_by = (
+            PRETRAINING_VERSION,
+            pool.fingerprint,
+            pool.config,
+            NETWORKS[pool.config.kind],
+            self._options.before_labels,
+        )
         return StoredTensors(f"{pool.config.dataset} without labels", made_by)
 
     def _pretrained(self, pool: Pool) -> Mapping[str, Tensor]:
@@ -232,12 +241,12 @@ def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLI
 def generated_rows(sampler: Sampler, known: Known, rows: int, confidence: float) -> Examples:
     """So many samples of each class: one of each in turn, so that the first ones of many are the same as few.
 
-    confidence  samples that are read as asked with less probability are drawn again, ROUNDS times at most; then the
-                best of them stay
+    confidence  samples that are read as asked with less probability are drawn again, in ROUNDS rounds with the first;
+                then the best of them stay
     """
     classes = known.pool.classes
     labels = torch.arange(classes).repeat(rows)
-    seeds = known.seed + torch.arange(len(labels))
+    seeds = SEEDS_OF_A_CHOICE * known.seed + torch.arange(len(labels))
     kept = sampler(labels, seeds)
     if confidence <= 0:
         return Examples(kept, labels)

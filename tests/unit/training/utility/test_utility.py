@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from model.data import DataConfig
+from model.noise import MAX_SEED
 from tests.folders import make_folder, make_table
 from tests.tiny import POINTS, tiny_checkpoint
 from training.__main__ import app
@@ -22,12 +24,24 @@ from training.data.augment import Augment, point_augmentation
 from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
 from training.lock import held_alone
+from training.utility import experiment as experiments
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.copies import Nearness
 from training.utility.estimate import estimated_seconds
-from training.utility.experiment import Experiment, Grid, shown_arms
-from training.utility.generator import GeneratorOptions, Known, Sampler, Semi, Shipped, generated_rows, train_denoiser
+from training.utility.experiment import Experiment, Grid, check, shown_arms
+from training.utility.generator import (
+    ROUNDS,
+    SEEDS_OF_A_CHOICE,
+    SEEDS_OF_A_ROUND,
+    GeneratorOptions,
+    Known,
+    Sampler,
+    Semi,
+    Shipped,
+    generated_rows,
+    train_denoiser,
+)
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
@@ -198,6 +212,55 @@ def test_an_experiment_goes_on_where_it_was_stopped(pool, tmp_path, needs_labell
 
     changed, _, _ = experiment(pool, tmp_path, truth(needs_labeller), confidence=0.5, **quick)
     assert len(changed.missing) == len(whole.missing) + len(expected.cells)  # other options: nothing is known
+
+
+def test_results_are_forgotten_with_everything_that_no_cell_names(pool, monkeypatch):
+    grid = Grid()
+    known = grid.identity(pool)
+    assert replace(grid, rows=(1,), ratios=(1,), choices=2).identity(pool) == known
+    others = [replace(grid, confidence=0.5), replace(grid, classifier=replace(grid.classifier, width=8))]
+    others += [replace(grid, generator=replace(grid.generator, ema_decay=0.5))]
+    found = [other.identity(pool) for other in others]
+    config = CONFIG.model_copy(update={"std": (2.0,)})  # as where a recipe's `standardise` is another
+    found.append(grid.identity(replace(pool, config=config)))
+    for name, other in {
+        "VERSION": 0,
+        "PRETRAINING_VERSION": 0,
+        "SAMPLING": experiments.SAMPLING.model_copy(update={"steps": 3}),
+        "NETWORKS": {"points": experiments.NETWORKS["points"].model_copy(update={"width": 8})},
+        "SURE": 0.5,
+        "ROWS_PER_LABELLED": 1,
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments, name, other)
+            found.append(grid.identity(pool))
+    assert all(one != known for one in found)
+
+
+def test_no_two_rounds_or_choices_share_a_seed(pool):
+    drawn: list[tuple[int, int]] = []
+
+    def sampler(labels: Tensor, seeds: Tensor) -> Tensor:
+        drawn.append((int(seeds.min()), int(seeds.max())))
+        return torch.zeros(len(labels), DIMENSIONS)
+
+    for choice in (1, 2, 1_000_000):
+        known = Known(pool, pool.chosen(2, 0), choice, lambda rows: torch.full((len(rows), 3), 1 / 3))
+        generated_rows(sampler, known, 400_000, confidence=0.9)
+    assert len(drawn) == 3 * ROUNDS
+    assert all(last < first for (_, last), (first, _) in pairwise(drawn)) and drawn[-1][1] <= MAX_SEED
+    with pytest.raises(DataError, match="600,000,000 rows would be generated at a time: give a --ratio"):
+        check(Grid(rows=(100,), ratios=(2_000_000,)), pool)
+    assert ROUNDS * SEEDS_OF_A_ROUND < SEEDS_OF_A_CHOICE
+
+
+def test_generators_of_different_choices_are_trained_differently(pool, tmp_path):
+    """PyTorch's own generators read 32 bits of a seed."""
+    stub = truth()
+    run, _, _ = experiment(pool, tmp_path, stub, classifier=replace(CLASSIFIER, steps=2))
+    run.run()
+    firsts = {torch.rand((), generator=torch.Generator().manual_seed(seed)).item() for seed in stub.readers}
+    assert len(firsts) == 5
 
 
 @pytest.mark.parametrize("threads", [2, 5])
@@ -431,8 +494,13 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
         refused = CliRunner().invoke(app, ask)
     assert f"process {os.getpid()} measures for it already" in str(refused.exception)
     if kind == "images":  # in every augmented arm
-        file.write_text(recipe.replace("channels = 3", "channels = 3\nflip = true"))
-        assert "classifiers to train" in CliRunner().invoke(app, ask).output
+        for field in ("flip = true", 'standardise = "channels"'):
+            file.write_text(recipe.replace("channels = 3", f"channels = 3\n{field}"))
+            assert "classifiers to train" in CliRunner().invoke(app, ask).output
+    place = Path("own" if kind == "images" else "own.csv")
+    file.write_text(recipe.replace(f'{kind} = "{place}"', f'{kind} = "moved-{place}"'))
+    place.rename(f"moved-{place}")
+    assert "classifiers to train" not in CliRunner().invoke(app, ask).output  # where data lie does not count
     for wrong in ("0", "a,b"):
         refused = CliRunner().invoke(app, ["utility", "own", "--rows", wrong])
         assert refused.exit_code == 2 and "whole numbers from 1 on" in " ".join(refused.output.split())
