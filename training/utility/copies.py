@@ -21,13 +21,14 @@ class Nearness:
     """Distances from the nearest labelled row: root mean squares, in the network's range. All are means over classes.
 
     samples, test_rows  medians
-    nearer              the share of samples that are nearer than 99 % of the test rows of their class; None where the
-                        distances of these cannot tell
+    nearer              the share of samples that are nearer than 99 % of the test rows of their class
     by_chance           that share of new real rows, expected
+
+    None is what no class can tell.
     """
 
-    samples: float
-    test_rows: float
+    samples: float | None
+    test_rows: float | None
     nearer: float | None
     by_chance: float | None
 
@@ -48,9 +49,7 @@ def nearness(generated: Examples, labelled: Tensor, test: Examples, data: DataCo
         # Discrete values may be equal in test rows and labelled ones. Then nothing is nearer, copied or not.
         shares = ((samples < near).double().mean().item(), _by_chance(len(real))) if near > 0 else (None, None)
         of_classes.append((samples.median().item(), real.median().item(), *shares))
-    samples, test_rows, nearer, by_chance = (mean_of_known(column) for column in zip(*of_classes, strict=True))
-    assert samples is not None and test_rows is not None
-    return Nearness(samples, test_rows, nearer, by_chance)
+    return Nearness(*(mean_of_known(column) for column in zip(*of_classes, strict=True)))
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

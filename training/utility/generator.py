@@ -16,8 +16,9 @@ from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
 from model.precision import choose_precision, has_bfloat16
+from training.data import DATA_IDENTITY
 from training.data.stored_tensors import StoredTensors
-from training.data.training_set import Examples, as_floats
+from training.data.training_set import DataError, Examples, TrainingSet, as_floats
 from training.generate import generate, labelled
 from training.recipe import ObjectiveSection
 from training.seeded import seeded
@@ -88,6 +89,7 @@ class Closed:
     """A diffusion model of the chosen rows alone."""
 
     name = key = "closed"
+    doubt = ""
     said = "trained on the labelled rows alone"
     needs_labeller = False
 
@@ -107,6 +109,7 @@ class Semi:
     that was trained on the same rows without labels. That one is trained once, and kept in the cache."""
 
     name = key = "semi"
+    doubt = ""
     said = "trained on all rows; a classifier that has learned from all of them labels those without a label"
     needs_labeller = True
 
@@ -146,14 +149,23 @@ class Semi:
 class Shipped:
     """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen.
 
-    key  what its results are kept by: another one of this name, or with other settings, has another
+    key    what its results are kept by: another one of this name, or with other settings, has another
+    doubt  what the page says if it may have learned test rows
     """
 
     said = "a checkpoint that was trained with the labels of all rows: no fair rival of few labels"
     needs_labeller = False
 
-    def __init__(self, checkpoint: DenoiserCheckpoint):
+    def __init__(self, checkpoint: DenoiserCheckpoint, data: TrainingSet):
+        """data: what it is to help with. Raises DataError: see `spares_held_out`."""
         self._checkpoint, self.name = checkpoint, checkpoint.config.name
+        self.doubt = (
+            ""
+            if spares_held_out(checkpoint.config, data)
+            else (
+                f"{self.name} may have learned test rows: its config.json does not tell which rows it was trained on."
+            )
+        )
         sampling = checkpoint.config.sampling.model_dump_json()
         self.key = f"{self.name} {hashlib.sha256((checkpoint.identity + sampling).encode()).hexdigest()[:8]}"
 
@@ -165,6 +177,22 @@ class Shipped:
 
 
 Generator = Closed | Semi | Shipped
+
+
+def spares_held_out(config: DenoiserConfig, data: TrainingSet) -> bool:
+    """Is it known that a checkpoint has not learned what this set holds out?
+
+    Raises DataError if it was trained on other data of somebody's own.
+    """
+    learned, own = config.recipe.get(DATA_IDENTITY, ""), "" if data.real is None else data.real.identity
+    if learned and learned != own:
+        raise DataError(
+            f"{config.name} was trained on other data than {data.config.dataset}, or before they changed: it may have "
+            f"learned the rows that are held out now. Ask with the recipe that it was trained by, or train it again"
+        )
+    if own:
+        return bool(learned)
+    return bool(config.recipe) and config.data.dataset == data.config.dataset  # built in: always the same is held out
 
 
 def train_denoiser(

@@ -70,13 +70,15 @@ class UtilityReport:
         pool, grid = self._pool, self._grid
         yield f"# Does generated data help? {pool.config.dataset}\n"
         yield f"**{self.answer()}**\n"
+        doubts = [generator.doubt for generator in self._generators if generator.doubt]
+        yield from (f"**{doubt}**\n" for doubt in doubts)
         yield (
             f"`{self._command(name)}` makes this page. The classifier, its {grid.classifier.steps} steps "
             f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm"
             f"{f' but *{ARMS[LABELLER].title}*' if LABELLER in self._arms else ''}. It is tested on "
-            f"{len(pool.test):,} real rows that nothing has seen. Numbers are means over {grid.choices} choices of the "
-            f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
-            f"lies above 0 by chance."
+            f"{len(pool.test):,} real rows that {'no classifier' if doubts else 'nothing'} has seen. "
+            f"Numbers are means over {grid.choices} choices of the labelled rows. Differences are paired by choice, "
+            f"with a 95 % interval: of 40 such intervals about one lies above 0 by chance."
         )
         if (settings := len(self._settings())) > 1:
             yield (

@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor
 from typer.testing import CliRunner
 
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.data import DataConfig
 from model.noise import MAX_SEED
 from tests.folders import make_folder, make_table
@@ -76,6 +77,7 @@ def pool() -> Pool:
 
 class Stub:
     said = "a stub"
+    doubt = ""
 
     def __init__(self, name: str, sampler: Sampler, needs_labeller: bool = False):
         self.name = self.key = name
@@ -183,8 +185,43 @@ def test_a_checkpoint_of_the_same_name_is_another_generator():
     with torch.no_grad():
         next(trained_anew.network.parameters()).add_(1)
     config = first.config.model_copy(update={"sampling": first.config.sampling.model_copy(update={"steps": 3})})
-    keys = {Shipped(one).key for one in (first, trained_anew, replace(first, config=config))}
-    assert len(keys) == 3 and Shipped(first).key == Shipped(tiny_checkpoint(POINTS)).key
+    keys = {Shipped(one, Spiral()).key for one in (first, trained_anew, replace(first, config=config))}
+    assert len(keys) == 3 and Shipped(first, Spiral()).key == Shipped(tiny_checkpoint(POINTS), Spiral()).key
+
+
+def trained_by(recipe: dict[str, object], dataset: str) -> DenoiserCheckpoint:
+    checkpoint = tiny_checkpoint(POINTS)
+    data = POINTS.model_copy(update={"dataset": dataset})
+    return replace(checkpoint, config=checkpoint.config.model_copy(update={"data": data, "recipe": recipe}))
+
+
+@pytest.mark.parametrize(
+    "recipe, dataset, identity, known",
+    [
+        ({"data_identity": "a1"}, "own", "a1", True),
+        ({"data": {"dataset": "own"}}, "own", "a1", False),  # as of cells-cfg: its data were not told apart yet
+        ({}, "own", "a1", False),
+        ({"data": {"dataset": "spiral"}}, "spiral", "", True),
+        ({"teacher": "spiral-cfg"}, "spiral", "", True),
+        ({}, "spiral", "", False),  # imported
+        ({"data": {"dataset": "gaussian"}}, "gaussian", "", False),
+    ],
+)
+def test_a_checkpoint_that_may_have_learned_test_rows_is_told(tmp_path, pool, recipe, dataset, identity, known):
+    data = FiniteSet(POINTS, pool.train, pool.test, identity=identity)
+    stub = Stub("other", drawn)
+    stub.doubt = Shipped(trained_by(recipe, dataset), data).doubt
+    _, report, _ = experiment(pool, tmp_path, stub)
+    page = report.write(tmp_path, "three").read_text()
+    assert ("real rows that nothing has seen" in page) == known
+    assert ("**spiral-tiny may have learned test rows: its config.json does not tell" in page) == (not known)
+
+
+@pytest.mark.parametrize("identity", ["b2", ""])
+def test_a_checkpoint_of_other_data_is_refused(pool, identity):
+    data = FiniteSet(POINTS, pool.train, pool.test, identity=identity)
+    with pytest.raises(DataError, match="spiral-tiny was trained on other data than spiral, or before they changed"):
+        Shipped(trained_by({"data_identity": "a1"}, "own"), data)
 
 
 @pytest.mark.parametrize("needs_labeller", [False, True])
