@@ -190,6 +190,8 @@ def spares_held_out(config: DenoiserConfig, data: TrainingSet) -> bool:
             f"{config.name} was trained on other data than {data.config.dataset}, or before they changed: it may have "
             f"learned the rows that are held out now. Ask with the recipe that it was trained by, or train it again"
         )
+    if "started_from" in config.recipe:  # the recipe tells of the last stage alone
+        return False
     if own:
         return bool(learned)
     return bool(config.recipe) and config.data.dataset == data.config.dataset  # built in: always the same is held out

@@ -200,6 +200,7 @@ def trained_by(recipe: dict[str, object], dataset: str) -> DenoiserCheckpoint:
     [
         ({"data_identity": "a1"}, "own", "a1", True),
         ({"data": {"dataset": "own"}}, "own", "a1", False),  # as of cells-cfg: its data were not told apart yet
+        ({"data_identity": "a1", "started_from": "before"}, "own", "a1", False),
         ({}, "own", "a1", False),
         ({"data": {"dataset": "spiral"}}, "spiral", "", True),
         ({"teacher": "spiral-cfg"}, "spiral", "", True),
