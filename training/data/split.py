@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 4  # rows of a class that are held out at least, but at most a quarter of the class
-MOST = 10_000  # held-out rows in all: they are held in memory
+MOST = 10_000  # rows that `held_out` holds out: they are held in memory. Whole groups may have more
 COMMON, SHARE = 5, 0.02  # a value in so many lines, and in such a share of them, is no chance copy
 FIRST = b"~"  # begins the digest of a row that must be trained on
 LINES_A_VALUE = 4  # a column with more lines than this for each of its values is discrete

@@ -19,10 +19,11 @@ from training.data.training_set import Examples, FiniteSet
 from training.flow_map_section import FlowMapSection
 from training.tasks.teacher import Teacher
 
-VERSION = 2  # of how they are made: a new number makes them be made again
+VERSION = 3  # of how they are made: a new number makes them be made again
 SEGMENTS = 4  # a run is kept where plans of 1, 2 and 4 steps stop
 SAMPLER = "dpmpp-2m"
 BATCH = 256  # runs side by side
+FIRST_RUN = 2**31  # of the 2³² seeds that belong to a recipe's seed: no measurement of that seed has so many samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,13 @@ def grid(T: int) -> NDArray[np.int64]:
 def run_teacher(
     teacher: Teacher, section: FlowMapSection, seed: int, device: torch.device | str = "cpu"
 ) -> Trajectories:
-    """The runs: run i starts from the noise of the seed 2³²·`seed` + i, as a sample of that seed does."""
+    """The runs: run i starts from the noise of the seed 2³²·`seed` + FIRST_RUN + i, as a sample of that seed does.
+
+    Measurements begin at 2³²·(their seed), so a student is never measured on noise that it was trained on.
+    """
     n, denoiser, control = section.trajectories, teacher.denoiser, teacher.control
     conditions = teacher.conditions(n, section, torch.Generator().manual_seed(seed))
-    seeds = torch.from_numpy(sample_seeds(seed * 2**32, n))
+    seeds = torch.from_numpy(sample_seeds(seed * 2**32 + FIRST_RUN, n))
     plan = make_plan(denoiser.schedule, SAMPLER, SEGMENTS * section.teacher_steps)
     controls = {} if control is None else {control.hint: control.control(device, section.precision)}
     predict = denoiser.denoiser(device, controls=controls, precision=section.precision)

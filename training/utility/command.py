@@ -15,8 +15,8 @@ from model.checkpoints.config import CONFIG
 from model.checkpoints.denoiser import load_checkpoint
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import training_set
-from training.data.data_section import BUILT_IN, DataSection, section_of
-from training.data.training_set import DataError, unchanged
+from training.data.data_section import BUILT_IN, PLACES, DataSection, section_of
+from training.data.training_set import DataError, TrainingSet, unchanged
 from training.disk import need_writable
 from training.lock import held_alone
 from training.recipe import OWN_RECIPES, RecipeError, load_recipe
@@ -26,12 +26,12 @@ from training.utility.augmentation import classical_augmentation
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid
 from training.utility.generator import Closed, Generator, Semi, Shipped
-from training.utility.pool import Pool, pool_of
+from training.utility.pool import pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 USUAL = Grid()
-AUGMENTATION = {"flip", "shift", "colour"}  # fields of own images that change every augmented arm
+WITHOUT_EFFECT = {*PLACES, "source", "licence"}  # fields of own data of which results are independent
 
 
 def _text(numbers: Sequence[int]) -> str:
@@ -86,9 +86,9 @@ def utility(
     title, section = _asked(name, recipes)
     data = training_set(section)
     pool = pool_of(data)
-    generators = [_generator(one, grid, pool, checkpoints) for one in generator or ("closed", "semi")]
+    generators = [_generator(one, grid, data, checkpoints) for one in generator or ("closed", "semi")]
     augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
-    identity = grid.identity(pool) | {"augmentation": section.model_dump(include=AUGMENTATION)}
+    identity = grid.identity(pool) | {"section": section.model_dump(mode="json", exclude=WITHOUT_EFFECT)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     kept = reports / f"{title}-{digest}.json"  # other options have results of their own
     with held_alone(kept.with_name(f".{kept.stem}.lock"), kept, "measures for it", "take another folder by --reports"):
@@ -134,7 +134,7 @@ def _asked(name: str, recipes: Path) -> tuple[str, DataSection]:
     return recipe.name, section
 
 
-def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generator:
+def _generator(name: str, grid: Grid, data: TrainingSet, checkpoints: Path) -> Generator:
     if name == "closed":
         return Closed(grid.generator)
     if name == "semi":
@@ -143,13 +143,16 @@ def _generator(name: str, grid: Grid, pool: Pool, checkpoints: Path) -> Generato
     if not (folder / CONFIG).is_file():
         raise RecipeError(f"--generator {name}: give closed, semi, or a checkpoint; there is none in {folder}")
     checkpoint = load_checkpoint(folder)
-    theirs, ours = checkpoint.config.data, pool.config
+    theirs, ours = checkpoint.config.data, data.config
     if (theirs.shape, theirs.labels) != (ours.shape, ours.labels):
         raise DataError(
             f"--generator {name}: it makes {list(theirs.shape)} of {len(theirs.labels)} classes, and {ours.dataset} "
             f"has {list(ours.shape)} of {len(ours.labels)}, by these names: {', '.join(ours.labels)}"
         )
-    return Shipped(checkpoint)
+    shipped = Shipped(checkpoint, data)
+    if shipped.doubt:
+        typer.echo(shipped.doubt)
+    return shipped
 
 
 def _numbers(text: str, option: str, usual: Sequence[int]) -> tuple[int, ...]:

@@ -9,27 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.nearest import nearest
 from training.data.augment import Augment
 from training.data.training_set import DataError, Examples
-from training.metrics.memorisation import NEAR
 from training.utility.arms import ARMS, LABELLER, REFERENCE, Arm, draw_of
 from training.utility.classifier import (
-    DIGITS,
     ClassifierOptions,
     Draw,
     probabilities,
     score,
     train_classifier,
 )
-from training.utility.generator import Generator, GeneratorOptions, Known, generated_rows
+from training.utility.copies import nearness
+from training.utility.generator import (
+    NETWORKS,
+    PRETRAINING_VERSION,
+    SAMPLING,
+    SEEDS_OF_A_ROUND,
+    Generator,
+    GeneratorOptions,
+    Known,
+    generated_rows,
+)
 from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
-from training.utility.results import Cell, Found, Nearness, Results, Taught
+from training.utility.results import Cell, Found, Results, Taught
 from training.utility.side_by_side import side_by_side
 
-SEEDS_OF_A_CHOICE = 1_000_003  # so that no two choices draw the same samples, in any round
-COMPARED = 1_000  # samples, and test rows, whose nearest labelled rows are looked for
+IN_CELLS = {"rows", "ratios", "choices"}  # the fields of a grid by which its cells differ
+VERSION = 2  # of how cells are measured: a new number makes them be measured again
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,15 @@ class Grid:
                                 yield Cell(rows, choice, name, generator.key, ratio)
 
     def identity(self, pool: Pool) -> dict[str, Any]:
-        """What results depend on besides their cells."""
-        options = asdict(self)
-        labeller = {"rows_per_labelled": ROWS_PER_LABELLED, "sure": SURE}
-        return {"data": pool.fingerprint, "labeller": labeller} | {
-            key: options[key] for key in ("confidence", "classifier", "generator")
+        """What results depend on besides their cells: all options that no cell names, and what has no option."""
+        return {key: value for key, value in asdict(self).items() if key not in IN_CELLS} | {
+            "version": VERSION,
+            "data": pool.fingerprint,
+            "config": pool.config.model_dump(mode="json"),
+            "labeller": {"rows_per_labelled": ROWS_PER_LABELLED, "sure": SURE},
+            "network": NETWORKS[pool.config.kind].model_dump(mode="json"),
+            "sampling": SAMPLING.model_dump(mode="json"),
+            "pretraining": PRETRAINING_VERSION,
         }
 
 
@@ -77,12 +88,16 @@ def shown_arms(generators: Sequence[Generator]) -> dict[str, Arm]:
 
 
 def check(grid: Grid, pool: Pool) -> None:
-    """Raises DataError where a class has fewer rows than are to be chosen."""
+    """Raises DataError where a class has fewer rows than are to be chosen, or where samples would share seeds."""
     fewest, name = pool.fewest()
     if max(grid.rows) > fewest:
         raise DataError(
             f"{pool.config.dataset}: class {name} has {fewest} rows to choose from, and {max(grid.rows)} are asked "
             f"for: give --rows of at most {fewest}"
+        )
+    if (samples := max(grid.rows) * max(grid.ratios) * pool.classes) > SEEDS_OF_A_ROUND:
+        raise DataError(
+            f"{samples:,} rows would be generated at a time: give a --ratio for at most {SEEDS_OF_A_ROUND:,}"
         )
 
 
@@ -130,11 +145,11 @@ class Experiment:
                 yield cell, score(of_arm(cell.arm), pool.config, pool.test)
         for key in {cell.generator: None for cell in cells if cell.generator}:
             reader = of_arm(LABELLER if self._generators[key].needs_labeller else REFERENCE)
-            known = Known(pool, chosen, SEEDS_OF_A_CHOICE * (choice + 1), self._reader(reader))
+            known = Known(pool, chosen, choice + 1, self._reader(reader))  # 0 is the seed before labels
             most = max(cell.ratio for cell in cells if cell.generator == key)
             sampler = self._generators[key].taught(known)
             generated = generated_rows(sampler, known, rows * most, self._grid.confidence)
-            yield Taught(rows, choice, key), _nearness(generated, known)
+            yield Taught(rows, choice, key), nearness(generated, known.labelled.rows, pool.test, pool.config)
             for cell in cells:
                 if cell.generator == key:
                     part = generated.at(torch.arange(rows * cell.ratio * pool.classes))
@@ -153,12 +168,3 @@ class Experiment:
 
     def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda rows: probabilities(network, self._pool.config, rows)
-
-
-def _nearness(generated: Examples, known: Known) -> Nearness:
-    data, labelled = known.pool.config, known.labelled.rows
-    of_samples, of_real = (
-        nearest(part.some(COMPARED).rows, labelled, data).distance for part in (generated, known.pool.test)
-    )
-    nearer = (of_samples < of_real.quantile(NEAR)).double().mean()
-    return Nearness(*(round(one.item(), DIGITS) for one in (of_samples.median(), of_real.median(), nearer)))

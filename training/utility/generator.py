@@ -16,8 +16,9 @@ from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
 from model.precision import choose_precision, has_bfloat16
+from training.data import DATA_IDENTITY
 from training.data.stored_tensors import StoredTensors
-from training.data.training_set import Examples, as_floats
+from training.data.training_set import DataError, Examples, TrainingSet, as_floats
 from training.generate import generate, labelled
 from training.recipe import ObjectiveSection
 from training.seeded import seeded
@@ -28,15 +29,16 @@ from training.utility.side_by_side import stop_if_unwanted
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(labels [n] int64, seeds [n] int64) → rows [n, …] in the data's own units"""
 
-VERSION = 1  # of a generator's training without labels: a new number makes it be done again
+PRETRAINING_VERSION = 1  # of a generator's training without labels: a new number makes it be done again
 SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
 NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
     "images": UNetConfig(channels=(32, 64), blocks=1),
     "points": MLPConfig(width=128, blocks=3, frequencies=64),
 }
 WARM_UP = 0.1001  # of the steps: torch divides by zero if that makes one step, as exactly a tenth does of ten
-ROUNDS = 4  # of drawing samples that are not read as asked …
-SEEDS_OF_A_ROUND = 250_000  # … each with seeds of its own
+ROUNDS = 4  # of drawing samples: the later ones are of those that are not read as asked
+SEEDS_OF_A_ROUND = 2**29  # more than anyone draws, so no two rounds share a sample …
+SEEDS_OF_A_CHOICE = 2**32  # … nor do two choices: this is more than the seeds of all rounds
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Known:
     """What is known to whoever chose the labelled rows.
 
     chosen  indices into `pool.train`
+    seed    of the generator's training, less than 2³²: PyTorch reads no more of one; the samples have seeds from
+            SEEDS_OF_A_CHOICE · seed on
     reader  rows [n, …] → p(class|row) [n, classes], by the classifier that the chosen rows have taught with classical
             augmentation. A generator that needs a labeller has that instead.
     """
@@ -85,6 +89,7 @@ class Closed:
     """A diffusion model of the chosen rows alone."""
 
     name = key = "closed"
+    doubt = ""
     said = "trained on the labelled rows alone"
     needs_labeller = False
 
@@ -104,6 +109,7 @@ class Semi:
     that was trained on the same rows without labels. That one is trained once, and kept in the cache."""
 
     name = key = "semi"
+    doubt = ""
     said = "trained on all rows; a classifier that has learned from all of them labels those without a label"
     needs_labeller = True
 
@@ -125,7 +131,13 @@ class Semi:
         return self._stored(pool).get(lambda: self._pretrained(pool))
 
     def _stored(self, pool: Pool) -> StoredTensors:
-        made_by = (VERSION, pool.fingerprint, pool.config, NETWORKS[pool.config.kind], self._options.before_labels)
+        made_by = (
+            PRETRAINING_VERSION,
+            pool.fingerprint,
+            pool.config,
+            NETWORKS[pool.config.kind],
+            self._options.before_labels,
+        )
         return StoredTensors(f"{pool.config.dataset} without labels", made_by)
 
     def _pretrained(self, pool: Pool) -> Mapping[str, Tensor]:
@@ -137,14 +149,23 @@ class Semi:
 class Shipped:
     """A checkpoint that is there already. It has seen other rows, and their labels, than were chosen.
 
-    key  what its results are kept by: another one of this name, or with other settings, has another
+    key    what its results are kept by: another one of this name, or with other settings, has another
+    doubt  what the page says if it may have learned test rows
     """
 
     said = "a checkpoint that was trained with the labels of all rows: no fair rival of few labels"
     needs_labeller = False
 
-    def __init__(self, checkpoint: DenoiserCheckpoint):
+    def __init__(self, checkpoint: DenoiserCheckpoint, data: TrainingSet):
+        """data: what it is to help with. Raises DataError: see `spares_held_out`."""
         self._checkpoint, self.name = checkpoint, checkpoint.config.name
+        self.doubt = (
+            ""
+            if spares_held_out(checkpoint.config, data)
+            else (
+                f"{self.name} may have learned test rows: its config.json does not tell which rows it was trained on."
+            )
+        )
         sampling = checkpoint.config.sampling.model_dump_json()
         self.key = f"{self.name} {hashlib.sha256((checkpoint.identity + sampling).encode()).hexdigest()[:8]}"
 
@@ -156,6 +177,24 @@ class Shipped:
 
 
 Generator = Closed | Semi | Shipped
+
+
+def spares_held_out(config: DenoiserConfig, data: TrainingSet) -> bool:
+    """Is it known that a checkpoint has not learned what this set holds out?
+
+    Raises DataError if it was trained on other data of somebody's own.
+    """
+    learned, own = config.recipe.get(DATA_IDENTITY, ""), "" if data.real is None else data.real.identity
+    if learned and learned != own:
+        raise DataError(
+            f"{config.name} was trained on other data than {data.config.dataset}, or before they changed: it may have "
+            f"learned the rows that are held out now. Ask with the recipe that it was trained by, or train it again"
+        )
+    if "started_from" in config.recipe:  # the recipe tells of the last stage alone
+        return False
+    if own:
+        return bool(learned)
+    return bool(config.recipe) and config.data.dataset == data.config.dataset  # built in: always the same is held out
 
 
 def train_denoiser(
@@ -232,12 +271,12 @@ def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLI
 def generated_rows(sampler: Sampler, known: Known, rows: int, confidence: float) -> Examples:
     """So many samples of each class: one of each in turn, so that the first ones of many are the same as few.
 
-    confidence  samples that are read as asked with less probability are drawn again, ROUNDS times at most; then the
-                best of them stay
+    confidence  samples that are read as asked with less probability are drawn again, in ROUNDS rounds with the first;
+                then the best of them stay
     """
     classes = known.pool.classes
     labels = torch.arange(classes).repeat(rows)
-    seeds = known.seed + torch.arange(len(labels))
+    seeds = SEEDS_OF_A_CHOICE * known.seed + torch.arange(len(labels))
     kept = sampler(labels, seeds)
     if confidence <= 0:
         return Examples(kept, labels)

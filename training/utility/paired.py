@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """mean ± half is the 95 % interval of the mean of paired differences (Student's t); half is ∞ for a single pair."""
+    """mean ± half is an interval of the mean of paired differences (Student's t); half is ∞ for a single pair."""
 
     mean: float
     half: float
@@ -26,14 +26,19 @@ class Difference:
         return self.mean + self.half < 0
 
 
-def paired(differences: Sequence[float]) -> Difference:
-    """Of at least one pair."""
+def paired(differences: Sequence[float], resolution: float, settings: int = 1) -> Difference:
+    """Of at least one pair.
+
+    resolution  what one test row changes: that differences deviate by less is chance, and no certainty
+    settings    so many intervals hold together with the probability CONFIDENCE (Bonferroni's inequality: Dunn 1961)
+    """
     n = len(differences)
     mean = float(np.mean(differences))
     if n < 2:
         return Difference(mean, math.inf)
-    deviation = float(np.std(differences, ddof=1))
-    return Difference(mean, float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n))
+    deviation = max(float(np.std(differences, ddof=1)), resolution)
+    quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * settings), n - 1))
+    return Difference(mean, quantile * deviation / math.sqrt(n))
 
 
 def worth(curve: Mapping[int, float], value: float) -> float | None:

@@ -4,15 +4,18 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.data import DataConfig
+from training.data.split import digests
 from training.data.training_set import DataError, Examples, TrainingSet
 
 VALIDATION = 0.2  # share of each class that stops training …
 MOST_VALIDATION = 50  # … and at most so many rows
-DRAWN = 20_000  # rows of a set that makes rows without end
+DRAWN = 20_000  # rows of a set that makes rows without end …
+DRAWN_SEED = 1  # … by another seed than that of its held-out rows, which is 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +23,9 @@ class Pool:
     """Three parts: no row is in two of them.
 
     train       labels are chosen from these; a semi-supervised generator sees all of them, without their labels
-    validation  training stops where these are read best; a copy of one may be in `train`, but none in `test`
-    test        held-out rows, of other groups where the set has groups
+    validation  training stops where these are read best; a copy of one may be in `train`
+    test        held-out rows, of other groups where the set has groups. None has a copy in the other parts, except
+                where values are discrete: there rows are equal by chance, as `split.discrete_rows` says
     unlabelled  further rows without a label, which a semi-supervised generator sees too
     """
 
@@ -79,7 +83,7 @@ def pool_of(data: TrainingSet) -> Pool:
         )
     examples = data.examples
     if examples is None:
-        examples = Examples(*data.draw(DRAWN, torch.Generator().manual_seed(0)))
+        examples = _drawn(data)
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))
     stops = torch.zeros(len(examples), dtype=torch.bool)
     for label, name in enumerate(config.labels):
@@ -94,3 +98,10 @@ def pool_of(data: TrainingSet) -> Pool:
     train, validation = (Examples(examples.rows[part], examples.labels[part]) for part in (~stops, stops))
     unlabelled = None if data.real is None else data.real.unlabelled
     return Pool(config, train, validation, Examples(data.held_out.rows, data.held_out.labels), unlabelled)
+
+
+def _drawn(data: TrainingSet) -> Examples:
+    """Rows of a set that makes them without end, except those that it holds out: points of a curve may come twice."""
+    rows, labels = data.draw(DRAWN, torch.Generator().manual_seed(DRAWN_SEED))
+    new = torch.from_numpy(~np.isin(digests(rows.numpy()), digests(data.held_out.rows.numpy())))
+    return Examples(rows[new], labels[new])

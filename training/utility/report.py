@@ -9,14 +9,17 @@ import torch
 from training.plotting import plt
 from training.utility.arms import ARMS, JUDGED, LABELLER, REFERENCE
 from training.utility.classifier import Score
+from training.utility.copies import mean_of_known
 from training.utility.experiment import Grid, shown_arms
 from training.utility.generator import Generator
+from training.utility.headline import Setting, for_each, headline, points
 from training.utility.labeller import ROWS_PER_LABELLED
 from training.utility.paired import Difference, paired, worth
 from training.utility.pool import Pool
 from training.utility.results import Cell, Results
 
 RAREST = 3  # classes whose recalls are shown
+COPIES = "{:.3f}".format, "{:.3f}".format, "{:.1%}".format, "{:.1%}".format  # columns of the table of copies
 COLOURS = {
     "real": "0.6",
     "augmented": "black",
@@ -43,46 +46,45 @@ class UtilityReport:
         return page
 
     def answer(self) -> str:
-        """In plain words: the clearest gain of a generator, else that there is none.
+        """See `headline`."""
+        return headline(self._settings(), self._resolution())
 
-        Where a labeller was needed, also how that compares with the labeller itself.
-        """
-        found = [
-            (difference, rows, generator, ratio)
-            for generator in self._generators
-            for ratio in self._grid.ratios
-            for rows in self._grid.rows
-            if (difference := self._difference(generator.key, ratio, rows)) is not None
-        ]
-        if not found:
-            return "Nothing has been measured yet."
-        difference, rows, generator, ratio = max(found, key=lambda one: one[0].mean - one[0].half)
-        where = f"at {rows} labels a class ({generator.name} generator, {_for_each(ratio)})"
-        change = f"balanced accuracy by {_points(difference)} points {where}"
-        best = f"the best of {len(found)} settings" if len(found) > 1 else ""
-        if difference.above_zero:
-            answer = f"Adding generated data raised {change}{f': {best}' if best else ''}."
-        elif difference.below_zero:
-            answer = f"Adding generated data did not help: {best or 'it'} changed {change}."
-        else:
-            answer = f"It is not shown that generated data help: {best or 'adding them'} changed {change}."
-        rival = self._difference(generator.key, ratio, rows, reference=LABELLER) if generator.needs_labeller else None
-        if rival is None:
-            return answer
-        return f"{answer} Against the unlabelled rows without a generator that is {_points(rival)} points."
+    def _settings(self) -> list[Setting]:
+        """Those of which anything was measured."""
+        found = []
+        for generator in self._generators:
+            for ratio in self._grid.ratios:
+                for rows in self._grid.rows:
+                    where = generator.key, ratio, rows
+                    rival = self._differences(*where, reference=LABELLER) if generator.needs_labeller else []
+                    if differences := self._differences(*where):
+                        found.append(Setting(rows, generator.name, ratio, differences, rival))
+        return found
+
+    def _resolution(self, label: int | None = None) -> float:
+        """What one test row changes: of a class's recall, or at most of the balanced accuracy."""
+        tested = torch.bincount(self._pool.test.labels, minlength=self._pool.classes)
+        return 1 / int(tested.min()) / self._pool.classes if label is None else 1 / int(tested[label])
 
     def _lines(self, name: str) -> Iterator[str]:
         pool, grid = self._pool, self._grid
         yield f"# Does generated data help? {pool.config.dataset}\n"
         yield f"**{self.answer()}**\n"
+        doubts = [generator.doubt for generator in self._generators if generator.doubt]
+        yield from (f"**{doubt}**\n" for doubt in doubts)
         yield (
             f"`{self._command(name)}` makes this page. The classifier, its {grid.classifier.steps} steps "
             f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm"
             f"{f' but *{ARMS[LABELLER].title}*' if LABELLER in self._arms else ''}. It is tested on "
-            f"{len(pool.test):,} real rows that nothing has seen. Numbers are means over {grid.choices} choices of the "
-            f"labelled rows. Differences are paired by choice, with a 95 % interval: of 40 such intervals about one "
-            f"lies above 0 by chance."
+            f"{len(pool.test):,} real rows that {'no classifier' if doubts else 'nothing'} has seen. "
+            f"Numbers are means over {grid.choices} choices of the labelled rows. Differences are paired by choice, "
+            f"with a 95 % interval: of 40 such intervals about one lies above 0 by chance."
         )
+        if (settings := len(self._settings())) > 1:
+            yield (
+                f"\nThe first sentence has wider intervals, by Bonferroni's inequality: all {settings} of them hold "
+                f"together with 95 %."
+            )
         yield from self._limits()
         if LABELLER in self._arms:
             yield (
@@ -106,7 +108,7 @@ class UtilityReport:
         yield (
             f"\nAll choices are tested on the same rows, so the intervals hold for these. Class "
             f"{self._pool.config.labels[fewest]} has {int(tested[fewest]):,} of them: one is "
-            f"{100 / (int(tested[fewest]) * self._pool.classes):.2g} points."
+            f"{100 * self._resolution():.2g} points. No interval is narrower than if differences deviated by that."
         )
         rows, (there, name) = max(self._grid.rows), self._pool.fewest()
         if 2 * rows > there:
@@ -131,7 +133,7 @@ class UtilityReport:
         return " ".join(["python -m training utility", name, *given])
 
     def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
-        yield f"## {generator.name}, {_for_each(ratio)}\n"
+        yield f"## {generator.name}, {for_each(ratio)}\n"
         yield f"The generator: {generator.said}.\n"
         yield f"| labels a class | {' | '.join(arm.title for arm in self._arms.values())} | both − augmented | worth |"
         yield f"|--:|{'--:|' * (len(self._arms) + 2)}"
@@ -142,7 +144,7 @@ class UtilityReport:
             cells = ["–" if mean is None else f"{100 * mean:.1f}" for mean in means]
             both = self._mean(rows, JUDGED, generator.key, ratio)
             yield (
-                f"| {rows} | {' | '.join(cells)} | {'–' if difference is None else _points(difference)} | "
+                f"| {rows} | {' | '.join(cells)} | {'–' if difference is None else points(difference)} | "
                 f"{'–' if both is None else _worth(curve, both)} |"
             )
         yield (
@@ -177,7 +179,7 @@ class UtilityReport:
             for ratio in self._grid.ratios:
                 for rows in self._grid.rows:
                     found = [self._difference(generator.key, ratio, rows, label) for label in classes]
-                    cells = ("–" if one is None else _points(one) for one in found)
+                    cells = ("–" if one is None else points(one) for one in found)
                     yield f"| {generator.name} | {ratio} | {rows} | {' | '.join(cells)} |"
         yield ""
 
@@ -185,20 +187,22 @@ class UtilityReport:
         yield "## Copies\n"
         yield (
             "Median distances to the nearest labelled row (root mean square, in the network's range), and the share of "
-            "samples nearer than 99 % of the test rows are: about 1 % is chance.\n"
+            "samples nearer than 99 % of the test rows of their class are. *By chance*: that share of new real rows, "
+            "which is more than 1 % where few rows test a class. All are means over the classes.\n"
         )
-        yield "| generator | labels a class | samples | test rows | nearer |"
-        yield "|---|--:|--:|--:|--:|"
+        yield "| generator | labels a class | samples | test rows | nearer | by chance |"
+        yield "|---|--:|--:|--:|--:|--:|"
         for generator in self._generators:
             for rows in self._grid.rows:
                 found = [
-                    (one.samples, one.test_rows, one.nearer)
+                    (one.samples, one.test_rows, one.nearer, one.by_chance)
                     for taught, one in self._results.nearness.items()
-                    if (taught.generator, taught.rows) == (generator.key, rows)
+                    if (taught.generator, taught.rows) == (generator.key, rows) and taught.choice < self._grid.choices
                 ]
                 if found:
-                    samples, test_rows, nearer = np.mean(found, axis=0)
-                    yield f"| {generator.name} | {rows} | {samples:.3f} | {test_rows:.3f} | {nearer:.1%} |"
+                    means = [mean_of_known(column) for column in zip(*found, strict=True)]
+                    cells = ("–" if one is None else text(one) for one, text in zip(means, COPIES, strict=True))
+                    yield f"| {generator.name} | {rows} | {' | '.join(cells)} |"
 
     def _score(self, rows: int, choice: int, arm: str, generator: str, ratio: int) -> Score | None:
         generated = (generator, ratio) if ARMS[arm].generated else ("", 0)
@@ -214,17 +218,21 @@ class UtilityReport:
         found = [one.balanced_accuracy for one in self._scores(rows, arm, generator, ratio).values()]
         return float(np.mean(found)) if found else None
 
-    def _difference(
+    def _difference(self, generator: str, ratio: int, rows: int, label: int | None = None) -> Difference | None:
+        """Of `_differences`, with its interval."""
+        found = self._differences(generator, ratio, rows, label)
+        return paired(found, self._resolution(label)) if found else None
+
+    def _differences(
         self, generator: str, ratio: int, rows: int, label: int | None = None, reference: str = REFERENCE
-    ) -> Difference | None:
-        """Of balanced accuracies, or of the recalls of a class: the judged arm's less the reference's."""
+    ) -> list[float]:
+        """Of balanced accuracies, or of the recalls of a class, by choice: the judged arm's less the reference's."""
         ours, theirs = (self._scores(rows, arm, generator, ratio) for arm in (JUDGED, reference))
 
         def value(score: Score) -> float:
             return score.balanced_accuracy if label is None else score.recalls[label]
 
-        both = sorted(ours.keys() & theirs.keys())
-        return paired([value(ours[choice]) - value(theirs[choice]) for choice in both]) if both else None
+        return [value(ours[choice]) - value(theirs[choice]) for choice in sorted(ours.keys() & theirs.keys())]
 
     def _curve(self) -> dict[int, float]:
         """Rows of each class → balanced accuracy of the augmented arm; twice as many rows count too."""
@@ -248,13 +256,13 @@ class UtilityReport:
         ratio = max(self._grid.ratios)
         for axis, generator in zip(axes[0], self._generators, strict=True):
             for arm, colour in COLOURS.items():  # an arm that has no cells has no line
-                points = [
+                line = [
                     (rows, 100 * mean)
                     for rows in self._grid.rows
                     if (mean := self._mean(rows, arm, generator.key, ratio)) is not None
                 ]
-                if points:
-                    axis.plot(*zip(*points, strict=True), "o-", color=colour, label=ARMS[arm].title)
+                if line:
+                    axis.plot(*zip(*line, strict=True), "o-", color=colour, label=ARMS[arm].title)
             axis.set_xscale("log")
             axis.set_xticks(self._grid.rows, [str(rows) for rows in self._grid.rows], minor=False)
             axis.minorticks_off()
@@ -264,14 +272,6 @@ class UtilityReport:
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         figure.savefig(path, dpi=110)
         plt.close(figure)
-
-
-def _for_each(ratio: int) -> str:
-    return f"{ratio} generated row{'s' if ratio > 1 else ''} for each real one"
-
-
-def _points(difference: Difference) -> str:
-    return f"{100 * difference.mean:.1f} ± {100 * difference.half:.1f}"
 
 
 def _worth(curve: dict[int, float], value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.identified_json import read_identified, write_identified
 from training.utility.classifier import Score
+from training.utility.copies import Nearness
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,6 @@ class Taught:
     rows: int
     choice: int
     generator: str
-
-
-@dataclass(frozen=True)
-class Nearness:
-    """Distances from the nearest labelled row: root mean squares, in the network's range.
-
-    samples, test_rows  medians
-    nearer              the share of samples that are nearer than 99 % of the test rows
-    """
-
-    samples: float
-    test_rows: float
-    nearer: float
 
 
 Found = tuple[Cell, Score] | tuple[Taught, Nearness]

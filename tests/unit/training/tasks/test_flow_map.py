@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -13,7 +14,7 @@ from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig, PredictionConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from model.conditions import NO_LABEL, Conditions
-from model.noise import normal
+from model.noise import normal, sample_seeds
 from model.noise_schedule import make_schedule
 from model.plan import make_plan
 from model.prediction import per_row, split_output
@@ -30,6 +31,7 @@ from tests.tiny import (
 )
 from training.data.captions import Caption
 from training.data.synthetic_points import GaussianMixture
+from training.evaluate.sampling_run import SamplingRun
 from training.flow_map_section import FlowMapSection
 from training.recipe import RecipeError, load_recipe, parse_recipe
 from training.tasks.flow_map import begin_as
@@ -118,10 +120,27 @@ def test_the_stored_runs_are_those_of_a_loop_written_by_hand():
                 torch.tensor([label]),
                 torch.tensor([NO_LABEL]),
                 scale,
-                3 * 2**32 + i,
+                3 * 2**32 + 2**31 + i,
                 SECTION.guidance_interval,
             )
             torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**31 - 1])
+def test_no_run_starts_from_noise_that_a_measurement_starts_from(seed, monkeypatch):
+    used = []
+
+    def seeds_of(first: int, n: int) -> np.ndarray:
+        used.append(sample_seeds(first, n))
+        return used[0]
+
+    monkeypatch.setattr("training.tasks.trajectories.sample_seeds", seeds_of)
+    run_teacher(Teacher(tiny_checkpoint(), real=None), SECTION, seed)
+    (runs,) = used
+    for other in (0, max(0, seed - 1), seed, min(seed + 1, 2**31 - 1)):  # `evaluate --seed` takes 0 … 2³¹ − 1
+        measured = SamplingRun(torch.device("cpu"), other).first_seed
+        assert not ((measured <= runs) & (runs < measured + 10**9)).any()
+    assert runs.min() > 0 and len(set(runs.tolist())) == SECTION.trajectories
 
 
 class Words:
@@ -149,7 +168,7 @@ def test_a_teacher_that_reads_prompts_is_led_by_those_of_its_training():
     assert all((known == one).all(1).any() for one in text[asked])
     with torch.inference_mode():
         for i, (row, scale) in enumerate(zip(text, scales.tolist(), strict=True)):
-            expected = run_by_hand(teacher, row[None], none, scale, 3 * 2**32 + i, SECTION.guidance_interval)
+            expected = run_by_hand(teacher, row[None], none, scale, 3 * 2**32 + 2**31 + i, SECTION.guidance_interval)
             torch.testing.assert_close(runs.x[i].double(), expected, rtol=2e-3, atol=2e-3)  # float16
 
 
@@ -179,7 +198,7 @@ def test_runs_follow_hints_which_alone_are_guided_at_every_noise_level():
         conditions = Conditions.alike(
             1, label=labels[i], guidance_scale=scales[i].item(), guidance_interval=interval
         ).with_hints(hints[i], "canny", control.config.control_scale)
-        expected = sample(predict, plan, conditions, torch.tensor([3 * 2**32 + i]), IMAGES.shape)
+        expected = sample(predict, plan, conditions, torch.tensor([3 * 2**32 + 2**31 + i]), IMAGES.shape)
         torch.testing.assert_close(runs.x[i, -1:].float(), expected, rtol=2e-3, atol=2e-3)  # float16
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,23 +15,39 @@ from scipy import stats
 from torch import Tensor
 from typer.testing import CliRunner
 
+from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.data import DataConfig
+from model.noise import MAX_SEED
 from tests.folders import make_folder, make_table
 from tests.tiny import POINTS, tiny_checkpoint
 from training.__main__ import app
 from training.data.augment import Augment, point_augmentation
+from training.data.synthetic_points import GaussianMixture, Spiral
 from training.data.training_set import DataError, Examples, FiniteSet, unchanged
 from training.lock import held_alone
+from training.utility import experiment as experiments
 from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
+from training.utility.copies import Nearness
 from training.utility.estimate import estimated_seconds
-from training.utility.experiment import Experiment, Grid, shown_arms
-from training.utility.generator import GeneratorOptions, Known, Sampler, Semi, Shipped, generated_rows, train_denoiser
+from training.utility.experiment import Experiment, Grid, check, shown_arms
+from training.utility.generator import (
+    ROUNDS,
+    SEEDS_OF_A_CHOICE,
+    SEEDS_OF_A_ROUND,
+    GeneratorOptions,
+    Known,
+    Sampler,
+    Semi,
+    Shipped,
+    generated_rows,
+    train_denoiser,
+)
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
 from training.utility.report import UtilityReport
-from training.utility.results import Cell, Results
+from training.utility.results import Cell, Results, Taught
 
 DIMENSIONS = 10  # of which eight tell nothing: few rows mislead
 MEANS = torch.cat([torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.5]]), torch.zeros(3, DIMENSIONS - 2)], 1)
@@ -60,6 +77,7 @@ def pool() -> Pool:
 
 class Stub:
     said = "a stub"
+    doubt = ""
 
     def __init__(self, name: str, sampler: Sampler, needs_labeller: bool = False):
         self.name = self.key = name
@@ -117,12 +135,13 @@ def test_what_does_not_help_is_said(pool, tmp_path):
         "It is not shown that generated data help: adding them changed balanced accuracy by 1.0 ± 5.0 points at 2 "
         "labels a class (lies generator, 20 generated rows for each real one)."
     )
+    assert "Bonferroni" not in report.write(tmp_path, "three").read_text()
     semi = Stub("lies", drawn, needs_labeller=True)
     _, report, results = experiment(pool, tmp_path, semi, choices=3)
     for choice, change in enumerate((0.04, 0.0, 0.02)):
         results.put(Cell(2, choice, "unlabelled"), Score((0.5 + change,) * 3))
     assert report.answer().endswith(
-        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.0 points."
+        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.3 points."  # one row
     )
     for choice in range(3):
         results.put(Cell(2, choice, "both", "lies", 20), Score((0.4,) * 3))
@@ -134,9 +153,10 @@ def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(p
     for rows in (2, 100):
         for choice in range(2):
             results.put(Cell(rows, choice, "augmented"), Score((0.5,) * 3))
-            results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.1 / rows,) * 3))
+            results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.6 / rows,) * 3))
     assert "Adding generated data raised" in report.answer() and report.answer().endswith(": the best of 2 settings.")
     page = report.write(tmp_path, "three").read_text()
+    assert "by Bonferroni's inequality: all 2 of them hold together with 95 %." in page
     there, name = pool.fewest()
     assert f"at 100 labels a class are too narrow**: class {name} has {there} rows" in page
     tested = torch.bincount(pool.test.labels)
@@ -148,13 +168,61 @@ def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(p
     assert "too narrow" not in report.write(tmp_path, "three").read_text()
 
 
+def test_copies_are_told_of_the_choices_on_the_page(pool, tmp_path):
+    _, report, results = experiment(pool, tmp_path, lies(), choices=2)
+    for choice, nearer in enumerate((0.1, 0.2, 0.9)):  # the third was kept by `--choices 3`
+        results.put(Taught(2, choice, "lies"), Nearness(0.5, 0.25, nearer, 0.015))
+    assert "| lies | 2 | 0.500 | 0.250 | 15.0% | 1.5% |" in report.write(tmp_path, "three").read_text()
+    _, _, again = experiment(pool, tmp_path, lies(), choices=2)
+    assert again.nearness == results.nearness
+    for choice in range(2):
+        results.put(Taught(2, choice, "lies"), Nearness(0.5, 0.25, None, None))
+    assert "| lies | 2 | 0.500 | 0.250 | – | – |" in report.write(tmp_path, "three").read_text()
+
+
 def test_a_checkpoint_of_the_same_name_is_another_generator():
     first, trained_anew = tiny_checkpoint(POINTS), tiny_checkpoint(POINTS)
     with torch.no_grad():
         next(trained_anew.network.parameters()).add_(1)
     config = first.config.model_copy(update={"sampling": first.config.sampling.model_copy(update={"steps": 3})})
-    keys = {Shipped(one).key for one in (first, trained_anew, replace(first, config=config))}
-    assert len(keys) == 3 and Shipped(first).key == Shipped(tiny_checkpoint(POINTS)).key
+    keys = {Shipped(one, Spiral()).key for one in (first, trained_anew, replace(first, config=config))}
+    assert len(keys) == 3 and Shipped(first, Spiral()).key == Shipped(tiny_checkpoint(POINTS), Spiral()).key
+
+
+def trained_by(recipe: dict[str, object], dataset: str) -> DenoiserCheckpoint:
+    checkpoint = tiny_checkpoint(POINTS)
+    data = POINTS.model_copy(update={"dataset": dataset})
+    return replace(checkpoint, config=checkpoint.config.model_copy(update={"data": data, "recipe": recipe}))
+
+
+@pytest.mark.parametrize(
+    "recipe, dataset, identity, known",
+    [
+        ({"data_identity": "a1"}, "own", "a1", True),
+        ({"data": {"dataset": "own"}}, "own", "a1", False),  # as of cells-cfg: its data were not told apart yet
+        ({"data_identity": "a1", "started_from": "before"}, "own", "a1", False),
+        ({}, "own", "a1", False),
+        ({"data": {"dataset": "spiral"}}, "spiral", "", True),
+        ({"teacher": "spiral-cfg"}, "spiral", "", True),
+        ({}, "spiral", "", False),  # imported
+        ({"data": {"dataset": "gaussian"}}, "gaussian", "", False),
+    ],
+)
+def test_a_checkpoint_that_may_have_learned_test_rows_is_told(tmp_path, pool, recipe, dataset, identity, known):
+    data = FiniteSet(POINTS, pool.train, pool.test, identity=identity)
+    stub = Stub("other", drawn)
+    stub.doubt = Shipped(trained_by(recipe, dataset), data).doubt
+    _, report, _ = experiment(pool, tmp_path, stub)
+    page = report.write(tmp_path, "three").read_text()
+    assert ("real rows that nothing has seen" in page) == known
+    assert ("**spiral-tiny may have learned test rows: its config.json does not tell" in page) == (not known)
+
+
+@pytest.mark.parametrize("identity", ["b2", ""])
+def test_a_checkpoint_of_other_data_is_refused(pool, identity):
+    data = FiniteSet(POINTS, pool.train, pool.test, identity=identity)
+    with pytest.raises(DataError, match="spiral-tiny was trained on other data than spiral, or before they changed"):
+        Shipped(trained_by({"data_identity": "a1"}, "own"), data)
 
 
 @pytest.mark.parametrize("needs_labeller", [False, True])
@@ -182,6 +250,55 @@ def test_an_experiment_goes_on_where_it_was_stopped(pool, tmp_path, needs_labell
 
     changed, _, _ = experiment(pool, tmp_path, truth(needs_labeller), confidence=0.5, **quick)
     assert len(changed.missing) == len(whole.missing) + len(expected.cells)  # other options: nothing is known
+
+
+def test_results_are_forgotten_with_everything_that_no_cell_names(pool, monkeypatch):
+    grid = Grid()
+    known = grid.identity(pool)
+    assert replace(grid, rows=(1,), ratios=(1,), choices=2).identity(pool) == known
+    others = [replace(grid, confidence=0.5), replace(grid, classifier=replace(grid.classifier, width=8))]
+    others += [replace(grid, generator=replace(grid.generator, ema_decay=0.5))]
+    found = [other.identity(pool) for other in others]
+    config = CONFIG.model_copy(update={"std": (2.0,)})  # as where a recipe's `standardise` is another
+    found.append(grid.identity(replace(pool, config=config)))
+    for name, other in {
+        "VERSION": 0,
+        "PRETRAINING_VERSION": 0,
+        "SAMPLING": experiments.SAMPLING.model_copy(update={"steps": 3}),
+        "NETWORKS": {"points": experiments.NETWORKS["points"].model_copy(update={"width": 8})},
+        "SURE": 0.5,
+        "ROWS_PER_LABELLED": 1,
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments, name, other)
+            found.append(grid.identity(pool))
+    assert all(one != known for one in found)
+
+
+def test_no_two_rounds_or_choices_share_a_seed(pool):
+    drawn: list[tuple[int, int]] = []
+
+    def sampler(labels: Tensor, seeds: Tensor) -> Tensor:
+        drawn.append((int(seeds.min()), int(seeds.max())))
+        return torch.zeros(len(labels), DIMENSIONS)
+
+    for choice in (1, 2, 1_000_000):
+        known = Known(pool, pool.chosen(2, 0), choice, lambda rows: torch.full((len(rows), 3), 1 / 3))
+        generated_rows(sampler, known, 400_000, confidence=0.9)
+    assert len(drawn) == 3 * ROUNDS
+    assert all(last < first for (_, last), (first, _) in pairwise(drawn)) and drawn[-1][1] <= MAX_SEED
+    with pytest.raises(DataError, match="600,000,000 rows would be generated at a time: give a --ratio"):
+        check(Grid(rows=(100,), ratios=(2_000_000,)), pool)
+    assert ROUNDS * SEEDS_OF_A_ROUND < SEEDS_OF_A_CHOICE
+
+
+def test_generators_of_different_choices_are_trained_differently(pool, tmp_path):
+    """PyTorch's own generators read 32 bits of a seed."""
+    stub = truth()
+    run, _, _ = experiment(pool, tmp_path, stub, classifier=replace(CLASSIFIER, steps=2))
+    run.run()
+    firsts = {torch.rand((), generator=torch.Generator().manual_seed(seed)).item() for seed in stub.readers}
+    assert len(firsts) == 5
 
 
 @pytest.mark.parametrize("threads", [2, 5])
@@ -225,6 +342,16 @@ def test_choices_are_nested_and_keep_away_from_validation_rows(pool):
     assert set(pool.chosen(3, 1).tolist()) != set(few.tolist())
     rows = [{tuple(row) for row in part.rows.tolist()} for part in (pool.train, pool.validation, pool.test)]
     assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
+
+
+@pytest.mark.parametrize("endless", [Spiral, GaussianMixture])
+def test_no_row_of_an_endless_set_is_tested_on_and_trained_on(endless):
+    pool = pool_of(endless())
+    train, validation, test = (
+        {tuple(row) for row in part.rows.tolist()} for part in (pool.train, pool.validation, pool.test)
+    )
+    assert not test & train and not test & validation
+    assert len(pool.train) + len(pool.validation) == pytest.approx(20_000, abs=50)
 
 
 def test_half_of_a_batch_is_generated_and_arms_take_the_same_steps(pool):
@@ -311,10 +438,20 @@ def readings(pool: Pool, augment: Augment, rows: Tensor, seed: int) -> tuple[flo
 
 def test_paired_intervals_are_students(pool):
     ours, theirs = np.array([0.7, 0.75, 0.72, 0.8, 0.71]), np.array([0.68, 0.7, 0.73, 0.74, 0.7])
-    found = paired((ours - theirs).tolist())
-    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert [found.mean - found.half, found.mean + found.half] == pytest.approx([low, high])
-    assert paired([0.1]).half == np.inf and not paired([0.1]).above_zero
+    for settings in (1, 12):
+        found = paired((ours - theirs).tolist(), 0.01, settings)
+        low, high = stats.ttest_rel(ours, theirs).confidence_interval(1 - 0.05 / settings)
+        assert [found.mean - found.half, found.mean + found.half] == pytest.approx([low, high])
+    assert paired([0.1], 0.01).half == np.inf and not paired([0.1], 0.01).above_zero
+
+
+def test_equal_differences_are_no_certainty():
+    """Two classes of 20 test rows each: 0.025 is one row."""
+    found = paired([0.025, 0.025], 0.025)
+    assert not found.above_zero and found.half > 0.025
+    nearly = paired([0.65 - 0.625, 0.5 - 0.475], 0.025)  # they differ by rounding
+    assert nearly.half == pytest.approx(found.half)
+    assert paired([0.5, 0.5, 0.5, 0.5, 0.5], 0.025).above_zero
 
 
 def test_worth_is_read_off_the_curve():
@@ -395,8 +532,13 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
         refused = CliRunner().invoke(app, ask)
     assert f"process {os.getpid()} measures for it already" in str(refused.exception)
     if kind == "images":  # in every augmented arm
-        file.write_text(recipe.replace("channels = 3", "channels = 3\nflip = true"))
-        assert "classifiers to train" in CliRunner().invoke(app, ask).output
+        for field in ("flip = true", 'standardise = "channels"'):
+            file.write_text(recipe.replace("channels = 3", f"channels = 3\n{field}"))
+            assert "classifiers to train" in CliRunner().invoke(app, ask).output
+    place = Path("own" if kind == "images" else "own.csv")
+    file.write_text(recipe.replace(f'{kind} = "{place}"', f'{kind} = "moved-{place}"'))
+    place.rename(f"moved-{place}")
+    assert "classifiers to train" not in CliRunner().invoke(app, ask).output  # where data lie does not count
     for wrong in ("0", "a,b"):
         refused = CliRunner().invoke(app, ["utility", "own", "--rows", wrong])
         assert refused.exit_code == 2 and "whole numbers from 1 on" in " ".join(refused.output.split())
