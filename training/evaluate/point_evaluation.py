@@ -18,7 +18,7 @@ from training.data.training_set import Examples, TrainingSet
 from training.evaluate.measurement import Metrics, rounded, settings_of
 from training.evaluate.sampling_run import Generated, SamplingRun, requests_labels
 from training.generate import generate, labelled
-from training.metrics.nearest_neighbours import nearest_distance, precision_recall
+from training.metrics.nearest_neighbours import near_shares, nearest_distance
 from training.metrics.point_metrics import (
     energy_distance,
     nearest_label_accuracy,
@@ -72,7 +72,7 @@ def evaluate_points(
         metrics = asdict(point_metrics(generated, real.rows))
         metrics["sliced_wasserstein_floor"] = sliced_wasserstein(other.rows, real.rows)
         metrics["energy_floor"] = energy_distance(other.rows, real.rows)
-        metrics["precision"], metrics["recall"] = precision_recall(generated, real.rows, other.rows)
+        metrics["precision"], metrics["recall"] = near_shares(generated, real.rows, other.rows)
         if requests_labels(checkpoint, options, guidance):
             known = _all_real(data) or real
             metrics["label_accuracy"] = nearest_label_accuracy(generated, labels, known.rows, known.labels)

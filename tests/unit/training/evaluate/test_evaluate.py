@@ -201,6 +201,18 @@ def test_mmd_of_a_few_points_by_hand():
     assert mmd_and_null(a, b)[0] == pytest.approx(expected, rel=1e-4)
 
 
+def test_mmd_of_points_that_are_mostly_equal_is_a_number():
+    """Counts of rare events: the median distance is 0, but not every distance is."""
+    generator = torch.Generator().manual_seed(0)
+    few, many = ((torch.rand(200, 1, generator=generator) < rare).float() for rare in (0.02, 0.3))
+    mmd, null = mmd_and_null(few, many)
+    assert mmd > null > 0
+    # All distances that are not 0 are 1, so the kernel is e^−½ between different points.
+    expected = (many.mean() - few.mean()).abs().item() * math.sqrt(2 * (1 - math.exp(-0.5)))
+    assert mmd == pytest.approx(expected, rel=1e-3)
+    assert mmd_and_null(torch.zeros(5, 1), torch.zeros(5, 1)) == (0, 0)
+
+
 def test_energy_distance_of_two_far_clouds_is_the_root_of_twice_their_distance():
     a, b = 0.01 * normal(200, 2, seed=0), 0.01 * normal(200, 2, seed=1)
     assert energy_distance(a, b + torch.tensor([300.0, 400.0])) == pytest.approx(math.sqrt(1000), rel=1e-2)

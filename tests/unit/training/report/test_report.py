@@ -36,7 +36,7 @@ from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
 from training.data.training_set import Examples, FiniteSet
 from training.metrics.image_metrics import FEWEST
-from training.metrics.nearest_neighbours import NEAR
+from training.metrics.nearest_neighbours import REAL_SHARE
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
 from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, step_counts
@@ -374,7 +374,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
         for c in store["measurements"]
     }
     quality = {key: of["sliced_wasserstein_ratio"] for key, of in metrics.items()}
-    precise = max(min(NEAR, of["precision"]) for of in metrics.values()) - grid.PRECISION_WITHIN
+    precise = max(min(REAL_SHARE, of["precision"]) for of in metrics.values()) - grid.PRECISION_WITHIN
     advised = load_config(folder, DenoiserConfig).sampling
     variance = advised.variance if SAMPLERS[advised.sampler].takes("variance") else "fixed-small"
     value = quality[advised.sampler, variance, advised.steps]
