@@ -84,4 +84,6 @@ DESCRIPTIONS: Mapping[str, str] = {
     "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows",
     "nearer_than_real_by_chance": "the share that a model that memorised nothing scores: about 0.01, and more with "
     "few held-out rows",
+    "equal_to_training": "share of samples that equal a training row: in data of few values real rows do, too",
+    "equal_to_training_of_real": "the same for held-out rows: a model that copies scores much more",
 }
