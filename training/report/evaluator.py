@@ -20,8 +20,9 @@ from training.metrics.image_metrics import FEWEST
 from training.metrics.image_reference import ImageReference, image_reference
 from training.recipe import RecipeError
 from training.report.grid import Setting
-from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.measurement_store import MeasurementStore
 from training.report.pipeline import HintedPipeline, Pipeline
+from training.weights_hash import weights_hash
 
 SEED = 0
 VERSIONS = {"images": "2", "points": "2"}  # of their metrics: another where what is measured, or how, changes

@@ -1,21 +1,12 @@
 """Measurements are made once, and kept by what they depend on."""
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from model.checkpoints.base import WEIGHTS
-from model.text_encoder import FILE as TEXT_WEIGHTS
 from training.identified_json import read_identified, write_identified
 from training.report.grid import Measured, Setting
-
-# The fields of a config that say what its weights mean, and how a picture becomes a hint.
-MEANING = {"data", "network", "schedule", "prediction", "text", "hint", "framing", "frame"}
 
 
 class MeasurementStore:
@@ -77,18 +68,3 @@ class MeasurementStore:
 def _setting(fields: Mapping[str, Any]) -> Setting:
     interval = fields.get("guidance_interval")  # JSON has lists, and settings are hashed
     return Setting(**{**fields, "guidance_interval": interval and tuple(interval)})
-
-
-def weights_hash(folder: Path, config: BaseModel) -> str:
-    """Hash of a checkpoint's weights and of the config fields that give them meaning.
-
-    Metrics and sampling settings do not count. A field at its default does not count either: a config.json from before
-    that field existed means the same.
-    """
-    meaning = config.model_dump(mode="json", include=MEANING, exclude_defaults=True)
-    digest = hashlib.sha256()
-    for weights in (folder / WEIGHTS, folder / TEXT_WEIGHTS):
-        if weights.is_file():
-            digest.update(weights.read_bytes())
-    digest.update(json.dumps(meaning, sort_keys=True).encode())
-    return digest.hexdigest()[:16]

@@ -41,9 +41,10 @@ from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
 from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, step_counts
 from training.report.grid import SAMPLES, Setting
-from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.measurement_store import MeasurementStore
 from training.report.pipeline import Pipeline, read_checkpoints
 from training.report.section import IMAGE_COLUMNS, described, table
+from training.weights_hash import weights_hash
 
 CPU = torch.device("cpu")
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
