@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -247,6 +248,34 @@ def test_measurements_outlive_the_process_until_what_they_measure_changes(tmp_pa
     )  # nothing is lost before something takes its place
     (tmp_path / "a.json").write_text("{ half")
     assert setting not in MeasurementStore(tmp_path / "a.json", {"weights": "1"})
+
+
+def test_what_two_processes_measure_of_one_pipeline_is_all_kept(tmp_path):
+    path, identity = tmp_path / "measurements" / "a.json", {"weights": "1"}
+    old, first, second = (Setting("ddim", steps, 1.5) for steps in (5, 10, 20))
+    MeasurementStore(path, identity).put(old, of_quality(9.0))
+    one, other = MeasurementStore(path, identity), MeasurementStore(path, identity)
+    one.put(first, of_quality(1.0))
+    other.put(second, of_quality(2.0))
+    other.put_picture("b.png", "ten steps")
+    one.put_picture("a.png", "ten steps")
+    for store in (one, MeasurementStore(path, identity)):
+        found = {setting.steps: metrics["frechet_ratio"] for setting, metrics in store.measured.items()}
+        assert found == {5: 9.0, 10: 1.0, 20: 2.0} and set(store.pictures) == {"a.png", "b.png"}
+    one.forget([old, second])  # the other's is measured again, too
+    one.put(old, of_quality(3.0))
+    found = MeasurementStore(path, identity)
+    assert found.measured[old]["frechet_ratio"] == 3.0 and second not in found and not found.pictures
+
+
+def test_two_processes_may_write_at_the_same_moment(tmp_path):
+    def measure(steps: range) -> None:
+        for n in steps:
+            MeasurementStore(tmp_path / "a.json", {}).put(Setting("ddim", n, 1.5), of_quality(1.0))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(measure, (range(1, 60), range(101, 160))))
+    assert len(MeasurementStore(tmp_path / "a.json", {}).measured) == 2 * 59
 
 
 def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path):
