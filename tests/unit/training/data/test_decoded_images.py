@@ -1,5 +1,6 @@
 """Somebody's own folder of images: what is in it is used as it was meant, or named with what to do about it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -670,6 +671,25 @@ def test_two_at_once_decode_once(tmp_path, monkeypatch):
         sets = list(pool.map(lambda _: images(root), range(4)))
     assert len(decoded) == 40
     assert all(torch.equal(one.examples.rows, sets[0].examples.rows) for one in sets)
+
+
+def test_what_is_read_is_not_deleted_by_who_finds_other_files(tmp_path, monkeypatch):
+    """Whoever deletes it waits for this lock."""
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    images(root)
+    (lock,) = (tmp_path / "cache" / "spirale").glob("*/lock")
+    opened = []
+
+    def held(file: Path) -> None:
+        opened.append(file.name)
+        with lock.open() as another, pytest.raises(BlockingIOError):
+            fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    load, read_text = np.load, Path.read_text
+    monkeypatch.setattr(images_module.np, "load", lambda file, **how: held(file) or load(file, **how))
+    monkeypatch.setattr(Path, "read_text", lambda file: held(file) or read_text(file))
+    images(root)
+    assert opened == ["about.json", "pixels.npy"]
 
 
 def test_a_full_disk_is_seen_before_it_is_written_to(tmp_path, monkeypatch):
