@@ -28,7 +28,7 @@ from training.data.split import digests
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 from training.data.unlabelled_images import known_from_held_out, read_unlabelled
 
-VERSION = 4  # of the processing: a new number makes cached pixels be processed again
+VERSION = 5  # of the processing: a new number makes cached pixels be processed again
 CHUNK = 256  # files that are decoded at a time
 
 

@@ -792,6 +792,31 @@ def test_unlabelled_images_of_a_held_out_group_are_left_out(tmp_path):
     assert left_out(of) == {f"{group}.png": f"of {group}, which is held out" for group in groups}
 
 
+def test_a_held_out_patient_of_another_name_is_left_out_whole(tmp_path):
+    """A patient is p in the archive, where one picture is the same; q has one of p's, and r has none."""
+    labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), tmp_path / "more"
+    group = r"^[pqr](?=_)|(?<=s/)\d(?=\.png)|(?<=s/\d)\d(?=\.png)"
+    held = images(labelled, group=group).held_out.names[0]
+    more.mkdir()
+    pictures = {"p_0": None, "p_1": 1, "p_2": 2, "q_0": 2, "q_1": 3, "r_0": 4, "r_1": 5, "alone": 3, "other": 6}
+    for name, seed in pictures.items():
+        if seed is None:
+            shutil.copy(labelled / held, more / f"{name}.png")
+        else:
+            noise(1_000 + seed).save(more / f"{name}.png")
+    of = images(labelled, unlabelled=str(more), group=group)
+    common = "which has an image in common with what is held out"
+    assert left_out(of) == {
+        "p_0.png": "a copy of an image that is held out",
+        "p_1.png": f"of p, {common}",
+        "p_2.png": f"of p, {common}",
+        "q_0.png": f"of q, {common}",
+        "q_1.png": f"of q, {common}",
+        "alone.png": "a copy of an image that is left out",
+    }
+    assert len(of.unlabelled) == 3
+
+
 def test_unlabelled_images_that_cannot_be_trained_on_are_named(tmp_path):
     labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), others(tmp_path / "more", 6)
     noise(9, side=9).save(more / "large.png")
