@@ -68,10 +68,10 @@ def evaluate_denoiser(
         if config.data.kind == "points":
             metrics |= two_sample_test(generated, data) | train_on_synthetic_test_on_real(generated, data)
             if options != config.sampling:
-                columns[ADVISED], _ = evaluate_points(checkpoint, config.sampling, run, samples=count)
+                columns[ADVISED], _ = evaluate_points(checkpoint, data, config.sampling, run, samples=count)
             if config.data.labels:
                 unconditional = options.model_copy(update={"guidance_scale": 0.0})
-                columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, unconditional, run, samples=count)
+                columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, data, unconditional, run, samples=count)
         if config.distilled is not None:
             for steps in sorted(set(STEPS) - {options.steps}):
                 so = options.model_copy(update={"steps": steps})
@@ -123,7 +123,7 @@ def _measured(
     if config.data.kind == "points":
         fewer = count if data.examples is None else min(count, len(data.held_out))
         announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
-        return evaluate_points(checkpoint, options, run, samples=count)
+        return evaluate_points(checkpoint, data, options, run, samples=count)
     announce(config.name, f"{count:,} samples")
     if config.conditioning == "text":
         clip = _clip_beside(checkpoint, checkpoints)

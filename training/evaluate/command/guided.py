@@ -57,7 +57,7 @@ def evaluate_guided(
     count = samples or count_of(config, data, guidance_model.conditioning)
     announce(f"{folder.name}, guided by {guidance_folder.name}", f"{count:,} samples")
     if config.data.kind == "points":
-        metrics, generated = evaluate_points(checkpoint, options, run, samples=count)
+        metrics, generated = evaluate_points(checkpoint, data, options, run, samples=count)
     else:
         reference = image_reference(find_judge(checkpoints, config.data), data, run.device)
         if isinstance(guidance_model, ClipCheckpoint):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import linalg
 
+import training.data
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config
 from model.checkpoints.denoiser import DenoiserConfig
@@ -285,6 +286,18 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     assert "distance to closest record" in card and "train on synthetic, test on real" in card
 
 
+def test_a_table_is_read_once_for_all_columns_of_a_card(tmp_path, monkeypatch):
+    own_table(tmp_path, columns=2)
+    read, joined = [], []
+    all_real = point_evaluation._all_real
+    monkeypatch.setattr(training.data, "training_set", lambda section: read.append(section) or training_set(section))
+    monkeypatch.setattr(point_evaluation, "_all_real", lambda data: joined.append(data) or all_real(data))
+    evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(CPU), samples=10)
+    assert {"measured", "unconditional"} <= load_config(tmp_path / "own", DenoiserConfig).metrics.keys()
+    assert len(read) == 1
+    assert len(joined) == 3  # for the runs at 50 steps, for those as advised, and for the two-sample test
+
+
 @pytest.mark.parametrize(("off", "expected"), [(0, "repeats"), (4, "far")])
 def test_samples_that_repeat_training_rows_or_are_far_from_real_ones_are_told(tmp_path, monkeypatch, off, expected):
     data = own_table(tmp_path, columns=8)
@@ -404,7 +417,7 @@ def test_another_seed_shares_no_sample():
     checkpoint = tiny_checkpoint(GaussianMixture.config)
     drawn = [
         point_evaluation.evaluate_points(
-            checkpoint, SamplingConfig(steps=2), SamplingRun(CPU, seed), samples=20, seeds=3
+            checkpoint, GaussianMixture(), SamplingConfig(steps=2), SamplingRun(CPU, seed), samples=20, seeds=3
         )
         for seed in (0, 1)
     ]
@@ -419,7 +432,7 @@ def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
     for config, asked in ((labelled, {0, 1}), (plain, {NO_LABEL})):
         run = SamplingRun(CPU)
         _, drawn = point_evaluation.evaluate_points(
-            tiny_checkpoint(config), SamplingConfig(steps=2), run, samples=20, seeds=2
+            tiny_checkpoint(config), GaussianMixture(), SamplingConfig(steps=2), run, samples=20, seeds=2
         )
         assert set(drawn.labels.tolist()) == asked
     digits = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}))

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
+import training.data
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
@@ -31,7 +32,7 @@ from tests.tiny import (
     tiny_control,
     tiny_text_checkpoint,
 )
-from training.data import DATA_IDENTITY
+from training.data import DATA_IDENTITY, training_set
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
@@ -368,6 +369,16 @@ def small(monkeypatch):
     monkeypatch.setattr(grid, "SAMPLES", 40)
 
 
+def test_points_are_read_once_for_all_settings(tmp_path, monkeypatch):
+    save_tiny(tmp_path, POINTS.model_copy(update={"dataset": "gaussian"}))
+    (pipeline,) = read_checkpoints(tmp_path).plain()
+    read = []
+    monkeypatch.setattr(training.data, "training_set", lambda section: read.append(section) or training_set(section))
+    evaluation = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
+    evaluation.measure(pipeline, [Setting("ddim", steps, 1.0, samples=20) for steps in (2, 3)])
+    assert len(evaluation.store(pipeline).measured) == 2 and len(read) == 1
+
+
 def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(tmp_path, small, monkeypatch):
     folder = save_tiny(
         tmp_path / "checkpoints", POINTS.model_copy(update={"dataset": "gaussian"}), learned_variance=True
@@ -375,11 +386,11 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     made = []
     evaluate = evaluator.evaluate_points
 
-    def counted(checkpoint, options, how, **rest):
+    def counted(checkpoint, data, options, how, **rest):
         made.append(options)
         if len(made) == 3:
             raise KeyboardInterrupt
-        return evaluate(checkpoint, options, how, **rest)
+        return evaluate(checkpoint, data, options, how, **rest)
 
     monkeypatch.setattr(evaluator, "evaluate_points", counted)
 
@@ -544,7 +555,12 @@ def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
     few = Examples(torch.zeros(20, *DIGITS.shape), torch.arange(20) % 10)
-    monkeypatch.setattr(evaluator, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
+    read = evaluator.trained_on
+    monkeypatch.setattr(
+        evaluator,
+        "trained_on",
+        lambda config: FiniteSet(DIGITS, few, few) if config.data.kind == "images" else read(config),
+    )
     with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
         command.make_report(checkpoints, reports, CPU)
     assert not list(reports.glob("cells/*"))
