@@ -20,10 +20,22 @@ class CardUpdate(Generic[ConfigT]):
         self._folder, self._kind = folder, type(config)
         self._weights = weights_hash(folder, config)
 
+    def now(self) -> ConfigT:
+        """config.json as it is by now.
+
+        Raises RecipeError if the weights are others than those that were measured, and CheckpointError if config.json
+        cannot be read.
+        """
+        if weights_hash(self._folder, load_config(self._folder, self._kind)) != self._weights:
+            raise RecipeError(
+                f"{self._folder}: its weights have changed since this measurement began, so it is not kept: measure it "
+                f"again"
+            )
+        return load_config(self._folder, self._kind)  # once more: to hash large weights takes a while
+
     def has_more(self, column: str, metrics: Metrics) -> bool:
-        """Does the column have a measurement of more samples? One of fewer does not replace it. Raises RecipeError and
-        CheckpointError, as `write` does."""
-        known: float = self._now().metrics.get(column, {}).get("samples", 0)
+        """Does the column have a measurement of more samples? One of fewer does not replace it. Raises like `now`."""
+        known: float = self.now().metrics.get(column, {}).get("samples", 0)
         return number(metrics, "samples") < known
 
     def write(self, columns: Mapping[str, Metrics], change: Callable[[ConfigT], ConfigT] | None = None) -> ConfigT:
@@ -31,21 +43,11 @@ class CardUpdate(Generic[ConfigT]):
 
         change  what else follows from the columns
 
-        Raises RecipeError if the weights are others than those that were measured, and CheckpointError if config.json
-        cannot be read.
+        Raises like `now`.
         """
-        config = self._now()
+        config = self.now()
         config = config.model_copy(update={"metrics": config.metrics | dict(columns)})
         if change is not None:
             config = change(config)
         save_config(self._folder, config)
-        return config
-
-    def _now(self) -> ConfigT:
-        config = load_config(self._folder, self._kind)
-        if weights_hash(self._folder, config) != self._weights:
-            raise RecipeError(
-                f"{self._folder}: its weights have changed since this measurement began, so it is not kept: measure it "
-                f"again"
-            )
         return config

@@ -148,9 +148,10 @@ def evaluate_farthest(folder: Path, checkpoints: Path, run: SamplingRun) -> Metr
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
+    update = CardUpdate(folder, checkpoint.config)
     reference = _reference(checkpoint, trained_on(checkpoint.config), checkpoints, run)
     distance = draw_farthest(checkpoint, reference, run, folder / FARTHEST)
-    card.write_denoiser_card(folder, checkpoint.config)
+    card.write_denoiser_card(folder, update.now())
     return {
         "samples": len(distance),
         "farthest": rounded(distance.max().item()),

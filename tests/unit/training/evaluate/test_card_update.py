@@ -17,6 +17,7 @@ from training.data.synthetic_points import GaussianMixture
 from training.evaluate.command import (
     denoiser,
     evaluate_checkpoint,
+    evaluate_farthest,
     evaluate_likelihood,
     evaluate_memorisation,
     guided,
@@ -70,8 +71,9 @@ def during(monkeypatch, module, name: str, happens) -> None:
             {"likelihood, 50 steps"},
         ),
         (denoiser, "memorisation", lambda folder: evaluate_memorisation(folder, RUN), {"memorisation"}),
+        (denoiser, "draw_farthest", lambda folder: evaluate_farthest(folder, folder.parent, RUN), set()),
     ],
-    ids=["samples", "likelihood", "memorisation"],
+    ids=["samples", "likelihood", "memorisation", "farthest"],
 )
 def test_a_column_that_another_process_writes_meanwhile_stays(folder, monkeypatch, module, name, measure, columns):
     during(monkeypatch, module, name, lambda: write_other(folder))
