@@ -82,7 +82,7 @@ def train(
     checkpoints: Checkpoints = CHECKPOINTS,
     runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
 ) -> None:
-    """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command continues."""
+    """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command (without --fresh) continues."""
     made = load_recipe(recipe, recipes)
     run = RunFolder(runs / made.name, fresh)
     accelerator = tracking_accelerator(made, runs, log_with)
@@ -292,7 +292,7 @@ def main() -> None:
             raise
         raise SystemExit(f"error: {error.filename or 'a file'}: {error.strerror}") from None
     except Interrupted as interruption:
-        typer.echo(f"{interruption}; the same command (without --from or --fresh) continues from there")
+        typer.echo(f"{interruption}; the same command (without --fresh) continues from there")
         raise SystemExit(130) from None
 
 

@@ -42,16 +42,17 @@ class RunFolder:
     def resolve_start(self, name: str, start_from: str | None) -> str | None:
         """The checkpoint that the run started from, or is to start from; None for fresh weights.
 
-        Raises RecipeError if `start_from` is given for a run that continues.
+        Raises RecipeError if a run that continues started from something else than `start_from`.
         """
         if not self.continues:
             return start_from
-        if start_from is not None:
+        before = self._started_from.read_text() if self._started_from.is_file() else None
+        if start_from is not None and start_from != before:
             raise RecipeError(
-                f"{self.path} holds a state of {name}: without --from that run continues; with --from add --fresh to "
-                "delete it"
+                f"{self.path} holds a state of {name}, which started from {before or 'fresh weights'}: without "
+                f"--from {start_from} that run continues; add --fresh to delete it"
             )
-        return self._started_from.read_text() if self._started_from.is_file() else None
+        return before
 
     def check(self, sources: Mapping[str, str]) -> None:
         """Raises RecipeError if a run that continues was begun with another of these, see `sources_of`."""

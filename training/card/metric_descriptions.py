@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from training.evaluate.point_evaluation import FAR_OFF_CURVE, OFF_CURVE
 from training.metrics.image_metrics import NEIGHBOURS
-from training.metrics.nearest_neighbours import NEAR
+from training.metrics.nearest_neighbours import REAL_SHARE
 from training.metrics.point_metrics import DIRECTIONS
 from training.metrics.prompt_adherence import FOLLOWED
 
@@ -19,7 +19,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "frechet_floor": "the same between as many real test images and the training images",
     "frechet_ratio": "frechet over its floor: at 1 samples are as near as real images",
     "precision": f"share of samples that lie among real data: images by {NEIGHBOURS} nearest neighbours; points if "
-    f"they are no farther from real points than {NEAR:.0%} of other real points",
+    f"they are no farther from real points than {REAL_SHARE:.0%} of other real points",
     "recall": "share of real data that lie among the samples, likewise",
     "off_curve": f"share of samples farther than {OFF_CURVE:g} from the curve of the data",
     "far_off_curve": f"share of samples farther than {FAR_OFF_CURVE:g} from it",
@@ -84,4 +84,6 @@ DESCRIPTIONS: Mapping[str, str] = {
     "nearer_than_real": "share of samples that are nearer to a training row than 99 % of the held-out rows",
     "nearer_than_real_by_chance": "the share that a model that memorised nothing scores: about 0.01, and more with "
     "few held-out rows",
+    "equal_to_training": "share of samples that equal a training row: in data of few values real rows do, too",
+    "equal_to_training_of_real": "the same for held-out rows: a model that copies scores much more",
 }

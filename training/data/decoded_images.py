@@ -28,7 +28,7 @@ from training.data.split import digests
 from training.data.training_set import DataError, Examples, FiniteSet, LeftOut
 from training.data.unlabelled_images import known_from_held_out, read_unlabelled
 
-VERSION = 4  # of the processing: a new number makes cached pixels be processed again
+VERSION = 5  # of the processing: a new number makes cached pixels be processed again
 CHUNK = 256  # files that are decoded at a time
 
 
@@ -41,9 +41,7 @@ def image_set(section: ImageSection) -> FiniteSet:
     unlabelled = (
         None if section.unlabelled is None else read_unlabelled(Path(section.unlabelled), folder, section.group)
     )
-    cached = _cached(section, folder, () if unlabelled is None else unlabelled.files)
-    about: _About = json.loads((cached / "about.json").read_text())
-    pixels = np.load(cached / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
+    about, pixels = _decoded(section, folder, () if unlabelled is None else unlabelled.files)
     rows, labels = torch.from_numpy(pixels), torch.tensor(about["labels"])
     trained, labelled = about["trained"], len(labels)
     names, captions = tuple(about["names"]), tuple(about["captions"])
@@ -95,8 +93,10 @@ class _About(TypedDict):
     left_out: list[dict[str, str]]
 
 
-def _cached(section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFile]) -> Path:
-    """The folder in the cache with the processed pixels of these files; it is made if it is missing."""
+def _decoded(
+    section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFile]
+) -> tuple[_About, NDArray[np.uint8]]:
+    """(about.json, pixels.npy) of these files, from the cache; they are made if they are missing."""
     which = {"size", "channels", "fit", "labels", "group", "unlabelled", "held_out"}
     options = section.model_dump(mode="json", include=which)
     digest = hashlib.sha256(json.dumps([VERSION, printable(folder.root), options]).encode()).hexdigest()[:16]
@@ -114,7 +114,9 @@ def _cached(section: ImageSection, folder: Folder, unlabelled: Sequence[ImageFil
                 shutil.rmtree(partial)
                 raise
             partial.rename(state)
-    return state
+        # Under the lock: who finds other files in the folder deletes these. What is mapped by then stays.
+        about: _About = json.loads((state / "about.json").read_text())
+        return about, np.load(state / "pixels.npy", mmap_mode="c")  # private: a tensor may not be read-only
 
 
 def _fingerprint(files: Sequence[ImageFile]) -> str:

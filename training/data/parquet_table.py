@@ -14,6 +14,7 @@ from training.data.table_head import Line
 from training.data.training_set import DataError
 
 MAGIC = b"PAR1"
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
 
 @dataclass
@@ -62,7 +63,7 @@ def parquet_columns(path: Path) -> ParquetColumns:
 
 
 def _is_nested(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return pa.types.is_nested(kind) or any(is_bytes(kind) for is_bytes in BYTES)
 
 
 def _text(cell: object) -> str:

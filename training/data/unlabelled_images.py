@@ -48,16 +48,33 @@ def known_from_held_out(
 
     files, content      [n], the unlabelled images and their digests
     held, held_content  [m], the held-out images and theirs
+
+    A group with an image that must not be trained on is left out whole, as groups of labelled images with one in common
+    are held out together: a patient may have another name here.
     """
-    copies = np.isin(content, held_content)
-    groups = {file.group for file in held if file.group}
-    found = {}
-    for index, file in enumerate(files):
-        if copies[index]:
-            found[index] = "a copy of an image that is held out"
-        elif file.group in groups:
-            found[index] = f"of {file.group}, which is held out"
-    return found
+    held_groups, held_digests = {file.group for file in held if file.group}, set(held_content.tolist())
+    groups, copied, dropped = set(held_groups), set(held_digests), set[int]()
+    digests = content.tolist()
+    while more := {
+        index
+        for index, file in enumerate(files)
+        if index not in dropped and (file.group in groups or digests[index] in copied)
+    }:
+        dropped |= more
+        groups |= {files[index].group for index in more if files[index].group}
+        copied |= {digests[index] for index in more}
+
+    def reason(index: int) -> str:
+        group = files[index].group
+        if digests[index] in held_digests:
+            return "a copy of an image that is held out"
+        if group in held_groups:
+            return f"of {group}, which is held out"
+        if group:
+            return f"of {group}, which has an image in common with what is held out"
+        return "a copy of an image that is left out"
+
+    return {index: reason(index) for index in sorted(dropped)}
 
 
 def _check_sizes(found: Folder, labelled: Folder) -> None:

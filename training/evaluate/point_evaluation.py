@@ -12,13 +12,12 @@ from model.checkpoints.config import SamplingConfig
 from model.checkpoints.denoiser import DenoiserCheckpoint
 from model.conditions import NO_LABEL
 from model.data import DataConfig
-from training.data import trained_on
 from training.data.synthetic_points import CurveSet
 from training.data.training_set import Examples, TrainingSet
 from training.evaluate.measurement import Metrics, rounded, settings_of
 from training.evaluate.sampling_run import Generated, SamplingRun, requests_labels
 from training.generate import generate, labelled
-from training.metrics.nearest_neighbours import nearest_distance, precision_recall
+from training.metrics.nearest_neighbours import near_shares, nearest_distance
 from training.metrics.point_metrics import (
     energy_distance,
     nearest_label_accuracy,
@@ -37,6 +36,7 @@ OFF_CURVE, FAR_OFF_CURVE = 0.05, 0.2  # distances from a curve, in the data's ow
 
 def evaluate_points(
     checkpoint: DenoiserCheckpoint,
+    data: TrainingSet,
     options: SamplingConfig,
     run: SamplingRun,
     *,
@@ -45,11 +45,15 @@ def evaluate_points(
 ) -> tuple[Metrics, Generated]:
     """(the metrics as means over `seeds` ≥ 2 runs of `samples` points, the points of all runs)
 
+    data  what the checkpoint was trained on, see `trained_on`
+
     Points are generated in float32 and not compiled, whatever `run` says: the networks are small, and metrics of points
     stay comparable. For a finite set a run compares at most as many points as are held out. If dimensions have
     different units, distances are taken in the network's range.
     """
-    data, guidance = trained_on(checkpoint.config), run.guidance
+    guidance = run.guidance
+    by_labels = requests_labels(checkpoint, options, guidance)
+    all_real = _all_real(data) if by_labels else None
     results: list[dict[str, float]] = []
     parts: list[Generated] = []
     for number in track(range(seeds), "sampling", transient=True):
@@ -72,9 +76,9 @@ def evaluate_points(
         metrics = asdict(point_metrics(generated, real.rows))
         metrics["sliced_wasserstein_floor"] = sliced_wasserstein(other.rows, real.rows)
         metrics["energy_floor"] = energy_distance(other.rows, real.rows)
-        metrics["precision"], metrics["recall"] = precision_recall(generated, real.rows, other.rows)
-        if requests_labels(checkpoint, options, guidance):
-            known = _all_real(data) or real
+        metrics["precision"], metrics["recall"] = near_shares(generated, real.rows, other.rows)
+        if by_labels:
+            known = all_real or real
             metrics["label_accuracy"] = nearest_label_accuracy(generated, labels, known.rows, known.labels)
             metrics |= _within_labels(Examples(generated, labels), other, real)
         results.append(metrics)

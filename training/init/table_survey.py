@@ -152,9 +152,14 @@ def survey_table(columns: Columns, label: str | None = None, labelled: bool = Tr
 
 
 def _likely_class(columns: dict[str, _Column], lines: int) -> str | None:
-    """The column that seems to be the class: one that is called so, or the only one of words, if its values repeat."""
+    """The column that seems to be the class: one that is called so, or the only one of words, if its values repeat.
+
+    Dates are no class, however often they repeat.
+    """
     few = min(lines / 2, MOST_VALUES - 1)
-    repeated = [name for name, column in columns.items() if 1 < len(column.values) <= few]
+    repeated = [
+        name for name, column in columns.items() if 1 < len(column.values) <= few and column.kind(lines) != "date"
+    ]
     of_words = [name for name in repeated if columns[name].words > lines / 2 and not columns[name].measured]
     named = [
         name

@@ -29,7 +29,8 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
     mirrored  training images were also mirrored, so their mirror images count as training rows
 
     A model that memorised nothing has distances like those of held-out rows, and its share of samples that are
-    nearer than those is the share by chance.
+    nearer than those is the share by chance. Where NEAR of the held-out rows equal training rows, as in a table of few
+    values, no sample is nearer: the shares of equal rows stand in place of that one.
 
     Raises DataError if the set has no examples that could be memorised.
     """
@@ -49,9 +50,18 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
     for name, found in ((distance, generated), (f"{distance}_of_real", held_out)):
         metrics[name] = rounded(found.distance.median().item())
         metrics[f"{name}_first_percentile"] = rounded(found.distance.quantile(NEAR).item())
-    metrics["nearer_than_real"] = rounded((generated.distance < near).double().mean().item())
-    metrics["nearer_than_real_by_chance"] = rounded(_by_chance(len(held_out_rows)))
+    if near > 0:
+        metrics["nearer_than_real"] = rounded((generated.distance < near).double().mean().item())
+        metrics["nearer_than_real_by_chance"] = rounded(_by_chance(len(held_out_rows)))
+    else:
+        metrics["equal_to_training"] = _equal(generated)
+        metrics["equal_to_training_of_real"] = _equal(held_out)
     return Memorisation(metrics, generated, held_out)
+
+
+def _equal(found: Nearest) -> float:
+    """The share of rows that equal their nearest training row."""
+    return rounded((found.distance == 0).double().mean().item())
 
 
 def _by_chance(held_out: int) -> float:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.metrics.nearest_neighbours import distances, nearest_neighbour
+
 DIRECTIONS = 200
 PERMUTATIONS = 200
 
@@ -73,12 +75,13 @@ def _distinct(labels: Tensor) -> list[int]:
 def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tuple[float, float]:
     """(the MMD, the 95th percentile of its permutation null) with a Gaussian kernel (Gretton 2012, eq. 5).
 
-    The biased estimate. The bandwidth is the median distance between pooled points. [n, d] both.
+    The biased estimate. The bandwidth is the median distance between pooled points; if most of them are equal, the
+    median of the distances that are not 0. [n, d] both.
     """
     n = len(a)
     pooled = torch.cat([a, b])
-    squared = torch.cdist(pooled, pooled).square_()
-    bandwidth2 = squared[:1000].flatten()[:: max(1, squared[:1000].numel() // 1_000_000)].median()
+    squared = distances(pooled, pooled).square_()
+    bandwidth2 = _bandwidth2(squared[:1000].flatten()[:: max(1, squared[:1000].numel() // 1_000_000)])
     kernel = squared.neg_().div_(2 * bandwidth2).exp_()  # in place: it has 16 million entries and more
     generator = torch.Generator().manual_seed(0)
     signs = torch.ones(2 * n)
@@ -90,9 +93,18 @@ def mmd_and_null(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS) -> tupl
     return mmd[0].item(), mmd[1:].quantile(0.95).item()
 
 
+def _bandwidth2(squared: Tensor) -> Tensor:
+    """The median of squared distances, or of those above 0 if it is 0; any number above 0 if all distances are 0."""
+    median = squared.median()
+    if median > 0:
+        return median
+    positive = squared[squared > 0]
+    return positive.median() if len(positive) else torch.ones_like(median)
+
+
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """√(2E|x−y| − E|x−x'| − E|y−y'|) (Székely & Rizzo 2013)."""
-    squared = 2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean()
+    squared = 2 * distances(a, b).mean() - distances(a, a).mean() - distances(b, b).mean()
     return squared.clamp(min=0).sqrt().item()
 
 
@@ -113,5 +125,5 @@ def nearest_label_accuracy(generated: Tensor, labels: Tensor, real: Tensor, real
     generated, labels  [n, d] and [n]: the points, and the labels that were requested
     real, real_labels  [m, d] and [m]
     """
-    nearest = torch.cdist(generated, real).argmin(1)
+    _, nearest = nearest_neighbour(generated, real)
     return (real_labels[nearest] == labels).double().mean().item()

@@ -13,7 +13,7 @@ from model.samplers import SAMPLERS
 from training.card import card
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
-from training.metrics.nearest_neighbours import NEAR
+from training.metrics.nearest_neighbours import REAL_SHARE
 from training.recipe import RecipeError
 from training.report import control, grid, guidance, prompts, step_counts
 from training.report.evaluator import Evaluator, console
@@ -110,7 +110,7 @@ def make_report(
     writer = ReportWriter(library, evaluator, reports, device)
     lines = [line for section in SECTIONS.values() for line in section.markdown(writer)]
     introduction = INTRODUCTION.format(
-        cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS, near=NEAR
+        cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS, near=REAL_SHARE
     )
     (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n", encoding="utf-8")
     console.print(f"written to {reports / 'quality.md'}")

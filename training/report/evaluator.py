@@ -7,9 +7,11 @@ from rich.console import Console
 
 from model.checkpoints.base import Precision
 from model.checkpoints.config import load_config
+from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.judge import JudgeConfig, find_judge
 from training.data import DATA_IDENTITY, section_trained_on, trained_on
 from training.data.data_section import DataSection
+from training.data.training_set import TrainingSet
 from training.evaluate.hint_evaluation import evaluate_control, held_out_hints
 from training.evaluate.image_evaluation import evaluate_captions, evaluate_images, evaluate_prompts
 from training.evaluate.measurement import Metrics
@@ -20,8 +22,9 @@ from training.metrics.image_metrics import FEWEST
 from training.metrics.image_reference import ImageReference, image_reference
 from training.recipe import RecipeError
 from training.report.grid import Setting
-from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.measurement_store import MeasurementStore
 from training.report.pipeline import HintedPipeline, Pipeline
+from training.weights_hash import weights_hash
 
 SEED = 0
 VERSIONS = {"images": "2", "points": "2"}  # of their metrics: another where what is measured, or how, changes
@@ -33,6 +36,7 @@ class Evaluator:
     def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
         self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by training data and judge
+        self._point_sets: dict[tuple[DataSection, str | None], TrainingSet] = {}  # by training data and their identity
         self._stores: dict[str, MeasurementStore] = {}
         self._made: set[tuple[str, Setting]] = set()  # by this evaluator, of which pipeline
 
@@ -73,7 +77,10 @@ class Evaluator:
         guidance = None if guidance_model is None else Guidance(guidance_model, setting.guidance_scale)
         how = SamplingRun(self._device, SEED, _precision(pipeline), self._compile, guidance)
         if pipeline.asked == "points":
-            return evaluate_points(checkpoint, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[0]
+            data = self._point_set(checkpoint.config)
+            return evaluate_points(checkpoint, data, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[
+                0
+            ]
         reference = self._reference(pipeline)
         if isinstance(pipeline, HintedPipeline):
             hints = held_out_hints(pipeline.control.hint, reference.data, setting.samples, SEED)
@@ -84,6 +91,13 @@ class Evaluator:
         by_text = evaluate_captions if setting.captioned else evaluate_prompts
         evaluate = by_text if pipeline.asked == "prompts" else evaluate_images
         return evaluate(checkpoint, reference, setting.options, how, samples=setting.samples)[0]
+
+    def _point_set(self, config: DenoiserConfig) -> TrainingSet:
+        """What it was trained on, read once: a table takes longer to read than points to sample."""
+        key = (section_trained_on(config), config.recipe.get(DATA_IDENTITY))
+        if key not in self._point_sets:
+            self._point_sets[key] = trained_on(config)
+        return self._point_sets[key]
 
     def _reference(self, pipeline: Pipeline) -> ImageReference:
         config, judge = pipeline.checkpoint.config, self.judge(pipeline)

@@ -13,7 +13,7 @@ from model.conditions import Conditioning
 from model.plan import make_plan
 from model.sampler_spec import Variance, variances_of
 from model.samplers import SAMPLERS
-from training.metrics.nearest_neighbours import NEAR
+from training.metrics.nearest_neighbours import REAL_SHARE
 
 STEPS = (4, 6, 10, 20, 50)
 MORE_STEPS = {"ddpm": (100, 1000)}  # step counts that only this sampler is worth measuring at
@@ -235,7 +235,7 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     known = {setting: max(nearest, quality(measured[setting])) for setting in compared}
     good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
     if config.data.kind == "points":
-        precise = {setting: min(NEAR, measured[setting]["precision"]) for setting in compared}
+        precise = {setting: min(REAL_SHARE, measured[setting]["precision"]) for setting in compared}
         least = max(precise.values()) - PRECISION_WITHIN
         far = {setting: measured[setting].get("far_off_curve", 0.0) for setting in compared}
         good = [setting for setting in good if precise[setting] >= least and far[setting] <= min(far.values())]

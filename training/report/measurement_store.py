@@ -1,25 +1,20 @@
 """Measurements are made once, and kept by what they depend on."""
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from model.checkpoints.base import WEIGHTS
-from model.text_encoder import FILE as TEXT_WEIGHTS
+from training.data.cache import alone_in
 from training.identified_json import read_identified, write_identified
 from training.report.grid import Measured, Setting
-
-# The fields of a config that say what its weights mean, and how a picture becomes a hint.
-MEANING = {"data", "network", "schedule", "prediction", "text", "hint", "framing", "frame"}
 
 
 class MeasurementStore:
     """The measurements of one pipeline, in a JSON file that is written after every setting.
+
+    Several processes may measure at a time: each adds to what the file has by then.
 
     identity  everything else that the metrics depend on (weights, judge, precision). A file with another identity is
               forgotten.
@@ -28,9 +23,9 @@ class MeasurementStore:
     def __init__(self, path: Path, identity: Mapping[str, str]):
         self._path = path
         self._identity = dict(identity)
-        known = read_identified(path, self._identity)
-        self._metrics = {_setting(entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
-        self._pictures: dict[str, str] = known.get("pictures", {})
+        self._metrics, self._pictures = self._read()
+        self._forgotten: set[Setting] = set()  # since the file was last written
+        self._forgotten_pictures: set[str] = set()
 
     @property
     def measured(self) -> Measured:
@@ -48,20 +43,40 @@ class MeasurementStore:
         """Forget these settings, so that they are measured again, and every picture.
 
         The file keeps them until the first new measurement."""
+        self._forgotten.update(settings)
+        self._forgotten_pictures.update(self._pictures)
         self._metrics = {setting: metrics for setting, metrics in self._metrics.items() if setting not in settings}
         self._pictures.clear()
 
     def put(self, setting: Setting, metrics: dict[str, Any]) -> None:
-        self._metrics[setting] = metrics
-        self._write()
+        with self._latest():
+            self._metrics[setting] = metrics
 
     def has_picture(self, picture: str, sampling: str) -> bool:
         """Was the picture drawn from the same weights, with these sampling settings?"""
         return self._pictures.get(picture) == sampling
 
     def put_picture(self, picture: str, sampling: str) -> None:
-        self._pictures[picture] = sampling
-        self._write()
+        with self._latest():
+            self._pictures[picture] = sampling
+
+    @contextmanager
+    def _latest(self) -> Iterator[None]:
+        """Take what others have written, except what is forgotten here; then write it with what is changed."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with alone_in(self._path.parent):
+            metrics, pictures = self._read()
+            self._metrics |= {setting: metrics[setting] for setting in metrics.keys() - self._forgotten}
+            self._pictures |= {name: pictures[name] for name in pictures.keys() - self._forgotten_pictures}
+            yield
+            self._write()
+            self._forgotten.clear()
+            self._forgotten_pictures.clear()
+
+    def _read(self) -> tuple[dict[Setting, Mapping[str, Any]], dict[str, str]]:
+        known = read_identified(self._path, self._identity)
+        metrics = {_setting(entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
+        return metrics, known.get("pictures", {})
 
     def _write(self) -> None:
         fields = {
@@ -77,18 +92,3 @@ class MeasurementStore:
 def _setting(fields: Mapping[str, Any]) -> Setting:
     interval = fields.get("guidance_interval")  # JSON has lists, and settings are hashed
     return Setting(**{**fields, "guidance_interval": interval and tuple(interval)})
-
-
-def weights_hash(folder: Path, config: BaseModel) -> str:
-    """Hash of a checkpoint's weights and of the config fields that give them meaning.
-
-    Metrics and sampling settings do not count. A field at its default does not count either: a config.json from before
-    that field existed means the same.
-    """
-    meaning = config.model_dump(mode="json", include=MEANING, exclude_defaults=True)
-    digest = hashlib.sha256()
-    for weights in (folder / WEIGHTS, folder / TEXT_WEIGHTS):
-        if weights.is_file():
-            digest.update(weights.read_bytes())
-    digest.update(json.dumps(meaning, sort_keys=True).encode())
-    return digest.hexdigest()[:16]

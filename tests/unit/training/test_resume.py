@@ -63,3 +63,14 @@ def test_a_run_that_was_stopped_before_its_first_state_started_from_nothing(tmp_
     run = RunFolder(tmp_path / "mine", fresh=False)
     run.prepare({}, "A")
     assert begun(tmp_path, {}).resolve_start("mine", None) is None
+
+
+def test_a_run_goes_on_from_what_it_started_from_and_from_nothing_else(tmp_path):
+    run = begun(tmp_path, {}, "A")
+    assert run.resolve_start("mine", "A") == run.resolve_start("mine", None) == "A"
+    with pytest.raises(RecipeError, match=r"a state of mine, which started from A: without --from B .* --fresh"):
+        run.resolve_start("mine", "B")
+    plain = begun(tmp_path / "plain", {})
+    with pytest.raises(RecipeError, match="which started from fresh weights: without --from A"):
+        plain.resolve_start("mine", "A")
+    assert RunFolder(run.path, fresh=True).resolve_start("mine", "B") == "B"

@@ -338,6 +338,8 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     after = load_checkpoint(tmp_path / "checkpoints" / "tiny").network
     for name, tensor in weights(first).items():
         torch.testing.assert_close(after.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+    again = command(tmp_path, "--from", "tiny", steps=6, learning_rate="1e-12")
+    assert again.exit_code == 0, again.exception
     assert command(tmp_path, steps=6, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
     assert load_checkpoint(tmp_path / "checkpoints" / "tiny").config.recipe["started_from"] == "tiny"
 

@@ -6,11 +6,12 @@ import torch
 
 from model.checkpoints.classifier import ClassifierCheckpoint, load_classifier
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.config import MEASURED, read_role, save_config
+from model.checkpoints.config import MEASURED, read_role
 from model.checkpoints.judge import load_judge
 from training.card import card, pictures
 from training.data import trained_on
 from training.evaluate.classifier_evaluation import Accuracies, evaluate_classifier, evaluate_clip, evaluate_judge
+from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.command.options import announce
 from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
@@ -27,6 +28,7 @@ def evaluate_classifier_card(folder: Path, role: str, run: SamplingRun, *, sampl
     if role == "judge":
         return _evaluate_judge(folder, run.device)
     checkpoint, count = load_guidance_model(folder), samples or CLASSIFIED
+    update = CardUpdate(folder, checkpoint.config)
     announce(checkpoint.name, f"at most {count:,} held-out rows")
     accuracies: Accuracies | None
     if isinstance(checkpoint, ClipCheckpoint):
@@ -34,8 +36,9 @@ def evaluate_classifier_card(folder: Path, role: str, run: SamplingRun, *, sampl
     else:
         metrics, accuracies = evaluate_classifier(checkpoint, samples=count, seed=run.seed, device=run.device)
     if samples is None:
-        pictures.save_accuracy_picture(folder, checkpoint.config, accuracies)
-        write_metrics(folder, checkpoint, {MEASURED: metrics})
+        config = update.write({MEASURED: metrics})
+        pictures.save_accuracy_picture(folder, config, accuracies)
+        card.write_guidance_card(folder, config)
     return metrics
 
 
@@ -51,16 +54,8 @@ def load_guidance_model(folder: Path) -> ClassifierCheckpoint | ClipCheckpoint:
 
 def _evaluate_judge(folder: Path, device: torch.device) -> Metrics:
     judge = load_judge(folder, device)
+    update = CardUpdate(folder, judge.config)
     announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
     metrics = evaluate_judge(judge)
-    config = judge.config.model_copy(update={"metrics": {MEASURED: metrics}})
-    save_config(folder, config)
-    card.write_judge_card(folder, config)
+    card.write_judge_card(folder, update.write({MEASURED: metrics}))
     return metrics
-
-
-def write_metrics(folder: Path, checkpoint: ClassifierCheckpoint | ClipCheckpoint, columns: dict[str, Metrics]) -> None:
-    """Write metrics into the config and the card of a guidance model, beside the columns that they have."""
-    config = checkpoint.config.model_copy(update={"metrics": {**checkpoint.config.metrics, **columns}})
-    save_config(folder, config)
-    card.write_guidance_card(folder, config)

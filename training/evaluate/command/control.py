@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from model.checkpoints.config import MEASURED, SamplingConfig, save_config
+from model.checkpoints.config import MEASURED, SamplingConfig
 from model.checkpoints.control import ControlConfig, load_control
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.distilled import STEPS
@@ -17,10 +17,11 @@ from model.conditions import CONTROL_KINDS
 from training.card import card, pictures
 from training.data import trained_on
 from training.data.drawings import DRAWN_DATASET
+from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.command.options import ChangedSettings, announce, options_of
 from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.hint_evaluation import HintSet, drawing_hints, evaluate_control, held_out_hints
-from training.evaluate.measurement import Metrics, number
+from training.evaluate.measurement import Metrics
 from training.evaluate.sampling_run import SamplingRun
 from training.metrics.image_reference import image_reference
 from training.recipe import RecipeError
@@ -63,6 +64,7 @@ def evaluate_control_card(
     Raises CheckpointError, and RecipeError if the base does not fit or the settings are impossible.
     """
     control = load_control(folder)
+    update = CardUpdate(folder, control.config)
     base = load_checkpoint(checkpoints / control.config.base.name)
     if not control.fits(base):
         raise RecipeError(
@@ -98,17 +100,16 @@ def evaluate_control_card(
         metrics |= _in_one([{"drawings": setup["label_accuracy"]} for setup in found], ("drawings",))
         sheet.append((by_hand, images))
     column = MEASURED if run.precision == "float32" else run.precision
-    if changed or number(metrics, "samples") < control.config.metrics.get(column, {}).get("samples", 0):
+    if changed or update.has_more(column, metrics):
         return metrics
-    columns = control.config.metrics | {column: metrics}
+    columns = {column: metrics}
     if control.config.jumps and column == MEASURED:
         for steps in sorted(set(STEPS) - {own.steps}):
             announce(folder.name, f"{len(held_out):,} hints {in_steps(steps)}")
             found, _ = measure(held_out, run, [setup.of(steps) for setup in setups])
             columns[in_steps(steps)] = _in_one(found, ALONE)
         columns |= teacher_column(control.config.recipe["teacher"], ControlConfig, checkpoints)
-    config = control.config.model_copy(update={"metrics": columns})
-    save_config(folder, config)
+    config = update.write(columns)
     if column == MEASURED:
         pictures.save_control_sheet(folder, sheet)
     card.write_control_card(folder, config)

@@ -5,7 +5,7 @@ from typing import get_args
 
 from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
-from model.checkpoints.config import MEASURED, SamplingConfig, load_config, save_config
+from model.checkpoints.config import MEASURED, SamplingConfig, load_config
 from model.checkpoints.denoiser import FARTHEST, DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.distilled import STEPS
 from model.checkpoints.few_step_quality import in_steps
@@ -14,12 +14,13 @@ from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
 from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
+from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
 from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.farthest_samples import distance_from_real, draw_farthest
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
-from training.evaluate.measurement import Metrics, number, rounded, settings_of
+from training.evaluate.measurement import Metrics, rounded, settings_of
 from training.evaluate.point_evaluation import (
     POINT_SEEDS,
     evaluate_points,
@@ -50,6 +51,7 @@ def evaluate_denoiser(
     """
     checkpoint = load_checkpoint(folder)
     config, precision = checkpoint.config, run.precision
+    update = CardUpdate(folder, config)
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
     count = samples or count_of(config, data)
@@ -58,26 +60,18 @@ def evaluate_denoiser(
     reference = _reference(checkpoint, data, checkpoints, run)
     metrics, generated = _measured(checkpoint, reference, checkpoints, options, run, count)
     column = MEASURED if precision == "float32" else precision
-    # A measurement with fewer samples does not replace one with more.
-    if changed or number(metrics, "samples") < config.metrics.get(column, {}).get("samples", 0):
+    if changed or update.has_more(column, metrics):
         return metrics
 
-    columns, precisions, found = config.metrics | {column: metrics}, config.precisions, None
-    if precision != "float32":
-        others = tuple(one for one in precisions if one != precision)
-        precisions = (*others, precision) if as_good(metrics, columns[MEASURED]) else others
-    else:
-        for other in columns.keys() & set(get_args(Precision)):  # those in float32 are called "measured"
-            if not settings_of(options, None).items() <= columns[other].items():
-                del columns[other]  # measured at other settings, so it says nothing about these
-                precisions = tuple(one for one in precisions if one != other)
+    columns, found = {column: metrics}, None
+    if precision == "float32":
         if config.data.kind == "points":
             metrics |= two_sample_test(generated, data) | train_on_synthetic_test_on_real(generated, data)
             if options != config.sampling:
-                columns[ADVISED], _ = evaluate_points(checkpoint, config.sampling, run, samples=count)
+                columns[ADVISED], _ = evaluate_points(checkpoint, data, config.sampling, run, samples=count)
             if config.data.labels:
                 unconditional = options.model_copy(update={"guidance_scale": 0.0})
-                columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, unconditional, run, samples=count)
+                columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, data, unconditional, run, samples=count)
         if config.distilled is not None:
             for steps in sorted(set(STEPS) - {options.steps}):
                 so = options.model_copy(update={"steps": steps})
@@ -86,8 +80,7 @@ def evaluate_denoiser(
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
             columns[MEMORISATION] = found.metrics
-    config = config.model_copy(update={"metrics": columns, "precisions": precisions})
-    save_config(folder, config)
+    config = update.write(columns, lambda now: _with_precisions(now, precision, options))
     if config.data.kind == "points":
         pictures.save_points_picture(folder, config, data, generated)
     elif precision == "float32":
@@ -99,6 +92,22 @@ def evaluate_denoiser(
         pictures.save_farthest_picture(folder / FARTHEST, data, generated, distance)
     card.write_denoiser_card(folder, config)
     return metrics
+
+
+def _with_precisions(config: DenoiserConfig, precision: Precision, options: SamplingConfig) -> DenoiserConfig:
+    """The config with the precisions that its metrics allow, after one was measured at these settings."""
+    metrics, precisions = dict(config.metrics), config.precisions
+    if precision != "float32":
+        measured = metrics[precision]
+        check_comparable(precision, options, measured["samples"], measured["seed"], metrics.get(MEASURED))
+        others = tuple(one for one in precisions if one != precision)
+        precisions = (*others, precision) if as_good(measured, metrics[MEASURED]) else others
+    else:
+        for other in metrics.keys() & set(get_args(Precision)):  # those in float32 are called "measured"
+            if not settings_of(options, None).items() <= metrics[other].items():
+                del metrics[other]  # measured at other settings, so it says nothing about these
+                precisions = tuple(one for one in precisions if one != other)
+    return config.model_copy(update={"metrics": metrics, "precisions": precisions})
 
 
 def _measured(
@@ -114,7 +123,7 @@ def _measured(
     if config.data.kind == "points":
         fewer = count if data.examples is None else min(count, len(data.held_out))
         announce(config.name, f"{POINT_SEEDS} × {fewer:,} samples")
-        return evaluate_points(checkpoint, options, run, samples=count)
+        return evaluate_points(checkpoint, data, options, run, samples=count)
     announce(config.name, f"{count:,} samples")
     if config.conditioning == "text":
         clip = _clip_beside(checkpoint, checkpoints)
@@ -139,9 +148,10 @@ def evaluate_farthest(folder: Path, checkpoints: Path, run: SamplingRun) -> Metr
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
+    update = CardUpdate(folder, checkpoint.config)
     reference = _reference(checkpoint, trained_on(checkpoint.config), checkpoints, run)
     distance = draw_farthest(checkpoint, reference, run, folder / FARTHEST)
-    card.write_denoiser_card(folder, checkpoint.config)
+    card.write_denoiser_card(folder, update.now())
     return {
         "samples": len(distance),
         "farthest": rounded(distance.max().item()),
@@ -161,14 +171,13 @@ def evaluate_memorisation(folder: Path, run: SamplingRun, *, samples: int | None
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     config, options = checkpoint.config, options_of(checkpoint, {}, run.precision)
-    data = trained_on(config)
+    update, data = CardUpdate(folder, config), trained_on(config)
     if data.examples is None:
         raise RecipeError(f"{config.name}: rows of {config.data.dataset} are made without end: none can be memorised")
     generated = generate_conditioned(checkpoint, data, options, run, samples=samples or CHECKED)
     found = memorisation(generated.rows, data, mirrored=mirrored(config))
     if samples is None:
-        config = config.model_copy(update={"metrics": config.metrics | {MEMORISATION: found.metrics}})
-        save_config(folder, config)
+        config = update.write({MEMORISATION: found.metrics})
         if config.data.kind == "images":
             pictures.save_nearest_picture(folder, found)
         card.write_denoiser_card(folder, config)

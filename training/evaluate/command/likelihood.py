@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from model.checkpoints.config import save_config
 from model.checkpoints.denoiser import load_checkpoint
 from model.checkpoints.weights import CheckpointError
 from training.card import card, pictures
+from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.command.options import announce, check_precision
 from training.evaluate.likelihood import measure_likelihood
 from training.evaluate.measurement import Metrics
@@ -28,18 +28,18 @@ def evaluate_likelihood(folder: Path, run: SamplingRun, *, samples: int | None =
         checkpoint = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    T = checkpoint.schedule.T
+    update, T = CardUpdate(folder, checkpoint.config), checkpoint.schedule.T
     check_precision(checkpoint.config, run.precision)
     chains = {min(RESPACED, T): LIKELIHOOD_ROWS} | ({T: FULL_CHAIN_ROWS} if T > RESPACED else {})
-    found, columns = {}, {}
+    found = {}
+    columns: dict[str, Metrics] = {}
     for steps, rows in chains.items():
         count = min(rows, samples or rows)
         announce(checkpoint.config.name, f"bits of {count:,} rows over {steps} steps")
         found[steps] = measure_likelihood(checkpoint, steps, run, rows=count)
         columns[f"likelihood, {steps} steps"] = found[steps].metrics
         if samples is None and run.precision == "float32":
-            config = checkpoint.config.model_copy(update={"metrics": checkpoint.config.metrics | columns})
-            save_config(folder, config)
+            config = update.write(columns)
             if len(found) == len(chains):
                 pictures.save_likelihood_picture(folder, config, found)
             card.write_denoiser_card(folder, config)

@@ -1,5 +1,6 @@
 """Somebody's own folder of images: what is in it is used as it was meant, or named with what to do about it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -672,6 +673,25 @@ def test_two_at_once_decode_once(tmp_path, monkeypatch):
     assert all(torch.equal(one.examples.rows, sets[0].examples.rows) for one in sets)
 
 
+def test_what_is_read_is_not_deleted_by_who_finds_other_files(tmp_path, monkeypatch):
+    """Whoever deletes it waits for this lock."""
+    root = make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    images(root)
+    (lock,) = (tmp_path / "cache" / "spirale").glob("*/lock")
+    opened = []
+
+    def held(file: Path) -> None:
+        opened.append(file.name)
+        with lock.open() as another, pytest.raises(BlockingIOError):
+            fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    load, read_text = np.load, Path.read_text
+    monkeypatch.setattr(images_module.np, "load", lambda file, **how: held(file) or load(file, **how))
+    monkeypatch.setattr(Path, "read_text", lambda file: held(file) or read_text(file))
+    images(root)
+    assert opened == ["about.json", "pixels.npy"]
+
+
 def test_a_full_disk_is_seen_before_it_is_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr(images_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(DataError, match=r"40 images of 8×8 take .* XDG_CACHE_HOME"):
@@ -770,6 +790,31 @@ def test_unlabelled_images_of_a_held_out_group_are_left_out(tmp_path):
     assert images(labelled, unlabelled=str(more), group=r"cats/(\d)").unlabelled is not None  # no group there is none
     groups = {name[-5] for name in of.held_out.names}
     assert left_out(of) == {f"{group}.png": f"of {group}, which is held out" for group in groups}
+
+
+def test_a_held_out_patient_of_another_name_is_left_out_whole(tmp_path):
+    """A patient is p in the archive, where one picture is the same; q has one of p's, and r has none."""
+    labelled, more = make_folder(tmp_path / "of", {"cats": 20, "dogs": 20}), tmp_path / "more"
+    group = r"^[pqr](?=_)|(?<=s/)\d(?=\.png)|(?<=s/\d)\d(?=\.png)"
+    held = images(labelled, group=group).held_out.names[0]
+    more.mkdir()
+    pictures = {"p_0": None, "p_1": 1, "p_2": 2, "q_0": 2, "q_1": 3, "r_0": 4, "r_1": 5, "alone": 3, "other": 6}
+    for name, seed in pictures.items():
+        if seed is None:
+            shutil.copy(labelled / held, more / f"{name}.png")
+        else:
+            noise(1_000 + seed).save(more / f"{name}.png")
+    of = images(labelled, unlabelled=str(more), group=group)
+    common = "which has an image in common with what is held out"
+    assert left_out(of) == {
+        "p_0.png": "a copy of an image that is held out",
+        "p_1.png": f"of p, {common}",
+        "p_2.png": f"of p, {common}",
+        "q_0.png": f"of q, {common}",
+        "q_1.png": f"of q, {common}",
+        "alone.png": "a copy of an image that is left out",
+    }
+    assert len(of.unlabelled) == 3
 
 
 def test_unlabelled_images_that_cannot_be_trained_on_are_named(tmp_path):

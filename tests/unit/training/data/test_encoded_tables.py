@@ -123,6 +123,11 @@ def test_a_parquet_file_is_read_as_a_csv_is(tmp_path):
     pq.write_table(far, tmp_path / "far.parquet")
     with pytest.raises(DataError, match=r"far.parquet: no Parquet that can be read: .*out of range"):
         list(columns_of(tmp_path / "far.parquet").lines())
+    numbers, kinds = pa.array(range(3)), (pa.binary(), pa.large_binary(), pa.binary(4), pa.binary_view())
+    of_bytes = {str(kind): pa.array([b"1234"] * 3, kind) for kind in kinds}
+    pq.write_table(pa.table({"n": numbers, **of_bytes}), tmp_path / "bytes.parquet")
+    assert pq.read_schema(tmp_path / "bytes.parquet").types[1:] == list(kinds)
+    assert columns_of(tmp_path / "bytes.parquet").names == ("n",)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"broken.parquet: no Parquet that can be read"):
         columns_of(tmp_path / "broken.parquet")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import linalg
 
+import training.data
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config
 from model.checkpoints.denoiser import DenoiserConfig
@@ -201,6 +202,18 @@ def test_mmd_of_a_few_points_by_hand():
     assert mmd_and_null(a, b)[0] == pytest.approx(expected, rel=1e-4)
 
 
+def test_mmd_of_points_that_are_mostly_equal_is_a_number():
+    """Counts of rare events: the median distance is 0, but not every distance is."""
+    generator = torch.Generator().manual_seed(0)
+    few, many = ((torch.rand(200, 1, generator=generator) < rare).float() for rare in (0.02, 0.3))
+    mmd, null = mmd_and_null(few, many)
+    assert mmd > null > 0
+    # All distances that are not 0 are 1, so the kernel is e^−½ between different points.
+    expected = (many.mean() - few.mean()).abs().item() * math.sqrt(2 * (1 - math.exp(-0.5)))
+    assert mmd == pytest.approx(expected, rel=1e-3)
+    assert mmd_and_null(torch.zeros(5, 1), torch.zeros(5, 1)) == (0, 0)
+
+
 def test_energy_distance_of_two_far_clouds_is_the_root_of_twice_their_distance():
     a, b = 0.01 * normal(200, 2, seed=0), 0.01 * normal(200, 2, seed=1)
     assert energy_distance(a, b + torch.tensor([300.0, 400.0])) == pytest.approx(math.sqrt(1000), rel=1e-2)
@@ -271,6 +284,18 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     card = (tmp_path / "own" / "README.md").read_text()
     assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
     assert "distance to closest record" in card and "train on synthetic, test on real" in card
+
+
+def test_a_table_is_read_once_for_all_columns_of_a_card(tmp_path, monkeypatch):
+    own_table(tmp_path, columns=2)
+    read, joined = [], []
+    all_real = point_evaluation._all_real
+    monkeypatch.setattr(training.data, "training_set", lambda section: read.append(section) or training_set(section))
+    monkeypatch.setattr(point_evaluation, "_all_real", lambda data: joined.append(data) or all_real(data))
+    evaluate_checkpoint(tmp_path / "own", tmp_path, SamplingRun(CPU), samples=10)
+    assert {"measured", "unconditional"} <= load_config(tmp_path / "own", DenoiserConfig).metrics.keys()
+    assert len(read) == 1
+    assert len(joined) == 3  # for the runs at 50 steps, for those as advised, and for the two-sample test
 
 
 @pytest.mark.parametrize(("off", "expected"), [(0, "repeats"), (4, "far")])
@@ -392,7 +417,7 @@ def test_another_seed_shares_no_sample():
     checkpoint = tiny_checkpoint(GaussianMixture.config)
     drawn = [
         point_evaluation.evaluate_points(
-            checkpoint, SamplingConfig(steps=2), SamplingRun(CPU, seed), samples=20, seeds=3
+            checkpoint, GaussianMixture(), SamplingConfig(steps=2), SamplingRun(CPU, seed), samples=20, seeds=3
         )
         for seed in (0, 1)
     ]
@@ -407,7 +432,7 @@ def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
     for config, asked in ((labelled, {0, 1}), (plain, {NO_LABEL})):
         run = SamplingRun(CPU)
         _, drawn = point_evaluation.evaluate_points(
-            tiny_checkpoint(config), SamplingConfig(steps=2), run, samples=20, seeds=2
+            tiny_checkpoint(config), GaussianMixture(), SamplingConfig(steps=2), run, samples=20, seeds=2
         )
         assert set(drawn.labels.tolist()) == asked
     digits = tiny_checkpoint(IMAGES.model_copy(update={"labels": ()}))

@@ -250,10 +250,16 @@ def test_frames_of_animations_that_are_not_read_are_counted(tmp_path):
         ("a,b,seven", "{x},{y},7", None, ("seven",)),
         ("x,y,kind", "{x},{y},{w}", "kind", ()),
         ("x,y,target,kind", "{x},{y},{x}1,{w}", "kind", ()),
+        ("day,x,y", "2024-01-{d},{x},{y}", None, ()),
+        ("class,x,y", "{d}.01.2024,{x},{y}", None, ()),
+        ("day,x,y,kind", "2024-01-{d},{x},{y},{w}", "kind", ()),
     ],
 )
 def test_columns_are_taken_for_what_they_seem(tmp_path, head, cells, label, without, count):
-    lines = [cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2]) for i in range(count)]
+    lines = [
+        cells.format(i=i, x=i * 1.5, y=-i * 0.5, k=i % 3, w=["red", "blue"][i % 2], d=f"{1 + i % 5:02}")
+        for i in range(count)
+    ]
     (tmp_path / "t.csv").write_text("\n".join([head, *lines]))
     survey = survey_table(read_columns(tmp_path / "t.csv"))
     assert survey.label == label

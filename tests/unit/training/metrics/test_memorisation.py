@@ -78,6 +78,26 @@ def test_what_is_expected_by_chance_is_what_fresh_draws_have_in_the_mean(held_ou
     assert sum(found) / len(found) == pytest.approx(expected.pop(), rel=0.1, abs=3 * error)
 
 
+def test_copies_are_seen_where_held_out_rows_equal_training_rows_by_chance():
+    """Dice: no sample is nearer than a row that is the same."""
+
+    def dice(n: int, seed: int) -> torch.Tensor:
+        return torch.randint(0, 6, (n, 4), generator=torch.Generator().manual_seed(seed)).float()
+
+    four = POINTS.model_copy(update={"shape": (4,)})
+    training, held_out = (Examples(dice(n, n), torch.zeros(n, dtype=torch.int64)) for n in (300, 200))
+    data = FiniteSet(four, training, held_out)
+    seen = {tuple(row) for row in training.rows.tolist()}
+    for samples in (training.rows[:150], dice(150, 7)):
+        metrics = memorisation(samples, data).metrics
+        assert not {"nearer_than_real", "nearer_than_real_by_chance"} & metrics.keys()
+        for name, rows in (("equal_to_training", samples), ("equal_to_training_of_real", held_out.rows)):
+            assert metrics[name] == pytest.approx(
+                sum(tuple(row) in seen for row in rows.tolist()) / len(rows), rel=1e-4
+            )
+    assert memorisation(training.rows[:150], data).metrics["equal_to_training"] == 1
+
+
 def test_a_mirror_image_is_a_copy_where_training_images_were_mirrored():
     data = own()
     mirror_images = data.examples.rows[:100].flip(-1).float()

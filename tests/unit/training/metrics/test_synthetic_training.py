@@ -18,3 +18,7 @@ def test_trees_read_classes_that_lie_apart_and_none_that_they_never_saw():
     assert balanced_accuracy(rows(60, 60, 60), rows(50, 20, 10)) == 1
     assert balanced_accuracy(rows(60, 60), rows(20, 20, 200)) == 2 / 3
     assert balanced_accuracy(rows(60), rows(20, 80)) == 1 / 2
+
+
+def test_a_class_of_one_row_is_no_obstacle_among_many_rows():
+    assert balanced_accuracy(rows(10_000, 1), rows(20, 20)) == 1 / 2

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
+import training.data
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
@@ -30,20 +32,21 @@ from tests.tiny import (
     tiny_control,
     tiny_text_checkpoint,
 )
-from training.data import DATA_IDENTITY
+from training.data import DATA_IDENTITY, training_set
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
 from training.data.training_set import Examples, FiniteSet
 from training.metrics.image_metrics import FEWEST
-from training.metrics.nearest_neighbours import NEAR
+from training.metrics.nearest_neighbours import REAL_SHARE
 from training.metrics.prompt_adherence import FOLLOWED
 from training.recipe import RecipeError
 from training.report import command, evaluator, grid, prompts, sample_formation, sample_sheets, step_counts
 from training.report.grid import SAMPLES, Setting
-from training.report.measurement_store import MeasurementStore, weights_hash
+from training.report.measurement_store import MeasurementStore
 from training.report.pipeline import Pipeline, read_checkpoints
 from training.report.section import IMAGE_COLUMNS, described, table
+from training.weights_hash import weights_hash
 
 CPU = torch.device("cpu")
 CONFIG = tiny_checkpoint(IMAGES, T=1000).config
@@ -248,6 +251,34 @@ def test_measurements_outlive_the_process_until_what_they_measure_changes(tmp_pa
     assert setting not in MeasurementStore(tmp_path / "a.json", {"weights": "1"})
 
 
+def test_what_two_processes_measure_of_one_pipeline_is_all_kept(tmp_path):
+    path, identity = tmp_path / "measurements" / "a.json", {"weights": "1"}
+    old, first, second = (Setting("ddim", steps, 1.5) for steps in (5, 10, 20))
+    MeasurementStore(path, identity).put(old, of_quality(9.0))
+    one, other = MeasurementStore(path, identity), MeasurementStore(path, identity)
+    one.put(first, of_quality(1.0))
+    other.put(second, of_quality(2.0))
+    other.put_picture("b.png", "ten steps")
+    one.put_picture("a.png", "ten steps")
+    for store in (one, MeasurementStore(path, identity)):
+        found = {setting.steps: metrics["frechet_ratio"] for setting, metrics in store.measured.items()}
+        assert found == {5: 9.0, 10: 1.0, 20: 2.0} and set(store.pictures) == {"a.png", "b.png"}
+    one.forget([old, second])  # the other's is measured again, too
+    one.put(old, of_quality(3.0))
+    found = MeasurementStore(path, identity)
+    assert found.measured[old]["frechet_ratio"] == 3.0 and second not in found and not found.pictures
+
+
+def test_two_processes_may_write_at_the_same_moment(tmp_path):
+    def measure(steps: range) -> None:
+        for n in steps:
+            MeasurementStore(tmp_path / "a.json", {}).put(Setting("ddim", n, 1.5), of_quality(1.0))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(measure, (range(1, 60), range(101, 160))))
+    assert len(MeasurementStore(tmp_path / "a.json", {}).measured) == 2 * 59
+
+
 def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path):
     folder = save_tiny(tmp_path, POINTS)
 
@@ -338,6 +369,16 @@ def small(monkeypatch):
     monkeypatch.setattr(grid, "SAMPLES", 40)
 
 
+def test_points_are_read_once_for_all_settings(tmp_path, monkeypatch):
+    save_tiny(tmp_path, POINTS.model_copy(update={"dataset": "gaussian"}))
+    (pipeline,) = read_checkpoints(tmp_path).plain()
+    read = []
+    monkeypatch.setattr(training.data, "training_set", lambda section: read.append(section) or training_set(section))
+    evaluation = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
+    evaluation.measure(pipeline, [Setting("ddim", steps, 1.0, samples=20) for steps in (2, 3)])
+    assert len(evaluation.store(pipeline).measured) == 2 and len(read) == 1
+
+
 def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(tmp_path, small, monkeypatch):
     folder = save_tiny(
         tmp_path / "checkpoints", POINTS.model_copy(update={"dataset": "gaussian"}), learned_variance=True
@@ -345,11 +386,11 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
     made = []
     evaluate = evaluator.evaluate_points
 
-    def counted(checkpoint, options, how, **rest):
+    def counted(checkpoint, data, options, how, **rest):
         made.append(options)
         if len(made) == 3:
             raise KeyboardInterrupt
-        return evaluate(checkpoint, options, how, **rest)
+        return evaluate(checkpoint, data, options, how, **rest)
 
     monkeypatch.setattr(evaluator, "evaluate_points", counted)
 
@@ -374,7 +415,7 @@ def test_a_report_of_points_resumes_is_made_anew_on_demand_and_sets_the_advice(t
         for c in store["measurements"]
     }
     quality = {key: of["sliced_wasserstein_ratio"] for key, of in metrics.items()}
-    precise = max(min(NEAR, of["precision"]) for of in metrics.values()) - grid.PRECISION_WITHIN
+    precise = max(min(REAL_SHARE, of["precision"]) for of in metrics.values()) - grid.PRECISION_WITHIN
     advised = load_config(folder, DenoiserConfig).sampling
     variance = advised.variance if SAMPLERS[advised.sampler].takes("variance") else "fixed-small"
     value = quality[advised.sampler, variance, advised.steps]
@@ -514,7 +555,12 @@ def test_where_there_is_no_judge_points_are_measured_and_nothing_before_that_is_
     judge = JudgeConfig(name="mnist-judge", data=DIGITS, width=8, features=8)
     save_checkpoint(checkpoints / "mnist-judge", judge, JudgeNetwork(judge))
     few = Examples(torch.zeros(20, *DIGITS.shape), torch.arange(20) % 10)
-    monkeypatch.setattr(evaluator, "trained_on", lambda config: FiniteSet(DIGITS, few, few))
+    read = evaluator.trained_on
+    monkeypatch.setattr(
+        evaluator,
+        "trained_on",
+        lambda config: FiniteSet(DIGITS, few, few) if config.data.kind == "images" else read(config),
+    )
     with pytest.raises(RecipeError, match=r"flowers: there is no judge of flowers in .*: train one"):
         command.make_report(checkpoints, reports, CPU)
     assert not list(reports.glob("cells/*"))

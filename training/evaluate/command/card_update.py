@@ -1,0 +1,53 @@
+"""New columns on the card of a checkpoint: other processes may write theirs while these are measured."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic
+
+from model.checkpoints.config import ConfigT, load_config, save_config
+from training.evaluate.measurement import Metrics, number
+from training.recipe import RecipeError
+from training.weights_hash import weights_hash
+
+
+class CardUpdate(Generic[ConfigT]):
+    """What is measured of a checkpoint, on the way into its config.json.
+
+    config  as it was loaded, before anything is measured
+    """
+
+    def __init__(self, folder: Path, config: ConfigT):
+        self._folder, self._kind = folder, type(config)
+        self._weights = weights_hash(folder, config)
+
+    def now(self) -> ConfigT:
+        """config.json as it is by now.
+
+        Raises RecipeError if the weights are others than those that were measured, and CheckpointError if config.json
+        cannot be read.
+        """
+        if weights_hash(self._folder, load_config(self._folder, self._kind)) != self._weights:
+            raise RecipeError(
+                f"{self._folder}: its weights have changed since this measurement began, so it is not kept: measure it "
+                f"again"
+            )
+        return load_config(self._folder, self._kind)  # once more: to hash large weights takes a while
+
+    def has_more(self, column: str, metrics: Metrics) -> bool:
+        """Does the column have a measurement of more samples? One of fewer does not replace it. Raises like `now`."""
+        known: float = self.now().metrics.get(column, {}).get("samples", 0)
+        return number(metrics, "samples") < known
+
+    def write(self, columns: Mapping[str, Metrics], change: Callable[[ConfigT], ConfigT] | None = None) -> ConfigT:
+        """Write the columns beside those that config.json has now; returns the new config.
+
+        change  what else follows from the columns
+
+        Raises like `now`.
+        """
+        config = self.now()
+        config = config.model_copy(update={"metrics": config.metrics | dict(columns)})
+        if change is not None:
+            config = change(config)
+        save_config(self._folder, config)
+        return config
