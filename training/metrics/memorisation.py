@@ -40,7 +40,6 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
         nearest(rows, training.rows, data.config, mirrored=mirrored)
         for rows in (some_rows(samples, CHECKED), held_out_rows)
     )
-    near = held_out.distance.quantile(NEAR)
     metrics: Metrics = {
         "samples": len(generated.rows),
         "held_out": len(held_out_rows),
@@ -50,13 +49,20 @@ def memorisation(samples: Tensor, data: TrainingSet, *, mirrored: bool = False) 
     for name, found in ((distance, generated), (f"{distance}_of_real", held_out)):
         metrics[name] = rounded(found.distance.median().item())
         metrics[f"{name}_first_percentile"] = rounded(found.distance.quantile(NEAR).item())
-    if near > 0:
-        metrics["nearer_than_real"] = rounded((generated.distance < near).double().mean().item())
-        metrics["nearer_than_real_by_chance"] = rounded(_by_chance(len(held_out_rows)))
-    else:
+    nearer = share_nearer(generated.distance, held_out.distance)
+    if nearer is None:
         metrics["equal_to_training"] = _equal(generated)
         metrics["equal_to_training_of_real"] = _equal(held_out)
+    else:
+        metrics["nearer_than_real"], metrics["nearer_than_real_by_chance"] = map(rounded, nearer)
     return Memorisation(metrics, generated, held_out)
+
+
+def share_nearer(samples: Tensor, real: Tensor) -> tuple[float, float] | None:
+    """(the share of samples that are nearer than all but NEAR of real rows, that share of new real rows), by distances
+    [n] and [m] to the nearest training row. None where that many real rows equal one, for then nothing is nearer."""
+    near = real.quantile(NEAR)
+    return ((samples < near).double().mean().item(), _by_chance(len(real))) if near > 0 else None
 
 
 def _equal(found: Nearest) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 from model.data import DataConfig
 from model.nearest import nearest
 from training.data.training_set import Examples
-from training.metrics.memorisation import NEAR, _by_chance
+from training.metrics.memorisation import share_nearer
 from training.utility.classifier import DIGITS
 
 COMPARED = 500  # samples, and test rows, of each class, whose nearest labelled rows are looked for
@@ -45,9 +45,7 @@ def nearness(generated: Examples, labelled: Tensor, test: Examples, data: DataCo
             nearest(part.at(torch.nonzero(part.labels == label).flatten()).some(COMPARED).rows, labelled, data).distance
             for part in (generated, test)
         )
-        near = real.quantile(NEAR)
-        # Discrete values may be equal in test rows and labelled ones. Then nothing is nearer, copied or not.
-        shares = ((samples < near).double().mean().item(), _by_chance(len(real))) if near > 0 else (None, None)
+        shares = share_nearer(samples, real) or (None, None)
         of_classes.append((samples.median().item(), real.median().item(), *shares))
     return Nearness(*(mean_of_known(column) for column in zip(*of_classes, strict=True)))
 
