@@ -127,11 +127,16 @@ def _train(
         folder = checkpoints / made.name
         task.save(network, folder)
         typer.echo(f"{made.name}: written to {folder}")
-        if evaluate:
-            found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
-            typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
         if graph and task.config.role in LOADERS:
             write_graph(folder, task.config.role)
+        if evaluate:
+            typer.echo(f"{made.name}: it is measured now; Ctrl-C leaves a checkpoint that can be used")
+            try:
+                found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
+            except KeyboardInterrupt:
+                typer.echo(f"{made.name}: not measured; `python -m training evaluate {made.name}` does it")
+                raise SystemExit(130) from None
+            typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
 
 
 @app.command()

@@ -113,7 +113,7 @@ def straight(tmp_path_factory) -> tuple[Path, dict[str, torch.Tensor], dict[str,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("at", [1, 31])
+@pytest.mark.parametrize("at", [1, 31, STEPS])
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, straight, number, at):
     task = tiny_task()
     task.data = StoppedData(at, number)
@@ -324,6 +324,19 @@ def test_train_makes_a_checkpoint_of_the_averaged_weights(tmp_path):
     state = torch.load(tmp_path / "runs" / "tiny" / "state-20" / "custom_checkpoint_0.pkl", weights_only=True)
     for name, tensor in checkpoint.network.state_dict().items():
         assert torch.equal(tensor, state[f"module.{name}"])
+
+
+def test_a_measurement_that_is_broken_off_leaves_a_checkpoint_with_its_graph(tmp_path, monkeypatch):
+    there = []
+
+    def stopped(folder: Path, *_):
+        there.extend(path.name for path in folder.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.__main__.evaluate_checkpoint", stopped)
+    result = command(tmp_path, "--evaluate", "--graph")
+    assert result.exit_code == 130 and "graph.onnx" in there
+    assert result.output.endswith("tiny: not measured; `python -m training evaluate tiny` does it\n")
 
 
 def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
