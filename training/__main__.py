@@ -45,7 +45,7 @@ from training.exporting.serving_graphs import write_graph
 from training.importing.arguments import import_
 from training.init.arguments import init
 from training.init.survey import left_out_lines
-from training.recipe import OWN_RECIPES, Recipe, RecipeError, load_recipe, recipe_names
+from training.recipe import OWN_RECIPES, Recipe, RecipeError, about_recipe, load_recipe, recipe_names
 from training.reference_points import keep_reference
 from training.report.command import SECTIONS, make_report
 from training.resume import RunFolder, sources_of
@@ -130,12 +130,10 @@ def _train(
         if graph and task.config.role in LOADERS:
             write_graph(folder, task.config.role)
         if evaluate:
-            typer.echo(f"{made.name}: it is measured now; Ctrl-C leaves a checkpoint that can be used")
             try:
                 found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
             except KeyboardInterrupt:
-                typer.echo(f"{made.name}: not measured; `python -m training evaluate {made.name}` does it")
-                raise SystemExit(130) from None
+                raise Interrupted(f"{made.name}: it can be served, but is not measured") from None
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
 
 
@@ -277,11 +275,7 @@ def training_rows(
 def list_recipes(recipes: Recipes = OWN_RECIPES) -> None:
     """List the recipes, your own and the shipped ones; of one that cannot be trained, why."""
     for name in [*recipe_names(recipes), *recipe_names()]:
-        try:
-            about = load_recipe(name, recipes).description
-        except RecipeError as error:
-            about = " ".join(str(error).split())
-        typer.echo(f"{name:20} {about}")
+        typer.echo(f"{name:20} {about_recipe(name, recipes)}")
 
 
 def main() -> None:

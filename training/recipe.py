@@ -256,6 +256,14 @@ def load_recipe(name_or_path: str, own: Path = OWN_RECIPES) -> Recipe:
     return parse_recipe(document, source=str(path))
 
 
+def about_recipe(name_or_path: str, own: Path = OWN_RECIPES) -> str:
+    """Its description, or why it cannot be trained, in one line."""
+    try:
+        return load_recipe(name_or_path, own).description
+    except RecipeError as error:
+        return " ".join(str(error).split())
+
+
 def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     role = document.get("role", "denoiser")
     if role not in _BY_ROLE:

@@ -109,20 +109,18 @@ class Worker:
             self._answer_the_rest()
 
     def _load(self) -> None:
-        """Make every model ready, or the first that can be. One that cannot be is named in the log and left out; all of
-        them: that is fatal."""
+        """Make every model ready, or the first that can be. One that cannot be is left out; all of them: fatal."""
         for key, served in self._to_begin_with.items():
             if self.stopping:
                 return
+            if self._curves and self._options.load == "first":
+                break
             try:
                 for _ in self._made_ready(key, served):
                     self.beat = time.monotonic()
             except Exception as error:
                 log.error("model left out", model=served.name, exc_info=error)
                 failure = error
-            else:
-                if self._options.load == "first":
-                    break
         if not self._curves:
             raise failure
         self.loaded = True
@@ -220,8 +218,7 @@ class Worker:
             failed = {number: "a value was not finite" for number in self._tick(tick.model, tick.slices)}
         except Exception as error:
             log.error("a tick failed; its jobs are run apart", model=tick.model, jobs=len(numbers), exc_info=error)
-            failed = {}
-            raised = 0
+            failed, raised = {}, 0
             for number in numbers:
                 try:
                     alone = [piece for piece in tick.slices if piece.job == number]
@@ -297,8 +294,7 @@ class Worker:
         loading = chain(*(commands for commands, _ in self._loading.values()))
         left: list[Awaited[Any]] = [*self._tickets.values(), *loading, *chain(*self._retired.values())]
         while not self.inbox.empty():  # nobody else takes commands
-            command = self.inbox.get()
-            if isinstance(command, Awaited):
+            if isinstance(command := self.inbox.get(), Awaited):
                 left.append(command)
         for unanswered in left:
             unanswered.answer(WorkerLost("the engine stopped before this was done"))
