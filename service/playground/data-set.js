@@ -68,7 +68,7 @@ export class DataSet {
     this.named = labels.join();
     this.inputs = labels.map((_, i) => make("input", { type: "number", min: 0, max: MOST_ROWS, step: 1, required: true,
       oninput: ({ target }) => target.validity.valid && this.onChange({ counts: this.settled.counts.with(i, target.valueAsNumber) }) }));
-    this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", {}, label), this.inputs[i])));
+    this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", { title: label }, label), this.inputs[i])));
   }
 
   async submit() {

@@ -934,6 +934,27 @@ def test_of_the_pictures_of_worst_samples_only_the_one_that_is_shown_is_held(one
     assert one_page.page.evaluate(look) == [["image/c"], True, ["image/d"], True]
 
 
+def test_the_rows_of_a_class_are_legible_however_long_its_name_is(start_service, visit, tmp_path):
+    names = ("hypochromic microcytic", "Dreiecke, rot & blau", "Donaudampfschifffahrtsgesellschaft", "7")
+    save_tiny(tmp_path, IMAGES.model_copy(update={"dataset": "cells", "labels": names}), name="cells")
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url, "/?view=data&dataset=cells&labels=each&seed=1")
+    page = visit.page
+    fields = page.locator(".class-counts input")
+    fields.first.wait_for()
+    assert [one.get_attribute("title") for one in page.locator(".class-counts span").all()] == list(names)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for field in fields.all():
+            field.fill("123456")
+            assert field.evaluate("one => one.scrollWidth <= one.clientWidth && one.clientWidth >= 100")
+        words = page.locator(".class-counts span").first
+        assert words.evaluate("one => one.scrollWidth <= one.clientWidth")  # its words are whole
+        visit.keep_picture(f"class-counts-{width}")
+    assert visit.complaints == []
+
+
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     query = f"dataset=mnist&labels=each&seed=1&steps=2&format=npy&counts={','.join(['1'] * 10)}"
     visit = visit(tiny_service.url, f"/?view=data&{query}")
