@@ -1113,6 +1113,27 @@ def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_p
     assert one_page.page.evaluate(begin, True) == [True, 0]
 
 
+def test_an_answer_to_a_picture_that_was_taken_away_is_not_shown(one_page):
+    """Another picture is there, and not yet handed on, when the first one's answer comes."""
+    begin = """async (again) => {
+      const { Editing } = await import("./playground/editing.js");
+      const made = (tag) => document.createElement(tag);
+      const buttons = Object.fromEntries(["sampled", "invert", "unerase", "keepall"].map((id) => [id, made("button")]));
+      const editing = new Editing({ editing: made("div"), source: made("canvas"), file: made("input"), ...buttons },
+        () => {}, (error) => { throw error; });
+      const picture = (side) => Object.assign(made("canvas"), { width: side, height: side });
+      const image = picture(8).toDataURL("image/png").split(",")[1];
+      await editing.beginWith(() => picture(90));
+      const asked = { picture: editing.picture };
+      if (again) await editing.beginWith(() => picture(120));
+      const before = editing.picture;
+      const understood = await editing.understood({ init: { image }, resized: true }, undefined, asked);
+      return [understood.picture === image, editing.picture === before];
+    }"""
+    assert one_page.page.evaluate(begin, False) == [True, False]
+    assert one_page.page.evaluate(begin, True) == [False, True]
+
+
 @pytest.mark.parametrize(("over", "told"), [
     ("steps&values=1,4&guidance_scale=1", ["1 evaluation", "4 evaluations"]),
     ("steps&values=1,4&guidance_scale=3", ["2 evaluations", "8 evaluations"]),
