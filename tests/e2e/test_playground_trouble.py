@@ -117,6 +117,12 @@ def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_pa
     visit = visit(service.url, "/?dataset=mnist&label=7&seed=3")
     for asked, key in (("This service wants an API key", "simsim"), ("does not take this API key", "sesame")):
         visit.page.locator("#key label", has_text=asked).wait_for()
+        assert visit.page.locator("main").inner_text() == ""  # nothing can be chosen yet
+        assert (
+            visit.page.locator(":is(input, select, button):visible").count()
+            == visit.page.locator(":is(#key, footer) :is(input, select, button):visible").count()
+        )
+        visit.keep_picture(f"key-{key}")
         field = visit.page.locator("#key input")
         field.fill(key)
         field.press("Enter")
