@@ -196,8 +196,6 @@ export const words = {
   "scale auto": "1 führt nicht, mehr führt weiter weg",
   across: "Waagrecht",
   upright: "Senkrecht",
-  "across, ": "waagrecht,",
-  "upright.": "senkrecht",
   pause: "Pause",
   replay: "Noch einmal",
   samples: "Stichproben",

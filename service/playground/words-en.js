@@ -188,8 +188,6 @@ export const words = {
   "scale auto": "1 is off, more leads farther away",
   across: "Across",
   upright: "Upright",
-  "across, ": "across,",
-  "upright.": "upright",
   pause: "Pause",
   replay: "Replay",
   samples: "Samples",

@@ -197,8 +197,6 @@ export const words = {
   "scale auto": "1 ne guide pas, au-delà éloigne davantage",
   across: "En abscisse",
   upright: "En ordonnée",
-  "across, ": "en abscisse,",
-  "upright.": "en ordonnée",
   pause: "Pause",
   replay: "Rejouer",
   samples: "Échantillons",
