@@ -146,6 +146,7 @@ export const words = {
   "judge note": "0 behält alles; sonst muss ein Prüfer das Verlangte mit dieser Wahrscheinlichkeit lesen",
   "control distinct": "Kopien weglassen",
   "distinct note": "Zeilen, die einer Trainingszeile näher sind als echte Zeilen",
+  "distinct unknown": ({ model }) => `nicht bei ${model}: es bewahrt keine Trainingszeilen zum Vergleich auf`,
   "start job": "Herstellen",
   rows: ({ rows }) => `${rows} Zeilen`,
   "cost each": ({ number }) => `je ${counted(number, "Auswertung", "Auswertungen")}`,

@@ -138,6 +138,7 @@ export const words = {
   "judge note": "0 keeps all; else a judge must read a row as asked with that probability",
   "control distinct": "Leave out copies",
   "distinct note": "rows that are nearer to a training row than real rows are",
+  "distinct unknown": ({ model }) => `not of ${model}: it keeps no training rows to compare with`,
   "start job": "Make them",
   rows: ({ rows }) => `${rows} rows`,
   "cost each": ({ number }) => `${counted(number, "evaluation", "evaluations")} each`,

@@ -147,6 +147,7 @@ export const words = {
   "judge note": "0 garde tout ; sinon un juge doit lire la classe demandée avec cette probabilité",
   "control distinct": "Écarter les copies",
   "distinct note": "les lignes plus proches d’une ligne d’entraînement que ne le sont les lignes réelles",
+  "distinct unknown": ({ model }) => `pas pour ${model} : il ne garde pas de lignes d’entraînement à comparer`,
   "start job": "Produire",
   rows: ({ rows }) => `${rows} lignes`,
   "cost each": ({ number }) => `${counted(number, "évaluation", "évaluations")} chacune`,

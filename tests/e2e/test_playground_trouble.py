@@ -932,10 +932,10 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
     assert visit.complaints == []
-    # What the service cannot leave out it refuses, and the page says why.
-    page.get_by_label("Leave out copies").check()
-    page.get_by_role("button", name="Make them").click()
-    page.get_by_role("alert").get_by_text("keeps no training rows that samples could be compared with").wait_for()
+    # What the model cannot leave out is not offered, and the page says why.
+    assert page.get_by_label("Leave out copies").is_disabled()
+    assert page.get_by_text("not of mnist-tiny: it keeps no training rows to compare with").is_visible()
+    assert page.get_by_label("Leave out what is misread", exact=True).is_hidden()
     # Where jobs cannot be kept the page says so.
     page.route(
         re.compile(r"/jobs\?"), lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"})
