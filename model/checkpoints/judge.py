@@ -1,5 +1,6 @@
 """The judge: a classifier of real images that measures samples and never guides them."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -80,6 +81,11 @@ class JudgeConfig(CheckpointConfig[JudgeNetwork]):
     def build_network(self) -> JudgeNetwork:
         return JudgeNetwork(self)
 
+    def judges(self, data: DataConfig) -> bool:
+        """Such images, and their classes if `data` has any?"""
+        same_images = (self.data.dataset, self.data.shape) == (data.dataset, data.shape)
+        return same_images and data.labels in ((), self.data.labels)
+
 
 class Judge:
     """A trained judge on a device. `key` is a hash of its weights."""
@@ -121,16 +127,14 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     return Judge(config, load_network(folder, config), device)
 
 
+def judges_in(checkpoints: Path) -> Iterator[tuple[Path, JudgeConfig]]:
+    """The folders in `checkpoints` that have a judge, in their order; broken ones are passed over."""
+    for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
+        if read_role(folder) == "judge":
+            with contextlib.suppress(CheckpointError):
+                yield folder, load_config(folder, JudgeConfig)
+
+
 def find_judge(checkpoints: Path, data: DataConfig) -> Path | None:
     """The first folder in `checkpoints` with a judge of such images, and of their classes if `data` has any."""
-    for folder in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
-        if read_role(folder) != "judge":
-            continue
-        try:
-            judged = load_config(folder, JudgeConfig).data
-        except CheckpointError:
-            continue
-        same_images = (judged.dataset, judged.shape) == (data.dataset, data.shape)
-        if same_images and data.labels in ((), judged.labels):
-            return folder
-    return None
+    return next((folder for folder, config in judges_in(checkpoints) if config.judges(data)), None)

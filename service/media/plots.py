@@ -13,7 +13,7 @@ SMOOTHING = 3  # drawn so much larger, then shrunk
 ROOM = 1.05  # of what the points span
 MANY = 1000  # points, from which on they are drawn smaller
 BINS = 40
-NAME_LENGTH = 40  # characters of a dimension's name that are shown
+NAME_LENGTH = 60  # characters of a dimension's name that are shown
 INK, FAINT, PAPER = (60, 64, 72), (226, 228, 232), (255, 255, 255)
 # Distinct for most kinds of colour vision (Okabe & Ito 2008); classes beyond the eighth begin anew.
 PALETTE = (

@@ -2,7 +2,33 @@
 
 const ROOM = 0.08; // beyond what is shown, on either side
 const ALIKE = 3; // spans that differ by less get the same scale: a circle stays round
+const DAY = 86_400_000; // milliseconds
 const STRIP = 0.6180339887; // golden ratio: where points of one dimension stand upright, so that they do not hide each other
+
+/** Two different dimensions by name or number, as GET /sample takes them; null of anything else. */
+export function axesIn(wanted, columns) {
+  const found = (wanted ?? []).map((one) => {
+    const named = columns.indexOf(one);
+    return named < 0 && one !== "" ? Number(one) : named;
+  });
+  return found.length === 2 && found[0] !== found[1] && found.every((axis) => axis in columns) ? found : null;
+}
+
+/** The same in a query: by name, where commas and spaces leave it whole. */
+export const axesAsText = (axes, columns) =>
+  axes.map((axis) => (/,|^\s|\s$|^$/.test(columns[axis]) ? axis : columns[axis])).join(",");
+
+/** The date that each dimension counts days from; undefined of what is no date. */
+export function originsOf({ columns, table }) {
+  const dates = table.filter(({ kind }) => kind === "date");
+  return columns.map((name) => dates.find((column) => column.name === name)?.origin);
+}
+
+/** Days since then, as a language writes the date. time: they may be parts of days. */
+export function dateAt(origin, days, language, { time }) {
+  const style = { timeZone: "UTC", dateStyle: "medium", ...(time && { timeStyle: "short" }) };
+  return new Date(Date.parse(`${origin}Z`) + DAY * days).toLocaleString(language, style);
+}
 
 /** Points [[…], …] → [x, y] of the i-th, by a pair of dimensions; of one dimension, spread over a strip. */
 export function flat(points, [first, second]) {

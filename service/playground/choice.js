@@ -2,6 +2,7 @@
 //
 // A choice has only what somebody chose; `settle` fills in the rest and drops what does not apply.
 
+import { axesIn } from "./axes.js";
 import { askable, guidancesOf, waysTo } from "./catalog.js";
 
 export const VIEWS = ["generate", "draw", "edit", "compare", "data"];
@@ -124,9 +125,10 @@ export function settle(catalog, choice) {
     strokes: hint ? choice.strokes : undefined,
     step: FOLLOWING.includes(view) ? whole(choice.step, 0, 1e6, null) : null, // that a link opens at; null is the last one
     look: view === "compare" ? [] : (choice.look ?? []).filter((name) => mayBeSeen(name, dataset)),
+    axes: dataset.kind === "points" && view !== "data" ? axesOf(choice.axes, dataset) : null,
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
-    judge: view === "data" && asks === "each" && dataset.kind === "images" ? within(choice.judge, 0, 1, 0) || null : null,
-    distinct: view === "data" && choice.distinct === "1" ? "1" : undefined,
+    judge: view === "data" && asks === "each" && model.judged ? within(choice.judge, 0, 1, 0) || null : null,
+    distinct: view === "data" && model.training_rows && choice.distinct === "1" ? "1" : undefined,
     format: view === "data" ? pick(choice.format, FORMATS[dataset.kind], FORMATS[dataset.kind][0]) : null,
     over,
     values: overValues,
@@ -170,6 +172,9 @@ function values(over, chosen, { guidance, model, seed, n, asks, kind, grid }) {
   const given = (chosen ?? []).map((value) => read(value, least, most, null)).filter((value) => value !== null);
   return given.length ? [...new Set(given)].slice(0, MOST_VALUES) : usual.filter((value) => value >= least && value <= most);
 }
+
+/** The dimensions that a cloud shows: of three or more two may be chosen. */
+const axesOf = (chosen, { columns, axes }) => (columns.length < 3 ? null : axesIn(chosen, columns)) ?? axes;
 
 /** How many rows of each class, or of all where there are none. */
 function countsOf(chosen, classes) {

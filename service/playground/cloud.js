@@ -1,7 +1,7 @@
 // Points on a canvas, over the real distribution.
 
 import { arrows, longestOf } from "./arrows.js";
-import { boundsOf, flat, placing, squareOf, ticksOf } from "./axes.js";
+import { boundsOf, dateAt, flat, originsOf, placing, squareOf, ticksOf } from "./axes.js";
 import { colour, make } from "./elements.js";
 import { language, say } from "./words.js";
 
@@ -15,10 +15,10 @@ document.addEventListener("theme", () => {
 });
 
 export class Cloud {
-  /** what: "x0" or "x_t" of each frame. small: without numbers at the axes, for many side by side. */
-  constructor(what, { small = false } = {}) {
-    this.what = what;
-    this.small = small;
+  /** what: "x0" or "x_t" of each frame. small: without numbers at the axes, for many side by side. `onAxes(pair)` when
+   * somebody chooses other dimensions. */
+  constructor(what, { small = false, onAxes = () => {} } = {}) {
+    Object.assign(this, { what, small, onAxes });
     this.canvas = make("canvas", { className: "cloud", role: "img" });
     this.element = make("div", { className: "points" }, this.canvas);
     this.frames = [];
@@ -31,31 +31,43 @@ export class Cloud {
 
   /** settled: the choice; real: {points, classes} or null. */
   begin(settled, classes, real) {
-    const { columns } = settled.can.dataset;
+    const { dataset } = settled.can;
+    const [first, second = null] = settled.axes;
     this.classes = classes;
     this.real = real;
     this.frames = [];
     this.bounds = null;
-    this.names = columns;
-    if (!this.pair || this.pair.some((axis) => axis >= columns.length)) this.pair = [0, columns.length > 1 ? 1 : null];
+    this.names = dataset.columns;
+    this.origins = originsOf(dataset);
+    this.pair = [first, second];
     if (!this.small) this.describeAxes();
   }
 
+  /** Lists to choose the dimensions from, where there are more than two. A list that is built anew loses the focus. */
   describeAxes() {
+    if (this.listed !== this.names) this.listAxes();
+    this.listed = this.names;
+    this.lists.forEach((list, which) => (list.value = this.pair[which]));
+  }
+
+  listAxes() {
     this.element.querySelector(".axes")?.remove();
+    this.lists = [];
     if (this.names.length < 3) return;
-    const select = (which) => {
-      const options = this.names.map((name, axis) => make("option", { value: axis, textContent: name }));
-      const list = make("select", { "aria-label": say(which ? "upright" : "across") }, ...options);
-      list.value = this.pair[which];
-      list.addEventListener("change", () => {
-        this.pair[which] = Number(list.value);
-        this.bounds = null;
-        this.canvas.repaint();
-      });
-      return list;
-    };
-    this.element.append(make("p", { className: "axes" }, select(0), ` ${say("across, ")} `, select(1), ` ${say("upright.")}`));
+    this.lists = [0, 1].map((which) => make("select", { onchange: ({ target }) => this.choose(which, Number(target.value)) },
+      ...this.names.map((name, axis) => make("option", { value: axis, textContent: name }))));
+    this.element.append(make("p", { className: "axes" },
+      ...this.lists.map((list, which) => make("label", {}, say(which ? "upright" : "across"), list))));
+  }
+
+  /** Another dimension across, or upright; where the other axis has it, both trade places. */
+  choose(which, axis) {
+    const other = this.pair[1 - which] === axis ? this.pair[which] : this.pair[1 - which];
+    this.pair = which ? [other, axis] : [axis, other];
+    this.bounds = null;
+    this.describeAxes();
+    this.canvas.repaint();
+    this.onAxes(this.pair);
   }
 
   /** Around the real points, or around where the samples have come to. */
@@ -132,7 +144,10 @@ export class Cloud {
     context.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
     context.lineWidth = 1;
     const { x, y } = ticksOf(this.bounds, width, height);
-    const number = (tick) => tick.toLocaleString(language, { maximumSignificantDigits: 6 });
+    const written = (tick, ticks, origin) => (origin
+      ? dateAt(origin, tick, language, { time: !ticks.every(Number.isInteger) })
+      : tick.toLocaleString(language, { maximumSignificantDigits: 6 }));
+    const [first, second] = this.pair.map((axis) => this.origins[axis]);
     const line = (...ends) => {
       context.beginPath();
       context.moveTo(...ends[0]);
@@ -142,13 +157,14 @@ export class Cloud {
     for (const tick of x) {
       const [u] = place([tick, 0]);
       line([u, 0], [u, height]);
-      if (u < width - CORNER) context.fillText(number(tick), u + 4, height - 6);
+      const text = written(tick, x, first);
+      if (u + 4 < width - Math.max(CORNER, context.measureText(text).width)) context.fillText(text, u + 4, height - 6);
     }
     if (this.pair[1] === null) return;
     for (const tick of y) {
       const [, v] = place([0, tick]);
       line([0, v], [width, v]);
-      if (v > CORNER && v < height - CORNER) context.fillText(number(tick), 6, v - 4);
+      if (v > CORNER && v < height - CORNER) context.fillText(written(tick, y, second), 6, v - 4);
     }
   }
 }

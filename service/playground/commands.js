@@ -16,11 +16,12 @@ export function curl(settled) {
 }
 
 export function httpx(settled) {
-  const images = settled.can.dataset.kind === "images";
+  const { kind, table } = settled.can.dataset;
   const auth = key.value ? `\n    headers={"Authorization": f"Bearer {os.environ['SPIRALE_API_KEY']}"},` : "";
-  const use = images
-    ? `open(${python(`${fileName(settled)}.png`)}, "wb").write(answer.content)`
+  const points = table.length // whose points encode its columns
+    ? `table = answer.json()["table"]\nprint(len(table["rows"]), "rows, the first:", dict(zip(table["columns"], table["rows"][0])))`
     : `points = answer.json()["points"]\nprint(len(points), "points, the first:", points[0])`;
+  const use = kind === "images" ? `open(${python(`${fileName(settled)}.png`)}, "wb").write(answer.content)` : points;
   return `${key.value ? "import os\n\n" : ""}import httpx
 
 answer = httpx.post(

@@ -12,7 +12,7 @@ const NONE = "none"; // a comparison by one field
 const ADVISED = ["guidance_scale", "guidance_interval", "sampler", "steps", "eta", "variance"];
 // What is forgotten when something else is chosen, because it belonged to that.
 const FORGOTTEN = {
-  dataset: ["picture", "mask", "strength", "resample", "counts", "format", "judge", "distinct", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values", "by_values"],
+  dataset: ["axes", "picture", "mask", "strength", "resample", "counts", "format", "judge", "distinct", "model", "asks", "label", "prompt", "guidance", ...ADVISED, "n", "hint", "hint_scale", "drawing", "strokes", "values", "by_values"],
   asks: ["counts", "model", "guidance", ...ADVISED],
   guidance: ["model", ...ADVISED, "values", "by_values"],
   hint: ["model", ...ADVISED, "hint_scale", "drawing", "strokes"],

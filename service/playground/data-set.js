@@ -24,6 +24,7 @@ export class DataSet {
     this.format = new Picker(say("control format"), (format) => onChange({ format }));
     this.judge = new Dial(say("control judge"), (judge) => onChange({ judge }));
     this.distinct = make("input", { type: "checkbox", onchange: ({ target }) => onChange({ distinct: target.checked ? "1" : undefined }) });
+    this.distinctNote = make("p", { className: "note" });
     this.cost = make("p", { className: "note" });
     this.start = make("button", { type: "button", className: "primary", onclick: () => this.submit() }, say("start job"));
     this.told = make("p", { className: "remark", role: "status" });
@@ -34,7 +35,7 @@ export class DataSet {
     element.replaceChildren(
       make("div", { className: "job-form" }, this.all.element, this.counts, this.format.element, this.judge.element,
         make("div", {}, make("label", { className: "keep" }, this.distinct, make("span", {}, say("control distinct"))),
-          make("p", { className: "note" }, say("distinct note"))),
+          this.distinctNote),
         make("div", { className: "buttons" }, this.start, this.cost)),
       this.told, this.list,
     );
@@ -42,15 +43,16 @@ export class DataSet {
 
   show(settled) {
     this.settled = settled;
-    const { asks, counts, format, judge, distinct, can: { labels, dataset } } = settled;
+    const { asks, counts, format, judge, distinct, can: { labels, dataset, model } } = settled;
     this.all.show({ min: 1, max: MOST_ROWS, handy: HANDY, step: 1, log: true, note: asks === "each" ? say("of each class") : "" },
       Math.max(1, ...counts));
     if (asks !== "each" || labels.length !== this.inputs?.length || labels.join() !== this.named) this.lay(asks === "each" ? labels : []);
     this.inputs.forEach((input, i) => document.activeElement !== input && (input.value = counts[i]));
     this.format.show(FORMATS[dataset.kind].map((value) => ({ value, text: value, note: say(`format ${value}`) })), format);
-    const judged = asks === "each" && dataset.kind === "images";
-    this.judge.show(judged ? { min: 0, max: 1, handy: 1, step: 0.01, note: say("judge note") } : null, judge ?? 0);
+    this.judge.show(asks === "each" && model.judged ? { min: 0, max: 1, handy: 1, step: 0.01, note: say("judge note") } : null, judge ?? 0);
     this.distinct.checked = Boolean(distinct);
+    this.distinct.disabled = !model.training_rows;
+    this.distinctNote.textContent = model.training_rows ? say("distinct note") : say("distinct unknown", { model: model.name });
     const rows = rowsOf(settled);
     const time = expectedSeconds({ ...settled, n: rows });
     this.cost.textContent = [say("rows", { rows: rows.toLocaleString(language) }), say("cost each", { number: evaluations(settled) }),
@@ -68,7 +70,7 @@ export class DataSet {
     this.named = labels.join();
     this.inputs = labels.map((_, i) => make("input", { type: "number", min: 0, max: MOST_ROWS, step: 1, required: true,
       oninput: ({ target }) => target.validity.valid && this.onChange({ counts: this.settled.counts.with(i, target.valueAsNumber) }) }));
-    this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", {}, label), this.inputs[i])));
+    this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", { title: label }, label), this.inputs[i])));
   }
 
   async submit() {

@@ -57,9 +57,10 @@ export class Editing {
     return null;
   }
 
-  /** A picture of another size is shown as it was fitted to the model. */
-  async understood({ init, resized }) {
-    if (!init || !resized) return {};
+  /** A picture of another size is shown as it was fitted to the model, unless another one has taken its place since it
+   * was asked. */
+  async understood({ init, resized }, signal, asked) {
+    if (!init || !resized || asked.picture !== this.picture) return {};
     this.picture = init.image;
     await this.eraser.showUnder(this.picture);
     return { picture: this.picture };

@@ -151,7 +151,8 @@ function cloudOf({ columns, points, labels }) {
   const names = [...new Set(labels ?? [])].sort();
   const cloud = new Cloud("x0");
   cloud.canvas.setAttribute("aria-label", say("contact sheet"));
-  cloud.begin({ can: { dataset: { columns } } }, points.map((_, i) => (labels ? names.indexOf(labels[i]) : -1)), null);
+  const axes = columns.length > 1 ? [0, 1] : [0];
+  cloud.begin({ axes, can: { dataset: { columns, table: [] } } }, points.map((_, i) => (labels ? names.indexOf(labels[i]) : -1)), null);
   cloud.frames = [{ x0: points, timestep: 0 }];
   return cloud.element;
 }

@@ -1,5 +1,6 @@
 // A choice as the query of a link, and what became of a link that asks for what is not here.
 
+import { axesAsText, axesIn } from "./axes.js";
 import { decodeStrokes } from "./strokes.js";
 import { say } from "./words.js";
 
@@ -11,7 +12,7 @@ const TEXTS = [
 const NUMBERS = ["guidance_scale", "steps", "step", "eta", "n", "seed", "seed_to", "mix", "strength", "resample", "hint_scale", "judge"];
 const NAMED = ["sampler", "guidance", "model", "variance"]; // compared over all their values
 const COMPARED = { values: "over", by_values: "by" }; // the values of which field
-const OTHERS = ["labels", ...Object.keys(COMPARED), "drawing", "strokes", "look", "embed", "counts", "picture", "mask"];
+const OTHERS = ["labels", ...Object.keys(COMPARED), "drawing", "strokes", "look", "axes", "embed", "counts", "picture", "mask"];
 const PNG = "iVBORw0KGgo"; // what a PNG's base64 begins with
 const PICTURES = ["picture", "mask"];
 const MOST_LETTERS = 20_000; // of a picture in an address: servers take no longer ones
@@ -29,6 +30,8 @@ export function asQuery(settled) {
     if (settled[name] && !NAMED.includes(settled[field])) query.set(name, settled[name].join(","));
   }
   if (settled.counts) query.set("counts", settled.counts.join(","));
+  const { axes, columns } = settled.can.dataset;
+  if (settled.axes && String(settled.axes) !== String(axes)) query.set("axes", axesAsText(settled.axes, columns));
   if (settled.look.length) query.set("look", settled.look.join(","));
   if (settled.drawing) {
     query.set("drawing", urlSafe(settled.drawing));
@@ -47,6 +50,7 @@ export function fromQuery(query) {
   choice.asks = query.has("prompt") ? "prompt" : query.has("label") ? "label" : query.get("labels");
   if (!choice.asks) choice.asks = query.has("dataset") ? "nothing" : undefined;
   if (query.has("look")) choice.look = query.get("look").split(",");
+  if (query.has("axes")) choice.axes = query.get("axes").split(",").map((one) => one.trim());
   if (query.has("counts")) choice.counts = query.get("counts").split(",");
   for (const name of Object.keys(COMPARED)) if (query.has(name)) choice[name] = query.get(name).split(",");
   const drawing = fromUrlSafe(query.get("drawing") ?? "");
@@ -76,6 +80,11 @@ export function corrections(query, settled) {
   if (labels && labels !== settled.asks) found.push(say("corrected away", { name: "labels", given: short(labels) }));
   const look = query.get("look")?.split(",").filter((name) => !settled.look.includes(name));
   if (look?.length) found.push(say("corrected away", { name: "look", given: short(look.join(", ")) }));
+  const { axes } = fromQuery(query);
+  const pair = axesIn(axes, settled.can.dataset.columns);
+  if (axes && (!pair || String(pair) !== String(settled.axes))) {
+    found.push(say("corrected away", { name: "axes", given: short(query.get("axes")) }));
+  }
   for (const name of Object.keys(COMPARED)) {
     const values = query.get(name)?.split(",").filter((value) => !settled[name]?.includes(Number(value)));
     if (values?.length) found.push(say("corrected away", { name, given: short(values.join(", ")) }));

@@ -62,7 +62,10 @@ const actions = new Actions(part("actions"), {
 const wait = new Wait(part("wait"));
 const stage = new Stage(
   { ...parts("picture", "scrubber", "explain", "legend", "told"), wait },
-  { onAlone: lookAlone, onLook: see, onError: failedBeside },
+  {
+    onAlone: lookAlone, onLook: (look) => see({ look: look.filter((name) => name !== "x0") }), onAxes: (axes) => see({ axes }),
+    onError: failedBeside,
+  },
 );
 const onStage = new OnStage({ stage, easels, label: part("draft") });
 const screen = new Screen(part("screen"), {
@@ -126,7 +129,8 @@ function show() {
 function open(view) {
   if (!catalog) return false;
   const [taken] = onStage.shown?.run.result.images ?? []; // what was sampled can be edited
-  choice = { view, dataset: choice.dataset, seed: choice.seed, ...(view === "edit" && taken && { picture: taken.b64_png }) };
+  const { dataset, axes, seed } = choice;
+  choice = { view, dataset, axes, seed, ...(view === "edit" && taken && { picture: taken.b64_png }) };
   history.pushState(null, "", `?view=${view}`);
   trouble.clear();
   for (const easel of Object.values(easels)) easel.show(settle(catalog, choice) ?? undefined);
@@ -243,11 +247,11 @@ function lookAlone(i, { label, seed }) {
   run({ remember: true });
 }
 
-/** Something else of the run is looked at: nothing is sampled for that. */
-function see(look) {
-  choice.look = look.filter((name) => name !== "x0");
+/** Something else of the run is looked at, or other axes: nothing is sampled for that. */
+function see(chosen) {
+  Object.assign(choice, chosen);
   settled = settle(catalog, choice);
-  stage.see(settled.look);
+  stage.see(settled);
   if (onStage.relabel(settled)) tell();
 }
 

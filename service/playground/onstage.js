@@ -59,7 +59,7 @@ export class OnStage {
     if (found) await this.stage.show(wanted, found, signal);
     signal.throwIfAborted();
     this.clear();
-    const understood = (await easel?.understood(done.result, signal)) ?? {};
+    const understood = (await easel?.understood(done.result, signal, wanted)) ?? {};
     if (easel?.version !== before) return null;
     const exactly = settle(this.catalog, { ...wanted, ...understood });
     this.kept.put(asRequest(exactly), done);
@@ -77,7 +77,7 @@ export class OnStage {
     const done = await this.stage.sample(asked, signal, { fields, over: true, brief: true, expected: expectedSeconds(asked) });
     this.clear();
     this.mark(draft);
-    await easel?.understood(done.result, signal);
+    await easel?.understood(done.result, signal, asked);
     this.drafted = before;
   }
 

@@ -20,18 +20,19 @@ const PREVIEWED_POINTS = 40_000; // in all previews together: they come as numbe
 
 export class Stage {
   /** elements: picture, scrubber (a form), explain, legend, told (a live region). wait: a Wait.
-   * `onAlone(i, {label, seed})`, `onLook(names)`, `onError(error)`. */
-  constructor({ picture, scrubber, explain, legend, told, wait }, { onAlone, onLook, onError }) {
+   * `onAlone(i, {label, seed})`, `onLook(names)`, `onAxes(pair)`, `onError(error)`. */
+  constructor({ picture, scrubber, explain, legend, told, wait }, { onAlone, onLook, onAxes, onError }) {
     Object.assign(this, { picture, legend, told, wait });
+    const chosen = (pair) => this.seen.dataset === this.settled.dataset && onAxes(pair); // not of what is there from before
     const both = (one) => ({ x0: one("x0"), x_t: one("x_t") });
-    this.panesOf = { images: both((what) => new Sheet(what, onAlone)), points: both((what) => new Cloud(what)) };
+    this.panesOf = { images: both((what) => new Sheet(what, onAlone)), points: both((what) => new Cloud(what, { onAxes: chosen })) };
     this.explain = new Explain(explain, onLook);
     this.field = new ScoreField(() => this.run && this.paint(this.player.position), onError);
     this.scrubber = new Scrubber(scrubber);
     this.player = new Player((position) => this.paint(position), () => this.scrubber.show(this.frames));
     this.scrubber.player = this.player;
     this.run = null; // the Trajectory that is shown
-    this.look = [];
+    this.seen = null; // settled: how somebody wants to look at it
     this.panes = [];
     this.references = new Map(); // of promises: what is on its way is not asked for again
   }
@@ -55,7 +56,7 @@ export class Stage {
    *
    * Resolves to the Trajectory. Throws Problem, and AbortError. */
   async sample(settled, signal, { fields = null, over = false, brief = false, expected = null } = {}) {
-    this.look = settled.look; // somebody may choose another one before the first frame is there
+    this.seen = settled; // somebody may choose to see it otherwise before the first frame is there
     const body = { ...asRequest(settled), ...fields, noisy_previews: true };
     body.previews = brief ? 1 : previewsOf(settled);
     this.waits(true, { dims: !over });
@@ -93,7 +94,7 @@ export class Stage {
 
   /** Show a run that is done. */
   async show(settled, run, signal) {
-    this.look = settled.look;
+    this.seen = settled;
     const known = await this.known(settled);
     signal.throwIfAborted();
     this.begin(run, settled, known, { expected: run.frames.length, latest: true });
@@ -130,29 +131,31 @@ export class Stage {
     this.dress();
   }
 
-  /** Show something else of the run: names as in explain.js. */
-  see(look) {
-    this.look = look;
+  /** Show the run in another way: settled has `look`, names as in explain.js, and `axes`. */
+  see(settled) {
+    this.seen = settled;
     if (this.run) this.dress();
   }
 
   /** Lay out what is looked at, where the run has come to. */
   dress() {
-    const { run, settled, look, about: known } = this;
+    const { run, settled, seen, about: known } = this;
+    const { look } = seen;
+    const { axes } = seen.dataset === settled.dataset ? seen : settled;
     const whole = look.includes("forward") && Boolean(run.result);
     this.forward = whole ? this.wayBack() : null;
     const classes = whole && known.real ? this.forwardClasses : classesOf(settled);
     const { x0, x_t } = this.panesOf[run.kind];
     this.panes = look.includes("both") ? [x_t, x0] : look.includes("x_t") || whole ? [x_t] : [x0];
     this.arrange();
-    for (const pane of this.panes) pane.begin(settled, classes, known.real);
+    for (const pane of this.panes) pane.begin({ ...settled, axes }, classes, known.real);
     this.name(settled, classes);
     const extras = EXTRAS.filter((name) => mayBeSeen(name, settled.can.dataset));
-    const seen = (name) => extras.includes(name) && look.includes(name);
+    const shows = (name) => extras.includes(name) && look.includes(name);
     if (run.kind === "points") {
       for (const pane of this.panes) {
-        pane.paths = seen("paths");
-        pane.field = seen("field") && !whole ? (area) => this.fieldOver(area) : null;
+        pane.paths = shows("paths");
+        pane.field = shows("field") && !whole ? (area) => this.fieldOver(area) : null;
       }
     }
     this.explain.show(known.schedule, look, extras);
@@ -242,7 +245,7 @@ export class Stage {
     if (this.run.kind === "points") {
       for (const pane of this.panes) pane.canvas.setAttribute("aria-label", say("points over real", { n, dataset }));
     }
-    this.legend.replaceChildren(...legendOf(settled, classes, { field: this.look.includes("field") && !this.forward }));
+    this.legend.replaceChildren(...legendOf(settled, classes, { field: this.seen.look.includes("field") && !this.forward }));
   }
 }
 

@@ -1,12 +1,17 @@
 """The catalogue, the ways to ask it, and what the engine is doing → the answer of GET /models."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from model.checkpoints.config import SamplingOverrides
 from model.checkpoints.denoiser import CONSISTENCY_SAMPLER, DenoiserConfig
 from model.checkpoints.distilled import STEPS
+from model.checkpoints.judge import JudgeConfig, judges_in
+from model.checkpoints.training_rows import TRAINING_ROWS
 from model.conditions import CONTROL_KINDS
+from model.measured_columns import DateColumn
 from model.sampler_spec import SamplerSpec, variances_of
 from model.samplers import SAMPLERS
 from model.table import CategoryColumn, LabelColumn, TableColumn
@@ -45,13 +50,18 @@ SEEDS_ON_CPU = (
 SEEDS_ELSEWHERE = "the same request gives the same bytes on this device as far as its kernels are deterministic"
 
 
-def models_answer(catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot) -> ModelsAnswer:
-    """`ways` are the catalogue's, by dataset."""
+def models_answer(
+    catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot, checkpoints: Path
+) -> ModelsAnswer:
+    """`ways` are the catalogue's, by dataset; judges are looked for in the folder `checkpoints`."""
+    judges = _judges(checkpoints)
     return ModelsAnswer(
         device=", ".join(engine.devices),
         seeds=SEEDS_ON_CPU if {one.kind for one in engine.workers} == {"cpu"} else SEEDS_ELSEWHERE,
         samplers={name: _sampler(spec) for name, spec in SAMPLERS.items()},
-        datasets={name: _dataset(catalog, name, ways[name], engine.models) for name in sorted(catalog.datasets)},
+        datasets={
+            name: _dataset(catalog, name, ways[name], engine.models, judges) for name in sorted(catalog.datasets)
+        },
     )
 
 
@@ -74,13 +84,16 @@ def _sampler(spec: SamplerSpec) -> SamplerAnswer:
     )
 
 
-def _dataset(catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, ReadyModel]) -> DatasetAnswer:
+def _dataset(
+    catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, ReadyModel], judges: Sequence[JudgeConfig]
+) -> DatasetAnswer:
     served = catalog.datasets[name]
     data = served[0].checkpoint.config.data
+    labels = _labels(served)
     return DatasetAnswer(
         kind=data.kind,
         shape=list(data.shape),
-        labels=_labels(served),
+        labels=labels,
         columns=list(data.columns) if data.kind == "points" else [],
         table=[_table_column(column) for column in data.table],
         axes=list(data.axes),
@@ -91,7 +104,7 @@ def _dataset(catalog: Catalog, name: str, ways: Ways, engine: Mapping[str, Ready
         default_n=DEFAULT_ROWS[data.kind],
         ways=[_way(way, engine.get(way.resolved.choice.served.key)) for way in ways.ways],
         qualities=[_quality(way, engine.get(way.resolved.choice.served.key)) for way in ways.qualities],
-        models=[_model(one, engine.get(one.key)) for one in served],
+        models=[_model(one, engine.get(one.key), _judged(one, labels, judges)) for one in served],
     )
 
 
@@ -101,6 +114,7 @@ def _table_column(column: TableColumn) -> TableColumnAnswer:
         kind=column.kind,
         categories=list(column.categories) if isinstance(column, CategoryColumn) else [],
         missing=not isinstance(column, LabelColumn) and column.missing,
+        origin=datetime.fromisoformat(column.origin).isoformat() if isinstance(column, DateColumn) else None,
     )
 
 
@@ -167,7 +181,21 @@ def _idle_seconds(resolved: Resolved, ready: ReadyModel | None) -> float | None:
     return float(f"{sum(map(ready.curve.idle_pass_seconds, passes)):.3g}")
 
 
-def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
+def _judges(checkpoints: Path) -> list[JudgeConfig]:
+    try:
+        return [config for _, config in judges_in(checkpoints)]
+    except OSError:  # the folder cannot be read any more, and the models are in memory
+        return []
+
+
+def _judged(served: Served, labels: Sequence[str], judges: Sequence[JudgeConfig]) -> bool:
+    """Is there a judge of its own classes, or of those that a guidance model of its dataset knows?"""
+    data = served.checkpoint.config.data
+    asked = data.model_copy(update={"labels": data.labels or tuple(labels)})
+    return bool(asked.labels) and any(judge.judges(asked) for judge in judges)
+
+
+def _model(served: Served, ready: ReadyModel | None, judged: bool) -> ModelAnswer:
     checkpoint = served.checkpoint
     config = checkpoint.config
     return ModelAnswer(
@@ -183,6 +211,8 @@ def _model(served: Served, ready: ReadyModel | None) -> ModelAnswer:
         few_step=_few_step(config),
         reference=0 if checkpoint.reference is None else len(checkpoint.reference.labels),
         farthest=checkpoint.farthest is not None,
+        training_rows=checkpoint.folder is not None and (checkpoint.folder / TRAINING_ROWS).is_file(),
+        judged=judged,
         guidance_models=[
             GuidanceModelAnswer(
                 name=guide.name,

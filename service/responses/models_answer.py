@@ -165,6 +165,8 @@ class ModelAnswer(BaseModel):
     few_step: FewStepAnswer | None = Field(description="Null for models that take any number of steps.")
     reference: int = Field(description="How many real points GET /models/{name}/reference has.")
     farthest: bool = Field(description="There is a picture at GET /models/{name}/farthest.")
+    training_rows: bool = Field(description="It keeps its training rows, so that `distinct` of POST /jobs applies.")
+    judged: bool = Field(description="There is a judge of its classes, so that `accept` of POST /jobs applies.")
     guidance_models: list[GuidanceModelAnswer]
     controlnets: list[ControlNetAnswer]
     loaded: bool = Field(description="It is in memory, ready to run. Else a request waits until it is.")
@@ -181,6 +183,9 @@ class TableColumnAnswer(BaseModel):
     kind: Literal["number", "date", "category", "label"]
     categories: list[str] = Field(description="Of a category; empty for all others.")
     missing: bool = Field(description="It may have missing values, which are null.")
+    origin: str | None = Field(
+        description="Of a date, in ISO 8601 with a time: its dimension counts the days since then. Else null."
+    )
 
 
 class DatasetAnswer(BaseModel):

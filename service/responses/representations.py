@@ -9,7 +9,9 @@ from urllib.parse import quote
 import numpy as np
 from pydantic import BaseModel
 
-from model.table import decoded
+from model.data import DataConfig
+from model.measured_columns import DateColumn
+from model.table import decoded, encoded_columns
 from service.http.problems import UNKEPT
 from service.media import encoding, plots
 from service.requests.resolve import Resolved
@@ -169,10 +171,18 @@ def _plot(resolved: Resolved, data: np.ndarray, zoom: int) -> bytes:
     of, text = resolved.checkpoint.config.data, _text(resolved)
     named = resolved.conditioned.labels is not None  # clusters are not shown
     classes = resolved.job.conditions.label.clamp(min=0).numpy() if named else np.zeros(len(data), np.int64)
-    names = of.names and [of.names[axis] for axis in resolved.axes]
+    names = of.names and [_axis_name(of, axis) for axis in resolved.axes]
     if len(resolved.axes) == 1:
         return plots.histogram(data, classes, text, *names)
     return plots.scatter(data[:, resolved.axes], classes, text, names or ("", ""), equal=of.one_unit)
+
+
+def _axis_name(data: DataConfig, axis: int) -> str:
+    """Of a dimension that has a name. Numbers of days mean nothing without the date that they are counted from."""
+    for column, place in encoded_columns(data.table):
+        if isinstance(column, DateColumn) and place.start == axis:
+            return f"{column.name} (days since {column.origin.removesuffix('T00:00:00')})"
+    return data.names[axis]
 
 
 _OF_IMAGES: Mapping[str, Encoder] = {

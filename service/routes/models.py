@@ -1,6 +1,7 @@
 """GET /models: what may be asked, and the real points that samples are looked at against."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
@@ -40,12 +41,12 @@ class ScheduleAnswer(BaseModel):
 @router.get("/models", response_class=Response, responses={200: {"model": ModelsAnswer}, **documented(401)})
 async def models(state: AppState) -> Response:
     """What may be asked: for each dataset the ways to ask, and its checkpoints with defaults and metrics."""
-    known = state.catalog, state.reloader.ways, state.engine.snapshot()
+    known = state.catalog, state.reloader.ways, state.engine.snapshot(), state.jobs.options.checkpoints
     return Response(await off_the_loop(state, _models, *known), media_type="application/json", headers=UNKEPT)
 
 
-def _models(catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot) -> bytes:
-    return models_answer(catalog, ways, engine).model_dump_json().encode()
+def _models(catalog: Catalog, ways: Mapping[str, Ways], engine: EngineSnapshot, checkpoints: Path) -> bytes:
+    return models_answer(catalog, ways, engine, checkpoints).model_dump_json().encode()
 
 
 @router.get(

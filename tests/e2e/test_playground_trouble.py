@@ -18,8 +18,9 @@ from PIL import Image
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.reference_points import MAX_REFERENCE, Reference, save_reference
 from model.data import DataConfig
-from model.measured_columns import NumberColumn
+from model.measured_columns import DateColumn, NumberColumn
 from model.samplers import SAMPLERS
+from model.table import CategoryColumn
 from tests.e2e.browser import SECONDS, as_pixels, status_of
 from tests.e2e.conftest import Process, services
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_control
@@ -36,6 +37,16 @@ SPACE = DataConfig(
 GRADES = DataConfig(
     dataset="grades", kind="points", shape=(2,), names=("written", "spoken"),
     table=tuple(NumberColumn(name=name, whole=True, low=-3, high=3) for name in ("written", "spoken")),
+)  # fmt: skip
+
+TREES = DataConfig(
+    dataset="trees", kind="points", shape=(4,), names=("species=oak", "species=elm", "planted", "height"),
+    mean=(0.5, 0.5, 400.0, 12.0), std=(0.5, 0.5, 300.0, 5.0),
+    table=(
+        CategoryColumn(name="species", categories=("oak", "elm")),
+        DateColumn(name="planted", format="%Y-%m-%d", origin="2014-01-01T00:00:00", low=0, high=888, fill=400),
+        NumberColumn(name="height", low=0, high=40, fill=12),
+    ),
 )  # fmt: skip
 
 
@@ -117,6 +128,12 @@ def test_where_a_key_is_wanted_the_page_asks_for_it(start_service, visit, tmp_pa
     visit = visit(service.url, "/?dataset=mnist&label=7&seed=3")
     for asked, key in (("This service wants an API key", "simsim"), ("does not take this API key", "sesame")):
         visit.page.locator("#key label", has_text=asked).wait_for()
+        assert visit.page.locator("main").inner_text() == ""  # nothing can be chosen yet
+        assert (
+            visit.page.locator(":is(input, select, button):visible").count()
+            == visit.page.locator(":is(#key, footer) :is(input, select, button):visible").count()
+        )
+        visit.keep_picture(f"key-{key}")
         field = visit.page.locator("#key input")
         field.fill(key)
         field.press("Enter")
@@ -157,6 +174,77 @@ def test_data_of_any_kind_is_shown_as_it_is(start_service, visit, tmp_path):
     visit.wait_for_address("dataset=grades")
     looks = visit.page.locator(".chips input[name=look-checkbox]")
     assert [one.get_attribute("value") for one in looks.all()] == ["paths"]  # rounded numbers have no score field
+    assert visit.complaints == []
+
+
+def shown_axes(page) -> list[str]:
+    return [one.evaluate("one => one.selectedOptions[0].text") for one in page.locator("#picture .axes select").all()]
+
+
+def clouds(page) -> list[str]:
+    return [one.evaluate("one => one.toDataURL()") for one in page.locator(".cloud:visible").all()]
+
+
+def test_other_axes_are_chosen_are_in_the_link_and_come_back(start_service, visit, tmp_path):
+    """What is sampled stays: other dimensions of it are shown."""
+    for name, data in (("trees", TREES), ("space", SPACE)):
+        save_reference(
+            save_tiny(tmp_path, data, name=name), Reference(torch.randn(9, data.shape[0]), torch.full((9,), -1))
+        )
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url, "/?dataset=trees&seed=1&n=50&steps=3")
+    visit.wait_until_done()
+    page = visit.page
+    assert shown_axes(page) == ["planted", "height"]  # and not the first two, which are a category's
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    before = clouds(page)
+    page.get_by_label("Across").select_option("species=elm")
+    visit.wait_for_address("axes=species%3Delm%2Cheight")
+    assert clouds(page) != before and not [url for url in asked if url.endswith("/sample")]
+    page.get_by_role("button", name="Link", exact=True).click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    page.get_by_label("Upright").select_option("species=elm")  # what the other axis has: they trade places
+    visit.wait_for_address("axes=height%2Cspecies%3Delm")
+    page.goto(link)
+    visit.wait_until_done()
+    assert shown_axes(page) == ["species=elm", "height"] and page.locator("#remark").inner_text() == ""
+    page.get_by_role("button", name="Generate", exact=True).click()  # another picture, by the same axes
+    page.wait_for_function("() => !location.search.includes('seed=1&')")
+    visit.wait_until_done()
+    assert shown_axes(page) == ["species=elm", "height"]
+    page.get_by_role("link", name="Compare", exact=True).click()
+    visit.wait_for_address("view=compare", "axes=species%3Delm%2Cheight")
+    chosen = clouds(page)
+    page.goto(page.url.replace("axes=", "look="))  # by the default axes
+    visit.wait_until_done()
+    assert len(chosen) > 2 and all(one != other for one, other in zip(clouds(page), chosen, strict=True))
+    page.go_back()
+    visit.wait_for_address("view=compare", "axes=species%3Delm%2Cheight")
+    assert clouds(page) == chosen
+    page.get_by_role("link", name="Generate", exact=True).click()
+    visit.wait_for_address("axes=species%3Delm%2Cheight")
+    visit.choose("space")
+    visit.wait_for_address("dataset=space")
+    assert shown_axes(page) == ["length", "width"] and "axes" not in page.url
+    visit.choose("trees")
+    visit.wait_for_address("dataset=trees")
+    assert shown_axes(page) == ["planted", "height"] and "axes" not in page.url
+    page.get_by_label("Across").select_option("height")
+    visit.wait_for_address("axes=height%2Cplanted")
+    page.get_by_label("Across").select_option("planted")
+    page.wait_for_function("() => !location.search.includes('axes')")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        lists = [one.bounding_box() for one in page.locator("#picture .axes select").all()]
+        labels = [one.bounding_box() for one in page.locator("#picture .axes label").all()]
+        assert all(100 <= one["width"] <= 320 and one["x"] + one["width"] <= width for one in lists)
+        assert all(
+            abs(label["y"] - one["y"]) < 5 for label, one in zip(labels, lists, strict=True)
+        )  # its name is beside it
+        assert width < 1280 or lists[0]["y"] == lists[1]["y"]
+        visit.keep_picture(f"axes-{width}")
     assert visit.complaints == []
 
 
@@ -844,10 +932,10 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
     assert visit.complaints == []
-    # What the service cannot leave out it refuses, and the page says why.
-    page.get_by_label("Leave out copies").check()
-    page.get_by_role("button", name="Make them").click()
-    page.get_by_role("alert").get_by_text("keeps no training rows that samples could be compared with").wait_for()
+    # What the model cannot leave out is not offered, and the page says why.
+    assert page.get_by_label("Leave out copies").is_disabled()
+    assert page.get_by_text("not of mnist-tiny: it keeps no training rows to compare with").is_visible()
+    assert page.get_by_label("Leave out what is misread", exact=True).is_hidden()
     # Where jobs cannot be kept the page says so.
     page.route(
         re.compile(r"/jobs\?"), lambda route: route.fulfill(status=503, json={"detail": "jobs cannot be kept: no room"})
@@ -932,6 +1020,27 @@ def test_of_the_pictures_of_worst_samples_only_the_one_that_is_shown_is_held(one
       return shown;
     }"""
     assert one_page.page.evaluate(look) == [["image/c"], True, ["image/d"], True]
+
+
+def test_the_rows_of_a_class_are_legible_however_long_its_name_is(start_service, visit, tmp_path):
+    names = ("hypochromic microcytic", "Dreiecke, rot & blau", "Donaudampfschifffahrtsgesellschaft", "7")
+    save_tiny(tmp_path, IMAGES.model_copy(update={"dataset": "cells", "labels": names}), name="cells")
+    service = start_service("--checkpoints", str(tmp_path))
+    service.wait_until_ready()
+    visit = visit(service.url, "/?view=data&dataset=cells&labels=each&seed=1")
+    page = visit.page
+    fields = page.locator(".class-counts input")
+    fields.first.wait_for()
+    assert [one.get_attribute("title") for one in page.locator(".class-counts span").all()] == list(names)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for field in fields.all():
+            field.fill("123456")
+            assert field.evaluate("one => one.scrollWidth <= one.clientWidth && one.clientWidth >= 100")
+        words = page.locator(".class-counts span").first
+        assert words.evaluate("one => one.scrollWidth <= one.clientWidth")  # its words are whole
+        visit.keep_picture(f"class-counts-{width}")
+    assert visit.complaints == []
 
 
 def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
@@ -1090,6 +1199,27 @@ def test_a_picture_that_is_decoded_when_its_view_was_left_is_not_handed_on(one_p
     }"""
     assert one_page.page.evaluate(begin, False) == [True, 1]
     assert one_page.page.evaluate(begin, True) == [True, 0]
+
+
+def test_an_answer_to_a_picture_that_was_taken_away_is_not_shown(one_page):
+    """Another picture is there, and not yet handed on, when the first one's answer comes."""
+    begin = """async (again) => {
+      const { Editing } = await import("./playground/editing.js");
+      const made = (tag) => document.createElement(tag);
+      const buttons = Object.fromEntries(["sampled", "invert", "unerase", "keepall"].map((id) => [id, made("button")]));
+      const editing = new Editing({ editing: made("div"), source: made("canvas"), file: made("input"), ...buttons },
+        () => {}, (error) => { throw error; });
+      const picture = (side) => Object.assign(made("canvas"), { width: side, height: side });
+      const image = picture(8).toDataURL("image/png").split(",")[1];
+      await editing.beginWith(() => picture(90));
+      const asked = { picture: editing.picture };
+      if (again) await editing.beginWith(() => picture(120));
+      const before = editing.picture;
+      const understood = await editing.understood({ init: { image }, resized: true }, undefined, asked);
+      return [understood.picture === image, editing.picture === before];
+    }"""
+    assert one_page.page.evaluate(begin, False) == [True, False]
+    assert one_page.page.evaluate(begin, True) == [False, True]
 
 
 @pytest.mark.parametrize(("over", "told"), [

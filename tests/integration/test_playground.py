@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from model.checkpoints.judge import JudgeConfig, save_judge
 from model.checkpoints.reference_points import Reference, save_reference
-from tests.tiny import IMAGES, POINTS, save_tiny
+from model.checkpoints.training_rows import TrainingRows, save_training_rows
+from tests.tiny import IMAGES, POINTS, random_network, save_tiny
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "service" / "playground"
@@ -117,6 +119,31 @@ def test_real_points_are_shown_as_they_were_kept(make_client, tmp_path):
     for name in ("mnist-tiny", "nothing"):
         missing = client.get(f"/models/{name}/reference")
         assert missing.status_code == 404 and "spiral-tiny" in missing.json()["detail"]
+
+
+def test_the_page_knows_what_a_model_can_leave_out(make_client, tmp_path, monkeypatch):
+    save_tiny(tmp_path, IMAGES)
+    save_tiny(tmp_path, IMAGES.model_copy(update={"labels": ()}), name="unlabelled")
+    save_tiny(tmp_path, IMAGES.model_copy(update={"labels": ("zero", "one")}), name="others")
+    save_training_rows(save_tiny(tmp_path, POINTS), TrainingRows(torch.zeros(3, 2), 0.1))
+    client = make_client(checkpoints=tmp_path)
+
+    def told() -> dict[str, tuple[bool, bool]]:
+        models = [one for data in client.get("/models").json()["datasets"].values() for one in data["models"]]
+        return {one["name"]: (one["training_rows"], one["judged"]) for one in models}
+
+    no = dict.fromkeys(("mnist-tiny", "unlabelled", "others"), (False, False))
+    assert told() == no | {"spiral-tiny": (True, False)}
+    config = JudgeConfig(name="mnist-judge", data=IMAGES, width=8, features=8)
+    save_judge(tmp_path / "mnist-judge", config, random_network(config, 0))
+    judged = dict.fromkeys(("mnist-tiny", "unlabelled"), (False, True))  # the latter by classes that others know
+    assert told() == no | judged | {"spiral-tiny": (True, False)}
+
+    def refuse(folder: Path):
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # a folder that cannot be read any more: its models are in memory
+    assert told() == no | {"spiral-tiny": (True, False)}
 
 
 def test_the_worst_samples_are_shown_where_the_card_has_their_picture(make_client, tmp_path):

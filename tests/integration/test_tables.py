@@ -6,8 +6,9 @@ import io
 import pytest
 
 from model.data import DataConfig
-from model.measured_columns import NumberColumn
+from model.measured_columns import DateColumn, NumberColumn
 from model.table import CategoryColumn, LabelColumn
+from service.media import plots
 from tests.tiny import save_tiny
 
 SHIP = DataConfig(
@@ -96,9 +97,26 @@ def test_a_picture_shows_measured_columns_first(client):
 
 def test_models_tells_of_the_columns(client):
     table = client.get("/models").json()["datasets"]["ship"]["table"]
+    assert [column.pop("origin") for column in table] == [None] * 4
     assert table == [
         {"name": "age", "kind": "number", "categories": [], "missing": True},
         {"name": "class", "kind": "label", "categories": [], "missing": False},
         {"name": "fare", "kind": "number", "categories": [], "missing": False},
         {"name": "port", "kind": "category", "categories": ["Cherbourg", "Queenstown"], "missing": True},
     ]
+
+
+def test_days_are_told_with_the_date_that_they_are_counted_from(make_client, tmp_path, monkeypatch):
+    planted = DateColumn(name="planted", format="%Y-%m-%d", origin="2014-01-01T00:00:00", low=0, high=900, fill=100)
+    trees = DataConfig(
+        dataset="trees", kind="points", shape=(2,), names=("planted", "height"), std=(300.0, 5.0),
+        table=(planted, NumberColumn(name="height", low=0, high=40)),
+    )  # fmt: skip
+    save_tiny(tmp_path, trees)
+    client = make_client(checkpoints=tmp_path, precision="float32")
+    table = client.get("/models").json()["datasets"]["trees"]["table"]
+    assert [column["origin"] for column in table] == ["2014-01-01T00:00:00", None]
+    scatter, named = plots.scatter, []
+    monkeypatch.setattr(plots, "scatter", lambda *given, **how: named.append(given[3]) or scatter(*given, **how))
+    assert client.get("/sample?dataset=trees&n=5", headers={"Accept": "image/png"}).status_code == 200
+    assert named == [["planted (days since 2014-01-01)", "height"]]

@@ -1,5 +1,6 @@
 """The page's pure modules, under Node: no browser, no service."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ FAST = {"model": "digits-fast", "network_evaluations": 2, "edits": ["seed_to"],
         "defaults": WAY["defaults"] | {"steps": 2, "guidance_scale": 1.5}}  # fmt: skip
 MODEL = {
     "name": "digits-cfg", "labels": ["0", "1", "2"], "T": 100, "variances": ["fixed-small"], "reference": 0,
-    "few_step": None, "controlnets": [],
+    "few_step": None, "controlnets": [], "training_rows": True, "judged": True,
     "engine": {"network_evaluations_per_second": {"1": 100, "10": 500, "20": 800}, "knee": 20},
 }  # fmt: skip
 STUDENT = {"name": "digits-fast", "few_step": {"sampler": "ddim", "steps": [1, 2, 4], "guidance_range": [1, 2]}}
@@ -46,12 +48,24 @@ CATALOG = {
     },
     "datasets": {
         "digits": {
-            "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "prompts": None,
+            "kind": "images", "shape": [1, 8, 8], "labels": ["0", "1", "2"], "columns": [], "table": [], "axes": [],
+            "prompts": None,
             "controls": ["canny", "sketch"], "max_n": 64, "default_n": 1,
             "ways": [WAY, WAY | FAST, CANNY, CANNY | FAST | {"network_evaluations": 4}, WAY | {"hint": "sketch"}],
             "models": [MODEL, MODEL | STUDENT],
         }
     },
+}  # fmt: skip
+
+
+TREES = {  # a table: two numbers after a category, and a date with a missing value
+    "kind": "points", "shape": [6], "labels": [], "prompts": None, "controls": [], "max_n": 500, "default_n": 20,
+    "columns": ["kind=oak", "kind=elm", "height", "girth, cm", "planted", "planted missing"], "axes": [2, 3],
+    "table": [{"name": "kind", "kind": "category"}, {"name": "height", "kind": "number"},
+              {"name": "girth, cm", "kind": "number"},
+              {"name": "planted", "kind": "date", "origin": "2014-01-01T00:00:00"}],
+    "ways": [WAY | {"asks": "nothing", "guidance": "none", "model": "trees"}],
+    "models": [MODEL | {"name": "trees", "labels": []}],
 }  # fmt: skip
 
 
@@ -588,6 +602,96 @@ def test_a_link_says_all_of_a_choice(run):
     assert told["body"]["steps"] == 7 and told["body"]["label"] == "2" and told["body"]["guidance_scale"] == 2.5
 
 
+AXES = {  # of a link: the axes that are shown, what its address says of them, and what is told
+    "": ([2, 3], None, ""),
+    "axes=4,height": ([4, 2], "planted,height", ""),
+    "axes=height,+kind%3Doak": ([2, 0], "height,kind=oak", ""),
+    "axes=4,3": ([4, 3], "planted,3", ""),  # a name with a comma in it
+    "axes=height,3": ([2, 3], None, ""),  # those that are shown anyway
+    "axes=height,height": ([2, 3], None, "axes “height,height” → left out"),
+    "axes=height,6": ([2, 3], None, "axes “height,6” → left out"),
+    "axes=height,": ([2, 3], None, "axes “height,” → left out"),
+    "axes=height": ([2, 3], None, "axes “height” → left out"),
+}
+
+
+@pytest.mark.parametrize("view", ["generate", "compare"])
+@pytest.mark.parametrize("link", AXES)
+def test_the_axes_of_a_cloud_are_the_services_or_the_links(run, link, view):
+    script = """
+        const [trees, link] = given;
+        catalog.datasets.trees = trees;
+        const query = new URLSearchParams(link);
+        const settled = settle(catalog, fromQuery(query));
+        const again = settle(catalog, fromQuery(asQuery(settled)));
+        const cells = settled.over ? cellsOf(catalog, settled).flat().map((cell) => cell.settled.axes) : [];
+        return { axes: [settled.axes, again.axes, settle(catalog, settled).axes, ...cells], body: asRequest(settled),
+          said: asQuery(settled).get("axes"), told: corrections(query, settled) };
+    """
+    imports = {"choice": "settle, asRequest", "cells": "cellsOf", "link": "asQuery, fromQuery, corrections"}
+    told = run(imports, script, TREES, f"dataset=trees&seed=1&view={view}&{link}")
+    axes, said, corrected = AXES[link]
+    assert all(one == axes for one in told["axes"]) and told["said"] == said and "axes" not in told["body"]
+    assert told["told"] == (f"This link asks for what is not here; shown instead: {corrected}." if corrected else "")
+
+
+def test_axes_are_left_out_where_there_are_not_three(run):
+    script = """
+        const [trees, columns] = given;
+        catalog.datasets.trees = { ...trees, columns, table: [], axes: columns.length > 1 ? [0, 1] : [0] };
+        return ["trees", "digits"].map((dataset) => {
+          const query = new URLSearchParams({ dataset, seed: 1, axes: "1,0" });
+          const settled = settle(catalog, fromQuery(query));
+          return [settled.axes, asQuery(settled).has("axes"), corrections(query, settled).includes("axes")];
+        });
+    """
+    imports = {"choice": "settle", "link": "asQuery, fromQuery, corrections"}
+    assert run(imports, script, TREES, ["x", "y"]) == [[[0, 1], False, True], [None, False, True]]
+    assert run(imports, script, TREES, ["x"])[0] == [[0], False, True]
+
+
+def test_days_are_dates_on_an_axis(run):
+    script = """
+        const [trees] = given;
+        const at = (days, language, origin = "2014-01-01T00:00:00") =>
+          dateAt(origin, days, language, { time: !Number.isInteger(days) });
+        return [originsOf(trees), at(200, "en"), at(200, "de"), at(0.5, "en"), at(-1, "en", "0900-03-01T00:00:00")];
+    """
+    origins, *dates = run({"axes": "originsOf, dateAt"}, script, TREES)
+    assert origins == [None] * 4 + ["2014-01-01T00:00:00", None]
+    dates = [" ".join(one.split()) for one in dates]  # some spaces are narrow
+    assert dates == ["Jul 20, 2014", "20.07.2014", "Jan 1, 2014, 12:00 PM", "Feb 28, 900"]
+
+
+def test_the_python_that_is_copied_prints_a_tables_own_columns(run):
+    script = """
+        globalThis.document = { baseURI: "http://localhost:8000/" };
+        const { httpx } = await import("./commands.js");
+        catalog.datasets.trees = given[0];
+        catalog.datasets.plain = { ...given[0], table: [] };
+        return ["trees", "plain"].map((dataset) => httpx(settle(catalog, { dataset, seed: 1 })));
+    """
+    of_table, of_points = run({"choice": "settle"}, script, TREES)
+    table = {"columns": ["kind", "height"], "rows": [["oak", 3], ["elm", 4]]}
+    for code, told in ((of_table, "2 rows, the first: {'kind': 'oak', 'height': 3}"), (of_points, "1 points")):
+        lines, printed = code[code.index("raise_for_status()") + len("raise_for_status()") :], io.StringIO()
+        answer = SimpleNamespace(json=lambda: {"table": table, "points": [[1, 0, 3]]})
+        with contextlib.redirect_stdout(printed):
+            exec(lines, {"answer": answer})
+        assert printed.getvalue().startswith(told)
+
+
+def test_rows_are_left_out_only_where_the_model_can_tell(run):
+    script = """
+        for (const model of catalog.datasets.digits.models) Object.assign(model, given[0]);
+        const { judge, distinct } = settle(catalog, { view: "data", asks: "each", judge: "0.9", distinct: "1" });
+        return [judge, distinct ?? null];
+    """
+    for judged, training_rows in itertools.product([True, False], repeat=2):
+        found = run({"choice": "settle"}, script, {"judged": judged, "training_rows": training_rows})
+        assert found == [0.9 if judged else None, "1" if training_rows else None]
+
+
 COSTS = [  # of a choice: network evaluations of a sample, and seconds
     ({"steps": 10, "guidance_scale": 1}, 10, 10 * 1 / 100),
     ({"steps": 10, "guidance_scale": 3}, 20, 10 * (0.01 + 0.01 / 9)),  # two rows, between the sizes 1 and 10
@@ -866,7 +970,8 @@ def test_a_hidden_cloud_asks_for_no_field(run):
         const cloud = new Cloud("x0", { small: true });
         const areas = [];
         cloud.field = (area) => { areas.push(area); return null; };
-        cloud.begin({ can: { dataset: { columns: ["x", "y"] } } }, [], { points: [[-2, -1], [2, 1]], classes: [] });
+        const dataset = { columns: ["x", "y"], table: [] };
+        cloud.begin({ axes: [0, 1], can: { dataset } }, [], { points: [[-2, -1], [2, 1]], classes: [] });
         for (const [clientWidth, clientHeight] of given[0]) {
           Object.assign(cloud.canvas, { clientWidth, clientHeight });
           cloud.canvas.repaint();
