@@ -108,6 +108,7 @@ export const words = {
   copies: "Kopiert es?",
   "copies none": ({ value, chance }) => `Nein: ${value} seiner Stichproben sind einem Trainingsbeispiel näher als 99 von 100 echten Beispielen; zufällig wären es ${chance}.`,
   "copies some": ({ value, chance }) => `Vielleicht: ${value} seiner Stichproben sind einem Trainingsbeispiel näher als 99 von 100 echten Beispielen; zufällig wären es ${chance}.`,
+  "copies equal": ({ value, real }) => `${value} seiner Stichproben gleichen einem Trainingsbeispiel; von echten Beispielen, die es nicht kennt, sind es ${real}.`,
   "copies unknown": "Niemand hat seine Stichproben mit den Beispielen verglichen, an denen es gelernt hat.",
   worst: "Die schlechtesten Stichproben",
   "worst unknown": "Für dieses Modell hat sie niemand gezeichnet.",

@@ -100,6 +100,7 @@ export const words = {
   copies: "Does it copy?",
   "copies none": ({ value, chance }) => `No: ${value} of its samples are nearer to a training row than 99 of 100 real rows are, which by chance would be ${chance}.`,
   "copies some": ({ value, chance }) => `Perhaps: ${value} of its samples are nearer to a training row than 99 of 100 real rows are, which by chance would be ${chance}.`,
+  "copies equal": ({ value, real }) => `${value} of its samples equal a training row; of real rows it has not seen, ${real} do.`,
   "copies unknown": "Nobody has compared its samples with the rows that it was trained on.",
   worst: "The worst samples",
   "worst unknown": "Nobody has drawn them for this model.",

@@ -109,6 +109,7 @@ export const words = {
   copies: "Copie-t-il ?",
   "copies none": ({ value, chance }) => `Non : ${value} de ses échantillons sont plus près d’un exemple d’entraînement que ne le sont 99 exemples réels sur 100 ; par hasard, ce serait ${chance}.`,
   "copies some": ({ value, chance }) => `Peut-être : ${value} de ses échantillons sont plus près d’un exemple d’entraînement que ne le sont 99 exemples réels sur 100 ; par hasard, ce serait ${chance}.`,
+  "copies equal": ({ value, real }) => `${value} de ses échantillons sont égaux à un exemple d’entraînement ; parmi les exemples réels qu’il n’a pas vus, ${real} le sont.`,
   "copies unknown": "Personne n’a comparé ses échantillons à ses exemples d’entraînement.",
   worst: "Les pires échantillons",
   "worst unknown": "Personne ne les a dessinés pour ce modèle.",

@@ -544,14 +544,15 @@ def test_a_cards_figures_become_sentences(run):
         const many = [0.016, 0.02].map((share) => ({ ...few, nearer_than_real: share }));
         return { all: measurements(of(20)).map(({ figures }) => figures.map(({ sentence }) => sentence)),
           brief: [brief(of(20)), brief(of(5))],
-          copies: [few, ...many, undefined].map(copies) };
+          copies: [few, ...many, undefined, { equal_to_training: 0.25, equal_to_training_of_real: 0.1 }].map(copies) };
     """
     told = run({"card": "measurements, brief, memorisation"}, script, model)
     ((frechet, accuracy, precision),) = told["all"]
     assert "1.71 times as far" in frechet and "99.56%" in accuracy and "91%" in precision
-    by_chance, within_chance, more, unknown = told["copies"]
+    by_chance, within_chance, more, unknown, equal = told["copies"]
     assert by_chance.startswith("No: 0.4% of its samples") and by_chance.endswith("1%.")
     assert within_chance.startswith("No: 2%") and more.startswith("Perhaps: 2%") and unknown.startswith("Nobody has")
+    assert equal == "25% of its samples equal a training row; of real rows it has not seen, 10% do."
     assert told["brief"] == ["1.71 × the distance of real test images, 99.56% read right", ""]
 
 
