@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     )
     batch_sizes: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         (), description="Sizes that torch pads batches to, such as 4,16,64; empty is the default of each model. "
-        "The largest, at least 4, bounds a tick, also with onnx, which pads nothing. Changes the bytes of torch on some "
-        "hardware.",
+        "The largest, at least 4, bounds a tick, also with onnx, which pads nothing. Changes the bytes of torch on "
+        "some hardware.",
     )  # fmt: skip
     compile: bool = Field(
         False,
