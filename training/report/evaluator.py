@@ -78,9 +78,8 @@ class Evaluator:
         how = SamplingRun(self._device, SEED, _precision(pipeline), self._compile, guidance)
         if pipeline.asked == "points":
             data = self._point_set(checkpoint.config)
-            return evaluate_points(checkpoint, data, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)[
-                0
-            ]
+            found = evaluate_points(checkpoint, data, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)
+            return found[0]
         reference = self._reference(pipeline)
         if isinstance(pipeline, HintedPipeline):
             hints = held_out_hints(pipeline.control.hint, reference.data, setting.samples, SEED)
