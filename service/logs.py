@@ -2,10 +2,11 @@
 
 import logging
 import sys
-from typing import Literal
+from io import StringIO
+from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 
 def configure(form: Literal["console", "json"]) -> None:
@@ -18,9 +19,7 @@ def configure(form: Literal["console", "json"]) -> None:
     if form == "console":
         shared.append(_printable)
     # Plain traces: a pretty one shows local variables, and with them what was asked and any secret.
-    last: list[Processor] = [
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    ]
+    last: list[Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_plain)]
     if form == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
@@ -41,6 +40,13 @@ def configure(form: Literal["console", "json"]) -> None:
 def _printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """A client's text, such as a path, may have commands for the terminal in it."""
     return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _plain(file: TextIO, trace: ExcInfo) -> None:
+    """A plain traceback: its message may repeat what a client sent."""
+    told = StringIO()
+    structlog.dev.plain_traceback(told, trace)
+    file.write(_escaped(told.getvalue()))
 
 
 def _escaped(text: str) -> str:

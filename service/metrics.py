@@ -92,7 +92,9 @@ class Metrics:
         self.job_rows = Counter("spirale_job_rows_total", "Rows that jobs have published", ["dataset"], registry=r)
         self.job_bytes = Counter("spirale_job_bytes_total", "Bytes of files that jobs have published", registry=r)
         self.jobs_lag = Gauge(
-            "spirale_jobs_lag_seconds", "Since any unfinished job went on; 0 where there is none", registry=r
+            "spirale_jobs_lag_seconds",
+            "Since any unfinished job went on, or since the start if their store is gone; 0 where there is none",
+            registry=r,
         )
         self.models_loaded = Gauge("spirale_models_loaded", "Models in memory", registry=r)
         self.model_bytes = Gauge(

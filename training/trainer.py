@@ -136,7 +136,7 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
                         task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
             if saving:
                 _save(accelerator, run, recipe, position.step)
-            if stopping:  # also in the last step: who stops it does not want it to be measured now
+            if stopping:  # also in the last step, after which the same command saves and measures
                 raise Interrupted(f"{recipe.name}: stopped at step {position.step} of {options.steps}")
     return steps.average.module
 

@@ -51,8 +51,8 @@ class WorkerSnapshot:
     kind             cpu or cuda
     torch_threads    that PyTorch computes networks with
     models           those that are ready, by key
-    to_begin_with    how many models it was started with
-    loaded           those it was started with are ready, or left out
+    to_begin_with    how many models are made ready at the start
+    loaded           these are ready, or left out
     warming          a model is being made ready, now or beside those that are served
     ended            its thread has ended, of `failure` if it failed, or was given up
     heartbeat_age    seconds since the thread last showed that it moves

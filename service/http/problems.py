@@ -26,6 +26,7 @@ from service.engine.job import (
 
 MEDIA_TYPE = "application/problem+json"
 UNKEPT = {"Cache-Control": "no-store"}  # of what may be otherwise the next time
+NO_OBJECT = ("model_attributes_type", "dict_type")  # as pydantic calls that error
 SHOWN = 80  # characters of what was given that an answer repeats
 NESTED = {"control", "init", "mask", "given", "variations_of"}  # the fields that have fields of their own
 EXAMPLE_BODY = '{"dataset": "mnist", "label": 7}'
@@ -252,11 +253,11 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str], mean
         elif entry["type"] == "missing":
             detail = f"needed: {ranges[field]}" if field in ranges else "needed"
         else:
-            why = "Input should be an object" if entry["type"] == "model_attributes_type" else entry["msg"]
+            why = "Input should be an object" if entry["type"] in NO_OBJECT else entry["msg"]
             detail = f"{ranges[field]}. {why}" if field in ranges else why
         given = None if entry["type"] == "missing" else entry.get("input")  # there it is all the other fields
-        is_text = entry["type"].endswith("_type")  # of the wrong type: quotes show that it is a text
-        found = InvalidField(field=_shortened(field), detail=detail, given=_shown(given, quoted=is_text))
+        wrong_type = entry["type"].endswith("_type")  # quotes then show that it is a text
+        found = InvalidField(field=_shortened(field), detail=detail, given=_shown(given, quoted=wrong_type))
         same = fields.setdefault(field, found)
         if detail not in same.detail:
             same.detail += f"; or: {detail}"

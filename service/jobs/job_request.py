@@ -76,5 +76,11 @@ class JobRequest(EditFields, SampleFields):
     def _as_meant(cls, fields: Any) -> Any:
         fields = as_meant(fields)
         if isinstance(fields, dict) and isinstance(counts := fields.get("label"), dict):
-            fields["label"] = whole_numbers(counts)
+            counts = whole_numbers(counts)
+            wrong = {name: count for name, count in counts.items() if not _is_count(count)}
+            fields["label"] = dict(list(wrong.items())[:1]) or counts  # an error for each would take seconds
         return fields
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_ROWS

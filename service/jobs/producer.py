@@ -257,6 +257,7 @@ class Producer:
         if gone is None:
             raise OSError(errno.EDQUOT, f"they would take more than --jobs-keep-bytes {options.keep_bytes:,}")
         for job in gone:
+            log.info("job expired", job=job)
             await self._write(self._results.remove, job)
 
     async def _pause(self, claimed: Claimed, reason: str) -> None:

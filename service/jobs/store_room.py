@@ -18,11 +18,14 @@ class StoreRoom(StoreTotals):
             return self._expire(connection, keep_seconds, keep_bytes)
 
     def make_room(self, size: int, keep_seconds: float, keep_bytes: int) -> list[str] | None:
-        """Let go of finished jobs as `expire` does, where so many more bytes need their place. None where they would
-        not fit without any finished job either: then no job has to go."""
-        unfinished = sa.and_(jobs.c.expired.is_(None), jobs.c.finished.is_(None))
+        """Let go of finished jobs as `expire` does, if so many more bytes have no place beside them. None where they
+        would not fit without any finished job either: then no job has to go."""
+        kept = jobs.c.expired.is_(None)
         with self._engine.begin() as connection:
-            stays = _sum(connection, uploads.c.bytes) + _sum(connection, jobs.c.bytes, unfinished)
+            sent = _sum(connection, uploads.c.bytes)
+            if sent + _sum(connection, jobs.c.bytes, kept) + size <= keep_bytes:
+                return []
+            stays = sent + _sum(connection, jobs.c.bytes, sa.and_(kept, jobs.c.finished.is_(None)))
             return None if stays + size > keep_bytes else self._expire(connection, keep_seconds, keep_bytes - size)
 
     def _expire(self, connection: sa.Connection, keep_seconds: float, keep_bytes: int) -> list[str]:

@@ -24,12 +24,7 @@ def refusal(address: str, hosts: Sequence[str]) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return "an address such as https://a.example/path"
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or parts.password is not None
-    ):
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
         return "an address such as https://a.example/path, without a user's name"
     if any(not "!" <= character <= "~" for character in address):
         return "an address of printable ASCII characters"

@@ -43,8 +43,9 @@ function figuresOf(metrics) {
 /** Are samples copies of training rows? One sentence. A share counts as more than chance beyond three deviations of it. In
  * a table of few values rows are equal by chance. */
 export function memorisation({ can: { model } }) {
-  const { samples, nearer_than_real: near, nearer_than_real_by_chance: chance, ...others } = model.metrics.memorisation ?? {};
-  const { equal_to_training: equal, equal_to_training_of_real: real } = others;
+  const found = model.metrics.memorisation ?? {};
+  const { samples, nearer_than_real: near, nearer_than_real_by_chance: chance } = found;
+  const { equal_to_training: equal, equal_to_training_of_real: real } = found;
   if (equal !== undefined) return say("copies equal", { value: share(equal), real: share(real) });
   if (near === undefined) return say("copies unknown");
   const more = near > chance + 3 * Math.sqrt((chance * (1 - chance)) / samples);

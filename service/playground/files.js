@@ -71,13 +71,16 @@ function ofPoints({ result, frames }, cloud) {
     ...animations(frames, draw),
     CSV: async () => {
       if (table) return linesOf([table.columns, ...table.rows]);
-      const header = [...columns, ...(labels ? ["label"] : [])];
+      const header = [...columns, ...(labels ? [ownColumn("label", columns)] : [])];
       const rows = points.map((point, i) => [...point, ...(labels ? [labels[i]] : [])]);
       return linesOf([header, ...rows]);
     },
     npy: async () => npy(Float32Array.from(points.flat()), [points.length, columns.length]),
   };
 }
+
+/** A name for a column that is not among those: label, or label_ where they have a label. */
+const ownColumn = (name, others) => (others.includes(name) ? ownColumn(`${name}_`, others) : name);
 
 const texts = (parameters) => ({ Software: "Spirale", Seed: String(parameters.seed), Parameters: JSON.stringify(parameters) });
 

@@ -26,6 +26,7 @@ export class JobCard {
     this.counts = make("ul", { className: "counts" });
     this.sheet = make("div", { className: "contact", role: "img", "aria-label": say("contact sheet") });
     this.files = make("ul", { className: "files" });
+    this.links = {}; // of files, by name
     this.remove = make("button", { type: "button", onclick: () => this.asked() });
     this.element = make("details", { className: "job", ontoggle: () => this.open && this.look() },
       make("summary", {}, this.title, this.bar, this.told), this.counts, this.sheet, this.files,
@@ -73,8 +74,8 @@ export class JobCard {
     try {
       const done = this.job.rows_done;
       const { files } = await askJson(`jobs/${this.id}/files`);
-      const added = files.slice(this.files.childElementCount); // in the rows' order: those that were there stay
-      this.files.append(...added.map((file) => make("li", {}, this.linkTo(file), ` ${bytes(file.bytes)}`)));
+      for (const file of files) this.links[file.name] ??= make("li", {}, this.linkTo(file), ` ${bytes(file.bytes)}`);
+      this.files.replaceChildren(...files.map(({ name }) => this.links[name])); // later rows may be ready before earlier ones
       for (const part of partsShown(files, this.job)) await this.add(part);
       this.seen = done;
       this.failing = false;

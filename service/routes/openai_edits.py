@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -75,15 +76,16 @@ MASK = "A PNG: what is transparent is redrawn, the rest is kept. Without it the 
 )  # fmt: skip
 async def edits(request: Request, state: AppState) -> Response:
     """A picture, redrawn by a prompt: where its mask is transparent, or as a whole."""
-    async with request.form(max_files=4, max_fields=MAX_PARTS) as form:
-        body = _read(EditsForm, form)
-        with counted(images_dataset(state.catalog, body.model), state):
+    with ExitStack() as until_answered:
+        async with request.form(max_files=4, max_fields=MAX_PARTS) as form:
+            body = _read(EditsForm, form)
+            until_answered.enter_context(counted(images_dataset(state.catalog, body.model), state))
             image, mask = await _image(form), await _file(form, "mask")
-            redrawn = await off_the_loop(state, _mask, image, mask)
-            asked: dict[str, Any] = {"prompt": body.prompt, "init": _init(image, body)}
-            if redrawn is not None:
-                asked["mask"] = {"image": redrawn}
-            return await _answered(body, asked, request, state)
+        redrawn = await off_the_loop(state, _mask, image, mask)
+        asked: dict[str, Any] = {"prompt": body.prompt, "init": _init(image, body)}
+        if redrawn is not None:
+            asked["mask"] = {"image": redrawn}
+        return await _answered(body, asked, request, state)
 
 
 @router.post(
@@ -92,10 +94,12 @@ async def edits(request: Request, state: AppState) -> Response:
 )  # fmt: skip
 async def variations(request: Request, state: AppState) -> Response:
     """Pictures like one."""
-    async with request.form(max_files=1, max_fields=MAX_PARTS) as form:
-        body = _read(VariationsForm, form)
-        with counted(images_dataset(state.catalog, body.model), state):
-            return await _answered(body, {"init": _init(await _image(form), body)}, request, state)
+    with ExitStack() as until_answered:
+        async with request.form(max_files=1, max_fields=MAX_PARTS) as form:
+            body = _read(VariationsForm, form)
+            until_answered.enter_context(counted(images_dataset(state.catalog, body.model), state))
+            image = await _image(form)
+        return await _answered(body, {"init": _init(image, body)}, request, state)
 
 
 async def _answered(body: ImagesOptions, asked: dict[str, Any], request: Request, state: AppState) -> Response:

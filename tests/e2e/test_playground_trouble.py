@@ -948,7 +948,7 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
     assert all(status_of(one) for one in visit.complaints)
 
 
-def test_a_job_that_is_gone_is_forgotten_and_a_list_of_files_only_grows(one_page):
+def test_a_job_that_is_gone_is_forgotten_and_links_to_files_stay(one_page):
     listed = """async () => {
       const { DataSet } = await import("./playground/data-set.js");
       const { JobCard } = await import("./playground/job-card.js");
@@ -966,14 +966,14 @@ def test_a_job_that_is_gone_is_forgotten_and_a_list_of_files_only_grows(one_page
       window.fetch = async () => Response.json({ files });
       const card = new JobCard({ id: "c" }, { onDelete: none, onError: (error) => { throw error; } });
       const lists = [];
-      for (const [i, name] of ["part-0.npy", "part-1.npy"].entries()) {
-        files.push({ name, bytes: 1000 });
+      for (const [i, name] of ["part-1.npy", "part-0.npy"].entries()) { // a later part may be ready first
+        files.unshift({ name, bytes: 1000 });
         card.job = { rows: 0, rows_done: i, request: { rows_per_file: 1 } }; // no contact sheet
         await card.look();
         lists.push([...card.files.children]);
       }
       window.fetch = fetch;
-      return { cards, texts: lists[1].map((one) => one.textContent), same: lists[0][0] === lists[1][0] };
+      return { cards, texts: lists[1].map((one) => one.textContent), same: lists[0][0] === lists[1][1] };
     }"""
     assert one_page.page.evaluate(listed) == {
         "cards": [["a", "b"], ["b"], []],

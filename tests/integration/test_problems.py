@@ -168,6 +168,11 @@ def test_a_body_full_of_errors_makes_few_of_them(body, fields):
     assert raised.value.error_count() < 20
 
 
+def test_every_one_of_many_classes_may_have_a_count():
+    counts = {name: 2.0 for name in MANY}
+    assert JobRequest.model_validate({"dataset": "mnist", "label": counts}).label == counts
+
+
 @pytest.mark.parametrize("fields", [MANY, {"control": MANY}, {"label": [[]] * 10_001}, {"label": [1] * 10_001}])
 def test_a_body_full_of_errors_is_answered_shortly(client, fields):
     answer = client.post("/sample", json={"dataset": "mnist"} | fields)

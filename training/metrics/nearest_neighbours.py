@@ -51,7 +51,7 @@ def near_shares(generated: Tensor, real: Tensor, other: Tensor) -> tuple[float, 
 
 def _nearest_of_few(points: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """`nearest_neighbour` of at most CHUNK points."""
-    distance, index = points.new_full((len(points),), torch.inf), torch.zeros(len(points), dtype=torch.int64)
+    distance, index = points.new_full((len(points),), torch.inf), points.new_zeros(len(points), dtype=torch.int64)
     for start in range(0, len(reference), REFERENCE_CHUNK):
         value, found = distances(points, reference[start : start + REFERENCE_CHUNK]).min(1)
         nearer = value < distance

@@ -29,7 +29,8 @@ def headline(settings: Sequence[Setting], resolution: float) -> str:
     """
     if not settings:
         return "Nothing has been measured yet."
-    found = [(paired(one.differences, resolution, len(settings)), one) for one in settings]
+    intervals = intervals_of(settings)
+    found = [(paired(one.differences, resolution, intervals), one) for one in settings]
     raised = [(difference, one) for difference, one in found if difference.above_zero]
     if raised:
         difference, setting = max(raised, key=lambda one: one[0].mean - one[0].half)
@@ -46,8 +47,13 @@ def headline(settings: Sequence[Setting], resolution: float) -> str:
         answer = f"It is not shown that generated data help: {best or 'adding them'} changed {change}."
     if not setting.against_labeller:
         return answer
-    rival = paired(setting.against_labeller, resolution, len(settings))
+    rival = paired(setting.against_labeller, resolution, intervals)
     return f"{answer} Against the unlabelled rows without a generator that is {points(rival)} points."
+
+
+def intervals_of(settings: Sequence[Setting]) -> int:
+    """How many the answer is chosen from: all of them hold together."""
+    return sum(2 if one.against_labeller else 1 for one in settings)
 
 
 def for_each(ratio: int) -> str:

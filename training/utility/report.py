@@ -12,7 +12,7 @@ from training.utility.classifier import Score
 from training.utility.copies import mean_of_known
 from training.utility.experiment import Grid, shown_arms
 from training.utility.generator import Generator
-from training.utility.headline import Setting, for_each, headline, points
+from training.utility.headline import Setting, for_each, headline, intervals_of, points
 from training.utility.labeller import ROWS_PER_LABELLED
 from training.utility.paired import Difference, paired, worth
 from training.utility.pool import Pool
@@ -80,10 +80,10 @@ class UtilityReport:
             f"Numbers are means over {grid.choices} choices of the labelled rows. Differences are paired by choice, "
             f"with a 95 % interval: of 40 such intervals about one lies above 0 by chance."
         )
-        if (settings := len(self._settings())) > 1:
+        if (intervals := intervals_of(self._settings())) > 1:
             yield (
-                f"\nThe first sentence has wider intervals, by Bonferroni's inequality: all {settings} of them hold "
-                f"together with 95 %."
+                f"\nThe first sentence has wider intervals, by Bonferroni's inequality: all {intervals} that it is "
+                f"chosen from hold together with 95 %."
             )
         yield from self._limits()
         if LABELLER in self._arms:

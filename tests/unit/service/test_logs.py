@@ -31,8 +31,9 @@ def test_a_clients_text_gives_a_terminal_no_commands(configured, capfd, form):
 def test_a_trace_stays_readable(configured, capfd):
     configured("console")
     try:
-        raise RuntimeError("a bug")
+        raise RuntimeError("a bug \x1b[31mred")
     except RuntimeError as error:
         structlog.get_logger("service").error("request failed", path="/ü", exc_info=error)
     told = capfd.readouterr().err
-    assert "/ü" in told and '\n    raise RuntimeError("a bug")\n' in told
+    assert "/ü" in told and '\n    raise RuntimeError("a bug \\x1b[31mred")\n' in told
+    assert told.endswith("RuntimeError: a bug \\x1b[31mred\n")

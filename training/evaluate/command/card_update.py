@@ -1,6 +1,9 @@
 """New columns on the card of a checkpoint: other processes may write theirs while these are measured."""
 
-from collections.abc import Callable, Mapping
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic
 
@@ -45,9 +48,20 @@ class CardUpdate(Generic[ConfigT]):
 
         Raises like `now`.
         """
-        config = self.now()
-        config = config.model_copy(update={"metrics": config.metrics | dict(columns)})
-        if change is not None:
-            config = change(config)
-        save_config(self._folder, config)
+        with self._alone():
+            config = self.now()
+            config = config.model_copy(update={"metrics": config.metrics | dict(columns)})
+            if change is not None:
+                config = change(config)
+            save_config(self._folder, config)
         return config
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time writes. The lock is on the folder itself, so that none is left in the checkpoint."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -38,7 +38,7 @@ def evaluate_classifier_card(folder: Path, role: str, run: SamplingRun, *, sampl
     if samples is None:
         config = update.write({MEASURED: metrics})
         pictures.save_accuracy_picture(folder, config, accuracies)
-        card.write_guidance_card(folder, config)
+        card.write_guidance_card(folder, update.now())
     return metrics
 
 
@@ -57,5 +57,6 @@ def _evaluate_judge(folder: Path, device: torch.device) -> Metrics:
     update = CardUpdate(folder, judge.config)
     announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
     metrics = evaluate_judge(judge)
-    card.write_judge_card(folder, update.write({MEASURED: metrics}))
+    update.write({MEASURED: metrics})
+    card.write_judge_card(folder, update.now())
     return metrics

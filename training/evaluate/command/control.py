@@ -109,10 +109,10 @@ def evaluate_control_card(
             found, _ = measure(held_out, run, [setup.of(steps) for setup in setups])
             columns[in_steps(steps)] = _in_one(found, ALONE)
         columns |= teacher_column(control.config.recipe["teacher"], ControlConfig, checkpoints)
-    config = update.write(columns)
+    update.write(columns)
     if column == MEASURED:
         pictures.save_control_sheet(folder, sheet)
-    card.write_control_card(folder, config)
+    card.write_control_card(folder, update.now())
     return metrics
 
 

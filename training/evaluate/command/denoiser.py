@@ -90,7 +90,7 @@ def evaluate_denoiser(
     if precision == "float32":
         distance = distance_from_real(generated.rows, reference)
         pictures.save_farthest_picture(folder / FARTHEST, data, generated, distance)
-    card.write_denoiser_card(folder, config)
+    card.write_denoiser_card(folder, update.now())
     return metrics
 
 
@@ -180,7 +180,7 @@ def evaluate_memorisation(folder: Path, run: SamplingRun, *, samples: int | None
         config = update.write({MEMORISATION: found.metrics})
         if config.data.kind == "images":
             pictures.save_nearest_picture(folder, found)
-        card.write_denoiser_card(folder, config)
+        card.write_denoiser_card(folder, update.now())
     return found.metrics
 
 

@@ -77,9 +77,11 @@ def evaluate_guided(
             pictures.save_image_sheet(guidance_folder, written, generated)
         elif column == MEASURED:
             pictures.save_points_picture(guidance_folder, written, data, generated)
-        card.write_autoguidance_card(guidance_folder, written)
+    latest = update.now()
+    if isinstance(latest, AutoguidanceConfig):
+        card.write_autoguidance_card(guidance_folder, latest)
     else:
-        card.write_guidance_card(guidance_folder, written)
+        card.write_guidance_card(guidance_folder, latest)
     return metrics
 
 

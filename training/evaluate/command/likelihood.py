@@ -42,5 +42,5 @@ def evaluate_likelihood(folder: Path, run: SamplingRun, *, samples: int | None =
             config = update.write(columns)
             if len(found) == len(chains):
                 pictures.save_likelihood_picture(folder, config, found)
-            card.write_denoiser_card(folder, config)
+            card.write_denoiser_card(folder, update.now())
     return columns

@@ -237,6 +237,14 @@ def test_finished_jobs_make_room_where_that_is_enough_and_else_stay(store):
     assert len(store.files(running)) == 1
 
 
+def test_room_that_is_there_costs_no_job_however_old(store, clock):
+    job = store.add(new_job(rows=4))[0].id
+    store.publish(job, store.claim("process").fence, 0, 4, [one_file(0, size=100)])
+    clock.now += 5000
+    assert store.make_room(400, 1000, 500) == [] and len(store.files(job)) == 1
+    assert store.make_room(401, 1000, 500) == [job]
+
+
 def test_a_clock_that_jumps_loses_nothing(make_store, clock):
     """Forwards, a live process's lease seems to have run out; backwards, a dead one's goes on for long."""
     ours, theirs = make_store(), make_store()

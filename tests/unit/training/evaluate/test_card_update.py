@@ -1,5 +1,6 @@
 """What others write to a card while something is measured stays there, and what is of other weights is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,16 @@ def test_a_checkpoint_that_is_trained_anew_meanwhile_gets_no_metrics_of_the_old_
     with pytest.raises(RecipeError, match="own: its weights have changed since this measurement began"):
         evaluate_checkpoint(folder, folder.parent, RUN)
     assert load_config(folder, DenoiserConfig).metrics == {} and not (folder / "README.md").exists()
+
+
+def test_columns_that_are_written_at_the_same_moment_all_stay(folder):
+    """Each writer locks the folder: of two that read before either has written, one would lose its column."""
+    config = load_config(folder, DenoiserConfig)
+    names = [f"column {number}" for number in range(24)]
+
+    def write(name: str) -> None:
+        CardUpdate(folder, config).write({name: OTHER})
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, names))
+    assert load_config(folder, DenoiserConfig).metrics.keys() >= set(names)

@@ -141,7 +141,7 @@ def test_what_does_not_help_is_said(pool, tmp_path):
     for choice, change in enumerate((0.04, 0.0, 0.02)):
         results.put(Cell(2, choice, "unlabelled"), Score((0.5 + change,) * 3))
     assert report.answer().endswith(
-        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.3 points."  # one row
+        "for each real one). Against the unlabelled rows without a generator that is -1.0 ± 0.4 points."  # one row
     )
     for choice in range(3):
         results.put(Cell(2, choice, "both", "lies", 20), Score((0.4,) * 3))
@@ -156,7 +156,7 @@ def test_the_best_of_several_settings_and_choices_with_rows_in_common_are_said(p
             results.put(Cell(rows, choice, "both", "lies", 20), Score((0.5 + 0.6 / rows,) * 3))
     assert "Adding generated data raised" in report.answer() and report.answer().endswith(": the best of 2 settings.")
     page = report.write(tmp_path, "three").read_text()
-    assert "by Bonferroni's inequality: all 2 of them hold together with 95 %." in page
+    assert "by Bonferroni's inequality: all 2 that it is chosen from hold together with 95 %." in page
     there, name = pool.fewest()
     assert f"at 100 labels a class are too narrow**: class {name} has {there} rows" in page
     tested = torch.bincount(pool.test.labels)
