@@ -195,7 +195,7 @@ class Worker:
 
     def _let_go(self) -> None:
         """Of retired models that nothing is left to do for, here or on another worker, which may be lost."""
-        here = self.backlog.models | self._loading.keys()
+        here = self.backlog.models | self._loading.keys() if self._retired else set()  # asked after every tick
         for key in [one for one in self._retired if one not in here and one not in self._in_use]:
             if key in self.models:
                 log.info("model retired", model=self._runner.models[key].name)
