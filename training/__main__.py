@@ -25,6 +25,7 @@ from model.checkpoints.reference_points import REFERENCE
 from model.checkpoints.roles import LOADERS
 from model.checkpoints.training_rows import TRAINING_ROWS
 from model.checkpoints.weights import CheckpointError
+from model.precision import has_bfloat16
 from model.samplers import SAMPLERS
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
@@ -85,7 +86,7 @@ def train(
     """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command (without --fresh) continues."""
     made = load_recipe(recipe, recipes)
     run = RunFolder(runs / made.name, fresh)
-    accelerator = tracking_accelerator(made, runs, log_with)
+    accelerator = tracking_accelerator(runs, log_with)
     if accelerator.is_main_process:
         need_writable(runs, "give another folder by --runs")
     with run.alone() if accelerator.is_main_process else nullcontext():
@@ -115,6 +116,8 @@ def _train(
     if accelerator.is_main_process:  # the last check is done before anything is deleted
         for line in left_out_lines(task.data.real) if task.data.real is not None else ():
             typer.echo(line)
+        if made.optimisation.mixed_precision == "bf16" and not has_bfloat16(accelerator.device):
+            typer.echo(f"{made.name}: trained in float32: this {accelerator.device.type.upper()} has no bfloat16")
         folder = checkpoints / made.name
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
         need_space(run.path.parent, checkpoints, task.network)

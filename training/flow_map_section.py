@@ -35,7 +35,7 @@ class FlowMapSection(StrictConfig):
     label_drop: float = Field(0.08, ge=0, le=1)  # probability, per run; the scale is 1 there, where no hint is guided
     trajectories: int = Field(6000, ge=1)  # runs of the teacher that are stored
     teacher_steps: int = Field(3, ge=1)  # of the teacher in a quarter of T
-    precision: TorchPrecision = "float32"  # in which the teacher runs
+    precision: TorchPrecision = "float32"  # in which the teacher runs, where the device has it
     on_policy: float = Field(0.75, ge=0, le=1)  # share of rows that start where the student's own jumps lead
     jumps: tuple[JumpSection, ...] = Field(EVEN_JUMPS, min_length=1)
 

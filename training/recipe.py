@@ -51,7 +51,7 @@ class OptimisationSection(StrictConfig):
     beta2: float = Field(0.999, gt=0, lt=1)  # of AdamW's running average of squared gradients
     gradient_clip: float = Field(1.0, gt=0)  # norm
     ema_decay: float = Field(0.999, ge=0, lt=1)  # reached after a warm-up of about 10/(1 − ema_decay) steps
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Literal["no", "bf16"] = "no"  # bf16: where the device multiplies in it, else no
     save_every: int = Field(1000, ge=1)  # steps between resumable states
     sample_every: int = Field(1000, ge=1)  # steps between sample pictures
 

@@ -21,18 +21,14 @@ PACKAGES: Mapping[Tracker, Sequence[str]] = {
 """One of them writes for a tracker; none comes with Spirale."""
 
 
-def tracking_accelerator(recipe: Recipe, runs: Path, tracker: Tracker) -> Accelerator:
-    """The accelerator of a recipe's training, which knows the tracker. Raises RecipeError where its package is missing.
+def tracking_accelerator(runs: Path, tracker: Tracker) -> Accelerator:
+    """The accelerator of a training, which knows the tracker. Raises RecipeError where its package is missing.
 
     runs  the folder of all runs, where TensorBoard finds each by its name
     """
     if tracker != "none" and not any(find_spec(package) for package in PACKAGES[tracker]):
         raise RecipeError(f"--log-with {tracker} needs a package: pip install {PACKAGES[tracker][0]}")
-    return Accelerator(
-        mixed_precision=recipe.optimisation.mixed_precision,
-        log_with=None if tracker == "none" else tracker,
-        project_dir=runs,
-    )
+    return Accelerator(log_with=None if tracker == "none" else tracker, project_dir=runs)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The one training loop: Accelerate carries device, precision and processes; a run that was stopped goes on exactly.
+"""The one training loop: Accelerate carries device and processes; a run that was stopped goes on exactly.
 
 All randomness of step k comes from a generator seeded by (recipe seed, process, k), so what a run becomes does not
 depend on how often it was interrupted, and there is no random state to save.
@@ -22,6 +22,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from model.checkpoints.base import TorchPrecision
+from model.precision import precision_on
 from training.data.data_section import PLACES
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
@@ -60,6 +62,7 @@ class TrainStep:
         )
         self.network, self.optimizer = accelerator.prepare(task.network, optimizer)
         self.average = AveragedModel(accelerator.unwrap_model(self.network), multi_avg_fn=_ema(options.ema_decay))
+        self.precision = training_precision(options, accelerator.device)
         self._task, self._options, self._accelerator = task, options, accelerator
 
     def take(self, step: int) -> tuple[Tensor, Tensor]:
@@ -69,7 +72,7 @@ class TrainStep:
         rows, labels = task.data.draw(options.batch_size, generator)
         batch = Batch(rows.to(accelerator.device), labels.to(accelerator.device))
         context = LossContext(self.network, self.average.module, step, generator)
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             loss = task.loss(batch, context)
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
@@ -147,6 +150,11 @@ def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
         return list(flags)
     counts = accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device))
     return [count > 0 for count in counts.tolist()]
+
+
+def training_precision(options: OptimisationSection, device: torch.device) -> TorchPrecision:
+    """In which its networks are computed; weights and the optimiser are always float32."""
+    return precision_on(device, "bfloat16" if options.mixed_precision == "bf16" else "float32")
 
 
 def learning_rate(options: OptimisationSection, step: int) -> float:

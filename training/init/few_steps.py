@@ -5,7 +5,6 @@ from pathlib import Path
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
-from model.precision import has_bfloat16
 from training.flow_map_section import FlowMapSection
 from training.init.choices import Choice, Choices, Draft, Section
 from training.init.optimisation import training_length
@@ -106,8 +105,8 @@ def _distillation(summary: DataSummary, teacher: DenoiserConfig) -> Choices:
         interval = list(teacher.sampling.guidance_interval)
         choices["guidance_interval"] = Choice(interval, f"as the card of {teacher.name} advises")
     choices["trajectories"] = Choice(runs, "runs of the teacher, which are kept in the cache")
-    if summary.images and has_bfloat16(summary.device):
-        choices["precision"] = Choice("bfloat16", "in which the teacher runs")
+    if summary.images:
+        choices["precision"] = Choice("bfloat16", "in which the teacher runs where the device has it")
     return choices
 
 

@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-from model.precision import has_bfloat16
 from training.init.choices import Choice, Choices, Draft, Section
 from training.init.roles import DataSummary
 
@@ -26,21 +25,14 @@ def optimisation_for(summary: DataSummary, *, rate: float, decay: float, share: 
         max(1500, 2200 * math.sqrt(summary.rows / 2000)) if summary.images else max(300, PASSES * summary.rows / batch)
     )
     steps = _two_digits(min(enough, 40_000) * share)
-    precision = "bf16" if summary.images and has_bfloat16(summary.device) else "no"
-    why = (
-        "this device multiplies in it"
-        if precision == "bf16"
-        else "this device has no bfloat16"
-        if summary.images
-        else ""
-    )
+    precision = Choice("bf16", "where the device has it") if summary.images else Choice("no")
     return Section(
         training_length(steps, batch, summary.rows)
         | {
             "batch_size": Choice(batch),
             "learning_rate": Choice(rate),
             "weight_decay": Choice(decay),
-            "mixed_precision": Choice(precision, why),
+            "mixed_precision": precision,
         }
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from model.data import DataConfig
 from model.noise import normal, sample_seeds
 from model.plan import make_plan
+from model.precision import precision_on
 from model.sampling_loop import sampling_states
 from model.timestep_spacing import trailing_timesteps
 from training.data.stored_tensors import StoredTensors
@@ -68,8 +69,9 @@ def run_teacher(
     conditions = teacher.conditions(n, section, torch.Generator().manual_seed(seed))
     seeds = torch.from_numpy(sample_seeds(seed * 2**32 + FIRST_RUN, n))
     plan = make_plan(denoiser.schedule, SAMPLER, SEGMENTS * section.teacher_steps)
-    controls = {} if control is None else {control.hint: control.control(device, section.precision)}
-    predict = denoiser.denoiser(device, controls=controls, precision=section.precision)
+    precision = precision_on(torch.device(device), section.precision)
+    controls = {} if control is None else {control.hint: control.control(device, precision)}
+    predict = denoiser.denoiser(device, controls=controls, precision=precision)
     shape = denoiser.config.data.shape
     x = torch.empty(n, SEGMENTS + 1, *shape, dtype=torch.float16)
     with Progress(transient=True) as progress:

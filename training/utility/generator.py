@@ -15,7 +15,7 @@ from model.checkpoints.schedule_config import ScheduleConfig
 from model.conditions import NO_LABEL
 from model.data import DataConfig
 from model.networks import MLPConfig, UNetConfig
-from model.precision import choose_precision, has_bfloat16
+from model.precision import choose_precision, precision_on
 from training.data import DATA_IDENTITY
 from training.data.stored_tensors import StoredTensors
 from training.data.training_set import DataError, Examples, TrainingSet, as_floats
@@ -246,7 +246,7 @@ def train_denoiser(
 
 def precision_of(data: DataConfig) -> TorchPrecision:
     """In which a generator is trained: bfloat16 for images, where the CPU has it."""
-    return "bfloat16" if data.kind == "images" and has_bfloat16(torch.device("cpu")) else "float32"
+    return precision_on(torch.device("cpu"), "bfloat16" if data.kind == "images" else "float32")
 
 
 def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:

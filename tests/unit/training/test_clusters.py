@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -144,9 +143,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("training.init.probe.SECONDS", 0.0)
-    AcceleratorState._reset_state()
-    yield {"dataset": "blobs", "table": "blobs.csv"}
-    AcceleratorState._reset_state()
+    return {"dataset": "blobs", "table": "blobs.csv"}
 
 
 @pytest.fixture

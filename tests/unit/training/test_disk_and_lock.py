@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from typer.testing import CliRunner
 
 from tests.folders import make_folder, make_table
@@ -29,10 +28,7 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("training.init.probe.SECONDS", 0.0)
-    AcceleratorState._reset_state()
     Path("tiny.toml").write_text(RECIPE % {"steps": 8, "learning_rate": "1e-3", "save_every": 4})
-    yield
-    AcceleratorState._reset_state()
 
 
 def run(*arguments: object):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -151,6 +152,7 @@ import sys
 from pathlib import Path
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
 from tests.unit.training.test_trainer import StoppedData, tiny_task
 from training.trainer import train
 task = tiny_task()
@@ -241,6 +243,21 @@ def test_no_decay_is_no_average(tmp_path):
 def test_the_optimiser_has_the_recipe_s_beta2():
     steps = TrainStep(tiny_task(beta2=0.9), Accelerator())
     assert steps.optimizer.param_groups[0]["betas"] == (0.9, 0.9)
+
+
+@pytest.mark.parametrize("wanted", ["no", "bf16"])
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_network_is_computed_in_bfloat16_where_the_recipe_wants_it_and_the_device_has_it(wanted, has_it, monkeypatch):
+    monkeypatch.setattr("model.precision.has_bfloat16", lambda device: has_it)
+    steps = TrainStep(tiny_task(mixed_precision=wanted), Accelerator())
+    computed = set()
+    for module in steps.network.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(lambda module, inputs, output: computed.add(output.dtype))
+    loss, _ = steps.take(0)
+    assert computed == {torch.bfloat16 if wanted == "bf16" and has_it else torch.float32}
+    assert loss.dtype == torch.float32
+    assert {parameter.dtype for parameter in steps.network.parameters()} == {torch.float32}
 
 
 def test_the_learning_rate_warms_up_and_decays():

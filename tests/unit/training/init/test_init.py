@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -45,13 +44,10 @@ from training.tasks.registry import make_task
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """A working directory and a cache of its own, and an Accelerate that has not yet been told a precision."""
+    """A working directory and a cache of its own, and no long measurement of the pace."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("training.init.probe.SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
-    AcceleratorState._reset_state()
-    yield
-    AcceleratorState._reset_state()
 
 
 def run(*arguments: object):

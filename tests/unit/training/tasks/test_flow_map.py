@@ -143,6 +143,17 @@ def test_no_run_starts_from_noise_that_a_measurement_starts_from(seed, monkeypat
     assert runs.min() > 0 and len(set(runs.tolist())) == SECTION.trajectories
 
 
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_teacher_runs_in_bfloat16_where_the_recipe_wants_it_and_the_device_has_it(has_it, monkeypatch):
+    monkeypatch.setattr("model.precision.has_bfloat16", lambda device: has_it)
+    wants_it = SECTION.model_copy(update={"precision": "bfloat16"})
+    in_float32, runs = (
+        run_teacher(Teacher(tiny_checkpoint(), real=None), section, 3) for section in (SECTION, wants_it)
+    )
+    assert torch.equal(runs.x, in_float32.x) != has_it
+    torch.testing.assert_close(runs.x, in_float32.x, rtol=0.1, atol=0.1)
+
+
 class Words:
     """A captioned set whose row i has the caption i."""
 
