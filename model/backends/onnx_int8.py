@@ -1,7 +1,8 @@
 """A denoiser's graph whose convolutions multiply 8-bit integers.
 
-Sums of integers are exact, so a row has the same bits in every batch here too. The weights stay in the checkpoint's
-safetensors file: the graph has the scales by which they, and what the convolutions read, become integers.
+Sums of integers are exact, so a row has the same bits in every batch here too. Processors without instructions for dot
+products of bytes add two products in 16 bits and cut off what is larger: weights of 7 bits never are. The weights stay in
+the checkpoint's safetensors file: the graph has the scales by which they, and what the convolutions read, become integers.
 """
 
 import tempfile
@@ -62,6 +63,7 @@ def make_int8_graph(folder: Path, checkpoint: DenoiserCheckpoint, calibration: S
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,  # −64 … 64: 2 · 255 · 64 is less than 2¹⁵
             extra_options={"AddQDQPairToWeight": True},  # the weights stay numbers in float32, in their own file
         )
         found = onnx.load(path)

@@ -55,6 +55,18 @@ def test_integers_are_near_pytorch_and_are_no_float32():
     assert 1e-3 < error < 0.1  # eight bits round by some hundredths
 
 
+def test_two_products_fit_into_16_bits_as_processors_without_dot_products_add_them():
+    network, graph = digits().network.state_dict(), onnx.load_model_from_string(digits().int8_graph).graph
+    inside = [one for one in graph.initializer if one.data_location != onnx.TensorProto.EXTERNAL]
+    scales = {one.name: torch.tensor(onnx.numpy_helper.to_array(one)) for one in inside}
+    quantised = [node.input for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in network]
+    assert len(quantised) == sum(node.op_type == "Conv" for node in graph.node)
+    for weight, scale, *_ in quantised:
+        largest = network[weight].abs().amax((1, 2, 3)) / scales[scale]
+        assert 2 * 255 * largest.round().max() < 2**15
+        assert largest.median() > 60  # and 7 bits are made use of
+
+
 def test_the_weights_are_read_from_their_own_file_and_not_stored_twice():
     checkpoint = digits()
     shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint.network.state_dict().items()}
