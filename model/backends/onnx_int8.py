@@ -1,8 +1,9 @@
 """A denoiser's graph whose convolutions multiply 8-bit integers.
 
 Sums of integers are exact, so a row has the same bits in every batch here too. Processors without instructions for dot
-products of bytes add two products in 16 bits and cut off what is larger: weights of 7 bits never are. The weights stay in
-the checkpoint's safetensors file: the graph has the scales by which they, and what the convolutions read, become integers.
+products of bytes add two products in 16 bits and cut off what is larger: with weights of 7 bits nothing is. The weights
+stay in the checkpoint's safetensors file. The graph has the scales by which they, and what the convolutions read,
+become integers.
 """
 
 import tempfile
