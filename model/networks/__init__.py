@@ -17,7 +17,8 @@ MAX_LEVELS = 12
 MAX_BLOCKS = 64  # a level of images, …
 MAX_MLP_BLOCKS = 256  # … or of points in all
 
-Channels = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=MAX_LEVELS)]
 
 
 class NetworkConfig(StrictConfig):
@@ -32,13 +33,20 @@ class MLPConfig(NetworkConfig):
     embedding: int | None = Field(None, ge=8, le=MAX_WIDTH, multiple_of=2)
 
 
-class UNetConfig(NetworkConfig):
-    kind: Literal["unet"] = "unet"
-    channels: tuple[Channels, ...] = Field((48, 96), min_length=1, max_length=MAX_LEVELS)
+class TrunkConfig(NetworkConfig):
+    """Of a UNet and of its downward half: see `TrunkOptions`."""
+
+    kind: Literal["unet", "image-encoder"]
+    channels: Widths
     blocks: int = Field(2, ge=1, le=MAX_BLOCKS)
     attention: tuple[int, ...] = Field((1,), max_length=MAX_LEVELS)
     patch: int = Field(2, ge=1, le=MAX_SIDE)
     groups: int = Field(8, ge=1)
+
+
+class UNetConfig(TrunkConfig):
+    kind: Literal["unet"] = "unet"
+    channels: Widths = (48, 96)
 
 
 class PointEncoderConfig(NetworkConfig):
@@ -47,13 +55,9 @@ class PointEncoderConfig(NetworkConfig):
     blocks: int = Field(3, ge=1, le=MAX_MLP_BLOCKS)
 
 
-class ImageEncoderConfig(NetworkConfig):
+class ImageEncoderConfig(TrunkConfig):
     kind: Literal["image-encoder"] = "image-encoder"
-    channels: tuple[Channels, ...] = Field((32, 64), min_length=1, max_length=MAX_LEVELS)
-    blocks: int = Field(2, ge=1, le=MAX_BLOCKS)
-    attention: tuple[int, ...] = Field((1,), max_length=MAX_LEVELS)
-    patch: int = Field(2, ge=1, le=MAX_SIDE)
-    groups: int = Field(8, ge=1)
+    channels: Widths = (32, 64)
 
 
 AnyNetworkConfig = Annotated[MLPConfig | UNetConfig, Field(discriminator="kind")]
