@@ -13,7 +13,6 @@ import io
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -22,16 +21,11 @@ from accelerate import Accelerator
 
 from model.checkpoints.base import Precision
 from model.checkpoints.reference_points import REFERENCE
-from model.checkpoints.roles import LOADERS
 from model.checkpoints.training_rows import TRAINING_ROWS
 from model.checkpoints.weights import CheckpointError
-from model.precision import has_bfloat16
 from model.samplers import SAMPLERS
-from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
-from training.data import DATA_IDENTITY
 from training.data.training_set import DataError
-from training.disk import need_space, need_writable
 from training.evaluate.command import (
     ChangedSettings,
     evaluate_checkpoint,
@@ -42,102 +36,24 @@ from training.evaluate.command import (
 )
 from training.evaluate.sampling_run import SamplingRun
 from training.exporting.export_command import export
-from training.exporting.serving_graphs import write_graph
 from training.importing.arguments import import_
 from training.init.arguments import init
-from training.init.survey import left_out_lines
-from training.recipe import OWN_RECIPES, Recipe, RecipeError, about_recipe, load_recipe, recipe_names
+from training.recipe import OWN_RECIPES, RecipeError, about_recipe, recipe_names
 from training.reference_points import keep_reference
 from training.report.command import SECTIONS, make_report
-from training.resume import RunFolder, sources_of
-from training.shared_folder import need_shared
-from training.tasks.registry import find_checkpoint, make_task
-from training.tracking import Tracker, tracked, tracking_accelerator
+from training.tasks.registry import find_checkpoint
+from training.train_command import train
 from training.trainer import Interrupted
-from training.trainer import train as run_training
 from training.training_rows import keep_training_rows
 from training.utility.command import utility
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 app.command()(init)
+app.command()(train)
 app.command()(export)
 app.command("import")(import_)
 app.command()(utility)
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, your own or shipped (see list); or a TOML file.")],
-    start_from: Annotated[
-        str | None,
-        typer.Option("--from", help="Start from this checkpoint's weights (a name, or a folder).", metavar="NAME"),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run instead of continuing it.")] = False,
-    evaluate: Annotated[bool, typer.Option(help="Measure the checkpoint after training.")] = True,
-    graph: Annotated[bool, typer.Option(help="Make the graph that CPUs serve it by: some 10 to 60 s.")] = True,
-    log_with: Annotated[
-        Tracker, typer.Option(help="Also write loss, speed and learning rate there; each needs its own package.")
-    ] = "none",
-    recipes: Recipes = OWN_RECIPES,
-    checkpoints: Checkpoints = CHECKPOINTS,
-    runs: Annotated[Path, typer.Option(help="Folder for states, logs and sample pictures.")] = Path("runs"),
-) -> None:
-    """Train a recipe into checkpoints/NAME. After Ctrl-C or a kill, the same command (without --fresh) continues."""
-    made = load_recipe(recipe, recipes)
-    run = RunFolder(runs / made.name, fresh)
-    accelerator = tracking_accelerator(runs, log_with)
-    if accelerator.is_main_process:
-        need_writable(runs, "give another folder by --runs")
-    with run.alone() if accelerator.is_main_process else nullcontext():
-        _train(made, run, accelerator, checkpoints, start_from, log_with, evaluate=evaluate, graph=graph)
-
-
-def _train(
-    made: Recipe,
-    run: RunFolder,
-    accelerator: Accelerator,
-    checkpoints: Path,
-    start_from: str | None,
-    log_with: Tracker,
-    *,
-    evaluate: bool,
-    graph: bool,
-) -> None:
-    """Train in a run's folder that no other process trains in, then save and measure the checkpoint."""
-    start_from = run.resolve_start(made.name, start_from)
-    with accelerator.local_main_process_first():  # one process downloads what is missing
-        task = make_task(made, checkpoints, start_from)
-    if task.data.real is not None and task.data.real.identity:
-        known = task.config.recipe | {DATA_IDENTITY: task.data.real.identity}
-        task.config = task.config.model_copy(update={"recipe": known})
-    sources = sources_of(task, checkpoints)
-    run.check(sources)
-    if accelerator.is_main_process:  # the last check is done before anything is deleted
-        for line in left_out_lines(task.data.real) if task.data.real is not None else ():
-            typer.echo(line)
-        if made.optimisation.mixed_precision == "bf16" and not has_bfloat16(accelerator.device):
-            typer.echo(f"{made.name}: trained in float32: this {accelerator.device.type.upper()} has no bfloat16")
-        folder = checkpoints / made.name
-        need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
-        need_space(run.path.parent, checkpoints, task.network)
-        run.prepare(sources, start_from)
-    accelerator.wait_for_everyone()
-    need_shared(run.path, accelerator)
-    with tracked(accelerator, made, log_with):
-        network = run_training(task, run.path, accelerator)
-    if accelerator.is_main_process:
-        folder = checkpoints / made.name
-        task.save(network, folder)
-        typer.echo(f"{made.name}: written to {folder}")
-        if graph and task.config.role in LOADERS:
-            write_graph(folder, task.config.role)
-        if evaluate:
-            try:
-                found = usability(evaluate_checkpoint(folder, checkpoints, SamplingRun(accelerator.device)))
-            except KeyboardInterrupt:
-                raise Interrupted(f"{made.name}: it can be served, but is not measured") from None
-            typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
 
 
 @app.command()

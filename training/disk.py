@@ -25,19 +25,24 @@ def need_writable(folder: Path, option: str) -> None:
         raise RecipeError(f"{folder}: nothing can be written there ({error.strerror}): {option}") from error
 
 
-def need_space(runs: Path, checkpoints: Path, network: nn.Module) -> None:
-    """Raises RecipeError if a run's states, or its checkpoint, do not fit on their disks.
+def need_space(runs: Path, checkpoints: Path, network: nn.Module, kept: int = 0) -> None:
+    """Raises RecipeError if a run's states, so many kept checkpoints, or its own do not fit on their disks.
 
     A new state is written beside the old one, which is then deleted.
     """
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    _need_bytes(runs, 2 * STATE * parameters, "--runs")
+    _need_bytes(runs, 2 * STATE * parameters + kept * _checkpoint_bytes(network), "--runs")
     need_space_of_checkpoint(checkpoints, network)
 
 
 def need_space_of_checkpoint(checkpoints: Path, network: nn.Module) -> None:
     """Raises RecipeError if the network's checkpoint does not fit on the disk."""
-    _need_bytes(checkpoints, 4 * sum(tensor.numel() for tensor in network.state_dict().values()), "--checkpoints")
+    _need_bytes(checkpoints, _checkpoint_bytes(network), "--checkpoints")
+
+
+def _checkpoint_bytes(network: nn.Module) -> int:
+    numbers: int = sum(tensor.numel() for tensor in network.state_dict().values())
+    return 4 * numbers
 
 
 def _need_bytes(folder: Path, needed: int, option: str) -> None:

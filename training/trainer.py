@@ -25,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel
 from model.checkpoints.base import TorchPrecision
 from model.precision import precision_on
 from training.data.data_section import PLACES
+from training.kept_weights import keep_weights
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
 from training.tasks.task import Batch, LossContext, Task
@@ -84,11 +85,11 @@ class TrainStep:
         return loss.detach(), norm
 
 
-def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
+def train(task: Task, run: Path, accelerator: Accelerator, keep_every: int | None = None) -> nn.Module:
     """Train to the recipe's last step, from the state in `run` where there is one; returns the averaged network.
 
-    `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl. The accelerator's trackers
-    get what log.jsonl has.
+    `run` gets state-<step>/ (resumable, the newest only), samples/ (pictures) and log.jsonl; with `keep_every`, after
+    each so many steps, a checkpoint as well. The accelerator's trackers get what log.jsonl has.
 
     Raises Interrupted on Ctrl-C and SIGTERM; RecipeError where `run` holds a state of another recipe, or of another
     number of processes.
@@ -133,10 +134,12 @@ def train(task: Task, run: Path, accelerator: Accelerator) -> nn.Module:
                     curves = {name: value for name, value in entry.items() if name != "step"}
                     rate = learning_rate(options, position.step - 1)
                     accelerator.log(curves | {"learning_rate": rate}, step=position.step)
-            if position.step % options.sample_every == 0 or finished:
-                with _time_out_of(progress):
-                    if accelerator.is_main_process:
-                        task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
+            keeping = keep_every is not None and position.step % keep_every == 0 and not finished
+            with _time_out_of(progress):
+                if accelerator.is_main_process and (finished or position.step % options.sample_every == 0):
+                    task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
+                if accelerator.is_main_process and keeping:
+                    keep_weights(task, steps.average.module, run, position.step)
             if saving:
                 _save(accelerator, run, recipe, position.step)
             if stopping:  # also in the last step, after which the same command saves and measures

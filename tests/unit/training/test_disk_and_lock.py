@@ -96,6 +96,19 @@ def test_folders_are_tried_before_the_first_step(monkeypatch, option, folder, sa
         raise refused.exception
 
 
+def test_room_for_weights_that_are_kept_is_asked_for_too(monkeypatch):
+    no_step(monkeypatch)
+    Path("tiny.toml").write_text(RECIPE % {"steps": 8000, "learning_rate": "1e-3", "save_every": 4})
+    monkeypatch.setattr("training.disk.shutil.disk_usage", lambda path: SimpleNamespace(free=3 * 2**20))
+    refused = run("train", "tiny.toml", "--keep-every", "1")
+    with pytest.raises(RecipeError, match=r"runs: \d+ MB are needed there and 3 MB are free: .* by --runs"):
+        raise refused.exception
+    long = "a" * 60
+    Path("tiny.toml").write_text(Path("tiny.toml").read_text().replace('"tiny"', f'"{long}"'))
+    with pytest.raises(RecipeError, match=f"{long}-at-7999 would be too long a name"):
+        raise run("train", "tiny.toml", "--keep-every", "1").exception
+
+
 @pytest.mark.parametrize(("option", "full"), [("--runs", "runs"), ("--checkpoints", "checkpoints")])
 def test_a_full_disk_is_seen_before_the_first_step(monkeypatch, option, full):
     no_step(monkeypatch)

@@ -57,6 +57,9 @@ class StoppedData:
         self.config = self.real.config
         self.left, self.number = at, number
 
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
     def draw(self, rows, generator):
         self.left -= 1
         if self.left == 0:
@@ -350,7 +353,7 @@ def test_a_measurement_that_is_broken_off_leaves_a_checkpoint_with_its_graph(tmp
         there.extend(path.name for path in folder.iterdir())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.__main__.evaluate_checkpoint", stopped)
+    monkeypatch.setattr("training.train_command.evaluate_checkpoint", stopped)
     result = command(tmp_path, "--evaluate", "--graph")
     assert isinstance(result.exception, Interrupted) and "it can be served, but is not measured" in str(
         result.exception
