@@ -7,15 +7,18 @@ from safetensors import SafetensorError
 from torch import nn
 
 from model.checkpoints.config import NAME_PATTERN
-from training.recipe import RecipeError
+from training.recipe import Recipe, RecipeError
 from training.tasks.task import Task
 
 KEPT = "kept"  # the folder of a run that they lie in
 
 
-def kept_name(name: str, step: int) -> str:
-    """What the checkpoint NAME is called as it was after so many steps. Raises RecipeError if that is no name."""
-    kept = f"{name}-at-{step}"
+def kept_name(recipe: Recipe, step: int) -> str:
+    """What its checkpoint is called as it was after so many steps: names are in the order of steps.
+
+    Raises RecipeError if that is no name."""
+    digits = len(str(recipe.optimisation.steps))
+    kept = f"{recipe.name}-at-{step:0{digits}}"
     if not re.match(NAME_PATTERN, kept):
         raise RecipeError(f"--keep-every: {kept} would be too long a name: give the recipe a shorter one")
     return kept
@@ -28,7 +31,7 @@ def keep_weights(task: Task, network: nn.Module, run: Path, step: int) -> None:
     """
     whole = task.config
     recipe = whole.recipe | {"optimisation": whole.recipe["optimisation"] | {"steps": step}}
-    name = kept_name(whole.name, step)
+    name = kept_name(task.recipe, step)
     task.config = whole.model_copy(update={"name": name, "recipe": recipe})
     try:
         task.save(network, run / KEPT / name)

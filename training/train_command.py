@@ -87,7 +87,7 @@ def _train(
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
         kept = 0 if keep_every is None else (made.optimisation.steps - 1) // keep_every
         if keep_every is not None:
-            kept_name(made.name, kept * keep_every)  # too long a name is refused now, and not when it is reached
+            kept_name(made, kept * keep_every)  # too long a name is refused now, and not when it is reached
         need_space(run.path.parent, checkpoints, task.network, kept)
         run.prepare(sources, start_from)
     accelerator.wait_for_everyone()

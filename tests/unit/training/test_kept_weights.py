@@ -70,6 +70,8 @@ def test_where_nothing_can_be_written_the_option_is_named(tmp_path):
 
 
 def test_a_name_that_would_be_too_long_is_refused():
-    assert kept_name("a" * 57, 100) == "a" * 57 + "-at-100"  # 64 characters
+    recipe = tiny_task(steps=100).recipe.model_copy(update={"name": "a" * 57})
+    assert kept_name(recipe, 20) == "a" * 57 + "-at-020"  # 64 characters
+    longer = recipe.model_copy(update={"name": "a" * 58})
     with pytest.raises(RecipeError, match="would be too long a name: give the recipe a shorter one"):
-        kept_name("a" * 57, 1000)
+        kept_name(longer, 20)
