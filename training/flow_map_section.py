@@ -2,11 +2,13 @@
 
 from typing import Any, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from model.checkpoints.base import TorchPrecision
 from model.checkpoints.config import GuidanceInterval
 from model.checkpoints.distilled import check_guidance_range
+from model.precision import precision_on
 from model.strict_config import StrictConfig
 
 
@@ -47,6 +49,10 @@ class FlowMapSection(StrictConfig):
         if any(one.s >= one.t or (4 - one.t) % (one.t - one.s) for one in self.jumps):
             raise ValueError("every jump must be one of a plan of even steps from quarter 4 down")
         return self
+
+    def on(self, device: torch.device | str) -> Self:
+        """The section with the precision in which the teacher runs on that device."""
+        return self.model_copy(update={"precision": precision_on(torch.device(device), self.precision)})
 
     def of_the_runs(self) -> dict[str, Any]:
         """The fields that the stored runs depend on."""

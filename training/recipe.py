@@ -281,6 +281,9 @@ def recipe_names(folder: Path = RECIPES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
+KEPT_AT = "kept_at"  # beside the recipe of a checkpoint that a run left on its way: the steps that were done
+
+
 def trained_by(recipe: Recipe) -> dict[str, Any]:
     """The recipe as a checkpoint keeps it: without the advisory fields, which config.json has by themselves."""
     return recipe.model_dump(mode="json", exclude=ADVISORY_FIELDS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.base import WEIGHTS
+from training.kept_weights import KEPT
 from training.lock import held_alone
 from training.recipe import RecipeError
 from training.tasks.registry import needed
@@ -39,12 +40,24 @@ class RunFolder:
         """Does the next training continue an earlier one?"""
         return not self.fresh and newest_state(self.path) is not None
 
+    @property
+    def step(self) -> int:
+        """The steps that are done when the next training begins."""
+        state = newest_state(self.path)
+        return 0 if self.fresh or state is None else int(state.name.removeprefix("state-"))
+
     def resolve_start(self, name: str, start_from: str | None) -> str | None:
         """The checkpoint that the run started from, or is to start from; None for fresh weights.
 
-        Raises RecipeError if a run that continues started from something else than `start_from`.
+        Raises RecipeError if a run that continues started from something else than `start_from`, and if one that begins
+        would delete that with the folder.
         """
         if not self.continues:
+            if start_from is not None and Path(start_from).resolve().is_relative_to(self.path.resolve()):
+                raise RecipeError(
+                    f"--from {start_from}: it lies in {self.path}, which is emptied before a run begins there: move it "
+                    f"elsewhere, or take another folder by --runs"
+                )
             return start_from
         before = self._started_from.read_text() if self._started_from.is_file() else None
         if start_from is not None and start_from != before:
@@ -74,8 +87,9 @@ class RunFolder:
         if self.fresh:
             shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.path / KEPT, ignore_errors=True)  # of a run that was stopped before its first state
         self._sources.write_text(json.dumps(dict(sources)))
-        self._started_from.unlink(missing_ok=True)  # of a run that was stopped before its first state
+        self._started_from.unlink(missing_ok=True)
         if start_from is not None:
             self._started_from.write_text(start_from)
 

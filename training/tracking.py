@@ -28,7 +28,8 @@ def tracking_accelerator(runs: Path, tracker: Tracker) -> Accelerator:
     """
     if tracker != "none" and not any(find_spec(package) for package in PACKAGES[tracker]):
         raise RecipeError(f"--log-with {tracker} needs a package: pip install {PACKAGES[tracker][0]}")
-    return Accelerator(log_with=None if tracker == "none" else tracker, project_dir=runs)
+    # A recipe says in which precision it is trained: `accelerate launch` must not.
+    return Accelerator(mixed_precision="no", log_with=None if tracker == "none" else tracker, project_dir=runs)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.sampling_run import SamplingRun
 from training.exporting.serving_graphs import write_graph
 from training.init.survey import left_out_lines
-from training.kept_weights import kept_name
+from training.kept_weights import check_keeping
 from training.recipe import OWN_RECIPES, Recipe, load_recipe
 from training.resume import RunFolder, sources_of
 from training.shared_folder import need_shared
@@ -70,6 +70,8 @@ def _train(
     graph: bool,
 ) -> None:
     """Train in a run's folder that no other process trains in, then save and measure the checkpoint."""
+    if keep_every is not None:
+        check_keeping(made, keep_every)
     start_from = run.resolve_start(made.name, start_from)
     with accelerator.local_main_process_first():  # one process downloads what is missing
         task = make_task(made, checkpoints, start_from)
@@ -85,9 +87,7 @@ def _train(
             typer.echo(f"{made.name}: trained in float32: this {accelerator.device.type.upper()} has no bfloat16")
         folder = checkpoints / made.name
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
-        kept = 0 if keep_every is None else (made.optimisation.steps - 1) // keep_every
-        if keep_every is not None:
-            kept_name(made, kept * keep_every)  # too long a name is refused now, and not when it is reached
+        kept = 0 if keep_every is None else (made.optimisation.steps - 1) // keep_every - run.step // keep_every
         need_space(run.path.parent, checkpoints, task.network, kept)
         run.prepare(sources, start_from)
     accelerator.wait_for_everyone()

@@ -31,6 +31,7 @@ from training.card.table_rows import (
     training_row,
 )
 from training.card.usability import first_line
+from training.recipe import KEPT_AT
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
 LIKELIHOOD = "likelihood.png"  # the terms of the bound over t
@@ -270,6 +271,13 @@ def _commands(name: str, recipe: Mapping[str, Any]) -> list[str]:
     last_stage = [
         "The recipe describes only the last stage: training continued from earlier weights, which are not kept."
     ]
+    if KEPT_AT in recipe:
+        whole = recipe.get("name", name)
+        return [
+            f"`config.json` has the recipe of {whole}, which this was on its way to.",
+            f"`python -m training train {whole}{start_from} --keep-every {recipe[KEPT_AT]}` keeps it, and `python -m "
+            "training evaluate` measures it, by its folder.",
+        ]
     return [
         "`config.json` has the training recipe.",
         *(last_stage if started == name else []),

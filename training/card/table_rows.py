@@ -7,6 +7,7 @@ from model.checkpoints.config import SamplingConfig, SamplingOverrides
 from model.samplers import SAMPLERS
 from model.text_encoder import TextConfig
 from training.card.markdown import listed
+from training.recipe import KEPT_AT
 
 
 def described_sampler(sampling: SamplingConfig) -> str:
@@ -32,11 +33,13 @@ def described_interval(sampling: SamplingConfig | SamplingOverrides) -> str:
 def training_row(name: str, recipe: Mapping[str, Any]) -> str:
     """The row of the training's length."""
     options, started = recipe.get("optimisation", {}), recipe.get("started_from")
-    steps = options.get("steps", 0)
+    whole = options.get("steps", 0)
+    steps = recipe.get(KEPT_AT, whole)
     rows = steps * options.get("batch_size", 0)
     weights = "earlier weights of its own" if started == name else f"the weights of {started}"
     start = f", from {weights}" if started else ""
-    return f"| trained on | {steps:,} steps, {rows:,} rows per process{start}; averaged weights |"
+    of_all = f" of {whole:,}" if KEPT_AT in recipe else ""
+    return f"| trained on | {steps:,}{of_all} steps, {rows:,} rows per process{start}; averaged weights |"
 
 
 def text_encoder_rows(text: TextConfig) -> list[str]:

@@ -135,7 +135,7 @@ def _timed(
         return draft, f"{made.optimisation.steps:,} steps; {first}"
     task = make_task(ready_at_once(made), checkpoints)
     size = sum(parameter.numel() for parameter in task.network.parameters())
-    accelerator = Accelerator()
+    accelerator = Accelerator(mixed_precision="no")
     pace = measure_pace(task, accelerator)
     seconds, enough = pace.seconds, made.optimisation.steps
     steps, evaluation, runs = enough, evaluation_seconds(made, summary, pace), runs_seconds(made, task)

@@ -12,7 +12,6 @@ from torch import Tensor
 from model.data import DataConfig
 from model.noise import normal, sample_seeds
 from model.plan import make_plan
-from model.precision import precision_on
 from model.sampling_loop import sampling_states
 from model.timestep_spacing import trailing_timesteps
 from training.data.stored_tensors import StoredTensors
@@ -69,7 +68,7 @@ def run_teacher(
     conditions = teacher.conditions(n, section, torch.Generator().manual_seed(seed))
     seeds = torch.from_numpy(sample_seeds(seed * 2**32 + FIRST_RUN, n))
     plan = make_plan(denoiser.schedule, SAMPLER, SEGMENTS * section.teacher_steps)
-    precision = precision_on(torch.device(device), section.precision)
+    precision = section.on(device).precision
     controls = {} if control is None else {control.hint: control.control(device, precision)}
     predict = denoiser.denoiser(device, controls=controls, precision=precision)
     shape = denoiser.config.data.shape
@@ -93,7 +92,7 @@ def stored_runs(
     teacher: Teacher, section: FlowMapSection, seed: int, device: torch.device | str = "cpu"
 ) -> Trajectories:
     """The same from the cache, where they are kept when they have been made once."""
-    made_by = (VERSION, *teacher.identity, section.of_the_runs(), seed)
+    made_by = (VERSION, *teacher.identity, section.on(device).of_the_runs(), seed)
     name = (teacher.control or teacher.denoiser).config.name
 
     def make() -> Mapping[str, Tensor]:

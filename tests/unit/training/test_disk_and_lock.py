@@ -103,10 +103,20 @@ def test_room_for_weights_that_are_kept_is_asked_for_too(monkeypatch):
     refused = run("train", "tiny.toml", "--keep-every", "1")
     with pytest.raises(RecipeError, match=r"runs: \d+ MB are needed there and 3 MB are free: .* by --runs"):
         raise refused.exception
-    long = "a" * 60
-    Path("tiny.toml").write_text(Path("tiny.toml").read_text().replace('"tiny"', f'"{long}"'))
-    with pytest.raises(RecipeError, match=f"{long}-at-7999 would be too long a name"):
-        raise run("train", "tiny.toml", "--keep-every", "1").exception
+
+
+@pytest.mark.parametrize(("done", "kept", "more"), [(0, 3, ()), (4, 1, ()), (5, 1, ()), (4, 3, ("--fresh",))])
+def test_room_is_asked_for_what_is_still_to_be_kept(monkeypatch, done, kept, more):
+    """Of 8 steps, in twos: after 2, 4 and 6."""
+
+    def no_space(runs, checkpoints, network, kept):
+        raise RecipeError(f"room for {kept}")
+
+    monkeypatch.setattr("training.train_command.need_space", no_space)
+    if done:
+        Path(f"runs/tiny/state-{done}").mkdir(parents=True)
+    with pytest.raises(RecipeError, match=f"room for {kept}"):
+        raise run("train", "tiny.toml", "--keep-every", "2", *more).exception
 
 
 @pytest.mark.parametrize(("option", "full"), [("--runs", "runs"), ("--checkpoints", "checkpoints")])

@@ -4,6 +4,7 @@ import json
 import struct
 
 import pytest
+from accelerate.state import AcceleratorState
 from tensorboardX.proto.event_pb2 import Event
 from typer.testing import CliRunner
 
@@ -53,3 +54,12 @@ def test_a_missing_package_is_named_and_leaves_nothing(tracker, tmp_path, monkey
     assert isinstance(result.exception, RecipeError)
     assert f"--log-with {tracker} needs a package: pip install {tracker}" in str(result.exception)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_recipe_says_the_precision_and_not_what_launches_the_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as `accelerate launch` sets it
+    AcceleratorState._reset_state()
+    try:
+        assert tracking.tracking_accelerator(tmp_path, "none").mixed_precision == "no"
+    finally:
+        AcceleratorState._reset_state()

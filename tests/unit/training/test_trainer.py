@@ -155,7 +155,6 @@ import sys
 from pathlib import Path
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from torch import nn
 from tests.unit.training.test_trainer import StoppedData, tiny_task
 from training.trainer import train
 task = tiny_task()
