@@ -35,6 +35,7 @@ from training.recipe import (
     ClassifierRecipe,
     ControlFlowMapRecipe,
     DenoiserRecipe,
+    DistillingRecipe,
     RecipeError,
     load_recipe,
     parse_recipe,
@@ -130,6 +131,8 @@ def test_every_role_is_a_recipe_of_images(role):
     made = parse_recipe(recipe_for(role, f"mine-{role}", OWN, of, "mine").plain(), "here")
     assert made.name == f"mine-{role}"
     assert made.description
+    distilled = isinstance(made, DistillingRecipe)
+    assert (made.distillation.precision if distilled else made.optimisation.mixed_precision) in ("bfloat16", "bf16")
     if isinstance(made, ControlFlowMapRecipe):  # named by the data, as `init` names what it builds on
         assert (made.base, made.teacher) == ("mnist-fast", "mnist-" + role.removeprefix("fast-"))
     if isinstance(made, DenoiserRecipe):

@@ -20,6 +20,7 @@ from training.data.captions import true_of
 from training.data.digit_captions import MEASURES, CaptionedDigits, captioned_mnist
 from training.data.digits import CONFIG
 from training.data.training_set import Examples, FiniteSet
+from training.kept_weights import KEPT, keep_weights, kept_name
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.clip import ClipTask, tokens_of
 from training.tasks.denoiser import DenoisingTask
@@ -119,6 +120,16 @@ def test_the_loss_is_the_entropy_of_the_positives_where_the_towers_make_no_mista
     positives = [seen["true"].sum(dim).double() for dim in (0, 1)]
     assert found == pytest.approx(sum(k.log().mean().item() for k in positives) / 2, rel=1e-4)
     assert found > 0.1  # some captions are true of several images
+
+
+def test_both_towers_are_kept_on_the_way(drawn, tmp_path):
+    task = ClipTask(parse_recipe(CLIP, "here"))
+    keep_weights(task, task.network, tmp_path, 1)
+    folder = tmp_path / KEPT / kept_name(task.recipe, 1)
+    kept = load_clip(folder)
+    for network, own in ((kept.network, task.network.image), (kept.text.network, task.network.text)):
+        assert all(torch.equal(one, own.state_dict()[name]) for name, one in network.state_dict().items())
+    assert f"| trained on | 1 of {task.recipe.optimisation.steps:,} steps" in (folder / "README.md").read_text()
 
 
 def test_words_that_mean_nothing_are_put_in_and_none_is_taken_away(drawn):
