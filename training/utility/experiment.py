@@ -46,7 +46,7 @@ class Grid:
     confidence  with which a sample must be read as asked; 0 keeps all
     """
 
-    rows: tuple[int, ...] = (20, 100)
+    rows: tuple[int, ...] = (20,)
     ratios: tuple[int, ...] = (5,)
     choices: int = 5
     confidence: float = 0.0
