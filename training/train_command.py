@@ -87,7 +87,8 @@ def _train(
             typer.echo(f"{made.name}: trained in float32: this {accelerator.device.type.upper()} has no bfloat16")
         folder = checkpoints / made.name
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
-        kept = 0 if keep_every is None else (made.optimisation.steps - 1) // keep_every - run.step // keep_every
+        last = made.optimisation.steps - 1
+        kept = 0 if keep_every is None else max(0, last // keep_every - run.step // keep_every)
         need_space(run.path.parent, checkpoints, task.network, kept)
         run.prepare(sources, start_from)
     accelerator.wait_for_everyone()

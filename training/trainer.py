@@ -156,7 +156,7 @@ def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
 
 
 def training_precision(options: OptimisationSection, device: torch.device) -> TorchPrecision:
-    """In which its networks are computed; weights and the optimiser are always float32."""
+    """The precision in which a recipe's network is computed; its weights and the optimiser are always float32."""
     return precision_on(device, "bfloat16" if options.mixed_precision == "bf16" else "float32")
 
 
@@ -288,7 +288,7 @@ def _stop_signals() -> Iterator[_Stop]:
 
 @contextlib.contextmanager
 def _time_out_of(progress: TrainingProgress) -> Iterator[None]:
-    """Pictures are not training: their time stays out of the images per second."""
+    """Pictures and kept weights are not training: their time stays out of the images per second."""
     started = time.monotonic()
     yield
     progress.skip(time.monotonic() - started)

@@ -34,7 +34,7 @@ class MLPConfig(NetworkConfig):
 
 
 class TrunkConfig(NetworkConfig):
-    """Of a UNet and of its downward half: see `TrunkOptions`."""
+    """The options that a UNet shares with its downward half: see `TrunkOptions`."""
 
     kind: Literal["unet", "image-encoder"]
     channels: Widths
