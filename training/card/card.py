@@ -30,8 +30,8 @@ from training.card.table_rows import (
     text_encoder_rows,
     training_row,
 )
+from training.card.training_commands import training_commands
 from training.card.usability import first_line
-from training.recipe import KEPT_AT
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
 LIKELIHOOD = "likelihood.png"  # the terms of the bound over t
@@ -90,7 +90,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
         + " |",
         f"| precisions | {', '.join(config.precisions)} |",
         "",
-        *(_commands(name, config.recipe) if config.imported is None else [IMPORTED]),
+        *(training_commands(name, config.recipe) if config.imported is None else [IMPORTED]),
         "",
         *measured_section(config.metrics),
     ]
@@ -262,27 +262,6 @@ def _write(folder: Path, config: CheckpointConfig[nn.Module], lines: Sequence[st
 def _title(name: str, recipe: Mapping[str, Any], more: str = "") -> list[str]:
     """The heading, and the recipe's description."""
     return [f"# {name}", "", f"{recipe.get('description') or name}. {more}".rstrip(), ""]
-
-
-def _commands(name: str, recipe: Mapping[str, Any]) -> list[str]:
-    """How to train and measure a denoiser again."""
-    started = recipe.get("started_from")
-    start_from = f" --from {started}" if started else ""
-    last_stage = [
-        "The recipe describes only the last stage: training continued from earlier weights, which are not kept."
-    ]
-    if KEPT_AT in recipe:
-        whole = recipe.get("name", name)
-        return [
-            f"`config.json` has the recipe of {whole}, which this was on its way to.",
-            f"`python -m training train {whole}{start_from} --keep-every {recipe[KEPT_AT]}` keeps it, and `python -m "
-            "training evaluate` measures it, by its folder.",
-        ]
-    return [
-        "`config.json` has the training recipe.",
-        *(last_stage if started == name else []),
-        f"`python -m training train {name}{start_from}` trains it, `python -m training evaluate {name}` measures it.",
-    ]
 
 
 def _without_judge(config: DenoiserConfig) -> str:
