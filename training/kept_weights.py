@@ -26,6 +26,11 @@ def check_keeping(recipe: Recipe, every: int) -> None:
         )
 
 
+def still_to_keep(recipe: Recipe, every: int, done: int) -> int:
+    """How many a run keeps that has done so many steps."""
+    return max(0, (recipe.optimisation.steps - 1) // every - done // every)
+
+
 def kept_name(recipe: Recipe, step: int) -> str:
     """What its checkpoint is called as it was after so many steps. Names are in the order of steps."""
     digits = len(str(recipe.optimisation.steps))

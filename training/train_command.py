@@ -8,7 +8,6 @@ import typer
 from accelerate import Accelerator
 
 from model.checkpoints.roles import LOADERS
-from model.precision import has_bfloat16
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import DATA_IDENTITY
@@ -17,13 +16,13 @@ from training.evaluate.command import evaluate_checkpoint
 from training.evaluate.sampling_run import SamplingRun
 from training.exporting.serving_graphs import write_graph
 from training.init.survey import left_out_lines
-from training.kept_weights import check_keeping
+from training.kept_weights import check_keeping, still_to_keep
 from training.recipe import OWN_RECIPES, Recipe, load_recipe
 from training.resume import RunFolder, sources_of
 from training.shared_folder import need_shared
 from training.tasks.registry import make_task
 from training.tracking import Tracker, tracked, tracking_accelerator
-from training.trainer import Interrupted
+from training.trainer import Interrupted, training_precision
 from training.trainer import train as run_training
 
 
@@ -83,12 +82,12 @@ def _train(
     if accelerator.is_main_process:  # the last check is done before anything is deleted
         for line in left_out_lines(task.data.real) if task.data.real is not None else ():
             typer.echo(line)
-        if made.optimisation.mixed_precision == "bf16" and not has_bfloat16(accelerator.device):
+        wanted = made.optimisation.mixed_precision
+        if wanted == "bf16" and training_precision(made.optimisation, accelerator.device) == "float32":
             typer.echo(f"{made.name}: trained in float32: this {accelerator.device.type.upper()} has no bfloat16")
         folder = checkpoints / made.name
         need_writable(folder if folder.exists() else checkpoints, "give another folder by --checkpoints")
-        last = made.optimisation.steps - 1
-        kept = 0 if keep_every is None else max(0, last // keep_every - run.step // keep_every)
+        kept = 0 if keep_every is None else still_to_keep(made, keep_every, run.step)
         need_space(run.path.parent, checkpoints, task.network, kept)
         run.prepare(sources, start_from)
     accelerator.wait_for_everyone()

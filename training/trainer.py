@@ -134,12 +134,14 @@ def train(task: Task, run: Path, accelerator: Accelerator, keep_every: int | Non
                     curves = {name: value for name, value in entry.items() if name != "step"}
                     rate = learning_rate(options, position.step - 1)
                     accelerator.log(curves | {"learning_rate": rate}, step=position.step)
+            drawing = finished or position.step % options.sample_every == 0
             keeping = keep_every is not None and position.step % keep_every == 0 and not finished
-            with _time_out_of(progress):
-                if accelerator.is_main_process and (finished or position.step % options.sample_every == 0):
-                    task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
-                if accelerator.is_main_process and keeping:
-                    keep_weights(task, steps.average.module, run, position.step)
+            if accelerator.is_main_process and (drawing or keeping):
+                with _time_out_of(progress):
+                    if drawing:
+                        task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
+                    if keeping:
+                        keep_weights(task, steps.average.module, run, position.step)
             if saving:
                 _save(accelerator, run, recipe, position.step)
             if stopping:  # also in the last step, after which the same command saves and measures

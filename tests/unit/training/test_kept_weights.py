@@ -131,7 +131,7 @@ def test_kept_weights_of_a_run_without_a_state_go_when_it_begins_anew(commands):
 
 @pytest.mark.parametrize(("has_it", "told"), [(False, 1), (True, 0)])
 def test_training_says_that_a_device_without_bfloat16_is_given_float32(commands, monkeypatch, has_it, told):
-    monkeypatch.setattr("training.train_command.has_bfloat16", lambda device: has_it)
+    monkeypatch.setattr("model.precision.has_bfloat16", lambda device: has_it)
     recipe = Path("tiny.toml")
     recipe.write_text(recipe.read_text() + 'mixed_precision = "bf16"\n')
     result = commands("train", "tiny.toml", "--no-evaluate", "--no-graph")
