@@ -1,9 +1,9 @@
 """How long the missing cells of an experiment will take, by a few steps of each kind of training."""
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import heapreplace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from training.data.augment import Augment
 from training.data.training_set import as_floats
 from training.utility.arms import ARMS, REFERENCE
 from training.utility.classifier import train_classifier
-from training.utility.experiment import Grid
+from training.utility.experiment import Grid, tasks_of
 from training.utility.generator import ROUNDS, SAMPLING, Generator, Semi, Shipped, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool
@@ -37,8 +37,8 @@ def estimated_seconds(
     def generator_step() -> float:
         return _of_a_step(lambda: train_denoiser(few, pool.config, grid.generator, TIMED_STEPS, seed=0))
 
-    choices = len(_choices(missing))
-    workers = workers_for(choices)
+    tasks = tasks_of(missing, generators)
+    workers = workers_for(len(tasks))
     with threads_of_a_worker(workers):
         reader = train_classifier(draw, of_each_class, pool.config, options, seed=0)
         classifier_step = _of_a_step(lambda: train_classifier(draw, of_each_class, pool.config, options, seed=0))
@@ -46,25 +46,32 @@ def estimated_seconds(
             lambda: teach_labeller(reader, draw, few.rows, augment, of_each_class, pool.config, options, seed=0)
         )
         tuning_step = generator_step()
+    sampling = EVALUATIONS * tuning_step / grid.generator.batch_size / 3  # a step goes back, too, for twice as long
+    by_key = {generator.key: generator for generator in generators}
+    wanted = [by_key[key] for key in dict.fromkeys(cell.generator for cell in missing if cell.generator)]
 
-    needs_labeller = {generator.key for generator in generators if generator.needs_labeller}
-    labelled = _choices(cell for cell in missing if cell.generator in needs_labeller or ARMS[cell.arm].unlabelled)
-    reading = _choices(cell for cell in missing if cell.generator or ARMS[cell.arm].unlabelled)
-    trained_again = reading - _choices(cell for cell in missing if cell.arm == REFERENCE)
-    classifiers = sum(not ARMS[cell.arm].unlabelled for cell in missing) + len(trained_again)
-    steps, samples, before = 0, 0, 0.0
-    for generator in generators:
-        taught = _choices(cell for cell in missing if cell.generator == generator.key)
-        rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
-        samples += rounds * sum(rows * max(grid.ratios) * pool.classes for rows, _ in taught)
-        if not isinstance(generator, Shipped):
-            steps += len(taught) * grid.generator.steps
-        if isinstance(generator, Semi) and taught and not generator.is_pretrained(pool):
-            before += grid.generator.pretraining_steps * generator_step()  # alone, with all threads
-    evaluation = tuning_step / grid.generator.batch_size / 3  # a step goes forward once, and back for twice as long
-    of_classifiers = grid.classifier.steps * (classifiers * classifier_step + len(labelled) * labeller_step)
-    of_all = of_classifiers + steps * tuning_step + samples * EVALUATIONS * evaluation
-    return before + of_all / choices * math.ceil(choices / workers)
+    def of_task(cells: Sequence[Cell]) -> float:
+        teaches = next((by_key[cell.generator] for cell in cells if cell.generator), None)
+        labels = any(ARMS[cell.arm].unlabelled for cell in cells) or bool(teaches and teaches.needs_labeller)
+        reads = labels or bool(teaches and grid.confidence)
+        classifiers = sum(not ARMS[cell.arm].unlabelled for cell in cells)
+        if reads and all(cell.arm != REFERENCE for cell in cells):
+            classifiers += 1  # this task has no score of the one that it reads with, or that its labeller begins with
+        seconds = grid.classifier.steps * (classifiers * classifier_step + labels * labeller_step)
+        if teaches:
+            rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
+            seconds += rounds * cells[0].rows * max(grid.ratios) * pool.classes * sampling
+        if teaches and not isinstance(teaches, Shipped):
+            seconds += grid.generator.steps * tuning_step
+        return seconds
+
+    before = 0.0
+    if any(isinstance(generator, Semi) and not generator.is_pretrained(pool) for generator in wanted):
+        before = grid.generator.pretraining_steps * generator_step()  # alone, with all threads
+    busy = [before] * workers
+    for task in tasks:  # each goes to the worker that is free first
+        heapreplace(busy, busy[0] + of_task(task))
+    return max(busy)
 
 
 def _of_a_step(train: Callable[[], object]) -> float:
@@ -72,7 +79,3 @@ def _of_a_step(train: Callable[[], object]) -> float:
     start = time.monotonic()
     train()
     return (time.monotonic() - start) / TIMED_STEPS
-
-
-def _choices(cells: Iterable[Cell]) -> set[tuple[int, int]]:
-    return {(cell.rows, cell.choice) for cell in cells}

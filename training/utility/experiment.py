@@ -1,6 +1,6 @@
 """All cells of the experiment, in an order in which each needs only what came before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -87,6 +87,18 @@ def shown_arms(generators: Sequence[Generator]) -> dict[str, Arm]:
     return {name: arm for name, arm in ARMS.items() if labelled or not arm.unlabelled}
 
 
+def tasks_of(cells: Iterable[Cell], generators: Sequence[Generator]) -> list[list[Cell]]:
+    """Cells that share their choice of rows and their generator: the tasks that can be done side by side.
+
+    Cells without generated rows go with the generator that needs their classifiers: one with a labeller, if there is.
+    """
+    home = next((generator for generator in generators if generator.needs_labeller), generators[0]).key
+    tasks: dict[tuple[int, int, str], list[Cell]] = {}
+    for cell in cells:
+        tasks.setdefault((cell.rows, cell.choice, cell.generator or home), []).append(cell)
+    return list(tasks.values())
+
+
 def check(grid: Grid, pool: Pool) -> None:
     """Raises DataError where a class has fewer rows than are to be chosen, or where samples would share seeds."""
     fewest, name = pool.fewest()
@@ -116,21 +128,20 @@ class Experiment:
         return [cell for cell in cells if cell not in self._results.cells]
 
     def run(self, done: Callable[[Cell], object] = lambda cell: None) -> None:
-        """Measure what is missing: the choices side by side."""
+        """Measure what is missing: the tasks side by side."""
         cells = self.missing
         for generator in dict.fromkeys(cell.generator for cell in cells if cell.generator):
             self._generators[generator].prepare(self._pool)
-        of_choices: dict[tuple[int, int], list[Cell]] = {}
-        for cell in cells:
-            of_choices.setdefault((cell.rows, cell.choice), []).append(cell)
-        tasks = [partial(self._of_choice, *choice, part) for choice, part in of_choices.items()]
-        with closing(side_by_side(tasks)) as measured:
+        tasks = tasks_of(cells, list(self._generators.values()))
+        with closing(side_by_side([partial(self._measured, task) for task in tasks])) as measured:
             for key, found in measured:
                 self._results.put(key, found)
                 if isinstance(key, Cell):
                     done(key)
 
-    def _of_choice(self, rows: int, choice: int, cells: Sequence[Cell]) -> Iterator[Found]:
+    def _measured(self, cells: Sequence[Cell]) -> Iterator[Found]:
+        """What is found in the cells of one task."""
+        rows, choice = cells[0].rows, cells[0].choice
         pool, chosen = self._pool, self._pool.chosen(rows, choice)
 
         @cache
@@ -144,8 +155,8 @@ class Experiment:
             if not cell.generator:
                 yield cell, score(of_arm(cell.arm), pool.config, pool.test)
         for key in {cell.generator: None for cell in cells if cell.generator}:
-            reader = of_arm(LABELLER if self._generators[key].needs_labeller else REFERENCE)
-            known = Known(pool, chosen, choice + 1, self._reader(reader))  # 0 is the seed before labels
+            reading_arm = LABELLER if self._generators[key].needs_labeller else REFERENCE
+            known = Known(pool, chosen, choice + 1, self._reader(partial(of_arm, reading_arm)))  # 0: before labels
             most = max(cell.ratio for cell in cells if cell.generator == key)
             sampler = self._generators[key].taught(known)
             generated = generated_rows(sampler, known, rows * most, self._grid.confidence)
@@ -166,5 +177,6 @@ class Experiment:
     def _draw(self, arm: str, chosen: Tensor, generated: Examples | None) -> Draw:
         return draw_of(ARMS[arm], self._pool.train.at(chosen), generated, self._augment)
 
-    def _reader(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
-        return lambda rows: probabilities(network, self._pool.config, rows)
+    def _reader(self, classifier: Callable[[], nn.Module]) -> Callable[[Tensor], Tensor]:
+        """It is trained only where something is read: most generators read nothing."""
+        return lambda rows: probabilities(classifier(), self._pool.config, rows)

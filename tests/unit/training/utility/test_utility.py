@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -30,7 +30,7 @@ from training.utility.arms import ARMS, draw_of
 from training.utility.classifier import ClassifierOptions, Score, score, train_classifier
 from training.utility.copies import Nearness
 from training.utility.estimate import estimated_seconds
-from training.utility.experiment import Experiment, Grid, check, shown_arms
+from training.utility.experiment import Experiment, Grid, check, shown_arms, tasks_of
 from training.utility.generator import (
     ROUNDS,
     SEEDS_OF_A_CHOICE,
@@ -324,6 +324,35 @@ def test_a_generator_reads_rows_by_the_labeller_only_if_it_needs_it(pool, tmp_pa
             read = reader(pool.test.rows).argmax(1)
             recalls = [(read[pool.test.labels == label] == label).double().mean().item() for label in range(3)]
             assert results.cells[Cell(2, choice, arm)].recalls == pytest.approx(recalls, abs=1e-5)
+
+
+@pytest.mark.parametrize(("confidence", "taught"), [(0.0, 9), (0.9, 10)])
+def test_a_generator_that_reads_nothing_trains_nothing_to_read_with(pool, tmp_path, monkeypatch, confidence, taught):
+    """Three arms of real rows and three of each generator; one more where the second task has to read."""
+    trained = []
+
+    def counted(draw, validation, data, options, seed):
+        trained.append(seed)
+        return train_classifier(draw, validation, data, options, seed)
+
+    monkeypatch.setattr(experiments, "train_classifier", counted)
+    one, other = truth(), Stub("other", drawn)
+    options = {"choices": 2, "confidence": confidence, "classifier": replace(CLASSIFIER, steps=2)}
+    run, _, _ = experiment(pool, tmp_path, one, other, **options)
+    tasks = tasks_of(run.missing, [one, other])
+    assert [{cell.generator for cell in task} for task in tasks] == [{"", "truth"}, {"other"}] * 2
+    assert sorted(map(repr, chain(*tasks))) == sorted(map(repr, run.missing))
+    run.run()
+    assert not run.missing
+    assert len(trained) == 2 * taught
+
+
+def test_rows_that_only_a_labeller_reads_go_with_its_generator(pool, tmp_path):
+    closed, semi = truth(), Stub("semi", drawn, needs_labeller=True)
+    run, _, _ = experiment(pool, tmp_path, closed, semi, choices=1)
+    real, generated = tasks_of(run.missing, [closed, semi])
+    assert {cell.generator for cell in real} == {"", "semi"} and "unlabelled" in {cell.arm for cell in real}
+    assert {cell.generator for cell in generated} == {"truth"}
 
 
 def test_the_time_is_estimated_where_a_batch_lacks_a_class(pool, tmp_path):
