@@ -21,7 +21,9 @@ def precision_on(device: torch.device, wanted: TorchPrecision) -> TorchPrecision
 
 def has_bfloat16(device: torch.device) -> bool:
     """Does the hardware multiply in bfloat16? Elsewhere it is emulated, and slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type in ("cuda", "xpu"):
+        return bool(getattr(torch, device.type).is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False  # of "mps" PyTorch does not tell
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

@@ -23,6 +23,7 @@ from model.checkpoints.base import Precision
 from model.checkpoints.reference_points import REFERENCE
 from model.checkpoints.training_rows import TRAINING_ROWS
 from model.checkpoints.weights import CheckpointError
+from model.precision import has_bfloat16
 from model.samplers import SAMPLERS
 from training.cli_options import CHECKPOINTS, Checkpoints, Compile, Recipes, known_sampler
 from training.data.training_set import DataError
@@ -120,6 +121,8 @@ def evaluate(
     if guidance_scale is not None:
         changed["guidance_scale"] = guidance_scale
     folder, run = find_checkpoint(name, checkpoints), SamplingRun(Accelerator().device, seed, precision, compile)
+    if precision == "bfloat16" and not has_bfloat16(run.device):
+        typer.echo(f"{name}: {run.device.type} emulates bfloat16: that takes several times as long", err=True)
     metrics: Mapping[str, object]
     if farthest:
         metrics = evaluate_farthest(folder, checkpoints, run)

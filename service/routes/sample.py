@@ -3,13 +3,14 @@
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.http import negotiation
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
+from service.http.repeated_fields import each_once
 from service.requests.resolve import resolve
 from service.requests.schemas import SampleQuery, SampleRequest
 from service.responses import event_stream, representations
@@ -45,7 +46,7 @@ async def post_sample(body: SampleRequest, request: Request, state: AppState) ->
     return await _answer(body, request, state)
 
 
-@router.get("/sample", response_class=Response, responses=_RESPONSES)
+@router.get("/sample", response_class=Response, responses=_RESPONSES, dependencies=[Depends(each_once(SampleQuery))])
 async def get_sample(query: Annotated[SampleQuery, Query()], request: Request, state: AppState) -> Response:
     """The same as POST /sample: for links and `<img>`."""
     return await _answer(query.as_request(), request, state)

@@ -3,12 +3,13 @@
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, in_memory, off_the_loop, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import documented
+from service.http.repeated_fields import each_once
 from service.requests.score_grid import ScoreAnswer, ScoreGrid, ScoreQuery, score_grid
 from service.state import AppState
 
@@ -19,6 +20,7 @@ router = APIRouter(tags=["models"], route_class=CountedRoute)
     "/score",
     response_class=Response,
     responses={200: {"model": ScoreAnswer}, **documented(401, 404, 422, 429, 500, 503, 504)},
+    dependencies=[Depends(each_once(ScoreQuery))],
 )
 async def get_score(query: Annotated[ScoreQuery, Query()], request: Request, state: AppState) -> Response:
     """∇ log p(x_t) of a model of two-dimensional points, on a grid: one network evaluation a point, two with guidance.

@@ -124,6 +124,22 @@ def test_an_empty_field_of_a_form_is_not_there(client):
     assert client.get("/sample?dataset=mnist&seed=-1").headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "given"),
+    [
+        ("/sample?dataset=mnist&steps=2&label=7&label=3&steps=3", "steps", '["2", "3"]'),
+        ("/sample?dataset=mnist&sampler=&sampler=", "sampler", '["", ""]'),
+        ("/score?dataset=spiral&timestep=400&timestep=400", "timestep", '["400", "400"]'),
+    ],
+)
+def test_one_value_that_stands_there_twice_is_refused(client, path, field, given):
+    answer = client.get(path)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["given"]) == (field, given)
+    assert error["detail"].endswith("Given several times: give one")
+
+
 # --- names
 
 

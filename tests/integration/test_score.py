@@ -41,6 +41,12 @@ def test_the_score_is_what_tweedies_formula_makes_of_the_networks_x0(client, que
     assert metric(client, name) - before == 25 * (2 if guided else 1)
 
 
+def test_a_list_may_stand_there_in_parts(client):
+    whole = client.get("/score?dataset=spiral&timestep=20&side=2&area=-3,1,0,2")
+    parts = client.get("/score?dataset=spiral&timestep=20&side=2&area=-3,1&area=0&area=2")
+    assert whole.status_code == 200 and parts.json() == whole.json()
+
+
 def test_the_largest_area_has_a_finite_score(client):
     answer = client.get("/score?dataset=spiral&timestep=1&side=3&area=-200,200,-200,200")
     assert answer.status_code == 200 and np.isfinite(answer.json()["score"]).all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.checkpoints.denoiser import DenoiserCheckpoint
-from model.precision import choose_precision
+from model.precision import choose_precision, has_bfloat16
 from tests.tiny import IMAGES, tiny_checkpoint
 
 CPU = torch.device("cpu")
@@ -32,6 +32,14 @@ def allowing(*precisions: str) -> DenoiserCheckpoint:
 def test_a_precision_is_allowed_by_the_checkpoint_and_had_by_the_hardware(monkeypatch, wanted, allowed, has, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert choose_precision(wanted, allowing(*allowed), CPU) == expected
+
+
+@pytest.mark.parametrize("kind", ["cuda", "xpu"])
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_of_a_gpu_the_emulation_does_not_count(monkeypatch, kind, multiplies):
+    supported = getattr(torch, kind)
+    monkeypatch.setattr(supported, "is_bf16_supported", lambda including_emulation: including_emulation or multiplies)
+    assert has_bfloat16(torch.device(kind)) == multiplies
 
 
 def test_bfloat16_weights_answer_in_float32_and_layouts_are_channels_last():

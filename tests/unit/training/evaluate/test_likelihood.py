@@ -178,3 +178,14 @@ def test_a_likelihood_in_bfloat16_does_not_take_the_place_of_that_in_float32(tmp
 def test_likelihood_takes_no_sampling_options(tmp_path):
     result = CliRunner().invoke(app, ["evaluate", "any", "--likelihood", "--steps", "5"])
     assert isinstance(result.exception, RecipeError) and "draws no samples" in str(result.exception)
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_a_measurement_by_emulation_says_that_it_takes_long(monkeypatch, tmp_path, emulated):
+    save_tiny(tmp_path, IMAGES)
+    monkeypatch.setattr("training.__main__.has_bfloat16", lambda device: not emulated)
+    monkeypatch.setattr("training.__main__.evaluate_likelihood", lambda folder, run, samples: {})
+    arguments = ["evaluate", "mnist-tiny", "--likelihood", "--precision", "bfloat16", "--checkpoints", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and result.stdout.strip() == "{}"
+    assert ("mnist-tiny: cpu emulates bfloat16" in result.stderr) == emulated
