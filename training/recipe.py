@@ -44,6 +44,7 @@ class ObjectiveSection(StrictConfig):
 class OptimisationSection(StrictConfig):
     steps: int = Field(ge=1)
     batch_size: int = Field(128, ge=1)  # per process
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: of matrices; the other weights have AdamW
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(500, ge=0)
     final_learning_rate: float = Field(0.0, ge=0)  # of the cosine decay, as a fraction of learning_rate

@@ -26,6 +26,7 @@ from model.checkpoints.base import TorchPrecision
 from model.precision import precision_on
 from training.data.data_section import PLACES
 from training.kept_weights import keep_weights
+from training.muon import optimisers_of
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
 from training.tasks.task import Batch, LossContext, Task
@@ -51,17 +52,11 @@ class Interrupted(Exception):
 
 
 class TrainStep:
-    """The network, its optimiser and its running average, and what a step does to them."""
+    """The network, its optimisers and its running average, and what a step does to them."""
 
     def __init__(self, task: Task, accelerator: Accelerator):
         options = task.recipe.optimisation
-        optimizer = torch.optim.AdamW(
-            task.network.parameters(),
-            options.learning_rate,
-            betas=(0.9, options.beta2),
-            weight_decay=options.weight_decay,
-        )
-        self.network, self.optimizer = accelerator.prepare(task.network, optimizer)
+        self.network, *self.optimisers = accelerator.prepare(task.network, *optimisers_of(task.network, options))
         self.average = AveragedModel(accelerator.unwrap_model(self.network), multi_avg_fn=_ema(options.ema_decay))
         self.precision = training_precision(options, accelerator.device)
         self._task, self._options, self._accelerator = task, options, accelerator
@@ -77,10 +72,11 @@ class TrainStep:
             loss = task.loss(batch, context)
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(options, step)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(options, step)
+            optimiser.step()
+            optimiser.zero_grad()
         self.average.update_parameters(accelerator.unwrap_model(self.network))
         return loss.detach(), norm
 

@@ -149,6 +149,16 @@ def test_so_does_one_that_learns_a_variance(tmp_path_factory, objective):
     assert_same_bits(weights(train(tiny_task(objective=objective), stopped, Accelerator())), expected)
 
 
+def test_so_does_one_whose_matrices_are_muons(tmp_path_factory):
+    straight, stopped = tmp_path_factory.mktemp("straight"), tmp_path_factory.mktemp("stopped")
+    expected = weights(train(tiny_task(optimiser="muon"), straight, Accelerator()))
+    task = tiny_task(optimiser="muon")
+    task.data = StoppedData(31, signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        train(task, stopped, Accelerator())
+    assert_same_bits(weights(train(tiny_task(optimiser="muon"), stopped, Accelerator())), expected)
+
+
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, straight):
     script = f"""
 import sys
@@ -244,7 +254,8 @@ def test_no_decay_is_no_average(tmp_path):
 
 def test_the_optimiser_has_the_recipe_s_beta2():
     steps = TrainStep(tiny_task(beta2=0.9), Accelerator())
-    assert steps.optimizer.param_groups[0]["betas"] == (0.9, 0.9)
+    (adamw,) = steps.optimisers
+    assert adamw.param_groups[0]["betas"] == (0.9, 0.9)
 
 
 @pytest.mark.parametrize("wanted", ["no", "bf16"])
@@ -296,8 +307,9 @@ def test_a_loss_is_given_its_step_and_the_average_of_the_steps_before(tmp_path):
             torch.testing.assert_close(averages[n + 1][name], torch.lerp(before, networks[n + 1][name], rate))
 
 
-def test_training_lowers_the_loss(tmp_path):
-    task = tiny_task(steps=300, save_every=1000)
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_training_lowers_the_loss(tmp_path, optimiser):
+    task = tiny_task(steps=300, save_every=1000, optimiser=optimiser)
     rows, labels = task.data.draw(2000, torch.Generator().manual_seed(5))
 
     def loss(network) -> float:
