@@ -16,6 +16,7 @@ from benchmarks import (
     guidance,
     idle,
     million,
+    optimisers,
     page,
     reproducibility,
     same_bytes,
@@ -93,6 +94,12 @@ def run_million(
 ) -> None:
     """Labelled digits by one job, read by the judge as they come: digits an hour, accuracy, share of the network."""
     million.run(minutes, steps, judged, backend)
+
+
+@app.command("optimisers")
+def run_optimisers(steps: Annotated[int, typer.Option(min=10)] = 700) -> None:
+    """The loss on held-out digits after equal steps of AdamW and of Muon, and what a step costs."""
+    optimisers.run(steps)
 
 
 @app.command("page")
