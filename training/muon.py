@@ -60,11 +60,13 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalised(matrix.T).T
     a, b, c = COEFFICIENTS
-    found: Tensor = matrix / matrix.norm().clamp_min(1e-7)
-    for _ in range(ITERATIONS):
-        gram = found @ found.T
-        found = a * found + (b * gram + c * gram @ gram) @ found
-    return found
+    unit: Tensor = matrix / matrix.norm().clamp_min(1e-7)
+    square = unit @ unit.T
+    product = torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+    for _ in range(ITERATIONS):  # all of them multiply from the left, so it is enough to know their product, [m, m]
+        gram = product @ square @ product.T
+        product = a * product + (b * gram + c * gram @ gram) @ product
+    return product @ unit
 
 
 def optimisers_of(network: nn.Module, options: OptimisationSection) -> list[torch.optim.Optimizer]:
