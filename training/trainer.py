@@ -10,7 +10,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,17 @@ import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from model.checkpoints.base import TorchPrecision
 from model.precision import precision_on
 from training.data.data_section import PLACES
 from training.kept_weights import keep_weights
+from training.learning_rate import learning_rate, step_all
 from training.muon import optimisers_of
 from training.progress import TrainingProgress
 from training.recipe import OptimisationSection, Recipe, RecipeError
 from training.tasks.task import Batch, LossContext, Task
-
-_Tensors = tuple[Tensor, ...] | list[Tensor]
+from training.weight_average import average_of
 
 
 @dataclass
@@ -57,7 +56,7 @@ class TrainStep:
     def __init__(self, task: Task, accelerator: Accelerator):
         options = task.recipe.optimisation
         self.network, *self.optimisers = accelerator.prepare(task.network, *optimisers_of(task.network, options))
-        self.average = AveragedModel(accelerator.unwrap_model(self.network), multi_avg_fn=_ema(options.ema_decay))
+        self.average = average_of(accelerator.unwrap_model(self.network), options.ema_decay)
         self.precision = training_precision(options, accelerator.device)
         self._task, self._options, self._accelerator = task, options, accelerator
 
@@ -72,10 +71,8 @@ class TrainStep:
             loss = task.loss(batch, context)
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), options.gradient_clip)
+        step_all(self.optimisers, options, step)
         for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(options, step)
-            optimiser.step()
             optimiser.zero_grad()
         self.average.update_parameters(accelerator.unwrap_model(self.network))
         return loss.detach(), norm
@@ -112,9 +109,10 @@ def train(task: Task, run: Path, accelerator: Accelerator, keep_every: int | Non
             finished = position.step == options.steps
             due, stopping = _any_process(accelerator, progress.due(), stop.asked)
             saving = finished or stopping or position.step % options.save_every == 0
-            if due or saving:
+            keeping = keep_every is not None and position.step % keep_every == 0 and not finished
+            if due or saving or keeping:
                 mean_loss = (accelerator.reduce(loss_sum, "mean") / (position.step - since)).item()
-                if not (math.isfinite(mean_loss) and math.isfinite(norm_sum.item())):  # and so it is never saved
+                if not (math.isfinite(mean_loss) and math.isfinite(norm_sum.item())):  # so it is never saved
                     raise RecipeError(
                         f"{recipe.name}: the loss or its gradient is not finite at step {position.step}; the last "
                         f"state is whole, but the recipe needs a lower optimisation.learning_rate and --fresh"
@@ -131,7 +129,6 @@ def train(task: Task, run: Path, accelerator: Accelerator, keep_every: int | Non
                     rate = learning_rate(options, position.step - 1)
                     accelerator.log(curves | {"learning_rate": rate}, step=position.step)
             drawing = finished or position.step % options.sample_every == 0
-            keeping = keep_every is not None and position.step % keep_every == 0 and not finished
             if accelerator.is_main_process and (drawing or keeping):
                 with _time_out_of(progress):
                     if drawing:
@@ -156,26 +153,6 @@ def _any_process(accelerator: Accelerator, *flags: bool) -> list[bool]:
 def training_precision(options: OptimisationSection, device: torch.device) -> TorchPrecision:
     """The precision in which a recipe's network is computed; its weights and the optimiser are always float32."""
     return precision_on(device, "bfloat16" if options.mixed_precision == "bf16" else "float32")
-
-
-def learning_rate(options: OptimisationSection, step: int) -> float:
-    """Linear warm-up, then a cosine from learning_rate down to final_learning_rate · learning_rate."""
-    if step < options.warmup_steps:
-        return options.learning_rate * (step + 1) / options.warmup_steps
-    done = (step - options.warmup_steps) / (options.steps - options.warmup_steps)
-    cosine = (1 + math.cos(math.pi * done)) / 2
-    return options.learning_rate * (options.final_learning_rate + (1 - options.final_learning_rate) * cosine)
-
-
-def _ema(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """Exponential moving average whose decay warms up as (1 + n)/(10 + n), so that early weights are soon forgotten."""
-
-    @torch.no_grad()
-    def update(averaged: _Tensors, current: _Tensors, n: Tensor | int) -> None:
-        step = float(n)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + step) / (10 + step)))
-
-    return update
 
 
 def _generator(seed: int, process: int, step: int) -> torch.Generator:

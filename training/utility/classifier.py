@@ -93,7 +93,9 @@ def train(
     loss_of  generator → the loss of a batch, by this network
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
     best, weights = score(network, data, validation).balanced_accuracy, copy.deepcopy(network.state_dict())
     for step in range(1, options.steps + 1):

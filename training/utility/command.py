@@ -26,16 +26,22 @@ from training.utility.augmentation import classical_augmentation
 from training.utility.estimate import estimated_seconds
 from training.utility.experiment import Experiment, Grid
 from training.utility.generator import Closed, Generator, Semi, Shipped
+from training.utility.generator_training import USUAL_OPTIONS
 from training.utility.pool import pool_of
 from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
-USUAL = Grid()
+USUAL = Grid(USUAL_OPTIONS["images"])
 WITHOUT_EFFECT = {*PLACES, "source", "licence"}  # fields of own data of which results are independent
 
 
 def _text(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
+
+
+def _of_kinds(field: str) -> str:
+    """The usual value of an option of generators, for each kind of data."""
+    return ", ".join(f"{getattr(options, field):,} for {kind}" for kind, options in USUAL_OPTIONS.items())
 
 
 def utility(
@@ -64,11 +70,19 @@ def utility(
     ] = USUAL.confidence,
     classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each classifier.")] = USUAL.classifier.steps,
     generator_steps: Annotated[
-        int, typer.Option(min=2, help="Steps of each generator, on labelled rows.")
-    ] = USUAL.generator.steps,
+        int | None,
+        typer.Option(
+            min=2, help=f"Steps of each generator, on labelled rows. Default: {_of_kinds('steps')}.", show_default=False
+        ),
+    ] = None,
     pretraining_steps: Annotated[
-        int, typer.Option(min=2, help="Steps of a semi generator before, without labels.")
-    ] = USUAL.generator.pretraining_steps,
+        int | None,
+        typer.Option(
+            min=2,
+            help=f"Steps of a semi generator before, without labels. Default: {_of_kinds('pretraining_steps')}.",
+            show_default=False,
+        ),
+    ] = None,
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
     reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = Path("reports/utility"),
@@ -77,16 +91,16 @@ def utility(
 
     After an interruption, the same command continues."""
     need_writable(reports, "give another folder by --reports")
-    grid = Grid(_numbers(rows, "--rows", USUAL.rows), _numbers(ratio, "--ratio", USUAL.ratios), choices, confidence)
-    grid = replace(
-        grid,
-        classifier=replace(grid.classifier, steps=classifier_steps),
-        generator=replace(grid.generator, steps=generator_steps, pretraining_steps=pretraining_steps),
-    )
+    counts = _numbers(rows, "--rows", USUAL.rows), _numbers(ratio, "--ratio", USUAL.ratios)
     title, section = _asked(name, recipes)
     data = training_set(section)
     pool = pool_of(data)
-    generators = [_generator(one, grid, data, checkpoints) for one in generator or ("closed", "semi")]
+    usual = USUAL_OPTIONS[data.config.kind]
+    steps = generator_steps or usual.steps
+    options = replace(usual, steps=steps, pretraining_steps=pretraining_steps or usual.pretraining_steps)
+    grid = Grid(options, *counts, choices, confidence, replace(USUAL.classifier, steps=classifier_steps))
+    named = [_generator(one, grid, data, checkpoints) for one in generator or ("closed", "semi")]
+    generators = list({one.key: one for one in named}.values())  # one that is named twice is no second setting
     augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
     identity = grid.identity(pool) | {"section": section.model_dump(mode="json", exclude=WITHOUT_EFFECT)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]

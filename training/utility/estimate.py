@@ -13,13 +13,15 @@ from training.data.training_set import as_floats
 from training.utility.arms import ARMS, REFERENCE
 from training.utility.classifier import train_classifier
 from training.utility.experiment import Grid, tasks_of
-from training.utility.generator import ROUNDS, SAMPLING, Generator, Semi, Shipped, train_denoiser
+from training.utility.generator import ROUNDS, Generator, Semi, Shipped
+from training.utility.generator_training import SAMPLING, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell
 from training.utility.side_by_side import threads_of_a_worker, workers_for
 
 TIMED_STEPS = 10
+TIMED_SAMPLES = 8  # of a checkpoint
 EVALUATIONS = 2 * SAMPLING.steps  # of the network, for each sample: both halves of classifier-free guidance
 
 
@@ -46,7 +48,8 @@ def estimated_seconds(
             lambda: teach_labeller(reader, draw, few.rows, augment, of_each_class, pool.config, options, seed=0)
         )
         tuning_step = generator_step()
-    sampling = EVALUATIONS * tuning_step / grid.generator.batch_size / 3  # a step goes back, too, for twice as long
+        of_shipped = {one.key: _of_a_sample(one, pool) for one in generators if isinstance(one, Shipped)}
+    of_taught = EVALUATIONS * tuning_step / grid.generator.batch_size / 3  # a step goes back, too, for twice as long
     by_key = {generator.key: generator for generator in generators}
     wanted = [by_key[key] for key in dict.fromkeys(cell.generator for cell in missing if cell.generator)]
 
@@ -60,7 +63,8 @@ def estimated_seconds(
         seconds = grid.classifier.steps * (classifiers * classifier_step + labels * labeller_step)
         if teaches:
             rounds = ROUNDS if grid.confidence else 1  # at most: only what is misread is drawn again
-            seconds += rounds * cells[0].rows * max(grid.ratios) * pool.classes * sampling
+            samples = rounds * cells[0].rows * max(grid.ratios) * pool.classes
+            seconds += samples * of_shipped.get(teaches.key, of_taught)
         if teaches and not isinstance(teaches, Shipped):
             seconds += grid.generator.steps * tuning_step
         return seconds
@@ -72,6 +76,13 @@ def estimated_seconds(
     for task in tasks:  # each goes to the worker that is free first
         heapreplace(busy, busy[0] + of_task(task))
     return max(busy)
+
+
+def _of_a_sample(generator: Shipped, pool: Pool) -> float:
+    """Seconds, in a small batch."""
+    start = time.monotonic()
+    generator.sampler(torch.arange(TIMED_SAMPLES) % pool.classes, torch.arange(TIMED_SAMPLES))
+    return (time.monotonic() - start) / TIMED_SAMPLES
 
 
 def _of_a_step(train: Callable[[], object]) -> float:

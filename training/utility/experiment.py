@@ -21,15 +21,13 @@ from training.utility.classifier import (
 )
 from training.utility.copies import nearness
 from training.utility.generator import (
-    NETWORKS,
     PRETRAINING_VERSION,
-    SAMPLING,
     SEEDS_OF_A_ROUND,
     Generator,
-    GeneratorOptions,
     Known,
     generated_rows,
 )
+from training.utility.generator_training import NETWORKS, SAMPLING, GeneratorOptions, precision_of
 from training.utility.labeller import ROWS_PER_LABELLED, SURE, teach_labeller
 from training.utility.pool import Pool
 from training.utility.results import Cell, Found, Results, Taught
@@ -46,12 +44,12 @@ class Grid:
     confidence  with which a sample must be read as asked; 0 keeps all
     """
 
+    generator: GeneratorOptions
     rows: tuple[int, ...] = (20,)
     ratios: tuple[int, ...] = (5,)
     choices: int = 5
     confidence: float = 0.0
     classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
-    generator: GeneratorOptions = field(default_factory=GeneratorOptions)
 
     def cells(self, pool: Pool, generators: Sequence[Generator]) -> Iterator[Cell]:
         """Of `shown_arms`; twice the real rows only where every class has so many."""
@@ -78,6 +76,7 @@ class Grid:
             "network": NETWORKS[pool.config.kind].model_dump(mode="json"),
             "sampling": SAMPLING.model_dump(mode="json"),
             "pretraining": PRETRAINING_VERSION,
+            "precision": precision_of(pool.config),
         }
 
 
@@ -90,13 +89,17 @@ def shown_arms(generators: Sequence[Generator]) -> dict[str, Arm]:
 def tasks_of(cells: Iterable[Cell], generators: Sequence[Generator]) -> list[list[Cell]]:
     """Cells that share their choice of rows and their generator: the tasks that can be done side by side.
 
-    Cells without generated rows go with the generator that needs their classifiers: one with a labeller, if there is.
+    Classifiers that a labeller needs go with its generator. Other cells without generated rows go with a generator that
+    has no labeller, if there is one. The tasks of labellers come first: they take longest, and at the end the short
+    ones leave no core idle for long.
     """
-    home = next((generator for generator in generators if generator.needs_labeller), generators[0]).key
+    labelled = next((generator for generator in generators if generator.needs_labeller), generators[0]).key
+    plain = next((generator for generator in generators if not generator.needs_labeller), generators[0]).key
     tasks: dict[tuple[int, int, str], list[Cell]] = {}
     for cell in cells:
+        home = labelled if cell.arm in (REFERENCE, LABELLER) else plain
         tasks.setdefault((cell.rows, cell.choice, cell.generator or home), []).append(cell)
-    return list(tasks.values())
+    return [tasks[key] for key in sorted(tasks, key=lambda key: key[2] != labelled)]
 
 
 def check(grid: Grid, pool: Pool) -> None:

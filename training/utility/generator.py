@@ -2,27 +2,20 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
-from model.checkpoints.base import TorchPrecision
 from model.checkpoints.config import SamplingConfig
-from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, PredictionConfig
-from model.checkpoints.schedule_config import ScheduleConfig
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.conditions import NO_LABEL
-from model.data import DataConfig
-from model.networks import MLPConfig, UNetConfig
-from model.precision import choose_precision, precision_on
+from model.precision import choose_precision
 from training.data import DATA_IDENTITY
 from training.data.stored_tensors import StoredTensors
-from training.data.training_set import DataError, Examples, TrainingSet, as_floats
+from training.data.training_set import DataError, Examples, TrainingSet
 from training.generate import generate, labelled
-from training.recipe import ObjectiveSection
-from training.seeded import seeded
-from training.tasks.objectives import DenoisingLoss
+from training.utility.generator_training import NETWORKS, SAMPLING, GeneratorOptions, precision_of, train_denoiser
 from training.utility.pool import Pool
 from training.utility.side_by_side import stop_if_unwanted
 
@@ -30,31 +23,9 @@ Sampler = Callable[[Tensor, Tensor], Tensor]
 """(labels [n] int64, seeds [n] int64) → rows [n, …] in the data's own units"""
 
 PRETRAINING_VERSION = 1  # of a generator's training without labels: a new number makes it be done again
-SAMPLING = SamplingConfig(sampler="dpmpp-2m", steps=12, guidance_scale=1.5)
-NETWORKS: Mapping[str, UNetConfig | MLPConfig] = {
-    "images": UNetConfig(channels=(32, 64), blocks=1),
-    "points": MLPConfig(width=128, blocks=3, frequencies=64),
-}
-WARM_UP = 0.1001  # of the steps: torch divides by zero if that makes one step, as exactly a tenth does of ten
 ROUNDS = 4  # of drawing samples: the later ones are of those that are not read as asked
 SEEDS_OF_A_ROUND = 2**29  # more than anyone draws, so no two rounds share a sample …
 SEEDS_OF_A_CHOICE = 2**32  # … nor do two choices: this is more than the seeds of all rounds
-
-
-@dataclass(frozen=True)
-class GeneratorOptions:
-    """pretraining_steps: of a semi-supervised generator, on rows without labels; steps: of each, on labelled rows"""
-
-    pretraining_steps: int = 3_000
-    steps: int = 1_000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.99
-
-    @property
-    def before_labels(self) -> "GeneratorOptions":
-        """What a generator that has seen no label depends on: the same, whatever `steps` are."""
-        return replace(self, steps=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +108,7 @@ class Semi:
             pool.config,
             NETWORKS[pool.config.kind],
             self._options.before_labels,
+            precision_of(pool.config),
         )
         return StoredTensors(f"{pool.config.dataset} without labels", made_by)
 
@@ -173,6 +145,11 @@ class Shipped:
         """It is trained already."""
 
     def taught(self, known: Known) -> Sampler:
+        return self.sampler
+
+    @property
+    def sampler(self) -> Sampler:
+        """It samples as its card advises."""
         return sampler_of(self._checkpoint, self._checkpoint.config.sampling)
 
 
@@ -195,58 +172,6 @@ def spares_held_out(config: DenoiserConfig, data: TrainingSet) -> bool:
     if own:
         return bool(learned)
     return bool(config.recipe) and config.data.dataset == data.config.dataset  # built in: always the same is held out
-
-
-def train_denoiser(
-    examples: Examples,
-    data: DataConfig,
-    options: GeneratorOptions,
-    steps: int,
-    seed: int,
-    start: Mapping[str, Tensor] | None = None,
-) -> DenoiserCheckpoint:
-    """A small class-conditional denoiser after so many steps on these rows; its weights are averages.
-
-    start  weights to begin with
-    """
-    config = DenoiserConfig(
-        name="utility",
-        data=data,
-        network=NETWORKS[data.kind],
-        schedule=ScheduleConfig(),
-        prediction=PredictionConfig(),
-        sampling=SAMPLING,
-        precisions=("float32", "bfloat16") if data.kind == "images" else ("float32",),
-    )
-    schedule = config.schedule.build()
-    with seeded(seed):
-        network: nn.Module = config.build_network().to(memory_format=torch.channels_last)
-    if start is not None:
-        network.load_state_dict(start)
-    loss_of = DenoisingLoss(schedule, config.prediction, ObjectiveSection(), data)
-    averaging = get_ema_multi_avg_fn(options.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types for it
-    average = AveragedModel(network, multi_avg_fn=averaging)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
-    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps, pct_start=WARM_UP)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        stop_if_unwanted()
-        index = torch.randint(len(examples), (options.batch_size,), generator=generator)
-        x0 = data.standardise(as_floats(examples.rows[index]))
-        optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision_of(data) == "bfloat16"):
-            loss = loss_of(network, x0, examples.labels[index], generator)
-        loss.backward()  # type: ignore[no-untyped-call]  # likewise
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        decay.step()
-        average.update_parameters(network)
-    return DenoiserCheckpoint(config, schedule, average.module.eval())
-
-
-def precision_of(data: DataConfig) -> TorchPrecision:
-    """In which a generator is trained: bfloat16 for images, where the CPU has it."""
-    return precision_on(torch.device("cpu"), "bfloat16" if data.kind == "images" else "float32")
 
 
 def sampler_of(checkpoint: DenoiserCheckpoint, sampling: SamplingConfig = SAMPLING) -> Sampler:

@@ -38,13 +38,14 @@ def headline(settings: Sequence[Setting], resolution: float) -> str:
         difference, setting = max(found, key=lambda one: one[0].mean)
     where = f"at {setting.rows} labels a class ({setting.generator} generator, {for_each(setting.ratio)})"
     change = f"balanced accuracy by {points(difference)} points {where}"
-    best = f"the best of {len(settings)} settings" if len(settings) > 1 else ""
+    several = len(settings) > 1
+    best = f"the best of {len(settings)} settings"
     if raised:
-        answer = f"Adding generated data raised {change}{f': {best}' if best else ''}."
+        answer = f"Adding generated data raised {change}{f': {best}' * several}."
     elif all(difference.below_zero for difference, _ in found):
-        answer = f"Adding generated data did not help: {best or 'it'} changed {change}."
+        answer = f"Adding generated data did not help: {best if several else 'it'} changed {change}."
     else:
-        answer = f"It is not shown that generated data help: {best or 'adding them'} changed {change}."
+        answer = f"It is not shown that generated data help: {best if several else 'adding them'} changed {change}."
     if not setting.against_labeller:
         return answer
     rival = paired(setting.against_labeller, resolution, intervals)

@@ -35,7 +35,7 @@ class Pool:
     test: Examples
     unlabelled: Tensor | None = None
 
-    @property
+    @cached_property
     def seen(self) -> Tensor:
         """The rows that need no label: those of `train`, then the unlabelled ones."""
         return self.train.rows if self.unlabelled is None else torch.cat([self.train.rows, self.unlabelled])

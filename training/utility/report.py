@@ -12,6 +12,7 @@ from training.utility.classifier import Score
 from training.utility.copies import mean_of_known
 from training.utility.experiment import Grid, shown_arms
 from training.utility.generator import Generator
+from training.utility.generator_training import USUAL_OPTIONS
 from training.utility.headline import Setting, for_each, headline, intervals_of, points
 from training.utility.labeller import ROWS_PER_LABELLED
 from training.utility.paired import Difference, paired, worth
@@ -119,7 +120,7 @@ class UtilityReport:
 
     def _command(self, name: str) -> str:
         """Rows, ratios, choices and generators always; other options where they are not the defaults."""
-        grid, usual = self._grid, Grid()
+        grid, usual = self._grid, Grid(USUAL_OPTIONS[self._pool.config.kind])
         always = {"--rows": grid.rows, "--ratio": grid.ratios, "--choices": (grid.choices,)}
         others = {
             "--confidence": (grid.confidence, usual.confidence),
@@ -275,5 +276,7 @@ class UtilityReport:
 
 
 def _worth(curve: dict[int, float], value: float) -> str:
+    if value < curve[min(curve)]:
+        return f"less than {min(curve)}"
     rows = worth(curve, value)
     return f"more than {max(curve)}" if rows is None else f"{rows:.0f}"

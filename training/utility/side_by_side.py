@@ -50,11 +50,13 @@ def side_by_side(tasks: Sequence[Callable[[], Iterator[Result]]]) -> Generator[R
         found.put(None)
 
     going = workers_for(len(tasks))
-    threads = [threading.Thread(target=work) for _ in range(going)]
+    threads: list[threading.Thread] = []
     with threads_of_a_worker(going):
-        for thread in threads:
-            thread.start()
         try:
+            for _ in range(going):
+                thread = threading.Thread(target=work)
+                thread.start()
+                threads.append(thread)
             while going:
                 match found.get():
                     case None:

@@ -78,6 +78,25 @@ def test_where_one_ends_the_others_stop_and_nothing_runs_on(ends):
     assert taken == len(steps) and not [one for one in threading.enumerate() if one.name.endswith("(work)")]
 
 
+def test_where_a_thread_cannot_be_started_those_before_it_stop(monkeypatch):
+    start, begun = threading.Thread.start, []
+
+    def limited(thread):
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    def for_ever():
+        while True:
+            yield 1
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        list(side_by_side([for_ever] * THREADS))
+    assert not begun[0].is_alive() and torch.get_num_threads() == THREADS
+
+
 def test_outside_tasks_nothing_is_unwanted():
     stop_if_unwanted()
     assert list(side_by_side([lambda: iter([1])])) == [1]

@@ -35,18 +35,17 @@ from training.utility.generator import (
     ROUNDS,
     SEEDS_OF_A_CHOICE,
     SEEDS_OF_A_ROUND,
-    GeneratorOptions,
     Known,
     Sampler,
     Semi,
     Shipped,
     generated_rows,
-    train_denoiser,
 )
+from training.utility.generator_training import USUAL_OPTIONS, train_denoiser
 from training.utility.labeller import teach_labeller
 from training.utility.paired import paired, worth
 from training.utility.pool import Pool, pool_of
-from training.utility.report import UtilityReport
+from training.utility.report import UtilityReport, _worth
 from training.utility.results import Cell, Results, Taught
 
 DIMENSIONS = 10  # of which eight tell nothing: few rows mislead
@@ -103,7 +102,7 @@ def lies() -> Stub:
 
 
 def experiment(pool: Pool, path: Path, *generators: Stub, **grid: object) -> tuple[Experiment, UtilityReport, Results]:
-    made = replace(Grid(rows=(2,), ratios=(20,), choices=5, classifier=CLASSIFIER), **grid)
+    made = replace(Grid(USUAL_OPTIONS["points"], (2,), (20,), choices=5, classifier=CLASSIFIER), **grid)
     results = Results(path / "r.json", made.identity(pool))
     return (
         Experiment(made, pool, generators, unchanged, results),
@@ -253,12 +252,15 @@ def test_an_experiment_goes_on_where_it_was_stopped(pool, tmp_path, needs_labell
 
 
 def test_results_are_forgotten_with_everything_that_no_cell_names(pool, monkeypatch):
-    grid = Grid()
+    grid = Grid(USUAL_OPTIONS["points"])
     known = grid.identity(pool)
     assert replace(grid, rows=(1,), ratios=(1,), choices=2).identity(pool) == known
     others = [replace(grid, confidence=0.5), replace(grid, classifier=replace(grid.classifier, width=8))]
     others += [replace(grid, generator=replace(grid.generator, ema_decay=0.5))]
     found = [other.identity(pool) for other in others]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("training.utility.experiment.precision_of", lambda data: "another")
+        found.append(grid.identity(pool))
     config = CONFIG.model_copy(update={"std": (2.0,)})  # as where a recipe's `standardise` is another
     found.append(grid.identity(replace(pool, config=config)))
     for name, other in {
@@ -288,7 +290,7 @@ def test_no_two_rounds_or_choices_share_a_seed(pool):
     assert len(drawn) == 3 * ROUNDS
     assert all(last < first for (_, last), (first, _) in pairwise(drawn)) and drawn[-1][1] <= MAX_SEED
     with pytest.raises(DataError, match="600,000,000 rows would be generated at a time: give a --ratio"):
-        check(Grid(rows=(100,), ratios=(2_000_000,)), pool)
+        check(Grid(USUAL_OPTIONS["points"], (100,), (2_000_000,)), pool)
     assert ROUNDS * SEEDS_OF_A_ROUND < SEEDS_OF_A_CHOICE
 
 
@@ -340,7 +342,7 @@ def test_a_generator_that_reads_nothing_trains_nothing_to_read_with(pool, tmp_pa
     options = {"choices": 2, "confidence": confidence, "classifier": replace(CLASSIFIER, steps=2)}
     run, _, _ = experiment(pool, tmp_path, one, other, **options)
     tasks = tasks_of(run.missing, [one, other])
-    assert [{cell.generator for cell in task} for task in tasks] == [{"", "truth"}, {"other"}] * 2
+    assert [{cell.generator for cell in task} for task in tasks] == [{"", "truth"}] * 2 + [{"other"}] * 2
     assert sorted(map(repr, chain(*tasks))) == sorted(map(repr, run.missing))
     run.run()
     assert not run.missing
@@ -350,9 +352,10 @@ def test_a_generator_that_reads_nothing_trains_nothing_to_read_with(pool, tmp_pa
 def test_rows_that_only_a_labeller_reads_go_with_its_generator(pool, tmp_path):
     closed, semi = truth(), Stub("semi", drawn, needs_labeller=True)
     run, _, _ = experiment(pool, tmp_path, closed, semi, choices=1)
-    real, generated = tasks_of(run.missing, [closed, semi])
-    assert {cell.generator for cell in real} == {"", "semi"} and "unlabelled" in {cell.arm for cell in real}
-    assert {cell.generator for cell in generated} == {"truth"}
+    tasks = tasks_of(run.missing, [closed, semi])
+    assert [{cell.generator for cell in task} for task in tasks] == [{"", "semi"}, {"", "truth"}]
+    of_real = [{cell.arm for cell in task if not cell.generator} for task in tasks]
+    assert of_real == [{"augmented", "unlabelled"}, {"real", "more"}]
 
 
 def test_the_time_is_estimated_where_a_batch_lacks_a_class(pool, tmp_path):
@@ -361,7 +364,18 @@ def test_the_time_is_estimated_where_a_batch_lacks_a_class(pool, tmp_path):
     assert 2 not in few.train.some(64).labels
     semi = truth(needs_labeller=True)
     run, _, _ = experiment(few, tmp_path, semi)
-    assert estimated_seconds(run.missing, Grid(classifier=CLASSIFIER), few, [semi], unchanged) > 0
+    assert (
+        estimated_seconds(run.missing, Grid(USUAL_OPTIONS["points"], classifier=CLASSIFIER), few, [semi], unchanged) > 0
+    )
+
+
+def test_the_time_of_a_checkpoint_s_samples_is_its_own(pool, tmp_path, monkeypatch):
+    shipped = Shipped(tiny_checkpoint(POINTS), Spiral())
+    run, _, _ = experiment(pool, tmp_path, shipped, choices=1)
+    grid = Grid(USUAL_OPTIONS["points"], (2,), (20,), classifier=replace(CLASSIFIER, steps=1))
+    monkeypatch.setattr("training.utility.estimate._of_a_sample", lambda generator, pool: 1e6)
+    seconds = estimated_seconds(run.missing, grid, pool, [shipped], unchanged)
+    assert seconds == pytest.approx(2 * 20 * 3 * 1e6, rel=1e-3)
 
 
 def test_choices_are_nested_and_keep_away_from_validation_rows(pool):
@@ -428,9 +442,10 @@ def test_unlabelled_rows_are_seen_with_the_labels_that_they_are_read_as(pool):
 
 
 @pytest.mark.parametrize("steps", [2, 10])
-def test_a_generator_may_take_few_steps(pool, steps):
+@pytest.mark.parametrize("kind", USUAL_OPTIONS)
+def test_a_generator_may_take_few_steps(pool, kind, steps):
     config = CONFIG.model_copy(update={"mean": (0.0,) * DIMENSIONS, "std": (1.0,) * DIMENSIONS})
-    denoiser = train_denoiser(pool.train, config, GeneratorOptions(), steps, seed=0)
+    denoiser = train_denoiser(pool.train, config, USUAL_OPTIONS[kind], steps, seed=0)
     assert all(weights.isfinite().all() for weights in denoiser.network.parameters())
 
 
@@ -489,6 +504,8 @@ def test_worth_is_read_off_the_curve():
     assert worth(curve, 0.4) == pytest.approx(10)
     assert worth(curve, 0.71) is None
     assert worth({3: 1.0, 20: 1.0}, 1.0) == pytest.approx(3)
+    told = [_worth(curve, value) for value in (0.49, 0.5, 0.6, 0.71)]
+    assert told == ["less than 10", "10", "20", "more than 40"]
     assert worth({3: 0.8, 10: 0.9, 20: 0.85, 40: 0.95}, 0.9) == pytest.approx(10)
 
 
@@ -552,6 +569,10 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     for name in ("own", str(file)):
         again = CliRunner().invoke(app, ["utility", name, *ask[2:]])
         assert "classifiers to train" not in again.output and again.exit_code == 0
+    twice = CliRunner().invoke(app, [*ask, "--generator", "closed", "--generator", "closed"])
+    assert "classifiers to train" not in twice.output and twice.exit_code == 0
+    page = (tmp_path / "reports" / "utility" / "own.md").read_text()
+    assert page.count("## closed, ") == 1 and "the best of" not in page
     with monkeypatch.context() as patch:  # the training without labels is kept
         patch.setattr(Semi, "_pretrained", Mock(side_effect=RuntimeError("trained again")))
         assert CliRunner().invoke(app, [*ask, "--generator-steps", "3"]).exit_code == 0
