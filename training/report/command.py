@@ -1,16 +1,17 @@
 """`report`: measure the missing settings, draw, write the page, and set the defaults that follow."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 
-from model.checkpoints.config import load_config, save_config
+from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card import card
+from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
 from training.metrics.nearest_neighbours import REAL_SHARE
@@ -139,7 +140,9 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
     best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)
     if best is None:
         return
+    evaluator.check_unchanged(pipeline)
     config = load_config(folder, DenoiserConfig)
+    update = CardUpdate(folder, config)
     learned = config.prediction.learned_variance
     to_ddpm = "learned" if learned else "fixed-small"  # where it is not the best, and a request asks for it
     advice = {
@@ -149,7 +152,9 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
         "variance": best.variance if SAMPLERS[best.sampler].takes("variance") else to_ddpm,
     }
     if config.sampling.model_dump(include=set(advice)) != advice:
-        console.print(f"{config.name}: now advises {best.method}, {best.steps} steps")
-        config = config.model_copy(update={"sampling": config.sampling.model_copy(update=advice)})
-        save_config(folder, config)
-        card.write_denoiser_card(folder, config)
+        console.print(f"{pipeline.name}: now advises {best.method}, {best.steps} steps")
+        card.write_denoiser_card(folder, update.write({}, lambda config: _sampled_by(config, advice)))
+
+
+def _sampled_by(config: DenoiserConfig, advice: Mapping[str, object]) -> DenoiserConfig:
+    return config.model_copy(update={"sampling": config.sampling.model_copy(update=advice)})

@@ -35,21 +35,32 @@ console = Console(highlight=False)
 class Evaluator:
     def __init__(self, checkpoints: Path, reports: Path, device: torch.device, *, compile: bool = False):
         self._checkpoints, self._reports, self._device, self._compile = checkpoints, reports, device, compile
-        self._references: dict[tuple[DataSection, Path], ImageReference] = {}  # by training data and judge
-        self._point_sets: dict[tuple[DataSection, str | None], TrainingSet] = {}  # by training data and their identity
+        self._references: dict[tuple[DataSection, str | None, Path], ImageReference] = {}  # by data and judge
+        self._point_sets: dict[tuple[DataSection, str | None], TrainingSet] = {}  # by data
         self._stores: dict[str, MeasurementStore] = {}
         self._made: set[tuple[str, Setting]] = set()  # by this evaluator, of which pipeline
 
     def store(self, pipeline: Pipeline) -> MeasurementStore:
         """The measurements of the pipeline."""
         if pipeline.name not in self._stores:
-            self._stores[pipeline.name] = self._open(pipeline)
+            path = self._reports / "measurements" / f"{pipeline.name}.json"
+            self._stores[pipeline.name] = MeasurementStore(path, self._identity(pipeline))
         return self._stores[pipeline.name]
 
     def prepare(self, pipeline: Pipeline, settings: list[Setting]) -> None:
-        """Raises RecipeError or DataError where a setting has to be measured and cannot be."""
-        if pipeline.asked != "points" and not all(setting in self.store(pipeline) for setting in settings):
+        """From now on its weights may not change. Raises RecipeError or DataError where a setting has to be measured
+        and cannot be."""
+        store = self.store(pipeline)
+        if pipeline.asked != "points" and not all(setting in store for setting in settings):
             self._reference(pipeline)
+
+    def check_unchanged(self, pipeline: Pipeline) -> None:
+        """Raises RecipeError if weights, or the judge, are others than when its measurements were opened."""
+        if self.store(pipeline).identity != self._identity(pipeline):
+            raise RecipeError(
+                f"{pipeline.name}: its weights or its judge have changed since the report began, so what was measured "
+                f"now is not kept: give the same command again"
+            )
 
     def measure(self, pipeline: Pipeline, settings: list[Setting], *, anew: bool = False) -> None:
         """Measure the missing settings, the cheap ones first.
@@ -69,7 +80,9 @@ class Evaluator:
                 f"{pipeline.name} {number}/{len(missing)}: {setting.method}, {setting.steps} steps, "
                 f"scale {setting.guidance_scale:g}{control}, {setting.samples:,} samples"
             )
-            store.put(setting, self._metrics(pipeline, setting))
+            metrics = self._metrics(pipeline, setting)
+            self.check_unchanged(pipeline)
+            store.put(setting, metrics)
             self._made.add((pipeline.name, setting))
 
     def _metrics(self, pipeline: Pipeline, setting: Setting) -> Metrics:
@@ -93,7 +106,7 @@ class Evaluator:
 
     def _point_set(self, config: DenoiserConfig) -> TrainingSet:
         """What it was trained on, read once: a table takes longer to read than points to sample."""
-        key = (section_trained_on(config), config.recipe.get(DATA_IDENTITY))
+        key = _data_of(config)
         if key not in self._point_sets:
             self._point_sets[key] = trained_on(config)
         return self._point_sets[key]
@@ -105,7 +118,7 @@ class Evaluator:
                 f"{config.name}: there is no judge of {config.data.dataset} in {self._checkpoints}: train one (a "
                 f"recipe of the role judge with its [data]), or name other checkpoints to report on"
             )
-        key = (section_trained_on(config), judge)
+        key = (*_data_of(config), judge)
         if key not in self._references:
             data = trained_on(config)
             if len(data.held_out) < FEWEST:
@@ -120,7 +133,8 @@ class Evaluator:
         """The folder of the judge of its images, if there is one."""
         return find_judge(self._checkpoints, pipeline.checkpoint.config.data)
 
-    def _open(self, pipeline: Pipeline) -> MeasurementStore:
+    def _identity(self, pipeline: Pipeline) -> dict[str, str]:
+        """What its measurements depend on besides their settings."""
         identity = {of.name: weights_hash(self._checkpoints / of.name, of) for of in pipeline.configs}
         identity["seed"] = str(SEED)
         identity["version"] = VERSIONS[pipeline.checkpoint.config.data.kind]
@@ -132,7 +146,12 @@ class Evaluator:
             judge = self.judge(pipeline)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
             identity["computed in"] = _precision(pipeline)
-        return MeasurementStore(self._reports / "measurements" / f"{pipeline.name}.json", identity)
+        return identity
+
+
+def _data_of(config: DenoiserConfig) -> tuple[DataSection, str | None]:
+    """What it was trained on: the section, and the identity of one's own data then."""
+    return section_trained_on(config), config.recipe.get(DATA_IDENTITY)
 
 
 def _precision(pipeline: Pipeline) -> Precision:

@@ -229,7 +229,7 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     both respects.
     """
     compared = [setting for setting in by_steps(config) if setting.samples == SAMPLES]
-    if not all(setting in measured for setting in compared):
+    if not compared or not all(setting in measured for setting in compared):
         return None
     nearest = 0.0 if config.data.kind == "images" else 1.0
     known = {setting: max(nearest, quality(measured[setting])) for setting in compared}

@@ -22,7 +22,7 @@ class MeasurementStore:
 
     def __init__(self, path: Path, identity: Mapping[str, str]):
         self._path = path
-        self._identity = dict(identity)
+        self.identity = dict(identity)
         self._metrics, self._pictures = self._read()
         self._forgotten: set[Setting] = set()  # since the file was last written
         self._forgotten_pictures: set[str] = set()
@@ -74,7 +74,7 @@ class MeasurementStore:
             self._forgotten_pictures.clear()
 
     def _read(self) -> tuple[dict[Setting, Mapping[str, Any]], dict[str, str]]:
-        known = read_identified(self._path, self._identity)
+        known = read_identified(self._path, self.identity)
         metrics = {_setting(entry["setting"]): entry["metrics"] for entry in known.get("measurements", [])}
         return metrics, known.get("pictures", {})
 
@@ -86,7 +86,7 @@ class MeasurementStore:
                 for setting, metrics in sorted(self._metrics.items(), key=lambda item: repr(item[0]))
             ],
         }
-        write_identified(self._path, self._identity, fields)
+        write_identified(self._path, self.identity, fields)
 
 
 def _setting(fields: Mapping[str, Any]) -> Setting:

@@ -70,7 +70,7 @@ def _stills(steps: int) -> list[int]:
 
 
 def _more_steps(config: DenoiserConfig) -> list[int]:
-    return [steps for steps in grid.STEPS if steps <= config.schedule.T]
+    return [steps for steps in grid.STEPS if steps <= config.schedule.T] or [config.schedule.T]
 
 
 def _listed(numbers: Sequence[int]) -> str:

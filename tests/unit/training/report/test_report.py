@@ -36,7 +36,7 @@ from training.data import DATA_IDENTITY, training_set
 from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
-from training.data.training_set import Examples, FiniteSet
+from training.data.training_set import DataError, Examples, FiniteSet
 from training.metrics.image_metrics import FEWEST
 from training.metrics.nearest_neighbours import REAL_SHARE
 from training.metrics.prompt_adherence import FOLLOWED
@@ -139,6 +139,12 @@ def test_nothing_has_more_steps_than_its_schedule(tmp_path):
     for name, draw in pictures.values():
         draw(tmp_path / name)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_schedule_of_fewer_steps_than_are_compared_advises_nothing():
+    short = CONFIG.model_copy(update={"schedule": CONFIG.schedule.model_copy(update={"T": 2})})
+    assert grid.cheapest(short, {}) is None
+    assert sample_formation._more_steps(short) == [2]
 
 
 def test_pictures_of_two_guides_of_one_denoiser_are_two():
@@ -600,10 +606,51 @@ def test_measurements_are_forgotten_when_a_checkpoint_has_learned_other_data(tmp
         recipe = {"data": {"dataset": "own", "table": "own.csv"}, DATA_IDENTITY: identity}
         save_checkpoint(tmp_path / "own", made.config.model_copy(update={"recipe": recipe}), made.network)
         pipeline = Pipeline(load_checkpoint(tmp_path / "own"))
-        store = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)._open(pipeline)
+        store = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU).store(pipeline)
         known.append(setting in store)
         store.put(setting, {})
     assert known == [False, True, False]
+
+
+def test_what_was_measured_of_weights_that_have_changed_since_is_not_kept(tmp_path):
+    data, setting = POINTS.model_copy(update={"dataset": "gaussian"}), Setting("ddim", 2, 1.0, samples=20)
+    folder = save_tiny(tmp_path, data)
+    (before,) = read_checkpoints(tmp_path).plain()
+    running = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
+    running.prepare(before, [setting])
+    config, network = before.checkpoint.config, before.checkpoint.network
+    save_checkpoint(folder, config, config.build_network())
+    with pytest.raises(RecipeError, match="gaussian-tiny: its weights or its judge have changed since the report"):
+        running.measure(before, [setting])
+    (after,) = read_checkpoints(tmp_path).plain()
+    assert setting not in evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU).store(after)
+    save_checkpoint(folder, config, network)
+    running.measure(before, [setting])
+    assert setting in evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU).store(before)
+
+
+def test_checkpoints_that_learned_other_images_of_one_section_have_no_reference_in_common(tmp_path, monkeypatch):
+    data = IMAGES.model_copy(update={"dataset": "own"})
+    judge = JudgeConfig(name="judge", data=data, width=8, features=8)
+    save_checkpoint(tmp_path / judge.name, judge, JudgeNetwork(judge))
+    for identity in ("now", "before"):
+        made = tiny_checkpoint(data, name=identity)
+        config = made.config.model_copy(update={"recipe": {DATA_IDENTITY: identity}})
+        save_checkpoint(tmp_path / identity, config, made.network)
+
+    def real(config) -> FiniteSet:
+        if config.recipe[DATA_IDENTITY] != "now":
+            raise DataError("own has changed")
+        rows = Examples(torch.zeros(FEWEST, *config.data.shape), torch.zeros(FEWEST, dtype=torch.int64))
+        return FiniteSet(config.data, rows, rows)
+
+    monkeypatch.setattr(evaluator, "trained_on", real)
+    monkeypatch.setattr(evaluator, "section_trained_on", lambda config: config.data.dataset)
+    before, now = read_checkpoints(tmp_path).plain()
+    running = evaluator.Evaluator(tmp_path, tmp_path / "reports", CPU)
+    assert running._reference(now) is running._reference(now)
+    with pytest.raises(DataError, match="own has changed"):
+        running._reference(before)
 
 
 def test_a_folder_of_another_name_is_refused(tmp_path):
