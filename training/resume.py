@@ -84,8 +84,8 @@ class RunFolder:
         happens to a run that continues."""
         if self.continues:
             return
-        if self.fresh:
-            shutil.rmtree(self.path, ignore_errors=True)
+        if self.fresh and self.path.exists():
+            shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.path / KEPT, ignore_errors=True)  # of a run that was stopped before its first state
         self._sources.write_text(json.dumps(dict(sources)))

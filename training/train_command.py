@@ -73,7 +73,7 @@ def _train(
         check_keeping(made, keep_every)
     start_from = run.resolve_start(made.name, start_from)
     with accelerator.local_main_process_first():  # one process downloads what is missing
-        task = make_task(made, checkpoints, start_from)
+        task = make_task(made, checkpoints, start_from, begun=run.continues)
     if task.data.real is not None and task.data.real.identity:
         known = task.config.recipe | {DATA_IDENTITY: task.data.real.identity}
         task.config = task.config.model_copy(update={"recipe": known})

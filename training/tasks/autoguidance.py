@@ -12,7 +12,7 @@ from model.checkpoints.config import check_steps
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from training.card.card import SAMPLES, write_autoguidance_card
-from training.data import section_trained_on
+from training.data import DATA_IDENTITY, section_trained_on
 from training.data.training_set import TrainingSet
 from training.recipe import AutoguidanceRecipe, DenoiserRecipe, RecipeError, trained_by
 from training.tasks.denoiser import DenoisingTask
@@ -38,14 +38,21 @@ class AutoguidanceTask:
                 recipe=trained_by(recipe),
             )
             self._trained_as_base = DenoisingTask(_smaller(self.base.config, recipe))
-            if self.data.config.shape != self.config.data.shape or self._trained_as_base.config.data.labels != (
-                self.config.data.labels
-            ):
-                raise RecipeError(f"{recipe.name}: base: the data have changed since {base.name} was trained on them")
-            if start_from is not None:
-                load_weights(start_from / WEIGHTS, self.network)
         except (CheckpointError, ValueError) as error:
             raise RecipeError(f"{recipe.name}: base: {error}") from error
+        if self._data_have_changed():
+            raise RecipeError(f"{recipe.name}: base: the data have changed since {base.name} was trained on them")
+        if start_from is not None:
+            try:
+                load_weights(start_from / WEIGHTS, self.network)
+            except CheckpointError as error:
+                raise RecipeError(f"--from: {error}") from error
+
+    def _data_have_changed(self) -> bool:
+        ours, theirs = self._trained_as_base.config.data, self.config.data
+        learned, real = self.base.config.recipe.get(DATA_IDENTITY), self.data.real
+        others = learned is not None and real is not None and real.identity != learned
+        return others or (ours.shape, ours.labels) != (theirs.shape, theirs.labels)
 
     @property
     def network(self) -> nn.Module:

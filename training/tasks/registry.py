@@ -48,13 +48,16 @@ def needed(recipe: Recipe, checkpoints: Path) -> dict[str, Path]:
     return {field: find_checkpoint(name, checkpoints) for field, name in names.items() if name is not None}
 
 
-def make_task(recipe: Recipe, checkpoints: Path, start_from: str | None = None) -> Task:
-    """Raises RecipeError and DataError where it cannot be trained."""
+def make_task(recipe: Recipe, checkpoints: Path, start_from: str | None = None, *, begun: bool = False) -> Task:
+    """Raises RecipeError and DataError where it cannot be trained.
+
+    begun  there is a state to go on from: what the run started from is told, and need not be there any more
+    """
     sources, kind = needed(recipe, checkpoints), _TASKS[type(recipe)]
     if start_from is None:
         fresh: Task = kind(recipe, **sources)
         return fresh
     folder = find_checkpoint(start_from, checkpoints)
-    task: Task = kind(recipe, **sources, start_from=folder)
+    task: Task = kind(recipe, **sources) if begun else kind(recipe, **sources, start_from=folder)
     task.config = task.config.model_copy(update={"recipe": task.config.recipe | {"started_from": folder.name}})
     return task

@@ -13,6 +13,7 @@ from model.checkpoints.denoiser import load_checkpoint
 from tests.unit.training.test_trainer import RECIPE, STEPS, StoppedData, assert_same_bits, tiny_task, weights
 from training.__main__ import app
 from training.kept_weights import KEPT, check_keeping, keep_weights, kept_name
+from training.progress import TrainingProgress
 from training.recipe import RecipeError
 from training.trainer import Interrupted, TrainStep, train
 
@@ -55,6 +56,14 @@ def test_they_are_the_average_of_their_step(tmp_path, averages, stopped_at):
         assert f"| trained on | {step} of {STEPS} steps, {32 * step:,} rows" in card
         assert f"train tiny --keep-every {step}` keeps it" in card
     assert task.config is whole
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingProgress, "due", lambda self: False)
+    monkeypatch.setattr(TrainStep, "take", lambda self, step: (torch.tensor(torch.nan), torch.tensor(1.0)))
+    with pytest.raises(RecipeError, match=f"not finite at step {EVERY}"):
+        train(tiny_task(save_every=1000), tmp_path, Accelerator(), EVERY)
+    assert not (tmp_path / KEPT).exists()
 
 
 def test_a_run_begins_from_them(tmp_path, averages):

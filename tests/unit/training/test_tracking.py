@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from tests.unit.training.test_trainer import RECIPE
 from training import tracking
 from training.__main__ import app
+from training.learning_rate import learning_rate
 from training.recipe import RecipeError, load_recipe
-from training.trainer import learning_rate
 
 
 def trained(tmp_path, *options):

@@ -25,7 +25,7 @@ from training.data.data_section import BuiltInSection
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.task import Batch, LossContext
-from training.trainer import Interrupted, TrainStep, _ema, learning_rate, newest_state, train
+from training.trainer import Interrupted, TrainStep, newest_state, train
 
 ROOT = Path(__file__).parents[3]
 STEPS = 60
@@ -225,17 +225,6 @@ def test_a_state_of_another_recipe_is_refused(straight):
         train(tiny_task(learning_rate=5e-3), straight[0], Accelerator())
 
 
-def test_the_average_warms_up():
-    update = _ema(decay=0.9)
-    average, expected = [torch.zeros(1)], 0.0
-    for n in range(1, 200):
-        value = float(n % 7)
-        update(average, [torch.full((1,), value)], torch.tensor(n))
-        decay = min(0.9, (1 + n) / (10 + n))
-        expected = decay * expected + (1 - decay) * value
-        assert average[0].item() == pytest.approx(expected, rel=1e-4)
-
-
 def test_the_average_forgets_the_first_weights_early_on(tmp_path):
     task = tiny_task(ema_decay=0.9999)  # without warm-up it would keep 99 % of the initial weights
     first = weights(task.network)["enter.weight"]
@@ -271,16 +260,6 @@ def test_a_network_is_computed_in_bfloat16_where_the_recipe_wants_it_and_the_dev
     assert computed == {torch.bfloat16 if wanted == "bf16" and has_it else torch.float32}
     assert loss.dtype == torch.float32
     assert {parameter.dtype for parameter in steps.network.parameters()} == {torch.float32}
-
-
-def test_the_learning_rate_warms_up_and_decays():
-    options = tiny_task(steps=100, warmup_steps=10, learning_rate=0.5, final_learning_rate=0.2).recipe.optimisation
-    rates = [learning_rate(options, step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.05)
-    assert rates[9] == rates[10] == 0.5
-    assert rates[55] == pytest.approx(0.5 * 0.6)
-    assert rates[100] == pytest.approx(0.1)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
 class WatchedTask(DenoisingTask):
@@ -388,6 +367,20 @@ def test_from_begins_with_the_weights_of_a_checkpoint(tmp_path):
     assert again.exit_code == 0, again.exception
     assert command(tmp_path, steps=6, learning_rate="1e-12").exit_code == 0  # goes on, and remembers
     assert load_checkpoint(tmp_path / "checkpoints" / "tiny").config.recipe["started_from"] == "tiny"
+
+
+def test_a_run_goes_on_where_what_it_started_from_is_gone(tmp_path):
+    assert command(tmp_path).exit_code == 0
+    start = (tmp_path / "checkpoints" / "tiny").rename(tmp_path / "start")
+    assert command(tmp_path, "--from", str(start), "--fresh").exit_code == 0
+    expected = weights(load_checkpoint(tmp_path / "checkpoints" / "tiny").network)
+    shutil.rmtree(start)
+    shutil.rmtree(tmp_path / "checkpoints" / "tiny")
+    again = command(tmp_path)
+    assert again.exit_code == 0, again.exception
+    found = load_checkpoint(tmp_path / "checkpoints" / "tiny")
+    assert_same_bits(weights(found.network), expected)
+    assert found.config.recipe["started_from"] == "start"
 
 
 def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):

@@ -7,10 +7,14 @@ import torch
 from typer.testing import CliRunner
 
 from model.checkpoints.autoguidance import AutoguidanceConfig, load_autoguidance
+from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import load_config
 from model.checkpoints.denoiser import load_checkpoint
-from tests.tiny import POINTS, save_tiny
+from tests.folders import make_table
+from tests.tiny import POINTS, save_tiny, tiny_checkpoint
 from training.__main__ import app
+from training.data import DATA_IDENTITY, training_set
+from training.data.data_section import section_of
 from training.data.synthetic_points import Spiral
 from training.evaluate.command import evaluate_checkpoint, evaluate_guided
 from training.evaluate.sampling_run import SamplingRun
@@ -98,6 +102,25 @@ def test_data_that_have_changed_and_a_base_that_is_not_there_are_named(trained):
     assert "the data have changed since old was trained" in str(changed.exception)
     missing = train(trained, base="nowhere")
     assert "base: nowhere" in str(missing.exception)
+
+
+def test_rows_that_have_changed_are_named_though_they_have_the_same_columns(tmp_path):
+    section = {"dataset": "own", "table": str(make_table(tmp_path / "own.csv", 60)), "label": "kind"}
+    data = training_set(section_of(section))
+    made = tiny_checkpoint(data.config, name="own")
+    for identity, whole in ((data.real.identity, True), ("others", False)):
+        recipe = {"data": section, DATA_IDENTITY: identity}
+        save_checkpoint(
+            tmp_path / "checkpoints" / "own", made.config.model_copy(update={"recipe": recipe}), made.network
+        )
+        found = train(tmp_path, base="own")
+        assert (found.exit_code == 0) == whole
+    assert "base: the data have changed since own was trained on them" in str(found.exception)
+
+
+def test_weights_to_begin_with_that_do_not_fit_are_named(trained):
+    found = train(trained, "--from", "spiral-tiny", "--fresh")
+    assert str(found.exception).startswith("--from: ") and "base" not in str(found.exception)
 
 
 def test_the_shipped_recipe_is_a_smaller_network_trained_for_less_long():
