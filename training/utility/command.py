@@ -32,6 +32,7 @@ from training.utility.report import UtilityReport
 from training.utility.results import Cell, Results
 
 USUAL = Grid(USUAL_OPTIONS["images"])
+REPORTS = Path("reports/utility")  # in the working directory
 WITHOUT_EFFECT = {*PLACES, "source", "licence"}  # fields of own data of which results are independent
 
 
@@ -85,7 +86,7 @@ def utility(
     ] = None,
     recipes: Recipes = OWN_RECIPES,
     checkpoints: Checkpoints = CHECKPOINTS,
-    reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = Path("reports/utility"),
+    reports: Annotated[Path, typer.Option(help="Folder of the page and its measurements.")] = REPORTS,
 ) -> None:
     """Train a classifier with and without generated data, test it on real data, and say whether they help.
 
@@ -99,7 +100,8 @@ def utility(
     steps = generator_steps or usual.steps
     options = replace(usual, steps=steps, pretraining_steps=pretraining_steps or usual.pretraining_steps)
     grid = Grid(options, *counts, choices, confidence, replace(USUAL.classifier, steps=classifier_steps))
-    named = [_generator(one, grid, data, checkpoints) for one in generator or ("closed", "semi")]
+    names = list(dict.fromkeys(generator or ("closed", "semi")))
+    named = [_generator(one, grid, data, checkpoints) for one in names]
     generators = list({one.key: one for one in named}.values())  # one that is named twice is no second setting
     augment = classical_augmentation(data.config, unchanged if data.real is None else data.real.augment)
     identity = grid.identity(pool) | {"section": section.model_dump(mode="json", exclude=WITHOUT_EFFECT)}
@@ -113,7 +115,8 @@ def utility(
             begins = any(isinstance(one, Semi) and not one.is_pretrained(pool) for one in generators)
             first = "; first, a generator without labels" if begins else ""
             _run(experiment, results, title, len(missing), seconds, first)
-        report = UtilityReport(grid, pool, generators, results)
+        words = _words(name, names, recipes, checkpoints, reports)
+        report = UtilityReport(grid, pool, generators, results, words)
         page = report.write(reports, title)
     typer.echo(f"{report.answer()}\n{page}")
 
@@ -135,6 +138,18 @@ def _run(experiment: Experiment, results: Results, title: str, missing: int, sec
                 )
 
         experiment.run(done)
+
+
+def _words(name: str, generators: Sequence[str], recipes: Path, checkpoints: Path, reports: Path) -> list[str]:
+    """The words of the command that say what is asked about; folders where they are not the defaults."""
+    given = [("--generator", one) for one in generators]
+    folders = [
+        ("--recipes", recipes, OWN_RECIPES),
+        ("--checkpoints", checkpoints, CHECKPOINTS),
+        ("--reports", reports, REPORTS),
+    ]
+    given += [(option, str(folder)) for option, folder, usual in folders if folder != usual]
+    return [name, *(word for pair in given for word in pair)]
 
 
 def _asked(name: str, recipes: Path) -> tuple[str, DataSection]:

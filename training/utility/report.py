@@ -1,5 +1,6 @@
 """The results as a page: one plain sentence, tables, and a picture."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,10 +33,14 @@ COLOURS = {
 
 
 class UtilityReport:
-    """Of the cells that are there, also of an experiment that is not at its end."""
+    """Of the cells that are there, also of an experiment that is not at its end.
 
-    def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], results: Results):
+    asked  the words of the command that are no numbers: which data, which generators, and where they are
+    """
+
+    def __init__(self, grid: Grid, pool: Pool, generators: Sequence[Generator], results: Results, asked: Sequence[str]):
         self._grid, self._pool, self._generators, self._results = grid, pool, generators, results
+        self._asked = asked
         self._arms = shown_arms(generators)
 
     def write(self, folder: Path, name: str) -> Path:
@@ -74,7 +79,7 @@ class UtilityReport:
         doubts = [generator.doubt for generator in self._generators if generator.doubt]
         yield from (f"**{doubt}**\n" for doubt in doubts)
         yield (
-            f"`{self._command(name)}` makes this page. The classifier, its {grid.classifier.steps} steps "
+            f"`{self._command()}` makes this page. The classifier, its {grid.classifier.steps} steps "
             f"and its early stopping on {len(pool.validation):,} real rows are the same in every arm"
             f"{f' but *{ARMS[LABELLER].title}*' if LABELLER in self._arms else ''}. It is tested on "
             f"{len(pool.test):,} real rows that {'no classifier' if doubts else 'nothing'} has seen. "
@@ -118,8 +123,8 @@ class UtilityReport:
                 f"from, so that {rows / there:.0%} of its rows are the same in any two choices."
             )
 
-    def _command(self, name: str) -> str:
-        """Rows, ratios, choices and generators always; other options where they are not the defaults."""
+    def _command(self) -> str:
+        """Rows, ratios and choices always; other numbers where they are not the defaults."""
         grid, usual = self._grid, Grid(USUAL_OPTIONS[self._pool.config.kind])
         always = {"--rows": grid.rows, "--ratio": grid.ratios, "--choices": (grid.choices,)}
         others = {
@@ -129,9 +134,8 @@ class UtilityReport:
             "--generator-steps": (grid.generator.steps, usual.generator.steps),
         }
         given = [f"{option} {','.join(map(str, values))}" for option, values in always.items()]
-        given += [f"--generator {generator.name}" for generator in self._generators]
         given += [f"{option} {value}" for option, (value, default) in others.items() if value != default]
-        return " ".join(["python -m training utility", name, *given])
+        return " ".join(["python -m training utility", shlex.join(self._asked), *given])
 
     def _table(self, generator: Generator, ratio: int) -> Iterator[str]:
         yield f"## {generator.name}, {for_each(ratio)}\n"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, pairwise
@@ -106,7 +108,7 @@ def experiment(pool: Pool, path: Path, *generators: Stub, **grid: object) -> tup
     results = Results(path / "r.json", made.identity(pool))
     return (
         Experiment(made, pool, generators, unchanged, results),
-        UtilityReport(made, pool, generators, results),
+        UtilityReport(made, pool, generators, results, ["three"]),
         results,
     )
 
@@ -573,6 +575,11 @@ def test_the_command_asks_about_own_data(tmp_path, monkeypatch, kind):
     assert "classifiers to train" not in twice.output and twice.exit_code == 0
     page = (tmp_path / "reports" / "utility" / "own.md").read_text()
     assert page.count("## closed, ") == 1 and "the best of" not in page
+    elsewhere = CliRunner().invoke(app, ["utility", str(file), *ask[2:], "--reports", "of mine"])
+    assert "classifiers to train" in elsewhere.output
+    command = re.search("`python -m training (.*?)`", (tmp_path / "of mine" / "own.md").read_text())[1]
+    again = CliRunner().invoke(app, shlex.split(command))  # the page says how it was made
+    assert "classifiers to train" not in again.output and again.exit_code == 0
     with monkeypatch.context() as patch:  # the training without labels is kept
         patch.setattr(Semi, "_pretrained", Mock(side_effect=RuntimeError("trained again")))
         assert CliRunner().invoke(app, [*ask, "--generator-steps", "3"]).exit_code == 0
