@@ -17,6 +17,7 @@ MOST_WORDS = 10_000  # of a vocabulary
 LONGEST = 256  # words of a prompt
 NAMED, LISTED = 200, 20  # words that an error lists, known and unknown ones
 WHITE = "\t\n\r"  # of the control characters, what people write
+CONTROL = ("Cc", "Cs")  # categories of Unicode: control characters, and halves of a character
 
 
 def words_of(text: str) -> list[str]:
@@ -65,7 +66,7 @@ class Vocabulary(StrictConfig):
 
     def read(self, prompt: str) -> "Words":
         """Raises PromptError for control characters, too many words, and where no word is known."""
-        if any(unicodedata.category(c) in ("Cc", "Cs") and c not in WHITE for c in prompt):
+        if any(unicodedata.category(c) in CONTROL and c not in WHITE for c in prompt):
             raise PromptError(f"it has control characters; such prompts are understood: {self._such_as()}")
         found = words_of(prompt)
         if len(found) > self.length:

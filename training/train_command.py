@@ -1,13 +1,19 @@
 """`train`: a recipe becomes a checkpoint, which is then measured."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from accelerate import Accelerator
+from torch import nn
 
+from model.checkpoints.base import GRAPH, WEIGHTS
+from model.checkpoints.config import load_config
 from model.checkpoints.roles import LOADERS
+from model.checkpoints.weights import CheckpointError, read_weights
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import DATA_IDENTITY
@@ -21,6 +27,7 @@ from training.recipe import OWN_RECIPES, Recipe, load_recipe
 from training.resume import RunFolder, sources_of
 from training.shared_folder import need_shared
 from training.tasks.registry import make_task
+from training.tasks.task import Task
 from training.tracking import Tracker, tracked, tracking_accelerator
 from training.trainer import Interrupted, training_precision
 from training.trainer import train as run_training
@@ -96,9 +103,13 @@ def _train(
         network = run_training(task, run.path, accelerator, keep_every)
     if accelerator.is_main_process:
         folder = checkpoints / made.name
-        task.save(network, folder)
-        typer.echo(f"{made.name}: written to {folder}")
-        if graph and task.config.role in LOADERS:
+        written = _is_written(task, network, folder)
+        if written:
+            typer.echo(f"{made.name}: {folder} has these weights already")
+        else:
+            task.save(network, folder)
+            typer.echo(f"{made.name}: written to {folder}")
+        if graph and task.config.role in LOADERS and not (written and (folder / GRAPH).is_file()):
             write_graph(folder, task.config.role)
         if evaluate:
             try:
@@ -106,3 +117,17 @@ def _train(
             except KeyboardInterrupt:
                 raise Interrupted(f"{made.name}: it can be served, but is not measured") from None
             typer.echo(f"{made.name}: its card is {folder / 'README.md'}" + (f". {found}" if found else ""))
+
+
+def _is_written(task: Task, network: nn.Module, folder: Path) -> bool:
+    """Does the folder have the network already, by this recipe? What was measured of it and made for it since stays."""
+    try:
+        there, weights = load_config(folder, type(task.config)), read_weights(folder / WEIGHTS)
+    except CheckpointError:
+        return False
+    ours = network.state_dict()
+    return (
+        there.recipe == json.loads(json.dumps(task.config.recipe))
+        and weights.keys() == ours.keys()
+        and all(torch.equal(weights[name], tensor.cpu()) for name, tensor in ours.items())
+    )

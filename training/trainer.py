@@ -128,15 +128,14 @@ def train(task: Task, run: Path, accelerator: Accelerator, keep_every: int | Non
                     curves = {name: value for name, value in entry.items() if name != "step"}
                     rate = learning_rate(options, position.step - 1)
                     accelerator.log(curves | {"learning_rate": rate}, step=position.step)
-            drawing = finished or position.step % options.sample_every == 0
-            if accelerator.is_main_process and (drawing or keeping):
+            if accelerator.is_main_process and keeping:  # before the state: a run that goes on from there has kept it
                 with _time_out_of(progress):
-                    if drawing:
-                        task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
-                    if keeping:
-                        keep_weights(task, steps.average.module, run, position.step)
+                    keep_weights(task, steps.average.module, run, position.step)
             if saving:
                 _save(accelerator, run, recipe, position.step)
+            if accelerator.is_main_process and (finished or position.step % options.sample_every == 0):
+                with _time_out_of(progress):
+                    task.picture(steps.average.module, run / "samples" / f"step-{position.step:06d}.png")
             if stopping:  # also in the last step, after which the same command saves and measures
                 raise Interrupted(f"{recipe.name}: stopped at step {position.step} of {options.steps}")
     return steps.average.module

@@ -43,13 +43,23 @@ def trained_on(config: CheckpointConfig[nn.Module]) -> TrainingSet:
     Raises DataError if own data are no longer in their place, or others.
     """
     data = training_set(section_trained_on(config))
+    _check_unchanged(config, data)
+    return data
+
+
+def has_changed_since(config: CheckpointConfig[nn.Module], data: TrainingSet) -> bool:
+    """Are the rows of somebody's own data others than those that a checkpoint was trained on? Then what is held out now
+    may be what it has learned."""
     known = config.recipe.get(DATA_IDENTITY)
-    if known is not None and data.real is not None and data.real.identity != known:
+    return known is not None and data.real is not None and data.real.identity != known
+
+
+def _check_unchanged(config: CheckpointConfig[nn.Module], data: TrainingSet) -> None:
+    if has_changed_since(config, data):
         raise DataError(
             f"{data.config.dataset} has changed since {config.name} was trained: what is held out now may be what it "
             f"has learned. Put the data back, or train it again"
         )
-    return data
 
 
 def section_trained_on(config: CheckpointConfig[nn.Module]) -> DataSection:
@@ -91,5 +101,8 @@ def captioned_set(section: DataSection) -> CaptionedSet:
 
 
 def captioned_as_trained(config: CheckpointConfig[nn.Module]) -> CaptionedSet:
-    """The captioned set that a checkpoint was trained on. Raises DataError if it has no captions."""
-    return captioned_set(section_trained_on(config))
+    """The captioned set that a checkpoint was trained on. Raises DataError like `trained_on`, or if it has
+    no captions."""
+    data = captioned_set(section_trained_on(config))
+    _check_unchanged(config, data)
+    return data

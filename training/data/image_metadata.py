@@ -2,10 +2,12 @@
 
 import csv
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.vocabulary import CONTROL
 from training.data.names import printable
 from training.data.training_set import DataError, LeftOut
 
@@ -60,11 +62,11 @@ def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
                 left_out.append(LeftOut(f"{name}, line {number}", f"there is no image {printable(image)}"))
                 continue
             known = True
-            if text and text.strip():
-                captions[path] = " ".join(text.split())
+            if text and (caption := _without_control(text)):
+                captions[path] = caption
                 told = True
-            if group is not None and str(group).strip():
-                groups[path] = str(group).strip()
+            if group is not None and (belongs_to := _without_control(str(group))):
+                groups[path] = belongs_to
                 told = True
         if fields and not known:
             notes.append(f"{name} names no image that is here: {FILE!r} is relative to the folder that it lies in")
@@ -74,6 +76,11 @@ def read_metadata(root: Path, found: Sequence[Path], left_out: list[LeftOut]) ->
                 f"{name} has neither captions nor groups: these are its {TEXT!r} and {GROUP!r}, and it has {others}"
             )
     return Metadata(captions, groups, tuple(notes))
+
+
+def _without_control(text: str) -> str:
+    """One blank for each run of white space and of control characters, which no prompt may have."""
+    return " ".join("".join(" " if unicodedata.category(c) in CONTROL else c for c in text).split())
 
 
 def _entries(file: Path) -> Iterator[tuple[int, dict[str, object]]]:

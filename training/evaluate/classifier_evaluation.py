@@ -38,9 +38,10 @@ class Accuracies:
     named: Metrics
 
 
-def evaluate_judge(judge: Judge) -> Metrics:
-    """Accuracy on the held-out images."""
-    test = trained_on(judge.config).held_out
+def evaluate_judge(judge: Judge, *, samples: int | None = None) -> Metrics:
+    """Accuracy on the held-out images, or on at most `samples` of them."""
+    held_out = trained_on(judge.config).held_out
+    test = held_out if samples is None else held_out.some(samples)
     _, classes = judge.look(test.rows)
     return {"samples": len(test), "test_accuracy": rounded((classes == test.labels).double().mean().item())}
 

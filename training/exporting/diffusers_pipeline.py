@@ -71,6 +71,7 @@ def _write_own(checkpoint: DenoiserCheckpoint, network: UNetConfig, folder: Path
         "scheduler": ["diffusers", type(scheduler).__name__],
         "steps": config.sampling.steps,
         "guidance_scale": config.sampling.guidance_scale,
+        "guidance_interval": config.sampling.guidance_interval,
         "labels": list(config.data.labels),
         "mean": list(config.data.mean),
         "std": list(config.data.std),

@@ -1,6 +1,6 @@
 """The section [data] of a proposed recipe, and what the user is told of the data."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -72,10 +72,32 @@ class InitOptions:
     start_from: Path | None = None
 
 
+OF_IMAGES = {
+    "size": "--size",
+    "channels": "--grey/--colours",
+    "fit": "--fit",
+    "group": "--group",
+    "unlabelled": "--unlabelled",
+    "flip": "--flip",
+    "shift": "--shift",
+    "colour": "--colour",
+}  # fields of InitOptions that are of images alone, and their options
+OF_TABLES = {"label": "--label", "without": "--without", "categories": "--category", "jitter": "--jitter"}
+
+
+def _refuse(given: InitOptions, of: Mapping[str, str], why: str) -> None:
+    """Raises RecipeError if one of these fields is given."""
+    usual = InitOptions()
+    for field, option in of.items():
+        if getattr(given, field) != getattr(usual, field):
+            raise RecipeError(f"{option}: {why}")
+
+
 def image_section(
     path: str, name: str, options: InitOptions, taken_from: DenoiserConfig | None, device: torch.device, say: Say
 ) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a folder of images, these images). Raises DataError and RecipeError."""
+    _refuse(options, OF_TABLES, f"is of tables, and {printable(path)} is a folder")
     folder = read_folder(Path(path), labels=options.labels, group=options.group)
     survey = survey_images(folder)
     for line in survey.lines():
@@ -122,9 +144,7 @@ def image_section(
 
 def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a table, its points). Raises DataError and RecipeError."""
-    for option, value in (("--group", options.group), ("--unlabelled", options.unlabelled)):
-        if value is not None:
-            raise RecipeError(f"{option}: is of images, and {printable(path)} is no folder")
+    _refuse(options, OF_IMAGES, f"is of images, and {printable(path)} is no folder")
     columns = columns_of(Path(path))
     for line in columns.format():
         say(f"format   {line}")

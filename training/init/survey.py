@@ -13,7 +13,7 @@ from rich.progress import track
 from training.data.image_folder import Folder, ImageFile
 from training.data.names import printable
 from training.data.pixels import Header, Unusable, quiet_pillow, read_header, read_pixels
-from training.data.training_set import DataError, FiniteSet
+from training.data.training_set import DataError, FiniteSet, learned
 from training.metrics.nearest_neighbours import nearest_distance
 
 GREY_MODES = {"1", "L", "LA", "La", "F"}  # and all modes whose name begins with I
@@ -127,7 +127,7 @@ def near_copies(data: FiniteSet) -> int:
         return 0
     held, trained = (
         part.some(most).rows.flatten(1).float() / 255
-        for part, most in zip((data.held_out, data.examples), COMPARED, strict=True)
+        for part, most in zip((data.held_out, learned(data)), COMPARED, strict=True)
     )
     difference = nearest_distance(held, trained) / held.shape[1] ** 0.5
     return int((difference < NEAR_COPY).sum())

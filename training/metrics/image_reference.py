@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.checkpoints.judge import Judge, load_judge
 from model.checkpoints.weights import CheckpointError
+from training.data import has_changed_since
 from training.data.training_set import TrainingSet, finite
 from training.recipe import RecipeError
 
@@ -43,7 +44,7 @@ class ImageReference:
 def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:
     """`data` as the judge in that folder sees it; without a judge, `data` alone (see `find_judge`).
 
-    Raises RecipeError if the judge cannot be loaded.
+    Raises RecipeError if the judge cannot be loaded, or may have learned what is held out.
     """
     if judge_folder is None:
         return ImageReference(data, None)
@@ -51,5 +52,10 @@ def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.
         judge = load_judge(judge_folder, device)
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
+    if has_changed_since(judge.config, data):
+        raise RecipeError(
+            f"{data.config.dataset} has changed since {judge.config.name} was trained, which measures it: what is held "
+            f"out now may be what it has learned. Train {judge.config.name} again, or put the data back"
+        )
     (train, _), (test, classes) = judge.look(finite(data).rows), judge.look(data.held_out.rows)
     return ImageReference(data, Judged(judge, train, test, classes))

@@ -12,7 +12,7 @@ from model.checkpoints.config import check_steps
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, load_weights
 from training.card.card import SAMPLES, write_autoguidance_card
-from training.data import DATA_IDENTITY, section_trained_on
+from training.data import has_changed_since, section_trained_on
 from training.data.training_set import TrainingSet
 from training.recipe import AutoguidanceRecipe, DenoiserRecipe, RecipeError, trained_by
 from training.tasks.denoiser import DenoisingTask
@@ -50,9 +50,8 @@ class AutoguidanceTask:
 
     def _data_have_changed(self) -> bool:
         ours, theirs = self._trained_as_base.config.data, self.config.data
-        learned, real = self.base.config.recipe.get(DATA_IDENTITY), self.data.real
-        others = learned is not None and real is not None and real.identity != learned
-        return others or (ours.shape, ours.labels) != (theirs.shape, theirs.labels)
+        shaped_alike = (ours.shape, ours.labels) == (theirs.shape, theirs.labels)
+        return not shaped_alike or has_changed_since(self.base.config, self.data)
 
     @property
     def network(self) -> nn.Module:

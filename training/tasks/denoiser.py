@@ -11,6 +11,7 @@ from model.checkpoints.config import load_config, read_role
 from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig, load_checkpoint
 from model.checkpoints.weights import CheckpointError, read_weights
 from model.conditions import NO_LABEL
+from model.networks.adapters import AdapterConfig
 from model.networks.parameter_names import NAMES
 from model.noise_schedule import make_schedule
 from model.text_encoder import TextEncoder
@@ -99,6 +100,8 @@ class DenoisingTask:
             weights = read_weights(folder / WEIGHTS)
         except CheckpointError as error:
             raise RecipeError(f"--from: {error}") from error
+        if isinstance(other.network, AdapterConfig):
+            raise RecipeError(f"--from: {folder.name} has a network of another library, which is not trained further")
         try:
             self.network.load_state_dict(_adapted(weights, self.network.state_dict(), other, self.config))
         except RuntimeError as error:

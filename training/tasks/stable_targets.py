@@ -24,9 +24,10 @@ def posterior_mean(x_t: Tensor, x0: Tensor, alpha_bar: Tensor, condition: Tensor
     """
     alpha_bar = per_row(alpha_bar, x0)
     squares = x0.square().sum(1)
-    log_likelihood = (alpha_bar.sqrt() * (x_t @ x0.T) - alpha_bar * squares / 2) / (1 - alpha_bar)
-    other = (condition.unsqueeze(1) != NO_LABEL) & (condition.unsqueeze(1) != labels)
-    return torch.softmax(log_likelihood.masked_fill(other, -torch.inf), dim=1) @ x0
+    with torch.autocast(x0.device.type, enabled=False):  # bfloat16 errs by more than a small noise
+        log_likelihood = (alpha_bar.sqrt() * (x_t @ x0.T) - alpha_bar * squares / 2) / (1 - alpha_bar)
+        other = (condition.unsqueeze(1) != NO_LABEL) & (condition.unsqueeze(1) != labels)
+        return torch.softmax(log_likelihood.masked_fill(other, -torch.inf), dim=1) @ x0
 
 
 def noise_width(rows: int, most: float, generator: torch.Generator) -> Tensor:

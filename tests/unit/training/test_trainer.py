@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,11 +19,15 @@ from torch import nn
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from model.checkpoints.denoiser import load_checkpoint
+from model.checkpoints.config import load_config, save_config
+from model.checkpoints.denoiser import DenoiserConfig, load_checkpoint
+from tests.foreign import save_pipeline, scheduler_of, unet
 from training.__main__ import app
 from training.data import training_set
 from training.data.data_section import BuiltInSection
-from training.recipe import RecipeError, parse_recipe
+from training.importing.import_command import import_model
+from training.importing.imported import ImportOptions
+from training.recipe import RecipeError, load_recipe, parse_recipe
 from training.tasks.denoiser import DenoisingTask
 from training.tasks.task import Batch, LossContext
 from training.trainer import Interrupted, TrainStep, newest_state, train
@@ -206,6 +211,13 @@ def test_a_finished_run_stays_as_it_is(straight):
     assert raw_bytes(run) == before
 
 
+def test_a_picture_that_cannot_be_drawn_costs_no_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(DenoisingTask, "picture", Mock(side_effect=RuntimeError("no picture")))
+    with pytest.raises(RuntimeError, match="no picture"):
+        train(tiny_task(sample_every=20), tmp_path, Accelerator())
+    assert newest_state(tmp_path).name == "state-20"
+
+
 def test_a_run_leaves_its_newest_state_a_log_and_a_picture(straight):
     run = straight[0]
     assert [path.name for path in run.glob("state*")] == [f"state-{STEPS}"]
@@ -336,6 +348,20 @@ def test_train_makes_a_checkpoint_of_the_averaged_weights(tmp_path):
         assert torch.equal(tensor, state[f"module.{name}"])
 
 
+def test_a_finished_run_keeps_what_was_measured_of_its_weights(tmp_path):
+    assert "written to" in command(tmp_path).output
+    folder = tmp_path / "checkpoints" / "tiny"
+    measured = load_config(folder, DenoiserConfig).model_copy(update={"metrics": {"measured": {"samples": 7}}})
+    save_config(folder, measured)
+    (folder / "likelihood.png").write_bytes(b"a picture")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    again = command(tmp_path)
+    assert again.exit_code == 0 and "has these weights already" in again.output
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert "written to" in command(tmp_path, "--fresh", learning_rate="2e-2").output
+    assert load_config(folder, DenoiserConfig).metrics == {} and not (folder / "likelihood.png").exists()
+
+
 def test_a_measurement_that_is_broken_off_leaves_a_checkpoint_with_its_graph(tmp_path, monkeypatch):
     there = []
 
@@ -394,6 +420,13 @@ def test_from_is_refused_where_the_weights_mean_something_else(tmp_path):
         )
         assert isinstance(result.exception, RecipeError)
         assert "was trained with another" in str(result.exception)
+
+
+def test_from_is_refused_for_a_network_of_another_library(tmp_path):
+    import_model(save_pipeline(tmp_path / "source", unet(), scheduler_of("ddpm")), tmp_path, ImportOptions("own"))
+    (tmp_path / "tiny.toml").write_text(RECIPE % {"steps": 20, "learning_rate": "1e-2", "save_every": 1000})
+    with pytest.raises(RecipeError, match="--from: own has a network of another library"):
+        DenoisingTask(load_recipe(str(tmp_path / "tiny.toml")), tmp_path / "own")
 
 
 def test_from_is_refused_where_a_run_is_under_way(tmp_path):

@@ -26,7 +26,7 @@ def evaluate_classifier_card(folder: Path, role: str, run: SamplingRun, *, sampl
     Raises CheckpointError, and DataError if its data are missing.
     """
     if role == "judge":
-        return _evaluate_judge(folder, run.device)
+        return _evaluate_judge(folder, run.device, samples)
     checkpoint, count = load_guidance_model(folder), samples or CLASSIFIED
     update = CardUpdate(folder, checkpoint.config)
     announce(checkpoint.name, f"at most {count:,} held-out rows")
@@ -52,11 +52,13 @@ def load_guidance_model(folder: Path) -> ClassifierCheckpoint | ClipCheckpoint:
     raise RecipeError(f"{folder.name} is no guidance model: neither a classifier nor a CLIP")
 
 
-def _evaluate_judge(folder: Path, device: torch.device) -> Metrics:
+def _evaluate_judge(folder: Path, device: torch.device, samples: int | None) -> Metrics:
     judge = load_judge(folder, device)
     update = CardUpdate(folder, judge.config)
-    announce(judge.config.name, f"{len(trained_on(judge.config).held_out):,} held-out images")
-    metrics = evaluate_judge(judge)
-    update.write({MEASURED: metrics})
-    card.write_judge_card(folder, update.now())
+    count = len(trained_on(judge.config).held_out)
+    announce(judge.config.name, f"{count if samples is None else min(samples, count):,} held-out images")
+    metrics = evaluate_judge(judge, samples=samples)
+    if samples is None:
+        update.write({MEASURED: metrics})
+        card.write_judge_card(folder, update.now())
     return metrics

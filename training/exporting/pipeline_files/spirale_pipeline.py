@@ -9,6 +9,7 @@ from torch import Tensor
 class SpiralePipeline(DiffusionPipeline):
     """
     steps, guidance_scale  the defaults of a call
+    guidance_interval      the noise levels σ = √(1/ᾱ − 1) between which that scale holds; outside of them it is 1
     labels                 names of the classes, in the order of their numbers
     mean, std              the network sees (pixels − mean)/std, of pixels 0 … 255
     """
@@ -21,13 +22,21 @@ class SpiralePipeline(DiffusionPipeline):
         scheduler: DDIMScheduler | DDPMScheduler,
         steps: int = 50,
         guidance_scale: float = 1.0,
+        guidance_interval: list[float] | None = None,
         labels: list[str] = [],  # noqa: B006 (never changed; diffusers knows no tuples here)
         mean: list[float] = [127.5],  # noqa: B006
         std: list[float] = [127.5],  # noqa: B006
     ):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(steps=steps, guidance_scale=guidance_scale, labels=labels, mean=mean, std=std)
+        self.register_to_config(
+            steps=steps,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            labels=labels,
+            mean=mean,
+            std=std,
+        )
 
     @torch.no_grad()
     def __call__(
@@ -43,9 +52,10 @@ class SpiralePipeline(DiffusionPipeline):
         return_dict: bool = True,
     ) -> ImagePipelineOutput | tuple[object]:
         """
-        labels   names or numbers of classes, one for all images or one for each; None for no label
-        eta      of a DDIM scheduler: 0 is deterministic
-        latents  the noise to start from, [batch, channels, height, width]; None draws it
+        labels          names or numbers of classes, one for all images or one for each; None for no label
+        guidance_scale  at every step; None is the model's own, within its interval of noise levels
+        eta             of a DDIM scheduler: 0 is deterministic
+        latents         the noise to start from, [batch, channels, height, width]; None draws it
         """
         if isinstance(labels, list):
             batch_size = len(labels)
@@ -55,10 +65,10 @@ class SpiralePipeline(DiffusionPipeline):
         if x is None:
             x = randn_tensor(shape, generator=generator, device=device, dtype=self.unet.dtype)
         classes = self._classes(labels, batch_size).to(device)
-        scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
         extra = {"eta": eta, "use_clipped_model_output": True} if isinstance(self.scheduler, DDIMScheduler) else {}
         self.scheduler.set_timesteps(self.config.steps if num_inference_steps is None else num_inference_steps)
         for t in self.progress_bar(self.scheduler.timesteps):
+            scale = self._advised_scale(t) if guidance_scale is None else guidance_scale
             output = self._guided(x, t, classes, scale)
             if isinstance(self.scheduler, DDIMScheduler):
                 output = output[:, : config.in_channels]  # it reads no learned variance
@@ -72,6 +82,15 @@ class SpiralePipeline(DiffusionPipeline):
             if output_type == "pil":
                 images = self.numpy_to_pil(images)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _advised_scale(self, t: Tensor) -> float:
+        """Of a step from this timestep."""
+        scale: float = self.config.guidance_scale
+        if self.config.guidance_interval is None:
+            return scale
+        low, high = self.config.guidance_interval
+        noise_level = (1 / self.scheduler.alphas_cumprod[t].double() - 1).sqrt()
+        return scale if low <= noise_level <= high else 1.0
 
     def _guided(self, x: Tensor, t: Tensor, classes: Tensor, scale: float) -> Tensor:
         """The network's output. Only the target is guided, and a learned variance is the conditional half's."""

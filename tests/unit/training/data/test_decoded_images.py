@@ -14,10 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from model.checkpoints.denoiser import DenoiserConfig
 from tests.folders import make_folder, noise
+from tests.tiny import tiny_checkpoint
+from training.data import DATA_IDENTITY, captioned_as_trained, training_set
 from training.data import decoded_images as images_module
-from training.data import training_set
 from training.data.augment import flipped, recoloured, shifted
+from training.data.captioned_images import CaptionedImages
 from training.data.data_section import ImageSection
 from training.data.image_folder import read_folder
 from training.data.pixels import LARGEST, Unusable, read_pixels
@@ -513,6 +516,32 @@ def test_captions_are_read_where_hugging_face_has_them(tmp_path):
     assert said["b/3.png"] == ""
     assert left_out(of) == {"b/metadata.jsonl, line 1": "there is no image gone.png"}
     assert images(make_folder(tmp_path / "other", {"": 20})).examples.captions == ()
+
+
+def test_captions_and_groups_have_no_control_characters_which_no_prompt_may_have(tmp_path):
+    root = make_folder(tmp_path / "of", {"": 20})
+    lines = [{"file_name": f"{i}.png", "text": f"it\x92s  thing\t{i}\ud83d", "group": f"\x96{i}"} for i in range(20)]
+    (root / "metadata.jsonl").write_text(metadata(*lines))
+    captions = captions_of(images(root))
+    assert captions["3.png"] == "it s thing 3"
+    vocabulary = CaptionedImages(images(root)).vocabulary
+    assert all(vocabulary.read(text).words for text in (*captions.values(), *vocabulary.examples))
+
+
+def test_captioned_images_that_have_changed_are_named(tmp_path):
+    root = make_folder(tmp_path / "of", {"": 20})
+    (root / "metadata.jsonl").write_text(
+        metadata(*({"file_name": f"{i}.png", "text": f"thing {i}"} for i in range(20)))
+    )
+    data, section = images(root), {"dataset": "of", "images": str(root), "size": [8, 8], "channels": 3}
+
+    def trained(identity: str) -> DenoiserConfig:
+        recipe = {"data": section, DATA_IDENTITY: identity}
+        return tiny_checkpoint(name="of-words").config.model_copy(update={"recipe": recipe})
+
+    assert captioned_as_trained(trained(data.identity)).real.identity == data.identity
+    with pytest.raises(DataError, match="of has changed since of-words was trained"):
+        captioned_as_trained(trained("another"))
 
 
 @pytest.mark.parametrize(

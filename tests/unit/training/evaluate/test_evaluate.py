@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from scipy import linalg
 
 import training.data
 from model.checkpoints.base import save_checkpoint
-from model.checkpoints.config import SamplingConfig, load_config
+from model.checkpoints.config import SamplingConfig, load_config, save_config
 from model.checkpoints.denoiser import DenoiserConfig
 from model.checkpoints.judge import JudgeConfig, JudgeNetwork, load_judge, save_judge
 from model.conditions import NO_LABEL
-from tests.folders import make_table
+from model.data import DataConfig
+from tests.folders import make_folder, make_table
 from tests.tiny import IMAGES, save_tiny, tiny_checkpoint
 from training.card import pictures
 from training.data import training_set
-from training.data.data_section import TableSection
+from training.data.data_section import TableSection, section_of
 from training.data.digits import mnist
 from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples, FiniteSet
@@ -32,7 +34,7 @@ from training.evaluate.lower_precision import as_good, check_comparable
 from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import Generated, SamplingRun
 from training.metrics.image_metrics import frechet_distance, image_metrics, precision_recall
-from training.metrics.image_reference import ImageReference
+from training.metrics.image_reference import ImageReference, image_reference
 from training.metrics.point_metrics import (
     energy_distance,
     mmd_and_null,
@@ -465,6 +467,40 @@ def test_a_judge_is_saved_and_loaded_whole(tmp_path):
         expected = network(IMAGES.standardise(images))
     assert torch.equal(classes, expected.argmax(1))
     assert torch.equal(judge.look(images.to(torch.uint8))[1], classes)  # as bytes or as floats
+
+
+def own_judge(folder: Path, data: DataConfig, **recipe: str) -> Path:
+    torch.manual_seed(0)
+    config = JudgeConfig(name="own-judge", data=data, width=8, features=4, recipe=recipe)
+    save_judge(folder / "own-judge", config, JudgeNetwork(config))
+    return folder / "own-judge"
+
+
+@pytest.mark.parametrize(
+    ("learned", "refused"), [({}, False), ({"data_identity": "1"}, False), ({"data_identity": "2"}, True)]
+)
+def test_a_judge_that_may_have_learned_what_is_held_out_is_refused(tmp_path, learned, refused):
+    rows = torch.zeros(8, 1, 8, 8, dtype=torch.uint8)
+    data = FiniteSet(IMAGES, Examples(rows, torch.zeros(8)), Examples(rows, torch.zeros(8)), identity="1")
+    judge = own_judge(tmp_path, IMAGES, **learned)
+    with pytest.raises(RecipeError, match="Train own-judge again") if refused else nullcontext():
+        assert image_reference(judge, data, CPU).judged is not None
+
+
+def test_fewer_samples_of_a_judge_are_not_written_down(tmp_path):
+    section = {
+        "dataset": "own",
+        "images": str(make_folder(tmp_path / "own", {"a": 40, "b": 40})),
+        "size": [8, 8],
+        "channels": 3,
+    }
+    data = training_set(section_of(section)).config
+    folder = own_judge(tmp_path, data)
+    save_config(folder, load_config(folder, JudgeConfig).model_copy(update={"recipe": {"data": section}}))
+    assert evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=3)["samples"] == 3
+    assert load_config(folder, JudgeConfig).metrics == {}
+    assert evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU))["samples"] == 8
+    assert load_config(folder, JudgeConfig).metrics["measured"]["samples"] == 8
 
 
 @pytest.mark.usefixtures("mnist_files")

@@ -36,10 +36,10 @@ def export(tmp_path, name, to):
     return tmp_path / "exports" / (f"{name}.onnx" if to == "onnx" else name)
 
 
-def sampled(checkpoint, sampler, steps, label=NO_LABEL, scale=1.0, **options):
+def sampled(checkpoint, sampler, steps, label=NO_LABEL, scale=1.0, interval=None, **options):
     """In 0 … 1, as pipelines give it."""
     plan = make_plan(checkpoint.schedule, sampler, steps, **options)
-    conditions = Conditions.alike(len(SEEDS), label=label, guidance_scale=scale)
+    conditions = Conditions.alike(len(SEEDS), label=label, guidance_scale=scale, guidance_interval=interval)
     x = sample(checkpoint.denoiser(), plan, conditions, SEEDS, checkpoint.data.shape)
     return checkpoint.data.restore(x).clamp(0, 255) / 255
 
@@ -67,6 +67,19 @@ def test_spirales_unet_as_a_pipeline_with_its_code(sampler, options, tmp_path):
         torch.testing.assert_close(called.images, expected, rtol=0, atol=1e-3 if variance else 1e-4)
     with pytest.raises(ValueError, match="one of 0, 1"):
         pipeline(labels="cat")
+
+
+def test_a_pipeline_guides_within_the_interval_that_the_card_advises(tmp_path):
+    advised = {"guidance_scale": 4.0, "guidance_interval": (0.5, 3.0)}
+    save_tiny(tmp_path, IMAGES, "own", sampler="ddim", steps=10, **advised)
+    checkpoint = load_checkpoint(tmp_path / "own")
+    pipeline = DiffusionPipeline.from_pretrained(export(tmp_path, "own", "diffusers"), trust_remote_code=True)
+    pipeline.set_progress_bar_config(disable=True)
+    with given_noise(SEEDS, checkpoint.data.shape) as drawn:
+        called = pipeline(len(SEEDS), "7", latents=next(drawn), output_type="pt").images
+    expected = sampled(checkpoint, "ddim", 10, 7, 4.0, interval=advised["guidance_interval"])
+    torch.testing.assert_close(called, expected, rtol=0, atol=1e-4)
+    assert (sampled(checkpoint, "ddim", 10, 7, 4.0) - expected).abs().max() > 1e-2
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from model.data import DataConfig
 from model.networks import build_encoder, build_network
 from tests.folders import make_folder, make_table, noise
 from tests.tiny import save_tiny, tiny_checkpoint
-from tests.unit.training.data.test_decoded_images import truncated
+from tests.unit.training.data.test_decoded_images import images, truncated
 from training.__main__ import app
 from training.data.image_folder import read_folder
 from training.data.table_file import read_columns
@@ -29,7 +30,7 @@ from training.init.choices import Choice, Draft, Section
 from training.init.probe import Pace, measure_pace
 from training.init.propose import choose_size, recipe_for
 from training.init.roles import DataSummary, Role, UnsupportedRole
-from training.init.survey import survey_images
+from training.init.survey import near_copies, survey_images
 from training.init.table_survey import survey_table
 from training.recipe import (
     ClassifierRecipe,
@@ -498,12 +499,34 @@ def test_what_cannot_be_distilled_is_refused_before_anything_is_written(tmp_path
     assert not list(Path("recipes").glob("*"))
 
 
-@pytest.mark.parametrize("option", ["--group", "--unlabelled"])
-def test_what_is_of_images_is_refused_for_a_table(tmp_path, option):
+def test_near_copies_among_unlabelled_images_are_counted(tmp_path):
+    of = images(make_folder(tmp_path / "of", {"a": 20, "b": 20}))
+    assert near_copies(of) == 0
+    close = of.held_out.rows.clone()
+    close[:, 0, 0, 0] = (close[:, 0, 0, 0].int() + 1).clamp(max=255).to(torch.uint8)
+    assert near_copies(replace(of, unlabelled=close)) == len(close)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--group", ["x"]), ("--unlabelled", ["x"]), ("--size", ["8"]), ("--grey", []), ("--fit", ["stretch"]),
+        ("--flip", []), ("--shift", ["1"]), ("--colour", ["0.1"]),
+    ],
+)  # fmt: skip
+def test_what_is_of_images_is_refused_for_a_table(tmp_path, option, value):
     make_table(tmp_path / "t.csv", lines=60)
-    assert f"{option}: is of images, and t.csv is no folder" in said(
-        run("init", "t.csv", "--name", "mine", option, "x")
-    )
+    refused = said(run("init", "t.csv", "--name", "mine", option, *value))
+    assert option in refused and ": is of images, and t.csv is no folder" in refused
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--label", "a"), ("--without", "a"), ("--category", "a"), ("--jitter", "0.5")]
+)
+def test_what_is_of_tables_is_refused_for_images(tmp_path, option, value):
+    make_folder(tmp_path / "photos", {"a": 10, "b": 10})
+    refused = run("init", "photos", "--name", "mine", option, value)
+    assert f"{option}: is of tables, and photos is a folder" in said(refused)
 
 
 def test_a_role_that_is_refused_leaves_no_recipe_of_another(tmp_path):

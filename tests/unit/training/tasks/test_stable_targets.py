@@ -53,6 +53,15 @@ def test_without_noise_a_row_is_its_own_mean_and_in_noise_it_is_the_batch_s():
     torch.testing.assert_close(far, x0.mean(0).expand(3, 2))
 
 
+def test_it_is_as_exact_in_training_in_bfloat16():
+    x0, level = normal(200, seed=1), torch.full((200,), 0.9999)
+    nobody = torch.full((200,), NO_LABEL)
+    x_t = diffused(x0, torch.randn(200, 2, generator=generator(2)), level)
+    expected = posterior_mean(x_t, x0, level, nobody, nobody)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(posterior_mean(x_t, x0, level, nobody, nobody), expected)
+
+
 def test_a_row_with_a_label_hears_of_its_label_alone():
     x0, labels = torch.tensor([[0.0, 0], [1, 0], [0, 2], [3, 3]]), torch.tensor([0, 1, 0, 1])
     condition = torch.tensor([0, 1, NO_LABEL, NO_LABEL])
