@@ -4,6 +4,7 @@ import { key } from "./key.js";
 import { say } from "./words.js";
 
 const BUSY = [429, 504];
+const SENDABLE = /^[\x20-\x7e]+$/; // of a key
 
 /** What went wrong, in words for whoever looks at the page. `status` is 0 where nothing answered at all. */
 export class Problem extends Error {
@@ -12,6 +13,11 @@ export class Problem extends Error {
     super(detail);
     Object.assign(this, { status, retryAfter, tooMuch });
   }
+
+  /** Would the service say the same to the same again? */
+  get refused() {
+    return this.status >= 400 && this.status < 500 && !this.tooMuch;
+  }
 }
 
 /** The Response to a GET, to a POST of `body`, or to another method. Throws Problem; an abort stays an AbortError. */
@@ -19,6 +25,7 @@ export async function ask(path, { body, accept, signal, headers: more, method = 
   const headers = { ...more };
   if (accept) headers.Accept = accept;
   if (body) headers["Content-Type"] = "application/json";
+  if (key.value && !SENDABLE.test(key.value)) throw new Problem(401, say("page key refused")); // no header may hold it
   if (key.value) headers.Authorization = `Bearer ${key.value}`;
   let answer;
   try {

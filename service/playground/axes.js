@@ -84,8 +84,9 @@ export function ticksOf(bounds, width, height) {
   const ticks = (middle, length, scale) => {
     const pitch = roundUp((sx === sy ? shorter : length) / scale / 4);
     const half = length / scale / 2;
+    const digits = Math.max(0, -Math.floor(Math.log10(pitch))); // after the point: 3 · 0.1 is 0.30000000000000004
     const found = [];
-    for (let i = Math.ceil((middle - half) / pitch); i * pitch <= middle + half; i++) found.push(Number((i * pitch).toPrecision(6)));
+    for (let i = Math.ceil((middle - half) / pitch); i * pitch <= middle + half; i++) found.push(Number((i * pitch).toFixed(digits)));
     return found;
   };
   return { x: ticks(middleOf(bounds.x), width, sx), y: ticks(middleOf(bounds.y), height, sy) };

@@ -21,12 +21,13 @@ const STEPS = [1, 2, 3, 5, 10, 20, 50];
 const FEW_STEPS = [1, 3, 10]; // beside another field, where a cell has an image of every class
 const SCALES = { "classifier-free": [0, 1, 1.5, 2, 4, 8], classifier: [0, 1, 2, 4, 8, 16], clip: [0, 1, 2, 4, 8, 16], auto: [1, 1.5, 2, 2.5, 3, 4] };
 
-// What may be seen of a run besides x̂0, and of which datasets.
+// What may be seen of a run besides x̂0, of which datasets and models.
 const flat = ({ kind, shape }) => kind === "points" && shape[0] === 2;
 const plain = ({ table }) => !table.length; // others are rounded to their columns' values, where no score points to
-const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: flat, field: (of) => flat(of) && plain(of) };
+const scored = (dataset, model) => flat(dataset) && plain(dataset) && !model.few_step; // the x̂0 of a student is no posterior mean
+const LOOKS = { x_t: () => true, both: () => true, forward: () => true, paths: flat, field: scored };
 
-export const mayBeSeen = (look, dataset) => look in LOOKS && LOOKS[look](dataset);
+export const mayBeSeen = (look, dataset, model) => look in LOOKS && LOOKS[look](dataset, model);
 
 export const drawnSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
@@ -124,7 +125,7 @@ export function settle(catalog, choice) {
     drawing: hint ? choice.drawing : undefined,
     strokes: hint ? choice.strokes : undefined,
     step: FOLLOWING.includes(view) ? whole(choice.step, 0, 1e6, null) : null, // that a link opens at; null is the last one
-    look: view === "compare" ? [] : (choice.look ?? []).filter((name) => mayBeSeen(name, dataset)),
+    look: view === "compare" ? [] : (choice.look ?? []).filter((name) => mayBeSeen(name, dataset, model)),
     axes: dataset.kind === "points" && view !== "data" ? axesOf(choice.axes, dataset) : null,
     counts: view === "data" ? countsOf(choice.counts, asks === "each" ? labels.length : 1) : null,
     judge: view === "data" && asks === "each" && model.judged ? within(choice.judge, 0, 1, 0) || null : null,

@@ -146,7 +146,7 @@ export class Cloud {
     const { x, y } = ticksOf(this.bounds, width, height);
     const written = (tick, ticks, origin) => (origin
       ? dateAt(origin, tick, language, { time: !ticks.every(Number.isInteger) })
-      : tick.toLocaleString(language, { maximumSignificantDigits: 6 }));
+      : tick.toLocaleString(language, { maximumSignificantDigits: 15 }));
     const [first, second] = this.pair.map((axis) => this.origins[axis]);
     const line = (...ends) => {
       context.beginPath();

@@ -79,7 +79,7 @@ export class Explain {
     const T = this.known.alpha_bar.length - 1;
     const snr = logSnr(alphaBar);
     this.caption.textContent = say("on the schedule", {
-      t: Math.round(t), T, alphaBar: number(alphaBar), snr: Number.isFinite(snr) ? number(snr) : "∞",
+      t: Math.round(t), T, alphaBar: number(alphaBar), snr: Number.isFinite(snr) ? number(snr) : snr < 0 ? "−∞" : "∞",
     });
     this.curve.setAttribute("aria-label", `${say("noise schedule")}: ${this.caption.textContent}`);
     this.paint();

@@ -5,6 +5,7 @@ import { Follower } from "./follower.js";
 
 const SIDE = 21; // arrows a side
 const MOST = 60; // fields that are kept
+const FINE = 1e-6; // of an area's width
 
 export class ScoreField {
   /** `onField()` when another field is there. `onError(error)`. */
@@ -20,7 +21,7 @@ export class ScoreField {
   at(settled, timestep, area) {
     const wish = { settled, timestep, area };
     const found = this.kept.get(keyOf(wish));
-    if (!found) {
+    if (found === undefined) {
       this.wish = wish;
       this.follower.want();
     }
@@ -38,6 +39,7 @@ export class ScoreField {
       this.kept.set(key, { points: plain.points, plain: plain.score, added });
       this.onField();
     } catch (error) {
+      if (error.refused) this.kept.set(key, null); // it would be refused again, at each frame
       this.onError(error);
     }
   }
@@ -50,10 +52,16 @@ export class ScoreField {
 
 const keyOf = (wish) => queriesOf(wish).join(" ");
 
+/** [left, right, bottom, top] without digits that nobody sees: by the width, for an area may be narrow and far from 0. */
+function rounded(area) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(FINE * (area[1] - area[0]))));
+  return area.map((value) => Number(value.toFixed(digits)));
+}
+
 /** The unconditional field, and with a label the guided one. */
 function queriesOf({ settled, timestep, area }) {
   const { dataset, model, asks, label, guidance } = settled;
-  const shared = { dataset, model, timestep, side: SIDE, area: area.map((value) => Number(value.toPrecision(6))).join(",") };
+  const shared = { dataset, model, timestep, side: SIDE, area: rounded(area).join(",") };
   const plain = new URLSearchParams(shared);
   if (asks !== "label") return [plain];
   const guided = new URLSearchParams({ ...shared, label, guidance });

@@ -3,7 +3,7 @@
 import { animated } from "./apng.js";
 import { colour, make } from "./elements.js";
 import { gif } from "./gif.js";
-import { npy } from "./npy.js";
+import { floats, npy } from "./npy.js";
 import { withTexts } from "./png.js";
 import { recordsWebm, webm } from "./webm.js";
 import { zip } from "./zip.js";
@@ -75,7 +75,7 @@ function ofPoints({ result, frames }, cloud) {
       const rows = points.map((point, i) => [...point, ...(labels ? [labels[i]] : [])]);
       return linesOf([header, ...rows]);
     },
-    npy: async () => npy(Float32Array.from(points.flat()), [points.length, columns.length]),
+    npy: async () => npy(floats(points.flat()), [points.length, columns.length]),
   };
 }
 

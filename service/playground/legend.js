@@ -10,7 +10,7 @@ export function legendOf({ can, asks }, classes, { field = false } = {}) {
   const item = (key, text) => make("li", { className: key }, text);
   const numbers = [...new Set(classes)].filter((number) => number >= 0).sort((a, b) => a - b).slice(0, COLOURS);
   return [
-    ...numbers.map((number) => item(`class-${number}`, can.labels[number])),
+    ...numbers.filter((number) => number in can.labels).map((number) => item(`class-${number}`, can.labels[number])),
     ...(can.model.reference ? [item("real", say("real"))] : []),
     ...(field ? [item("arrow score", say("legend score"))] : []),
     ...(field && asks === "label" ? [item("arrow added", say("legend added"))] : []),

@@ -115,7 +115,7 @@ async function arrive() {
 function show() {
   settled = settle(catalog, choice);
   views.mark(settled?.view ?? choice.view);
-  if (!settled) return trouble.say(say("no drawings"));
+  if (!settled) return trouble.say(say(choice.view === "edit" ? "no edits" : "no drawings"));
   choice.seed = settled.seed;
   views.show(settled.view);
   if (settled.view === "data") dataSet.show(settled);

@@ -9,6 +9,8 @@ const STRIDE = 8; // pixels that an arrow key moves the pen
 const KEYS = "keys";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+const onPad = (coordinate) => Math.min(SIDE, Math.max(0, coordinate));
+
 export class Pad {
   /** `onDraw()` at every change. */
   constructor(canvas, onDraw) {
@@ -76,9 +78,10 @@ export class Pad {
     return page.toDataURL("image/png");
   }
 
+  /** The point under a pointer; of one that has left the pad while it draws, the nearest point of the pad. */
   under({ clientX, clientY }) {
     const box = this.canvas.getBoundingClientRect();
-    return [((clientX - box.left) / box.width) * SIDE, ((clientY - box.top) / box.height) * SIDE];
+    return [((clientX - box.left) / box.width) * SIDE, ((clientY - box.top) / box.height) * SIDE].map(onPad);
   }
 
   start(holder, point) {
@@ -105,8 +108,8 @@ export class Pad {
     if (event.key === " ") {
       return this.held.delete(KEYS) ? this.paint() : this.start(KEYS, [this.pen.x, this.pen.y]);
     }
-    this.pen.x = Math.min(SIDE, Math.max(0, this.pen.x + STRIDE * arrow[0]));
-    this.pen.y = Math.min(SIDE, Math.max(0, this.pen.y + STRIDE * arrow[1]));
+    this.pen.x = onPad(this.pen.x + STRIDE * arrow[0]);
+    this.pen.y = onPad(this.pen.y + STRIDE * arrow[1]);
     if (this.held.has(KEYS)) this.extend(KEYS, [this.pen.x, this.pen.y]);
     else this.paint();
   }

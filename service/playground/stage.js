@@ -150,7 +150,7 @@ export class Stage {
     this.arrange();
     for (const pane of this.panes) pane.begin({ ...settled, axes }, classes, known.real);
     this.name(settled, classes);
-    const extras = EXTRAS.filter((name) => mayBeSeen(name, settled.can.dataset));
+    const extras = EXTRAS.filter((name) => mayBeSeen(name, settled.can.dataset, settled.can.model));
     const shows = (name) => extras.includes(name) && look.includes(name);
     if (run.kind === "points") {
       for (const pane of this.panes) {

@@ -266,6 +266,7 @@ export const words = {
   copied: ({ name }) => `${name} kopiert.`,
   "copy by hand": "Ausgewählt, um von Hand kopiert zu werden.",
 
+  "no edits": "Kein Modell hier beginnt mit einem Bild: Es gibt keines von Bildern.",
   "no drawings": "Kein Modell hier folgt Zeichnungen: Trainieren Sie eines, etwa mnist-control-sketch.",
   "no picture": "Diese Datei ist kein Bild, das dieser Browser lesen kann.",
   "say it in words": "Sagen Sie in Worten, was gezeichnet werden soll.",

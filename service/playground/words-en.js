@@ -258,6 +258,7 @@ export const words = {
   copied: ({ name }) => `${name} copied.`,
   "copy by hand": "Selected, to be copied by hand.",
 
+  "no edits": "No model here begins from a picture: there are none of images.",
   "no drawings": "No model here follows drawings: train one, such as mnist-control-sketch.",
   "no picture": "That file is no picture that this browser can read.",
   "say it in words": "Say in words what to draw.",

@@ -267,6 +267,7 @@ export const words = {
   copied: ({ name }) => `${name} : copié.`,
   "copy by hand": "Sélectionné, à copier à la main.",
 
+  "no edits": "Aucun modèle ici ne part d’une image : il n’y en a aucun d’images.",
   "no drawings": "Aucun modèle ici ne suit de dessins : entraînez-en un, comme mnist-control-sketch.",
   "no picture": "Ce fichier n’est pas une image que ce navigateur sait lire.",
   "say it in words": "Dites en mots quoi dessiner.",

@@ -419,6 +419,17 @@ def test_undo_takes_back_the_stroke_under_the_pen_and_lifts_it(pad):
     assert strokes(page) == [] and pad.complaints == []
 
 
+def test_a_pen_that_leaves_the_pad_draws_along_its_edge(pad):
+    """A link has a byte for each coordinate, and none beyond the edge."""
+    page = pad.page
+    drag(page, (60, 60), (320, 120), (320, 300))
+    page.mouse.up()
+    assert strokes(page)[0][-1] == [224, 224]
+    assert page.evaluate("pad.under({ clientX: -30, clientY: 100 })") == [0, 100]
+    read = """async () => (await import("./playground/strokes.js")).decodeStrokes(pad.asText, 224)"""
+    assert page.evaluate(read) == [[[60, 60], [224, 120], [224, 224]]] and pad.complaints == []
+
+
 def test_mouse_and_keys_draw_a_stroke_each(pad):
     page = pad.page
     drag(page, (20, 20), (40, 40))

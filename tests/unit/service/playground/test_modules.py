@@ -930,6 +930,14 @@ def test_both_axes_of_one_scale_have_one_pitch(run):
     assert hidden == {"x": [], "y": []}
 
 
+def test_ticks_of_data_far_from_zero_are_all_different(run):
+    far = "return ticksOf({ x: [1700123000, 1700124000], y: [1e-7, 4e-7] }, 400, 400);"
+    assert run({"axes": "ticksOf"}, far) == {
+        "x": [1700123000, 1700123500, 1700124000],
+        "y": pytest.approx([1e-7, 2e-7, 3e-7, 4e-7], rel=1e-12),
+    }
+
+
 @pytest.mark.parametrize(("interval", "asked"), [([0.5, 1], "0.5,1"), (None, None)])
 def test_a_score_field_is_asked_for_once_and_kept(run, interval, asked):
     """Both of its requests: without a label, and with it, guided as the samples are."""
@@ -1013,3 +1021,73 @@ def test_a_trajectory_is_played_slowly_and_again_and_again(run):
     """
     told = run({"player": "Player"}, script)
     assert told == {"plain": [0, 2, 4, False], "slow": [0, 0.4, 4], "loop": [0, 4, 4, 0, 2, True]}
+
+
+def test_a_score_field_that_is_refused_is_asked_for_once_and_one_that_nothing_answers_again(run):
+    script = """
+        let asked = 0;
+        let answer;
+        globalThis.fetch = async () => { asked++; return answer(); };
+        const settled = { dataset: "far", model: "far", asks: "none" };
+        const area = [1700000000.123456, 1700000300.123456, 0, 300];
+        const counted = async (fails) => {
+          answer = fails;
+          asked = 0;
+          let failed;
+          const field = new ScoreField(() => {}, () => failed());
+          for (let i = 0; i < 2; i++) {
+            const over = new Promise((done) => { failed = done; setTimeout(done, 50); });
+            field.at(settled, 500, area);
+            await over;
+          }
+          return asked;
+        };
+        const paths = [];
+        const refused = await counted(() => Response.json({ detail: "none", errors: [{}] }, { status: 422 }));
+        const silent = await counted(() => { throw new TypeError("no network"); });
+        globalThis.fetch = async (path) => { paths.push(path); return Response.json({ points: [], score: [] }); };
+        await new Promise((done) => new ScoreField(done, done).at(settled, 500, area));
+        return { refused, silent, area: new URLSearchParams(paths[0].split("?")[1]).get("area") };
+    """
+    told = run({"field": "ScoreField"}, script)
+    assert (told["refused"], told["silent"]) == (1, 2)
+    assert told["area"] == "1700000000.1235,1700000300.1235,0,300"
+
+
+def test_the_score_is_not_offered_for_a_student(run):
+    script = """
+        const points = { kind: "points", shape: [2], table: [] };
+        return [{ few_step: null }, { few_step: {} }].map((model) => mayBeSeen("field", points, model));
+    """
+    assert run({"choice": "mayBeSeen"}, script) == [True, False]
+
+
+def test_a_class_without_a_name_is_not_in_the_legend(run):
+    script = """
+        const made = () => ({ setAttribute() {}, append(...all) { this.text = all.join(); } });
+        globalThis.document = { createElement: made, addEventListener() {} };
+        const { legendOf } = await import("./legend.js");
+        const can = { dataset: { kind: "points" }, labels: given[0], model: { reference: true } };
+        return legendOf({ asks: null, can }, [0, 1, 1]).map((item) => item.text);
+    """
+    assert run({}, script, []) == ["real"]
+    assert run({}, script, ["a", "b"]) == ["a", "b", "real"]
+
+
+def test_points_are_kept_in_float32_only_where_that_has_all_their_digits(run):
+    powers = np.arange(-20, 20).repeat(5)
+    singles = (np.random.default_rng(0).normal(size=200) * 10.0**powers).astype(np.float32)
+    as_json = [float(str(value)) for value in singles]
+    script = "return given.map((numbers) => floats(numbers)).map((found) => [found.constructor.name, [...found]]);"
+    told = run({"npy": "floats"}, script, as_json, [1700000229.04, 0.5], [16777217, 0], [0, -1, 3])
+    assert [name for name, _ in told] == ["Float32Array", "Float64Array", "Float64Array", "Float32Array"]
+    assert np.array_equal(np.float32(told[0][1]), singles) and told[1][1] == [1700000229.04, 0.5]
+
+
+def test_a_key_that_no_header_can_hold_is_asked_for_again(run):
+    script = """
+        globalThis.sessionStorage = { getItem: () => given[0], setItem() {}, removeItem() {} };
+        globalThis.fetch = async () => Response.json({});
+        try { await ask("models"); return "sent"; } catch (error) { return error.status; }
+    """
+    assert [run({"api": "ask"}, script, key) for key in ("abc-1~", "abc\u200b", "“abc”")] == ["sent", 401, 401]
