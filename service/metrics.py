@@ -88,12 +88,17 @@ class Metrics:
             "spirale_key_requests_total", "Requests that came with a key", ["key", "status"], registry=r
         )
         self.cancelled = Counter("spirale_cancelled_total", "Requests whose client went away", registry=r)
-        self.jobs = Gauge("spirale_jobs", "Jobs that are kept, by state", ["state"], registry=r)
+        self.jobs = Gauge(
+            "spirale_jobs",
+            "Jobs that are kept in the whole store, by state",
+            ["state"],
+            registry=r,
+        )
         self.job_rows = Counter("spirale_job_rows_total", "Rows that jobs have published", ["dataset"], registry=r)
         self.job_bytes = Counter("spirale_job_bytes_total", "Bytes of files that jobs have published", registry=r)
         self.jobs_lag = Gauge(
             "spirale_jobs_lag_seconds",
-            "Since any unfinished job went on, or since the start if their store is gone; 0 where there is none",
+            "Since any job went on, or the oldest unfinished one came, if that is later; 0 where none is unfinished",
             registry=r,
         )
         self.models_loaded = Gauge("spirale_models_loaded", "Models in memory", registry=r)

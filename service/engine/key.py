@@ -66,7 +66,14 @@ class Key:
     @property
     def may_go_on(self) -> bool:
         """May its jobs in the background take more of the device now?"""
-        return self.allowance is None or self.allowance.left > 0
+        return self.waits_for is None
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why its jobs in the background may take no more of the device now; None where they may."""
+        if self.allowance is None or self.allowance.left > 0:
+            return None
+        return f"its key has used its rate of {self.allowance.rate:g} device-seconds a minute"
 
     def use(self, seconds: float) -> None:
         """Charge device-seconds, or give them back where they are negative."""

@@ -39,6 +39,7 @@ class KeyRing:
         self._path = path
         self._of_settings = {} if api_key is None else {digest_of(api_key.encode()): _of_settings(api_key)}
         self._callers = self._of_settings
+        self._key_of_owner: dict[str, Key] = {}  # also of keys that have gone since
         self.reload()
 
     def __bool__(self) -> bool:
@@ -47,11 +48,11 @@ class KeyRing:
     def reload(self) -> None:
         """Read the file again. Keys that it no longer has are refused from now on; what a name has used is not
         forgotten. Raises KeysError, and then all stays as it is."""
-        if self._path is None:
-            return
-        before = {caller.key.name: caller.key for caller in self._callers.values()}
-        entries = read_keys(self._path)
-        self._callers = self._of_settings | {entry.digest: _caller(entry, before.get(entry.name)) for entry in entries}
+        if self._path is not None:
+            before = {key.name: key for key in self._key_of_owner.values()}
+            read = {entry.digest: _caller(entry, before.get(entry.name)) for entry in read_keys(self._path)}
+            self._callers = self._of_settings | read
+        self._key_of_owner |= {caller.owner: caller.key for caller in self._callers.values()}
 
     def find(self, given: bytes) -> Caller | None:
         """Whose key that is, in a time that does not tell how much of it was right."""
@@ -62,8 +63,8 @@ class KeyRing:
         return found
 
     def of_owner(self, owner: str) -> Key:
-        """Whose jobs these are; of a key that is gone, nobody's."""
-        return next((one.key for one in self._callers.values() if one.owner == owner), ANYBODY)
+        """Whose jobs these are. Those of a key that has gone since the start keep its rate; others are nobody's."""
+        return self._key_of_owner.get(owner, ANYBODY)
 
 
 def caller_of(request: Request) -> Caller:

@@ -30,7 +30,8 @@ JOB_ID = re.compile(r"job-[0-9a-f]{24}")  # databases do not take every text
 PART = re.compile(r"part-[0-9]{5,8}[.a-z]{1,20}")
 ANSWER_WITHIN = 20.0  # seconds, of the store
 UPKEEP_EVERY = 30.0  # seconds
-MOST_UNFINISHED = 1000  # jobs: each takes a place in the store and in the line
+MOST_UNFINISHED = 1_000  # jobs of one key: each takes a place in the line
+MOST_IN_ALL = 10_000  # jobs: each takes a place in the store
 TELL_EVERY = 1.0  # seconds, that webhooks are looked for
 STATES = UNFINISHED + FINISHED
 
@@ -87,11 +88,12 @@ class LiveJobs:
             await asyncio.to_thread(self.results.check)
         except OSError as error:
             raise Problem(503, f"results cannot be written: {error.strerror or error}") from error
-        counts = await self.ask(self.store.counts)
-        if counts.get("queued", 0) + counts.get("running", 0) >= MOST_UNFINISHED:
-            raise Problem(
-                429, f"{MOST_UNFINISHED:,} jobs are unfinished; delete some, or wait", headers={"Retry-After": "60"}
-            )
+        for owner, most, whose in ((new.owner, MOST_UNFINISHED, "of yours "), (None, MOST_IN_ALL, "")):
+            counts = await self.ask(self.store.counts, owner)
+            if sum(counts.get(state, 0) for state in UNFINISHED) >= most:
+                raise Problem(
+                    429, f"{most:,} jobs {whose}are unfinished; delete some, or wait", headers={"Retry-After": "60"}
+                )
         record, _ = await self.ask(self.store.add, new)
         if self._producer is not None:
             self._producer.wake()
@@ -152,6 +154,8 @@ class LiveJobs:
             await self.ask(self.store.uploads.expire, self._options.keep_seconds)
             for upload in await self.ask(self.store.uploads.without_content, self._removed):
                 await self._remove(upload)
+            self._removed -= await self.ask(self.store.forget, self._removed, self._options.keep_seconds)
+            self._removed -= await self.ask(self.store.uploads.forget, self._removed)
             counts = await self.ask(self.store.counts)
             for state in STATES:
                 self._metrics.jobs.labels(state=state).set(counts.get(state, 0))

@@ -13,9 +13,9 @@ from service.http.problems import Problem
 from service.jobs.job_options import JobOptions
 from service.jobs.live_jobs import LiveJobs
 from service.jobs.producer import Producer
-from service.jobs.results import FolderResults, RemoteResults, Results
+from service.jobs.results import FolderResults, Results, results_at
 from service.jobs.store import JobStore
-from service.jobs.store_opening import StoreUnavailable, only_process, postgres_store, sqlite_store
+from service.jobs.store_opening import StoreUnavailable, postgres_store, shared_lock, sqlite_store
 from service.metrics import Metrics
 
 
@@ -76,13 +76,11 @@ class Opened:
     def _place(self) -> Results:
         if self._options.results is None:
             return FolderResults(self._options.jobs_dir / "jobs")
-        return RemoteResults(self._options.results)
+        return results_at(self._options.results)
 
     def _opened_store(self) -> JobStore:
         if self._options.store is not None:
             return postgres_store(self._options.store)
         store = sqlite_store(self._options.database)
-        self._lock = only_process(self._options.jobs_dir / "jobs.lock")
-        if self._lock is not None:  # whoever had jobs here is dead
-            store.end_all_leases()
+        self._lock = shared_lock(self._options.jobs_dir / "jobs.lock", alone=store.end_all_leases)
         return store

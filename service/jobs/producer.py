@@ -7,7 +7,7 @@ import functools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
-from service.engine.job import EngineStopped, Job, JobFailed, ModelNotLoaded, Samples
+from service.engine.job import EngineStopped, JobFailed, ModelNotLoaded
 from service.engine.key import Key
 from service.http.problems import Problem
 from service.jobs.background import called, lasting
 from service.jobs.batch_lines import WrongLines
 from service.jobs.chunk import Chunk, OtherBytes, Template, Written
+from service.jobs.chunk_samples import sampled
 from service.jobs.claimed import Claimed, fence_of
 from service.jobs.job_options import JobOptions
 from service.jobs.resting import Resting
@@ -127,7 +128,8 @@ class Producer:
                     await self._claim()
                 for job, claimed in list(self._claimed.items()):
                     self._claimed[job] = self._claimed.pop(job)  # to the end of the line
-                    if claimed.left and self._key_of(claimed.record.owner).may_go_on:
+                    claimed.waits_for = self._key_of(claimed.record.owner).waits_for
+                    if claimed.left and claimed.waits_for is None:
                         return claimed, claimed.left.popleft()
             self._more.clear()
             with contextlib.suppress(TimeoutError):
@@ -165,10 +167,10 @@ class Producer:
         """Sample, write, publish."""
         record, began = claimed.record, time.monotonic()
         try:
-            with await self._in_memory(claimed):
+            async with self._in_memory(claimed):
                 template = await self._template(claimed)
                 chunk = await self._write(template.chunk, first)
-                samples = await self._sampled(chunk.jobs, self._key_of(record.owner))
+                samples = await sampled(chunk.jobs, self._engine, self._key_of(record.owner), self._hold)
             written = await self._write(chunk.written, samples)
             published = await self._publish(claimed, chunk, written)
         except LeaseLost:
@@ -192,25 +194,15 @@ class Producer:
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
-    async def _sampled(self, jobs: Sequence[Job], key: Key) -> list[Samples | JobFailed]:
-        """Raises EngineStopped."""
-
-        async def sample(job: Job) -> Samples:
-            with await self._hold(job.model):
-                return await self._engine.result(self._engine.submit(job, key=key, background=True))
-
-        found: list[Samples | JobFailed] = []
-        for one in await asyncio.gather(*map(sample, jobs), return_exceptions=True):
-            if isinstance(one, BaseException) and not isinstance(one, JobFailed):
-                raise one
-            found.append(one)
-        return found
-
-    async def _in_memory(self, claimed: Claimed) -> contextlib.AbstractContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def _in_memory(self, claimed: Claimed) -> AsyncIterator[None]:
         """Keeps the model of a job of rows in memory until the context ends. A batch has a model for each line."""
         if isinstance(claimed.specification, Specification):
-            return await self._hold(claimed.specification.model_key)
-        return contextlib.nullcontext()
+            with await self._hold(claimed.specification.model_key):
+                yield
+        else:
+            async with claimed.sampling:
+                yield
 
     async def _hold(self, model: str) -> contextlib.AbstractContextManager[None]:
         """Keeps a model in memory, where it is still served. Raises ModelNotLoaded."""
@@ -285,7 +277,7 @@ class Producer:
         await asyncio.sleep(LEASE_SECONDS / 3)
         for job, claimed in list(self._claimed.items()):
             try:
-                await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused)
+                await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused or claimed.waits_for)
             except LeaseLost:
                 self._leave(claimed)
             except sa.exc.SQLAlchemyError as error:

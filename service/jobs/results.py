@@ -6,7 +6,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 PIECE = 1 << 20  # bytes that are read at once
 
@@ -97,14 +100,23 @@ class FolderResults:
                     raise
 
 
+def results_at(address: str) -> Results:
+    """The place that an address names: a folder, also one of file://, or what fsspec opens.
+
+    Raises ImportError where the package for that kind of address is not installed, and ValueError for what is none.
+    """
+    from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
+
+    files, root = url_to_fs(address)
+    return FolderResults(Path(root)) if isinstance(files, LocalFileSystem) else RemoteResults(files, root)
+
+
 class RemoteResults:
     """What fsspec opens. An object store shows a file when all of it has come."""
 
-    def __init__(self, address: str):
-        """Raises ImportError where the package for that kind of address is not installed."""
-        from fsspec.core import url_to_fs
-
-        self._files, self._root = url_to_fs(address)
+    def __init__(self, files: "AbstractFileSystem", root: str):
+        self._files, self._root = files, root
 
     def check(self) -> None:
         probe = f"{self._root}/.writable-{secrets.token_hex(8)}"

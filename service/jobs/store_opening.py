@@ -1,5 +1,6 @@
 """Opening a store: its address, how its transactions begin, and its schema brought to this version's."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -66,11 +67,15 @@ def postgres_store(address: str, clock: Callable[[], float] | None = None) -> Jo
     return _migrated(engine, clock)
 
 
-def only_process(path: Path) -> int | None:
-    """A lock that this process holds until it ends, as an open file; None where another process holds it."""
+def shared_lock(path: Path, *, alone: Callable[[], None]) -> int | None:
+    """A lock that each process of a store holds until it ends, as an open file. Where no other process holds it,
+    whoever had jobs there is dead, and `alone` is called. None where files cannot be locked."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone()
+        fcntl.flock(lock, fcntl.LOCK_SH)
     except OSError:
         os.close(lock)
         return None

@@ -1,5 +1,7 @@
 """What a store lets go of: jobs that finished long ago, and the oldest ones where their place is needed."""
 
+from collections.abc import Set
+
 import sqlalchemy as sa
 
 from service.jobs.store_tables import files, jobs, uploads
@@ -12,10 +14,15 @@ class StoreRoom(StoreTotals):
     """Every method is one transaction. Files of the jobs that it names may be deleted then."""
 
     def expire(self, keep_seconds: float, keep_bytes: int) -> list[str]:
-        """Let go of finished jobs: those that are older, then the oldest until the rest holds no more bytes than that.
-        Long after that they are forgotten."""
+        """Let go of finished jobs: those that are older, then the oldest until the rest holds no more bytes."""
         with self._engine.begin() as connection:
             return self._expire(connection, keep_seconds, keep_bytes)
+
+    def forget(self, removed: Set[str], keep_seconds: float) -> set[str]:
+        """Of the jobs whose files are deleted, forget those that expired long ago; which these are."""
+        with self._engine.begin() as connection:
+            long_ago = self._now(connection) - max(keep_seconds, FORGOTTEN_AFTER)
+            return forgotten(connection, jobs.c.id, jobs.c.expired < long_ago, removed)
 
     def make_room(self, size: int, keep_seconds: float, keep_bytes: int) -> list[str] | None:
         """Let go of finished jobs as `expire` does, if so many more bytes have no place beside them. None where they
@@ -30,7 +37,6 @@ class StoreRoom(StoreTotals):
 
     def _expire(self, connection: sa.Connection, keep_seconds: float, keep_bytes: int) -> list[str]:
         now = self._now(connection)
-        connection.execute(sa.delete(jobs).where(jobs.c.expired < now - max(keep_seconds, FORGOTTEN_AFTER)))
         kept = sa.select(jobs.c.id, jobs.c.bytes, jobs.c.finished).where(jobs.c.expired.is_(None))
         held = connection.execute(kept.order_by(jobs.c.finished.is_(None).desc(), jobs.c.finished.desc())).all()
         gone, total = [], _sum(connection, uploads.c.bytes)
@@ -48,6 +54,15 @@ class StoreRoom(StoreTotals):
 def expired_at(now: float) -> dict[str, object]:
     """Of a job that expires. Whoever comes again with its idempotency key gets another one, which has files."""
     return {"expired": now, "idempotency_key": None}
+
+
+def forgotten(
+    connection: sa.Connection, name: sa.Column[str], which: sa.ColumnElement[bool], among: Set[str]
+) -> set[str]:
+    """The names of those among these that are such, which are deleted."""
+    names = set(connection.execute(sa.select(name).where(which)).scalars()) & among
+    connection.execute(sa.delete(name.table).where(name.in_(names)))
+    return names
 
 
 def _sum(connection: sa.Connection, size: sa.Column[int], which: sa.ColumnElement[bool] | None = None) -> int:

@@ -10,18 +10,23 @@ from service.jobs.store_tables import files, jobs
 class StoreTotals(StoreConnection):
     """Every method only reads."""
 
-    def counts(self) -> dict[State, int]:
-        """How many jobs are in each state; those that have expired do not count."""
+    def counts(self, owner: str | None = None) -> dict[State, int]:
+        """How many jobs of the owner, or of all, are in each state; those that have expired do not count."""
         wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
+        if owner is not None:
+            wanted = wanted.where(jobs.c.owner == owner)
         with self._reading() as connection:
             return {state: count for state, count in connection.execute(wanted)}
 
     def lag(self) -> float | None:
-        """Seconds since any unfinished job came, was claimed or went on; None where there is none."""
-        wanted = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.state.in_(UNFINISHED))
+        """Seconds since any job went on, or since the oldest unfinished one came, if that is later; None where all are
+        finished. That others come, and that none of their rows are made, is no going on."""
+        oldest = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.state.in_(UNFINISHED))
+        latest = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.rows_done > 0)
         with self._reading() as connection:
-            latest = connection.execute(wanted).scalar_one()
-            return None if latest is None else max(0.0, self._now(connection) - latest)
+            waits_since, went_on = connection.execute(oldest).scalar_one(), connection.execute(latest).scalar_one()
+            since = None if waits_since is None else max(waits_since, went_on or 0.0)
+            return None if since is None else max(0.0, self._now(connection) - float(since))
 
     def output_sizes(self, owner: str, ending: str) -> dict[str, int]:
         """Bytes by batch, of those of the owner that have ended, in files whose names end so."""

@@ -1,11 +1,12 @@
 """Which files clients sent for batches to read. Their content is among the results."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 
 import sqlalchemy as sa
 
 from service.jobs.store_connection import StoreConnection
 from service.jobs.store_records import UNFINISHED, Upload
+from service.jobs.store_room import forgotten
 from service.jobs.store_tables import jobs, uploads
 
 FORGOTTEN_AFTER = 86400.0  # seconds after an upload's content may be deleted
@@ -47,8 +48,7 @@ class UploadStore(StoreConnection):
         self._let_go(uploads.c.id == upload)
 
     def expire(self, keep_seconds: float) -> None:
-        """Let go of those that are older and that no unfinished batch reads, and of those that were broken off. Long
-        after that they are forgotten."""
+        """Let go of those that are older and that no unfinished batch reads, and of those that were broken off."""
         read = sa.select(jobs.c.input_file).where(jobs.c.state.in_(UNFINISHED), jobs.c.input_file.is_not(None))
         with self._reading() as connection:
             now = self._now(connection)
@@ -56,8 +56,12 @@ class UploadStore(StoreConnection):
         old = sa.and_(complete, uploads.c.created < now - keep_seconds, uploads.c.id.not_in(read))
         broken_off = sa.and_(uploads.c.bytes > 0, uploads.c.expired < now - WRITTEN_WITHIN)
         self._let_go(sa.or_(old, broken_off))
+
+    def forget(self, removed: Set[str]) -> set[str]:
+        """Of those whose content is deleted, forget those that expired long ago; which these are."""
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(uploads).where(uploads.c.expired < now - FORGOTTEN_AFTER))
+            long_ago = self._now(connection) - FORGOTTEN_AFTER
+            return forgotten(connection, uploads.c.id, uploads.c.expired < long_ago, removed)
 
     def without_content(self, besides: Collection[str]) -> set[str]:
         """The uploads whose content may be deleted: none that may still be written."""

@@ -403,6 +403,12 @@ def test_no_more_jobs_wait_than_the_store_is_to_hold(jobs, monkeypatch):
     assert (again.status_code, again.json()["id"]) == (202, accepted)
     answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1})
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    assert "0 jobs of yours are unfinished" in answer.json()["detail"]
+    monkeypatch.setattr("service.jobs.live_jobs.MOST_UNFINISHED", 1000)
+    assert jobs.post("/jobs", json={"dataset": "spiral", "n": 1}).status_code == 202
+    monkeypatch.setattr("service.jobs.live_jobs.MOST_IN_ALL", 0)
+    answer = jobs.post("/jobs", json={"dataset": "spiral", "n": 1})
+    assert answer.status_code == 429 and "0 jobs are unfinished" in answer.json()["detail"]
 
 
 def test_jobs_of_another_key_are_not_there(make_client, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from service.jobs.results import RemoteResults
+from service.jobs.results import results_at
 from tests.integration.test_jobs import content, finished
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def address() -> Iterator[str]:
 
 
 def test_files_are_written_read_and_removed(address):
-    results = RemoteResults(address)
+    results = results_at(address)
     results.check()
     whole = bytes(range(256)) * 12_000  # three pieces
     results.put("job-a", "one", whole)
@@ -44,7 +44,7 @@ def test_files_are_written_read_and_removed(address):
     with pytest.raises(FileNotFoundError):
         results.read("job-a", "three", 0, None)
     results.put("job-a", "two", b"anew")
-    assert b"".join(RemoteResults(address).read("job-a", "two", 0, None)) == b"anew"
+    assert b"".join(results_at(address).read("job-a", "two", 0, None)) == b"anew"
     results.remove("job-a", lambda name: name == "two")
     with pytest.raises(FileNotFoundError):
         results.read("job-a", "one", 0, 1)
@@ -56,7 +56,7 @@ def test_files_are_written_read_and_removed(address):
 
 def test_a_bucket_that_there_is_not_cannot_be_written(address):
     with pytest.raises(OSError):
-        RemoteResults("s3://nobody/prefix").check()
+        results_at("s3://nobody/prefix").check()
 
 
 def test_a_job_is_the_same_there_as_in_a_folder(address, make_client, tmp_path):
@@ -82,7 +82,7 @@ def test_a_job_is_the_same_there_as_in_a_folder(address, make_client, tmp_path):
     assert np.frombuffer(found[name][:6], np.uint8).tobytes() == b"\x93NUMPY"
     assert remote.delete(f"/jobs/{job['id']}").status_code == 204
     with pytest.raises(FileNotFoundError):
-        RemoteResults(address).read(job["id"], name, 0, 1)
+        results_at(address).read(job["id"], name, 0, 1)
     wrong = make_client(jobs_dir=tmp_path / "c", results="s3://nobody/prefix")
     answer = wrong.post("/jobs", json=body)
     assert answer.status_code == 503 and "nobody" in answer.json()["detail"]

@@ -104,7 +104,8 @@ async def run_until_done(producer: Producer, store: JobStore, job: str) -> None:
 
 
 @pytest.mark.parametrize("claimed_before", [True, False])
-def test_jobs_of_a_key_that_has_used_its_allowance_hold_up_no_other_key(store, make, claimed_before):
+def test_jobs_of_a_key_that_has_used_its_allowance_hold_up_no_other_key(store, make, claimed_before, monkeypatch):
+    monkeypatch.setattr(producing, "LEASE_SECONDS", 0.03)  # of the producer's own: it tells the store more often
     allowance = Allowance(60.0, clock=lambda: 0.0)
     keys = {"poor": Key("poor", allowance=allowance), "me": Key("me")}
     waiting = [added(store, "poor") for _ in range(TOGETHER + 2)]
@@ -119,6 +120,8 @@ def test_jobs_of_a_key_that_has_used_its_allowance_hold_up_no_other_key(store, m
     asyncio.run(look())
     assert {store.get(job).rows_done for job in waiting} == {0}
     assert {store.get(job).fence for job in waiting[TOGETHER:]} == {0}
+    told = {store.get(job).paused for job in waiting[:TOGETHER]}
+    assert told == ({"its key has used its rate of 60 device-seconds a minute"} if claimed_before else {None})
 
 
 def test_a_specification_is_not_read_on_the_event_loop(store, make, monkeypatch):

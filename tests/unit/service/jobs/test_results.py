@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.results import PIECE, FolderResults, RemoteResults, Results, need_writable
+from service.jobs.results import PIECE, FolderResults, Results, need_writable, results_at
 
 
-@pytest.fixture(params=["folder", "remote"])
+@pytest.fixture(params=["folder", "file", "remote"])
 def results(request, tmp_path) -> Results:
-    return FolderResults(tmp_path / "jobs") if request.param == "folder" else RemoteResults(f"memory://{tmp_path.name}")
+    if request.param == "folder":
+        return FolderResults(tmp_path / "jobs")
+    return results_at(f"file://{tmp_path}/jobs" if request.param == "file" else f"memory://{tmp_path.name}")
 
 
 def test_what_was_put_is_read_in_parts(results):
@@ -101,7 +103,7 @@ def test_what_a_remote_place_fails_with_is_an_os_error(monkeypatch, ask):
     def fail(*_, **__):
         raise EndpointConnectionError("nobody answers")
 
-    results = RemoteResults("memory://failing")
+    results = results_at("memory://failing")
     results.put("job", "a", b"x")
     pieces = results.read("job", "a", 0, 1)
     for name in ("pipe_file", "info", "exists", "cat_file"):

@@ -1,5 +1,6 @@
 """A job is worked on by one process, every chunk is published once, and what dies is taken over: in both databases."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.jobs.store import LEASE_SECONDS, MOST_DEATHS, JobStore, KeyReused, LeaseLost
-from service.jobs.store_opening import StoreUnavailable, file_system, only_process, postgres_store, sqlite_store
+from service.jobs.store_opening import StoreUnavailable, file_system, postgres_store, shared_lock, sqlite_store
 from service.jobs.store_records import StoredFile
 from service.jobs.store_tables import files, jobs, metadata, uploads
 from service.jobs.upload_store import FORGOTTEN_AFTER, WRITTEN_WITHIN
@@ -164,6 +165,28 @@ def test_a_job_that_is_claimed_in_vain_again_and_again_lags(store):
     assert store.publish(job, 3, 0, 4, [one_file(0)]).progressed > claimed
 
 
+def test_it_lags_since_any_job_went_on_whatever_comes_meanwhile(store, clock):
+    assert store.lag() is None
+    paused = store.add(new_job())[0].id
+    fence = store.claim("process").fence
+    for passed in (300, 600):
+        clock.now += 300
+        store.renew(paused, fence, "the disk is full")
+        store.add(new_job())
+        store.claim("process")
+        assert store.lag() == pytest.approx(passed, abs=1)
+    store.publish(paused, fence, 0, 4, [one_file(0)])
+    clock.now += 10
+    assert store.lag() == pytest.approx(10, abs=1)
+    for job in store.listed("me", 10):
+        store.stop(job.id)
+    assert store.lag() is None
+    clock.now += 1000
+    store.add(new_job())
+    clock.now += 5
+    assert store.lag() == pytest.approx(5, abs=1)
+
+
 def test_jobs_of_owners_who_are_barred_wait(store):
     mine, theirs = store.add(new_job())[0].id, store.add(new_job(owner="other"))[0].id
     assert store.owners_waiting() == {"me", "other"}
@@ -217,9 +240,12 @@ def test_finished_jobs_go_by_age_and_then_by_bytes_the_oldest_first(store, clock
     assert [one.id for one in store.listed("me", 10)] == [running, ids[3]] and kept_bytes(store) == 200
     gone = store.get(ids[0])
     assert gone.state == "done" and gone.expired and store.files(ids[0]) == []
+    assert store.forget({*ids}, 350) == set()
     clock.now += 2 * 86400
     assert store.expire(350, 250) == ids[3:]
+    assert store.forget({ids[0], running, "job-unknown"}, 350) == {ids[0]}
     assert store.get(ids[0]) is None and store.get(running) is not None
+    assert store.get(ids[1]) is not None and ids[1] in store.without_files(), "its files are not deleted yet"
 
 
 def test_finished_jobs_make_room_where_that_is_enough_and_else_stay(store):
@@ -332,9 +358,21 @@ def test_which_file_system_a_path_is_on(tmp_path):
     assert list(found.values()) == ["ext4", "nfs4", "xfs", "ext4"]
 
 
-def test_one_process_at_a_time_has_a_folder_to_itself(tmp_path):
-    lock = only_process(tmp_path / "lock")
-    assert lock is not None and only_process(tmp_path / "lock") is None
+def test_a_process_knows_whether_another_one_is_alive(tmp_path):
+    alone = []
+
+    def opened(name: str) -> int:
+        return shared_lock(tmp_path / "lock", alone=lambda: alone.append(name))
+
+    first, second = opened("first"), opened("second")
+    assert alone == ["first"]
+    os.close(first)
+    third = opened("third")
+    assert alone == ["first"], "the second one lives"
+    for lock in (second, third):
+        os.close(lock)
+    os.close(opened("fourth"))
+    assert alone == ["first", "fourth"]
 
 
 def test_batches_are_listed_apart_and_one_that_is_stopped_keeps_its_files(store):
@@ -374,9 +412,11 @@ def test_an_upload_is_seen_when_it_is_complete_and_goes_with_age_unless_a_batch_
     assert sent.without_content(()) == {"file-b"} and sent.without_content({"file-b"}) == set()
     store.stop(batch)
     sent.expire(100)
+    assert sent.forget({"file-a", "file-b"}) == set()
     clock.now += FORGOTTEN_AFTER + 1
     sent.expire(100)
-    assert sent.listed("me") == [] and sent.without_content(()) == set()
+    assert sent.listed("me") == [] and sent.without_content(()) == {"file-a", "file-b"}
+    assert sent.forget({"file-b"}) == {"file-b"} and sent.without_content(()) == {"file-a"}
 
 
 def test_an_upload_that_was_broken_off_takes_no_bytes(store, clock):
