@@ -111,8 +111,8 @@ def given_hint(
 
 
 def filling(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The largest part around the middle [H, W] that has the shape of `size`, scaled to it."""
-    scale = min(side / wanted for side, wanted in zip(picture.shape, size, strict=True))
+    """Of a picture [H, W] or [H, W, 3], the largest part around the middle with the shape of `size`, scaled to it."""
+    scale = min(side / wanted for side, wanted in zip(picture.shape[:2], size, strict=True))
     height, width = (max(1, round(scale * wanted)) for wanted in size)
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     middle = picture[top : top + height, left : left + width]

@@ -20,7 +20,6 @@ from pydantic_settings import CliApp, SettingsError
 from service import logs
 from service.app import NothingToServe, create_app
 from service.checkpoints.hub import HubError, local_folder
-from service.engine.engine import Engine
 from service.engine.hardware import keep_freed_memory
 from service.http.connections import Clients, Connection, connections_that_fit
 from service.http.server import Server, bound_socket
@@ -51,12 +50,13 @@ def main() -> int:
         server.should_exit = True
 
     def drain() -> None:
-        if (engine := _engine_of(app)) is not None:
-            engine.drain()
+        if (state := _state_of(app)) is not None:
+            state.engine.drain()
 
     def break_off() -> None:
-        if (engine := _engine_of(app)) is not None:
-            engine.break_off()
+        if (state := _state_of(app)) is not None:
+            state.engine.break_off()
+            state.bodies.break_off()
 
     try:
         settings = settings.model_copy(update={"checkpoints": local_folder(settings.checkpoints)})
@@ -101,10 +101,10 @@ def main() -> int:
     return 1 if died or not server.started else 0
 
 
-def _engine_of(app: FastAPI) -> Engine | None:
+def _state_of(app: FastAPI) -> State | None:
     """None before the app has started."""
     state: State | None = getattr(app.state, "spirale", None)
-    return None if state is None else state.engine
+    return state
 
 
 def _explain(error: Exception) -> str:

@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from service import __version__
+from service.checkpoints.catalog import Catalog
 from service.checkpoints.folder import catalog_of, served_folder
 from service.checkpoints.model_memory import ModelMemory
 from service.checkpoints.reload import Reloader
@@ -19,6 +20,8 @@ from service.engine.engine import Engine
 from service.engine.hardware import DEFAULT_THREADS, one_thread_here
 from service.engine.options import EngineOptions
 from service.http import contract, problems
+from service.http.bodies import Bodies
+from service.http.decoding import Decoding
 from service.http.key_ring import KeyRing
 from service.http.middleware import (
     ApiKey,
@@ -35,7 +38,7 @@ from service.http.security_headers import Cors, SecurityHeaders
 from service.http.trace_context import TraceContext
 from service.jobs.manager import JobManager
 from service.metrics import Metrics
-from service.requests.field_names import sample_field_meant
+from service.requests.field_names import field_meant_at
 from service.requests.schemas import ranges
 from service.routes import (
     admin,
@@ -87,6 +90,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     traces = None if settings.traces is None else _traces(settings.traces, settings.traced_share)
     api_key = None if settings.api_key is None else settings.api_key.get_secret_value()
     keys = KeyRing(api_key, settings.keys_file)
+    bodies = Bodies()
     options = EngineOptions(
         device=settings.device,
         backend=settings.backend,
@@ -104,7 +108,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
         engine = Engine(catalog.by_key, options, metrics)
         memory = ModelMemory(engine, limit, settings.deadline_seconds, metrics)
-        with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding:
+        with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding, Decoding() as decoding:
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine, memory)
             jobs = JobManager(settings.job_options, engine, memory, lambda: reloader.catalog, keys.of_owner, metrics)
             app.state.spirale = State(
@@ -113,6 +117,8 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
                 memory,
                 metrics,
                 encoding,
+                decoding,
+                bodies,
                 jobs,
                 keys=keys,
                 traced=traces is not None,
@@ -122,7 +128,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
             engine.start()
             jobs.start()
             watch = asyncio.create_task(_watch(engine, on_death))
-            fill = asyncio.create_task(memory.fill(catalog))
+            fill = asyncio.create_task(_fill(memory, reloader, catalog))
             try:
                 yield
             finally:
@@ -148,14 +154,14 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     problems.install(
         app,
         lambda: {**ranges(), "dataset": f"one of {', '.join(sorted(app.state.spirale.catalog.datasets))}"},
-        sample_field_meant,
+        field_meant_at,
     )
     of_samples = (sample, scores, data_sets, models, openai, openai_edits, openai_batches)
     for routes in (*of_samples, health, admin, docs, playground):
         app.include_router(routes.router)
     # The last that is added stands first.
     app.add_middleware(JsonBody)
-    app.add_middleware(BodyLimit, limit=settings.body_limit, seconds=settings.client_seconds)
+    app.add_middleware(BodyLimit, bodies=bodies, limit=settings.body_limit, seconds=settings.client_seconds)
     if keys:
         app.add_middleware(ApiKey)
     app.add_middleware(InternalError)
@@ -171,6 +177,11 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         app.add_middleware(TraceContext, traces=traces)
     app.add_middleware(RequestTarget)
     return app
+
+
+async def _fill(memory: ModelMemory, reloader: Reloader, catalog: Catalog) -> None:
+    await memory.fill(catalog)
+    await reloader.leave_out_cold()
 
 
 def _traces(address: str, share: float) -> "Traces":

@@ -10,6 +10,8 @@ from service.checkpoints.catalog import Catalog
 from service.checkpoints.model_memory import ModelMemory
 from service.checkpoints.reload import Reloader
 from service.engine.engine import Engine
+from service.http.bodies import Bodies
+from service.http.decoding import Decoding
 from service.http.key_ring import KeyRing
 from service.jobs.manager import JobManager
 from service.metrics import Metrics
@@ -22,6 +24,8 @@ class State:
     memory: ModelMemory
     metrics: Metrics
     encoding: Executor  # encodes off the event loop
+    decoding: Decoding  # and decodes
+    bodies: Bodies
     jobs: JobManager
     keys: KeyRing
     traced: bool = False  # do traces of requests go to a collector?

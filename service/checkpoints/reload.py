@@ -48,6 +48,20 @@ class Reloader:
         task.add_done_callback(self._running.discard)
         task.add_done_callback(_log_failure)
 
+    async def leave_out_cold(self) -> None:
+        """After the start: what the engine could not make ready is not served, as after a reload. Where memory is
+        limited, a model is made ready when somebody asks for it."""
+        async with self._lock:
+            ready = self._engine.snapshot().keys
+            served = {} if self._memory.limited or not ready else self.catalog.served
+            cold = [name for name, one in served.items() if one.key not in ready]
+            if cold:
+                failed = dict.fromkeys(cold, "it could not be made ready")
+                folder = self._folder.refusing(failed, instead=CheckpointFolder({}, {}, {}))
+                catalog = await asyncio.to_thread(catalog_of, folder)
+                ways = await asyncio.to_thread(ways_of, catalog)
+                self._folder, self.catalog, self.ways = folder, catalog, ways
+
     async def reload(self) -> Reloaded:
         """New requests get the new models as soon as all of them are warm. Running ones end on those they began with.
 

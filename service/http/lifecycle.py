@@ -136,7 +136,7 @@ async def _disconnected(request: Request) -> None:
 
 
 async def off_the_loop(state: State, function: Callable[..., R], *arguments: object) -> R:
-    """In the pool that keeps pictures off the event loop, read or written."""
+    """In the pool that keeps answers off the event loop while they are made."""
     return await asyncio.get_running_loop().run_in_executor(state.encoding, function, *arguments)
 
 

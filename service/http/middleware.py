@@ -10,6 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.bodies import Bodies
 from service.http.key_ring import CALLER, KeyRing
 from service.http.problems import Problem, unexpected
 from service.metrics import Metrics
@@ -172,9 +173,9 @@ class BodyLimit:
     """413 as soon as a body shows to be too large, by its Content-Length or while it is read; 408 for one that does not
     come within `seconds`."""
 
-    def __init__(self, app: ASGIApp, limit: int, seconds: float):
+    def __init__(self, app: ASGIApp, bodies: Bodies, limit: int, seconds: float):
         self.app = app
-        self.limit, self.seconds = limit, seconds
+        self.bodies, self.limit, self.seconds = bodies, limit, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -190,11 +191,10 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal read, due
-            try:
-                async with asyncio.timeout_at(due):
-                    message = await receive()
-            except TimeoutError:
-                raise Problem(408, f"the body did not come within {self.seconds:g} s") from None
+            if due is None:
+                return await receive()
+            async with self.bodies.awaited(due, self.seconds):
+                message = await receive()
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > limit:
@@ -234,6 +234,8 @@ class JsonBody:
                 if "origin" in headers and "authorization" not in headers:
                     problem = Problem(415, "from another page a multipart body needs an Authorization header")
                     return await problem.response()(scope, receive, send)
+                parts = headers["content-type"].split(";")  # without the charset, which no form has (RFC 7578)
+                headers["content-type"] = ";".join(p for p in parts if not p.strip().lower().startswith("charset"))
             elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
                 problem = Problem(
                     415,

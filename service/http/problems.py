@@ -178,11 +178,11 @@ FieldMeant = Callable[[str, str], str | None]
 """("body" or "query", a field that there is not) → the field that was meant, where that is known."""
 
 
-def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldMeant) -> None:
+def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: Callable[[str], FieldMeant]) -> None:
     """Every error of the app, also the framework's own, becomes a problem.
 
     `ranges` says of a request's fields what they may be, as of now, where a type and one bound would not. `meant`
-    knows what others call them.
+    knows what others call those at a path.
     """
 
     @app.exception_handler(Problem)
@@ -195,7 +195,7 @@ def install(app: FastAPI, ranges: Callable[[], Mapping[str, str]], meant: FieldM
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error, ranges(), meant).response()
+        return of_validation(error, ranges(), meant(request.url.path)).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -234,7 +234,7 @@ def _redirect(request: Request) -> Response:
 
 
 def of_validation(error: RequestValidationError, ranges: Mapping[str, str], meant: FieldMeant) -> Problem:
-    """422, field by field; `ranges` and `meant` as `install` has them."""
+    """422, field by field; `ranges` as `install` has them, and `meant` as it has them of a path."""
     fields: dict[str, InvalidField] = {}
     for entry in error.errors():
         if entry["type"] == "json_invalid":

@@ -1,9 +1,10 @@
 """What other services and libraries call the fields of a request → what they are called here."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 
 from service.requests.schemas import NESTED, SampleQuery, SampleRequest
+from service.requests.score_grid import ScoreQuery
 
 SAME_FIELD = {
     "class": "label", "class_id": "label", "class_label": "label", "class_labels": "label", "classes": "label",
@@ -42,6 +43,16 @@ FIELDS = {
 def sample_field_meant(place: str, name: str) -> str | None:
     """`field_meant` of POST /sample's body or GET /sample's query."""
     return field_meant(name, FIELDS.get(place, ()))
+
+
+def score_field_meant(place: str, name: str) -> str | None:
+    """The same of GET /score."""
+    return field_meant(name, ScoreQuery.model_fields)
+
+
+def field_meant_at(path: str) -> Callable[[str, str], str | None]:
+    """What of these knows the fields at this path."""
+    return score_field_meant if path.endswith("/score") else sample_field_meant
 
 
 def field_meant(name: str, fields: Collection[str]) -> str | None:

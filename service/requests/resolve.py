@@ -82,9 +82,7 @@ class Resolved:
     @property
     def is_ready(self) -> bool:
         """Is all there that the job needs, or are there pictures to be decoded and noise to be drawn?"""
-        request = self.choice.request
-        begins = (request.control, request.init, request.given, request.seed_to, request.variations_of)
-        return begins == (None,) * len(begins)
+        return self.choice.request.is_plain
 
     def made_ready(self) -> "Resolved":
         """The same with its pictures decoded and its noise drawn. This takes some milliseconds: not for the event loop.

@@ -219,6 +219,12 @@ class SampleRequest(EditFields, SampleFields):
     def _as_meant(cls, fields: Any) -> Any:
         return as_meant(fields)
 
+    @property
+    def is_plain(self) -> bool:
+        """Are there no pictures to be decoded, no noise to be drawn, and no steps to be taken several times?"""
+        begins = (self.control, self.init, self.given, self.seed_to, self.variations_of)
+        return begins == (None,) * len(begins)
+
 
 NESTED: Mapping[str, type[BaseModel]] = {
     "control": ControlRequest, "init": InitRequest, "mask": MaskRequest, "variations_of": VariationsRequest

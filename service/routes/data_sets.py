@@ -73,9 +73,9 @@ async def submit(
     if body.webhook is not None and (why := refusal(body.webhook, options.webhook_hosts)) is not None:
         raise invalid("webhook", why, body.webhook)
     catalog = state.catalog
-    with await state.memory.hold(await off_the_loop(state, model_of, catalog, body)):
+    with await state.memory.hold(await state.decoding.run(model_of, catalog, body)):
         snapshot = state.engine.snapshot()
-        specification = await off_the_loop(state, accept, catalog, options.checkpoints, snapshot, body)
+        specification = await state.decoding.run(accept, catalog, options.checkpoints, snapshot, body)
     live = await state.jobs.live()
     record = await live.submit(
         NewJob(

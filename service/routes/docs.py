@@ -5,9 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 
 from service.http.security_headers import CONTENT_SECURITY_POLICY
+from service.http.whole_files import WholeFile
 
 SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
 PAGE = """<!doctype html>
@@ -41,9 +42,9 @@ async def start() -> Response:
 
 @router.get("/swagger-ui.css")
 async def styles() -> Response:
-    return FileResponse(SWAGGER_UI / "swagger-ui.css", media_type="text/css")
+    return WholeFile(SWAGGER_UI / "swagger-ui.css", media_type="text/css")
 
 
 @router.get("/swagger-ui-bundle.js")
 async def script() -> Response:
-    return FileResponse(SWAGGER_UI / "swagger-ui-bundle.js", media_type="text/javascript")
+    return WholeFile(SWAGGER_UI / "swagger-ui-bundle.js", media_type="text/javascript")

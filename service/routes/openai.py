@@ -9,16 +9,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
+from service.http import resolving
 from service.http.key_ring import caller_of
-from service.http.lifecycle import (
-    CountedRoute,
-    QuietRoute,
-    counted,
-    encoded,
-    in_memory,
-    off_the_loop,
-    while_connected,
-)
+from service.http.lifecycle import CountedRoute, QuietRoute, counted, encoded, in_memory, while_connected
 from service.http.openai_errors import openai_error
 from service.http.problems import EXAMPLES, UNKEPT, of_validation
 from service.requests.openai_images import (
@@ -126,11 +119,12 @@ async def generations(body: ImagesRequest, request: Request, state: AppState) ->
 async def answered(body: ImagesOptions, asked: dict[str, Any], request: Request, state: State) -> Response:
     """The samples of `asked`, the fields of a sample request that `body` does not have under the same names. Whoever
     calls this counts it."""
-    images = resolve_images(state.catalog, body, asked)
-    resolved = images.resolved
-    if not resolved.is_ready:
-        resolved = await off_the_loop(state, resolved.made_ready)
-    with await in_memory(request, resolved.choice.served, state):
+    if "init" in asked:
+        images = await while_connected(request, state.decoding.run(resolve_images, state.catalog, body, asked))
+    else:
+        images = resolve_images(state.catalog, body, asked)
+    with await in_memory(request, images.resolved.choice.served, state):
+        resolved = await resolving.made_ready(images.resolved, request, state)
         samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
     data, now = resolved.exact(samples.data), int(time.time())
     answer, _ = await encoded(state, representations.openai_json, resolved, data, images.zoom, now)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from model.noise import MAX_SEED
-from service.http.lifecycle import counted, off_the_loop
+from service.http.lifecycle import counted, while_connected
 from service.http.problems import Problem, invalid
 from service.media import encoding
 from service.media.uploads import MAX_BYTES, PictureError, transparency
@@ -81,7 +81,7 @@ async def edits(request: Request, state: AppState) -> Response:
             body = _read(EditsForm, form)
             until_answered.enter_context(counted(images_dataset(state.catalog, body.model), state))
             image, mask = await _image(form), await _file(form, "mask")
-        redrawn = await off_the_loop(state, _mask, image, mask)
+        redrawn = await while_connected(request, state.decoding.run(_mask, image, mask))
         asked: dict[str, Any] = {"prompt": body.prompt, "init": _init(image, body)}
         if redrawn is not None:
             asked["mask"] = {"image": redrawn}

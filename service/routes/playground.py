@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 
 from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import Mount
 from starlette.staticfiles import PathLike
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from service.http.security_headers import framed_by
+from service.http.whole_files import NO_RANGES, WholeFile, without_range
 from service.state import AppState
 
 FOLDER = Path(__file__).parent.parent / "playground"
@@ -24,8 +24,11 @@ class _Files(StaticFiles):
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         answer = super().file_response(full_path, stat_result, scope, status_code)
-        answer.headers.update(UNKEPT)
+        answer.headers.update(UNKEPT | NO_RANGES)
         return answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(without_range(scope), receive, send)
 
 
 router = APIRouter(include_in_schema=False)
@@ -44,4 +47,4 @@ router.routes.append(Mount("/playground", _Files(directory=FOLDER)))
 @router.get("/")
 async def page(state: AppState) -> Response:
     policy = {"Content-Security-Policy": framed_by(state.embed_origins)}
-    return FileResponse(FOLDER / "index.html", headers=UNKEPT | policy)
+    return WholeFile(FOLDER / "index.html", headers=UNKEPT | policy)

@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.http import negotiation
+from service.http import negotiation, resolving
 from service.http.key_ring import caller_of
-from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, off_the_loop, while_connected
+from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, while_connected
 from service.http.middleware import BODILESS
 from service.http.problems import Problem, documented, invalid
 from service.http.repeated_fields import each_once
-from service.requests.resolve import resolve
 from service.requests.schemas import SampleQuery, SampleRequest
 from service.responses import event_stream, representations
 from service.responses.event_stream import EventStream, Stream
@@ -54,14 +53,14 @@ async def get_sample(query: Annotated[SampleQuery, Query()], request: Request, s
 
 async def _answer(wanted: SampleRequest, request: Request, state: State) -> Response:
     """Resolve, sample, encode; counted by how it came out, a stream when it has ended."""
+    bodiless = request.scope.get(BODILESS)
+    accept = ", ".join(request.headers.getlist("accept"))
+    has_all = request.headers.get("last-event-id") == event_stream.LAST_ID and event_stream.MEDIA_TYPE in accept
     with contextlib.ExitStack() as until_answered:
-        if not request.scope.get(BODILESS):
+        if not (bodiless or has_all):
             until_answered.enter_context(counted(wanted.dataset, state))
-        resolved = resolve(state.catalog, wanted)
-        if not resolved.is_ready:
-            resolved = await off_the_loop(state, resolved.made_ready)
+        resolved = await resolving.resolved(wanted, request, state)
         offered = representations.encoders(resolved.checkpoint.config.data.kind)
-        accept = ", ".join(request.headers.getlist("accept"))
         media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
         if media_type is None:
             raise Problem(
@@ -71,7 +70,6 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             )
         if wanted.axes is not None and media_type != "image/png":
             raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
-        headers = {"Vary": "Accept"} | representations.headers(resolved)
         streamed = media_type == event_stream.MEDIA_TYPE
         if wanted.previews is not None and not streamed:
             raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
@@ -79,11 +77,14 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             raise invalid(
                 "noisy_previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.noisy_previews
             )
-        if streamed and request.headers.get("last-event-id") == event_stream.LAST_ID:
-            return Response(status_code=204, headers=headers)
-        if request.scope.get(BODILESS):
+        if streamed and has_all:
+            return Response(status_code=204, headers={"Vary": "Accept"} | representations.headers(resolved))
+        if not bodiless:
+            until_answered.enter_context(await in_memory(request, resolved.choice.served, state))
+        resolved = await resolving.made_ready(resolved, request, state)
+        headers = {"Vary": "Accept"} | representations.headers(resolved)
+        if bodiless:
             return _head(media_type, headers)
-        until_answered.enter_context(await in_memory(request, resolved.choice.served, state))
         if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             noisy = bool(wanted.noisy_previews)

@@ -25,10 +25,11 @@ router = APIRouter(tags=["models"], route_class=CountedRoute)
 async def get_score(query: Annotated[ScoreQuery, Query()], request: Request, state: AppState) -> Response:
     """∇ log p(x_t) of a model of two-dimensional points, on a grid: one network evaluation a point, two with guidance.
     It is batched, bounded and counted like samples."""
+    if request.scope.get(BODILESS):
+        score_grid(state.catalog, query)
+        return Response(media_type="application/json")
     with counted(query.dataset, state):
         grid = score_grid(state.catalog, query)
-        if request.scope.get(BODILESS):
-            return Response(media_type="application/json")
         with await in_memory(request, grid.served, state):
             samples = await while_connected(request, state.engine.sample(grid.job, caller_of(request).key))
         return Response(await off_the_loop(state, _as_json, grid, samples.data), media_type="application/json")

@@ -1,5 +1,6 @@
 """Beginning from a picture, over HTTP."""
 
+import asyncio
 import base64
 import io
 
@@ -10,8 +11,11 @@ from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
 from model.data import DataConfig
+from model.hints import filling
 from service.app import create_app
+from service.http import resolving
 from service.media.uploads import MAX_SIDE
+from service.requests.resolve import Resolved
 from service.settings import Settings
 from tests.asking import ask
 from tests.integration.conftest import wait_until_ready
@@ -135,6 +139,31 @@ def test_pictures_of_other_sizes_are_scaled_and_the_answer_says_so(client):
     assert answer.json()["resized"] == {"init.image": [64, 48], "mask.image": [8, 16]}
     assert answer.headers["X-Resized"] == "init.image=64x48, mask.image=8x16"
     assert seen(answer.json()["init"]["image"]).shape == (8, 8)
+
+
+@pytest.mark.parametrize("factors", [(5, 7), (7, 5)])
+def test_a_coloured_picture_of_another_size_is_scaled_channel_by_channel(client, factors):
+    large = COLOURED.repeat(factors[0], 0).repeat(factors[1], 1)
+    fields = {"dataset": "cells", "seed": 5, "init": {"image": encoded(large), "strength": 0}}
+    answer = ask(client, fields)
+    assert answer["resized"] == {"init.image": [large.shape[1], large.shape[0]]}
+    of_channels = [filling(large[..., channel].astype(np.float32), (8, 8)) for channel in range(3)]
+    np.testing.assert_array_equal(seen(answer["init"]["image"]), np.rint(np.stack(of_channels, axis=-1)))
+
+
+def test_what_takes_a_while_is_done_off_the_event_loop_while_its_model_is_held(client, monkeypatch):
+    looked = []
+
+    def look(what):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        looked.append((what, sum(one.users for one in client.app.state.spirale.memory._loaded.values())))
+
+    resolve, made_ready = resolving.resolve, Resolved.made_ready
+    monkeypatch.setattr(resolving, "resolve", lambda *of: (look("plan"), resolve(*of))[1])
+    monkeypatch.setattr(Resolved, "made_ready", lambda self: (look("noise"), made_ready(self))[1])
+    ask(client, {"dataset": "wine", "given": {"hue": 0.5}, "resample": 3})
+    assert looked == [("plan", 0), ("noise", 1)]
 
 
 @pytest.mark.parametrize(

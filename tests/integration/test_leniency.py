@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.asking import metric
 from tests.integration.conftest import wait_until_ready
 from tests.tiny import IMAGES, POINTS, save_tiny
 
@@ -218,8 +219,10 @@ def test_an_event_source_that_comes_again_after_the_end_is_sent_away(client):
     stream = {"Accept": "text/event-stream"}
     first = client.get("/sample?dataset=mnist&steps=3&previews=1", headers=stream).text
     assert first.count("id: ") == 1 and "\n\nid: end\nevent: result\n" in first
+    answered = metric(client, 'spirale_requests_total{dataset="mnist",outcome="ok"}')
     again = client.get("/sample?dataset=mnist&steps=3&previews=1", headers=stream | {"Last-Event-ID": "end"})
     assert (again.status_code, again.content) == (204, b"")
+    assert metric(client, 'spirale_requests_total{dataset="mnist",outcome="ok"}') == answered
     other = client.get("/sample?dataset=mnist&steps=2", headers={"Last-Event-ID": "end"})
     assert other.headers["content-type"] == "image/png"
 

@@ -127,3 +127,12 @@ def test_each_refused_picture_is_counted_once(client):
             sent = files or {"other": ("a.png", b"x")}
             assert client.post(path, files=sent, data=fields).status_code in (400, 404)
             assert {name: counted(name) for name in before} == before | {dataset: before[dataset] + 1}, (path, data)
+
+
+def test_a_form_has_no_charset_of_its_own(client):
+    """Whatever a client calls it: names are UTF-8."""
+    head = {"Content-Type": "multipart/form-data; boundary=x; charset=undefined"}
+    form = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na\r\n--x--\r\n'
+    answer = client.post("/v1/images/edits", content=form, headers=head)
+    assert answer.status_code == 422 or answer.status_code == 400, answer.text
+    assert "image" in answer.json()["error"]["message"]

@@ -52,6 +52,9 @@ def test_a_file_comes_as_what_it_is_and_is_asked_for_again(client, file):
         answer.headers["cache-control"] == "no-cache"
         and "script-src 'self'" in answer.headers["content-security-policy"]
     )
+    for part in ("items=0-1", "bytes=0-3", "bytes=9999999-"):  # a small file comes whole
+        whole = client.get(f"/playground/{file}", headers={"Range": part})
+        assert (whole.status_code, whole.content, whole.headers["accept-ranges"]) == (200, answer.content, "none")
     unchanged = client.get(f"/playground/{file}", headers={"If-None-Match": answer.headers["etag"]})
     assert unchanged.status_code == 304 and unchanged.headers["cache-control"] == "no-cache"
 

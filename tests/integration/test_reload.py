@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from model.checkpoints.base import save_checkpoint
 from model.checkpoints.config import SamplingOverrides, save_config
+from service.engine.runner import Runner
 from tests.tiny import IMAGES, POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_control
 from tests.waiting import wait_for
 
@@ -174,3 +175,18 @@ def test_an_empty_folder_takes_nothing_away(client, folder):
     answer = reload(client)
     assert answer["serving"] == ["mnist-tiny", "spiral-tiny"] and answer["removed"] == []
     assert draw(client) == before
+
+
+def test_a_model_that_cannot_be_made_ready_at_the_start_is_not_served(folder, make_client, monkeypatch):
+    load = Runner.load
+
+    def fails(self, key, served, *more):
+        if served.name == "mnist-tiny":
+            raise RuntimeError("no kernel")
+        return load(self, key, served, *more)
+
+    monkeypatch.setattr(Runner, "load", fails)
+    client = make_client(checkpoints=folder)
+    wait_for(lambda: "mnist" not in client.get("/models").json()["datasets"])
+    answer = client.get("/sample?dataset=mnist")
+    assert answer.status_code == 404 and "there are: spiral" in answer.json()["detail"]

@@ -9,6 +9,7 @@ from model.conditions import Conditions
 from model.measured_columns import NumberColumn
 from model.prediction import score
 from service.requests.score_grid import ScoreQuery, score_grid
+from tests.asking import metric
 from tests.tiny import POINTS, save_tiny, tiny_checkpoint, tiny_classifier, tiny_student
 
 SPACE = POINTS.model_copy(update={"dataset": "space", "shape": (3,)})
@@ -111,11 +112,21 @@ def test_a_table_whose_samples_are_rounded_has_no_such_field(make_client, tmp_pa
     assert answer.status_code == 422 and "plain numbers" in answer.json()["errors"][0]["detail"]
 
 
+def test_a_field_of_samples_is_not_called_one_of_scores(make_client):
+    answer = make_client().get("/score?dataset=spiral&timestep=5&num_steps=4&scale=2&guidance_scal=2")
+    told = {one["field"]: one["detail"] for one in answer.json()["errors"]}
+    assert told["num_steps"] == told["scale"] == "unknown field; the fields are listed at /docs"
+    assert told["guidance_scal"] == "unknown field; it is called guidance_scale here"
+
+
 def test_it_is_bounded_like_any_request_and_head_computes_nothing(make_client):
     client = make_client(max_queued_seconds=1e-9)
     worker = client.app.state.spirale.engine._workers[0]
     before = metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}')
+    counted = 'spirale_requests_total{dataset="spiral",outcome="ok"}'
+    answered = metric(client, counted)
     assert client.head("/score?dataset=spiral&timestep=5").status_code == 200
+    assert metric(client, counted) == answered
     assert metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}') == before
     worker.backlog.admit(-1, job_of(client))  # it stays in the books: the engine is never idle
     assert client.get("/score?dataset=spiral&timestep=5").status_code == 429
@@ -123,11 +134,6 @@ def test_it_is_bounded_like_any_request_and_head_computes_nothing(make_client):
 
 def job_of(client):
     return score_grid(client.app.state.spirale.catalog, ScoreQuery(dataset="spiral", timestep=5)).job
-
-
-def metric(client, name: str) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def test_the_noise_schedule_of_a_model_is_answered(client):
