@@ -16,6 +16,8 @@ from service.requests.ways import ways_of
 
 log = structlog.get_logger(__name__)
 
+LOOK_EVERY = 0.05  # seconds, while the engine starts
+
 
 @dataclass(frozen=True)
 class Reloaded:
@@ -49,13 +51,16 @@ class Reloader:
         task.add_done_callback(_log_failure)
 
     async def leave_out_cold(self) -> None:
-        """After the start: what the engine could not make ready is not served, as after a reload. Where memory is
-        limited, a model is made ready when somebody asks for it."""
+        """After the start: what no device could make ready is not served, as after a reload. Where memory is limited, a
+        model is made ready when somebody asks for it."""
+        if self._memory.limited:
+            return
+        while not all(worker.loaded or worker.ended for worker in self._engine.snapshot().workers):
+            await asyncio.sleep(LOOK_EVERY)
         async with self._lock:
             ready = self._engine.snapshot().keys
-            served = {} if self._memory.limited or not ready else self.catalog.served
-            cold = [name for name, one in served.items() if one.key not in ready]
-            if cold:
+            cold = [name for name, served in self.catalog.served.items() if served.key not in ready]
+            if ready and cold:
                 failed = dict.fromkeys(cold, "it could not be made ready")
                 folder = self._folder.refusing(failed, instead=CheckpointFolder({}, {}, {}))
                 catalog = await asyncio.to_thread(catalog_of, folder)

@@ -34,4 +34,5 @@ class Bodies:
         """Nobody is waited for any more."""
         self._ended = True
         for wait in self._waits:
-            wait.reschedule(0.0)
+            if not wait.expired():  # that it is due may be on its way already
+                wait.reschedule(0.0)
