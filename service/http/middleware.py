@@ -5,6 +5,7 @@ import asyncio
 import re
 import secrets
 import time
+from contextlib import nullcontext
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -191,9 +192,7 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal read, due
-            if due is None:
-                return await receive()
-            async with self.bodies.awaited(due, self.seconds):
+            async with nullcontext() if due is None else self.bodies.awaited(due, self.seconds):
                 message = await receive()
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
-from service.http import resolving
+from service.http import preparation
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, QuietRoute, counted, encoded, in_memory, while_connected
 from service.http.openai_errors import openai_error
@@ -124,7 +124,7 @@ async def answered(body: ImagesOptions, asked: dict[str, Any], request: Request,
     else:
         images = resolve_images(state.catalog, body, asked)
     with await in_memory(request, images.resolved.choice.served, state):
-        resolved = await resolving.made_ready(images.resolved, request, state)
+        resolved = await preparation.made_ready(images.resolved, request, state)
         samples = await while_connected(request, state.engine.sample(resolved.job, caller_of(request).key))
     data, now = resolved.exact(samples.data), int(time.time())
     answer, _ = await encoded(state, representations.openai_json, resolved, data, images.zoom, now)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.http import negotiation, resolving
+from service.http import negotiation, preparation
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, while_connected
 from service.http.middleware import BODILESS
@@ -59,7 +59,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
     with contextlib.ExitStack() as until_answered:
         if not (bodiless or has_all):
             until_answered.enter_context(counted(wanted.dataset, state))
-        resolved = await resolving.resolved(wanted, request, state)
+        resolved = await preparation.resolved(wanted, request, state)
         offered = representations.encoders(resolved.checkpoint.config.data.kind)
         media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
         if media_type is None:
@@ -81,7 +81,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             return Response(status_code=204, headers={"Vary": "Accept"} | representations.headers(resolved))
         if not bodiless:
             until_answered.enter_context(await in_memory(request, resolved.choice.served, state))
-        resolved = await resolving.made_ready(resolved, request, state)
+        resolved = await preparation.made_ready(resolved, request, state)
         headers = {"Vary": "Accept"} | representations.headers(resolved)
         if bodiless:
             return _head(media_type, headers)

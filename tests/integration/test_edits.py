@@ -13,7 +13,7 @@ from model.checkpoints.base import save_checkpoint
 from model.data import DataConfig
 from model.hints import filling
 from service.app import create_app
-from service.http import resolving
+from service.http import preparation
 from service.media.uploads import MAX_SIDE
 from service.requests.resolve import Resolved
 from service.settings import Settings
@@ -159,8 +159,8 @@ def test_what_takes_a_while_is_done_off_the_event_loop_while_its_model_is_held(c
             asyncio.get_running_loop()
         looked.append((what, sum(one.users for one in client.app.state.spirale.memory._loaded.values())))
 
-    resolve, made_ready = resolving.resolve, Resolved.made_ready
-    monkeypatch.setattr(resolving, "resolve", lambda *of: (look("plan"), resolve(*of))[1])
+    resolve, made_ready = preparation.resolve, Resolved.made_ready
+    monkeypatch.setattr(preparation, "resolve", lambda *of: (look("plan"), resolve(*of))[1])
     monkeypatch.setattr(Resolved, "made_ready", lambda self: (look("noise"), made_ready(self))[1])
     ask(client, {"dataset": "wine", "given": {"hue": 0.5}, "resample": 3})
     assert looked == [("plan", 0), ("noise", 1)]

@@ -74,7 +74,7 @@ def test_what_a_key_is_answered_is_counted_as_it_is_answered(client, monkeypatch
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("service.routes.sample.resolve", fail)
+    monkeypatch.setattr("service.http.preparation.resolve", fail)
     assert client.get("/sample?dataset=spiral", headers=headers).status_code == 500
     assert client.head("/models", headers=headers).status_code == 200
     assert client.get("/models", headers=bearer("sesam")).status_code == 401
