@@ -26,6 +26,7 @@ from service.settings import shipped_checkpoints
 
 BAR = 30  # characters
 OF_A_SERVICE = {"webhook", "reproducible"}
+TEXTS = (str, str | None)  # the fields that are read as they are: "7" is a prompt of one word
 NOT_FLAGS = {"control", "init", "mask", "seed_to", "mix", "zoom", "previews", "noisy_previews"} | OF_A_SERVICE
 
 
@@ -67,7 +68,8 @@ def add_data_set_flags(parser: argparse.ArgumentParser, *, devices_here: bool = 
     for name, field in JobRequest.model_fields.items():
         if name not in NOT_FLAGS:
             told = (field.description or "").replace("%", "%%")
-            parser.add_argument(f"--{name.replace('_', '-')}", type=_value, required=field.is_required(), help=told)
+            read = str if field.annotation in TEXTS else _value
+            parser.add_argument(f"--{name.replace('_', '-')}", type=read, required=field.is_required(), help=told)
 
 
 def _devices(text: str) -> str:
