@@ -108,7 +108,10 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, on_death))
         engine = Engine(catalog.by_key, options, metrics)
         memory = ModelMemory(engine, limit, settings.deadline_seconds, metrics)
-        with ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding, Decoding() as decoding:
+        with (
+            ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="encode") as encoding,
+            Decoding(metrics) as decoding,
+        ):
             reloader = Reloader(settings.checkpoints, checkpoint_folder, catalog, engine, memory)
             jobs = JobManager(settings.job_options, engine, memory, lambda: reloader.catalog, keys.of_owner, metrics)
             app.state.spirale = State(

@@ -98,7 +98,8 @@ class Metrics:
         self.job_bytes = Counter("spirale_job_bytes_total", "Bytes of files that jobs have published", registry=r)
         self.jobs_lag = Gauge(
             "spirale_jobs_lag_seconds",
-            "Since any job went on, or the oldest unfinished one came, if that is later; 0 where none is unfinished",
+            "Since any job went on or the oldest unfinished one came, whichever is later, or since the start if their "
+            "store is gone; 0 where none is unfinished",
             registry=r,
         )
         self.models_loaded = Gauge("spirale_models_loaded", "Models in memory", registry=r)

@@ -151,7 +151,8 @@ class Settings(BaseSettings):
     )
     results: str | None = Field(
         None,
-        description="Where the files of jobs are kept: an address that fsspec knows, such as s3://bucket/prefix. "
+        description="Where the files of jobs are kept: a folder, or an address that fsspec knows, such as "
+        "s3://bucket/prefix. "
         "Default: a folder in the jobs dir.",
     )
     jobs_keep_days: Days = Field(7, gt=0, description="How long the files of a finished job are kept.")

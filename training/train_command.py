@@ -1,19 +1,18 @@
 """`train`: a recipe becomes a checkpoint, which is then measured."""
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import torch
 import typer
 from accelerate import Accelerator
 from torch import nn
 
-from model.checkpoints.base import GRAPH, WEIGHTS
-from model.checkpoints.config import load_config
+from model.checkpoints.base import GRAPH
+from model.checkpoints.config import CONFIG, load_config
 from model.checkpoints.roles import LOADERS
-from model.checkpoints.weights import CheckpointError, read_weights
+from model.checkpoints.weights import CheckpointError
 from training.card.usability import usability
 from training.cli_options import CHECKPOINTS, Checkpoints, Recipes
 from training.data import DATA_IDENTITY
@@ -31,6 +30,7 @@ from training.tasks.task import Task
 from training.tracking import Tracker, tracked, tracking_accelerator
 from training.trainer import Interrupted, training_precision
 from training.trainer import train as run_training
+from training.weights_hash import weights_hash
 
 
 def train(
@@ -121,13 +121,14 @@ def _train(
 
 def _is_written(task: Task, network: nn.Module, folder: Path) -> bool:
     """Does the folder have the network already, by this recipe? What was measured of it and made for it since stays."""
-    try:
-        there, weights = load_config(folder, type(task.config)), read_weights(folder / WEIGHTS)
-    except CheckpointError:
+    if not (folder / CONFIG).is_file():
         return False
-    ours = network.state_dict()
-    return (
-        there.recipe == json.loads(json.dumps(task.config.recipe))
-        and weights.keys() == ours.keys()
-        and all(torch.equal(weights[name], tensor.cpu()) for name, tensor in ours.items())
-    )
+    with TemporaryDirectory() as place:
+        made = Path(place) / folder.name
+        task.save(network, made)
+        ours = load_config(made, type(task.config))
+        try:
+            theirs = load_config(folder, type(task.config))
+        except CheckpointError:
+            return False
+        return theirs.recipe == ours.recipe and weights_hash(folder, theirs) == weights_hash(made, ours)

@@ -66,10 +66,10 @@ class Key:
     @property
     def may_go_on(self) -> bool:
         """May its jobs in the background take more of the device now?"""
-        return self.waits_for is None
+        return self.paused is None
 
     @property
-    def waits_for(self) -> str | None:
+    def paused(self) -> str | None:
         """Why its jobs in the background may take no more of the device now; None where they may."""
         if self.allowance is None or self.allowance.left > 0:
             return None

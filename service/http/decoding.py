@@ -1,4 +1,4 @@
-"""Pictures are decoded, and noise is drawn, in threads of their own: no answer that is being encoded waits for them."""
+"""What decodes pictures, draws noise and lays out long plans, in threads of its own: no answer waits for it."""
 
 import asyncio
 import math
@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from service.engine.job import EngineFull
+from service.metrics import Metrics
 
 THREADS = 2
 MOST_WAITING = 32  # requests: a small one may bring a picture that takes half a second
@@ -19,7 +20,8 @@ R = TypeVar("R")
 class Decoding:
     """Belongs to the event loop. As a context manager it has its threads until the context ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics):
+        self._metrics = metrics
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
         self._waiting = 0
         self._seconds = 0.0  # that the last one took
@@ -37,6 +39,7 @@ class Decoding:
     async def run(self, function: Callable[..., R], *arguments: object) -> R:
         """What the function returns. Raises EngineFull where too many wait already."""
         if self._waiting >= MOST_WAITING:
+            self._metrics.rejected.labels(reason="full").inc()
             wait = self._waiting * self._seconds / THREADS
             raise EngineFull(wait, retry_after=max(1, math.ceil(wait)))
         self._waiting += 1

@@ -18,21 +18,17 @@ STORED = re.compile(r"[0-9]+-([0-9]+)\.")  # as `files_of` names it: the first r
 class Claimed:
     """A job that this process works on.
 
-    left      the first rows of the chunks that nobody makes at present
-    working   the tasks that make some
-    paused    why what was made cannot be kept, if it cannot
-    waits_for  why its key's work has to wait, if it has to
-    sampling  held while lines of a batch are sampled: two chunks of it would wait for the place of each other's models
+    left     the first rows of the chunks that nobody makes at present
+    working  the tasks that make some
+    paused   why what was made cannot be kept, if it cannot
     """
 
     record: JobRecord
     specification: InChunks
     left: deque[int]
     working: set[asyncio.Task[None]] = field(default_factory=set)
-    sampling: asyncio.Lock = field(default_factory=asyncio.Lock)
     template: tuple[Catalog, Template] | None = None
     paused: str | None = None
-    waits_for: str | None = None
 
     def files_of(self, chunk: Chunk, written: Written) -> list[StoredFile]:
         """What the store is told of a chunk's files."""

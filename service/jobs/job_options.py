@@ -9,7 +9,7 @@ class JobOptions:
     """checkpoints   folder of the checkpoints, where judges are
     jobs_dir      folder of the SQLite store, and of results where no other place is named
     store         postgresql://… ; None is SQLite
-    results       an address that fsspec knows; None is a folder in jobs_dir
+    results       a folder, or an address that fsspec knows; None is a folder in jobs_dir
     keep_seconds  how long results of finished jobs are kept
     keep_bytes    that all results may take
     webhook_hosts   that a job's end may be told to

@@ -56,7 +56,7 @@ class LiveJobs:
         self._options, self._metrics, self._close = options, metrics, close
         self._producer: Producer | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._went_on: float | None = None  # by time.monotonic(), any unfinished job that the store knew of last
+        self._went_on: float | None = None  # by time.monotonic(), see `JobStore.lag`
         metrics.jobs_lag.set_function(self._lag)
         self._removed: set[str] = set()  # whose files are deleted: the place need not be asked again
 
@@ -149,13 +149,13 @@ class LiveJobs:
         with contextlib.suppress(Problem):  # the store is gone for now
             for job in await self.ask(self.store.expire, self._options.keep_seconds, self._options.keep_bytes):
                 log.info("job expired", job=job)
-            for job in await self.ask(self.store.without_files) - self._removed:
-                await self._remove(job)
             await self.ask(self.store.uploads.expire, self._options.keep_seconds)
-            for upload in await self.ask(self.store.uploads.without_content, self._removed):
-                await self._remove(upload)
-            self._removed -= await self.ask(self.store.forget, self._removed, self._options.keep_seconds)
-            self._removed -= await self.ask(self.store.uploads.forget, self._removed)
+            gone = await self.ask(self.store.without_files) | await self.ask(self.store.uploads.without_content)
+            for name in gone - self._removed:
+                await self._remove(name)
+            self._removed &= gone  # others are forgotten by now, also by another process
+            await self.ask(self.store.forget, self._removed, self._options.keep_seconds)
+            await self.ask(self.store.uploads.forget, self._removed)
             counts = await self.ask(self.store.counts)
             for state in STATES:
                 self._metrics.jobs.labels(state=state).set(counts.get(state, 0))

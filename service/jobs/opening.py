@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import sqlalchemy as sa
+
 from service.checkpoints.catalog import Catalog
 from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
@@ -82,5 +84,9 @@ class Opened:
         if self._options.store is not None:
             return postgres_store(self._options.store)
         store = sqlite_store(self._options.database)
-        self._lock = shared_lock(self._options.jobs_dir / "jobs.lock", alone=store.end_all_leases)
+        try:
+            self._lock = shared_lock(self._options.jobs_dir / "jobs.lock", alone=store.end_all_leases)
+        except sa.exc.DBAPIError as error:  # a full disk, say
+            store.close()
+            raise StoreUnavailable(str(error.orig).strip().splitlines()[0]) from error
         return store

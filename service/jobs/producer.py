@@ -7,7 +7,7 @@ import functools
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
@@ -116,6 +116,7 @@ class Producer:
     def _made(self, claimed: Claimed, task: asyncio.Task[None]) -> None:
         claimed.working.discard(task)
         self._free.release()
+        self._more.set()
         if not task.cancelled() and task.exception() is not None:  # the store went away as well
             log.error("a chunk was given up", job=claimed.record.id, exc_info=task.exception())
             self._leave(claimed)  # its lease runs out, and it is claimed again
@@ -128,12 +129,16 @@ class Producer:
                     await self._claim()
                 for job, claimed in list(self._claimed.items()):
                     self._claimed[job] = self._claimed.pop(job)  # to the end of the line
-                    claimed.waits_for = self._key_of(claimed.record.owner).waits_for
-                    if claimed.left and claimed.waits_for is None:
+                    if self._may_begin(claimed) and self._key_of(claimed.record.owner).may_go_on:
                         return claimed, claimed.left.popleft()
             self._more.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), LOOK_EVERY)
+
+    def _may_begin(self, claimed: Claimed) -> bool:
+        """Is there a chunk to make? Where memory is limited, two of a batch would wait for each other's models."""
+        one_at_a_time = self._memory.limited and not isinstance(claimed.specification, Specification)
+        return bool(claimed.left) and not (one_at_a_time and claimed.working)
 
     async def _claim(self) -> None:
         """Jobs, until enough of those that are claimed may go on."""
@@ -167,7 +172,7 @@ class Producer:
         """Sample, write, publish."""
         record, began = claimed.record, time.monotonic()
         try:
-            async with self._in_memory(claimed):
+            with await self._in_memory(claimed):
                 template = await self._template(claimed)
                 chunk = await self._write(template.chunk, first)
                 samples = await sampled(chunk.jobs, self._engine, self._key_of(record.owner), self._hold)
@@ -194,15 +199,11 @@ class Producer:
                 log.info("job done", job=record.id, rows=record.rows, bytes=published.bytes)
                 await self._sweep(published)
 
-    @contextlib.asynccontextmanager
-    async def _in_memory(self, claimed: Claimed) -> AsyncIterator[None]:
+    async def _in_memory(self, claimed: Claimed) -> contextlib.AbstractContextManager[None]:
         """Keeps the model of a job of rows in memory until the context ends. A batch has a model for each line."""
         if isinstance(claimed.specification, Specification):
-            with await self._hold(claimed.specification.model_key):
-                yield
-        else:
-            async with claimed.sampling:
-                yield
+            return await self._hold(claimed.specification.model_key)
+        return contextlib.nullcontext()
 
     async def _hold(self, model: str) -> contextlib.AbstractContextManager[None]:
         """Keeps a model in memory, where it is still served. Raises ModelNotLoaded."""
@@ -277,7 +278,8 @@ class Producer:
         await asyncio.sleep(LEASE_SECONDS / 3)
         for job, claimed in list(self._claimed.items()):
             try:
-                await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused or claimed.waits_for)
+                waits = self._key_of(claimed.record.owner).paused if claimed.left else None
+                await self._ask(self._store.renew, job, claimed.record.fence, claimed.paused or waits)
             except LeaseLost:
                 self._leave(claimed)
             except sa.exc.SQLAlchemyError as error:

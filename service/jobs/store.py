@@ -175,7 +175,7 @@ class JobStore(StoreRoom):
         """Give back all jobs of a process that ends in good order: others may go on at once."""
         with self._engine.begin() as connection:
             mine = sa.and_(jobs.c.state == "running", jobs.c.lease_owner == process)
-            given = dict(state="queued", lease_owner=None, lease_until=None, revision=jobs.c.revision + 1)
+            given = dict(state="queued", lease_owner=None, lease_until=None, paused=None, revision=jobs.c.revision + 1)
             connection.execute(sa.update(jobs).where(mine).values(given))
 
     def end_all_leases(self) -> None:

@@ -1,6 +1,5 @@
 """Opening a store: its address, how its transactions begin, and its schema brought to this version's."""
 
-import contextlib
 import fcntl
 import os
 import time
@@ -69,17 +68,37 @@ def postgres_store(address: str, clock: Callable[[], float] | None = None) -> Jo
 
 def shared_lock(path: Path, *, alone: Callable[[], None]) -> int | None:
     """A lock that each process of a store holds until it ends, as an open file. Where no other process holds it,
-    whoever had jobs there is dead, and `alone` is called. None where files cannot be locked."""
+    whoever had jobs there is dead, and `alone` is called. None where files cannot be locked.
+
+    Raises what `alone` raises; then nothing is held.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _locked(lock, fcntl.LOCK_EX, within=0):
             alone()
-        fcntl.flock(lock, fcntl.LOCK_SH)
-    except OSError:
+        if _locked(lock, fcntl.LOCK_SH, within=BUSY_SECONDS):  # another may find out just now whether it is alone
+            return lock
         os.close(lock)
-        return None
-    return lock
+    except BaseException:
+        os.close(lock)
+        raise
+    return None
+
+
+def _locked(lock: int, how: int, within: float) -> bool:
+    """Could it be locked so, within these seconds?"""
+    until = time.monotonic() + within
+    while True:
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+        except OSError:  # a file system without locks
+            return False
+        else:
+            return True
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:

@@ -18,11 +18,11 @@ class StoreRoom(StoreTotals):
         with self._engine.begin() as connection:
             return self._expire(connection, keep_seconds, keep_bytes)
 
-    def forget(self, removed: Set[str], keep_seconds: float) -> set[str]:
-        """Of the jobs whose files are deleted, forget those that expired long ago; which these are."""
+    def forget(self, removed: Set[str], keep_seconds: float) -> None:
+        """Of the jobs whose files are deleted, forget those that expired long ago."""
         with self._engine.begin() as connection:
             long_ago = self._now(connection) - max(keep_seconds, FORGOTTEN_AFTER)
-            return forgotten(connection, jobs.c.id, jobs.c.expired < long_ago, removed)
+            delete(connection, jobs.c.id, jobs.c.expired < long_ago, removed)
 
     def make_room(self, size: int, keep_seconds: float, keep_bytes: int) -> list[str] | None:
         """Let go of finished jobs as `expire` does, if so many more bytes have no place beside them. None where they
@@ -56,13 +56,11 @@ def expired_at(now: float) -> dict[str, object]:
     return {"expired": now, "idempotency_key": None}
 
 
-def forgotten(
-    connection: sa.Connection, name: sa.Column[str], which: sa.ColumnElement[bool], among: Set[str]
-) -> set[str]:
-    """The names of those among these that are such, which are deleted."""
+def delete(connection: sa.Connection, name: sa.Column[str], which: sa.ColumnElement[bool], among: Set[str]) -> None:
+    """Those of these names that are such. A database takes so many names only, so such ones are asked for first."""
     names = set(connection.execute(sa.select(name).where(which)).scalars()) & among
-    connection.execute(sa.delete(name.table).where(name.in_(names)))
-    return names
+    if names:
+        connection.execute(sa.delete(name.table).where(name.in_(names)))
 
 
 def _sum(connection: sa.Connection, size: sa.Column[int], which: sa.ColumnElement[bool] | None = None) -> int:

@@ -19,8 +19,8 @@ class StoreTotals(StoreConnection):
             return {state: count for state, count in connection.execute(wanted)}
 
     def lag(self) -> float | None:
-        """Seconds since any job went on, or since the oldest unfinished one came, if that is later; None where all are
-        finished. That others come, and that none of their rows are made, is no going on."""
+        """Seconds since a job that has rows went on, or was claimed again, or since the oldest unfinished one came, if
+        that is later; None where all are finished. That others come is no going on."""
         oldest = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.state.in_(UNFINISHED))
         latest = sa.select(sa.func.max(jobs.c.progressed)).where(jobs.c.rows_done > 0)
         with self._reading() as connection:

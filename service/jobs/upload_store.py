@@ -1,12 +1,12 @@
 """Which files clients sent for batches to read. Their content is among the results."""
 
-from collections.abc import Collection, Set
+from collections.abc import Set
 
 import sqlalchemy as sa
 
 from service.jobs.store_connection import StoreConnection
 from service.jobs.store_records import UNFINISHED, Upload
-from service.jobs.store_room import forgotten
+from service.jobs.store_room import delete
 from service.jobs.store_tables import jobs, uploads
 
 FORGOTTEN_AFTER = 86400.0  # seconds after an upload's content may be deleted
@@ -57,17 +57,17 @@ class UploadStore(StoreConnection):
         broken_off = sa.and_(uploads.c.bytes > 0, uploads.c.expired < now - WRITTEN_WITHIN)
         self._let_go(sa.or_(old, broken_off))
 
-    def forget(self, removed: Set[str]) -> set[str]:
-        """Of those whose content is deleted, forget those that expired long ago; which these are."""
+    def forget(self, removed: Set[str]) -> None:
+        """Of those whose content is deleted, forget those that expired long ago."""
         with self._engine.begin() as connection:
             long_ago = self._now(connection) - FORGOTTEN_AFTER
-            return forgotten(connection, uploads.c.id, uploads.c.expired < long_ago, removed)
+            delete(connection, uploads.c.id, uploads.c.expired < long_ago, removed)
 
-    def without_content(self, besides: Collection[str]) -> set[str]:
+    def without_content(self) -> set[str]:
         """The uploads whose content may be deleted: none that may still be written."""
         with self._reading() as connection:
             gone = uploads.c.expired < self._now(connection) - WRITTEN_WITHIN
-            return set(connection.execute(sa.select(uploads.c.id).where(gone)).scalars()) - set(besides)
+            return set(connection.execute(sa.select(uploads.c.id).where(gone)).scalars())
 
     def _let_go(self, which: sa.ColumnElement[bool]) -> None:
         """They take no bytes any more. One that was never complete has counted as expired since it came."""

@@ -5,7 +5,7 @@ import { Follower } from "./follower.js";
 
 const SIDE = 21; // arrows a side
 const MOST = 60; // fields that are kept
-const FINE = 1e-6; // of an area's width
+const FINE = 1e-6; // of an area's width, or height
 
 export class ScoreField {
   /** `onField()` when another field is there. `onError(error)`. */
@@ -35,13 +35,18 @@ export class ScoreField {
     try {
       const [plain, guided] = await Promise.all(queriesOf(wish).map((query) => askJson(`score?${query}`)));
       const added = guided?.score.map((arrow, i) => arrow.map((value, axis) => value - plain.score[i][axis])) ?? null;
-      if (this.kept.size >= MOST) this.kept.delete(this.kept.keys().next().value);
-      this.kept.set(key, { points: plain.points, plain: plain.score, added });
+      this.keep(key, { points: plain.points, plain: plain.score, added });
       this.onField();
     } catch (error) {
-      if (error.refused) this.kept.set(key, null); // it would be refused again, at each frame
+      if (error.refused) this.keep(key, null); // it would be refused again, at each frame
       this.onError(error);
     }
+  }
+
+  /** field: null of one that is refused. */
+  keep(key, field) {
+    if (this.kept.size >= MOST) this.kept.delete(this.kept.keys().next().value);
+    this.kept.set(key, field);
   }
 
   /** The models are others now, or may be. */
@@ -52,10 +57,12 @@ export class ScoreField {
 
 const keyOf = (wish) => queriesOf(wish).join(" ");
 
-/** [left, right, bottom, top] without digits that nobody sees: by the width, for an area may be narrow and far from 0. */
-function rounded(area) {
-  const digits = Math.max(0, Math.ceil(-Math.log10(FINE * (area[1] - area[0]))));
-  return area.map((value) => Number(value.toFixed(digits)));
+/** [left, right, bottom, top] without digits that nobody sees: by width and height, for an area may be small and far off. */
+const rounded = ([left, right, bottom, top]) => [...ends(left, right), ...ends(bottom, top)];
+
+function ends(low, high) {
+  const digits = Math.min(100, Math.max(0, Math.ceil(-Math.log10(FINE * (high - low)))));
+  return [low, high].map((value) => Number(value.toFixed(digits)));
 }
 
 /** The unconditional field, and with a label the guided one. */

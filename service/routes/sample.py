@@ -1,6 +1,7 @@
 """POST and GET /sample."""
 
 import contextlib
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -55,13 +56,13 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
     """Resolve, sample, encode; counted by how it came out, a stream when it has ended."""
     bodiless = request.scope.get(BODILESS)
     accept = ", ".join(request.headers.getlist("accept"))
-    has_all = request.headers.get("last-event-id") == event_stream.LAST_ID and event_stream.MEDIA_TYPE in accept
+    offered, media_type = _chosen(accept, wanted.dataset, state)
+    streamed = media_type == event_stream.MEDIA_TYPE
+    has_all = streamed and request.headers.get("last-event-id") == event_stream.LAST_ID
     with contextlib.ExitStack() as until_answered:
         if not (bodiless or has_all):
             until_answered.enter_context(counted(wanted.dataset, state))
         resolved = await preparation.resolved(wanted, request, state)
-        offered = representations.encoders(resolved.checkpoint.config.data.kind)
-        media_type = negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
         if media_type is None:
             raise Problem(
                 406,
@@ -70,14 +71,13 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
             )
         if wanted.axes is not None and media_type != "image/png":
             raise invalid("axes", "applies with Accept: image/png only", wanted.axes)
-        streamed = media_type == event_stream.MEDIA_TYPE
         if wanted.previews is not None and not streamed:
             raise invalid("previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.previews)
         if wanted.noisy_previews is not None and not streamed:
             raise invalid(
                 "noisy_previews", f"applies with Accept: {event_stream.MEDIA_TYPE} only", wanted.noisy_previews
             )
-        if streamed and has_all:
+        if has_all:
             return Response(status_code=204, headers={"Vary": "Accept"} | representations.headers(resolved))
         if not bodiless:
             until_answered.enter_context(await in_memory(request, resolved.choice.served, state))
@@ -98,6 +98,15 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         timing = {"queue": samples.queue_seconds, "sample": samples.sampling_seconds, "encode": encode_seconds}
         headers["Server-Timing"] = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timing.items())
         return Response(body, media_type=media_type, headers=headers)
+
+
+def _chosen(accept: str, dataset: str, state: State) -> tuple[Mapping[str, Callable[..., bytes]], str | None]:
+    """(what encodes the representations of a dataset, the one that is wanted); none of a dataset that there is not."""
+    models = state.catalog.datasets.get(dataset)
+    if not models:
+        return {}, None
+    offered = representations.encoders(models[0].checkpoint.config.data.kind)
+    return offered, negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
 
 
 def _head(media_type: str, headers: dict[str, str]) -> Response:

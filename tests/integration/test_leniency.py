@@ -223,8 +223,14 @@ def test_an_event_source_that_comes_again_after_the_end_is_sent_away(client):
     again = client.get("/sample?dataset=mnist&steps=3&previews=1", headers=stream | {"Last-Event-ID": "end"})
     assert (again.status_code, again.content) == (204, b"")
     assert metric(client, 'spirale_requests_total{dataset="mnist",outcome="ok"}') == answered
-    other = client.get("/sample?dataset=mnist&steps=2", headers={"Last-Event-ID": "end"})
-    assert other.headers["content-type"] == "image/png"
+    last = {"Last-Event-ID": "end"}
+    assert (
+        client.get("/sample?dataset=mnist&steps=2", headers={"Accept": "Text/Event-Stream"} | last).status_code == 204
+    )
+    for accept in ("*/*", "image/png, text/event-stream;q=0.1"):
+        other = client.get("/sample?dataset=mnist&steps=2", headers={"Accept": accept} | last)
+        assert other.headers["content-type"] == "image/png"
+    assert metric(client, 'spirale_requests_total{dataset="mnist",outcome="ok"}') == answered + 2
 
 
 def test_a_number_is_a_class_before_it_is_another_spelling(make_client, tmp_path):

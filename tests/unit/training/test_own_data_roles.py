@@ -32,6 +32,7 @@ from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError, parse_recipe
 from training.tasks.registry import make_task
 from training.tasks.task import Batch, LossContext
+from training.train_command import _is_written
 
 CPU = torch.device("cpu")
 COLOURS = {"red": (220, 30, 20), "blue": (20, 40, 230)}
@@ -181,6 +182,26 @@ def test_clip_reads_own_captions(shop, clip):
 def text_denoiser(shop, clip):
     shop.make("squares-text", 2, network=UNET, schedule={"T": 50}, sampling={"steps": 3}, text_from=clip)
     return "squares-text"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"role": "clip", "network": ENCODER, "text": {"outputs": 16, "width": 16, "layers": 1, "heads": 2}},
+        {"role": "judge", "width": 8, "features": 16},
+        {"network": UNET, "sampling": {"steps": 4}},
+    ],
+)
+def test_what_a_run_has_written_is_known_again_and_no_other_weights(shop, tmp_path, fields):
+    """Also of CLIP, which has more to train than its image tower."""
+    recipe = shop.recipe("again", **fields, **({} if "width" in fields else {"schedule": {"T": 50}}))
+    task = make_task(parse_recipe(recipe, "here"), shop.checkpoints)
+    assert not _is_written(task, task.network, tmp_path / "again")
+    task.save(task.network, tmp_path / "again")
+    assert _is_written(task, task.network, tmp_path / "again")
+    with torch.no_grad():
+        next(task.network.parameters()).add_(1)
+    assert not _is_written(task, task.network, tmp_path / "again")
 
 
 def test_a_denoiser_reads_own_captions(shop, clip, text_denoiser):

@@ -8,6 +8,7 @@ import pytest
 from service.engine.job import EngineFull
 from service.http import decoding
 from service.http.decoding import Decoding
+from service.metrics import Metrics
 
 
 def test_so_many_wait_and_others_are_refused_at_once(monkeypatch):
@@ -22,8 +23,10 @@ def test_so_many_wait_and_others_are_refused_at_once(monkeypatch):
         may_end.set()
         return [*await asyncio.gather(*waiting), await pool.run(str, 5)]
 
-    with Decoding() as pool:
+    metrics = Metrics()
+    with Decoding(metrics) as pool:
         assert asyncio.run(ask(pool)) == [True, True, True, "5"]
+    assert metrics.registry.get_sample_value("spirale_rejected_total", {"reason": "full"}) == 1
 
 
 def test_who_leaves_makes_room_and_what_fails_says_so(monkeypatch):
@@ -41,5 +44,5 @@ def test_who_leaves_makes_room_and_what_fails_says_so(monkeypatch):
             await pool.run(divmod, 1, 0)
         return await pool.run(str, 5)
 
-    with Decoding() as pool:
+    with Decoding(Metrics()) as pool:
         assert asyncio.run(ask(pool)) == "5"

@@ -1043,15 +1043,16 @@ def test_a_score_field_that_is_refused_is_asked_for_once_and_one_that_nothing_an
           return asked;
         };
         const paths = [];
+        const flat = [1700000000.123456, 1700001000.123456, 0, 0.001];
         const refused = await counted(() => Response.json({ detail: "none", errors: [{}] }, { status: 422 }));
         const silent = await counted(() => { throw new TypeError("no network"); });
         globalThis.fetch = async (path) => { paths.push(path); return Response.json({ points: [], score: [] }); };
-        await new Promise((done) => new ScoreField(done, done).at(settled, 500, area));
-        return { refused, silent, area: new URLSearchParams(paths[0].split("?")[1]).get("area") };
+        for (const one of [area, flat]) await new Promise((done) => new ScoreField(done, done).at(settled, 500, one));
+        return { refused, silent, areas: paths.map((path) => new URLSearchParams(path.split("?")[1]).get("area")) };
     """
     told = run({"field": "ScoreField"}, script)
     assert (told["refused"], told["silent"]) == (1, 2)
-    assert told["area"] == "1700000000.1235,1700000300.1235,0,300"
+    assert told["areas"] == ["1700000000.1235,1700000300.1235,0,300", "1700000000.123,1700001000.123,0,0.001"]
 
 
 def test_the_score_is_not_offered_for_a_student(run):
