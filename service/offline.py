@@ -26,7 +26,7 @@ from service.settings import shipped_checkpoints
 
 BAR = 30  # characters
 OF_A_SERVICE = {"webhook", "reproducible"}
-TEXTS = (str, str | None)  # the fields that are read as they are: "7" is a prompt of one word
+TEXTS = (str, str | None)  # the fields that are words in any case: 7 is a prompt, too
 NOT_FLAGS = {"control", "init", "mask", "seed_to", "mix", "zoom", "previews", "noisy_previews"} | OF_A_SERVICE
 
 
@@ -68,7 +68,7 @@ def add_data_set_flags(parser: argparse.ArgumentParser, *, devices_here: bool = 
     for name, field in JobRequest.model_fields.items():
         if name not in NOT_FLAGS:
             told = (field.description or "").replace("%", "%%")
-            read = str if field.annotation in TEXTS else _value
+            read = _text if field.annotation in TEXTS else _value
             parser.add_argument(f"--{name.replace('_', '-')}", type=read, required=field.is_required(), help=told)
 
 
@@ -86,6 +86,12 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _text(text: str) -> str:
+    """As JSON has a text, or as it is."""
+    value = _value(text)
+    return value if isinstance(value, str) else text
 
 
 async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, threads: int, told: TextIO) -> None:

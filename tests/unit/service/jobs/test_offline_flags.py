@@ -16,5 +16,6 @@ def asked(*flags: str) -> JobRequest:
 def test_words_stay_words_and_what_is_json_is_read_as_json():
     body = asked("--prompt", "7", "--n", "5", "--guidance-interval", "[0.2, 3]", "--distinct", "true")
     assert (body.prompt, body.n, body.guidance_interval, body.distinct) == ("7", 5, [0.2, 3.0], True)
+    assert asked("--prompt", '"a seven"', "--n", "1").prompt == "a seven"
     assert asked("--label", "7", "--n", "1").label == 7 and asked("--label", '{"7": 3}').label == {"7": 3}
     assert asked("--label", "balanced", "--n", "10").label == "balanced"
