@@ -21,6 +21,7 @@ from service.jobs.job_options import JobOptions
 from service.jobs.producer import Producer
 from service.jobs.results import Results
 from service.jobs.store import JobStore, KeyReused
+from service.jobs.store_connection import first_line
 from service.jobs.store_records import FINISHED, UNFINISHED, JobRecord, NewJob, StoredFile
 from service.metrics import Metrics
 
@@ -88,9 +89,9 @@ class LiveJobs:
             await asyncio.to_thread(self.results.check)
         except OSError as error:
             raise Problem(503, f"results cannot be written: {error.strerror or error}") from error
-        for owner, most, whose in ((new.owner, MOST_UNFINISHED, "of yours "), (None, MOST_IN_ALL, "")):
-            counts = await self.ask(self.store.counts, owner)
-            if sum(counts.get(state, 0) for state in UNFINISHED) >= most:
+        mine, in_all = await self.ask(self.store.unfinished, new.owner)
+        for count, most, whose in ((mine, MOST_UNFINISHED, "of yours "), (in_all, MOST_IN_ALL, "")):
+            if count >= most:
                 raise Problem(
                     429, f"{most:,} jobs {whose}are unfinished; delete some, or wait", headers={"Retry-After": "60"}
                 )
@@ -213,5 +214,5 @@ class LiveJobs:
         except TimeoutError as error:
             raise Problem(503, "the store of jobs does not answer", headers={"Retry-After": "10"}) from error
         except sa.exc.DBAPIError as error:
-            told = str(error.orig).strip().splitlines()[0]
-            raise Problem(503, f"the store of jobs does not answer: {told}", headers={"Retry-After": "10"}) from error
+            told = f"the store of jobs does not answer: {first_line(error)}"
+            raise Problem(503, told, headers={"Retry-After": "10"}) from error

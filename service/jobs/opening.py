@@ -17,6 +17,7 @@ from service.jobs.live_jobs import LiveJobs
 from service.jobs.producer import Producer
 from service.jobs.results import FolderResults, Results, results_at
 from service.jobs.store import JobStore
+from service.jobs.store_connection import first_line
 from service.jobs.store_opening import StoreUnavailable, postgres_store, shared_lock, sqlite_store
 from service.metrics import Metrics
 
@@ -88,5 +89,5 @@ class Opened:
             self._lock = shared_lock(self._options.jobs_dir / "jobs.lock", alone=store.end_all_leases)
         except sa.exc.DBAPIError as error:  # a full disk, say
             store.close()
-            raise StoreUnavailable(str(error.orig).strip().splitlines()[0]) from error
+            raise StoreUnavailable(first_line(error)) from error
         return store

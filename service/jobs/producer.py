@@ -31,6 +31,7 @@ from service.jobs.resting import Resting
 from service.jobs.results import Results
 from service.jobs.specification import Specification
 from service.jobs.store import LEASE_SECONDS, JobStore, LeaseLost
+from service.jobs.store_connection import first_line
 from service.jobs.store_records import JobRecord
 from service.jobs.templates import specification_of, template_of
 from service.metrics import Metrics
@@ -236,7 +237,7 @@ class Producer:
             except OSError as error:
                 await self._pause(claimed, f"results cannot be written: {error.strerror or error}")
             except sa.exc.DBAPIError as error:
-                await self._pause(claimed, f"the store does not answer: {error.orig}")
+                await self._pause(claimed, f"the store does not answer: {first_line(error)}")
             else:
                 for dataset, count in chunk.samples.items():
                     self._metrics.job_rows.labels(dataset=dataset).inc(count)

@@ -5,6 +5,11 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 
+def first_line(error: sa.exc.DBAPIError) -> str:
+    """Why the database did not do it. What follows that is often the statement, or advice for its operator."""
+    return str(error.orig).strip().partition("\n")[0]
+
+
 class StoreConnection:
     """`clock` tells the seconds since 1970; without one PostgreSQL's own counts, which all its clients share."""
 

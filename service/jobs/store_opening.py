@@ -14,6 +14,7 @@ from alembic.util.exc import CommandError
 
 from service.jobs.results import need_writable
 from service.jobs.store import JobStore
+from service.jobs.store_connection import first_line
 
 BUSY_SECONDS = 10.0  # that a transaction waits for another, and a connection for a server
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "glusterfs", "ceph", "fuse.sshfs", "beegfs"}
@@ -126,5 +127,5 @@ def _migrated(engine: sa.Engine, clock: Callable[[], float] | None) -> JobStore:
         raise StoreUnavailable("the store was made by a newer version of this service") from error
     except sa.exc.DBAPIError as error:
         engine.dispose()
-        raise StoreUnavailable(str(error.orig).strip().splitlines()[0]) from error
+        raise StoreUnavailable(first_line(error)) from error
     return JobStore(engine, clock)

@@ -10,11 +10,17 @@ from service.jobs.store_tables import files, jobs
 class StoreTotals(StoreConnection):
     """Every method only reads."""
 
-    def counts(self, owner: str | None = None) -> dict[State, int]:
-        """How many jobs of the owner, or of all, are in each state; those that have expired do not count."""
+    def unfinished(self, owner: str) -> tuple[int, int]:
+        """How many jobs of the owner are unfinished, and how many in all."""
+        waiting = sa.select(sa.func.count()).where(jobs.c.state.in_(UNFINISHED))
+        both = sa.select(waiting.where(jobs.c.owner == owner).scalar_subquery(), waiting.scalar_subquery())
+        with self._reading() as connection:
+            mine, in_all = connection.execute(both).one()
+            return mine, in_all
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; those that have expired do not count."""
         wanted = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.expired.is_(None)).group_by(jobs.c.state)
-        if owner is not None:
-            wanted = wanted.where(jobs.c.owner == owner)
         with self._reading() as connection:
             return {state: count for state, count in connection.execute(wanted)}
 

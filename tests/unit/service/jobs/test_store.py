@@ -226,6 +226,17 @@ def test_who_reads_does_not_wait_for_who_writes(make_store):
     assert reads.get(job).rows_done == 4
 
 
+def test_unfinished_jobs_are_counted_of_the_owner_and_in_all(store):
+    assert store.unfinished("me") == (0, 0)
+    done = store.add(new_job(rows=4, rows_per_file=4))[0].id
+    store.claim("process")
+    store.publish(done, 1, 0, 4, [one_file(0)])
+    for owner in ("me", "me", "other"):
+        store.add(new_job(owner=owner))
+    store.claim("process")
+    assert (store.unfinished("me"), store.unfinished("other"), store.unfinished("nobody")) == ((2, 3), (1, 3), (0, 3))
+
+
 def test_finished_jobs_go_by_age_and_then_by_bytes_the_oldest_first(store, clock):
     ids = []
     for _ in range(4):
