@@ -120,10 +120,12 @@ class _Measured(Column):
             if not self.missing:
                 raise CellError("not null: no value is missing in the training table")
             return (self.fill, 1.0)
-        if not self.low <= value <= self.high:
+        within = min(max(value, self.low), self.high)
+        rounded = not self.needs_float64 and np.float32(value) == np.float32(within)  # as samples are, and bounds not
+        if value != within and not rounded:
             low, high = self.cells(np.array([[self.low, 0.0], [self.high, 0.0]]))
             raise CellError(f"{low} … {high}, the least and the most of the training table{self._or_null}")
-        return (value, 0.0) if self.missing else (value,)
+        return (within, 0.0) if self.missing else (within,)
 
     @property
     def _or_null(self) -> str:
@@ -147,7 +149,8 @@ class NumberColumn(_Measured):
 
     def cells(self, x: NDArray[np.floating]) -> list[Cell]:
         """Snapped values [n, k] → int or float, or None."""
-        numbers = x[:, 0].astype(str).astype(float).tolist()  # 0.1, not the 0.10000000149011612 of a float32
+        decimal = x[:, 0].astype(str).astype(float)  # 0.1, not the 0.10000000149011612 of a float32
+        numbers = decimal.clip(self.low, self.high).tolist()
         return [
             None if not present else round(number) if self.whole else number
             for number, present in zip(numbers, self._present(x), strict=True)

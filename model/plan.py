@@ -66,7 +66,8 @@ def make_plan(
     variance  for samplers that take it
     start     timestep to start from, 1 … T, in trailing timesteps, which begin there; None is pure noise
     resample  how often each step but the last is taken: after each time but its last, the row is noised back to where
-              the step began (RePaint: Lugmayr 2022 algorithm 1). Each time is a first-order step
+              the step began (RePaint: Lugmayr 2022 algorithm 1). Each time begins without an earlier x̂0, so that
+              multistep samplers take a first-order step
     inverted  begin at the sample, and go up by the same timesteps first: DDIM inversion (SME20 section 4.3), or the
               same with another deterministic sampler
 

@@ -61,7 +61,8 @@ class TextEncoder:
 def padded(tokens: Sequence[Sequence[int]], length: int) -> Tensor:
     """[rows, length] int64, with PADDING behind the words.
 
-    Rows always have the full length, so a prompt's vector is the same alone and beside others of any length.
+    Rows always have the full length, so a prompt's vector is the same, up to rounding, alone and beside others of any
+    length.
     """
     rows = torch.full((len(tokens), length), PADDING)
     for row, words in zip(rows, tokens, strict=True):

@@ -19,7 +19,8 @@ from service.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 0.05  # seconds, while the engine starts
-ROOM_AFTER = 5  # seconds: when to ask again for a model that found no room
+ROOM_AFTER = 5  # seconds: when to ask again for a model that did not come into memory in time
+TURN = 2.0  # seconds, while another model is waited for, that models in memory take more jobs
 BROKEN_FOR = 60  # seconds: when to ask again for one that could not be loaded
 
 
@@ -39,6 +40,7 @@ class ModelMemory:
     are loaded one at a time, in the order in which they are asked for. What a model takes is measured while it is
     loaded; before that it counts as much for its weights as the others took for theirs. So the first loading of a model
     may go past the limit, until others are unloaded for it. A model that is larger than the limit is in memory alone.
+    Whoever waits for room longer than TURN is not overtaken: who comes later waits behind, for any model.
     """
 
     def __init__(self, engine: Engine, limit: int | None, deadline: float, metrics: Metrics):
@@ -53,6 +55,7 @@ class ModelMemory:
         self._turn = asyncio.Lock()  # of whoever loads
         self._loading: asyncio.Task[None] | None = None  # it goes on where the one who asked has gone
         self._freed = asyncio.Event()
+        self._closed = False  # to newcomers: somebody has waited for room long enough
         self._before = allocated_bytes()
         metrics.models_loaded.set_function(lambda: len(self._loaded))
         metrics.model_bytes.set_function(lambda: self._bytes)
@@ -76,8 +79,9 @@ class ModelMemory:
                         await self._load(served)
 
     def held(self, served: Served) -> AbstractContextManager[None] | None:
-        """Keeps the model in memory from now until the context ends; None where it is not there."""
-        one = self._loaded.pop(served.key, None)
+        """Keeps the model in memory from now until the context ends; None where it is not there, or another's turn has
+        come."""
+        one = None if self._closed else self._loaded.pop(served.key, None)
         if one is None:
             return None
         self._loaded[served.key] = one  # the most recently used
@@ -87,7 +91,7 @@ class ModelMemory:
     async def hold(self, served: Served) -> AbstractContextManager[None]:
         """The same, where it waits for the model to be loaded. Holds nothing while the engine takes no work.
 
-        Raises ModelNotLoaded where there was no room within the deadline, or the model cannot be loaded.
+        Raises ModelNotLoaded where it did not come into memory within the deadline, or cannot be loaded.
         """
         found = self.held(served)
         if found is not None or not self._engine.snapshot().ready:
@@ -101,7 +105,7 @@ class ModelMemory:
                     found = self.held(served)
         except TimeoutError:
             raise ModelNotLoaded(
-                f"the model {served.name} found no room in memory within {self._deadline:g} s", ROOM_AFTER
+                f"the model {served.name} did not come into memory within {self._deadline:g} s", ROOM_AFTER
             ) from None
         if found is None:  # a reload took it off the catalogue meanwhile
             raise ModelNotLoaded(f"the model {served.name} was just replaced", ROOM_AFTER)
@@ -142,10 +146,18 @@ class ModelMemory:
             yield
 
     async def _make_room(self, needed: int) -> None:
-        while self._loaded and self._bytes + needed > self._limit:
-            if not await self._unload_one():
-                self._freed.clear()
-                await self._freed.wait()
+        closing = asyncio.get_running_loop().call_later(TURN, self._close)
+        try:
+            while self._loaded and self._bytes + needed > self._limit:
+                if not await self._unload_one():
+                    self._freed.clear()
+                    await self._freed.wait()
+        finally:
+            closing.cancel()
+            self._closed = False
+
+    def _close(self) -> None:
+        self._closed = True
 
     async def _unload_one(self) -> bool:
         """The one that was used least recently of those that nobody holds: its memory is free when this returns. False

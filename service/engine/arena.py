@@ -27,8 +27,11 @@ class Selection:
     conditions: Conditions
 
 
+KEPT_ROWS = 64  # that an empty arena may keep room for
+
+
 class Arena:
-    """Each job has a span of rows.
+    """Each job has a span of rows. What a burst of jobs took is given back when the last of them is done.
 
     x, x0           [capacity, *shape] float32 on the device: x_t, and the x̂0 of the last step
     seed, plan_row  [capacity] int64 on the host; plan_row is the first row of the row's plan in the table
@@ -38,11 +41,14 @@ class Arena:
     def __init__(self, shape: tuple[int, ...], device: torch.device):
         self._shape = shape
         self._spans: dict[int, slice] = {}
-        self.x = torch.zeros(0, *shape, device=device)
+        self._selected: tuple[list[tuple[int, int, int]], Selection] | None = None  # last, by job, start and stop
+        self._clear(device)
+
+    def _clear(self, device: torch.device) -> None:
+        self.x = torch.zeros(0, *self._shape, device=device)
         self.x0 = torch.zeros_like(self.x)
         self.seed, self.plan_row = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self.conditions = Conditions.none(0)
-        self._selected: tuple[list[tuple[int, int, int]], Selection] | None = None  # last, by job, start and stop
 
     def __contains__(self, job: int) -> bool:
         return job in self._spans
@@ -66,6 +72,8 @@ class Arena:
     def remove(self, job: int) -> None:
         del self._spans[job]
         self._selected = None
+        if not self._spans and len(self.x) > KEPT_ROWS:
+            self._clear(self.x.device)
 
     def select(self, slices: Sequence[Slice]) -> Selection:
         """The rows of all slices. A job alone has the same ones step by step, which are found once."""

@@ -228,7 +228,7 @@ class Engine:
             raise
         finally:
             self._in_use.done(ticket.number)  # also where it was lost and is not run again
-            ticket.key.use(ticket.used - ticket.charged)
+            ticket.settle()
 
     async def _given_again(self, lost: Ticket) -> Ticket:
         """The job of a lost worker, given to another. Raises EngineStopped where none is left."""
@@ -267,6 +267,7 @@ class Engine:
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None and not isinstance(outcome, WorkerLost):
+                self.retire(key)  # where it was made ready: others are not to hold what nobody counts
                 raise outcome
         if all(isinstance(outcome, WorkerLost) for outcome in outcomes):
             raise EngineStopped("the engine has stopped")

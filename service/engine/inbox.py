@@ -52,7 +52,7 @@ class Ticket(Awaited[Samples]):
     key          whose it is
     background   it gives way to all others that are not
     losses       workers that ended while it ran
-    charged      device-seconds that its key was charged by estimate
+    charged      device-seconds that its key was charged: by estimate, until it is settled
     used         device-seconds that it has taken
     """
 
@@ -82,6 +82,11 @@ class Ticket(Awaited[Samples]):
         due = sum(asked <= step for asked in self.job.preview_steps[self.previews_shown :])
         self.previews_shown += due
         return due > 0
+
+    def settle(self) -> None:
+        """Charge its key for what it has taken, no more and no less. On the event loop, as often as one likes."""
+        self.key.use(self.used - self.charged)
+        self.charged = self.used
 
     def again(self) -> "Ticket":
         """The same job for another worker, from its first step; previews that were shown are not shown again."""

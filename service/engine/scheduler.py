@@ -197,7 +197,7 @@ class Scheduler:
 
     def step_of(self, number: int) -> int:
         """The step at which the hindmost of a waiting job's rows stand."""
-        job = self._jobs[number]
+        job = self._jobs.get(number) or self._background[number]
         return job.steps - job.steps_left
 
     def _size(self, model: str, order: list[WaitingJob]) -> tuple[int, int]:

@@ -139,6 +139,8 @@ class Worker:
             if self._scheduler:
                 tick = self._scheduler.next_tick()
                 seconds = self._run_tick(tick)
+                if self._given_up:  # meanwhile: its jobs are elsewhere, and so are their previews
+                    return
                 for number in self._scheduler.advance(tick, seconds):
                     self._finish(number)
                 for number in {piece.job for piece in tick.slices} & self._tickets.keys():
@@ -283,6 +285,8 @@ class Worker:
         self._scheduler.remove(number)
         self._runner.drop(number)
         self._count_down(ticket, ticket.network_evaluations_left)
+        if not self._given_up:
+            ticket.call(ticket.settle)  # one whose client has gone was settled before its last tick ended
 
     def _count_down(self, ticket: Ticket, network_evaluations: int) -> None:
         ticket.network_evaluations_left -= network_evaluations

@@ -120,11 +120,10 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
-            gone.result()  # raises what is wrong with a body that nobody asked for, such as that it is too large
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
+        if task.done():  # also where both are: what it holds must not be lost
+            return task.result()
+        gone.result()  # raises what is wrong with a body that nobody asked for, such as that it is too large
+        raise ClientDisconnect
     finally:
         gone.cancel()
         task.cancel()

@@ -153,5 +153,5 @@ def test_a_model_in_use_is_waited_for_then_refused(client, monkeypatch):
         state.memory._loaded[state.catalog.served[name].key].users += 1
     answer = draw(client, "c")
     assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0, answer.text
-    assert "found no room in memory" in answer.json()["detail"]
+    assert "did not come into memory" in answer.json()["detail"]
     assert draw(client, "a").status_code == 200

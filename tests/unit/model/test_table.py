@@ -64,6 +64,19 @@ def test_whatever_is_drawn_becomes_what_the_table_can_have_and_stays_so():
     assert torch.equal(near[:, [0, 1, 3, 4, 5]], exact[:, [0, 1, 3, 4, 5]])
 
 
+def test_no_number_lies_beyond_the_training_tables_and_each_may_be_given_back():
+    """Bounds are float64, samples float32: rounded, the greatest one would lie beyond its bound."""
+    share = NumberColumn(name="share", low=0.02345679101, high=0.12345678901, fill=0.05)
+    ends = share.snapped(torch.tensor([[-1.0], [1.0]]))
+    low, high = ends[:, 0].numpy().astype(str).astype(float)
+    assert low < share.low and high > share.high
+    assert share.cells(ends.numpy()) == [share.low, share.high]
+    for value in (*share.cells(ends.numpy()), low, high):
+        assert share.low <= share.dimensions_of(float(value))[0] <= share.high
+    with pytest.raises(CellError, match=r"0\.02345679101 … 0\.12345678901"):
+        share.dimensions_of(0.1234569)
+
+
 def test_restored_points_are_snapped():
     config = data(mean=(0.0,), std=(2.0,))
     x = torch.randn(20, len(DIMENSIONS), generator=torch.Generator().manual_seed(1))

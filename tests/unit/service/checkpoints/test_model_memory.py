@@ -122,10 +122,36 @@ def test_no_room_within_the_deadline_is_refused_with_when_to_ask_again(models):
 
     async def look():
         await memory.fill(Catalog([models[0].checkpoint]))
-        with await memory.hold(models[0]), pytest.raises(ModelNotLoaded, match="m1 found no room") as refused:
+        with (
+            await memory.hold(models[0]),
+            pytest.raises(ModelNotLoaded, match="m1 did not come into memory") as refused,
+        ):
             await memory.hold(models[1])
         assert refused.value.retry_after > 0
         await use(memory, models[1])  # nothing is left behind
+
+    asyncio.run(look())
+
+
+def test_steady_use_of_one_model_does_not_keep_another_out(models, monkeypatch):
+    """Two clients, one of whom is always there, ask for the first; its newcomers wait behind whoever has waited."""
+    engine, memory = memory_of(models, 1)
+    monkeypatch.setattr(model_memory, "TURN", 0.05)
+
+    async def stay(rounds: int) -> None:
+        for _ in range(rounds):
+            with await memory.hold(models[0]):
+                await asyncio.sleep(0.02)
+
+    async def look():
+        await memory.fill(Catalog([models[0].checkpoint]))
+        clients = [asyncio.create_task(stay(50))]
+        await asyncio.sleep(0.01)
+        clients.append(asyncio.create_task(stay(50)))
+        await use(memory, models[1])
+        assert not any(client.done() for client in clients)
+        await asyncio.gather(*clients)
+        assert engine.loads == [models[1].key, models[0].key]
 
     asyncio.run(look())
 

@@ -47,6 +47,18 @@ def test_a_job_in_the_place_of_another_has_its_own_conditions():
     assert arena.select([Slice(0, 0, 4, 0)]).conditions.label.tolist() == [7] * 4
 
 
+def test_a_burst_gives_its_room_back():
+    arena = arena_with(5)
+    arena.add(1, job(1000, 7), 0)
+    arena.remove(1)
+    assert len(arena.x) > 1000
+    arena.remove(0)
+    columns = arena.x, arena.x0, arena.seed, arena.plan_row, arena.conditions
+    assert [len(column) for column in columns] == [0] * 5
+    arena.add(2, job(4, 7), 0)
+    assert arena.select([Slice(2, 0, 4, 0)]).conditions.label.tolist() == [7] * 4
+
+
 def test_an_arena_that_cannot_grow_stays_as_it_was(monkeypatch):
     """Memory may run out at any of its columns; the next job finds room, and all of them agree."""
     arena = arena_with(5)

@@ -22,6 +22,7 @@ from model.sampling_loop import SamplingState, sampling_states
 from service.engine.buckets import BucketedNetwork, bit_equal_sizes
 from service.engine.engine import Engine
 from service.engine.job import DeadlinePassed, EngineFull, EngineStopped, Job, JobFailed
+from service.engine.key import Allowance, Key
 from service.engine.options import EngineOptions
 from service.engine.served_model import Served
 from service.metrics import Metrics
@@ -210,6 +211,46 @@ def test_a_job_starts_from_given_rows_and_ends_where_the_whole_run_does(make_eng
         np.testing.assert_array_equal(answer.data, as_answered(whole, states[-1].x.numpy()))
     with pytest.raises(ValueError, match="3 seeds, but 2 rows to start from"):
         replace(whole, start=torch.zeros(2, 2))
+
+
+def test_who_leaves_pays_for_the_tick_in_hand(make_engine):
+    engine = make_engine()
+    (worker,) = engine._workers
+    tick, key = worker._runner.tick, Key("alice", allowance=Allowance(60, clock=lambda: 0.0))  # nothing is earned
+    begun = threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        time.sleep(0.2)
+        return tick(*arguments)
+
+    worker._runner.tick = slow
+
+    async def scenario():
+        ticket = engine.submit(make_job(steps=50), key=key)
+        asked = asyncio.ensure_future(engine.result(ticket))
+        await asyncio.to_thread(begun.wait, 60)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        while worker._tickets:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        return ticket
+
+    ticket = asyncio.run(scenario())
+    assert ticket.used >= 0.2 and key.allowance.left == pytest.approx(60 - ticket.used)
+
+
+def test_background_jobs_show_previews(make_engine):
+    engine, seen = make_engine(), []
+    job = replace(make_job(steps=10), preview_steps=(2, 5))
+
+    async def scenario():
+        return await engine.result(engine.submit(job, seen.append, background=True))
+
+    asyncio.run(scenario())
+    assert [preview.step for preview in seen] == [2, 5]
 
 
 def test_previews_come_in_order_and_change_no_byte(make_engine):

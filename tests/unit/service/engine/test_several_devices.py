@@ -246,6 +246,56 @@ def test_a_model_is_loaded_on_every_worker_that_lives(engine):
     assert len(answer.data) == 1 and first.ended
 
 
+def test_a_model_that_only_one_worker_can_load_stays_on_none(engine):
+    first, second = engine._workers
+    learned = Served(CHECKPOINTS["learned"])
+
+    def full(*_):
+        raise MemoryError("the device is full")
+
+    async def load():
+        load_it, second._runner.load = second._runner.load, full
+        with pytest.raises(MemoryError, match="the device is full"):
+            await engine.load("learned", learned)
+        wait_for(lambda: "learned" not in first.models, every=0.01)
+        second._runner.load = load_it
+        await engine.load("learned", learned)
+        return await engine.sample(make_job("learned", steps=3))
+
+    assert len(asyncio.run(load()).data) == 1
+    assert all("learned" in worker.models for worker in engine._workers)
+
+
+def test_a_worker_that_was_given_up_shows_no_more_previews(engine):
+    """It comes to itself in the middle of a job that another has gone on with."""
+    first, second = engine._workers
+    second.backlog.add(-1, make_job(n=64, steps=50))  # so that the job goes to the first
+    tick, ticks = first._runner.tick, itertools.count(1)
+    begun, release, seen = threading.Event(), threading.Event(), []
+
+    def stuck(*arguments):
+        done = tick(*arguments)
+        if next(ticks) == 4:
+            begun.set()
+            release.wait(60)
+        return done
+
+    first._runner.tick = stuck
+    job = replace(make_job(steps=10, seed=9), preview_steps=(2, 4, 6, 8))
+
+    async def scenario():
+        asked = asyncio.ensure_future(engine.result(engine.submit(job, seen.append)))
+        await asyncio.to_thread(begun.wait, 60)
+        engine.give_up(first.name)
+        await asked
+        release.set()
+        await asyncio.to_thread(first._thread.join, 60)
+        await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert [preview.step for preview in seen] == [2, 4, 6, 8]
+
+
 def ticks(engine: Engine, worker: Worker) -> float:
     registry = engine._metrics.registry
     names = [MODELS[name].name for name in MODELS]
