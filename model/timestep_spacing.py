@@ -29,6 +29,7 @@ class TimestepSpacing:
     descending  counts down from T in strides of ⌊(T + 1)/steps⌋, as consistency models do; a run of as many steps as
               `listed` has visits these instead
 
+    A lone step by leading or linspace begins next to the sample, as it does in diffusers: what comes out is noise.
     Timesteps are 1 … T, one more than in libraries that count them from 0.
     """
 
