@@ -17,6 +17,8 @@ MOST_WORDS = 10_000  # of a vocabulary
 LONGEST = 256  # words of a prompt
 NAMED, LISTED = 200, 20  # words that an error lists, known and unknown ones
 WHITE = "\t\n\r"  # of the control characters, what people write
+SAY_NOTHING = frozenset({"a", "an", "and", "at", "by", "in", "is", "it", "of", "on", "or", "that", "the", "to", "with"})
+"""Words that tell nothing alone: where no other is known, a prompt is not understood."""
 CONTROL = ("Cc", "Cs")  # categories of Unicode: control characters, and halves of a character
 
 
@@ -65,7 +67,7 @@ class Vocabulary(StrictConfig):
         return {word: SPECIAL + index for index, word in enumerate(self.words)}
 
     def read(self, prompt: str) -> "Words":
-        """Raises PromptError for control characters, too many words, and where no word is known."""
+        """Raises PromptError for control characters, too many words, and where no word that says something is known."""
         if any(unicodedata.category(c) in CONTROL and c not in WHITE for c in prompt):
             raise PromptError(f"it has control characters; such prompts are understood: {self._such_as()}")
         found = words_of(prompt)
@@ -73,11 +75,12 @@ class Vocabulary(StrictConfig):
             raise PromptError(f"it has {len(found)} words; at most {self.length} are read")
         known = self._tokens
         tokens = tuple(known.get(word, UNKNOWN) for word in found)
-        if all(token == UNKNOWN for token in tokens):
-            some = ", ".join(self.words[:NAMED]) + (f" … ({len(self.words):,} in all)" * (len(self.words) > NAMED))
-            raise PromptError(f"no word of it is known; understood are, such as {self._such_as()}: {some}")
-        unknown = tuple(dict.fromkeys(word for word in found if word not in known))
         labels = {label for label, names in enumerate(self.label_words) if set(names) & set(found)}
+        if not labels and all(word in SAY_NOTHING or word not in known for word in found):
+            but = f" but “{small}”" if (small := next((word for word in found if word in known), None)) else ""
+            some = ", ".join(self.words[:NAMED]) + (f" … ({len(self.words):,} in all)" * (len(self.words) > NAMED))
+            raise PromptError(f"no word of it is known{but}; understood are, such as {self._such_as()}: {some}")
+        unknown = tuple(dict.fromkeys(word for word in found if word not in known))
         return Words(tuple(found), tokens, unknown, tuple(sorted(labels)))
 
     def _such_as(self) -> str:

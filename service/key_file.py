@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import tomllib
 from collections import Counter
@@ -82,7 +83,9 @@ def read_keys(path: Path) -> list[KeyEntry]:
         if isinstance(error, KeysError):
             raise
         form = "JSON" if path.suffix == ".json" else "TOML"
-        raise KeysError(f"{path} is not {form}; an entry has {EXAMPLE}") from None  # the error may quote a key
+        place = re.search(r"line \d+,? column \d+", str(error))  # alone: the rest of the error may quote a key
+        told = f"{path} is not {form}" + (f" at {place[0]}" if place else "")
+        raise KeysError(f"{told}; an entry has {EXAMPLE}") from None
     try:
         return KeyFile.model_validate(content).keys
     except ValidationError as error:

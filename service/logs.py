@@ -35,6 +35,7 @@ def configure(form: Literal["console", "json"]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells each thing that it sets up
 
 
 def _printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

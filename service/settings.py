@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from service.engine.devices import check_devices, parse_devices
 from service.environment import OwnEnvironment
 from service.jobs.job_options import JobOptions
-from service.jobs.webhooks import checked_host
+from service.jobs.webhooks import LEAST_SECRET, checked_host, checked_secret
 from service.key_file import read_keys
 
 ORIGIN = re.compile(r"https?://[^/\s*;,]+")
@@ -168,8 +168,9 @@ class Settings(BaseSettings):
         (),
         description="Hosts that the end of a job may be told to, such as a.example,b.example:8080; empty is none.",
     )
-    webhook_secret: SecretStr | None = Field(
-        None, min_length=16, description="What webhooks are signed with; needed where hosts are allowed."
+    webhook_secret: Annotated[SecretStr, AfterValidator(checked_secret)] | None = Field(
+        None,
+        description=f"What webhooks are signed with: {LEAST_SECRET} characters or more; needed if hosts are allowed.",
     )
     embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         (),

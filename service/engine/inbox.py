@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+import numpy as np
 from prometheus_client import Histogram
 
 from service.engine.job import Job, Preview, Samples
@@ -76,6 +77,14 @@ class Ticket(Awaited[Samples]):
         self.spans.began(at)
         if not self.background:
             queue_seconds.observe(at - self.submitted, self.spans.exemplar)
+
+    def sampled(self, data: np.ndarray, at: float, sampling_seconds: Histogram) -> Samples:
+        """Its answer, at that moment of `time.monotonic`; `sampling_seconds` is that of its data set."""
+        assert self.started is not None  # its rows have been in a tick
+        seconds = at - self.started
+        if not self.background:
+            sampling_seconds.observe(seconds, self.spans.exemplar)
+        return Samples(data, self.started - self.submitted, seconds)
 
     def preview_due(self, step: int) -> bool:
         """Whether a preview that is asked for at this step or before it was not shown; it counts as shown then."""

@@ -15,7 +15,7 @@ from service.engine.devices import Device
 from service.engine.hardware import choose_device, stay_on
 from service.engine.in_use import ModelsInUse
 from service.engine.inbox import Awaited, Cancel, Inbox, Load, Retire, Ticket
-from service.engine.job import JobFailed, Samples, WorkerLost
+from service.engine.job import JobFailed, WorkerLost
 from service.engine.options import EngineOptions
 from service.engine.row_functions import RowFunctions, choose_backend
 from service.engine.runner import Runner
@@ -272,12 +272,8 @@ class Worker:
             self._forget(number)
             return ticket.answer(JobFailed(f"{type(error).__name__} after sampling"))
         self._forget(number)
-        assert ticket.started is not None  # its rows have been in a tick
-        sampling = time.monotonic() - ticket.started
-        if not ticket.background:
-            observed = self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset)
-            observed.observe(sampling, ticket.spans.exemplar)
-        ticket.answer(Samples(data, ticket.started - ticket.submitted, sampling))
+        seconds = self._metrics.sampling_seconds.labels(dataset=self.models[ticket.job.model].dataset)
+        ticket.answer(ticket.sampled(data, time.monotonic(), seconds))
 
     def _forget(self, number: int) -> None:
         ticket = self._tickets.pop(number)

@@ -39,7 +39,7 @@ EXAMPLES: Mapping[int, str] = {
     404: "there is no dataset 'cats'; there are: gaussian, mnist, spiral",
     406: "mnist comes as image/png, application/json, application/zip, …, not as video/mp4",
     408: "the body did not come within 30 s",
-    410: "the job job-0123456789ab has expired: its files were deleted; ask again with its `request`",
+    410: "the job job-0123456789ab was deleted, or has expired, and its files with it; ask again with its `request`",
     413: "the body is larger than 2,097,152 bytes",
     415: "the body is text/plain, not JSON: send `Content-Type: application/json`",
     416: "part-00000.parquet has 1,048,576 bytes",
@@ -253,7 +253,11 @@ def of_validation(error: RequestValidationError, ranges: Mapping[str, str], mean
         elif entry["type"] == "missing":
             detail = f"needed: {ranges[field]}" if field in ranges else "needed"
         else:
-            why = "Input should be an object" if entry["type"] in NO_OBJECT else entry["msg"]
+            why = (
+                "Input should be an object"
+                if entry["type"] in NO_OBJECT
+                else entry["msg"].removeprefix("Value error, ")
+            )
             detail = f"{ranges[field]}. {why}" if field in ranges else why
         given = None if entry["type"] == "missing" else entry.get("input")  # there it is all the other fields
         wrong_type = entry["type"].endswith("_type")  # quotes then show that it is a text

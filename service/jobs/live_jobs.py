@@ -105,7 +105,9 @@ class LiveJobs:
         if record is None:
             raise Problem(404, f"there is no job {job[:80]!r}; GET /jobs lists those that there are")
         if record.expired is not None:
-            raise Problem(410, f"the job {job} has expired: its files were deleted; ask again with its `request`")
+            raise Problem(
+                410, f"the job {job} was deleted, or has expired, and its files with it; ask again with its `request`"
+            )
         return record
 
     async def listed(self, owner: str, limit: int, before: str | None) -> list[JobRecord]:

@@ -10,6 +10,9 @@ import http.client
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
+LEAST_SECRET = 16  # characters
 WAIT_SECONDS = 10.0  # for the other side
 MOST_TRIES = 8
 FIRST_DELAY = 5.0  # seconds, and twice as long each time: eleven minutes in all
@@ -31,6 +34,13 @@ def refusal(address: str, hosts: Sequence[str]) -> str | None:
     if (host, port) not in [host_and_port(one) for one in hosts]:
         return f"a host that is allowed here: {', '.join(hosts)}"
     return None
+
+
+def checked_secret(secret: SecretStr) -> SecretStr:
+    """Raises ValueError for one that could be guessed."""
+    if len(secret) < LEAST_SECRET:
+        raise ValueError(f"a secret of at least {LEAST_SECRET} characters is needed, and this one has {len(secret)}")
+    return secret
 
 
 def host_and_port(text: str) -> tuple[str, int | None]:

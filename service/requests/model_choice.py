@@ -232,15 +232,18 @@ def _unfit(choice: Choice) -> tuple[bool, ...]:
     follows what a mask keeps, unless words are asked too;
     draws labels, where nothing is asked, or at least clusters: these samples are nearer to real ones than those of an
     unconditional model;
-    is conditioned on what the request asks; on nothing, as in the papers, where a gradient is named.
+    is conditioned on what the request asks, or on the label of the picture that it inverts; on nothing, as in the
+    papers, where a gradient is named.
     """
     by_gradient = choice.request.guidance in _CONDITIONING_OF
     asks_nothing = choice.conditioning is None and choice.request.control is None and not by_gradient
+    init = choice.request.init
+    source = None if init is None or init.label is None else "label"  # of the picture that is inverted
     return (
         choice.lacks_guidance,
         choice.request.control is not None and choice.control is None,
         choice.request.mask is not None and choice.conditioning != "text" and choice.hint is None,
         asks_nothing and not choice.draws_labels,
         asks_nothing and not choice.draws_clusters,
-        choice.config.conditioning != (None if by_gradient else choice.conditioning),
+        choice.config.conditioning != (None if by_gradient else choice.conditioning or source),
     )

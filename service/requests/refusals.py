@@ -244,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "label",
         lambda c: _labelled(c) and c.guidance != "classifier" and not c.config.data.labels,
-        "this model is unconditional: it has no labels",
+        lambda c: f"{c.name} is unconditional: it has no labels" + ", as auto needs" * (c.guidance == "auto"),
     ),
     Rule(
         "label",

@@ -6,6 +6,8 @@ from model.sampler_spec import Variance
 from model.samplers import SAMPLERS
 from service.requests.model_choice import Choice
 
+INVERTIBLE = "dpmpp-2m"  # in place of an advised sampler that draws noise, where a picture is inverted
+
 
 @dataclass(frozen=True)
 class SamplingOptions:
@@ -21,9 +23,11 @@ def sampling_options(choice: Choice) -> SamplingOptions:
     """Every default filled in; `refuse` says whether the model can do it."""
     request, advised = choice.request, choice.advised
     sampler = request.sampler or advised.sampler
+    if request.sampler is None and request.asks_inversion and SAMPLERS[sampler].stochastic:
+        sampler = INVERTIBLE
     eta, variance = request.eta, request.variance
     if SAMPLERS[sampler].takes("eta") and eta is None:
-        eta = advised.eta
+        eta = 0.0 if request.asks_inversion else advised.eta
     if SAMPLERS[sampler].takes("variance") and variance is None:
         variance = advised.variance
     steps = advised.steps if choice.steps is None else choice.steps

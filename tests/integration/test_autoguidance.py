@@ -92,7 +92,7 @@ def test_a_sample_may_begin_from_a_picture(client):
     [
         ({"dataset": "gaussian"}, "gaussian has no weak network for autoguidance"),
         ({"dataset": "mnist", "model": "mnist-cfg"}, "mnist-cfg has no weak network for autoguidance"),
-        ({"dataset": "mnist", "label": 7}, "this model is unconditional"),
+        ({"dataset": "mnist", "label": 7}, "mnist-ddpm is unconditional: it has no labels, as auto needs"),
         ({"dataset": "mnist", "prompt": "thin seven"}, "auto does not go with a prompt"),
         ({"dataset": "mnist", "control": {"kind": "canny", "image": drawing()}}, "auto does not go with a hint"),
         ({"dataset": "mnist", "guidance_interval": [0.3, 5]}, "classifier-free guidance only; the guidance is auto"),

@@ -10,11 +10,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from model.checkpoints.base import save_checkpoint
+from model.checkpoints.config import SamplingConfig
 from model.data import DataConfig
 from model.hints import filling
 from service.app import create_app
 from service.http import preparation
 from service.media.uploads import MAX_SIDE
+from service.requests.model_choice import Choice
 from service.requests.resolve import Resolved
 from service.settings import Settings
 from tests.asking import ask
@@ -303,6 +305,16 @@ def test_a_picture_is_inverted_and_what_is_masked_is_kept(client, sampler):
     assert (back != other).any()
     kept = pixels(ask(client, fields | {"label": 8, "mask": {"image": encoded(MASK)}}))[0]
     np.testing.assert_array_equal(kept[:, 4:], GREY[:, 4:])
+
+
+def test_a_picture_is_inverted_where_no_sampler_is_named(client, monkeypatch):
+    """Not by one that draws noise, whatever the card advises; and its label finds a model that reads labels."""
+    noisy = SamplingConfig(sampler="ddpm", steps=5)
+    monkeypatch.setattr(Choice, "advised", property(lambda _: noisy))
+    unlabelled = ask(client, {"dataset": "mnist", "n": 1, "init": INVERTED})
+    assert unlabelled["sampler"] == "dpmpp-2m"
+    labelled = ask(client, {"dataset": "mnist", "n": 1, "init": INVERTED | {"label": 3}})
+    assert (labelled["model"], labelled["sampler"]) == ("mnist-cfg", "dpmpp-2m")
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "dpmpp-2m", "heun"])

@@ -49,6 +49,8 @@ def test_the_classes_that_a_prompt_names():
         (" \n\t", "no word of it is known"),
         ("hello there", "thin seven"),  # an example of what is understood
         ("🙂", "no word of it is known"),
+        ("the purple elephant", "no word of it is known but “the”"),
+        ("the", "no word of it is known but “the”"),
         ("thin\x00 7", "control characters"),
         ("\x1b[31mthin 7", "control characters"),
         ("thin\x0b7", "control characters"),
@@ -61,6 +63,11 @@ def test_the_classes_that_a_prompt_names():
 def test_what_cannot_be_understood_says_why(prompt, says):
     with pytest.raises(PromptError, match=says):
         WORDS.read(prompt)
+
+
+def test_a_class_may_have_a_small_words_name():
+    switch = Vocabulary(words=("on", "off"), label_words=(("on",), ("off",)))
+    assert switch.read("on").labels == (0,)
 
 
 @pytest.mark.parametrize("wrong", [{"words": ("a", "a")}, {"words": ("a",), "label_words": (("b",),)}, {"words": ()}])

@@ -62,6 +62,7 @@ ENTRY = '[[keys]]\nname = "{}"\nkey = "hush-{}"\n'
         ("", "keys: Field required"),
         ("keys = []", "at least 1 item"),
         ("hush = [", "is not TOML"),
+        ("[[keys]]\nname = 'a'\nkey = hush", "is not TOML at line 3, column 7"),
         ("[[keys]]\nname = 'a'", "keys.0: give either key or sha256"),
         ("[[keys]]\nname = 'a'\nkey = 'hush'\nsha256 = '" + "0" * 64 + "'", "give either key or sha256"),
         ("[[keys]]\nname = 'a'\nsha256 = 'hush'", "keys.0.sha256"),
@@ -88,5 +89,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_keys(tmp_path / "keys.toml")
     with pytest.raises(KeysError, match="cannot be read: Is a directory"):
         read_keys(tmp_path)
-    with pytest.raises(KeysError, match="is not JSON"):
+    with pytest.raises(KeysError, match="is not JSON at line 1 column 2"):
         read_keys(written(tmp_path, "{", "keys.json"))

@@ -99,6 +99,12 @@ def test_a_help_text_is_written_in_an_encoding_that_lacks_its_characters(monkeyp
     assert ended.value.code == 0 and b"\\u2026" in written.buffer.getvalue()
 
 
+def test_a_secret_that_could_be_guessed_is_refused(monkeypatch):
+    monkeypatch.setenv("SPIRALE_WEBHOOK_SECRET", "hush")
+    with pytest.raises(ValidationError, match="at least 16 characters is needed, and this one has 4"):
+        Settings()
+
+
 def test_a_key_is_never_shown():
     with pytest.raises(ValidationError) as error:
         Settings(api_key="sesame", port="x")
