@@ -154,17 +154,23 @@ export class Cloud {
       context.lineTo(...ends[1]);
       context.stroke();
     };
+    const texts = [];
     for (const tick of x) {
       const [u] = place([tick, 0]);
       line([u, 0], [u, height]);
       const text = written(tick, x, first);
-      if (u + 4 < width - Math.max(CORNER, context.measureText(text).width)) context.fillText(text, u + 4, height - 6);
+      if (u + 4 < width - Math.max(CORNER, context.measureText(text).width)) texts.push([text, u + 4, height - 6]);
     }
-    if (this.pair[1] === null) return;
-    for (const tick of y) {
+    for (const tick of this.pair[1] === null ? [] : y) {
       const [, v] = place([0, tick]);
       line([0, v], [width, v]);
-      if (v > CORNER && v < height - CORNER) context.fillText(written(tick, y, second), 6, v - 4);
+      if (v > CORNER && v < height - CORNER) texts.push([written(tick, y, second), 6, v - 4]);
+    }
+    context.strokeStyle = colour("paper"); // around a number, so that no line hides its sign
+    context.lineWidth = 4;
+    for (const text of texts) {
+      context.strokeText(...text);
+      context.fillText(...text);
     }
   }
 }
