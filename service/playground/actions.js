@@ -1,6 +1,7 @@
 // The line below the picture: generate or stop, another seed, and the seed itself.
 
 import { MAX_SEED } from "./choice.js";
+import { nearestTaken } from "./elements.js";
 import { say } from "./words.js";
 
 const CLICK = 400; // milliseconds from leaving the field to the click that it was left for
@@ -27,7 +28,11 @@ export class Actions {
       onSeed(seed.value);
     };
     seed.addEventListener("input", turned);
-    seed.addEventListener("change", () => (seed.validity.valid ? turned() : (seed.value = this.shown)));
+    seed.addEventListener("change", () => {
+      const nearest = nearestTaken(seed);
+      if (!seed.validity.valid) seed.value = Number.isNaN(nearest) ? this.shown : nearest;
+      turned();
+    });
     seed.addEventListener("blur", () => setTimeout(() => (this.typed = false), CLICK));
   }
 

@@ -1,7 +1,7 @@
 // A number, and a handle to turn it by. The number is the truth; the handle covers the handy part of its range, in steps
 // that are handy too: what is no whole number may be typed as precisely as somebody likes.
 
-import { make } from "./elements.js";
+import { make, nearestTaken } from "./elements.js";
 import { say } from "./words.js";
 
 const TICKS = 200; // of a handle
@@ -21,7 +21,11 @@ export class Dial {
       if (this.number.validity.valid) this.turned(this.number.valueAsNumber);
     });
     this.number.addEventListener("keydown", (event) => this.pressed(event));
-    this.number.addEventListener("change", () => this.show(this.range, this.value)); // what is not valid goes back
+    this.number.addEventListener("change", () => {
+      const nearest = nearestTaken(this.number);
+      if (!Number.isNaN(nearest)) this.turned(nearest);
+      this.show(this.range, this.value); // what is no number goes back
+    });
     this.handle.addEventListener("input", () => this.turned(this.atHandle(this.handle.valueAsNumber / TICKS)));
   }
 

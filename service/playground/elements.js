@@ -16,4 +16,10 @@ export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+/** The number that a field takes and that is nearest to what is typed; NaN where no number is. */
+export function nearestTaken({ valueAsNumber, min, max, step }) {
+  const within = Math.min(Number(max), Math.max(Number(min), valueAsNumber));
+  return step === "any" ? within : Math.round(within);
+}
+
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -584,6 +584,25 @@ def test_a_seed_that_is_typed_is_the_one_that_is_sampled(tiny_service, visit):
     assert visit.complaints == []
 
 
+def test_a_number_out_of_range_becomes_the_nearest_that_may_be(tiny_service, visit):
+    """Not a seed that is drawn, nor the steps of before: nobody asked for those."""
+    visit = visit(tiny_service.url, "/?dataset=mnist&label=7&seed=1&steps=4")
+    visit.wait_until_done()
+    seed, steps = visit.page.locator("#seed"), visit.page.get_by_label("Steps", exact=True)
+    for typed, taken in (("-5", "0"), ("2.6", "3"), ("99999999999999999999", str(2**53 - 1))):
+        seed.fill(typed)
+        seed.press("Enter")
+        visit.wait_for_address(f"seed={taken}")
+        assert seed.input_value() == taken
+    most = steps.get_attribute("max")
+    for typed, taken in (("99999", most), ("0", "1"), ("2.4", "2"), ("", "2")):
+        steps.fill(typed)
+        steps.press("Enter")
+        visit.wait_for_address(f"steps={taken}")
+        assert steps.input_value() == taken
+    assert visit.complaints == []
+
+
 HELD = """() => {
   const fetch = window.fetch;
   window.fetch = async (...given) => {
