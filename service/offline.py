@@ -68,7 +68,7 @@ def add_data_set_flags(parser: argparse.ArgumentParser, *, devices_here: bool = 
     for name, field in JobRequest.model_fields.items():
         if name not in NOT_FLAGS:
             told = (field.description or "").replace("%", "%%")
-            read = _text if field.annotation in TEXTS else _value
+            read = _label if name == "label" else _text if field.annotation in TEXTS else _value
             parser.add_argument(f"--{name.replace('_', '-')}", type=read, required=field.is_required(), help=told)
 
 
@@ -86,6 +86,11 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _label(text: str) -> Any:
+    """A list, counts or a name in quotes, as JSON has them; else the text: a class may be called 1.0, true or null."""
+    return _value(text) if text.lstrip()[:1] in ("[", "{", '"') else text
 
 
 def _text(text: str) -> str:
