@@ -13,7 +13,7 @@ from types import ModuleType
 import diffusers
 from diffusers import ConsistencyModelPipeline, DDIMPipeline, DDPMPipeline, DDPMScheduler
 
-from model.checkpoints.denoiser import DenoiserCheckpoint
+from model.checkpoints.denoiser import DenoiserCheckpoint, DenoiserConfig
 from model.networks import UNetConfig, attention, embedding, norm, trunk, unet, zeroed
 from model.networks.adapters import ConsistencyUNetConfig, DiffusersUNetConfig
 from training.exporting.diffusers_scheduler_config import consistency_scheduler_of, scheduler_of
@@ -36,6 +36,7 @@ def write_pipeline(checkpoint: DenoiserCheckpoint, folder: Path) -> None:
         unet = checkpoint.network.get_submodule("unet")
         ConsistencyModelPipeline(unet, consistency_scheduler_of(config)).save_pretrained(folder)
     elif isinstance(config.network, DiffusersUNetConfig):
+        _refuse_what_plain_pipelines_lack(config)
         kind = DDPMPipeline if config.sampling.sampler == "ddpm" else DDIMPipeline
         kind(checkpoint.network.get_submodule("unet"), scheduler_of(config)).save_pretrained(folder)
     elif isinstance(config.network, UNetConfig):
@@ -45,6 +46,18 @@ def write_pipeline(checkpoint: DenoiserCheckpoint, folder: Path) -> None:
             f"{config.name}: its network is a {config.network.kind}, and pipelines are of UNets; use --to onnx"
         )
     (folder / "README.md").write_text(_readme(checkpoint), encoding="utf-8")
+
+
+def _refuse_what_plain_pipelines_lack(config: DenoiserConfig) -> None:
+    """Raises ExportRefused where diffusers' own pipelines would fail at the first steps."""
+    if config.data.labels:
+        raise ExportRefused(f"{config.name} reads classes, and diffusers' own pipelines give it none; use --to onnx")
+    sampling = config.sampling
+    if config.prediction.learned_variance and (sampling.sampler, sampling.variance) != ("ddpm", "learned"):
+        raise ExportRefused(
+            f"{config.name} learned a variance, and diffusers' own pipelines sample it by ddpm with that variance alone: "
+            'set sampler = "ddpm" and variance = "learned" in the sampling of its config.json, or use --to onnx'
+        )
 
 
 def _write_own(checkpoint: DenoiserCheckpoint, network: UNetConfig, folder: Path) -> None:

@@ -5,6 +5,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, DiffusionPipeline, ImagePipe
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+LEARNED = ("learned", "learned_range")  # the variance types of schedulers that read one in the network's output
+
 
 class SpiralePipeline(DiffusionPipeline):
     """
@@ -70,8 +72,8 @@ class SpiralePipeline(DiffusionPipeline):
         for t in self.progress_bar(self.scheduler.timesteps):
             scale = self._advised_scale(t) if guidance_scale is None else guidance_scale
             output = self._guided(x, t, classes, scale)
-            if isinstance(self.scheduler, DDIMScheduler):
-                output = output[:, : config.in_channels]  # it reads no learned variance
+            if self.scheduler.config.get("variance_type") not in LEARNED:
+                output = output[:, : config.in_channels]  # the scheduler would keep the variance in the sample
             x = self.scheduler.step(output, t, x, generator=generator, **extra).prev_sample
         mean, std = (
             torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.config.mean, self.config.std)

@@ -1,6 +1,7 @@
 """Exported checkpoints give the samples that Spirale gives, in the libraries that they are for."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -46,7 +47,13 @@ def sampled(checkpoint, sampler, steps, label=NO_LABEL, scale=1.0, interval=None
 
 @pytest.mark.parametrize(
     ("sampler", "options"),
-    [("dpmpp-2m", {}), ("ddpm", {}), ("ddpm", {"learned_variance": True, "variance": "learned"})],
+    [
+        ("dpmpp-2m", {}),
+        ("ddpm", {}),
+        ("ddpm", {"learned_variance": True, "variance": "learned"}),
+        ("ddpm", {"learned_variance": True, "variance": "fixed-small"}),
+        ("ddim", {"learned_variance": True}),
+    ],
 )
 def test_spirales_unet_as_a_pipeline_with_its_code(sampler, options, tmp_path):
     save_tiny(tmp_path, IMAGES, "own", sampler=sampler, **options)
@@ -191,6 +198,16 @@ def test_what_no_pipeline_can_be(tmp_path):
         with pytest.raises(CheckpointError, match=f"{says}.*--to onnx"):
             export(tmp_path, checkpoint.name, "diffusers")
         assert list((tmp_path / "exports").iterdir()) == []
+    learned = unet(out_channels=6), scheduler_of("ddpm", variance_type="learned_range")
+    for name, source in {"classes": (unet("classes"), scheduler_of("ddpm")), "variance": learned}.items():
+        import_model(save_pipeline(tmp_path / "source" / name, *source), tmp_path, ImportOptions(name))
+    export(tmp_path, "variance", "diffusers")
+    config = tmp_path / "variance" / "config.json"
+    config.write_text(config.read_text().replace('"variance": "learned"', '"variance": "fixed-small"'))
+    shutil.rmtree(tmp_path / "exports" / "variance")
+    for name, says in (("classes", "reads classes"), ("variance", "learned a variance.*with that variance alone")):
+        with pytest.raises(CheckpointError, match=f"{says}.*--to onnx"):
+            export(tmp_path, name, "diffusers")
     (tmp_path / "exports" / points.name).mkdir()
     with pytest.raises(CheckpointError, match="there already"):
         export(tmp_path, points.name, "diffusers")
