@@ -1,5 +1,6 @@
 """An image file → pixels of one size and one mode, or the reason why it is unusable."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)  # behind transparent pixels
 VISIBLE = 32  # of 255: a picture on white whose pixels differ by less cannot be seen there
 DARK = 32  # of 255: colours of 16 bits that are all darker have fewer bits, and Pillow reads the upper eight alone
 ORIENTATION = 0x0112  # the EXIF tag
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # the tag of TIFF, and its value in a negative
+SIXTEEN_BIT_MODE = re.compile(r";16[BLN]")  # in Pillow's raw modes; BGR;16 has 5 and 6 bits a channel
 
 Fit = Literal["crop", "stretch"]
 
@@ -106,9 +109,10 @@ def read_pixels(
     with _opened(path, page) as image:
         if image.format == "JPEG":
             image.draft(None, (2 * width, 2 * height))  # a far larger photograph is decoded at a lower resolution
-        tiles = getattr(image, "tile", None)  # an undecoded part of the file: (codec, box, offset, its mode there)
-        sixteen = "16" in str(tiles[0][3]) if tiles else False
+        sixteen, negative = _has_sixteen_bits(image), _is_negative(image)
         plain = _plain(ImageOps.exif_transpose(image), white, sixteen).convert("L" if channels == 1 else "RGB")
+        if negative:
+            plain = ImageOps.invert(plain)
     if fit == "crop":
         scaled = ImageOps.fit(plain, (width, height), Image.Resampling.BICUBIC)
     else:
@@ -138,6 +142,21 @@ def _opened(path: Path, page: int = 0) -> Iterator[Image.Image]:
 
 def _too_large(what: str) -> Unusable:
     return Unusable(f"{what}: more than {LARGEST:,} would take too much memory; scale it down")
+
+
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    """Has each channel 16 bits in the file? Of an image that is not decoded yet."""
+    tiles = getattr(image, "tile", None)  # parts of the file: (codec, box, offset, arguments of the decoder)
+    if not tiles:
+        return False
+    arguments = tiles[0][3]
+    raw_mode = arguments if isinstance(arguments, str) else str(arguments[0])
+    return SIXTEEN_BIT_MODE.search(raw_mode) is not None
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Is it a TIFF in which 0 is white? Pillow turns only those of up to 8 bits."""
+    return image.mode.startswith("I") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def _plain(image: Image.Image, white: int, sixteen: bool) -> Image.Image:

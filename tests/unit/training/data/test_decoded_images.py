@@ -287,6 +287,30 @@ def test_colours_of_sixteen_bits_are_read_unless_they_would_be_black(tmp_path):
         read_pixels(tmp_path / "camera.png", (8, 8), 3, "crop")
 
 
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [("dark.bmp", {}), *(("dark.tif", {"compression": kind}) for kind in ("raw", "tiff_lzw", "packbits"))],
+)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_dark_pictures_of_8_bits_are_read(tmp_path, file, options, mode):
+    """A stride or an offset of a file may hold the digits 16."""
+    for side in (4, 16, 163):
+        Image.new("L", (side, side), 20).convert(mode).save(tmp_path / file, **options)
+        assert (read_pixels(tmp_path / file, (4, 4), 3, "crop") == 20).all()
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_a_negative_in_a_tiff_is_turned(tmp_path, white):
+    """Photometric 0 says that 0 is white. Pillow turns 8 bits by itself, and not 16."""
+    scale = np.linspace(0, white, 64).reshape(8, 8)
+    # Pillow turns 8 bits when it writes them, too.
+    stored = {"eight.tif": (scale * 255 / white).astype(np.uint8), "sixteen.tif": (white - scale).astype(np.uint16)}
+    for name, values in stored.items():
+        Image.fromarray(values).save(tmp_path / name, tiffinfo={262: 0})
+        pixels = read_pixels(tmp_path / name, (8, 8), 1, "crop", white=white)
+        np.testing.assert_allclose(pixels[0], scale * 255 / white, atol=1.5)
+
+
 @pytest.mark.parametrize(("shade", "ground"), [(255, 0), (240, 0), (0, 255), (128, 255)])
 def test_what_white_would_hide_is_laid_on_black(tmp_path, shade, ground):
     drawn = np.zeros((8, 8, 4), dtype=np.uint8)
