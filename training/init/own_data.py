@@ -145,10 +145,11 @@ def image_section(
 def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple[Choices, FiniteSet]:
     """(the section [data] for a table, its points). Raises DataError and RecipeError."""
     _refuse(options, OF_IMAGES, f"is of images, and {printable(path)} is no folder")
+    _refuse_contradictions(options)
     columns = columns_of(Path(path))
     for line in columns.format():
         say(f"format   {line}")
-    survey = survey_table(columns, options.label, options.labels)
+    survey = survey_table(columns, options.label, options.labels, {*options.without, *options.categories})
     without = {column: "as asked" for column in options.without}
     without |= {column: why for column, why in survey.without.items() if column not in without}
     label = options.label or survey.label
@@ -161,7 +162,6 @@ def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple
     if label is not None:
         why = "as asked" if options.label else "it looks like the class; --label takes another one, --no-labels none"
         section["label"] = Choice(label, why)
-        without.pop(label, None)
     asked = options.categories
     categories = {column: "as asked" if column in asked else "" for column in (*survey.categories, *asked)}
     without = {column: why for column, why in without.items() if column not in asked}
@@ -180,8 +180,19 @@ def table_section(path: str, name: str, options: InitOptions, say: Say) -> tuple
     guessed = "" if options.label else " (a guess: --label COLUMN takes another, --no-labels none)"
     names = [column.name for column, _ in encoded_columns(points.config.table)] or points.config.columns
     say(f"columns  {', '.join(names)}" + (f"; the label is {label}{guessed}" if label else ""))
-    _report(points, say)
+    _report(points, say, options.label)
     return section, points
+
+
+def _refuse_contradictions(options: InitOptions) -> None:
+    """Raises RecipeError if a column of a table is to be two things."""
+    label, without, categories = options.label, set(options.without), set(options.categories)
+    if label is not None and not options.labels:
+        raise RecipeError(f"--label {label} and --no-labels: give one of them")
+    for column in (without & {label}) | (categories & {label}) | (without & categories):
+        asked = {"--label": column == label, "--without": column in without, "--category": column in categories}
+        given = " and ".join(f"{option} {column}" for option, is_given in asked.items() if is_given)
+        raise RecipeError(f"{given}: give one of them")
 
 
 def _names(choice: Choice) -> list[str]:
@@ -208,11 +219,14 @@ def _checked(section: type[S], choices: Choices) -> S:
         ) from error
 
 
-def _report(data: FiniteSet, say: Say) -> None:
-    """Print how the data were understood, the numbers of rows and classes, the rows left out, and the copies."""
+def _report(data: FiniteSet, say: Say, label: str | None = None) -> None:
+    """Print how the data were understood, the numbers of rows and classes, the rows left out, and the copies.
+
+    label  the column that was asked for as the class
+    """
     for note in data.notes:
         say(f"note     {note}")
-    for line in (*count_lines(data), *left_out_lines(data)):
+    for line in (*count_lines(data), *left_out_lines(data, label)):
         say(line)
     distinct = np.unique(np.concatenate([digests(part.rows.numpy()) for part in (data.examples, data.held_out)]))
     copies = len(data.examples) + len(data.held_out) - len(distinct)

@@ -133,8 +133,11 @@ def near_copies(data: FiniteSet) -> int:
     return int((difference < NEAR_COPY).sum())
 
 
-def left_out_lines(data: FiniteSet) -> Iterator[str]:
-    """A report of the files or lines that cannot be trained on: what each column costs, then each with its reason."""
+def left_out_lines(data: FiniteSet, label: str | None = None) -> Iterator[str]:
+    """A report of the files or lines that cannot be trained on: what each column costs, then each with its reason.
+
+    label  the column that was asked for as the class
+    """
     left_out = data.left_out
     rows = len(data.examples) + len(data.held_out) + len(left_out)
     if left_out:
@@ -142,7 +145,9 @@ def left_out_lines(data: FiniteSet) -> Iterator[str]:
     costs = Counter(column for one in left_out for column in one.columns)
     alone = Counter(one.columns[0] for one in left_out if len(one.columns) == 1)
     for column, count in costs.most_common(NAMED):
-        keeps = f"; --without {column} keeps {alone[column]:,} of them" if alone[column] >= COSTLY * rows else ""
+        instead = f" in place of --label {column}" if column == label else ""
+        keeps = f"; --without {column}{instead} keeps {alone[column]:,} of them"
+        keeps = keeps if alone[column] >= COSTLY * rows else ""
         yield f"  column {column!r} costs {count:,} of {rows:,} lines{keeps}"
     for one in left_out[:NAMED]:
         yield f"  {one.name}: {one.reason}"

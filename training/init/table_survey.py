@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,11 +106,14 @@ class _Column:
         return next((value for value, count in self.values.items() if count == 1), None)
 
 
-def survey_table(columns: Columns, label: str | None = None, labelled: bool = True) -> TableSurvey:
+def survey_table(
+    columns: Columns, label: str | None = None, labelled: bool = True, no_class: Collection[str] = ()
+) -> TableSurvey:
     """Raises DataError if the table cannot be read.
 
     label     the column of classes, if it is known
     labelled  guess the column of classes, where it is not known
+    no_class  columns that are none in any case
     """
     found = {name: _Column() for name in columns.names}
     lines = 0
@@ -133,7 +137,7 @@ def survey_table(columns: Columns, label: str | None = None, labelled: bool = Tr
         lines += 1
     unsure = None
     if label is None and labelled:
-        label = _likely_class(found, lines)
+        label = _likely_class({name: column for name, column in found.items() if name not in no_class}, lines)
         if label is not None and found[label].single is not None:
             label, unsure = None, label
     reasons = {name: None if name == label else column.reason(lines) for name, column in found.items()}

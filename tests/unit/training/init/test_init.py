@@ -692,3 +692,39 @@ def test_the_format_of_a_table_is_said(tmp_path):
     assert "format   left out: column 1, which has no name" in result.output
     assert "format   decimal commas: abv" in result.output
     assert "columns  abv, ibu" in result.output
+
+
+CLASSED = "a,b,kind\n" + "".join(f"{i * 0.3},{i * i % 17},{'xyz'[i % 3]}\n" for i in range(90))
+
+
+def test_a_column_that_is_left_out_or_drawn_is_not_guessed_as_the_class():
+    result = made_of(CLASSED, "--without", "kind")
+    assert result.exit_code == 0, said(result)
+    data = load_recipe("mine").data
+    assert (data.label, data.without, data.categories) == (None, ("kind",), ())
+    result = made_of(CLASSED, "--category", "kind")
+    assert result.exit_code == 0, said(result)
+    data = load_recipe("mine").data
+    assert (data.label, data.without, data.categories) == (None, (), ("kind",))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--label kind --no-labels", "--label kind and --no-labels"),
+        ("--label kind --without kind", "--label kind and --without kind"),
+        ("--label kind --category kind", "--label kind and --category kind"),
+        ("--without b --category b", "--without b and --category b"),
+    ],
+)
+def test_a_column_is_not_two_things(options, says):
+    assert said(made_of(CLASSED, *options.split())).endswith(f"{says}: give one of them")
+
+
+def test_the_advice_of_a_costly_class_can_be_followed():
+    text = "a,b,kind\n" + "".join(f"{i * 0.3},{i * i % 17},{'xyz?'[i % 4].strip('?')}\n" for i in range(120))
+    assert "column 'kind' costs 30 of 120 lines; --without kind keeps 30 of them" in made_of(text).output
+    asked = made_of(text, "--label", "kind").output
+    assert "column 'kind' costs 30 of 120 lines; --without kind in place of --label kind keeps 30 of them" in asked
+    followed = made_of(text, "--without", "kind").output
+    assert "left out: " not in followed and "108 to train on, 12 held out" in followed
