@@ -111,8 +111,9 @@ async def make(body: JobRequest, out: Path, checkpoints: Path, device: str, thre
     engine = await ready_engine(catalog, body, device, threads)
     try:
         folder = DataSetFolder(out)
-        specification = folder.specification(body, catalog, checkpoints, engine.snapshot())
-        await _fill(folder, RowsTemplate.of(catalog, checkpoints, specification), engine, told)
+        with folder.alone():
+            specification = folder.specification(body, catalog, checkpoints, engine.snapshot())
+            await _fill(folder, RowsTemplate.of(catalog, checkpoints, specification), engine, told)
     finally:
         engine.stop(0)
 

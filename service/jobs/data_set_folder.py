@@ -1,8 +1,14 @@
 """A data set that is made without a server: its engine, and a folder with what was asked and the files so far."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from service.checkpoints.catalog import Catalog
 from service.engine.engine import Engine
@@ -23,11 +29,12 @@ from service.requests.schemas import SampleRequest
 
 NOTE = "data_set.json"
 """In the folder: what was asked, and what it came to."""
+UNFINISHED = re.compile(rf"({re.escape(NOTE)}|part-.*)\.unfinished")
 READY_POLL = 0.05  # seconds
 
 
 class DataSetFolder:
-    """It has no files that are not whole, and may be filled by several processes."""
+    """It has no files that are not whole. Processes that share the work out among themselves may fill it together."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -37,21 +44,39 @@ class DataSetFolder:
         """Does the folder say what was asked?"""
         return (self._folder / NOTE).exists()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else on this machine fills it so until the context ends. Raises Problem where somebody does, OSError
+        where it cannot be made."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    told = f"another process fills {self._folder}: wait for it, or name another folder"
+                    raise Problem(422, told) from error
+            yield
+        finally:
+            os.close(lock)
+            with contextlib.suppress(OSError):  # it has files
+                self._folder.rmdir()
+
     def specification(
         self, body: JobRequest, catalog: Catalog, checkpoints: Path, engine: EngineSnapshot
     ) -> Specification:
         """What the folder was begun with, else the body in full. Raises Problem or OtherBytes where it cannot go on,
         OSError where it cannot be written."""
-        note, asked = self._folder / NOTE, body.model_dump(exclude_unset=True, mode="json")
+        asked = body.model_dump(exclude_unset=True, mode="json")
         if not self.begun():
             new = accept(catalog, checkpoints, engine, body)
             content = {"asked": asked, "specification": new.model_dump(mode="json")}
             self._put(NOTE, (json.dumps(content, indent=1) + "\n").encode())
             return new
-        known = json.loads(note.read_text())
-        if known["asked"] != asked:
-            raise Problem(422, f"{self._folder} holds another data set: see {note}; name another folder")
-        begun = Specification.model_validate(known["specification"])
+        known, begun = self._note()
+        if known != asked:
+            raise Problem(422, f"{self._folder} holds another data set: see its {NOTE}; name another folder")
         if begun.model_key not in engine.keys:
             raise OtherBytes(f"the weights of {begun.model} changed: other samples would come; name another folder")
         now = arithmetic_of(engine, begun.model_key)
@@ -59,9 +84,18 @@ class DataSetFolder:
             raise OtherBytes(f"{self._folder} was begun by {begun.arithmetic}, and this is {now}: name another folder")
         return begun
 
+    def _note(self) -> tuple[Any, Specification]:
+        """What was asked, and what it came to. Raises Problem where the note says neither."""
+        try:
+            content = json.loads((self._folder / NOTE).read_text())
+            return content["asked"], Specification.model_validate(content["specification"])
+        except (ValueError, KeyError, TypeError) as error:
+            told = f"{self._folder / NOTE} was not written by this version, or is broken: name another folder"
+            raise Problem(422, told) from error
+
     def sweep(self) -> None:
         """Delete what was left half written. Only while nobody else writes."""
-        self._results.remove(self._folder.name, lambda name: not name.endswith(".unfinished"))
+        self._results.remove(self._folder.name, lambda name: not UNFINISHED.fullmatch(name))
 
     def left(self, specification: Specification) -> list[int]:
         """The first rows of the chunks that are not there."""

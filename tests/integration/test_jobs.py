@@ -24,6 +24,7 @@ from model.checkpoints.base import save_checkpoint
 from model.checkpoints.judge import JudgeConfig, load_judge, save_judge
 from model.checkpoints.training_rows import TRAINING_ROWS, TrainingRows, save_training_rows
 from service.app import create_app
+from service.jobs.data_set_folder import DataSetFolder
 from service.jobs.job_answers import job_answer
 from service.jobs.results import FolderResults
 from service.jobs.store_tables import jobs as stored
@@ -463,6 +464,26 @@ def test_another_process_goes_on_with_the_same_bytes_and_says_where_it_cannot(
     monkeypatch.undo()
     whole = finished(second, **body)
     assert content(second, second.get(address).json()) == content(second, whole)
+
+
+def test_without_a_server_a_folder_that_is_anothers_is_left_as_it_is(checkpoints, tmp_path, capsys):
+    """Another process fills it, or its note is none of ours, or broken; a folder of the user's is no rest of a file."""
+    command = ["--checkpoints", str(checkpoints), "--device=cpu", "--dataset=mnist", "--label=7", "--n=1", "--steps=2"]
+    with DataSetFolder(tmp_path / "taken").alone():
+        assert main([*command, "--out", str(tmp_path / "taken")]) == 1
+        assert "another process fills" in capsys.readouterr().err
+    assert not (tmp_path / "taken").exists()
+    own = tmp_path / "own"
+    (own / "rest.unfinished").mkdir(parents=True)
+    (own / "part-00000.npy.unfinished").write_bytes(b"half")
+    for note in ('{"name": "my own"}', '{"asked": ', "[]", '{"asked": {}, "specification": {}}'):
+        (own / "data_set.json").write_text(note)
+        assert main([*command, "--out", str(own)]) == 1
+        assert "or is broken: name another folder" in capsys.readouterr().err
+        assert (own / "data_set.json").read_text() == note
+    (own / "data_set.json").unlink()
+    assert main([*command, "--out", str(own)]) == 0
+    assert (own / "rest.unfinished").is_dir() and not (own / "part-00000.npy.unfinished").exists()
 
 
 def test_without_a_server_a_folder_gets_the_same_files_and_a_second_start_what_is_missing(

@@ -55,7 +55,7 @@ def _refuse_what_plain_pipelines_lack(config: DenoiserConfig) -> None:
     sampling = config.sampling
     if config.prediction.learned_variance and (sampling.sampler, sampling.variance) != ("ddpm", "learned"):
         raise ExportRefused(
-            f"{config.name} learned a variance, and diffusers' own pipelines sample it by ddpm with that variance alone: "
+            f"{config.name} learned a variance; diffusers' own pipelines sample it by ddpm with that variance alone: "
             'set sampler = "ddpm" and variance = "learned" in the sampling of its config.json, or use --to onnx'
         )
 

@@ -54,11 +54,19 @@ def init(
     for known in [_own_name(name, role) for role in options.roles] or [name]:  # before the data are looked at
         _free(recipes, known, force)
     taken_from = None if options.start_from is None else _starting_config(options.start_from)
+    if taken_from is not None:
+        _refuse_unlike_data(taken_from, path, options.channels)
     device = PartialState().device
     if Path(path).is_dir():
         data, examples = image_section(path, name, options, taken_from, device, say)
     else:
         data, examples = table_section(path, name, options, say)
+        if taken_from is not None and examples.config.shape != taken_from.data.shape:
+            (own,), (theirs,) = examples.config.shape, taken_from.data.shape
+            raise RecipeError(
+                f"--from: {taken_from.name} has points of {theirs} dimensions, and {path} has {own}: leave columns out "
+                f"by --without, or train without --from"
+            )
     captioned = bool(examples.examples.captions)
     rows = len(examples.with_unlabelled())
     teacher = None
@@ -79,7 +87,7 @@ def init(
             draft = recipe_for(role, own_name, data, summary, options.base or _base(role, roles, name))
         except UnsupportedRole as error:
             raise RecipeError(str(error)) from error
-        draft, duration = _timed(draft, target, summary, options.minutes, checkpoints)
+        draft, duration = _timed(draft, target, summary, options, checkpoints)
         texts[target] = _heading(path, examples) + draft.to_toml()
         reports.append(f"{target}: {duration}")
     # All or none: recipes from before a refusal would hinder the next try.
@@ -120,12 +128,13 @@ def _base(role: Role, roles: Sequence[Role], name: str) -> str:
 
 
 def _timed(
-    draft: Draft, target: Path, summary: DataSummary, minutes: float | None, checkpoints: Path
+    draft: Draft, target: Path, summary: DataSummary, options: InitOptions, checkpoints: Path
 ) -> tuple[Draft, str]:
-    """(the recipe with its measured duration, a report of that); it has fewer steps if `minutes` demand it.
+    """(the recipe with its measured duration, a report of that); it has fewer steps if `options.minutes` demand it.
 
-    Raises RecipeError if `minutes` are too few.
+    Raises RecipeError if the minutes are too few, or if it cannot start from `options.start_from`.
     """
+    minutes = options.minutes
     made = parse_recipe(draft.plain(), str(target))
     missing = [folder.name for folder in needed(made, checkpoints).values() if not folder.is_dir()]
     if missing:
@@ -133,7 +142,8 @@ def _timed(
         if minutes is not None:
             first += ", then init again with --force: --minutes is not kept, for no step can be timed without it"
         return draft, f"{made.optimisation.steps:,} steps; {first}"
-    task = make_task(ready_at_once(made), checkpoints)
+    start = None if options.start_from is None else str(options.start_from)
+    task = make_task(ready_at_once(made), checkpoints, start)
     size = sum(parameter.numel() for parameter in task.network.parameters())
     accelerator = Accelerator(mixed_precision="no")
     pace = measure_pace(task, accelerator)
@@ -205,3 +215,16 @@ def _starting_config(folder: Path) -> DenoiserConfig:
         return load_config(folder, DenoiserConfig)
     except CheckpointError as error:
         raise RecipeError(f"--from: {error}") from error
+
+
+def _refuse_unlike_data(taken_from: DenoiserConfig, path: str, channels: int | None) -> None:
+    """Raises RecipeError where the weights fit no data of that kind, or of so many channels."""
+    kind, own = taken_from.data.kind, "images" if Path(path).is_dir() else "points"
+    if kind != own:
+        raise RecipeError(f"--from: {taken_from.name} has {kind}, and {path} has {own}: name a checkpoint of {own}")
+    (theirs, *_) = taken_from.data.shape
+    if kind == "images" and channels not in (None, theirs):
+        raise RecipeError(
+            f"{'--grey' if channels == 1 else '--colours'}: the images of {taken_from.name}, which training is to "
+            f"start from, have {theirs} {'channel' if theirs == 1 else 'channels'}: leave the option or --from away"
+        )

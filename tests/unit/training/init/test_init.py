@@ -641,6 +641,28 @@ def test_from_takes_the_network_and_labels_by_their_names(tmp_path):
     assert json.loads(json.dumps(second.config.recipe))["started_from"] == "first"
 
 
+def test_from_is_refused_where_the_weights_do_not_fit_the_data(tmp_path):
+    """Before anything is timed, and before a command is proposed that could not run."""
+    make_folder(tmp_path / "of", {"a": 20, "b": 20})
+    make_table(tmp_path / "t.csv")
+    for path, name in (("of", "images"), ("t.csv", "points")):
+        assert run("init", path, "--name", name).exit_code == 0
+        made = make_task(load_recipe(name), Path("checkpoints"))
+        made.save(made.network, Path("checkpoints", name))
+    (tmp_path / "more.csv").write_text(
+        "\n".join(["a,b,c,d,e", *(f"{i},{i * 2},{i * 3},{i * 5},{i % 7}" for i in range(90))])
+    )
+    for path, begun, options, says in (
+        ("of", "points", (), "--from: points has points, and of has images: name a checkpoint of images"),
+        ("t.csv", "images", (), "--from: images has images, and t.csv has points: name a checkpoint of points"),
+        ("more.csv", "points", (), "leave columns out by --without, or train without --from"),
+        ("of", "images", ("--colours",), "--colours: the images of images"),
+    ):
+        refused = run("init", path, "--name", "second", "--from", begun, *options)
+        assert refused.exit_code == 1 and says in said(refused), said(refused)
+        assert not Path("recipes", "second.toml").exists()
+
+
 # Tables, as `init` takes them
 
 
