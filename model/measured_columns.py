@@ -150,7 +150,9 @@ class NumberColumn(_Measured):
     def cells(self, x: NDArray[np.floating]) -> list[Cell]:
         """Snapped values [n, k] → int or float, or None."""
         decimal = x[:, 0].astype(str).astype(float)  # 0.1, not the 0.10000000149011612 of a float32
-        numbers = decimal.clip(self.low, self.high).tolist()
+        for bound in (self.low, self.high):
+            decimal[x[:, 0] == x.dtype.type(bound)] = bound  # which may have more digits than a float32
+        numbers = decimal.tolist()
         return [
             None if not present else round(number) if self.whole else number
             for number, present in zip(numbers, self._present(x), strict=True)

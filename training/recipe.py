@@ -72,7 +72,7 @@ class RecipeBase(StrictConfig):
     role: str
     name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     optimisation: OptimisationSection
 
 

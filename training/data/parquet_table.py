@@ -37,6 +37,7 @@ class ParquetColumns(Columns):
         yield f"Parquet, {self.width:,} columns"
         if self.width > len(self.names):
             yield f"left out: {self.width - len(self.names):,} columns that hold lists, structs or bytes"
+        yield from self.notes()
 
 
 def columns_of(path: Path) -> Columns:

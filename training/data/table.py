@@ -67,9 +67,11 @@ def table_set(section: TableSection) -> FiniteSet:
     of_categories = [columns.names[index] in section.categories for index in numeric]
     held = _split(points.numbers, labels, section.held_out, of_categories)
     if not held.any():
-        raise DataError(
-            f"{printable(columns.path)}: nothing can be held out to measure with: nearly all lines are copies of a few"
-        )
+        why = "nearly all lines are copies of a few"
+        for index, of_category, values in zip(numeric, of_categories, points.numbers.T, strict=True):
+            if of_category and 2 * len(np.unique(values)) > len(values):
+                why = f"nearly every line has a category of its own in {columns.names[index]!r}: leave that column out"
+        raise DataError(f"{printable(columns.path)}: nothing can be held out to measure with: {why}")
     if encoding is None:
         config = number_config(columns, numeric, section, points.numbers[~held], classes)
     else:

@@ -94,6 +94,10 @@ class Columns:
         if nameless:
             where = ", ".join(str(place + 1) for place in range(self.width) if place not in self.places)
             yield f"left out: column {where}, which has no name"
+        yield from self.notes()
+
+    def notes(self) -> Iterator[str]:
+        """How numbers are written, and what is lost of them, in sentences for the user. Raises DataError."""
         by_style: dict[str, list[str]] = {}
         for name, style, evidence in zip(self.names, self.styles, self.evidence, strict=True):
             if style != POINTS:

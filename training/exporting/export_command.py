@@ -48,8 +48,14 @@ def export(
             write_graph(folder, role)
         elif names or role == "denoiser":
             target = output / (f"{folder.name}.onnx" if to == "onnx" else folder.name)
-            _export(folder, role, to, target)
-            typer.echo(f"{folder.name}: written to {target}")
+            try:
+                _export(folder, role, to, target)
+            except ExportRefused as refusal:
+                if names:
+                    raise
+                typer.echo(f"left out: {refusal}")
+            else:
+                typer.echo(f"{folder.name}: written to {target}")
 
 
 def _export(folder: Path, role: str, to: Format, target: Path) -> None:

@@ -19,7 +19,7 @@ from training.importing.diffusers_folder import SUPPORTED, is_diffusers_folder, 
 from training.importing.guided_diffusion_file import FIRST_TENSORS, read_guided_file
 from training.importing.imported import ImportedModel, ImportOptions, ImportRefused
 from training.importing.lucidrains_file import read_lucidrains_file
-from training.importing.tensor_files import is_state, read_pickle, read_tensors
+from training.importing.tensor_files import is_state, read_json, read_pickle, read_tensors
 from training.temporary import written_whole
 
 NAMED = 3  # tensors that an error lists
@@ -71,6 +71,7 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
         options.refuse(source, "flags")
         return read_lucidrains_file(document, source, options)
     if (source / CONFIG).is_file():
+        read_json(source / CONFIG)  # one that was cut off says so
         raise ImportRefused(
             f"{source}: has a config.json that is not of diffusers; a checkpoint of Spirale is served as it is"
         )

@@ -205,6 +205,8 @@ def _check_name(name: str) -> None:
     """Raises RecipeError if the name is malformed or taken."""
     if not re.match(NAME_PATTERN, name):
         raise RecipeError(f"--name {name!r}: small letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    if name.endswith(".toml"):
+        raise RecipeError(f"--name {name!r} is the name of a model: the ending comes of itself")
     if name in BUILT_IN or name in recipe_names():
         raise RecipeError(f"--name {name!r} is taken by what comes with this package: take another")
 

@@ -7,12 +7,15 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tests.folders import noise
 from training.data import training_set
 from training.data.data_section import TableSection
+from training.data.parquet_table import columns_of
 from training.data.table_file import read_columns
 from training.data.training_set import DataError, FiniteSet
 
@@ -132,6 +135,8 @@ def test_what_is_understood_of_numbers_is_said(tmp_path, cells, values, says):
     assert in_order(data)[:3, 0].tolist() == np.float32(values).tolist()
     format = list(read_columns(tmp_path / "t.csv").format())
     assert any(says in line for line in format) if says else len(format) == 1
+    pq.write_table(pa.table({"p": cells, "b": [1.5] * len(cells)}), tmp_path / "t.parquet")
+    assert list(columns_of(tmp_path / "t.parquet").format())[1:] == format[1:]
 
 
 @pytest.mark.parametrize(

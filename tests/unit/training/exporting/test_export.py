@@ -208,6 +208,9 @@ def test_what_no_pipeline_can_be(tmp_path):
     for name, says in (("classes", "reads classes"), ("variance", "learned a variance.*with that variance alone")):
         with pytest.raises(CheckpointError, match=f"{says}.*--to onnx"):
             export(tmp_path, name, "diffusers")
+    folders = ["--checkpoints", str(tmp_path), "--output", str(tmp_path / "all")]
+    done = CliRunner().invoke(app, ["export", "--to", "diffusers", *folders], catch_exceptions=False)
+    assert done.exit_code == 0 and done.output.count("left out: ") == 5, done.output  # nobody asked for one by name
     (tmp_path / "exports" / points.name).mkdir()
     with pytest.raises(CheckpointError, match="there already"):
         export(tmp_path, points.name, "diffusers")

@@ -118,6 +118,12 @@ def test_a_config_that_is_no_json(file, pipeline, tmp_path):
     refused(pipeline, tmp_path, "is no JSON")
 
 
+def test_a_networks_own_config_that_was_cut_off(pipeline, tmp_path):
+    config = pipeline / "unet" / "config.json"
+    config.write_text(config.read_text()[:-20])
+    refused(pipeline / "unet", tmp_path, "is no JSON .*fetch it again")
+
+
 def test_missing_extra_and_infinite_tensors(pipeline, tmp_path):
     path = pipeline / f"{WEIGHTS}.safetensors"
     whole = load_file(path)

@@ -555,6 +555,7 @@ def test_augmentation_and_wishes_get_into_the_recipe(tmp_path):
     ("arguments", "says"),
     [
         (["of", "--name", "Mine"], "--name 'Mine': small letters"),
+        (["of", "--name", "mine.toml"], "--name 'mine.toml' is the name of a model: the ending comes of itself"),
         (["of", "--name", "mnist"], "--name 'mnist' is taken"),
         (["of", "--name", "mnist-cfg"], "--name 'mnist-cfg' is taken"),
         (["of", "--name", "mine", "--size", "8by8"], "--size '8by8': give pixels a side"),
@@ -656,7 +657,7 @@ def test_from_is_refused_where_the_weights_do_not_fit_the_data(tmp_path):
         ("of", "points", (), "--from: points has points, and of has images: name a checkpoint of images"),
         ("t.csv", "images", (), "--from: images has images, and t.csv has points: name a checkpoint of points"),
         ("more.csv", "points", (), "leave columns out by --without, or train without --from"),
-        ("of", "images", ("--colours",), "--colours: the images of images"),
+        ("of", "images", ("--grey",), "--grey: the images of images"),
     ):
         refused = run("init", path, "--name", "second", "--from", begun, *options)
         assert refused.exit_code == 1 and says in said(refused), said(refused)
@@ -679,6 +680,13 @@ def test_columns_that_cannot_be_learned_are_left_out_with_the_reason(tmp_path):
     assert result.exit_code == 0, said(result)
     assert "cabin (has no value in 87 of 90 lines)" in result.output
     assert load_recipe("mine").data.without == ("id", "name", "cabin", "empty")
+
+
+def test_a_category_of_its_own_for_each_line_is_named():
+    """All must stay to train on, and none is left to measure with."""
+    text = "a,b\n" + "".join(f"{i * 0.7:.2f},n{i}\n" for i in range(90))
+    result = made_of(text, "--category", "b", "--no-labels")
+    assert result.exit_code == 1 and "a category of its own in 'b': leave that column out" in said(result)
 
 
 def test_what_a_column_costs_is_said(tmp_path):
