@@ -58,7 +58,7 @@ async def poisson(
 
         tasks = []
         begin = time.perf_counter()
-        due = randomness.expovariate(rate)
+        due = min(randomness.expovariate(rate), seconds / 2)  # a load without any request would measure nothing
         while due < seconds and not hopeless(answered):
             await asyncio.sleep(max(0.0, begin + due - time.perf_counter()))
             tasks.append(asyncio.create_task(one(*draw(randomness), due)))

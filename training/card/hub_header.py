@@ -104,4 +104,7 @@ def _scalar(value: object) -> str:
     """A simple word as it is; everything else as JSON, without characters that YAML does not take as they are."""
     if isinstance(value, str) and SIMPLE.fullmatch(value) and value not in RESERVED:
         return value
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and "." not in text:
+        text = text.replace("e", ".0e")  # 2e-05 would be a text: YAML 1.1 knows a number by its dot
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

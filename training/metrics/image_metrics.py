@@ -77,7 +77,8 @@ def image_metrics(
 
     As many samples as real images are compared, chosen at random: samples lie class by class, and the first half of
     MNIST's test images is easier than the second. With `classes` both choices keep the proportions exactly; otherwise
-    chance differences in the classes' shares would be most of the distance.
+    chance differences in the classes' shares would be most of the distance. Those of held-out groups may lie far from
+    the training proportions; then the floor is higher, and a ratio looks better than it is.
     """
     n = min(len(features), len(train), len(test))
     if n < FEWEST:

@@ -34,8 +34,8 @@ reads, and how wide its features are{cards}. Networks run in bfloat16 if their c
 - *Fréchet ÷ floor* compares two distances on the judge's features. The first is from the samples to the real training
   images, with labels in the training proportions. The floor is the same distance for as many real test images. So 1
   means that samples are as near as real images are. Both distances shrink with more samples, though not alike. For
-  requests with labels, the floor's images are in proportion too, because chance in the classes' counts is most of the
-  floor of a random draw. So ratios compare only if counts and floors are equal.
+  requests with labels, the floor's images have all test images' proportions, because chance in the classes' counts is
+  most of the floor of a random draw. So ratios compare only if counts and floors are equal.
 - *Precision* is the share of samples that lie among real images. *Recall* is the share of real images that lie among
   the samples. Both use {neighbours} nearest neighbours.
 - *Accuracy* is how often the judge reads the label that was asked for.
