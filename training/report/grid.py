@@ -1,5 +1,6 @@
 """Which measurements the report has, and what follows from them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,7 @@ class Setting:
                     has that, and the hint if the hint is alone
     control_scale   scales what the ControlNet adds; 0 without one
     alone           no label goes with the hint
+    eta             of a sampler that takes it
     captioned       prompts are captions like those of real images; otherwise held-out prompts, all equally often
     guidance_interval  noise levels at which the scale holds; None is all of them
     """
@@ -57,11 +59,13 @@ class Setting:
     alone: bool = False
     captioned: bool = False
     guidance_interval: tuple[float, float] | None = None
+    eta: float = 0.0
 
     @property
     def method(self) -> str:
-        """The sampler, with its variance if it takes one."""
-        return f"{self.sampler}, {self.variance}" if SAMPLERS[self.sampler].takes("variance") else self.sampler
+        """The sampler, with its variance if it takes one, and its eta if it has any."""
+        variance = f", {self.variance}" if SAMPLERS[self.sampler].takes("variance") else ""
+        return self.sampler + variance + (f", η {self.eta:g}" if self.eta else "")
 
     @property
     def evaluations(self) -> int:
@@ -76,6 +80,7 @@ class Setting:
             guidance_scale=self.guidance_scale,
             variance=self.variance,
             guidance_interval=self.guidance_interval,
+            eta=self.eta,
         )
 
 
@@ -197,6 +202,7 @@ def _setting(
         control_scale=control_scale,
         alone=alone,
         guidance_interval=sampling.guidance_interval,
+        eta=sampling.eta if SAMPLERS[sampling.sampler].takes("eta") else Setting.eta,
     )
 
 
@@ -214,8 +220,12 @@ def headline(config: DenoiserConfig) -> list[Setting]:
 
 
 def quality(metrics: Mapping[str, Any]) -> float:
-    """Less is better: how far from real, as a multiple of what real data is from itself."""
-    return float(metrics["frechet_ratio"] if "frechet_ratio" in metrics else metrics["sliced_wasserstein_ratio"])
+    """Less is better: how far from real, as a multiple of what real data is from itself.
+
+    Infinite where that multiple is none, as of points that are all the same, or is no number.
+    """
+    ratio = metrics.get("frechet_ratio", metrics.get("sliced_wasserstein_ratio", math.inf))
+    return float(ratio) if math.isfinite(ratio) else math.inf
 
 
 def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
@@ -225,15 +235,16 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     if it has one, than with the best setting. Points that are nearer to real points than real
     points are to each other owe it to luck, and count as equally near. So do points of more than a real set's
     precision. Images may well be nearer, because their floor is the distance of other real images. Settings with fewer
-    samples do not count: their metrics are noisier. None until all settings have been measured, or if none is good in
-    both respects.
+    samples do not count: their metrics are noisier. None until all settings have been measured, or if none has a
+    quality, or is good in both respects.
     """
     compared = [setting for setting in by_steps(config) if setting.samples == SAMPLES]
     if not compared or not all(setting in measured for setting in compared):
         return None
     nearest = 0.0 if config.data.kind == "images" else 1.0
     known = {setting: max(nearest, quality(measured[setting])) for setting in compared}
-    good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * min(known.values())]
+    best = min(known.values())
+    good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * best < math.inf]
     if config.data.kind == "points":
         precise = {setting: min(REAL_SHARE, measured[setting]["precision"]) for setting in compared}
         least = max(precise.values()) - PRECISION_WITHIN

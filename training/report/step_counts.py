@@ -1,5 +1,6 @@
 """What do steps buy? Every sampler at every step count, and the settings that follow."""
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from model.checkpoints.denoiser import DenoiserConfig
 from model.sampler_spec import Variance
 from model.samplers import SAMPLERS
 from training.card.pictures import WORST
@@ -70,7 +72,7 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
             + ".",
             "",
         ]
-    if len({setting.steps for setting in writer.known(pipeline, grid.by_steps(config))}) > 1:
+    if len({setting.steps for setting in _with_a_quality(config, measured)}) > 1:
         lines += [writer.plot(_against_steps(pipeline, measured), f"{config.name}-steps.png"), ""]
     if pipeline.asked != "prompts":  # whose pictures are in a section of their own
         for told, (name, draw) in sample_formation.of_steps(pipeline, writer.device).items():
@@ -109,10 +111,16 @@ def colour(setting: grid.Setting) -> str:
     return to_hex((red, green, blue))
 
 
+def _with_a_quality(config: DenoiserConfig, measured: grid.Measured) -> dict[grid.Setting, float]:
+    """What can be drawn."""
+    known = {setting: grid.quality(measured[setting]) for setting in grid.by_steps(config) if setting in measured}
+    return {setting: value for setting, value in known.items() if math.isfinite(value)}
+
+
 def _against_steps(pipeline: Pipeline, measured: grid.Measured) -> Figure:
     config = pipeline.checkpoint.config
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
-    known = {setting: grid.quality(measured[setting]) for setting in grid.by_steps(config) if setting in measured}
+    known = _with_a_quality(config, measured)
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for setting, value in known.items():
         if setting.samples == grid.SAMPLES:

@@ -1,6 +1,7 @@
 """The report's cells, what follows from them, and the whole of it on tiny checkpoints."""
 
 import json
+import math
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -182,6 +183,22 @@ def test_what_reads_prompts_is_compared_where_they_are_captions_of_real_images()
     measured = {setting: of_quality(3.0) for setting in grid.by_steps(config)}
     by_prompts = Setting("renoise", 4, config.sampling.guidance_scale)
     assert grid.cheapest(config, measured | {by_prompts: {"all three, among real": 1.0}}).captioned
+
+
+def test_a_setting_without_a_quality_is_never_the_cheapest():
+    """Its distance is no number, or real points have none from each other; where all are so, nothing is advised."""
+    settings = [setting for setting in grid.by_steps(CONFIG) if setting.samples == grid.SAMPLES]
+    best = Setting("ddim", 50, grid.scale_of_steps(CONFIG))
+    measured = {setting: {"frechet_ratio": 2.0} for setting in settings} | {best: {"frechet_ratio": 1.0}}
+    assert grid.cheapest(CONFIG, measured | {settings[0]: {"frechet_ratio": math.nan}}) == best
+    assert grid.cheapest(CONFIG, measured | {settings[0]: {"frechet": 0.0}}) == best
+    assert grid.cheapest(CONFIG, {key: {"sliced_wasserstein": 0.1, "precision": 1.0} for key in settings}) is None
+
+
+def test_what_a_card_advises_has_its_eta():
+    advised = grid.as_advised(SamplingConfig(sampler="ddim", steps=50, eta=0.7))
+    assert (advised.options.eta, advised.method) == (0.7, "ddim, η 0.7")
+    assert grid.as_advised(SamplingConfig(sampler="dpmpp-2m", steps=20, eta=0.7)).options.eta == 0.0
 
 
 def test_points_nearer_than_real_ones_are_so_by_luck():
