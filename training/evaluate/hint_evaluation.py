@@ -128,6 +128,6 @@ def evaluate_control(
         **settings,
         **settings_of(options, None),
         "control_scale": scale,
-        **reference.judge_name,
+        **reference.judged_by,
         **{name: rounded(value) for name, value in metrics.items()},
     }, images

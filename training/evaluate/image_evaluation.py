@@ -63,7 +63,7 @@ def evaluate_prompts(
         if judged is None:
             raise RecipeError("prompts for digits are measured by a judge, and there is none: `train mnist-judge`")
         generated, prompts = generate_prompted(checkpoint, data, options, run, samples=samples)
-        metrics: Metrics = {**adherence(generated.rows, prompts, judged, data.bounds), **reference.judge_name}
+        metrics: Metrics = {**adherence(generated.rows, prompts, judged, data.bounds), **reference.judged_by}
     else:
         generated, prompts = generate_prompted(checkpoint, data, options, run, samples=samples)
         metrics = {}
@@ -186,7 +186,7 @@ def _against_real(images: Tensor, labels: Tensor | None, reference: ImageReferen
     if reference.judged is None:
         return _pixel_metrics(images, reference.data)
     features, classes = reference.judged.judge.look(images)
-    metrics: Metrics = dict(reference.judge_name)
+    metrics: Metrics = dict(reference.judged_by)
     if labels is not None:
         metrics["label_accuracy"] = _share_read(classes, labels)
         metrics["label_accuracy_of_real"] = _share_read(reference.judged.test_classes, reference.data.held_out.labels)

@@ -1,6 +1,7 @@
 """Does a checkpoint lose quality in bfloat16 or int8? Its metrics against those measured in float32."""
 
 import math
+from collections.abc import Mapping
 
 from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig
@@ -13,10 +14,16 @@ FRECHET_TOLERANCE = 0.1
 
 
 def check_comparable(
-    precision: Precision, options: SamplingConfig, samples: int, seed: int, reference: Metrics | None
+    precision: Precision,
+    options: SamplingConfig,
+    samples: int,
+    seed: int,
+    judged_by: Mapping[str, object],
+    reference: Metrics | None,
 ) -> None:
-    """Raises RecipeError if float32 was not measured at these settings, before any sample is made.
+    """Raises RecipeError if float32 was not measured at these settings by this judge, before any sample is made.
 
+    judged_by  entries of the metrics that tell of the judge
     reference  the metrics in float32, if there are any
     """
     wanted = {"samples": samples, "seed": seed} | settings_of(options, None)
@@ -27,6 +34,11 @@ def check_comparable(
     if "judge" not in reference:
         raise RecipeError(
             f"{precision} is compared with float32 by a judge; float32 was measured without one: train a judge first"
+        )
+    if any(reference.get(entry, value) != value for entry, value in judged_by.items()):
+        raise RecipeError(
+            f"{precision} is compared with float32 by one judge, and float32 was measured by another: evaluate without "
+            f"--precision first"
         )
 
 

@@ -28,6 +28,10 @@ class Judged:
     test_classes: Tensor
 
 
+JUDGED_BY = ("judge", "judge_weights")  # entries of the metrics
+WEIGHTS_HASH = 12  # characters of it that tell judges apart
+
+
 @dataclass(frozen=True, eq=False)
 class ImageReference:
     """Real data that generated images are compared with; `judged` is None if there is no judge of such data."""
@@ -36,9 +40,12 @@ class ImageReference:
     judged: Judged | None
 
     @property
-    def judge_name(self) -> dict[str, str]:
-        """The judge's name as an entry of the metrics; empty without a judge."""
-        return {} if self.judged is None else {"judge": self.judged.judge.config.name}
+    def judged_by(self) -> dict[str, str]:
+        """The judge's name and a hash of its weights, as entries of the metrics; empty without a judge."""
+        if self.judged is None:
+            return {}
+        judge = self.judged.judge
+        return dict(zip(JUDGED_BY, (judge.config.name, judge.key[:WEIGHTS_HASH]), strict=True))
 
 
 def image_reference(judge_folder: Path | None, data: TrainingSet, device: torch.device) -> ImageReference:

@@ -152,7 +152,7 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
         "variance": best.variance if SAMPLERS[best.sampler].takes("variance") else to_ddpm,
     }
     if config.sampling.model_dump(include=set(advice)) != advice:
-        console.print(f"{pipeline.name}: now advises {best.method}, {best.steps} steps")
+        console.print(f"{pipeline.name}: now advises {best.method}, {best.steps} steps: evaluate it again")
         card.write_denoiser_card(folder, update.write({}, lambda config: _sampled_by(config, advice)))
 
 

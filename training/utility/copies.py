@@ -23,6 +23,7 @@ class Nearness:
     samples, test_rows  medians
     nearer              the share of samples that are nearer than 99 % of the test rows of their class
     by_chance           that share of new real rows, expected
+    ratio               samples for each labelled row; 0 where that is not known
 
     None is what no class can tell.
     """
@@ -31,6 +32,7 @@ class Nearness:
     test_rows: float | None
     nearer: float | None
     by_chance: float | None
+    ratio: int = 0
 
 
 def nearness(generated: Examples, labelled: Tensor, test: Examples, data: DataConfig) -> Nearness:
@@ -47,7 +49,8 @@ def nearness(generated: Examples, labelled: Tensor, test: Examples, data: DataCo
         )
         shares = share_nearer(samples, real) or (None, None)
         of_classes.append((samples.median().item(), real.median().item(), *shares))
-    return Nearness(*(mean_of_known(column) for column in zip(*of_classes, strict=True)))
+    of_samples, of_test, nearer, by_chance = (mean_of_known(column) for column in zip(*of_classes, strict=True))
+    return Nearness(of_samples, of_test, nearer, by_chance)
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

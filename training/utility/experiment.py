@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -163,7 +163,8 @@ class Experiment:
             most = max(cell.ratio for cell in cells if cell.generator == key)
             sampler = self._generators[key].taught(known)
             generated = generated_rows(sampler, known, rows * most, self._grid.confidence)
-            yield Taught(rows, choice, key), nearness(generated, known.labelled.rows, pool.test, pool.config)
+            distances = nearness(generated, known.labelled.rows, pool.test, pool.config)
+            yield Taught(rows, choice, key), replace(distances, ratio=most)
             for cell in cells:
                 if cell.generator == key:
                     part = generated.at(torch.arange(rows * cell.ratio * pool.classes))

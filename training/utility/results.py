@@ -58,7 +58,9 @@ class Results:
             case Cell() as cell, Score() as score:
                 self.cells[cell] = score
             case Taught() as taught, Nearness() as nearness:
-                self.nearness[taught] = nearness
+                known = self.nearness.get(taught)
+                if known is None or known.ratio <= nearness.ratio:  # of more samples it is more exact
+                    self.nearness[taught] = nearness
         self._write()
 
     def _write(self) -> None:

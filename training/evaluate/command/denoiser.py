@@ -28,7 +28,7 @@ from training.evaluate.point_evaluation import (
     two_sample_test,
 )
 from training.evaluate.sampling_run import Generated, SamplingRun
-from training.metrics.image_reference import ImageReference, image_reference
+from training.metrics.image_reference import JUDGED_BY, ImageReference, image_reference
 from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 
@@ -55,20 +55,21 @@ def evaluate_denoiser(
     options = options_of(checkpoint, changed, precision)
     data = trained_on(config)
     count = samples or count_of(config, data)
-    if precision != "float32" and not changed:
-        check_comparable(precision, options, count, run.seed, config.metrics.get(MEASURED))
     reference = _reference(checkpoint, data, checkpoints, run)
+    if precision != "float32" and not changed:
+        float32 = config.metrics.get(MEASURED)
+        check_comparable(precision, options, count, run.seed, reference.judged_by, float32)
     metrics, generated = _measured(checkpoint, reference, checkpoints, options, run, count)
     column = MEASURED if precision == "float32" else precision
     if changed or update.has_more(column, metrics):
         return metrics
 
-    columns, found = {column: metrics}, None
+    columns, found, as_advised = {column: metrics}, None, generated
     if precision == "float32":
         if config.data.kind == "points":
             metrics |= two_sample_test(generated, data) | train_on_synthetic_test_on_real(generated, data)
             if options != config.sampling:
-                columns[ADVISED], _ = evaluate_points(checkpoint, data, config.sampling, run, samples=count)
+                columns[ADVISED], as_advised = evaluate_points(checkpoint, data, config.sampling, run, samples=count)
             if config.data.labels:
                 unconditional = options.model_copy(update={"guidance_scale": 0.0})
                 columns[UNCONDITIONAL], _ = evaluate_points(checkpoint, data, unconditional, run, samples=count)
@@ -88,8 +89,8 @@ def evaluate_denoiser(
         if found is not None:
             pictures.save_nearest_picture(folder, found)
     if precision == "float32":
-        distance = distance_from_real(generated.rows, reference)
-        pictures.save_farthest_picture(folder / FARTHEST, data, generated, distance)
+        distance = distance_from_real(as_advised.rows, reference)
+        pictures.save_farthest_picture(folder / FARTHEST, data, as_advised, distance)
     card.write_denoiser_card(folder, update.now())
     return metrics
 
@@ -99,7 +100,9 @@ def _with_precisions(config: DenoiserConfig, precision: Precision, options: Samp
     metrics, precisions = dict(config.metrics), config.precisions
     if precision != "float32":
         measured = metrics[precision]
-        check_comparable(precision, options, measured["samples"], measured["seed"], metrics.get(MEASURED))
+        judged_by: Metrics = {entry: value for entry, value in measured.items() if entry in JUDGED_BY}
+        float32 = metrics.get(MEASURED)
+        check_comparable(precision, options, measured["samples"], measured["seed"], judged_by, float32)
         others = tuple(one for one in precisions if one != precision)
         precisions = (*others, precision) if as_good(measured, metrics[MEASURED]) else others
     else:

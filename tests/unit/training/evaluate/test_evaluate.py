@@ -399,9 +399,22 @@ def test_bfloat16_is_allowed_where_it_loses_nothing(accuracy, frechet, allowed):
 def test_bfloat16_is_compared_at_the_same_settings_only(measured):
     options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
     metrics = {"samples": 10_000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
-    check_comparable("bfloat16", options, 10_000, 0, metrics)
+    check_comparable("bfloat16", options, 10_000, 0, {"judge": "j"}, metrics)
     with pytest.raises(RecipeError, match="same settings"):
-        check_comparable("bfloat16", options, 10_000, 0, None if measured is None else metrics | measured)
+        check_comparable(
+            "bfloat16", options, 10_000, 0, {"judge": "j"}, None if measured is None else metrics | measured
+        )
+
+
+def test_bfloat16_is_compared_by_the_same_judge_only():
+    options = SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5)
+    metrics = {"samples": 10, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0, "judge": "j"}
+    now = {"judge": "j", "judge_weights": "a1"}
+    for known in ({}, {"judge_weights": "a1"}):  # cards from before have no hash
+        check_comparable("bfloat16", options, 10, 0, now, metrics | known)
+    for known in ({"judge": "k"}, {"judge_weights": "b2"}):
+        with pytest.raises(RecipeError, match="measured by another"):
+            check_comparable("bfloat16", options, 10, 0, now, metrics | known)
 
 
 def test_settings_are_told_of_the_sampler_that_has_them():
@@ -411,7 +424,9 @@ def test_settings_are_told_of_the_sampler_that_has_them():
     }  # fmt: skip
     metrics = {"samples": 10, "seed": 0, "judge": "j"} | settings_of(ddpm, None)
     with pytest.raises(RecipeError, match="same settings"):
-        check_comparable("bfloat16", ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, metrics)
+        check_comparable(
+            "bfloat16", ddpm.model_copy(update={"variance": "fixed-small"}), 10, 0, {"judge": "j"}, metrics
+        )
     assert settings_of(SamplingConfig(sampler="ddim", eta=0.5), None)["eta"] == 0.5
 
 
@@ -448,7 +463,9 @@ def test_samples_have_the_labels_that_were_asked_for_and_none_where_none_were():
 def test_bfloat16_is_not_compared_where_nothing_was_judged():
     metrics = {"samples": 1000, "sampler": "dpmpp-2m", "steps": 20, "guidance_scale": 1.5, "seed": 0}
     with pytest.raises(RecipeError, match="measured without one"):
-        check_comparable("bfloat16", SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, metrics)
+        check_comparable(
+            "bfloat16", SamplingConfig(sampler="dpmpp-2m", steps=20, guidance_scale=1.5), 1000, 0, {}, metrics
+        )
 
 
 # The judge

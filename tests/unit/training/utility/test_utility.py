@@ -181,6 +181,14 @@ def test_copies_are_told_of_the_choices_on_the_page(pool, tmp_path):
     assert "| lies | 2 | 0.500 | 0.250 | – | – |" in report.write(tmp_path, "three").read_text()
 
 
+def test_distances_of_more_samples_stay(pool, tmp_path):
+    """A smaller ratio, asked for later, looks at fewer samples of the same generator."""
+    _, _, results = experiment(pool, tmp_path, lies(), choices=2)
+    for ratio, kept in ((0, 0), (5, 5), (1, 5), (20, 20)):  # 0: of a file that does not tell
+        results.put(Taught(2, 0, "lies"), Nearness(0.5, 0.25, None, None, ratio))
+        assert results.nearness[Taught(2, 0, "lies")].ratio == kept
+
+
 def test_a_checkpoint_of_the_same_name_is_another_generator():
     first, trained_anew = tiny_checkpoint(POINTS), tiny_checkpoint(POINTS)
     with torch.no_grad():
