@@ -51,17 +51,23 @@ class DataSetFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    told = f"another process fills {self._folder}: wait for it, or name another folder"
-                    raise Problem(422, told) from error
-            yield
+            self._lock(lock)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # it has files
+                    self._folder.rmdir()
         finally:
             os.close(lock)
-            with contextlib.suppress(OSError):  # it has files
-                self._folder.rmdir()
+
+    def _lock(self, folder: int) -> None:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            told = f"another process fills {self._folder}: wait for it, or name another folder"
+            raise Problem(422, told) from error
+        except OSError:  # a file system without locks
+            pass
 
     def specification(
         self, body: JobRequest, catalog: Catalog, checkpoints: Path, engine: EngineSnapshot

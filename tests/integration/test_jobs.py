@@ -471,7 +471,7 @@ def test_without_a_server_a_folder_that_is_anothers_is_left_as_it_is(checkpoints
     command = ["--checkpoints", str(checkpoints), "--device=cpu", "--dataset=mnist", "--label=7", "--n=1", "--steps=2"]
     with DataSetFolder(tmp_path / "taken").alone():
         assert main([*command, "--out", str(tmp_path / "taken")]) == 1
-        assert "another process fills" in capsys.readouterr().err
+        assert "another process fills" in capsys.readouterr().err and (tmp_path / "taken").is_dir()
     assert not (tmp_path / "taken").exists()
     own = tmp_path / "own"
     (own / "rest.unfinished").mkdir(parents=True)

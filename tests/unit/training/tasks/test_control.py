@@ -214,6 +214,8 @@ def test_it_is_measured_and_its_card_tells(trained, monkeypatch, capsys):
 class _Sevens:
     """A judge that sees sevens."""
 
+    key = "0" * 64
+
     class config:
         name = "sevens"
 
