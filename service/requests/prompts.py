@@ -1,10 +1,8 @@
 """A request's prompt, with the label beside it → the words that a text encoder reads."""
 
-from model.vocabulary import PromptError, Vocabulary, Words
+from model.vocabulary import SAY_NOTHING, PromptError, Vocabulary, Words
 from service.http.problems import invalid
 from service.requests.labels import class_number
-
-ARTICLES = {"a", "an", "the"}
 
 
 def parse_prompt(vocabulary: Vocabulary, prompt: str, label: int | str | list[int | str] | None) -> tuple[str, Words]:
@@ -41,4 +39,4 @@ def class_named(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
     if len(words.labels) != 1:
         return ()
     names = vocabulary.label_words[words.labels[0]]
-    return names if set(words.words) <= {*names, *ARTICLES} else ()
+    return names if set(words.words) <= {*names, *SAY_NOTHING} else ()
