@@ -224,8 +224,12 @@ def quality(metrics: Mapping[str, Any]) -> float:
 
     Infinite where that multiple is none, as of points that are all the same, or is no number.
     """
-    ratio = metrics.get("frechet_ratio", metrics.get("sliced_wasserstein_ratio", math.inf))
-    return float(ratio) if math.isfinite(ratio) else math.inf
+    return _or(math.inf, metrics.get("frechet_ratio", metrics.get("sliced_wasserstein_ratio", math.inf)))
+
+
+def _or(worst: float, value: float) -> float:
+    """The value, or the worst one where it is no number: a comparison with NaN would say nothing."""
+    return float(value) if math.isfinite(value) else worst
 
 
 def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
@@ -246,8 +250,8 @@ def cheapest(config: DenoiserConfig, measured: Measured) -> Setting | None:
     best = min(known.values())
     good = [setting for setting, value in known.items() if value <= (1 + WITHIN) * best < math.inf]
     if config.data.kind == "points":
-        precise = {setting: min(REAL_SHARE, measured[setting]["precision"]) for setting in compared}
+        precise = {setting: min(REAL_SHARE, _or(0.0, measured[setting]["precision"])) for setting in compared}
         least = max(precise.values()) - PRECISION_WITHIN
-        far = {setting: measured[setting].get("far_off_curve", 0.0) for setting in compared}
+        far = {setting: _or(math.inf, measured[setting].get("far_off_curve", 0.0)) for setting in compared}
         good = [setting for setting in good if precise[setting] >= least and far[setting] <= min(far.values())]
     return min(good, key=lambda setting: (setting.evaluations, quality(measured[setting])), default=None)

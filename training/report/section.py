@@ -94,7 +94,7 @@ def described_scale(setting: Setting) -> str:
 
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
-"""(title, metrics → text). A KeyError leaves the place empty."""
+"""(title, metrics → text). A missing metric, or a floor of 0 to divide by, leaves the place empty."""
 
 
 def share(title: str, key: str) -> Column:
@@ -107,7 +107,7 @@ def table(rows: list[tuple[dict[str, str], Mapping[str, Any]]], columns: tuple[C
     def value(show: Callable[[Mapping[str, Any]], str], metrics: Mapping[str, Any]) -> str:
         try:
             return show(metrics)
-        except KeyError:
+        except (KeyError, ZeroDivisionError):
             return ""
 
     filled = [(title, show) for title, show in columns if any(value(show, metrics) for _, metrics in rows)]

@@ -46,7 +46,7 @@ from training.report import command, evaluator, grid, prompts, sample_formation,
 from training.report.grid import SAMPLES, Setting
 from training.report.measurement_store import MeasurementStore
 from training.report.pipeline import Pipeline, read_checkpoints
-from training.report.section import IMAGE_COLUMNS, described, table
+from training.report.section import IMAGE_COLUMNS, POINT_COLUMNS, described, table
 from training.weights_hash import weights_hash
 
 CPU = torch.device("cpu")
@@ -195,6 +195,18 @@ def test_a_setting_without_a_quality_is_never_the_cheapest():
     assert grid.cheapest(CONFIG, {key: {"sliced_wasserstein": 0.1, "precision": 1.0} for key in settings}) is None
 
 
+@pytest.mark.parametrize("strange", [{"precision": math.nan}, {"far_off_curve": math.nan}])
+def test_a_metric_that_is_no_number_is_the_worst(strange):
+    config = tiny_checkpoint(POINTS, T=1000).config
+    settings = grid.by_steps(config)
+    measured = {setting: of_points(1.0) | {"far_off_curve": 0.0} for setting in settings}
+    fewest = grid.cheapest(config, measured)
+    other = grid.cheapest(config, measured | {fewest: measured[fewest] | strange})
+    assert other is not None and other != fewest
+    others = [setting for setting in settings if setting not in (fewest, other)]
+    assert grid.cheapest(config, measured | {setting: measured[setting] | strange for setting in others}) == fewest
+
+
 def test_what_a_card_advises_has_its_eta():
     advised = grid.as_advised(SamplingConfig(sampler="ddim", steps=50, eta=0.7))
     assert (advised.options.eta, advised.method) == (0.7, "ddim, η 0.7")
@@ -324,6 +336,12 @@ def test_the_hash_is_of_the_weights_and_their_meaning_not_of_the_advice(tmp_path
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
     assert now() != before
+
+
+def test_a_floor_of_nothing_leaves_its_place_empty():
+    """As of held-out points that are all the same."""
+    rows = [({"sampler": "ddim"}, {"energy": 0.5, "energy_floor": floor, "precision": 1.0}) for floor in (0.25, 0.0)]
+    assert [line.split(" | ")[1] for line in table(rows, POINT_COLUMNS)[2:4]] == ["2.00", ""]
 
 
 def test_a_table_has_no_empty_column_and_leaves_unknown_places_empty():
