@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from model.checkpoints.base import Precision
 from model.checkpoints.config import SamplingConfig
 from training.evaluate.measurement import Metrics, number, settings_of
+from training.metrics.image_reference import same_judge
 from training.recipe import RecipeError
 
 # Nothing is lost if shares of correct samples differ by at most two standard errors, and Fréchet distances by at most
@@ -35,7 +36,7 @@ def check_comparable(
         raise RecipeError(
             f"{precision} is compared with float32 by a judge; float32 was measured without one: train a judge first"
         )
-    if any(reference.get(entry, value) != value for entry, value in judged_by.items()):
+    if not same_judge(judged_by, reference):
         raise RecipeError(
             f"{precision} is compared with float32 by one judge, and float32 was measured by another: evaluate without "
             f"--precision first"

@@ -1,5 +1,6 @@
 """Real images, and the judge's features of them: generated images are compared with these."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,13 @@ class Judged:
 
 JUDGED_BY = ("judge", "judge_weights")  # entries of the metrics
 WEIGHTS_HASH = 12  # characters of it that tell judges apart
+
+
+def same_judge(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Were both metrics measured by one judge, or both by none? Older metrics have its name alone."""
+    name, weights = JUDGED_BY
+    hashes = {metrics[weights] for metrics in (one, other) if weights in metrics}
+    return one.get(name) == other.get(name) and len(hashes) <= 1
 
 
 @dataclass(frozen=True, eq=False)

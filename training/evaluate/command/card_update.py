@@ -9,6 +9,7 @@ from typing import Generic
 
 from model.checkpoints.config import ConfigT, load_config, save_config
 from training.evaluate.measurement import Metrics, number
+from training.metrics.image_reference import same_judge
 from training.recipe import RecipeError
 from training.weights_hash import weights_hash
 
@@ -37,9 +38,13 @@ class CardUpdate(Generic[ConfigT]):
         return load_config(self._folder, self._kind)  # once more: to hash large weights takes a while
 
     def has_more(self, column: str, metrics: Metrics) -> bool:
-        """Does the column have a measurement of more samples? One of fewer does not replace it. Raises like `now`."""
-        known: float = self.now().metrics.get(column, {}).get("samples", 0)
-        return number(metrics, "samples") < known
+        """Does the column have a measurement of more samples? One of fewer does not replace it.
+
+        One by another judge does: what is measured next compares with that one. Raises like `now`.
+        """
+        known = self.now().metrics.get(column, {})
+        by_another = "judge" in metrics and not same_judge(metrics, known)
+        return number(metrics, "samples") < known.get("samples", 0) and not by_another
 
     def write(self, columns: Mapping[str, Metrics], change: Callable[[ConfigT], ConfigT] | None = None) -> ConfigT:
         """Write the columns beside those that config.json has now; returns the new config.

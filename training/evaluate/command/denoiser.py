@@ -1,7 +1,6 @@
 """Measure a denoiser: the quality of its samples, and whether they are copies of training rows."""
 
 from pathlib import Path
-from typing import get_args
 
 from model.checkpoints.base import Precision
 from model.checkpoints.clip import ClipCheckpoint, load_clip
@@ -16,11 +15,12 @@ from training.data import mirrored, trained_on
 from training.data.training_set import TrainingSet
 from training.evaluate.command.card_update import CardUpdate
 from training.evaluate.command.options import ChangedSettings, announce, count_of, options_of
+from training.evaluate.command.stale_columns import ADVISED, without_stale
 from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.farthest_samples import distance_from_real, draw_farthest
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
-from training.evaluate.measurement import Metrics, rounded, settings_of
+from training.evaluate.measurement import Metrics, rounded
 from training.evaluate.point_evaluation import (
     POINT_SEEDS,
     evaluate_points,
@@ -32,7 +32,6 @@ from training.metrics.image_reference import JUDGED_BY, ImageReference, image_re
 from training.metrics.memorisation import CHECKED, memorisation
 from training.recipe import RecipeError
 
-ADVISED = "as advised"  # the column of a denoiser of points in as many steps as its card advises
 UNCONDITIONAL = "unconditional"  # the column of a conditional denoiser of points at scale 0
 MEMORISATION = "memorisation"
 
@@ -97,20 +96,14 @@ def evaluate_denoiser(
 
 def _with_precisions(config: DenoiserConfig, precision: Precision, options: SamplingConfig) -> DenoiserConfig:
     """The config with the precisions that its metrics allow, after one was measured at these settings."""
-    metrics, precisions = dict(config.metrics), config.precisions
-    if precision != "float32":
-        measured = metrics[precision]
-        judged_by: Metrics = {entry: value for entry, value in measured.items() if entry in JUDGED_BY}
-        float32 = metrics.get(MEASURED)
-        check_comparable(precision, options, measured["samples"], measured["seed"], judged_by, float32)
-        others = tuple(one for one in precisions if one != precision)
-        precisions = (*others, precision) if as_good(measured, metrics[MEASURED]) else others
-    else:
-        for other in metrics.keys() & set(get_args(Precision)):  # those in float32 are called "measured"
-            if not settings_of(options, None).items() <= metrics[other].items():
-                del metrics[other]  # measured at other settings, so it says nothing about these
-                precisions = tuple(one for one in precisions if one != other)
-    return config.model_copy(update={"metrics": metrics, "precisions": precisions})
+    if precision == "float32":
+        return without_stale(config)
+    measured, float32 = config.metrics[precision], config.metrics.get(MEASURED)
+    judged_by: Metrics = {entry: value for entry, value in measured.items() if entry in JUDGED_BY}
+    check_comparable(precision, options, measured["samples"], measured["seed"], judged_by, float32)
+    others = tuple(one for one in config.precisions if one != precision)
+    allowed = (*others, precision) if as_good(measured, config.metrics[MEASURED]) else others
+    return config.model_copy(update={"precisions": allowed})
 
 
 def _measured(

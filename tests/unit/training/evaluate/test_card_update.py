@@ -25,6 +25,8 @@ from training.evaluate.command import (
     likelihood,
 )
 from training.evaluate.command.card_update import CardUpdate
+from training.evaluate.command.stale_columns import without_stale
+from training.evaluate.measurement import settings_of
 from training.evaluate.sampling_run import SamplingRun
 from training.recipe import RecipeError
 
@@ -103,6 +105,37 @@ def test_a_measurement_of_fewer_samples_replaces_none_whenever_that_was_written(
     update = CardUpdate(folder, load_config(folder, DenoiserConfig))
     assert [update.has_more(MEASURED, {"samples": n}) for n in (9_999, 10_000, 10_001)] == [True, False, False]
     assert not update.has_more("bfloat16", {"samples": 1})
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "replaced"),
+    [
+        ({"judge": "j"}, {"judge": "j", "judge_weights": "a1"}, False),  # cards from before have no hash
+        ({"judge": "j", "judge_weights": "a1"}, {"judge": "j", "judge_weights": "a1"}, False),
+        ({"judge": "j", "judge_weights": "a1"}, {"judge": "j", "judge_weights": "b2"}, True),
+        ({"judge": "j"}, {"judge": "k", "judge_weights": "a1"}, True),
+        ({}, {"judge": "j", "judge_weights": "a1"}, True),
+        ({"judge": "j"}, {}, False),  # there is none any more
+    ],
+)
+def test_a_measurement_of_fewer_samples_by_another_judge_replaces_one(folder, known, now, replaced):
+    write_other(folder, column=MEASURED, metrics={"samples": 100, **known})
+    update = CardUpdate(folder, load_config(folder, DenoiserConfig))
+    assert update.has_more(MEASURED, {"samples": 10, **now}) != replaced
+
+
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [({}, True), ({"judge_weights": "a1"}, True), ({"judge_weights": "b2"}, False), ({"judge": "k"}, False),
+     ({"steps": 7}, False)],
+)  # fmt: skip
+def test_a_precision_stays_allowed_while_settings_and_judge_are_those_of_float32(folder, change, stays):
+    config = load_config(folder, DenoiserConfig)
+    of = settings_of(config.sampling, None) | {"judge": "j"}
+    metrics = {MEASURED: of | {"judge_weights": "a1"}, "bfloat16": of | change, "other": OTHER}
+    now = without_stale(config.model_copy(update={"metrics": metrics, "precisions": ("float32", "bfloat16")}))
+    assert (now.precisions == ("float32", "bfloat16"), "bfloat16" in now.metrics) == (stays, stays)
+    assert now.precisions[0] == "float32" and {MEASURED, "other"} <= now.metrics.keys()
 
 
 @pytest.mark.parametrize("what", ["weights", "meaning"])
