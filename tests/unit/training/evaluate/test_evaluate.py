@@ -300,6 +300,26 @@ def test_a_table_is_read_once_for_all_columns_of_a_card(tmp_path, monkeypatch):
     assert len(joined) == 3  # for the runs at 50 steps, for those as advised, and for the two-sample test
 
 
+def test_the_worst_samples_on_a_card_are_of_what_it_advises(tmp_path, monkeypatch):
+    """Points are measured in more steps than most cards advise, and have fewer strays then."""
+    drawn, made = [], []
+    sample = point_evaluation.generate
+
+    def recorded(checkpoint, conditions, options, **rest):
+        made.append((options.steps, points := sample(checkpoint, conditions, options, **rest)))
+        return points
+
+    monkeypatch.setattr(point_evaluation, "generate", recorded)
+    monkeypatch.setattr(
+        pictures, "save_farthest_picture", lambda path, data, generated, distance: drawn.append(generated)
+    )
+    folder = gaussian_checkpoint(tmp_path)
+    evaluate_checkpoint(folder, tmp_path, SamplingRun(CPU), samples=20)
+    advised = load_config(folder, DenoiserConfig).sampling.steps
+    assert advised != made[0][0]
+    assert torch.equal(drawn[0].rows, torch.cat([points for steps, points in made if steps == advised]))
+
+
 @pytest.mark.parametrize(("off", "expected"), [(0, "repeats"), (4, "far")])
 def test_samples_that_repeat_training_rows_or_are_far_from_real_ones_are_told(tmp_path, monkeypatch, off, expected):
     data = own_table(tmp_path, columns=8)
