@@ -11,7 +11,7 @@ from torch import nn
 from model.checkpoints.autoguidance import AutoguidanceConfig
 from model.checkpoints.classifier import ClassifierConfig
 from model.checkpoints.clip import ClipConfig
-from model.checkpoints.config import CheckpointConfig
+from model.checkpoints.config import MEASURED, CheckpointConfig
 from model.checkpoints.control import ControlConfig
 from model.checkpoints.denoiser import FARTHEST, DenoiserConfig
 from model.checkpoints.few_step_quality import NEEDED_OF_CONTROLNETS
@@ -32,6 +32,7 @@ from training.card.table_rows import (
 )
 from training.card.training_commands import training_commands
 from training.card.usability import first_line
+from training.evaluate.measurement import settings_of
 
 SAMPLES = ("samples.png", "points.png")  # of images, of points
 LIKELIHOOD = "likelihood.png"  # the terms of the bound over t
@@ -39,6 +40,7 @@ NEAREST = "nearest.png"  # samples beside their nearest training images
 PICTURES = (*SAMPLES, LIKELIHOOD, NEAREST, FARTHEST)
 ACCURACY = "accuracy.png"  # of a classifier over t
 IMPORTED = "It was trained elsewhere, and its training data are not known here, so nothing of it has been measured."
+BEFORE = " These are samples by other settings: the recommended ones have not been measured, so evaluate it again."
 CONTROL_SHEET = "followed.png"  # hints and the samples that follow them
 
 
@@ -55,7 +57,7 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     lines = [
         f"# {name}",
         "",
-        first_line(config.metrics.get("measured", {})),
+        _verdict(config),
         "",
         *_title(name, {"description": config.imported} | config.recipe)[2:],
         *([f"![samples]({picture})", ""] if picture else []),
@@ -114,6 +116,14 @@ def write_denoiser_card(folder: Path, config: DenoiserConfig) -> None:
     if (folder / LIKELIHOOD).is_file():
         lines += ["", f"![terms of the bound]({LIKELIHOOD})"]
     _write(folder, config, lines)
+
+
+def _verdict(config: DenoiserConfig) -> str:
+    """Points are measured in as many steps whatever is recommended, so that they compare; images as recommended."""
+    measured = config.metrics.get(MEASURED, {})
+    as_recommended = settings_of(config.sampling, None).items() <= measured.items()
+    before = measured and config.data.kind == "images" and not as_recommended
+    return first_line(measured) + (BEFORE if before else "")
 
 
 def _network(config: DenoiserConfig) -> str:

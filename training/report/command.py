@@ -12,6 +12,7 @@ from model.checkpoints.weights import CheckpointError
 from model.samplers import SAMPLERS
 from training.card import card
 from training.evaluate.command.card_update import CardUpdate
+from training.evaluate.command.stale_columns import without_stale
 from training.evaluate.point_evaluation import POINT_SEEDS
 from training.metrics.image_metrics import NEIGHBOURS
 from training.metrics.nearest_neighbours import REAL_SHARE
@@ -133,8 +134,8 @@ def _library(checkpoints: Path) -> Checkpoints:
 
 
 def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
-    """Write the settings that follow from sampler × steps into config.json and the card. A card that guides within an
-    interval keeps its own."""
+    """Write the settings that follow from sampler × steps into config.json and the card, without what was measured as
+    advised before. A card that guides within an interval keeps its own."""
     if pipeline.checkpoint.config.sampling.guidance_interval is not None:
         return
     best = grid.cheapest(pipeline.checkpoint.config, evaluator.store(pipeline).measured)
@@ -152,8 +153,13 @@ def _advise(folder: Path, pipeline: Pipeline, evaluator: Evaluator) -> None:
         "variance": best.variance if SAMPLERS[best.sampler].takes("variance") else to_ddpm,
     }
     if config.sampling.model_dump(include=set(advice)) != advice:
-        console.print(f"{pipeline.name}: now advises {best.method}, {best.steps} steps: evaluate it again")
-        card.write_denoiser_card(folder, update.write({}, lambda config: _sampled_by(config, advice)))
+        written = update.write({}, lambda now: without_stale(_sampled_by(now, advice)))
+        lost = [precision for precision in config.precisions if precision not in written.precisions]
+        console.print(
+            f"{pipeline.name}: now advises {best.method}, {best.steps} steps: evaluate it again"
+            + "".join(f", then with --precision {precision}" for precision in lost)
+        )
+        card.write_denoiser_card(folder, written)
 
 
 def _sampled_by(config: DenoiserConfig, advice: Mapping[str, object]) -> DenoiserConfig:

@@ -38,6 +38,7 @@ class Evaluator:
         self._references: dict[tuple[DataSection, str | None, Path], ImageReference] = {}  # by data and judge
         self._point_sets: dict[tuple[DataSection, str | None], TrainingSet] = {}  # by data
         self._stores: dict[str, MeasurementStore] = {}
+        self._precisions: dict[str, Precision] = {}  # by denoiser
         self._made: set[tuple[str, Setting]] = set()  # by this evaluator, of which pipeline
 
     def store(self, pipeline: Pipeline) -> MeasurementStore:
@@ -88,7 +89,7 @@ class Evaluator:
     def _metrics(self, pipeline: Pipeline, setting: Setting) -> Metrics:
         checkpoint, guidance_model = pipeline.checkpoint, pipeline.guidance_model
         guidance = None if guidance_model is None else Guidance(guidance_model, setting.guidance_scale)
-        how = SamplingRun(self._device, SEED, _precision(pipeline), self._compile, guidance)
+        how = SamplingRun(self._device, SEED, self._precision(pipeline), self._compile, guidance)
         if pipeline.asked == "points":
             data = self._point_set(checkpoint.config)
             found = evaluate_points(checkpoint, data, setting.options, how, samples=setting.samples, seeds=POINT_SEEDS)
@@ -145,15 +146,19 @@ class Evaluator:
         else:
             judge = self.judge(pipeline)
             identity["judge"] = weights_hash(judge, load_config(judge, JudgeConfig)) if judge else "none"
-            identity["computed in"] = _precision(pipeline)
+            identity["computed in"] = self._precision(pipeline)
         return identity
+
+    def _precision(self, pipeline: Pipeline) -> Precision:
+        """The fastest precision that the card allows, whatever this machine has: measurements from elsewhere count.
+
+        It stays while this evaluator measures: a card whose advice changes meanwhile allows fewer, and what is measured
+        before and after that is compared.
+        """
+        config = pipeline.checkpoint.config
+        return self._precisions.setdefault(config.name, "bfloat16" if "bfloat16" in config.precisions else "float32")
 
 
 def _data_of(config: DenoiserConfig) -> tuple[DataSection, str | None]:
     """What it was trained on: the section, and the identity of one's own data then."""
     return section_trained_on(config), config.recipe.get(DATA_IDENTITY)
-
-
-def _precision(pipeline: Pipeline) -> Precision:
-    """The fastest precision that the card allows, whatever this machine has: measurements from elsewhere count."""
-    return "bfloat16" if "bfloat16" in pipeline.checkpoint.config.precisions else "float32"

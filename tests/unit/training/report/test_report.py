@@ -38,6 +38,7 @@ from training.data.captions import Caption
 from training.data.digits import CONFIG as DIGITS
 from training.data.digits import mnist
 from training.data.training_set import DataError, Examples, FiniteSet
+from training.evaluate.measurement import settings_of
 from training.metrics.image_metrics import FEWEST
 from training.metrics.nearest_neighbours import REAL_SHARE
 from training.metrics.prompt_adherence import FOLLOWED
@@ -211,6 +212,34 @@ def test_what_a_card_advises_has_its_eta():
     advised = grid.as_advised(SamplingConfig(sampler="ddim", steps=50, eta=0.7))
     assert (advised.options.eta, advised.method) == (0.7, "ddim, η 0.7")
     assert grid.as_advised(SamplingConfig(sampler="dpmpp-2m", steps=20, eta=0.7)).options.eta == 0.0
+
+
+def test_new_advice_takes_what_was_measured_as_advised_before_from_the_card(tmp_path, capsys):
+    """The report goes on in the precision that it began in: what it measures is compared."""
+    made = tiny_checkpoint(IMAGES, T=1000)
+    before = settings_of(made.config.sampling, None) | {"samples": 2000, "seed": 0, "judge": "j", "frechet_ratio": 1.0}
+    metrics = {"measured": before, "bfloat16": before, "likelihood": {"samples": 7}}
+    config = made.config.model_copy(update={"precisions": ("float32", "bfloat16"), "metrics": metrics})
+    checkpoints, reports = tmp_path / "checkpoints", tmp_path / "reports"
+    save_checkpoint(folder := checkpoints / config.name, config, made.network)
+    (pipeline,) = read_checkpoints(checkpoints).plain()
+    evaluation = evaluator.Evaluator(checkpoints, reports, CPU)
+    best = Setting("ddim", 10, config.sampling.guidance_scale)
+    for setting in grid.by_steps(config):
+        evaluation.store(pipeline).put(setting, of_quality(1.0 if setting == best else 3.0))
+    command._advise(folder, pipeline, evaluation)
+    now = load_config(folder, DenoiserConfig)
+    assert (now.sampling.sampler, now.sampling.steps) == ("ddim", 10)
+    assert now.precisions == ("float32",) and now.metrics == {key: metrics[key] for key in ("measured", "likelihood")}
+    assert "ddim, 10 steps: evaluate it again, then with --precision bfloat16" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert "the recommended ones have not been measured" in (folder / "README.md").read_text()
+
+    (advised,) = read_checkpoints(checkpoints).plain()
+    evaluation.check_unchanged(advised)
+    assert evaluation.store(advised).identity["computed in"] == "bfloat16" and best in evaluation.store(advised)
+    assert evaluator.Evaluator(checkpoints, reports, CPU).store(advised).identity["computed in"] == "float32"
 
 
 def test_points_nearer_than_real_ones_are_so_by_luck():
