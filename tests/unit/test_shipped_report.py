@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from training.report import grid
+from training.report import command, grid
 from training.report.command import SECTIONS
 from training.report.evaluator import Evaluator
 from training.report.pipeline import read_checkpoints
@@ -48,6 +48,12 @@ def test_what_is_advised_is_the_cheapest_that_is_good_enough():
                 best, samples=grid.HEADLINE_SAMPLES, captioned=False
             )
     assert len(compared) >= 5 and all(compared.values()), compared
+
+
+def test_the_page_explains_its_numbers_as_the_report_does():
+    evaluator = Evaluator(ROOT / "checkpoints", REPORTS, torch.device("cpu"))
+    written = command.introduction(read_checkpoints(ROOT / "checkpoints"), evaluator, REPORTS)
+    assert (REPORTS / "quality.md").read_text().startswith(written)
 
 
 def test_every_picture_is_there_and_none_besides():

@@ -22,7 +22,7 @@ class ImageMetrics:
 
     compared          how many samples were compared, with as many real images
     frechet           Fréchet distance from the samples to the training images
-    frechet_floor     the same from as many real test images to the training images
+    frechet_floor     the same from as many real test images, in their own proportions, to the training images
     precision, recall shares in 0 … 1, see `precision_recall`
     """
 
@@ -76,9 +76,10 @@ def image_metrics(
     classes      (of the samples [n], of `test` [·]) if the samples have classes in the training proportions
 
     As many samples as real images are compared, chosen at random: samples lie class by class, and the first half of
-    MNIST's test images is easier than the second. With `classes` both choices keep the proportions exactly; otherwise
-    chance differences in the classes' shares would be most of the distance. Those of held-out groups may lie far from
-    the training proportions; then the floor is higher, and a ratio looks better than it is.
+    MNIST's test images is easier than the second. With `classes` each choice keeps its own rows' proportions exactly;
+    otherwise chance differences in the classes' shares would be most of the distance. So samples have the training
+    proportions, and the floor has those of `test`. Where these differ, as with data split by group, the floor is higher
+    and the ratio looks better.
     """
     n = min(len(features), len(train), len(test))
     if n < FEWEST:

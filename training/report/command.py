@@ -34,9 +34,10 @@ reads, and how wide its features are{cards}. Networks run in bfloat16 if their c
 
 - *Fréchet ÷ floor* compares two distances on the judge's features. The first is from the samples to the real training
   images, with labels in the training proportions. The floor is the same distance for as many real test images. So 1
-  means that samples are as near as real images are. Both distances shrink with more samples, though not alike. For
-  requests with labels, the floor's images have all test images' proportions, because chance in the classes' counts is
-  most of the floor of a random draw. So ratios compare only if counts and floors are equal.
+  means that samples are as near as real images are. Both distances shrink with more samples, though not alike. With
+  labels, the floor's images keep the test images' own proportions: chance in the classes' counts is most of the floor
+  of a random draw. Where these are not the training proportions, as with data split by group, the floor is higher and
+  the ratio looks better. So ratios compare only if counts and floors are equal.
 - *Precision* is the share of samples that lie among real images. *Recall* is the share of real images that lie among
   the samples. Both use {neighbours} nearest neighbours.
 - *Accuracy* is how often the judge reads the label that was asked for.
@@ -111,11 +112,16 @@ def make_report(
     reports.mkdir(parents=True, exist_ok=True)
     writer = ReportWriter(library, evaluator, reports, device)
     lines = [line for section in SECTIONS.values() for line in section.markdown(writer)]
-    introduction = INTRODUCTION.format(
+    page = "\n".join([introduction(library, evaluator, reports), *lines])
+    (reports / "quality.md").write_text(page.rstrip() + "\n", encoding="utf-8")
+    console.print(f"written to {reports / 'quality.md'}")
+
+
+def introduction(library: Checkpoints, evaluator: Evaluator, reports: Path) -> str:
+    """What the page says before its sections: how to read the numbers."""
+    return INTRODUCTION.format(
         cards=_cards_of_judges(library, evaluator, reports), neighbours=NEIGHBOURS, draws=POINT_SEEDS, near=REAL_SHARE
     )
-    (reports / "quality.md").write_text("\n".join([introduction, *lines]).rstrip() + "\n", encoding="utf-8")
-    console.print(f"written to {reports / 'quality.md'}")
 
 
 def _cards_of_judges(library: Checkpoints, evaluator: Evaluator, reports: Path) -> str:
