@@ -189,6 +189,21 @@ def test_distances_of_more_samples_stay(pool, tmp_path):
         assert results.nearness[Taught(2, 0, "lies")].ratio == kept
 
 
+def test_a_smaller_ratio_leaves_the_distances_that_were_measured(pool, tmp_path):
+    """Those of a file that does not tell how many samples there were, too, until there are new ones."""
+    taught = Taught(2, 0, "lies")
+    for ratios in ((9,), (1, 9)):
+        run, _, results = experiment(pool, tmp_path, lies(), choices=1, ratios=ratios)
+        run.run()
+        assert results.nearness[taught].ratio == 9
+    kept = json.loads((tmp_path / "r.json").read_text())
+    del kept["taught"][0]["nearness"]["ratio"]
+    (tmp_path / "r.json").write_text(json.dumps(kept))
+    _, report, old = experiment(pool, tmp_path, lies(), choices=1, ratios=(1, 9))
+    assert replace(old.nearness[taught], ratio=9) == results.nearness[taught]
+    assert "| lies | 2 |" in report.write(tmp_path, "three").read_text()
+
+
 def test_a_checkpoint_of_the_same_name_is_another_generator():
     first, trained_anew = tiny_checkpoint(POINTS), tiny_checkpoint(POINTS)
     with torch.no_grad():
