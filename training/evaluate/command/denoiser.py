@@ -20,7 +20,7 @@ from training.evaluate.command.teacher_column import teacher_column
 from training.evaluate.farthest_samples import distance_from_real, draw_farthest
 from training.evaluate.image_evaluation import evaluate_images, evaluate_prompts, generate_conditioned
 from training.evaluate.lower_precision import as_good, check_comparable
-from training.evaluate.measurement import Metrics, rounded
+from training.evaluate.measurement import Metrics, computed, rounded, settings_of
 from training.evaluate.point_evaluation import (
     POINT_SEEDS,
     evaluate_points,
@@ -29,7 +29,7 @@ from training.evaluate.point_evaluation import (
 )
 from training.evaluate.sampling_run import Generated, SamplingRun
 from training.metrics.image_reference import JUDGED_BY, ImageReference, image_reference
-from training.metrics.memorisation import CHECKED, memorisation
+from training.metrics.memorisation import CHECKED, Memorisation, memorisation
 from training.recipe import RecipeError
 
 UNCONDITIONAL = "unconditional"  # the column of a conditional denoiser of points at scale 0
@@ -79,7 +79,7 @@ def evaluate_denoiser(
             columns |= teacher_column(config.distilled.teacher, DenoiserConfig, checkpoints)
         if data.examples is not None:
             found = memorisation(generated.rows, data, mirrored=mirrored(config))
-            columns[MEMORISATION] = found.metrics
+            columns[MEMORISATION] = _remembered(found, options, run)
     config = update.write(columns, lambda now: _with_precisions(now, precision, options))
     if config.data.kind == "points":
         pictures.save_points_picture(folder, config, data, generated)
@@ -172,12 +172,19 @@ def evaluate_memorisation(folder: Path, run: SamplingRun, *, samples: int | None
         raise RecipeError(f"{config.name}: rows of {config.data.dataset} are made without end: none can be memorised")
     generated = generate_conditioned(checkpoint, data, options, run, samples=samples or CHECKED)
     found = memorisation(generated.rows, data, mirrored=mirrored(config))
+    metrics = _remembered(found, options, run)
     if samples is None:
-        config = update.write({MEMORISATION: found.metrics})
+        config = update.write({MEMORISATION: metrics})
         if config.data.kind == "images":
             pictures.save_nearest_picture(folder, found)
         card.write_denoiser_card(folder, update.now())
-    return found.metrics
+    return metrics
+
+
+def _remembered(found: Memorisation, options: SamplingConfig, run: SamplingRun) -> Metrics:
+    """The metrics with the settings of the samples: who doubts them can make the same ones."""
+    settings: Metrics = {"seed": run.seed, **computed(run), **settings_of(options, None)}
+    return settings | found.metrics
 
 
 def _clip_beside(checkpoint: DenoiserCheckpoint, checkpoints: Path) -> ClipCheckpoint | None:

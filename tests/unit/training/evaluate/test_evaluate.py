@@ -26,7 +26,7 @@ from training.data.digits import mnist
 from training.data.synthetic_points import GaussianMixture
 from training.data.training_set import Examples, FiniteSet
 from training.evaluate import point_evaluation
-from training.evaluate.command import evaluate_checkpoint
+from training.evaluate.command import evaluate_checkpoint, evaluate_memorisation
 from training.evaluate.command.options import options_of
 from training.evaluate.farthest_samples import distance_from_real
 from training.evaluate.image_evaluation import generate_labelled
@@ -282,6 +282,10 @@ def test_a_small_table_of_any_dimensions_is_measured_against_what_is_held_out(tm
     assert "sliced_wasserstein_standard_error" not in metrics  # every run has the same held-out points
     remembered = load_config(tmp_path / "own", DenoiserConfig).metrics["memorisation"]
     assert (remembered["samples"], remembered["trained_on"]) == (120, 108)
+    same = ("seed", "sampler", "steps", "guidance_scale")  # they are the samples that were measured
+    assert [remembered[name] for name in same] == [metrics[name] for name in same]
+    alone = evaluate_memorisation(tmp_path / "own", SamplingRun(CPU, seed=3), samples=20)
+    assert (alone["seed"], alone["steps"], alone["samples"]) == (3, metrics["steps"], 20)
     assert remembered["nearer_than_real"] < 0.2
     card = (tmp_path / "own" / "README.md").read_text()
     assert "labels blue, red; c0" in card and "](points.png)" in card and "two sample accuracy" in card
