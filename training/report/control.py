@@ -1,12 +1,24 @@
 """The section on hints: edges and strokes of samples, compared with their hints."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from training.plotting import plt
 from training.report import grid, sample_sheets
 from training.report.grid import Setting
 from training.report.pipeline import Checkpoints, HintedPipeline
-from training.report.section import Column, ReportWriter, Section, WantedSettings, described_scale, share, table
+from training.report.section import (
+    Column,
+    ReportWriter,
+    Section,
+    WantedSettings,
+    described_samples,
+    described_scale,
+    share,
+    table,
+)
 
 COLUMNS: tuple[Column, ...] = (
     ("agreement", lambda f: f"**{f['agreement']:.3f}**"),
@@ -34,7 +46,9 @@ def markdown(writer: ReportWriter) -> list[str]:
             writer.plot(_plotted(writer, pipeline, scales, guidances), f"{name}-scale.png"),
             "",
         ]
-        lines += table([(_settings(setting), measured[setting]) for setting in [*scales, *guidances]], COLUMNS)
+        lines += table(
+            [(_settings(setting, measured[setting]), measured[setting]) for setting in [*scales, *guidances]], COLUMNS
+        )
         for text, (file, draw) in sample_sheets.of_hints(pipeline, writer.device).items():
             lines += [text, "", writer.sheet(pipeline, file, draw), ""]
     if not lines:
@@ -61,14 +75,14 @@ def _by_guidance(pipeline: HintedPipeline) -> list[Setting]:
     return [setting for setting in settings if setting not in _by_scale(pipeline)]
 
 
-def _settings(setting: Setting) -> dict[str, str]:
+def _settings(setting: Setting, metrics: Mapping[str, Any]) -> dict[str, str]:
     return {
         "given": "the hint alone" if setting.alone else "hint and label",
         "sampler": setting.method,
         "steps": f"{setting.steps:,}",
         "control scale": f"{setting.control_scale:g}",
         "guidance scale": described_scale(setting),
-        "samples": f"{setting.samples:,}",
+        "samples": described_samples(metrics),
     }
 
 

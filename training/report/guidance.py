@@ -75,7 +75,8 @@ def markdown(writer: ReportWriter) -> list[str]:
             "",
         ]
     for pipeline, settings, title in ways:
-        rows = [(described(setting, scaled=True), writer.measured(pipeline)[setting]) for setting in settings]
+        measured = writer.measured(pipeline)
+        rows = [(described(setting, measured[setting], scaled=True), measured[setting]) for setting in settings]
         lines += [f"### {title}", "", *table(rows, IMAGE_COLUMNS)]
         if isinstance(pipeline, GuidedPipeline):
             name, draw = sample_sheets.of_scales(pipeline, writer.device)

@@ -44,7 +44,8 @@ def markdown(writer: ReportWriter) -> list[str]:
         "",
     ]
     for pipeline, settings in known:
-        rows = [(described(setting, scaled=True), writer.measured(pipeline)[setting]) for setting in settings]
+        measured = writer.measured(pipeline)
+        rows = [(described(setting, measured[setting], scaled=True), measured[setting]) for setting in settings]
         lines += [f"### {pipeline.title}", "", *table(rows, PROMPT_COLUMNS)]
         name, prompts, draw = sample_sheets.of_prompts(pipeline, writer.device)
         lines += [f"A line each: {'; '.join(prompts)}.", "", writer.sheet(pipeline, name, draw), ""]

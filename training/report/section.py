@@ -80,10 +80,17 @@ def shown(name: str) -> str:
     return f"![{name.removesuffix('.png').replace('-', ' ')}]({name})"
 
 
-def described(setting: Setting, *, scaled: bool) -> dict[str, str]:
+def described(setting: Setting, metrics: Mapping[str, Any], *, scaled: bool) -> dict[str, str]:
     """The columns that say how a setting was sampled."""
     columns = {"sampler": setting.method, "steps": f"{setting.steps:,}"}
-    return columns | ({"scale": described_scale(setting)} if scaled else {}) | {"samples": f"{setting.samples:,}"}
+    scale = {"scale": described_scale(setting)} if scaled else {}
+    return columns | scale | {"samples": described_samples(metrics)}
+
+
+def described_samples(metrics: Mapping[str, Any]) -> str:
+    """How many there were, and how many of them distances tell of: no more than real rows are held out."""
+    samples, compared = metrics["samples"], metrics.get("compared", metrics["samples"])
+    return f"{samples:,}" + (f", {compared:,} compared" if compared != samples else "")
 
 
 def described_scale(setting: Setting) -> str:

@@ -90,7 +90,7 @@ def _section(writer: ReportWriter, pipeline: Pipeline) -> list[str]:
         ("Sampler × steps", grid.by_steps(config)),
     ):
         rows = [
-            (described(setting, scaled=config.conditioning is not None), measured[setting])
+            (described(setting, measured[setting], scaled=config.conditioning is not None), measured[setting])
             for setting in writer.known(pipeline, settings)
         ]
         if rows:

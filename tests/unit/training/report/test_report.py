@@ -374,15 +374,26 @@ def test_a_floor_of_nothing_leaves_its_place_empty():
 
 
 def test_a_table_has_no_empty_column_and_leaves_unknown_places_empty():
+    best, other = of_quality(1.234) | {"label_accuracy": 0.9876}, of_quality(2.5) | {"samples": 1000}
     rows = [
-        (described(Setting("dpmpp-2m", 20, 1.5), scaled=True), of_quality(1.234) | {"label_accuracy": 0.9876}),
-        (described(Setting("ddpm", 1000, 0.0, "learned", 1000), scaled=True), of_quality(2.5)),
+        (described(Setting("dpmpp-2m", 20, 1.5), best, scaled=True), best),
+        (described(Setting("ddpm", 1000, 0.0, "learned", 1000), other, scaled=True), other),
     ]
     lines = table(rows, IMAGE_COLUMNS)
     assert lines[2] == "| dpmpp-2m | 20 | 1.5 | 2,000 | 98.76 % | 1.2340 | 1.0000 | **1.23** | 0.900 | 0.800 |"
     assert lines[3].startswith("| ddpm, learned | 1,000 | 0 | 1,000 |  | 2.5000 |")
-    without = table([(described(Setting("ddim", 4, 1.0), scaled=False), of_quality(2.0))], IMAGE_COLUMNS)
+    without = table([(described(Setting("ddim", 4, 1.0), other, scaled=False), other)], IMAGE_COLUMNS)
     assert without[0] == "| sampler | steps | samples | Fréchet | floor | Fréchet ÷ floor | precision | recall |"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [({"samples": 2000, "compared": 2000}, "2,000"), ({"samples": 2000, "compared": 120}, "2,000, 120 compared"),
+     ({"samples": 120}, "120")],
+)  # fmt: skip
+def test_a_table_says_how_many_samples_its_distances_tell_of(metrics, told):
+    """Of your own data fewer rows may be held out than samples are wanted."""
+    assert described(Setting("ddim", 4, 1.0), metrics, scaled=False)["samples"] == told
 
 
 def save(folder, one) -> None:
@@ -605,7 +616,7 @@ def test_what_reads_prompts_is_told_of_by_steps_as_well(tmp_path, small, monkeyp
     def metrics(checkpoint, _, options, how, *, samples):
         made.append((checkpoint.config.name, options.sampler, options.variance, options.steps))
         ratio = {("dpmpp-2m", 2): 2.5, ("dpmpp-2m", 3): 2.0}.get((options.sampler, options.steps), 5.0)
-        return of_quality(ratio) | {"captions_true": 0.875}, None
+        return of_quality(ratio) | {"samples": samples, "captions_true": 0.875}, None
 
     monkeypatch.setattr(evaluator, "evaluate_captions", metrics)
     monkeypatch.setattr(command, "SECTIONS", {"steps": command.SECTIONS["steps"]})
@@ -740,7 +751,7 @@ def test_words_and_hints_are_told_of_with_their_pictures(tmp_path, small, monkey
     evaluate = evaluator.evaluate_control
     monkeypatch.setattr(evaluator, "evaluate_control", lambda *a, **k: (made.append(1), evaluate(*a, **k))[1])
     # The tiny vocabulary is too small for real prompts.
-    followed = dict.fromkeys((*prompts.SHOWN, "all three", "among real", FOLLOWED), 0.5)
+    followed = {"samples": 20} | dict.fromkeys((*prompts.SHOWN, "all three", "among real", FOLLOWED), 0.5)
     monkeypatch.setattr(evaluator, "evaluate_prompts", lambda *a, **k: (made.append(1), (followed, None))[1])
     monkeypatch.setattr(
         sample_sheets, "held_out_prompts", lambda n: [Caption(text, ()) for text in TEXT.vocabulary.examples * 2]
@@ -816,7 +827,8 @@ def test_hints_are_measured_by_the_sampler_that_the_same_report_advises_in_as_ma
 
     def hints(control, checkpoint, shown, reference, options, how, **_):
         at.append((options.sampler, options.steps))
-        return dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5), None
+        shares = dict.fromkeys(("agreement", "agreement_floor", "agreement_ceiling", "label_accuracy"), 0.5)
+        return {"samples": 40} | shares, None
 
     monkeypatch.setattr(evaluator, "held_out_hints", lambda *_: None)
     monkeypatch.setattr(grid, "SCALES_AT", ("dpmpp-2m", 4))
