@@ -110,7 +110,7 @@ class JobStore(StoreRoom):
                     continue
                 values = dict(
                     state="running", lease_owner=process, lease_until=now + LEASE_SECONDS, fence=found.fence + 1,
-                    deaths=deaths, paused=None, revision=found.revision + 1,
+                    deaths=deaths, paused=None, revision=found.revision + 1, working_since=now,
                     progressed=now if found.paused is None else found.progressed,  # a claim in vain is no progress
                 )  # fmt: skip
                 return self._update(connection, found.id, values)
@@ -118,10 +118,11 @@ class JobStore(StoreRoom):
     def renew(self, job: str, fence: int, paused: str | None = None) -> JobRecord:
         """Keep the lease for another while, and tell why the job does not go on, if it does not. Raises LeaseLost."""
         with self._engine.begin() as connection:
-            held = self._held(connection, job, fence)
-            values: dict[str, object] = {"lease_until": self._now(connection) + LEASE_SECONDS}
+            held, now = self._held(connection, job, fence), self._now(connection)
+            values: dict[str, object] = {"lease_until": now + LEASE_SECONDS}
             if held.paused != paused:
-                values |= {"paused": paused, "revision": held.revision + 1}
+                values |= {"paused": paused, "revision": held.revision + 1, "seconds": _worked(held, now)}
+                values["working_since"] = now if paused is None else None
             return self._update(connection, job, values)
 
     def publish(
@@ -144,7 +145,7 @@ class JobStore(StoreRoom):
             values: dict[str, object] = dict(
                 rows_done=held.rows_done + rows, rows_kept=held.rows_kept + (rows if kept is None else kept),
                 bytes=held.bytes + sum(one.bytes for one in made),
-                seconds=held.seconds + max(0.0, now - held.progressed), progressed=now,
+                seconds=_worked(held, now), working_since=now, progressed=now,
                 deaths=0, paused=None, lease_until=now + LEASE_SECONDS, revision=held.revision + 1,
             )  # fmt: skip
             if held.rows_done + rows == held.rows:
@@ -279,6 +280,11 @@ class JobStore(StoreRoom):
 def _telling(record: JobRecord, now: float) -> dict[str, object]:
     """What is stored with a job's end, in one transaction, so that it is told whatever happens after."""
     return {} if record.webhook is None else {"webhook_due": now}
+
+
+def _worked(record: JobRecord, now: float) -> float:
+    """The seconds that work on a job took until now: not those of pauses."""
+    return record.seconds + (0.0 if record.working_since is None else max(0.0, now - record.working_since))
 
 
 def _record(row: sa.Row[tuple[object, ...]]) -> JobRecord:

@@ -41,13 +41,14 @@ class JobRecord(NewJob):
     paused       why it does not go on at present
     revision     counts its changes
     rows_done    of the chunks that are published; rows_kept of them passed the filters
-    seconds      that work on it took
+    seconds      that work on it took, up to its last chunk or pause
     fence        counts the claims: only the last one may publish
     deaths       of processes that had claimed it, since its last chunk
     progressed   when it was claimed, or its last chunk was published
     finished     when it was done, failed or cancelled
     expired      when its files were deleted
     webhook_due  when its end is told next; None where nobody waits for it
+    working_since  from when on `seconds` has not counted yet; None while it is paused
     """
 
     id: str
@@ -69,6 +70,7 @@ class JobRecord(NewJob):
     expired: float | None
     webhook_due: float | None
     webhook_tries: int
+    working_since: float | None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ jobs = sa.Table(
     sa.Column("webhook_due", sa.Float),
     sa.Column("webhook_tries", sa.Integer, nullable=False, server_default="0"),
     sa.Column("input_file", sa.String(40)),
+    sa.Column("working_since", sa.Float),
     sa.UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     sa.Index("jobs_by_state", "state", "created"),
     sa.Index("jobs_by_owner", "owner", "created"),

@@ -145,6 +145,29 @@ def test_a_paused_job_says_why_until_it_goes_on(store):
     assert store.publish(job, 1, 0, 4, []).paused is None
 
 
+def test_pauses_are_no_work(store, clock):
+    """Else a night of a full disk would make the rest of the job look as slow for as long as it lasts."""
+    job = store.add(new_job(rows=12))[0].id
+    store.claim("process")
+    clock.now += 2
+    store.renew(job, 1, "the disk is full")
+    clock.now += 3600
+    store.renew(job, 1, "the store does not answer")
+    clock.now += 3600
+    assert store.publish(job, 1, 0, 4, []).seconds == pytest.approx(2, abs=0.1)
+    clock.now += 3
+    store.renew(job, 1, "the disk is full")
+    clock.now += 3600
+    store.renew(job, 1)
+    clock.now += 4
+    assert store.publish(job, 1, 4, 4, []).seconds == pytest.approx(9, abs=0.1)
+    store.give_back(job, 1, "the model is not ready")
+    clock.now += 3600
+    store.claim("next")
+    clock.now += 1
+    assert store.publish(job, 2, 8, 4, []).seconds == pytest.approx(10, abs=0.1)
+
+
 def test_a_job_that_cannot_go_on_here_is_given_back_and_says_why(store):
     job = store.add(new_job())[0].id
     store.claim("process")
