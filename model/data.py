@@ -12,6 +12,7 @@ from model.strict_config import StrictConfig
 from model.table import CategoryColumn, TableColumn, encoded_columns, snapped
 
 MAX_SIDE = 512  # pixels of an image
+MAX_NAME = 64  # characters of the name of data, which requests ask for
 MAX_DIMENSIONS = 64  # of points, or columns of a table …
 MAX_ENCODED = 512  # … and dimensions that these are encoded in
 FINE = 1000  # |mean|/std of points beyond which float32 does not hold their differences well
@@ -30,7 +31,7 @@ class DataConfig(StrictConfig):
     table   what columns the dimensions of points are an encoding of; empty where each dimension is a column of numbers
     """
 
-    dataset: str = Field(min_length=1, max_length=64)
+    dataset: str = Field(min_length=1, max_length=MAX_NAME)
     kind: Literal["points", "images"]
     shape: tuple[int, ...] = Field(min_length=1, max_length=3)
     labels: tuple[str, ...] = ()

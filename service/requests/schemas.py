@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from model.checkpoints.config import NoiseLevel, ordered
 from model.conditions import ControlKind
+from model.data import MAX_NAME
 from model.noise import MAX_SEED
 from model.sampler_spec import OptionName, Variance
 from model.samplers import SAMPLERS, Sampler
@@ -75,7 +76,7 @@ def _of_option(name: OptionName) -> str:
 class SampleFields(BaseModel):
     """The fields that every way to ask for samples has."""
 
-    dataset: str = Field(max_length=64, description="One of those at /models.", examples=["mnist"])
+    dataset: str = Field(max_length=MAX_NAME, description="One of those at /models.", examples=["mnist"])
     prompt: str | None = Field(
         None, min_length=1, max_length=MAX_PROMPT,
         description="Words instead of a label, for models that understand them; those are listed at /models.",

@@ -4,7 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from model.checkpoints.config import NAME_PATTERN
 
@@ -96,6 +106,14 @@ class ImageSection(_OwnSection):
             except re.error as error:
                 raise ValueError(f"no regular expression: {error}") from error
         return pattern
+
+    @field_validator("shift")
+    @classmethod
+    def _leaves_something(cls, shift: int, found: ValidationInfo) -> int:
+        side = min(found.data.get("size", (LARGEST,)))
+        if shift >= side:
+            raise ValueError(f"images would move out of sight: their shorter side has {side} pixels")
+        return shift
 
 
 class TableSection(_OwnSection):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from model.checkpoints.config import NAME_PATTERN
+from model.data import MAX_NAME
 from training.cli_options import CHECKPOINTS, Checkpoints, sides
 from training.exporting.serving_graphs import write_graph
 from training.importing.import_command import import_model
@@ -51,6 +52,8 @@ def import_(
     """Make a checkpoint of another library's model. docs/import.md says what is read, and how it is sampled."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise typer.BadParameter(f"{name}: a-z, 0-9, '.', '_' and '-', at most 64 of them", param_hint="--name")
+    if dataset is not None and not 1 <= len(dataset) <= MAX_NAME:
+        raise typer.BadParameter(f"1 to {MAX_NAME} characters, not {len(dataset)}", param_hint="--dataset")
     options = ImportOptions(
         name,
         dataset,

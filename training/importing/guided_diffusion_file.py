@@ -85,9 +85,9 @@ def read_guided_file(weights: Mapping[str, Tensor], path: Path, options: ImportO
         )
     flags = _parsed(options.flags)
     height, width = image_size(options, flags.image_size, path)
-    classes = weights["label_emb.weight"].shape[0] if flags.class_cond and "label_emb.weight" in weights else 0
-    if flags.class_cond and not classes:
-        classes = CLASSES  # the missing tensor is then named
+    embedding, classes = weights.get("label_emb.weight"), 0
+    if flags.class_cond:  # a tensor that is missing, or no table, is named later
+        classes = len(embedding) if embedding is not None and embedding.dim() == 2 and len(embedding) else CLASSES
     if options.null_class is not None:
         raise ImportRefused(
             f"--null-class {options.null_class}: these models were trained with labels only, or without"

@@ -215,7 +215,9 @@ def _checked(section: type[S], choices: Choices) -> S:
         return section.model_validate(plain(choices))
     except ValidationError as error:
         raise RecipeError(
-            "; ".join(f"--{e['loc'][0]}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+            "; ".join(
+                f"--{e['loc'][0]} {e['input']!r}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+            )
         ) from error
 
 

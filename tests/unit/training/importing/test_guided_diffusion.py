@@ -192,3 +192,11 @@ def test_flags_of_another_model(flags, says, tmp_path):
     with pytest.raises(ImportRefused, match=says):
         imported(tmp_path, improved(), flags)
     assert not (tmp_path / "checkpoints").exists() or list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_number_for_a_table_of_classes_is_named(tmp_path):
+    network = improved()
+    network.label_emb = torch.nn.Module()
+    network.label_emb.weight = torch.nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(ImportRefused, match=r"of another shape than the config says: label_emb\.weight"):
+        imported(tmp_path, network, f"{IMPROVED} --class_cond True")

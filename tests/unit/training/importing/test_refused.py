@@ -355,6 +355,12 @@ def test_a_pipeline_of_the_first_versions_has_all_in_one_folder(pipeline, tmp_pa
     assert found.config.schedule.name == "beta-cosine" and not found.notes
 
 
+@pytest.mark.parametrize(("name", "told"), [("", "not 0"), ("a" * 65, "not 65")])
+def test_data_have_a_name_that_requests_can_say(name, told, tmp_path):
+    done = CliRunner().invoke(app, ["import", str(tmp_path), "--name", "grey", "--dataset", name])
+    assert done.exit_code == 2 and "--dataset" in done.output and f"1 to 64 characters, {told}" in done.output
+
+
 @pytest.mark.parametrize("graph", ["--no-graph", pytest.param("--graph", marks=pytest.mark.slow)])
 def test_the_command_writes_a_checkpoint_and_says_what_it_did(graph, tmp_path):
     source = save_pipeline(tmp_path / "source", unet(**RESIDUAL), scheduler_of("ddim", clip_sample_range=2.0))
