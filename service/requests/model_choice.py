@@ -186,11 +186,21 @@ def _of_the_quality(choices: Sequence[Choice]) -> Choice:
         return best
     for choice in choices:
         reads_it = choice.conditioning in (None, choice.config.conditioning)  # no gradient guides a student
-        if choice.config.distilled is not None and reads_it and _unfit(choice) <= _unfit(best):
+        if choice.config.distilled is None or not _takes_the_scale(choice):
+            continue
+        if reads_it and _unfit(choice) <= _unfit(best):
             steps = student_steps(request.quality, choice.measured, best.measured)
             if steps is not None:
                 return replace(choice, steps=steps)
     return best
+
+
+def _takes_the_scale(choice: Choice) -> bool:
+    """Can the model be guided as strongly as the request asks, if it asks?"""
+    scale = choice.request.guidance_scale
+    if scale is None:
+        return True
+    return choice.config.sampling_refusal(choice.advised.model_copy(update={"guidance_scale": scale})) is None
 
 
 def models_with_prompts(catalog: Catalog, dataset: str) -> list[Served]:

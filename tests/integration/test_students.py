@@ -109,6 +109,8 @@ def test_what_it_cannot_do_is_refused_with_what_it_can(client, fields, field, sa
         ({"quality": "low", "steps": 3}, "mnist-tiny", 3),
         ({"quality": "low", "guidance": "classifier"}, "mnist-tiny", 4),
         ({"quality": "low", "sampler": "ddpm"}, "mnist-tiny", 4),
+        ({"quality": "low", "guidance_scale": 2}, "mnist-fast", 1),
+        ({"quality": "low", "guidance_scale": 9}, "mnist-tiny", 4),  # it was trained at other scales
         ({"quality": "low", "model": "mnist-fast"}, "mnist-fast", 2),
         ({"quality": "high", "model": "mnist-fast", "steps": 4}, "mnist-fast", 4),
     ],
