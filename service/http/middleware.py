@@ -167,7 +167,7 @@ class ApiKey:
 def _bearer(scope: Scope) -> bytes | None:
     """The key that a request names."""
     scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-    return given.encode("latin-1") if scheme.lower() == "bearer" else None
+    return given.strip(" ").encode("latin-1") if scheme.lower() == "bearer" else None  # RFC 9110 11.4: 1*SP
 
 
 class BodyLimit:
@@ -206,7 +206,7 @@ class BodyLimit:
 
 
 class JsonBody:
-    """415 for a POST of something that is not JSON, or is compressed.
+    """415 for a POST of something that is not JSON, or no form where a route takes files, or is compressed.
 
     `curl -d` calls its body a form. Such a body is read as JSON when the request has no Origin: no browser sends one
     without, so a page elsewhere cannot use this to get around CORS. For the same reason a multipart body, which a few
@@ -227,15 +227,25 @@ class JsonBody:
                 return await problem.response()(scope, receive, send)
             empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
             content_type = headers.get("content-type", "").split(";")[0].strip().lower()
-            if content_type == FORM_TYPE and "origin" not in headers:
+            takes_files = scope["path"] in MULTIPART_PATHS
+            if empty and not content_type:
+                pass  # the route says what it needs
+            elif takes_files and content_type != MULTIPART_TYPE:
+                problem = Problem(
+                    415,
+                    f"the body is {content_type or 'of no type'}: send {MULTIPART_TYPE}, with a file in it",
+                    headers={"Accept": MULTIPART_TYPE},
+                )
+                return await problem.response()(scope, receive, send)
+            elif content_type == FORM_TYPE and "origin" not in headers:
                 headers["content-type"] = "application/json"
-            elif content_type == MULTIPART_TYPE and scope["path"] in MULTIPART_PATHS:
+            elif takes_files:
                 if "origin" in headers and "authorization" not in headers:
                     problem = Problem(415, "from another page a multipart body needs an Authorization header")
                     return await problem.response()(scope, receive, send)
                 parts = headers["content-type"].split(";")  # without the charset, which no form has (RFC 7578)
                 headers["content-type"] = ";".join(p for p in parts if not p.strip().lower().startswith("charset"))
-            elif not JSON_TYPES.fullmatch(content_type) and not (empty and not content_type):
+            elif not JSON_TYPES.fullmatch(content_type):
                 problem = Problem(
                     415,
                     f"the body is {content_type or 'of no type'}, not JSON: send `Content-Type: application/json`",

@@ -27,6 +27,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAISampleRoute)
 MAX_PARTS = 40  # of a form
 HALF = 127
 FILE = {"type": "string", "format": "binary"}
+FILES = {"image": "a PNG or a JPEG, as a file", "mask": "a PNG, as a file"}
 OWN_NAMES = {"init": "image", "init.image": "image", "init.strength": "strength", "mask": "mask", "mask.image": "mask"}
 """Field of a sample request → what it is called here."""
 
@@ -118,11 +119,15 @@ def _init(image: bytes, body: VariationsForm) -> dict[str, Any]:
 
 
 def _read(kind: type[FormT], form: FormData) -> FormT:
-    """The form's texts as the model of it. Raises RequestValidationError."""
-    texts = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    for name in ("image", "mask"):
-        if texts.get(name) == "":  # a file that was not chosen, as some clients send it
-            del texts[name]
+    """The form's texts as the model of it, without empty ones. Raises Problem (422) and RequestValidationError."""
+    texts: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str) and value:
+            if name.removesuffix("[]") in FILES:
+                raise invalid(name, FILES[name.removesuffix("[]")], value)
+            if name in texts:
+                raise invalid(name, "given several times: give one", [texts[name], value])
+            texts[name] = value
     try:
         return kind.model_validate(texts)
     except ValidationError as error:
@@ -134,7 +139,7 @@ async def _image(form: FormData) -> bytes:
     """Raises Problem (422)."""
     image = await _file(form, "image")
     if image is None:
-        raise invalid("image", "a PNG or a JPEG, as a file")
+        raise invalid("image", FILES["image"])
     return image
 
 
@@ -162,11 +167,13 @@ def _mask(image: bytes, mask: bytes | None) -> str | None:
         found = transparency(image if mask is None else mask)
     except PictureError as error:
         raise invalid(name, str(error)) from error
-    if found is None or (mask is None and not found.any()):
+    if found is None:
         if mask is None:
             return None
         raise invalid("mask", "a PNG with an alpha channel: what is transparent is redrawn")
     white = np.where(found > HALF, 255, 0).astype(np.uint8)
+    if mask is None and not white.any():  # soft edges are no hole
+        return None
     if white.min() == white.max():
         raise invalid(name, "transparent in part: all of it is redrawn without a mask, and nothing if all is opaque")
     return b64encode(encoding.png(white, {})).decode()

@@ -80,6 +80,7 @@ def test_without_a_mask_the_whole_picture_changes_as_far_as_strength_says(images
         ({"extra_body": {"strength": 2}}, "strength", "less than or equal to 1"),
         ({"extra_body": {"colour": "red"}}, "colour", "unknown field"),
         ({"model": "dall-e-2"}, "model", "there are: mnist-text-cfg"),
+        ({"extra_body": {"mask": "aGVsbG8="}}, "mask", "as a file"),
     ],
 )
 def test_what_cannot_be_edited_is_refused_as_openai_refuses(images, more, param, says):
@@ -87,6 +88,28 @@ def test_what_cannot_be_edited_is_refused_as_openai_refuses(images, more, param,
         images.edit(**{"image": png(GREY), "prompt": "7"} | more)
     assert refused.value.status_code in (400, 404)
     assert refused.value.body["param"] == param and says in refused.value.body["message"]
+
+
+def test_soft_edges_are_no_hole(images):
+    """Where nothing is as transparent as opaque, all of the picture is redrawn."""
+    soft = np.full((8, 8), 255, np.uint8)
+    soft[0, 0] = 200
+    asked = {"prompt": "seven", "extra_body": {"seed": 3, "steps": 3}}
+    assert (drawn(images.edit(image=png(GREY, soft), **asked))[0] != GREY).any(1).all()
+
+
+def test_other_bodies_than_forms_are_told_what_to_send(client):
+    for content in ({"json": {"prompt": "seven"}}, {"data": {"prompt": "seven"}}):
+        answer = client.post("/v1/images/edits", **content)
+        assert answer.status_code == 415 and "send multipart/form-data" in answer.json()["error"]["message"]
+
+
+def test_a_field_that_stands_there_twice_is_refused_and_an_empty_one_is_none(client):
+    files = {"image": png(GREY)}
+    answer = client.post("/v1/images/variations", files=files, data={"n": ["1", "2"]})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "n"
+    answer = client.post("/v1/images/variations", files=files, data={"n": "2", "size": ""})
+    assert answer.status_code == 200 and len(answer.json()["data"]) == 2
 
 
 def test_a_page_elsewhere_cannot_send_a_form_without_a_key(client):
