@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ class ModelMemory:
         self.limited = limit is not None
         self._engine, self._deadline, self._metrics = engine, deadline, metrics
         self._limit = math.inf if limit is None else limit
+        self._served: Collection[str] = ()  # keys
         self._loaded: dict[str, _Loaded] = {}  # by key, the least recently used first
         self._measured: dict[str, tuple[int, int]] = {}  # by key: the bytes of its weights, and those that it took
         self._turn = asyncio.Lock()  # of whoever loads
@@ -78,6 +79,10 @@ class ModelMemory:
                     with contextlib.suppress(ModelNotLoaded):  # the log has it, and whoever asks is told
                         await self._load(served)
 
+    def serve(self, catalog: Catalog) -> None:
+        """From now on only its models are loaded: a request may have been read under the catalogue before."""
+        self._served = catalog.by_key.keys()
+
     def held(self, served: Served) -> AbstractContextManager[None] | None:
         """Keeps the model in memory from now until the context ends; None where it is not there, or another's turn has
         come."""
@@ -99,7 +104,7 @@ class ModelMemory:
         try:
             async with asyncio.timeout(self._deadline), self._own_turn():
                 found = self.held(served)
-                if found is None:
+                if found is None and served.key in self._served:
                     await self._make_room(self._needed(served))
                     await self._load(served)
                     found = self.held(served)
@@ -107,7 +112,7 @@ class ModelMemory:
             raise ModelNotLoaded(
                 f"the model {served.name} did not come into memory within {self._deadline:g} s", ROOM_AFTER
             ) from None
-        if found is None:  # a reload took it off the catalogue meanwhile
+        if found is None:  # a reload took it off the catalogue
             raise ModelNotLoaded(f"the model {served.name} was just replaced", ROOM_AFTER)
         return found
 

@@ -1,6 +1,7 @@
 """New checkpoints without a restart: models that changed are loaded beside the running ones, then take their place."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from service.checkpoints.folder import catalog_of, served_folder
 from service.checkpoints.model_memory import ModelMemory
 from service.engine.engine import Engine
 from service.engine.job import EngineStopped
-from service.requests.ways import ways_of
+from service.requests.ways import Ways, ways_of
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Reloader:
         """`folder` is what stands at `path`; `catalog` is made of it, and the engine begins with it."""
         self.catalog, self.ways = catalog, ways_of(catalog)
         self._path, self._folder, self._engine, self._memory = path, folder, engine, memory
+        memory.serve(catalog)
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Reloaded]] = set()
 
@@ -65,7 +67,7 @@ class Reloader:
                 folder = self._folder.refusing(failed, instead=CheckpointFolder({}, {}, {}))
                 catalog = await asyncio.to_thread(catalog_of, folder)
                 ways = await asyncio.to_thread(ways_of, catalog)
-                self._folder, self.catalog, self.ways = folder, catalog, ways
+                self._swap(folder, catalog, ways)
 
     async def reload(self) -> Reloaded:
         """New requests get the new models as soon as all of them are warm. Running ones end on those they began with.
@@ -107,7 +109,7 @@ class Reloader:
             folder = replace(self._folder, refused={**folder.refused, **not_ready})
             catalog = before
         ways = await asyncio.to_thread(ways_of, catalog)
-        self._folder, self.catalog, self.ways = folder, catalog, ways
+        self._swap(folder, catalog, ways)
         for key in ready - catalog.by_key.keys():
             memory.retire(key)
         fresh = catalog.by_key.keys() - before.by_key.keys()
@@ -120,6 +122,10 @@ class Reloader:
         report = log.warning if done.refused else log.info
         report("reloaded", loaded=done.loaded, removed=done.removed, refused=done.refused)
         return done
+
+    def _swap(self, folder: CheckpointFolder, catalog: Catalog, ways: Mapping[str, Ways]) -> None:
+        self._folder, self.catalog, self.ways = folder, catalog, ways
+        self._memory.serve(catalog)
 
 
 def _log_failure(task: asyncio.Task[Reloaded]) -> None:

@@ -62,6 +62,7 @@ def memory_of(models, holds: float, deadline: float = 5.0):
     """A memory that holds so many of them, over an engine that begins with the first."""
     engine = FakeEngine(models[0].key)
     memory = ModelMemory(engine, round(holds * models[0].weight_bytes), deadline, Metrics())
+    memory.serve(Catalog(one.checkpoint for one in models))
     return engine, memory
 
 
@@ -265,3 +266,18 @@ def test_a_model_that_a_reload_took_away_while_it_loaded_is_to_be_asked_for_agai
             await memory.hold(models[1])
 
     asyncio.run(look())
+
+
+def test_a_model_that_is_not_served_any_more_does_not_come_back(models):
+    """A request that was read under the catalogue before may ask for it after the reload."""
+    engine, memory = memory_of(models, 2)
+
+    async def look():
+        await memory.fill(Catalog([models[0].checkpoint]))
+        memory.serve(Catalog([models[0].checkpoint]))
+        with pytest.raises(ModelNotLoaded, match="m1 was just replaced"):
+            await memory.hold(models[1])
+        await use(memory, models[0])
+
+    asyncio.run(look())
+    assert engine.loads == []
