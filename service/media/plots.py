@@ -13,6 +13,7 @@ SMOOTHING = 3  # drawn so much larger, then shrunk
 ROOM = 1.05  # of what the points span
 MANY = 1000  # points, from which on they are drawn smaller
 BINS = 40
+ROUNDING = 1e-12  # of a value
 NAME_LENGTH = 60  # characters of a dimension's name that are shown
 INK, FAINT, PAPER = (60, 64, 72), (226, 228, 232), (255, 255, 255)
 # Distinct for most kinds of colour vision (Okabe & Ito 2008); classes beyond the eighth begin anew.
@@ -31,7 +32,7 @@ def scatter(
     equal  both in the same unit; else each fills its side
     """
     low, high = points.min(0).astype(float), points.max(0).astype(float)
-    span = np.maximum(high - low, _least(low, high)) * ROOM
+    span = _span(low, high) * ROOM
     frame = _Frame((low + high) / 2, np.maximum(span, span.max() * equal))
     frame.grid(0, names[0])
     frame.grid(1, names[1])
@@ -46,7 +47,7 @@ def histogram(points: np.ndarray, classes: np.ndarray, text: Mapping[str, str], 
     """float32 [n, 1] → PNG: how many lie where, the classes (int [n]) on top of each other."""
     values = points[:, 0].astype(float)
     low, high = values.min(), values.max()
-    room = max(high - low, _least(low, high)) * (ROOM - 1) / 2
+    room = _span(low, high) * (ROOM - 1) / 2
     edges = np.linspace(low - room, high + room, BINS + 1)
     numbers = np.unique(classes)
     counts = np.stack([np.histogram(values[classes == number], edges)[0] for number in numbers])
@@ -84,14 +85,16 @@ class _Frame:
         """Lines at about five round numbers across that axis, and its name at its end."""
         side, margin, size = self._side, self._margin, 13 * SMOOTHING
         low = self._centre[axis] - self._span[axis] / 2
-        for tick in _ticks(low, low + self._span[axis]):
+        ticks = _ticks(low, low + self._span[axis])
+        digits = _digits(ticks)
+        for tick in ticks:
             u, v = self.at(tick, tick)
             line: tuple[float, ...] = (u, margin, u, side - margin)
             at: tuple[float, float] = (u, side - margin * 0.55)
             if axis == 1:
                 line, at = (margin, v, side - margin, v), (margin * 0.5, v)
             self.draw.line(line, fill=FAINT, width=SMOOTHING)
-            self.draw.text(at, f"{tick:g}", fill=INK, anchor="mm", font_size=size)
+            self.draw.text(at, f"{tick:.{digits}g}", fill=INK, anchor="mm", font_size=size)
         name = " ".join(name.split())
         shown = name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
         at, anchor = ((side - margin, side - margin * 0.2), "rb") if axis == 0 else ((margin, margin * 0.8), "lb")
@@ -101,9 +104,11 @@ class _Frame:
         return save_png(self._picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), text)
 
 
-def _least(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The span that is shown if all points are alike."""
-    span: np.ndarray = np.maximum(1e-6, 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+def _span(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """high − low; where all points are alike, but for a rounding, a span that can be shown."""
+    largest = np.maximum(np.abs(low), np.abs(high))
+    alike = np.where(largest > 0, 1e-6 * largest, 1e-6)
+    span: np.ndarray = np.where(high - low > ROUNDING * largest, high - low, alike)
     return span
 
 
@@ -112,4 +117,10 @@ def _ticks(low: float, high: float) -> list[float]:
     raw = (high - low) / 5
     magnitude = 10.0 ** math.floor(math.log10(raw))
     pitch = next(step * magnitude for step in (1, 2, 5, 10) if step * magnitude >= raw)
-    return [round(i * pitch, 10) for i in range(math.ceil(low / pitch), math.floor(high / pitch) + 1)]
+    digits = 1 - math.floor(math.log10(pitch))
+    return [round(i * pitch, digits) for i in range(math.ceil(low / pitch), math.floor(high / pitch) + 1)]
+
+
+def _digits(ticks: Sequence[float]) -> int:
+    """Of the numbers at the ticks, so many that no two look the same; six at least."""
+    return next((n for n in range(6, 17) if len({f"{tick:.{n}g}" for tick in ticks}) == len(ticks)), 17)

@@ -72,9 +72,10 @@ def _pixels(content: bytes, of: Callable[[Image.Image], R]) -> R:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE:
                 raise PictureError(f"{image.width}×{image.height} pixels are too many: at most {MAX_SIDE}×{MAX_SIDE}")
-            if getattr(image, "n_frames", 1) > 1:
+            is_png = image.format == "PNG"
+            if is_png and getattr(image, "n_frames", 1) > 1:
                 raise PictureError("an animation: give one picture")
-            if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
+            if not is_png and content.count(START_OF_SCAN) > MAX_SCANS:
                 raise PictureError(f"a JPEG of too many scans: at most {MAX_SCANS}")
             image.load()
             return of(ImageOps.exif_transpose(image))

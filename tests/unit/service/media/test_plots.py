@@ -66,3 +66,15 @@ def test_the_same_points_give_the_same_bytes_and_names_are_drawn():
     bare = pixels(plots.scatter(POINTS, classes, {}, equal=True))
     different = np.argwhere((named != bare).any(2))
     assert (different[:, 0] > 600).any() and (different[:, 0] < 48).any()
+
+
+@pytest.mark.parametrize("scale, centre", [(1e-9, 0.0), (0.1, 1e6), (1e20, 0.0)])
+def test_points_in_any_unit_fill_the_picture_and_its_numbers_differ(scale, centre):
+    points = np.array([[-1.0, -1.0], [1.0, 1.0]]) * scale + centre
+    picture = pixels(plots.scatter(points, np.array([0, 1]), {}, equal=True))
+    blue, orange = places(picture, BLUE).mean(0), places(picture, ORANGE).mean(0)
+    assert orange[0] - blue[0] == pytest.approx((plots.SIDE - 2 * plots.MARGIN) / plots.ROOM, abs=2)
+    low, high = points.min(), points.max()
+    ticks = plots._ticks(low, high)
+    assert all(low <= tick <= high for tick in ticks) and len(ticks) >= 4
+    assert len({f"{tick:.{plots._digits(ticks)}g}" for tick in ticks}) == len(ticks)

@@ -88,6 +88,14 @@ def test_an_animation_is_refused():
         decoded(saved(frames[0], save_all=True, append_images=frames[1:]))
 
 
+def test_of_a_photograph_with_a_preview_the_photograph_is_taken():
+    """Telephones put a second picture behind the first (CIPA DC-007)."""
+    photograph = Image.fromarray(GREY)
+    content = saved(photograph, "MPO", save_all=True, append_images=[Image.new("L", (4, 4))])
+    assert Image.open(io.BytesIO(content)).n_frames == 2
+    np.testing.assert_array_equal(decoded(content), decoded(saved(photograph, "JPEG")))
+
+
 def bombs() -> list[bytes]:
     """A gigabyte of zeros behind a small header, as pixels and as text."""
     bomb = zlib.compressobj(9)
