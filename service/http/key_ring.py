@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import Request
 
 from service.engine.key import ANYBODY, Allowance, Key
-from service.key_file import OF_SETTINGS, KeyEntry, digest_of, read_keys
+from service.key_file import OF_SETTINGS, KeyEntry, KeysError, digest_of, read_keys
 
 CALLER = "spirale.caller"
 """In the scope of a request that came with a key."""
@@ -51,6 +51,8 @@ class KeyRing:
         if self._path is not None:
             before = {key.name: key for key in self._key_of_owner.values()}
             read = {entry.digest: _caller(entry, before.get(entry.name)) for entry in read_keys(self._path)}
+            if same := [read[digest].key.name for digest in self._of_settings if digest in read]:
+                raise KeysError(f"{self._path}: the key of {same[0]} is that of --api-key, too: give it another")
             self._callers = self._of_settings | read
         self._key_of_owner |= {caller.owner: caller.key for caller in self._callers.values()}
 

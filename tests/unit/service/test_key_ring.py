@@ -2,8 +2,11 @@
 
 import hashlib
 
+import pytest
+
 from service.engine.key import ANYBODY
 from service.http.key_ring import KeyRing
+from service.key_file import KeysError
 
 ALICE = '[[keys]]\nname = "alice"\nkey = "sesame"\nrate = 30\n'
 BOB = '[[keys]]\nname = "bob"\nkey = "open"\n'
@@ -27,3 +30,17 @@ def test_jobs_of_a_key_that_has_gone_keep_its_rate_and_nothing_used_is_forgotten
     assert ring.of_owner(alice.owner) is again.key
     assert ring.of_owner(hashlib.sha256(b"nobody").hexdigest()) is ANYBODY
     assert KeyRing("settings").of_owner(KeyRing("settings").find(b"settings").owner).name == "api-key"
+
+
+def test_a_key_of_the_file_is_not_that_of_the_settings(tmp_path):
+    """Else the file would take the operator's right to reload away, and say nothing."""
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text(ALICE)
+    with pytest.raises(KeysError, match="the key of alice is that of --api-key"):
+        KeyRing("sesame", path)
+    ring = KeyRing("settings", path)
+    path.write_text(ALICE.replace("sesame", "settings"))
+    with pytest.raises(KeysError):
+        ring.reload()
+    assert ring.find(b"settings").admin and ring.find(b"sesame").key.name == "alice"
