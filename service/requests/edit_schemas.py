@@ -2,11 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
 
 from model.noise import MAX_SEED
 from service.media.uploads import MAX_BASE64, MAX_BYTES, MAX_SCANS, MAX_SIDE
-from service.requests.leniency import SEED_SCHEMA, whole_number
+from service.requests.leniency import GIVEN_SEED_SCHEMA, whole, whole_number
 
 InitMethod = Literal["noise", "inversion"]
 MAX_RESAMPLE = 20
@@ -22,7 +32,7 @@ FITTED = (
 )
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seed = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=MAX_SEED, json_schema_extra=SEED_SCHEMA)]
+Seed = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=MAX_SEED), WithJsonSchema(GIVEN_SEED_SCHEMA)]
 GivenNumber = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Given = StrictBool | StrictInt | GivenNumber | StrictStr | None
 """A number; of a table's other columns a category, a date, a boolean, or null for a missing value."""
@@ -48,7 +58,7 @@ class InitRequest(BaseModel):
         "the picture of, which costs as many steps again; without guidance, the way back then ends at the picture. "
         "With another label it shows what would be different (a counterfactual).",
     )
-    label: StrictInt | StrictStr | None = Field(
+    label: Annotated[StrictInt | StrictStr | None, BeforeValidator(whole)] = Field(
         None,
         description="What the picture shows, for `inversion`. Without it the picture is inverted unconditionally; a "
         "model that was trained with labels only needs it.",

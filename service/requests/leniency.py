@@ -19,25 +19,33 @@ SEED_SCHEMA: dict[str, JsonValue] = {
         {"type": "null"},
     ]
 }
-"""What is taken for a seed, in JSON Schema."""
+"""What is taken for a seed that may be drawn, in JSON Schema."""
+GIVEN_SEED_SCHEMA: dict[str, JsonValue] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
+        {"type": "string", "pattern": "^[0-9]{1,19}$"},
+    ]
+}
+"""What is taken for a seed that has to be there."""
 DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:
     """JSON has one kind of number: 2.0 and 2e0 are 2, alone or in a list."""
     return {
-        name: [_whole(one) for one in value] if isinstance(value, list) else _whole(value)
+        name: [whole(one) for one in value] if isinstance(value, list) else whole(value)
         for name, value in fields.items()
     }
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """The whole number that a float without a fraction is; anything else as it is."""
     return int(value) if isinstance(value, float) and abs(value) < EXACT and value.is_integer() else value
 
 
 def whole_number(value: Any) -> Any:
     """The number that a text of digits, or a float without a fraction, stands for; anything else as it is."""
-    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else _whole(value)
+    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else whole(value)
 
 
 def as_meant(fields: Any) -> Any:

@@ -149,7 +149,8 @@ def images_model(catalog: Catalog, name: str | None) -> str:
     """The model of that name, or the first. Raises Problem (404) that lists what there is."""
     known = prompted_models(catalog)
     if not known:
-        raise Problem(404, "no model here understands prompts; train one: `train mnist-clip`")
+        detail = "no model here understands prompts; train one: `train mnist-clip`"
+        raise Problem(404, detail, errors=[InvalidField(field="model", detail=detail)])
     if name is not None and name not in known:
         detail = f"there is no model {name!r} that understands prompts; there are: {', '.join(known)}"
         raise Problem(404, detail, errors=[InvalidField(field="model", detail=detail)])

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service.http.bodiless import head
 from service.http.entity_tags import is_known
 from service.http.key_ring import caller_of
 from service.http.lifecycle import off_the_loop
@@ -139,7 +140,7 @@ async def events(job: str, request: Request, state: AppState) -> Response:
     if seen == str(record.revision) and record.state in FINISHED:
         return Response(status_code=204, headers=UNKEPT)
     if request.scope.get(BODILESS):
-        return Response(media_type=MEDIA_TYPE, headers=HEADERS)
+        return head(MEDIA_TYPE, HEADERS)
     return StreamingResponse(_changes(record, seen, state), media_type=MEDIA_TYPE, headers=HEADERS)
 
 

@@ -12,6 +12,7 @@ from service.checkpoints.catalog import Catalog
 from service.engine.snapshot import EngineSnapshot
 from service.http.lifecycle import off_the_loop
 from service.http.problems import UNKEPT, Problem, documented
+from service.http.whole_files import WholeFile
 from service.requests.ways import Ways
 from service.responses.describe import models_answer
 from service.responses.models_answer import ModelsAnswer
@@ -76,7 +77,7 @@ async def farthest(name: str, state: AppState) -> FileResponse:
     if path is None:
         having = ", ".join(one for one, checkpoint in checkpoints.items() if checkpoint.farthest is not None)
         raise Problem(404, f"there is no picture of the worst samples of {name!r}; there are of: {having or '–'}")
-    return FileResponse(path, media_type="image/png", headers=UNKEPT)
+    return WholeFile(path, media_type="image/png", headers=UNKEPT)
 
 
 @router.get("/models/{name}/schedule", responses={200: {"model": ScheduleAnswer}, **documented(401, 404)})

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.http import negotiation, preparation
+from service.http.bodiless import head
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, encoded, in_memory, while_connected
 from service.http.middleware import BODILESS
@@ -84,7 +85,7 @@ async def _answer(wanted: SampleRequest, request: Request, state: State) -> Resp
         resolved = await preparation.made_ready(resolved, request, state)
         headers = {"Vary": "Accept"} | representations.headers(resolved)
         if bodiless:
-            return _head(media_type, headers)
+            return head(media_type, headers)
         if streamed:
             previews = event_stream.DEFAULT_PREVIEWS if wanted.previews is None else wanted.previews
             noisy = bool(wanted.noisy_previews)
@@ -107,10 +108,3 @@ def _chosen(accept: str, dataset: str, state: State) -> tuple[Mapping[str, Calla
         return {}, None
     offered = representations.encoders(models[0].checkpoint.config.data.kind)
     return offered, negotiation.choose(accept, [*offered, event_stream.MEDIA_TYPE])
-
-
-def _head(media_type: str, headers: dict[str, str]) -> Response:
-    """What HEAD answers: nothing is sampled, so the length is not known."""
-    answer = Response(media_type=media_type, headers=headers)
-    del answer.headers["content-length"]
-    return answer

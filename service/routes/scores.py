@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.http.bodiless import head
 from service.http.key_ring import caller_of
 from service.http.lifecycle import CountedRoute, counted, in_memory, off_the_loop, while_connected
 from service.http.middleware import BODILESS
@@ -27,7 +28,7 @@ async def get_score(query: Annotated[ScoreQuery, Query()], request: Request, sta
     It is batched, bounded and counted like samples."""
     if request.scope.get(BODILESS):
         score_grid(state.catalog, query)
-        return Response(media_type="application/json")
+        return head("application/json")
     with counted(query.dataset, state):
         grid = score_grid(state.catalog, query)
         with await in_memory(request, grid.served, state):

@@ -75,3 +75,10 @@ def test_each_error_has_an_example_of_its_own_status(document):
                     else:
                         assert content["example"]["status"] == int(status)
     assert found > 30
+
+
+def test_a_seed_that_has_to_be_there_is_no_drawn_one(document):
+    parts = document["components"]["schemas"]
+    for schema in (parts["VariationsRequest"]["properties"]["seed"], parts["SampleRequest"]["properties"]["seed_to"]):
+        for given, holds in ((0, True), ("7", True), (2**63 - 1, True), (-1, False), ("", False), ("-1", False)):
+            assert jsonschema_rs.validator_for(schema).is_valid(given) == holds, given

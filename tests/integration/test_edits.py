@@ -326,3 +326,10 @@ def test_given_dimensions_come_back_as_they_were_given(client, sampler):
     assert answer["given"] == fields["given"] and answer["resample"] == 10
     streamed = client.post("/sample", json=fields, headers={"Accept": "text/event-stream"}).text
     assert streamed.count("event: progress") == 10 and "13.2" in streamed
+
+
+def test_a_whole_number_may_be_written_with_a_point_there_too(client):
+    fields = {"dataset": "mnist", "seed": 1, "n": 1, "steps": 2}
+    answers = [ask(client, fields | {"init": INVERTED | {"label": label}}) for label in (3, 3.0)]
+    np.testing.assert_array_equal(pixels(answers[0]), pixels(answers[1]))
+    refused(client, fields | {"init": INVERTED | {"label": 3.5}}, "init.label", "valid integer")

@@ -125,7 +125,8 @@ def test_it_is_bounded_like_any_request_and_head_computes_nothing(make_client):
     before = metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}')
     counted = 'spirale_requests_total{dataset="spiral",outcome="ok"}'
     answered = metric(client, counted)
-    assert client.head("/score?dataset=spiral&timestep=5").status_code == 200
+    head = client.head("/score?dataset=spiral&timestep=5")
+    assert head.status_code == 200 and "content-length" not in head.headers
     assert metric(client, counted) == answered
     assert metric(client, 'spirale_network_evaluations_total{device="cpu",model="spiral-tiny"}') == before
     worker.backlog.admit(-1, job_of(client))  # it stays in the books: the engine is never idle
