@@ -5,7 +5,7 @@ import { drawnSeed, scalesOf } from "./choice.js";
 import { Dial } from "./dial.js";
 import { make } from "./elements.js";
 import { Picker } from "./picker.js";
-import { say, sayOfEta, sayOfSampler } from "./words.js";
+import { language, say, sayOfEta, sayOfSampler } from "./words.js";
 
 const NUMBERS = ["steps", "guidance_scale", "seed"]; // compared over values that one may choose
 const NONE = "none"; // a comparison by one field
@@ -67,8 +67,8 @@ export class Controls {
   }
 
   list(id, onList) {
-    const input = make("input", { type: "text", id, autocomplete: "off", inputMode: "decimal" });
-    input.addEventListener("change", () => onList(input.value.split(/[\s,;]+/).filter(Boolean)));
+    const input = make("input", { type: "text", id, autocomplete: "off" }); // a pad of digits has no space
+    input.addEventListener("change", () => onList(listed(input.value, language)));
     return { element: make("div", { className: "words" }, make("label", { htmlFor: id }, say("control values")), input), input };
   }
 
@@ -134,6 +134,14 @@ export class Controls {
       make("button", { type: "button", className: "quiet", onclick: () => this.prompt.onWords(text) }, text));
     this.prompt.examples.replaceChildren(...links);
   }
+}
+
+/** The numbers of a list as somebody writes it: between commas, semicolons or spaces, and where one writes so, 1,5 is a
+ * number. */
+export function listed(text, language) {
+  const parts = text.split(/[\s;]+/).map((part) => part.replace(/,$/, ""));
+  const one = (part) => (language !== "en" && /^\d+,\d+$/.test(part) ? [part.replace(",", ".")] : part.split(","));
+  return parts.flatMap(one).filter(Boolean);
 }
 
 function stepsOf({ T, few_step: few }) {

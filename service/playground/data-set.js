@@ -16,7 +16,7 @@ const MOST_ROWS = 10_000_000; // of a job
 const HANDY = 10_000; // rows of a class
 
 export class DataSet {
-  /** `onChange(changes)` of the choice; `onError(error)`. */
+  /** `onChange(changes)` of the choice; `onError(error, retry)`. */
   constructor(element, { onChange, onError }) {
     Object.assign(this, { element, onChange, onError });
     this.all = new Dial(say("control each count"), (count) => onChange({ counts: this.settled.counts.map(() => count) }));
@@ -55,7 +55,7 @@ export class DataSet {
     this.distinctNote.textContent = model.training_rows ? say("distinct note") : say("distinct unknown", { model: model.name });
     const rows = rowsOf(settled);
     const time = expectedSeconds({ ...settled, n: rows });
-    this.cost.textContent = [say("rows", { rows: rows.toLocaleString(language) }), say("cost each", { number: evaluations(settled) }),
+    this.cost.textContent = [say("rows", { rows }), say("cost each", { number: evaluations(settled) }),
       time === null ? null : say("expected", { time: seconds(time) })].filter(Boolean).join(" · ");
     this.possible = rows > 0 && rows <= MOST_ROWS;
     this.enable();
@@ -69,7 +69,8 @@ export class DataSet {
   lay(labels) {
     this.named = labels.join();
     this.inputs = labels.map((_, i) => make("input", { type: "number", min: 0, max: MOST_ROWS, step: 1, required: true,
-      oninput: ({ target }) => target.validity.valid && this.onChange({ counts: this.settled.counts.with(i, target.valueAsNumber) }) }));
+      oninput: ({ target }) => target.validity.valid && this.onChange({ counts: this.settled.counts.with(i, target.valueAsNumber) }),
+      onchange: ({ target }) => !target.validity.valid && (target.value = this.settled.counts[i]) }));
     this.counts.replaceChildren(...labels.map((label, i) => make("label", {}, make("span", { title: label }, label), this.inputs[i])));
   }
 
@@ -85,7 +86,7 @@ export class DataSet {
       await this.look();
       this.sooner?.();
     } catch (error) {
-      this.onError(error);
+      this.onError(error, () => this.submit());
     } finally {
       this.submitting = false;
       this.enable();
@@ -159,7 +160,8 @@ export class DataSet {
       this.leave(); // the page comes back with the key
       this.onError(error);
     }
-    this.told.textContent = error.status === 503 ? say("no jobs", { why: error.message }) : error.message;
+    const never = error.status === 503 && error.retryAfter === null; // a store that is gone for a moment says when it may be back
+    this.told.textContent = never ? say("no jobs", { why: error.message }) : error.message;
     if (error.status === 503) this.kept = false;
     this.enable();
     return false;

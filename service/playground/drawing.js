@@ -41,7 +41,7 @@ export class Drawing {
   async understood({ control }, signal) {
     if (!control) return {};
     await showPicture(this.seen, control.image, signal);
-    return { drawing: control.image };
+    return { drawing: control.image, ...(!this.pad.empty && { strokes: this.pad.asText }) }; // another hint forgot them
   }
 
   clear() {

@@ -9,7 +9,7 @@ import { say } from "./words.js";
 const SIDE = 512; // pixels that a picture's longer side is scaled to, before the service fits it to the model
 
 export class Editing {
-  /** elements: editing, source, file, sampled, invert, unerase, keepall. `onEdit()` at every change; `onError(error)`. */
+  /** elements: editing, source, file, sampled, invert, unerase, keepall. `onEdit()` at every change; `onError(error, retry)`. */
   constructor({ editing, source, file, sampled, invert, unerase, keepall }, onEdit, onError) {
     Object.assign(this, { element: editing, onEdit, onError, picture: undefined });
     this.eraser = new Eraser(source, onEdit);
@@ -60,7 +60,7 @@ export class Editing {
   /** A picture of another size is shown as it was fitted to the model, unless another one has taken its place since it
    * was asked. */
   async understood({ init, resized }, signal, asked) {
-    if (!init || !resized || asked.picture !== this.picture) return {};
+    if (!init || !resized || ![asked.picture, init.image].includes(this.picture)) return {}; // a draft may have fitted it
     this.picture = init.image;
     await this.eraser.showUnder(this.picture);
     return { picture: this.picture };
@@ -103,7 +103,7 @@ export class Editing {
       await this.eraser.show(this.picture);
       if (mine === this.latest) this.onEdit();
     } catch (error) {
-      if (mine === this.latest) this.onError(error);
+      if (mine === this.latest) this.onError(error, () => this.beginWith(make));
     }
   }
 }

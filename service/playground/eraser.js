@@ -77,11 +77,15 @@ export class Eraser {
     return canvas.toDataURL("image/png").split(",")[1];
   }
 
+  /** Take the last stroke back, and lift every pen: it would go on without a way back. */
   undo() {
+    this.held.clear();
     if (this.mask.undo()) this.changed();
+    else this.paint();
   }
 
   clear() {
+    this.held.clear();
     if (this.mask.empty) return;
     this.mask.clear();
     this.changed();

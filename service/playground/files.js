@@ -20,12 +20,13 @@ const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.cha
 /** What made the samples: with it they can be had again. */
 const parametersOf = (result) => Object.fromEntries(Object.entries(result).filter(([name]) => !SAMPLES.has(name)));
 
-/** {ending: () → a promise of bytes} of a run that is done; `picture` is what shows it. */
-export function filesOf(run, picture) {
-  return run.kind === "images" ? ofImages(run, picture) : ofPoints(run, picture);
+/** {ending: () → a promise of bytes} of a run that is done; `picture` is what shows it, and `shown` the frames that it
+ * shows: the run's, or those of the way from data to noise. */
+export function filesOf(run, picture, shown) {
+  return run.kind === "images" ? ofImages(run, picture, shown) : ofPoints(run, picture, shown);
 }
 
-function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
+function ofImages({ result, frames, shape: [channels, height, width] }, sheet, shown) {
   const parameters = parametersOf(result);
   const records = result.images.map(({ b64_png, ...own }) => ({ ...parameters, ...own })); // its own label, seed and mix
   const draw = (frame) => asOnThePage(frame.x0 ?? frame.x_t, [width, height], sheet.columns);
@@ -42,7 +43,7 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
         ["metadata.jsonl", new TextEncoder().encode(`${lines.join("\n")}\n`)],
       ]);
     },
-    ...animations(frames, draw),
+    ...animations(shown, draw),
     npy: async () => {
       const kept = channels === 1 ? [0] : [0, 1, 2];
       const pixels = frames.at(-1).x0.flatMap((part) => {
@@ -57,18 +58,20 @@ function ofImages({ result, frames, shape: [channels, height, width] }, sheet) {
   };
 }
 
-function ofPoints({ result, frames }, cloud) {
+function ofPoints({ result }, cloud, moving) {
   const { points, columns, labels, table } = result;
   const draw = (_, i) => {
-    const { frames: shown, position } = cloud;
-    cloud.paint(frames, i);
+    const { frames, position, field } = cloud;
+    cloud.field = null; // of most moments it is not there, and to ask for it takes longer than a frame
+    cloud.paint(moving, i);
     const picture = onPaper(cloud.canvas);
-    cloud.paint(shown, position);
+    cloud.field = field;
+    cloud.paint(frames, position);
     return picture;
   };
   return {
     PNG: async () => withTexts(await pngOf(onPaper(cloud.canvas)), texts({ ...parametersOf(result), label: labels })),
-    ...animations(frames, draw),
+    ...animations(moving, draw),
     CSV: async () => {
       if (table) return linesOf([table.columns, ...table.rows]);
       const header = [...columns, ...(labels ? [ownColumn("label", columns)] : [])];

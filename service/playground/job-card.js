@@ -9,7 +9,8 @@ import { language, say, seconds } from "./words.js";
 
 const BEGINNING = { images: 65_536, points: 100_000 }; // bytes of a file that a contact sheet is made of
 const MOST_POINTS = 2000;
-const SURE = 3000; // milliseconds in which a second click deletes
+const SURE = 3000; // milliseconds in which a second click deletes …
+const DOUBLE = 500; // … but for one that belongs to the first
 
 const number = (value) => value.toLocaleString(language);
 const bytes = (value) => value < 1e6
@@ -17,14 +18,14 @@ const bytes = (value) => value < 1e6
   : say("megabytes", { value: (value / 1e6).toLocaleString(language, { maximumFractionDigits: value < 1e7 ? 2 : 0 }) });
 
 export class JobCard {
-  /** `onDelete(id)`; `onError(error)`. */
+  /** `onDelete(id)` → a promise of its end; `onError(error)`. */
   constructor({ id }, { onDelete, onError }) {
     Object.assign(this, { id, onDelete, onError });
     this.title = make("span");
     this.told = make("p", { className: "note" });
     this.bar = make("progress", { max: 1, value: 0 });
     this.counts = make("ul", { className: "counts" });
-    this.sheet = make("div", { className: "contact", role: "img", "aria-label": say("contact sheet") });
+    this.sheet = make("div", { className: "contact", role: "group", "aria-label": say("contact sheet") });
     this.files = make("ul", { className: "files" });
     this.links = {}; // of files, by name
     this.remove = make("button", { type: "button", onclick: () => this.asked() });
@@ -120,12 +121,19 @@ export class JobCard {
 
   /** A second click within a moment deletes: there is no way back. */
   asked() {
-    if (this.sure) return this.onDelete(this.id);
+    if (this.sure) return performance.now() - this.since < DOUBLE ? undefined : this.deleted();
+    this.since = performance.now();
     this.sure = setTimeout(() => {
       this.sure = null;
       this.show(this.job);
     }, SURE);
     this.remove.textContent = say("sure");
+  }
+
+  async deleted() {
+    this.remove.disabled = true;
+    await this.onDelete(this.id);
+    this.remove.disabled = false;
   }
 }
 

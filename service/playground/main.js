@@ -36,7 +36,7 @@ let settled = null; // the same with everything filled in
 let running = null; // the AbortController of what is being sampled
 
 const trouble = new Trouble(parts("notice", "key"), {
-  onRetry: start, onCheaper: change, onKey: start,
+  onCheaper: change, onKey: start,
 });
 const status = new Status(part("status"));
 const take = new Take(part("take"), failedBeside);
@@ -183,7 +183,10 @@ async function run({ remember = false, again = false, over = false, remark = "" 
   if (!settled) return;
   part("remark").textContent = remark;
   const lacking = lacks(settled, easels);
-  if (lacking === "a picture") return empty();
+  if (lacking === "a picture") {
+    empty();
+    return address.show(settled);
+  }
   if (lacking === "words") return trouble.say(say("say it in words"));
   const mine = (running = new AbortController());
   const { signal } = mine;
@@ -225,7 +228,7 @@ function tell({ remember = false } = {}) {
   if (shown) {
     const unknown = shown.run.result.unknown_words;
     if (unknown?.length) part("remark").textContent = say("not understood", { words: unknown.join(", ") });
-    take.show(shown.settled, filesOf(shown.run, stage.pane), () => stage.step);
+    take.show(shown.settled, filesOf(shown.run, stage.pane, stage.frames), () => stage.step);
   }
   address.show(settled, { remember });
 }
@@ -283,20 +286,27 @@ function stopHere() {
     part("remark").textContent = say("stopped", frames.at(-1));
     onStage.clear();
   } else if (shown) {
-    choice = { ...fromQuery(asQuery(shown.settled)) };
+    const { picture, mask } = shown.settled; // they may be too large for a link
+    choice = { ...fromQuery(asQuery(shown.settled)), picture, mask };
     run({ remark: say("stopped early") });
   }
 }
 
-/** What is beside the run failed: the run goes on. */
-function failedBeside(error) {
-  trouble.show(error);
+/** What is beside the run failed: the run goes on. retry: does the same again, where that may help. */
+function failedBeside(error, retry = null) {
+  trouble.show(error, { retry });
 }
 
 /** The run failed, or nothing can be run. */
 function failed(error) {
   if (error.name !== "AbortError") stage.stop();
-  trouble.show(error, settled && draftOf(catalog, choice));
+  trouble.show(error, { retry: start, draft: settled && cheaper() });
+}
+
+/** A choice that the service may take where this one is too much; null where there is none. */
+function cheaper() {
+  const draft = draftOf(catalog, choice);
+  return draft?.student || ![settled.over, settled.by].includes("steps") ? draft : null; // the cells have steps of their own
 }
 
 addEventListener("popstate", () => {

@@ -243,7 +243,7 @@ export class Stage {
   name(settled, classes) {
     const { n, dataset } = settled;
     if (this.run.kind === "points") {
-      for (const pane of this.panes) pane.canvas.setAttribute("aria-label", say("points over real", { n, dataset }));
+      for (const pane of this.panes) pane.canvas.setAttribute("aria-label", say(this.about.real ? "points over real" : "points of", { n, dataset }));
     }
     this.legend.replaceChildren(...legendOf(settled, classes, { field: this.seen.look.includes("field") && !this.forward }));
   }

@@ -5,9 +5,9 @@ import { KeyField } from "./key.js";
 import { Notice } from "./notice.js";
 
 export class Trouble {
-  /** elements: notice and key. `onRetry()`, `onCheaper(draft)`, `onKey()`. */
-  constructor({ notice, key }, { onRetry, onCheaper, onKey }) {
-    this.notice = new Notice(notice, onRetry, onCheaper);
+  /** elements: notice and key. `onCheaper(draft)`, `onKey()`. */
+  constructor({ notice, key }, { onCheaper, onKey }) {
+    this.notice = new Notice(notice, onCheaper);
     this.key = new KeyField(key, onKey);
   }
 
@@ -20,10 +20,10 @@ export class Trouble {
     this.notice.show({ message, status: 422 });
   }
 
-  /** error: of any kind; an abort is nobody's trouble. draft: a cheaper choice, or null. */
-  show(error, draft = null) {
+  /** error: of any kind; an abort is nobody's trouble. retry, draft: see Notice.show. */
+  show(error, ways) {
     const problem = asProblem(error);
     if (problem?.status === 401) this.key.ask();
-    else if (problem) this.notice.show(problem, draft);
+    else if (problem) this.notice.show(problem, ways);
   }
 }

@@ -149,7 +149,7 @@ export const words = {
   "distinct note": "Zeilen, die einer Trainingszeile näher sind als echte Zeilen",
   "distinct unknown": ({ model }) => `nicht bei ${model}: es bewahrt keine Trainingszeilen zum Vergleich auf`,
   "start job": "Herstellen",
-  rows: ({ rows }) => `${rows} Zeilen`,
+  rows: ({ rows }) => counted(rows, "Zeile", "Zeilen"),
   "cost each": ({ number }) => `je ${counted(number, "Auswertung", "Auswertungen")}`,
   jobs: "Datensätze",
   "no jobs": ({ why }) => `Dieser Dienst bewahrt keine Datensätze auf: ${why}. Starten Sie ihn mit --jobs-dir ORDNER.`,
@@ -217,7 +217,7 @@ export const words = {
   "openai sampler": "OpenAIs API nimmt dieses Modell mit dem empfohlenen Verfahren.",
   "openai fields": "OpenAIs API hat kein Feld für einen zweiten Startwert und keines für ein anderes Intervall der Führung.",
   idle: "frei",
-  "at work": ({ active, waiting, time }) => `${counted(active, "Zeile", "Zeilen")} in Arbeit, ${waiting} warten (${time})`,
+  "at work": ({ active, waiting, time }) => `${counted(active, "Zeile", "Zeilen")} in Arbeit, ${counted(waiting, "wartet", "warten")} (${time})`,
   rate: ({ rate }) => `${rate} Auswertungen/s`,
 
   "page views": "Ansichten",

@@ -141,7 +141,7 @@ export const words = {
   "distinct note": "rows that are nearer to a training row than real rows are",
   "distinct unknown": ({ model }) => `not of ${model}: it keeps no training rows to compare with`,
   "start job": "Make them",
-  rows: ({ rows }) => `${rows} rows`,
+  rows: ({ rows }) => counted(rows, "row", "rows"),
   "cost each": ({ number }) => `${counted(number, "evaluation", "evaluations")} each`,
   jobs: "Data sets",
   "no jobs": ({ why }) => `This service keeps no data sets: ${why}. Start it with --jobs-dir FOLDER.`,

@@ -150,7 +150,7 @@ export const words = {
   "distinct note": "les lignes plus proches d’une ligne d’entraînement que ne le sont les lignes réelles",
   "distinct unknown": ({ model }) => `pas pour ${model} : il ne garde pas de lignes d’entraînement à comparer`,
   "start job": "Produire",
-  rows: ({ rows }) => `${rows} lignes`,
+  rows: ({ rows }) => counted(rows, "ligne", "lignes"),
   "cost each": ({ number }) => `${counted(number, "évaluation", "évaluations")} chacune`,
   jobs: "Jeux de données",
   "no jobs": ({ why }) => `Ce service ne garde pas de jeux de données : ${why}. Démarrez-le avec --jobs-dir DOSSIER.`,

@@ -958,7 +958,8 @@ def test_a_data_set_is_made_looked_at_and_still_there_after_a_reload(tiny_servic
         page.get_by_role("link", name="part-00000.npy").click()
     [rows] = np.load(downloading.value.path())[None]
     np.testing.assert_array_equal(np.stack(before)[..., 0], rows)
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete").dblclick()  # the second click belongs to the first
+    page.wait_for_timeout(600)
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
     assert visit.complaints == []
@@ -1102,6 +1103,7 @@ def test_files_that_come_late_are_shown_and_missed_once(tiny_service, visit):
     look_again(part)
     page.locator(".contact canvas").nth(9).wait_for()
     page.get_by_role("button", name="Delete").click()
+    page.wait_for_timeout(600)
     page.get_by_role("button", name="Sure?").click()
     page.locator(".job").wait_for(state="detached")
     assert all(status_of(one) for one in visit.complaints)

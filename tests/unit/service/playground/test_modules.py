@@ -1,5 +1,6 @@
 """The page's pure modules, under Node: no browser, no service."""
 
+import base64
 import contextlib
 import io
 import itertools
@@ -1092,3 +1093,66 @@ def test_a_key_that_no_header_can_hold_is_asked_for_again(run):
         try { await ask("models"); return "sent"; } catch (error) { return error.status; }
     """
     assert [run({"api": "ask"}, script, key) for key in ("abc-1~", "abc\u200b", "“abc”")] == ["sent", 401, 401]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "numbers"),
+    [
+        ("1, 2, 5", "en", ["1", "2", "5"]),
+        ("1.5 2,5", "en", ["1.5", "2", "5"]),
+        ("1, 2, 5", "de", ["1", "2", "5"]),
+        ("1,5; 2,5", "de", ["1.5", "2.5"]),
+        ("1,2,5;", "fr", ["1", "2", "5"]),
+        (" ;, ", "de", []),
+    ],
+)
+def test_a_list_is_read_as_it_is_written_in_the_pages_language(run, text, language, numbers):
+    imports = {"controls": "listed"}
+    assert run(imports, "return listed(given[0], given[1]);", text, language) == numbers
+
+
+FAKE_PAGE = """
+    const context = new Proxy({}, { get: () => () => {}, set: () => true });
+    const element = () => ({ append() {}, replaceChildren() {}, setAttribute() {}, addEventListener() {}, dataset: {},
+      querySelectorAll: () => [], getContext: () => context });
+    globalThis.document = { addEventListener() {}, createElement: element };
+    globalThis.getComputedStyle = () => ({ getPropertyValue: () => "" });
+    globalThis.Image = class { width = 8; height = 8; set src(_) { queueMicrotask(() => this.onload()); } };
+"""
+
+
+def test_a_picture_that_a_draft_has_fitted_is_in_the_choice(run):
+    """Else the address and the link would go without it: the one that was dropped is too large for them."""
+    script = f"""
+        {FAKE_PAGE}
+        const {{ Editing }} = await import("./editing.js");
+        const names = ["editing", "source", "file", "sampled", "invert", "unerase", "keepall"];
+        const editing = new Editing(Object.fromEntries(names.map((name) => [name, element()])), () => {{}}, () => {{}});
+        editing.picture = "large";
+        const answered = {{ init: {{ image: btoa("small") }}, resized: [512, 512] }};
+        const first = await editing.understood(answered, null, {{ picture: "large" }});
+        const second = await editing.understood(answered, null, {{ picture: "large" }});
+        editing.picture = "another";
+        return [first, second, await editing.understood(answered, null, {{ picture: "large" }})];
+    """
+    fitted = {"picture": base64.b64encode(b"small").decode()}
+    assert run({}, script) == [fitted, fitted, {}]
+
+
+def test_taking_a_stroke_back_lifts_the_pen(run):
+    script = f"""
+        {FAKE_PAGE}
+        const {{ Eraser }} = await import("./eraser.js");
+        const eraser = new Eraser(element(), () => {{}});
+        eraser.bitmap = {{ width: 28, height: 28 }};
+        const press = (key) => eraser.pressed({{ key, preventDefault() {{}} }});
+        const rubbed = () => eraser.mask.cells.filter(Boolean).length;
+        const told = [];
+        for (const key of [" ", "ArrowRight", "Backspace", "ArrowRight", "ArrowRight"]) {{
+          press(key);
+          told.push(rubbed());
+        }}
+        return told;
+    """
+    first, second, *after = run({}, script)
+    assert 0 < first <= second and after == [0, 0, 0]
