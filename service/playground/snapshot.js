@@ -23,14 +23,28 @@ export function snapshot(element) {
   context.textBaseline = "middle";
   const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
-    const range = document.createRange();
-    range.selectNodeContents(texts.currentNode);
-    const { left, top, width, height } = range.getBoundingClientRect();
-    if (!width) continue;
     const style = getComputedStyle(texts.currentNode.parentElement);
     context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
     context.fillStyle = style.color;
-    context.fillText(texts.currentNode.data, left, top + height / 2, width);
+    for (const { words, left, right, top, height } of linesOf(texts.currentNode)) {
+      context.fillText(words.join(" "), left, top + height / 2, right - left);
+    }
   }
   return canvas;
+}
+
+/** The lines that a text is broken into on the page, each with its words and where they stand. */
+function linesOf(text) {
+  const lines = [];
+  for (const { index, 0: word } of text.data.matchAll(/\S+/g)) {
+    const range = document.createRange();
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    const { left, right, top, height, width } = range.getBoundingClientRect();
+    if (!width) continue; // it is hidden
+    const line = lines.at(-1);
+    if (line && Math.abs(line.top - top) < height / 2) Object.assign(line, { words: [...line.words, word], right });
+    else lines.push({ words: [word], left, right, top, height });
+  }
+  return lines;
 }
