@@ -35,8 +35,9 @@ class ObjectiveSection(StrictConfig):
     variance: Variance = "fixed-small"  # Σ of the "vlb" weighting
     vlb_weight: float = Field(0.001, gt=0)  # λ of the hybrid loss (ND21 eq. 16), on the sum over all T terms
     timesteps: Literal["uniform", "importance"] = "uniform"  # how t is drawn; importance is for the loss "vlb"
+    timestep_shift: float = Field(1.0, ge=0.1, le=10)  # above 1 draws noisy t more often: see `draw_timesteps`
     label_drop: float = Field(0.1, ge=0, le=1)  # probability, per sample (HS22 section 3.2)
-    stable_targets: bool = False  # x̂0 of the batch, not of the row; for points: see `training.tasks.stable_targets`
+    stable_targets: bool = False  # x0 that many rows agree on, not one: see `training.tasks.stable_targets`
     wide_noise: float = Field(1.0, ge=1, le=10)  # some rows have up to so many times the noise of their t
     conditional: bool = True  # False: labels are not shown to the network
 
@@ -108,10 +109,14 @@ class DenoiserRecipe(DiffusionRecipe):
             )
         if self.objective.wide_noise > 1 and not self.objective.stable_targets:
             raise ValueError("objective.wide_noise goes with stable_targets: a row's x0 is no target of wider noise")
-        if self.objective.stable_targets and (self.network.kind != "mlp" or self.text_from is not None):
-            raise ValueError("objective.stable_targets is for points, with labels or without")
+        if self.objective.stable_targets and self.text_from is not None:
+            raise ValueError("objective.stable_targets is for networks with labels or without, not for those with text")
+        if self.objective.wide_noise > 1 and self.network.kind != "mlp":
+            raise ValueError("objective.wide_noise is for points")
         if self.objective.timesteps == "importance" and self.objective.loss != "vlb":
             raise ValueError("objective.timesteps = 'importance' is measured on L_vlb alone: use it with loss = 'vlb'")
+        if self.objective.timesteps == "importance" and self.objective.timestep_shift != 1:
+            raise ValueError("objective.timesteps = 'importance' draws t by itself: leave timestep_shift out")
         if self.sampling.variance == "learned" and not self.prediction.learned_variance:
             raise ValueError("sampling.variance is 'learned', but prediction.learned_variance is false")
         if self.text_from is not None and not self.objective.conditional:

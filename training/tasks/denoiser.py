@@ -26,6 +26,7 @@ from training.recipe import DenoiserRecipe, RecipeError, trained_by
 from training.reference_points import keeps_reference_by_default, reference_of
 from training.tasks.objectives import DenoisingLoss
 from training.tasks.sample_picture import save_sample_picture
+from training.tasks.stable_targets import all_rows
 from training.tasks.task import Batch, LossContext
 
 
@@ -85,7 +86,8 @@ class DenoisingTask:
         if start_from is not None:
             self._start_from(start_from)
         self.schedule = make_schedule(recipe.schedule.name, recipe.schedule.T)
-        self._loss = DenoisingLoss(self.schedule, recipe.prediction, recipe.objective, data)
+        known = all_rows(self.data) if recipe.objective.stable_targets else None
+        self._loss = DenoisingLoss(self.schedule, recipe.prediction, recipe.objective, data, known)
         self.stateful = [part for part in (self._loss.important,) if part is not None]
 
     def _start_from(self, folder: Path) -> None:

@@ -14,7 +14,7 @@ from model.plan import make_plan
 from model.prediction import Target, diffused, per_row, predicted_x0, regression_target, split_output
 from model.sampler_spec import Variance
 from training.recipe import ObjectiveSection
-from training.tasks.stable_targets import noise_width, posterior_mean
+from training.tasks.stable_targets import KnownRows, noise_width, stable_x0
 from training.tasks.variational_bound import VariationalBound
 
 MIN_SNR_GAMMA = 5.0  # Hang 2023, section 3.4
@@ -47,11 +47,25 @@ def loss_weights(
     return np.concatenate([[0.0], of_target])
 
 
-def draw_timesteps(rows: int, T: int, generator: torch.Generator) -> Tensor:
-    """[rows] int64 in 1 … T, each uniform, together evenly spread (Kingma 2021, appendix I.1): a steadier loss."""
+def draw_timesteps(rows: int, T: int, generator: torch.Generator, shift: float = 1.0) -> Tensor:
+    """[rows] int64 in 1 … T, each uniform, together evenly spread (Kingma 2021, appendix I.1): a steadier loss.
+
+    shift  above 1 draws noisy timesteps more often: t/T = shift·u/(1 + (shift − 1)u) for a uniform u (Esser 2024, eq.
+           23). At T as much more often, and at 1 as much less
+    """
     offset = torch.rand((), generator=generator)
     u = (offset + torch.arange(rows) / rows) % 1
+    if shift != 1:
+        u = shift * u / (1 + (shift - 1) * u)
     return (u * T).long().clamp(max=T - 1) + 1
+
+
+def shifted_probabilities(T: int, shift: float) -> Tensor:
+    """The probability of t = 1 … T in `draw_timesteps`, float64 [T]."""
+    if shift == 1:
+        return torch.full((T,), 1 / T, dtype=torch.float64)
+    edges = torch.linspace(0, 1, T + 1, dtype=torch.float64)
+    return (edges / (shift - (shift - 1) * edges)).diff()
 
 
 class ImportantTimesteps:
@@ -104,13 +118,20 @@ class DenoisingLoss:
     hybrid      that + λ·L_vlb, where L_vlb teaches the variance only: its mean is detached (ND21 eq. 16)
     vlb         L_vlb, the sum of the bound's T terms, in bits per dimension (ND21 section 3.3)
 
-    With stable targets the regression's target is that of the batch's posterior mean. With wide noise the error of a
-    row counts by 1/width², and L_vlb is of the other rows only: those are x_t that diffusion makes.
+    With stable targets the regression's target is that of a posterior mean. With wide noise the error of a row counts
+    by 1/width², and L_vlb is of the other rows only: those are x_t that diffusion makes. A timestep shift leaves L_vlb
+    unbiased.
     """
 
     def __init__(
-        self, schedule: NoiseSchedule, prediction: PredictionConfig, objective: ObjectiveSection, data: DataConfig
+        self,
+        schedule: NoiseSchedule,
+        prediction: PredictionConfig,
+        objective: ObjectiveSection,
+        data: DataConfig,
+        known: KnownRows | None = None,
     ):
+        """`known`: the rows of stable targets; None is those of the batch."""
         self.schedule = schedule
         self.prediction = prediction
         self.objective = objective
@@ -119,6 +140,8 @@ class DenoisingLoss:
         weights = loss_weights(objective.weighting, prediction.target, schedule, objective.variance)
         self._weights = torch.from_numpy(weights).float()
         self._bound = VariationalBound(schedule, schedule.T, data)
+        self._known = known
+        self._importance = (1 / (schedule.T * shifted_probabilities(schedule.T, objective.timestep_shift))).float()
 
     def __call__(self, network: Network, x0: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of a batch: x0 [rows, …] standardised, labels [rows] int64 or text [rows, d], both on the network's
@@ -128,7 +151,8 @@ class DenoisingLoss:
         """
         rows, T = len(x0), self.schedule.T
         if self.important is None:
-            t, importance = draw_timesteps(rows, T, generator), torch.ones(rows)
+            t = draw_timesteps(rows, T, generator, self.objective.timestep_shift)
+            importance = self._importance[t - 1]
         else:
             t, importance = self.important.draw(rows, generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
@@ -165,9 +189,11 @@ class DenoisingLoss:
     def _regression_target(
         self, x_t: Tensor, x0: Tensor, noise: Tensor, alpha_bar: Tensor, condition: Tensor, labels: Tensor
     ) -> Tensor:
-        """What the output should be: by the row's own x0 and noise, or by the batch's posterior mean of them."""
+        """What the output should be: by the row's own x0 and noise, or by a posterior mean of them."""
         if self.objective.stable_targets:
-            x0 = posterior_mean(x_t, x0, alpha_bar, condition, labels)
+            if self._known is not None:
+                self._known = self._known.to(x0.device)
+            x0 = stable_x0(x_t, x0, alpha_bar, condition, self._known or KnownRows.of(x0, labels))
             root, sigma = per_row(alpha_bar, x0).sqrt(), per_row(1 - alpha_bar, x0).sqrt()
             noise = (x_t - root * x0) / sigma
         return regression_target(self.prediction.target, x0, noise, alpha_bar)

@@ -1,33 +1,86 @@
-"""Targets of less variance: what a whole batch says of x0 given x_t, and not what one row happens to be.
+"""Targets of less variance: what many rows say of x0 given x_t, and not what one row happens to be.
 
-A row's own x0 is an unbiased target of E[x0|x_t] and a noisy one. Where its neighbours in the batch are as likely to
-have become x_t, their mean by that likelihood is steadier (Xu 2023, eq. 7). Between two curves a network has to decide
-between them, and there the row's own x0 is a coin toss.
+A row's own x0 is an unbiased target of E[x0|x_t] and a noisy one. Where other rows are as likely to have become x_t,
+their mean by that likelihood is steadier (Xu 2023, eq. 7). Between two curves a network has to decide between them, and
+there the row's own x0 is a coin toss. Of images the same holds in strong noise, where it is decided what they show.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from model.conditions import NO_LABEL
 from model.prediction import per_row
+from training.data.training_set import FiniteSet, TrainingSet, as_floats, some_rows, unchanged
+from training.metrics.nearest_neighbours import distances
 
 WIDE_SHARE = 0.3  # of the rows, which have wider noise
+ASKED = 256  # rows whose nearest neighbours say how far apart rows lie
+CERTAIN = 6.0  # rows so many σ apart are seldom taken for each other: the log likelihoods differ by 18 ± 6
 
 
-def posterior_mean(x_t: Tensor, x0: Tensor, alpha_bar: Tensor, condition: Tensor, labels: Tensor) -> Tensor:
-    """E[x0|x_t, condition] if the batch's rows were all the data: Σ_j w_ij x0_j, w_ij ∝ q(x_t,i|x0_j). [rows, d].
+@dataclass(frozen=True, eq=False)
+class KnownRows:
+    """Rows that x_t may come from.
 
-    x_t, x0    [rows, d], standardised
-    alpha_bar  [rows], below 1
-    condition  [rows] int64, the label that a row is conditioned on, or NO_LABEL
-    labels     [rows] int64, the rows' own labels: only rows of the label count for a row that is conditioned on one
+    rows     float32 [n, d], standardised
+    labels   [n] int64
+    squares  [n], ‖row‖²
+    least_noise  σ below which x_t has nearly always come from the row that it was made of; 0 asks for every row
     """
-    alpha_bar = per_row(alpha_bar, x0)
-    squares = x0.square().sum(1)
-    with torch.autocast(x0.device.type, enabled=False):  # bfloat16 errs by more than a small noise
-        log_likelihood = (alpha_bar.sqrt() * (x_t @ x0.T) - alpha_bar * squares / 2) / (1 - alpha_bar)
-        other = (condition.unsqueeze(1) != NO_LABEL) & (condition.unsqueeze(1) != labels)
-        return torch.softmax(log_likelihood.masked_fill(other, -torch.inf), dim=1) @ x0
+
+    rows: Tensor
+    labels: Tensor
+    squares: Tensor
+    least_noise: float = 0.0
+
+    @classmethod
+    def of(cls, rows: Tensor, labels: Tensor, least_noise: float = 0.0) -> "KnownRows":
+        """rows  [n, …], standardised"""
+        flat = rows.flatten(1)
+        return cls(flat, labels, flat.square().sum(1), least_noise)
+
+    def to(self, device: torch.device) -> "KnownRows":
+        rows, labels, squares = (part.to(device) for part in (self.rows, self.labels, self.squares))
+        return KnownRows(rows, labels, squares, self.least_noise)
+
+
+def all_rows(data: TrainingSet) -> KnownRows | None:
+    """Every training row; None where they have no end, or are augmented: then a batch's own rows have to do."""
+    if not isinstance(data, FiniteSet) or data.augment is not unchanged:
+        return None
+    labels = data.examples.labels if data.clusters is None else data.clusters
+    rows = data.config.standardise(as_floats(data.examples.rows)).float().flatten(1)
+    asked = some_rows(rows, ASKED)
+    apart = distances(asked, rows).kthvalue(min(2, len(rows)), dim=1).values  # the nearest is the row itself
+    return KnownRows.of(rows, labels, apart.median().item() / CERTAIN)
+
+
+def posterior_mean(x_t: Tensor, alpha_bar: Tensor, condition: Tensor, known: KnownRows) -> Tensor:
+    """E[x0|x_t, condition] if the known rows were all the data: Σ_j w_ij row_j, w_ij ∝ q(x_t,i|row_j). As x_t.
+
+    x_t        [rows, …], standardised
+    alpha_bar  [rows], below 1
+    condition  [rows] int64, the label that a row is conditioned on: only rows of that label count; or NO_LABEL
+    """
+    flat = x_t.flatten(1)
+    alpha_bar = per_row(alpha_bar, flat)
+    with torch.autocast(x_t.device.type, enabled=False):  # bfloat16 errs by more than a small noise
+        likeness = alpha_bar.sqrt() * (flat @ known.rows.T) - alpha_bar * known.squares / 2
+        other = (condition.unsqueeze(1) != NO_LABEL) & (condition.unsqueeze(1) != known.labels)
+        weights = torch.softmax((likeness / (1 - alpha_bar)).masked_fill(other, -torch.inf), dim=1)
+        return (weights @ known.rows).view_as(x_t)
+
+
+def stable_x0(x_t: Tensor, x0: Tensor, alpha_bar: Tensor, condition: Tensor, known: KnownRows) -> Tensor:
+    """The posterior mean of rows in enough noise to be another's; the others keep their own x0."""
+    asked = (1 - alpha_bar) >= known.least_noise**2 * alpha_bar
+    if asked.all():
+        return posterior_mean(x_t, alpha_bar, condition, known)
+    x0 = x0.clone()
+    x0[asked] = posterior_mean(x_t[asked], alpha_bar[asked], condition[asked], known)
+    return x0
 
 
 def noise_width(rows: int, most: float, generator: torch.Generator) -> Tensor:

@@ -94,6 +94,7 @@ def test_defaults():
         ("objective.timesteps", "importance", "use it with loss = 'vlb'"),
         ("objective.wide_noise", 2.0, "wide_noise goes with stable_targets"),
         ("objective.wide_noise", 0.5, "objective.wide_noise"),
+        ("objective.timestep_shift", 0.0, "objective.timestep_shift"),
         ("sampling.variance", "learned", "sampling.variance is 'learned', but prediction.learned_variance is false"),
     ],
 )
@@ -103,11 +104,23 @@ def test_what_cannot_be_is_refused_by_name(field, value, says):
     assert "somewhere.toml" in str(refused.value)
 
 
-def test_stable_targets_are_for_points():
-    assert parse_recipe(changed("objective.stable_targets", True), "here").objective.stable_targets
-    images = changed("network", {"kind": "unet"}, changed("objective.stable_targets", True))
-    with pytest.raises(RecipeError, match="stable_targets is for points"):
-        parse_recipe(images, "here")
+def test_wide_noise_is_for_points_and_stable_targets_are_for_all_but_text():
+    stable = changed("objective.stable_targets", True)
+    assert parse_recipe(stable, "here").objective.stable_targets
+    images = changed("network", {"kind": "unet"}, stable)
+    assert parse_recipe(images, "here").objective.stable_targets
+    with pytest.raises(RecipeError, match="wide_noise is for points"):
+        parse_recipe(changed("objective.wide_noise", 2.0, images), "here")
+    with pytest.raises(RecipeError, match="stable_targets is for networks with labels or without"):
+        parse_recipe(changed("text_from", "mnist-clip", images), "here")
+
+
+def test_important_timesteps_have_no_shift():
+    learned = changed("prediction.learned_variance", True, changed("objective.loss", "vlb"))
+    important = changed("objective.timesteps", "importance", learned)
+    assert parse_recipe(important, "here").objective.timestep_shift == 1
+    with pytest.raises(RecipeError, match="leave timestep_shift out"):
+        parse_recipe(changed("objective.timestep_shift", 3.0, important), "here")
 
 
 CLASSIFIER = {

@@ -10,7 +10,14 @@ from model.data import DataConfig
 from model.noise_schedule import NoiseSchedule, make_schedule
 from model.prediction import per_row
 from training.recipe import ObjectiveSection
-from training.tasks.objectives import MIN_SNR_GAMMA, DenoisingLoss, ImportantTimesteps, draw_timesteps, loss_weights
+from training.tasks.objectives import (
+    MIN_SNR_GAMMA,
+    DenoisingLoss,
+    ImportantTimesteps,
+    draw_timesteps,
+    loss_weights,
+    shifted_probabilities,
+)
 from training.tasks.variational_bound import VariationalBound
 
 SCHEDULES = [("cosine", 1000), ("cosine", 20), ("linear", 1000), ("linear", 100)]
@@ -173,6 +180,36 @@ def test_timesteps_of_one_batch_are_evenly_spread():
     t = draw_timesteps(1000, 1000, generator())
     assert torch.bincount(t, minlength=1001)[1:].max() <= 2
     assert {1, 1000} <= set(draw_timesteps(4000, 1000, generator()).tolist())
+
+
+@pytest.mark.parametrize("shift", [0.5, 3.0])
+def test_a_shift_draws_timesteps_as_often_as_it_says(shift):
+    """Esser 2024: the chance of t/T above v is that of u above v/(shift − (shift − 1)v)."""
+    T = 10
+    drawn = draw_timesteps(100_000, T, generator(), shift)
+    shares = torch.bincount(drawn, minlength=T + 1)[1:].double() / len(drawn)
+    torch.testing.assert_close(shares, shifted_probabilities(T, shift), atol=1e-4, rtol=0)
+    assert shifted_probabilities(T, shift).sum().item() == pytest.approx(1)
+    half = 0.5 / (shift - (shift - 1) * 0.5)
+    assert (drawn > T / 2).double().mean().item() == pytest.approx(1 - half, abs=1e-4)
+
+
+def test_with_a_shift_the_bound_is_estimated_as_without():
+    """A timestep that is drawn more often counts less, in L_vlb alone: the regression is meant to change."""
+    prediction = PredictionConfig(target="x0", learned_variance=True)
+    schedule = make_schedule("cosine", 20)
+    x0, labels = torch.randn(200_000, 2, generator=generator(1)), torch.zeros(200_000, dtype=torch.long)
+
+    def bound(shift: float) -> float:
+        terms = [
+            DenoisingLoss(schedule, prediction, ObjectiveSection(loss=loss, timestep_shift=shift), POINTS)(
+                lambda x_t, t, label: torch.zeros(len(x_t), 4), x0, labels, generator(2)
+            ).item()
+            for loss in ("hybrid", "regression")
+        ]
+        return terms[0] - terms[1]
+
+    assert bound(3.0) == pytest.approx(bound(1.0), rel=0.01)
 
 
 def test_the_hybrid_loss_is_the_regression_and_a_little_of_the_bound():
