@@ -100,8 +100,13 @@ def deployment(settings: dict[str, Any]) -> Deployment:
             policy=AutoscalingPolicy(policy_function="ops.ray.autoscaling:by_queued_seconds"),
         ),
         health_check_period_s=10,
-        graceful_shutdown_timeout_s=Settings(**settings).deadline_seconds + END_SECONDS,
+        graceful_shutdown_timeout_s=_deadline_seconds(settings) + END_SECONDS,
     )
+
+
+def _deadline_seconds(settings: dict[str, Any]) -> float:
+    """Of the replicas. What else their settings name, such as a GPU or a file of keys, need not be on this machine."""
+    return Settings(**{name: value for name, value in settings.items() if name == "deadline_seconds"}).deadline_seconds
 
 
 def build(settings: dict[str, Any]) -> Application:
