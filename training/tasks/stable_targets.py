@@ -47,8 +47,11 @@ class KnownRows:
 
 
 def all_rows(data: TrainingSet) -> KnownRows | None:
-    """Every training row; None where they have no end, or are augmented: then a batch's own rows have to do."""
-    if not isinstance(data, FiniteSet) or data.augment is not unchanged:
+    """Every training image; None where they are augmented, and of points: then a batch's own rows have to do.
+
+    A batch of points is large, and rows in wide noise have no x0 of their own to keep.
+    """
+    if not isinstance(data, FiniteSet) or data.augment is not unchanged or data.config.kind == "points":
         return None
     labels = data.examples.labels if data.clusters is None else data.clusters
     rows = data.config.standardise(as_floats(data.examples.rows)).float().flatten(1)

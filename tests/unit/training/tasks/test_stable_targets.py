@@ -105,8 +105,18 @@ def test_clusters_are_the_labels_where_a_network_reads_them():
     assert torch.equal(known_of(replace(images(), clusters=clusters)).labels, clusters)
 
 
-@pytest.mark.parametrize("data", [images(augment=lambda rows, generator: rows.flip(3)), training_set(SPIRAL)])
-def test_of_augmented_and_of_endless_data_the_batch_has_to_do(data):
+TABLE = Examples(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        images(augment=lambda rows, generator: rows.flip(3)),
+        training_set(SPIRAL),
+        FiniteSet(ANYTHING, TABLE, TABLE),
+    ],
+)
+def test_of_augmented_images_and_of_points_the_batch_has_to_do(data):
     assert all_rows(data) is None
 
 
